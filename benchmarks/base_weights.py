@@ -1,0 +1,63 @@
+"""Make the base weights that ship with the package, from a Parquet panel of daily bars.
+
+    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to 2014-12-31 --to 2019-12-31 --to 2024-03-08
+
+PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
+2,500 sessions of each symbol are learned from; weights, cards and index.json go to forecasting/train/weights.
+"""
+
+import argparse
+import json
+import time
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+
+from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.sessions import sessions_index
+from forecasting.settings import Settings, Target
+from forecasting.train.base import fit_base
+from forecasting.train.checkpoint import save
+
+WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
+TARGETS: tuple[Target, ...] = ("volume", "range", "close")
+
+
+def main() -> None:
+    """Fit and save every base asked for; print what each cost."""
+    options = argparse.ArgumentParser(description="Make the base weights that ship with the package.")
+    options.add_argument("panel", type=Path)
+    options.add_argument("--leave-out", action="append", default=[], help="a symbol not to learn from")
+    options.add_argument("--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span")
+    asked = options.parse_args()
+    panel = pd.read_parquet(asked.panel)
+    panel = panel[~panel["Symbol"].isin(asked.leave_out)]
+    index = [make_base(panel, target, last) for last in asked.to for target in TARGETS]
+    (WEIGHTS / "index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def make_base(panel: pd.DataFrame, target: Target, last: date) -> dict[str, object]:
+    """The index entry of one base, now on disk."""
+    started = time.perf_counter()
+    newest = sessions_index(date(1990, 1, 2), last)[-1].date()
+    settings = Settings(target=target, members=3, seed=0)
+    windows = [windows_of(bars, target, newest, settings) for _, bars in panel.groupby("Symbol", observed=True)]
+    base = fit_base(windows, settings=settings)
+    artifact = save(base, WEIGHTS / f"{target}-{newest}")
+    print(f"{target} to {newest}: {len(windows)} symbols, {base.card.rows} rows, {time.perf_counter() - started:.0f} s")
+    entry: dict[str, object] = {"target": target, "trained_to": base.card.trained_to, "members": settings.members}
+    return entry | {"symbols": len(windows), "folder": artifact.path.name, "sha256": artifact.sha256}
+
+
+def windows_of(bars: pd.DataFrame, target: Target, newest: date, settings: Settings) -> Windows:
+    """One symbol's windows up to `newest`, without any event."""
+    bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
+    none = pd.DataFrame({name: pd.Series(dtype="datetime64[s]") for name in ("session", "known_from")}).assign(kind="")
+    return make_windows(
+        bars, none, origin=newest, target=target, exchange=settings.exchange, train_sessions=settings.train_sessions
+    )
+
+
+if __name__ == "__main__":
+    main()

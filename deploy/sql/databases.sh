@@ -1,0 +1,14 @@
+#!/bin/sh
+# Run once by the Postgres image, on an empty volume: two roles, each with a database of its own that the other cannot
+# enter. By hand: the same variables, and PGHOST, PGUSER, PGPASSWORD of a superuser.
+set -eu
+psql --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
+    --set prefect_password="${PREFECT_DB_PASSWORD:?set PREFECT_DB_PASSWORD}" \
+    --set forecasting_password="${FORECASTING_DB_PASSWORD:?set FORECASTING_DB_PASSWORD}" <<'SQL'
+CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
+CREATE ROLE forecasting LOGIN PASSWORD :'forecasting_password';
+CREATE DATABASE prefect OWNER prefect;
+CREATE DATABASE forecasting OWNER forecasting;
+REVOKE ALL ON DATABASE prefect FROM PUBLIC;
+REVOKE ALL ON DATABASE forecasting FROM PUBLIC;
+SQL

@@ -1,0 +1,32 @@
+-- Two roles for the ledger's database, without a password of their own: people and programs are made members of one.
+--   forecasting_reader   reads every table and view, writes nothing
+--   forecasting_writer   runs the nights: adds rows, fills in a run's and a bar's closing columns; deletes and alters nothing
+-- Run by the database's owner with the right to make roles, or a superuser, in the migrated database; again at will, and
+-- after an upgrade. Plain SQL, for any client:
+--   psql --dbname forecasting --file deploy/sql/roles.sql
+--   psql --dbname forecasting --command "CREATE ROLE anna LOGIN PASSWORD '...' IN ROLE forecasting_reader"
+DO $$
+DECLARE
+    owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'runs'::regclass);
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['forecasting_reader', 'forecasting_writer'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        END IF;
+        EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
+        EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+        EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA public TO %I', role);
+        -- What a later migration makes is theirs too.
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT SELECT ON TABLES TO %I', owner, role);
+    END LOOP;
+    EXECUTE format(
+        'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT INSERT ON TABLES TO forecasting_writer', owner
+    );
+END
+$$;
+
+GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts, scores,
+    metrics TO forecasting_writer;
+GRANT UPDATE ON runs TO forecasting_writer;
+GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;

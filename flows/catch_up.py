@@ -1,0 +1,97 @@
+"""Work off a span of missed sessions in one run, oldest first, from bars as known then; marked late or replay."""
+
+from datetime import date
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.states import Completed
+from pydantic import Field
+
+from flows.events import tell_failed
+from flows.night import Night
+from flows.nightly import check_session, flow_run_name, narrowed, newest_session, work_off
+from flows.prefect_logs import readable_errors
+from forecasting.errors import UsageError
+from forecasting.sessions import between
+from forecasting.settings import Settings, Target, read_settings
+from forecasting.store import database
+
+
+@flow(name="catch-up", flow_run_name=flow_run_name, on_failure=[tell_failed])
+def catch_up(
+    first: date,
+    last: date,
+    symbols: list[str] | None = None,
+    target: Target | None = None,
+    source: str | None = None,
+    events: str | None = None,
+    refit_every: Annotated[int, Field(ge=1)] = 5,
+) -> Any:
+    """Forecast from every session of a span that has no finished run yet, and score what has closed.
+
+    Args:
+        first: Oldest session.
+        last: Newest session.
+        symbols: As for nightly.
+        target: As for nightly.
+        source: As for nightly.
+        events: As for nightly.
+        refit_every: Sessions between fits; in between the champion speaks alone.
+
+    Returns:
+        The run ids, oldest night first; a state named Skipped when there was nothing to do.
+    """
+    given = {"symbols": symbols, "target": target, "source": source, "events": events}
+    settings = narrowed(read_settings(), given)
+    with readable_errors(), database.night_lock(settings.url, "night"):
+        done: list[str] = [
+            run_id
+            for symbol in settings.symbols
+            for run_id in work_off(nights_of_span(symbol, settings, first, last, refit_every=refit_every), settings)
+        ]
+    return done or Completed(name="Skipped", message=f"Every session from {first} to {last} was already done.")
+
+
+def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[Night]:
+    """One night a session, every `refit_every`-th with a fit; counted from `first`, so that a second start agrees."""
+    return [
+        Night(
+            symbol,
+            session,
+            settings.target,
+            settings.source,
+            settings.events,
+            mode="auto" if position % refit_every == 0 else "skip",
+            trigger="catch-up",
+        )
+        for position, session in enumerate(between(first, last, settings.exchange))
+    ]
+
+
+def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
+    """Run the flow in this process, after what can be refused has been refused; a sentence that says what it did.
+
+    Raises:
+        ForecastingError: As one paragraph; nothing was written then.
+    """
+    settings = read_settings()
+    database.check_ready(settings.url)
+    last = last or newest_session(settings.symbols[0], settings)
+    first = first or oldest_missed(settings, last)
+    for day in (first, last):
+        check_session(day, settings.exchange)
+    if first > last:
+        raise UsageError(f"--from is a session before --to or the same one; found {first} after {last}.")
+    done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+    return f"{', '.join(settings.symbols)}: {len(done)} sessions worked off between {first} and {last}."
+
+
+def oldest_missed(settings: Settings, last: date) -> date:
+    """The first session after the newest forecast that any of the symbols lacks, or `last` itself."""
+    from forecasting.sessions import next_sessions
+    from forecasting.store import reads
+
+    with database.reading(settings.url) as connection:
+        spoken = [reads.forecast_origins(connection, symbol, settings.target) for symbol in settings.symbols]
+    newest = [origins[-1] for origins in spoken if origins]
+    return min(last, next_sessions(min(newest), 1, settings.exchange)[0]) if newest else last

@@ -1,0 +1,138 @@
+"""What a night tells people, as Prefect events; automations turn them into calls. Outside a flow run nobody is told.
+
+night.failed        a night ended with an error
+night.late          the newest session's bar is not there yet, and the night waits
+forecast.fallback   a baseline spoke in the champion's place
+data.revised        bars that were stored have been restated, rebased by a split, or held back
+drift               the champion is outside its control chart
+promotion           another model speaks from now on
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+from prefect import Flow, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.states import Running
+
+from flows.night import Night
+from forecasting.errors import DataLateError, StoreError
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database, lineage, reads, record
+
+Event = Literal["night.failed", "night.late", "forecast.fallback", "data.revised", "drift", "promotion"]
+
+EVENTS: tuple[Event, ...] = get_args(Event)
+
+LATE = "Late"
+"""Name of the running state in which a night waits for its bar, as people see it in the list of runs."""
+
+CALLING_VERDICTS = ("split", "revised", "held")
+"""What a fetch may say about stored bars that a person should hear of; dividends and new bars are everyday."""
+
+
+def tell(event: Event, night: Night, words: str) -> None:
+    """Emit one event about a night's symbol and target; nothing outside a flow run.
+
+    Args:
+        event: Its name.
+        night: Whose symbol, target and session it is about.
+        words: What happened, in a sentence for whoever is called.
+    """
+    if FlowRunContext.get() is None:
+        return
+    emit_event(
+        event,
+        resource={
+            "prefect.resource.id": f"forecasting.{night.symbol}.{night.target}",
+            "prefect.resource.name": f"{night.symbol} {night.target}",
+        },
+        payload={
+            "symbol": night.symbol,
+            "target": night.target,
+            "session": night.session.isoformat(),
+            "words": words,
+        },
+    )
+
+
+def tell_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook of a flow that failed: emits night.failed with the error's own paragraph."""
+    emit_event(
+        "night.failed",
+        resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
+        related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}],
+        payload={"session": "", "words": state.message or "no message", **subject_of(flow_run)},
+    )
+
+
+def subject_of(flow_run: FlowRun) -> dict[str, str]:
+    """Symbols and target of a run as its parameters have them, else as the settings do."""
+    settings = read_settings()
+    symbols = flow_run.parameters.get("symbols") or settings.symbols
+    return {"symbol": ", ".join(symbols), "target": flow_run.parameters.get("target") or settings.target}
+
+
+@contextmanager
+def telling_late(night: Night) -> Iterator[None]:
+    """Within the block, a bar that is not there yet names the run's state Late and is told; the bar ends that."""
+    try:
+        yield
+    except DataLateError as late:
+        if name_state(LATE, str(late), unless=LATE):  # told once, not at every retry
+            tell("night.late", night, str(late))
+        raise
+    name_state("Running", "", only=LATE)
+
+
+def name_state(name: str, message: str, *, only: str = "", unless: str = "") -> bool:
+    """Rename the running state of this flow run, for people, and say whether that was done: it stays a running run.
+
+    Args:
+        name: The state's new name.
+        message: Why.
+        only: Do it only when the present state has this name.
+        unless: Do not when the present state has this name.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return False
+    with get_client(sync_client=True) as client:
+        present = client.read_flow_run(context.flow_run.id).state
+        if present is None or not present.is_running() or present.name == unless or (only and present.name != only):
+            return False
+        # Forced: the server takes a second Running for a repeated start and would refuse it.
+        client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message), force=True)
+        return True
+
+
+def tell_night(night: Night, settings: Settings) -> None:
+    """Tell what the ledger says about a night that has been evaluated; nothing outside a flow run."""
+    if FlowRunContext.get() is None:
+        return
+    run_id = night.run_id(settings)
+    with database.reading(settings.url) as connection:
+        fetch = reads.newest_fetch(connection, night.symbol)
+        decision = lineage.decision_of_run(connection, run_id)
+        fallback = fallback_reason(connection, night, run_id)
+    if fetch is not None and fetch["run_id"] == run_id and fetch["verdict"] in CALLING_VERDICTS:
+        tell("data.revised", night, f"{fetch['verdict']}: {fetch['detail']}")
+    if fallback:
+        tell("forecast.fallback", night, fallback)
+    if decision is not None and decision["champion"] and decision["winner"] != decision["champion"]:
+        tell(
+            "promotion", night, f"{decision['winner']} speaks in place of {decision['champion']}: {decision['reason']}"
+        )
+
+
+def fallback_reason(connection: database.Connection, night: Night, run_id: str) -> str:
+    """Why a baseline spoke on this night, or an empty text when the champion did."""
+    try:
+        spoke = record.published(connection, night.symbol, night.target, origin=night.session)
+    except StoreError:
+        return ""  # the night failed before anybody spoke; night.failed says so
+    fell = spoke[(spoke["status"] == "fallback") & (spoke["run_id"] == run_id)]
+    return str(fell["reason"].iloc[0]) if len(fell) else ""

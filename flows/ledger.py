@@ -1,0 +1,208 @@
+"""What the command line reads from the ledger and the few things it changes there: champions."""
+
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flows import clock
+from flows.night import report_path, short_id
+from flows.steps.report import report_night, write_page
+from flows.steps.train import load_model
+from forecasting.errors import ForecastingError, NothingFreshError, UsageError
+from forecasting.report.night import Night
+from forecasting.sessions import closes_at, last_completed
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database, lineage, reads, record, writes
+
+
+def newest_nights(as_of: date | None = None) -> list[Night]:
+    """The newest night of every symbol in the settings, or the one of the session `as_of`.
+
+    Raises:
+        StoreError: The database is not ready, or holds no forecast of a symbol.
+    """
+    settings = read_settings()
+    database.check_ready(settings.url)
+    with database.reading(settings.url) as connection:
+        return [
+            report_night(connection, symbol, settings.target, exchange=settings.exchange, origin=as_of)
+            for symbol in settings.symbols
+        ]
+
+
+def write_report(out: Path | None) -> str:
+    """The path of the page written for the first symbol in the settings."""
+    settings = read_settings()
+    night = newest_nights()[0]
+    return str(write_page(night, out or report_path(settings, night.symbol, night.target)))
+
+
+def check_fresh() -> str:
+    """A sentence that says the newest completed session has its live forecast.
+
+    Raises:
+        NothingFreshError: A symbol has none; says which session is wanted and what the newest forecast is.
+    """
+    settings = read_settings()
+    database.check_ready(settings.url)
+    wanted = last_completed(clock.now(), settings.exchange)
+    with database.reading(settings.url) as connection:
+        for symbol in settings.symbols:
+            newest = record.newest_live_origin(connection, symbol, settings.target)
+            if newest is None or newest < wanted:
+                found = f"the newest is of {newest}" if newest else "there is none at all"
+                raise NothingFreshError(
+                    f"{symbol} has no live {settings.target} forecast from the session {wanted}, which closed "
+                    f"{closes_at(wanted, settings.exchange):%Y-%m-%d %H:%M} UTC; {found}. "
+                    "See whether the schedule runs, then: forecasting run"
+                )
+    return f"Fresh: {', '.join(settings.symbols)} from the session {wanted}."
+
+
+def list_models() -> list[dict[str, Any]]:
+    """The networks of the first symbol, newest first, the champion marked."""
+    settings = read_settings()
+    database.check_ready(settings.url)
+    with database.reading(settings.url) as connection:
+        champion = reads.champion(connection, settings.symbols[0], settings.target)
+        rows = reads.models(connection, settings.symbols[0], settings.target)
+    return [
+        {**row, "champion": champion is not None and row["id"] == champion["id"]}
+        for row in rows
+        if row["name"] == "lstm"
+    ]
+
+
+def show_model(model_id: str) -> dict[str, Any]:
+    """A model's row, its parent chain, the fetch that trained it and what it has said.
+
+    Raises:
+        UsageError: No such model.
+    """
+    settings = read_settings()
+    database.check_ready(settings.url)
+    with database.reading(settings.url) as connection:
+        model = known_model(connection, model_id)
+        return {**model, **lineage.lineage(connection, model_id)}
+
+
+def promote(model_id: str) -> str:
+    """A sentence that says who speaks from the next forecast on.
+
+    Raises:
+        UsageError: No such model.
+        ArtifactError: Its weights cannot be loaded and run by this code.
+    """
+    settings = read_settings()
+    database.check_ready(settings.url)
+    with database.transaction(settings.url) as connection:
+        model = known_model(connection, model_id)
+        if model["method"] == "baseline":
+            raise UsageError(
+                f"{model_id} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
+            )
+        return hand_over(connection, model, settings, trigger="promote", reason="asked for by hand")
+
+
+def roll_back() -> str:
+    """A sentence that says who speaks from the next forecast on: the champion before the present one.
+
+    Raises:
+        UsageError: There was no other champion before.
+        ArtifactError: Its weights cannot be loaded and run by this code.
+    """
+    settings = read_settings()
+    database.check_ready(settings.url)
+    with database.transaction(settings.url) as connection:
+        before = lineage.champion_before(connection, settings.symbols[0], settings.target)
+        if before is None:
+            raise UsageError(f"{settings.symbols[0]} {settings.target} has had no other champion to go back to.")
+        return hand_over(connection, before, settings, trigger="rollback", reason="rolled back by hand")
+
+
+def known_model(connection: database.Connection, model_id: str) -> dict[str, Any]:
+    """The row of a model.
+
+    Raises:
+        UsageError: No such model.
+    """
+    model = lineage.model(connection, model_id)
+    if model is None:
+        raise UsageError(
+            f"A model id is expected, as `forecasting models list` prints it; found no model {model_id!r}."
+        )
+    return dict(model)
+
+
+def hand_over(
+    connection: database.Connection, model: dict[str, Any], settings: Settings, *, trigger: str, reason: str
+) -> str:
+    """Add the decision row that makes `model` champion, once its weights have been loaded."""
+    load_model(model, settings)
+    champion = reads.champion(connection, model["symbol"], model["target"])
+    if champion is not None and champion["id"] == model["id"]:
+        return f"{model['id']} is the champion of {model['symbol']} {model['target']} already."
+    decided_at = clock.now()
+    writes.add_promotion(
+        connection,
+        {
+            "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
+            "symbol": model["symbol"],
+            "target": model["target"],
+            "session": model["trained_to"],
+            "champion": champion["id"] if champion else None,
+            "challenger": model["id"],
+            "winner": model["id"],
+            "origins": 0,
+            "reason": reason,
+            "trigger": trigger,
+            "decided_at": decided_at,
+        },
+    )
+    return f"{model['id']} speaks for {model['symbol']} {model['target']} from the next forecast on ({reason})."
+
+
+def doctor() -> list[dict[str, str]]:
+    """What a night needs, one row each: what, whether it is in place, and what was found. Changes nothing."""
+    settings = read_settings()
+    checks = [_attempt("database", lambda: _ready(settings))]
+    checks.append(_attempt("sessions", lambda: f"newest completed: {last_completed(clock.now(), settings.exchange)}"))
+    checks.append(_attempt("source", lambda: _source_in_words(settings)))
+    checks.append(
+        _attempt("disk", lambda: f"{shutil.disk_usage(_existing(settings.data_dir)).free / 2**30:.0f} GiB free")
+    )
+    checks.append(_attempt("prefect", _prefect_in_words))
+    return checks
+
+
+def _ready(settings: Settings) -> str:
+    database.check_ready(settings.url)
+    return f"at revision {database.current(settings.url)}"
+
+
+def _attempt(what: str, found: Callable[[], str]) -> dict[str, str]:
+    try:
+        return {"check": what, "state": "ok", "found": str(found())}
+    except ForecastingError as error:
+        return {"check": what, "state": "wrong", "found": str(error)}
+
+
+def _source_in_words(settings: Settings) -> str:
+    from forecasting.ingest.sources.choose import source_of
+
+    source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
+    return f"{source.name} for {', '.join(settings.symbols)} (not asked for bars)"
+
+
+def _existing(folder: Path) -> Path:
+    absolute = folder.absolute()
+    return next(path for path in (absolute, *absolute.parents) if path.exists())
+
+
+def _prefect_in_words() -> str:
+    from prefect.settings import PREFECT_API_URL
+
+    url = PREFECT_API_URL.value()
+    return f"server {url}" if url else "no server configured: each run starts a temporary one"

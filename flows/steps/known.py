@@ -1,0 +1,46 @@
+"""What was known at a night's session: the fetch it rests on, the bars and the events, the same live and in replay."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pandas as pd
+
+from flows.night import Night
+from forecasting.sessions import opens_at, shift
+from forecasting.settings import Settings
+from forecasting.store import lineage, reads
+from forecasting.store.database import Connection
+
+
+@dataclass(frozen=True)
+class KnownThen:
+    """The night's inputs.
+
+    Attributes:
+        fetch_id: The fetch it rests on.
+        data_as_of: When that fetch was made; no later version of a bar is used.
+        bars: Current versions then, up to the night's session; columns as `reads.bars`.
+        events: Columns session, kind, known_from.
+    """
+
+    fetch_id: str
+    data_as_of: datetime
+    bars: pd.DataFrame
+    events: pd.DataFrame
+
+
+def known_then(connection: Connection, night: Night, settings: Settings) -> KnownThen:
+    """The inputs of a night.
+
+    A live night knows its own fetch. A night made up for later knows the last fetch before the next session opened or,
+    when there was none, the first that brought its bar: so live and replay read the same rows.
+    """
+    cutoff = opens_at(shift(night.session, 1, settings.exchange), settings.exchange)
+    fetch = lineage.knowing_fetch(connection, night.symbol, night.session, cutoff=cutoff)
+    known_at = fetch["fetched_at"]
+    return KnownThen(
+        fetch_id=fetch["id"],
+        data_as_of=known_at,
+        bars=reads.bars(connection, night.symbol, last=night.session, known_at=known_at),
+        events=reads.events(connection, night.symbol, known_at=known_at),
+    )

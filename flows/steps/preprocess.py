@@ -1,0 +1,32 @@
+"""Write everything that may be known at the night's session into the run's folder."""
+
+import logging
+
+from flows.night import Night, run_folder
+from flows.steps.known import known_then
+from flows.steps.run_row import open_run
+from forecasting.preprocess.windows import make_windows
+from forecasting.settings import Settings
+from forecasting.store import database
+
+logger = logging.getLogger("forecasting.preprocess")
+
+
+def write_windows(night: Night, settings: Settings, *, flow_run_id: str | None = None) -> str:
+    """The path of the night's windows, made from the bars and events as known then."""
+    with database.transaction(settings.url) as connection:
+        open_run(connection, night, settings, flow_run_id=flow_run_id)
+        known = known_then(connection, night, settings)
+    windows = make_windows(
+        known.bars,
+        known.events,
+        origin=night.session,
+        target=night.target,
+        exchange=settings.exchange,
+        train_sessions=settings.train_sessions,
+    )
+    folder = run_folder(settings, night.run_id(settings))
+    folder.mkdir(parents=True, exist_ok=True)
+    windows.save(folder / "windows.npz")
+    logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, known.fetch_id)
+    return str(folder / "windows.npz")

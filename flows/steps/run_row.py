@@ -1,0 +1,64 @@
+"""The night's own row in `runs`: opened with the first write, timed stage by stage, closed at the end."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from flows import clock
+from flows.night import Night
+from forecasting.settings import Settings
+from forecasting.store import database, writes
+from forecasting.store.database import Connection
+
+
+def open_run(connection: Connection, night: Night, settings: Settings, *, flow_run_id: str | None = None) -> None:
+    """Add the night's row unless it is there; a night that is run again keeps its first start."""
+    writes.start_run(
+        connection,
+        {
+            "id": night.run_id(settings),
+            "as_of": night.session,
+            "symbol": night.symbol,
+            "target": night.target,
+            "source": night.source,
+            "trigger": night.trigger,
+            "status": "running",
+            "started_at": clock.now(),
+            "flow_run_id": flow_run_id,
+            "code_version": code_version(),
+            "settings_hash": settings.hash,
+            "settings": json.dumps(settings.shaping(), sort_keys=True),
+        },
+    )
+
+
+@contextmanager
+def stage(night: Night, settings: Settings, name: str) -> Iterator[None]:
+    """Time the block and keep its seconds in the night's row."""
+    started = time.perf_counter()
+    yield
+    seconds = round(time.perf_counter() - started, 3)
+    with database.transaction(settings.url) as connection:
+        writes.update_run(connection, night.run_id(settings), {f"seconds_{name}": seconds})
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """The package's version, with the commit when it runs from a checkout: `0.1.0+3f9c2ab`."""
+    installed = version("forecasting")
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return installed
+    # No shell, a fixed command, our own folder: nothing of the user's reaches it.
+    found = subprocess.run(  # noqa: S603
+        ["git", "-C", str(root), "rev-parse", "--short=7", "HEAD"],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{installed}+{found.stdout.strip()}" if found.returncode == 0 else installed

@@ -1,0 +1,134 @@
+"""Fit tonight's challenger, keep its weights as a file and its lineage as a row."""
+
+import logging
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from flows import clock
+from flows.night import Night, artifact_folder, short_id
+from flows.steps.known import known_then
+from flows.steps.run_row import code_version
+from forecasting.errors import ArtifactError
+from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.sessions import between
+from forecasting.settings import Settings
+from forecasting.store import database, lineage, reads, writes
+from forecasting.train import checkpoint as checkpoints
+from forecasting.train.base import base_for
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import fit
+from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
+
+logger = logging.getLogger("forecasting.train")
+
+
+Record = dict[str, Any]
+
+
+def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
+    """The challenger's model id, or an empty text when the night fits none.
+
+    Raises:
+        ArtifactError: A warm fit was asked for and the champion's weights cannot be used.
+    """
+    run_id = night.run_id(settings)
+    with database.reading(settings.url) as connection:
+        fitted = lineage.model_of_run(connection, run_id)
+        champion = reads.champion(connection, night.symbol, night.target)
+        newest_scratch = lineage.newest_scratch(connection, night.symbol, night.target)
+    if fitted is not None:
+        return str(fitted["id"])  # the run was killed after this fit; the same weights speak
+    parent, facts = inspect_champion(champion, newest_scratch, night, settings)
+    choice = choose_mode(night.mode, facts, scratch_every=settings.scratch_every)
+    with database.transaction(settings.url) as connection:
+        writes.update_run(connection, run_id, {"mode": choice.method, "mode_reason": choice.reason})
+    logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
+    if choice.method == "skip":
+        return ""
+    return fit_and_keep(
+        night, settings, load_windows(Path(windows_path)), choice=choice, champion=champion, parent=parent
+    )
+
+
+def inspect_champion(
+    champion: Record | None, newest_scratch: date | None, night: Night, settings: Settings
+) -> tuple[Checkpoint | None, ChainFacts | None]:
+    """The champion's checkpoint, where it can be used, and the facts that choose the mode."""
+    if champion is None:
+        return None, None
+    since = len(between(newest_scratch, night.session, settings.exchange)) - 1 if newest_scratch else 10**6
+    try:
+        parent = load_model(champion, settings)
+    except ArtifactError as error:
+        if night.mode == "warm":
+            raise
+        return None, ChainFacts(False, str(error), since, champion["chain_epochs"])
+    return parent, ChainFacts(True, "", since, champion["chain_epochs"])
+
+
+def load_model(model: Record, settings: Settings) -> Checkpoint:
+    """The checkpoint of a model row.
+
+    Raises:
+        ArtifactError: Missing, pruned, altered, or of code that this code cannot run.
+    """
+    if model["artifact_path"] is None or model["artifact_hash"] is None:
+        raise ArtifactError(
+            f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
+        )
+    return checkpoints.load(settings.data_dir.absolute() / model["artifact_path"], model["artifact_hash"])
+
+
+def fit_and_keep(
+    night: Night,
+    settings: Settings,
+    windows: Windows,
+    *,
+    choice: ModeChoice,
+    champion: Record | None,
+    parent: Checkpoint | None,
+) -> str:
+    """Fit, write the artifact, then the row: a kill in between leaves a folder that the next attempt replaces."""
+    run_id = night.run_id(settings)
+    model_id = short_id("model", run_id, choice.method)
+    started = time.perf_counter()
+    fitted = fit(
+        windows,
+        mode="warm" if choice.method == "warm" else "scratch",
+        parent=parent,
+        settings=settings,
+        base=base_for(windows, settings) if choice.method == "scratch" else None,
+    )
+    seconds = round(time.perf_counter() - started, 3)
+    artifact = checkpoints.save(fitted, artifact_folder(settings, model_id))
+    with database.transaction(settings.url) as connection:
+        writes.add_model(
+            connection,
+            {
+                "id": model_id,
+                "name": "lstm",
+                "version": str(fitted.card.architecture),
+                "method": choice.method,
+                "parent_id": champion["id"] if choice.method == "warm" and champion else None,
+                "symbol": night.symbol,
+                "target": night.target,
+                "scope": "panel" if fitted.card.base else "symbol",
+                "seed": settings.seed,
+                "trained_from": date.fromisoformat(fitted.card.trained_from),
+                "trained_to": date.fromisoformat(fitted.card.trained_to),
+                "epochs": fitted.card.epochs,
+                "chain_epochs": fitted.card.chain_epochs,
+                "fetch_id": known_then(connection, night, settings).fetch_id,
+                "run_id": run_id,
+                "settings_hash": settings.hash,
+                "code_version": code_version(),
+                "artifact_path": str(artifact.path.relative_to(settings.data_dir.absolute())),
+                "artifact_hash": artifact.sha256,
+                "seconds": seconds,
+                "created_at": clock.now(),
+            },
+        )
+    logger.info("fitted model %s (%s, %d epochs) in %.1f s", model_id, choice.method, fitted.card.epochs, seconds)
+    return model_id

@@ -1,0 +1,208 @@
+"""Champion against challenger on the same past origins: who speaks from tomorrow, and why, in words.
+
+The rules, in order:
+
+1. No champion, no contest: the challenger takes over.
+2. Fewer than MIN_ORIGINS common origins: the champion stays, unless it is older than the limit; then the fresh one
+   takes over for age.
+3. The challenger wins when its pinball loss is lower or within TIE of the champion's, because a tie goes to the fresher
+   data; it loses when its loss is higher by more than TIE, or higher at all at p < SIGNIFICANCE: a worse model may not.
+4. A champion older than the limit may not speak. A worse challenger then takes over for age too, unless it is behind
+   the best baseline by more than TIE; where it is, nothing changes hands and that baseline speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from forecasting.evaluate.scores import skill
+from forecasting.evaluate.significance import DieboldMariano, diebold_mariano
+
+MIN_ORIGINS = 20
+"""Common origins below which no line is judged; four weeks, so that one earnings day does not decide."""
+
+TIE = 0.005
+"""Relative difference in pinball loss, half a per cent, within which two lines are level: what one more seed moves."""
+
+SIGNIFICANCE = 0.05
+"""Two-sided p below which even a difference within TIE counts."""
+
+CHAMPION: Literal["champion"] = "champion"
+CHALLENGER: Literal["challenger"] = "challenger"
+
+Winner = Literal["champion", "challenger"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the lines did on identical origins and horizons.
+
+    Attributes:
+        origins: Common origins.
+        first: ISO date of the oldest of them, empty when there are none.
+        last: ISO date of the newest.
+        pinballs: Mean loss of each line that covers them all, over origins of the mean over horizons; target's unit.
+        best_baseline: The baseline with the lowest loss; empty when none covers them all.
+        left_out: Baselines that do not cover them all.
+        test: Challenger against champion, negative when the challenger lost less; None below MIN_ORIGINS.
+    """
+
+    origins: int
+    first: str
+    last: str
+    pinballs: dict[str, float]
+    best_baseline: str
+    left_out: tuple[str, ...]
+    test: DieboldMariano | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A row for the ledger's promotions, but for ids and times; None where no origin was common."""
+
+    winner: Winner
+    reason: str
+    p_value: float | None
+    origins: int
+    champion_pinball: float | None
+    challenger_pinball: float | None
+    baseline_pinball: float | None
+    best_baseline: str
+
+
+def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int) -> Decision:
+    """Who is champion from now on.
+
+    Args:
+        losses: Columns origin_session, horizon, line (`champion`, `challenger`, or a baseline's name) and pinball, each
+            issued before its target session; NaN pinball is left out. May be empty.
+        champion_age: Sessions since the champion's last training session; None when there is no champion.
+        max_age: Sessions after which a champion may no longer speak.
+
+    Raises:
+        ValueError: Two losses of one line for one origin and horizon.
+    """
+    standing = stand(losses, lines=(CHAMPION, CHALLENGER))
+    if champion_age is None:
+        return _decision(CHALLENGER, "there is no champion, so the challenger takes over", standing)
+    too_old = champion_age > max_age
+    age = f"the champion is {champion_age} sessions old (limit {max_age})"
+    if standing.test is None:
+        few = f"{standing.origins} common origins, fewer than {MIN_ORIGINS}, say nothing yet"
+        if too_old:
+            return _decision(CHALLENGER, f"{age}, so the challenger takes over for age; {few}", standing)
+        return _decision(CHAMPION, f"the champion stays; {few}; {age}", standing)
+    winner, words = _contest(standing.pinballs, standing.test)
+    if winner == CHAMPION and too_old:
+        return _for_age(standing, f"{age}; {words}")
+    return _decision(winner, f"{words}; {age}", standing)
+
+
+def stand(losses: pd.DataFrame, *, lines: Sequence[str], newest: int | None = None) -> Standing:
+    """Mean losses of `lines` and of every baseline on the origins and horizons that `lines` have in common.
+
+    Args:
+        losses: As for `decide`.
+        lines: The lines that must be present at an origin and horizon for it to count.
+        newest: Only that many of the newest common origins; None for all.
+    """
+    common = _common(losses, lines, newest)
+    if common.empty:
+        return Standing(0, "", "", {}, "", tuple(_baselines(losses)), None)
+    whole = common.dropna(axis="columns")
+    by_origin = whole.groupby(level="origin_session").mean()
+    pinballs = {str(line): float(value) for line, value in by_origin.mean().items()}
+    baselines = {line: value for line, value in pinballs.items() if line not in (CHAMPION, CHALLENGER)}
+    longest = int(common.index.get_level_values("horizon").max())
+    return Standing(
+        origins=len(by_origin),
+        first=_day(by_origin.index[0]),
+        last=_day(by_origin.index[-1]),
+        pinballs=pinballs,
+        best_baseline=min(baselines, key=lambda line: (baselines[line], line), default=""),
+        left_out=tuple(line for line in _baselines(losses) if line not in baselines),
+        test=_test(by_origin, longest),
+    )
+
+
+def _common(losses: pd.DataFrame, lines: Sequence[str], newest: int | None) -> pd.DataFrame:
+    # pivot, not pivot_table: a duplicate must raise, not be averaged away.
+    table = losses.dropna(subset=["pinball"]).pivot(
+        index=["origin_session", "horizon"], columns="line", values="pinball"
+    )
+    if any(line not in table.columns for line in lines):
+        return table.iloc[:0]
+    table = table.dropna(subset=list(lines)).sort_index()
+    origins = table.index.get_level_values("origin_session")
+    return table if newest is None else table[origins.isin(origins.unique()[-newest:])]
+
+
+def _baselines(losses: pd.DataFrame) -> list[str]:
+    return sorted(set(losses["line"].astype(str)) - {CHAMPION, CHALLENGER})
+
+
+def _test(by_origin: pd.DataFrame, longest: int) -> DieboldMariano | None:
+    if len(by_origin) < MIN_ORIGINS or not {CHAMPION, CHALLENGER} <= set(by_origin.columns):
+        return None
+    return diebold_mariano(by_origin[CHALLENGER].to_numpy(), by_origin[CHAMPION].to_numpy(), horizon=longest)
+
+
+def _contest(pinballs: dict[str, float], test: DieboldMariano) -> tuple[Winner, str]:
+    change = -skill(pinballs[CHALLENGER], pinballs[CHAMPION]) if pinballs[CHAMPION] else 0.0
+    worse = pinballs[CHALLENGER] > pinballs[CHAMPION]
+    if worse and (change > TIE or test.p_value < SIGNIFICANCE):
+        return CHAMPION, f"the challenger is worse by {change:.1%}"
+    if worse or abs(change) <= TIE:
+        return CHALLENGER, f"a tie ({change:+.2%}, within {TIE:.1%}) goes to the fresher challenger"
+    return CHALLENGER, f"the challenger is better by {-change:.1%}"
+
+
+def _for_age(standing: Standing, words: str) -> Decision:
+    baseline = standing.pinballs.get(standing.best_baseline)
+    if baseline is not None and standing.pinballs[CHALLENGER] > baseline * (1 + TIE):
+        return _decision(CHAMPION, f"{words} and behind {standing.best_baseline}, which speaks instead", standing)
+    return _decision(CHALLENGER, f"{words}, but takes over for age", standing)
+
+
+def _decision(winner: Winner, words: str, standing: Standing) -> Decision:
+    return Decision(
+        winner=winner,
+        reason=f"{words}. {_figures(standing)}".strip(),
+        p_value=standing.test.p_value if standing.test else None,
+        origins=standing.origins,
+        champion_pinball=standing.pinballs.get(CHAMPION),
+        challenger_pinball=standing.pinballs.get(CHALLENGER),
+        baseline_pinball=standing.pinballs.get(standing.best_baseline),
+        best_baseline=standing.best_baseline,
+    )
+
+
+def _figures(standing: Standing) -> str:
+    if not standing.origins:
+        return ""
+    lines = [line for line in (CHAMPION, CHALLENGER, standing.best_baseline) if line in standing.pinballs]
+    losses = ", ".join(f"{line} {_number(standing.pinballs[line])}" for line in lines)
+    text = f"Mean pinball on {standing.origins} origins, {standing.first} to {standing.last}: {losses}."
+    if standing.test:
+        test = standing.test
+        text += f" Diebold-Mariano {test.statistic:+.2f}, {_p(test.p_value)}, lag {test.lag}."
+    if standing.left_out:
+        text += f" Not on all of these origins: {', '.join(standing.left_out)}."
+    return text
+
+
+def _number(value: float) -> str:
+    # Shares run to millions, ranges to thousandths; 2.1e+06 is for neither.
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _p(value: float) -> str:
+    return f"p {value:.3f}" if value >= 0.001 else "p below 0.001"
+
+
+def _day(value: object) -> str:
+    return pd.Timestamp(str(value)).date().isoformat()

@@ -1,0 +1,157 @@
+"""Whether a difference in loss is more than luck: a paired test for two forecasters, a confidence set for several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class DieboldMariano:
+    """A paired test of equal expected loss.
+
+    Attributes:
+        statistic: Negative when the first forecaster lost less. Infinite when the differences never vary, 0 when they
+            are all 0.
+        p_value: Two-sided, from Student's t with n - 1 degrees of freedom.
+        n: Pairs compared.
+        lag: Autocovariances taken into the variance.
+        kernel: `rectangular` as published; `bartlett` where that gave no positive variance.
+    """
+
+    statistic: float
+    p_value: float
+    n: int
+    lag: int
+    kernel: str
+
+
+@dataclass(frozen=True)
+class ConfidenceSet:
+    """The forecasters that cannot be told from the best at the stated level.
+
+    Attributes:
+        included: Their names, best mean loss first.
+        p_values: Every name's p-value, in the losses' column order.
+        size: Probability that the true best is left out.
+        n: Rows of losses.
+    """
+
+    included: tuple[str, ...]
+    p_values: dict[str, float]
+    size: float
+    n: int
+
+
+def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int, lag: int | None = None) -> DieboldMariano:
+    """Diebold and Mariano's test (1995) with the small-sample correction of Harvey, Leybourne and Newbold (1997).
+
+    The variance of the mean difference sums the autocovariances up to the lag; the statistic is scaled by
+    sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = lag + 1 and read from Student's t. That sum can come out at zero or
+    below; Bartlett's weights (Newey and West 1987) at the same lag then take its place.
+
+    Args:
+        loss_a: (n,) losses of the first forecaster, ascending by origin.
+        loss_b: (n,) losses of the second at the same origins. A pair with a NaN on either side is left out.
+        horizon: Sessions ahead; for a mean over horizons the longest. h-step errors are correlated up to h - 1.
+        lag: Another lag than horizon - 1, where the losses are known to remember longer.
+
+    Raises:
+        ValueError: Unequal lengths, or not more than lag + 1 pairs.
+    """
+    difference = _differences(loss_a, loss_b)
+    n, lag = len(difference), horizon - 1 if lag is None else lag
+    if lag < 0 or n <= lag + 1:
+        raise ValueError(f"a Diebold-Mariano test with lag {lag} needs at least {max(lag, 0) + 2} pairs; got {n}.")
+    mean = float(difference.mean())
+    covariances = _autocovariances(difference - mean, lag)
+    variance, kernel = _long_run_variance(covariances, difference)
+    if variance == 0.0:
+        statistic, p_value = (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
+        return DieboldMariano(statistic, p_value, n, lag, kernel)
+    h = lag + 1
+    statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
+    return DieboldMariano(statistic, _two_sided_p(statistic, n - 1), n, lag, kernel)
+
+
+def confidence_set(
+    losses: pd.DataFrame, *, size: float = 0.10, block: int = 5, reps: int = 1000, seed: int = 0
+) -> ConfidenceSet:
+    """Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
+
+    Args:
+        losses: One row per origin, ascending; one column per forecaster. A row with a NaN is left out.
+        size: Probability, 0 to 1, that the set misses the true best.
+        block: Mean block length of the bootstrap, in rows; at least the longest horizon.
+        reps: Bootstrap draws.
+        seed: Same seed, same set.
+
+    Raises:
+        ValueError: Fewer than two complete rows, or no column.
+    """
+    complete = losses.dropna().astype(float)
+    if len(complete) < 2 or complete.shape[1] == 0:
+        raise ValueError(
+            f"a confidence set needs two complete rows of losses and a column; got {complete.shape}. Widen the window."
+        )
+    # Columns that never differ have a zero variance, which the bootstrap would divide by: one speaks for its twins.
+    speaks_for = _twins(complete)
+    distinct = complete[list(dict.fromkeys(speaks_for.values()))]
+    p_values = _confidence_p_values(distinct, size=size, block=block, reps=reps, seed=seed)
+    everyone = {str(name): p_values[speaks_for[name]] for name in complete.columns}
+    ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
+    return ConfidenceSet(tuple(name for name in ranked if everyone[name] > size), everyone, size, len(complete))
+
+
+def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
+    a, b = np.asarray(loss_a, dtype=float), np.asarray(loss_b, dtype=float)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"paired losses have one dimension and one length; got {a.shape} and {b.shape}.")
+    difference: Floats = a - b
+    return difference[~np.isnan(difference)]
+
+
+def _autocovariances(centred: Floats, lag: int) -> Floats:
+    n = len(centred)
+    return np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
+
+
+def _long_run_variance(covariances: Floats, difference: Floats) -> tuple[float, str]:
+    scale = float(np.abs(difference).max())
+    if covariances[0] <= (1e-12 * scale) ** 2:  # constant but for rounding
+        return 0.0, "rectangular"
+    rectangular = float(covariances[0] + 2 * covariances[1:].sum())
+    if rectangular > 0:
+        return rectangular, "rectangular"
+    weights = 1 - np.arange(1, len(covariances)) / len(covariances)
+    return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0), "bartlett"
+
+
+def _two_sided_p(statistic: float, freedom: int) -> float:
+    from scipy import stats
+
+    return float(2 * stats.t.sf(abs(statistic), freedom))
+
+
+def _twins(losses: pd.DataFrame) -> dict[object, object]:
+    first: dict[bytes, object] = {}
+    return {name: first.setdefault(losses[name].to_numpy().tobytes(), name) for name in losses.columns}
+
+
+def _confidence_p_values(losses: pd.DataFrame, *, size: float, block: int, reps: int, seed: int) -> dict[object, float]:
+    if losses.shape[1] == 1:
+        return {losses.columns[0]: 1.0}
+    from arch.bootstrap import MCS
+
+    search = MCS(losses, size=size, reps=reps, block_size=block, method="R", bootstrap="stationary", seed=seed)
+    search.compute()
+    return {name: float(value) for name, value in search.pvalues["Pvalue"].items()}

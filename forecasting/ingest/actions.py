@@ -1,0 +1,84 @@
+"""Dividends and splits: their frame, what is new among them, and the prices adjusted for them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+COLUMNS = ["session", "kind", "value"]
+
+SAME_VALUE = 1e-3
+"""Relative difference below which an action's value is the same: files round Adj Close, which dividends come from."""
+
+
+def make_actions(rows: Iterable[tuple[object, str, float]]) -> pd.DataFrame:
+    """The rows (session, kind, value) as a frame, ascending by session and kind; no rows give an empty frame."""
+    frame = pd.DataFrame(list(rows), columns=COLUMNS)
+    frame["session"] = pd.to_datetime(frame["session"]).dt.as_unit("ns")
+    frame["kind"] = frame["kind"].astype(str)
+    frame["value"] = frame["value"].astype("float64")
+    return frame.sort_values(["session", "kind"], ignore_index=True)
+
+
+def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `actions` that `known` lacks or holds with another value (a split rewrites old dividends)."""
+    if known.empty or actions.empty:
+        return actions.reset_index(drop=True)
+    held = known.set_index(["session", "kind"])["value"]
+    held = held[~held.index.duplicated(keep="last")]
+    before = held.reindex(pd.MultiIndex.from_frame(actions[["session", "kind"]])).to_numpy()
+    same = np.isclose(actions["value"].to_numpy(), before, rtol=SAME_VALUE, atol=0.0)
+    changed: pd.DataFrame = actions[~same].reset_index(drop=True)
+    return changed
+
+
+def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
+    """Close with dividends reinvested, equal to close on the last bar; derived at read time, never stored.
+
+    Every close before an ex-date is multiplied by 1 - dividend / close of the session before it, as Yahoo does. The
+    bars are already on one share basis, so splits change nothing here. Against Yahoo's own Adj Close of SBUX,
+    1992 to 2024, the largest relative difference measured was 6.4e-5.
+
+    Args:
+        bars: Canonical bars, ascending; NaN closes stay NaN.
+        actions: Columns session, kind, value; dividends in dollars per share of the bars' basis.
+    """
+    steps = _dividend_steps(bars, actions)
+    factor = np.cumprod(steps[::-1])[::-1]  # the step of a session applies to every session before it
+    return pd.Series(bars["close"].to_numpy() * np.append(factor[1:], 1.0), index=bars.index, name="adjusted_close")
+
+
+def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
+    """(D,) how far the step of Adj Close / Close into a session lies from the one its dividends explain; 0 unknown.
+
+    Positive where Adj Close fell by more than the dividends say: a dividend that the source forgot to name.
+    """
+    if len(bars) < 2:
+        return np.zeros(len(bars))
+    factor = bars["adj_close"].to_numpy() / bars["close"].to_numpy()
+    told = np.append(1.0, factor[:-1] / factor[1:])
+    return np.asarray(np.nan_to_num(_dividend_steps(bars, actions) - told))
+
+
+def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
+    """Dividends read back from the steps of Adj Close / Close, for files that carry no Dividends column.
+
+    A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely.
+    """
+    if len(bars) < 2:
+        return make_actions([])
+    close = bars["close"].to_numpy()
+    factor = bars["adj_close"].to_numpy() / close
+    step = np.nan_to_num(1.0 - factor[:-1] / factor[1:])
+    found = np.flatnonzero(step > max(5e-4, 4.0 * float(np.median(np.abs(step)))))
+    values = np.round(close[found] * step[found], 4)
+    return make_actions(zip(bars.index[found + 1], ["dividend"] * len(found), values, strict=True))
+
+
+def _dividend_steps(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
+    """(D,) factor that the session's dividends put on every earlier close; 1 without one."""
+    paid = actions[actions["kind"] == "dividend"].groupby("session")["value"].sum()
+    amount = paid.reindex(bars.index).fillna(0.0).to_numpy()
+    before = bars["close"].shift().to_numpy()
+    return np.where(amount > 0, 1.0 - amount / before, 1.0)

@@ -1,0 +1,233 @@
+"""The canonical frame of bars, and what is wrong with one: rows that cannot be true, and rows to look at.
+
+Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. A rule that rejects spoke on none of
+them, or on plainly broken rows alone; a rule that flags spoke less than once in 25,000 bars. High volume and moves up
+to x2 are news, not faults, and are left alone; an unknown volume is always said, because volume is what is forecast.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecasting.ingest.actions import adjustment_mismatch
+from forecasting.ingest.sources import Fetched
+from forecasting.sessions import early_closes, sessions_index
+
+PRICES = ["open", "high", "low", "close"]
+COLUMNS = [*PRICES, "adj_close", "volume"]
+
+PRICE_TOLERANCE = 1e-5
+"""Relative difference up to which two prices are the same; Yahoo's own answers jitter below it."""
+
+PARTIAL_VOLUME = 0.4
+"""Share of the median of the 63 sessions before, below which the newest full session counts as unfinished."""
+
+_OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
+_SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
+_JUMP_FLAG, _RANGE_FLAG = 2.0, 2.0
+_ADJUSTMENT_FLAG = 1e-3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with one session's bar.
+
+    Attributes:
+        session: The session it is about.
+        rule: Name of the rule, as the table `findings` keeps it.
+        severity: `reject` keeps the row out of the bars; `flag` only says it.
+        value: The offending number, where there is one.
+        detail: One sentence for a person.
+    """
+
+    session: date
+    rule: str
+    severity: Literal["reject", "flag"]
+    value: float | None
+    detail: str
+
+
+class _Rule(NamedTuple):
+    name: str
+    broken: NDArray[np.bool_]
+    value: NDArray[np.float64]
+    detail: str
+
+
+def canonical(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` as canonical bars: naive midnight index `session`, ascending; six float64 columns; volume 0 becomes NaN.
+
+    Yahoo writes 0 where it knows no volume, and no liquid stock trades nothing: 0 is unknown, never a number.
+    """
+    bars = frame.reindex(columns=COLUMNS).astype("float64")
+    bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
+    bars["volume"] = bars["volume"].where(bars["volume"] != 0.0)
+    return bars.sort_index()
+
+
+def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Finding]]:
+    """The bars that can be true, and the findings on those that cannot or that deserve a look.
+
+    Args:
+        fetched: What a source brought.
+        exchange: Exchange whose calendar says which days are sessions.
+        known: The stored current bars; flags speak only of rows that are new or changed against them. None: all rows.
+
+    Returns:
+        The canonical bars without rejected rows, and the findings, ascending by session.
+    """
+    bars, findings = _without(fetched.bars, _impossible_rows(fetched.bars, exchange))
+    bars, more = _without(bars, _impossible_neighbours(bars, exchange, live=fetched.live))
+    fresh = fresh_rows(bars, known)
+    flags = [flag for rule in _doubts(bars, fetched.actions) for flag in _findings(bars, rule, rule.broken & fresh)]
+    gaps = [
+        Finding(day, "missing_session", "flag", None, "The exchange traded, but no bar of it has come yet.")
+        for day in _unexplained_gaps(fetched, known, exchange)
+    ]
+    return bars, sorted([*findings, *more, *flags, *gaps], key=lambda finding: (finding.session, finding.rule))
+
+
+def missing_sessions(bars: pd.DataFrame, first: date, last: date, exchange: str = "XNYS") -> list[date]:
+    """The sessions from `first` to `last` that `bars` lacks, ascending; they are never filled with invented values."""
+    expected = sessions_index(first, last, exchange)
+    return [day.date() for day in expected[~expected.isin(bars.index)]]
+
+
+def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
+    """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
+
+    Usual is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. With SBUX this
+    would have held 5 finished bars in 16 years, each for one day. Fewer than 20 earlier volumes say nothing.
+    """
+    stamp = pd.Timestamp(session)
+    before = bars.loc[bars.index < stamp, "volume"].to_numpy()[-63:]
+    before = before[~np.isnan(before)]
+    if len(before) < 20 or stamp not in bars.index or session in early_closes(session, session, exchange):
+        return False
+    return bool(bars.at[stamp, "volume"] < PARTIAL_VOLUME * np.median(before))
+
+
+def payload_hash(fetched: Fetched) -> str:
+    """64 hex digits over symbol, sessions, prices to 4 decimals, volumes and actions.
+
+    Adj Close stays out: every dividend rewrites it, and Yahoo's own answers differ in its sixth digit.
+    """
+    digest = hashlib.sha256(fetched.symbol.encode())
+    digest.update(pd.DatetimeIndex(fetched.bars.index).as_unit("s").asi8.tobytes())
+    digest.update(np.round(fetched.bars[[*PRICES, "volume"]].to_numpy(), 4).tobytes())
+    digest.update(fetched.actions.round({"value": 4}).to_csv(index=False).encode())
+    return digest.hexdigest()
+
+
+def fresh_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.bool_]:
+    """(D,) whether a row is new, or differs from the known one: prices beyond 1e-5 relative, volume at all.
+
+    An unknown volume is no difference: absence never overwrites what is known.
+    """
+    if known is None or known.empty:
+        return np.ones(len(bars), dtype=bool)
+    before = known[[*PRICES, "volume"]].reindex(bars.index).to_numpy()
+    now = bars[[*PRICES, "volume"]].to_numpy()
+    same = np.isclose(now, before, rtol=PRICE_TOLERANCE, atol=0.0, equal_nan=True)
+    same[:, 4] = (now[:, 4] == before[:, 4]) | np.isnan(now[:, 4])
+    return np.asarray(~(same.all(axis=1) & bars.index.isin(known.index)))
+
+
+def _impossible_rows(bars: pd.DataFrame, exchange: str) -> list[_Rule]:
+    price = bars[PRICES].to_numpy()
+    opened, high, low, close = price.T
+    volume = bars["volume"].to_numpy()
+    traded = sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange) if len(bars) else bars.index
+    lowest = np.min(price, axis=1, initial=np.inf)
+    return [
+        _Rule("off_calendar", ~bars.index.isin(traded), close, "The exchange did not trade on this day."),
+        _Rule("price_unknown", np.isnan(price).any(axis=1), volume, "A price is missing; the value is the volume."),
+        _Rule("price_infinite", np.isinf(price).any(axis=1), close, "A price is infinite."),
+        _Rule("price_not_positive", lowest <= 0.0, lowest, "The lowest of the four prices is not above 0."),
+        _Rule("high_below_low", high < low, high - low, "High lies below low by the value."),
+        _Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1 % outside low .. high."),
+        _Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1 % outside low .. high."),
+        _Rule("volume_impossible", (volume < 0) | np.isinf(volume), volume, "Volume is negative or infinite."),
+    ]
+
+
+def _impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[_Rule]:
+    partial = np.zeros(len(bars), dtype=bool)
+    if live and len(bars):
+        partial[-1] = is_partial(bars, bars.index[-1].date(), exchange)
+    spike = _spike(bars["close"].to_numpy())
+    return [
+        _Rule("price_spike", spike > _SPIKE_REJECT, spike, "Close left both neighbours by this factor and came back."),
+        _Rule("partial_bar", partial, bars["volume"].to_numpy(), "The newest volume is below 0.4 of the median of 63."),
+    ]
+
+
+def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
+    close, volume = bars["close"].to_numpy(), bars["volume"].to_numpy()
+    spike, jump, reach = _spike(close), _apart(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
+    whole = bars[[*PRICES, "volume"]].to_numpy()
+    repeats = np.append(False, (whole[1:] == whole[:-1]).all(axis=1)) if len(bars) else np.zeros(0, dtype=bool)
+    gap = adjustment_mismatch(bars, actions)
+    return [
+        _Rule("volume_unknown", np.isnan(volume), volume, "The source gives no volume, or 0."),
+        _Rule("price_spike", spike > _SPIKE_FLAG, spike, "Close left both neighbours by this factor and came back."),
+        _Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
+        _Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
+        _Rule("row_repeats", repeats, close, "All five numbers repeat the session before."),
+        _Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
+    ]
+
+
+def _without(bars: pd.DataFrame, rules: list[_Rule]) -> tuple[pd.DataFrame, list[Finding]]:
+    """`bars` less every row that breaks a rule, and one finding a row: the first rule it breaks."""
+    broken = np.zeros(len(bars), dtype=bool)
+    findings = []
+    for rule in rules:
+        findings += _findings(bars, rule, rule.broken & ~broken, "reject")
+        broken |= rule.broken
+    return (bars[~broken] if broken.any() else bars), findings
+
+
+def _findings(
+    bars: pd.DataFrame, rule: _Rule, rows: NDArray[np.bool_], severity: Literal["reject", "flag"] = "flag"
+) -> list[Finding]:
+    found = np.flatnonzero(rows).tolist()
+    values = [float(rule.value[i]) if np.isfinite(rule.value[i]) else None for i in found]
+    return [
+        Finding(bars.index[i].date(), rule.name, severity, value, rule.detail)
+        for i, value in zip(found, values, strict=True)
+    ]
+
+
+def _unexplained_gaps(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[date]:
+    if fetched.bars.empty:
+        return []
+    seen = fetched.bars if known is None else fetched.bars.index.union(known.index).to_frame()
+    return missing_sessions(seen, fetched.bars.index[0].date(), fetched.last_asked, exchange)
+
+
+def _outside(price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return (price < low * (1.0 - _OUTSIDE)) | (price > high * (1.0 + _OUTSIDE))
+
+
+def _ratio(close: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D,) close over the close before; 1 for the first."""
+    return np.append(1.0, close[1:] / close[:-1]) if len(close) else close
+
+
+def _apart(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(ratio, 1.0 / ratio)
+
+
+def _spike(close: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D,) factor by which a close left both neighbours in the same direction; 1 at the ends and where it did not."""
+    spike = np.ones(len(close))
+    if len(close) > 2:
+        into, out = close[1:-1] / close[:-2], close[1:-1] / close[2:]
+        spike[1:-1] = np.maximum(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
+    return spike

@@ -1,0 +1,121 @@
+"""Earnings dates: read from a file, mapped to the session that reacts, and usable only from the day they were known."""
+
+import csv
+import re
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import BadDataError, UsageError
+from forecasting.sessions import calendar
+
+COLUMNS = ["session", "kind", "known_from", "announced", "timing", "known_rule"]
+TIMINGS = ("bmo", "amc", "")
+"""Before the market opens, after it closes, or not known."""
+
+_BUNDLED = {"SBUX": "sbux_earnings.csv"}
+
+
+def read_events_csv(path: Path) -> pd.DataFrame:
+    """Earnings dates of a CSV: columns announced (naive midnight), timing (`bmo`, `amc` or empty), first_seen (or NaT).
+
+    Args:
+        path: A file with the header `announced,timing` or `announced,timing,first_seen_at`; dates as 2024-01-30.
+
+    Raises:
+        UsageError: No such file.
+        BadDataError: A column is missing, or a line holds no date or another timing; the message names the line.
+    """
+    if not path.is_file():
+        raise UsageError(f"--events csv:PATH names a file of earnings dates; there is none at {path}.")
+    with path.open(newline="", encoding="utf-8-sig") as lines:
+        rows = csv.DictReader(lines)
+        if not {"announced", "timing"} <= set(rows.fieldnames or ()):
+            raise BadDataError(
+                f"{path.name} needs the columns announced and timing; its first line has "
+                f"{', '.join(rows.fieldnames or ['nothing'])}. "
+                "Write one line per earnings date, for example 2024-01-30,amc."
+            )
+        return _events([_event(row, rows.line_num, path.name) for row in rows])
+
+
+def bundled_events(symbol: str) -> pd.DataFrame:
+    """The same for the earnings dates that travel with the package (SBUX, 2010 on); empty for every other symbol."""
+    if symbol not in _BUNDLED:
+        return _events([])
+    return read_events_csv(Path(str(files("forecasting.ingest") / _BUNDLED[symbol])))
+
+
+def reacting(
+    events: pd.DataFrame, *, exchange: str = "XNYS", known_ahead: int = 21, seen: date | None = None
+) -> pd.DataFrame:
+    """The sessions that react to the events, and the first origin session that may know of each.
+
+    After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded.
+    known_from is the session on or after first_seen where that is given (`known_rule` "seen"). Without it a stated rule
+    stands in: companies announce a date weeks ahead, so `known_ahead` sessions before it ("21 sessions ahead").
+
+    Args:
+        events: Columns announced, timing and optionally first_seen.
+        exchange: Exchange whose sessions count.
+        known_ahead: Sessions of the stand-in rule.
+        seen: The day on which a live source listed these events. Reactions after it count as first seen that day;
+            the day on which earlier ones were first seen is not known, so the stand-in rule dates them.
+
+    Returns:
+        Columns session, kind (`earnings`), known_from, announced, timing, known_rule; one row per session, ascending.
+    """
+    days = calendar(exchange).sessions
+    announced = pd.DatetimeIndex(events["announced"]).as_unit("ns")
+    at = days.searchsorted(announced)
+    at += (events["timing"] == "amc").to_numpy() & days.isin(announced)[at]  # after the close: the session after it
+    first_seen = _first_seen(events, days[at], seen)
+    by_sight = days[days.searchsorted(first_seen.fillna(days[0]))]
+    told = first_seen.notna()
+    frame = pd.DataFrame(
+        {
+            "session": days[at],
+            "kind": "earnings",
+            "known_from": by_sight.where(told, days[(at - known_ahead).clip(min=0)]),
+            "announced": announced,
+            "timing": events["timing"].to_numpy(),
+            "known_rule": np.where(told, "seen", f"{known_ahead} sessions ahead"),
+        }
+    )
+    frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
+    return frame.drop_duplicates("session", keep="last").sort_values("session", ignore_index=True)[COLUMNS]
+
+
+def _first_seen(events: pd.DataFrame, sessions: pd.DatetimeIndex, seen: date | None) -> pd.DatetimeIndex:
+    """The day each event was first seen; NaT where only the stand-in rule can say."""
+    told = events["first_seen"] if "first_seen" in events else pd.Series(pd.NaT, index=events.index)
+    first_seen = pd.DatetimeIndex(told).as_unit("ns")
+    if seen is None:
+        return first_seen
+    return first_seen.where(first_seen.notna() | (sessions <= pd.Timestamp(seen)), pd.Timestamp(seen))
+
+
+def _event(row: dict[str, str], line: int, name: str) -> tuple[date, str, date | None]:
+    timing = (row["timing"] or "").strip().lower()
+    if timing not in TIMINGS:
+        raise BadDataError(f"{name} line {line}: timing is bmo, amc or empty; found {timing!r}. Correct that line.")
+    first_seen = (row.get("first_seen_at") or "").strip()
+    return _day(row["announced"], line, name), timing, _day(first_seen, line, name) if first_seen else None
+
+
+def _day(text: str | None, line: int, name: str) -> date:
+    try:
+        return date.fromisoformat(re.sub(r"[T ]\d\d:.*$", "", (text or "").strip()))
+    except ValueError:
+        raise BadDataError(f"{name} line {line}: expected a date like 2024-01-30; found {text!r}.") from None
+
+
+def _events(rows: list[tuple[date, str, date | None]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["announced", "timing", "first_seen"])
+    frame["announced"] = pd.to_datetime(frame["announced"]).dt.as_unit("ns")
+    frame["first_seen"] = pd.to_datetime(frame["first_seen"]).dt.as_unit("ns")
+    frame["timing"] = frame["timing"].astype(str)
+    return frame

@@ -1,0 +1,246 @@
+"""What a fetch changes about the bars already stored, and why: the diff between two answers, explained.
+
+    first      nothing was stored            dividend   Adj Close moved, no bar did
+    extended   new sessions, all else equal  revised    single bars were restated
+    unchanged  nothing at all                split      the share basis changed: new versions of every earlier bar
+                                             held       something that looks like a split, unexplained: kept out
+
+Tolerances: prices 1e-5 relative, volumes exact. A row that is absent, or whose volume is unknown, changes nothing.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from forecasting.ingest.actions import changed_actions
+from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding, fresh_rows
+from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, split_factor
+
+Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"]
+
+VOLUME_ALARM = 5e-3
+"""A settled volume restated by more than this share is a finding; smaller ones are only counted. Any price is one."""
+
+_ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as far; jitter a tenth as far
+
+_VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
+
+_NOTHING_KNOWN = pd.DataFrame(
+    {**dict.fromkeys([*PRICES, "volume"], np.zeros(0)), "version": np.zeros(0, int), "settled": np.zeros(0, bool)},
+    index=pd.DatetimeIndex([], name="session"),
+)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """What to write for one fetch.
+
+    Attributes:
+        verdict: The strongest thing that happened.
+        detail: All of it, in one line for a person.
+        versions: Columns session, version, open, high, low, close, volume: the rows to append.
+        settled: Sessions whose current version, after the append, a later session's fetch has confirmed.
+        new_actions: Columns session, kind, value: dividends not known, or known with another value, and the splits for
+            which this fetch rebased the bars; a split is recorded with the bars that show it, neither before nor after.
+        findings: Restatements past the limits, and what is held.
+        split_factor: New shares per old share of the newest rebased bar; None when the basis stayed.
+        rebased_before: The bars of sessions before this day were rebased; None when the basis stayed.
+        held: Sessions whose bars were fetched and kept out for now; the newest among them means the night is late.
+    """
+
+    verdict: Verdict
+    detail: str
+    versions: pd.DataFrame
+    settled: list[date]
+    new_actions: pd.DataFrame
+    findings: list[Finding]
+    split_factor: float | None = None
+    rebased_before: date | None = None
+    held: list[date] = field(default_factory=list)
+
+
+class _Happened(NamedTuple):
+    held: int
+    new: int
+    restated: pd.DataFrame
+    dividends: pd.DataFrame
+    adjustment: float
+    factor: float | None
+
+
+def explain(
+    known: pd.DataFrame,
+    bars: pd.DataFrame,
+    *,
+    actions: pd.DataFrame,
+    known_actions: pd.DataFrame,
+    known_adjustment: tuple[date, float] | None = None,
+) -> Revision:
+    """What the fetched `bars` change about the `known` ones.
+
+    Args:
+        known: The current view: index session; columns open, high, low, close, volume, version, settled (bool).
+        bars: The fetched bars that check_bars let pass: the whole window or any part of it.
+        actions: The fetched dividends and splits.
+        known_actions: The stored ones, newest value of each.
+        known_adjustment: `adjustment` of the fetch before; without it a dividend shows only by its own row.
+    """
+    known = known if len(known) else _NOTHING_KNOWN
+    new_actions = changed_actions(known_actions, actions)
+    new_splits = new_actions[new_actions["kind"] == "split"]
+    dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
+    factor = basis(known, bars, new_splits)
+    if factor is None:
+        return _held_whole(known, bars, dividends)
+    expected = rebase(known, factor)
+    kept, findings = hold_jumps(expected, bars, actions)
+    splits = shown_splits(factor, bars, new_splits)
+    versions = _versions(expected, kept, factor)
+    restated = _restated(expected, versions)
+    happened = _Happened(
+        held=len(bars) - len(kept),
+        new=int((~versions["session"].isin(known.index)).sum()),
+        restated=restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]],
+        dividends=dividends,
+        adjustment=_adjustment_step(kept, known_adjustment),
+        factor=split_factor(factor),
+    )
+    return Revision(
+        _verdict(known, happened),
+        _words(kept, happened),
+        versions,
+        _settled(known, kept, versions),
+        pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
+        [*findings, *_alarms(restated)],
+        happened.factor,
+        None if happened.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
+        [day.date() for day in bars.index[len(kept) :]],
+    )
+
+
+def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
+    """The newest session and its Adj Close / Close, which the next fetch's dividends will lower; None without one."""
+    factor = (bars["adj_close"] / bars["close"]).dropna()
+    return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
+
+
+def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
+    """New and restated bars, and after a split every earlier one; bars outside the fetch are rebased by the factor."""
+    rebased = factor.index[factor != 1.0]
+    rows = kept.loc[fresh_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
+    rows = rows.assign(volume=rows["volume"].fillna(expected["volume"].reindex(rows.index)))
+    absent = rebased.difference(kept.index)
+    if len(absent):
+        rows = pd.concat([expected.loc[absent, rows.columns], rows]).sort_index()
+    before = expected["version"].reindex(rows.index).fillna(0)
+    rows.insert(0, "version", before.astype("int64") + 1)
+    return rows.rename_axis("session").reset_index()[_VERSION_COLUMNS]
+
+
+def _restated(expected: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
+    """Columns session, price, volume, differs, settled: relative changes of the known bars that get a new version."""
+    now = versions[versions["session"].isin(expected.index)].set_index("session")
+    before = expected.loc[now.index]
+    price = (now[PRICES] / before[PRICES] - 1.0).abs().max(axis=1)
+    volume = now["volume"] / before["volume"] - 1.0
+    filled = before["volume"].isna() & now["volume"].notna()
+    return pd.DataFrame(
+        {
+            "session": now.index,
+            "price": price.to_numpy(),
+            "volume": volume.to_numpy(),
+            "differs": ((price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled).to_numpy(),
+            "settled": before["settled"].astype(bool).to_numpy(),
+        }
+    )
+
+
+def _alarms(restated: pd.DataFrame) -> list[Finding]:
+    """A provisional bar is expected to move; a settled one is not."""
+    settled = restated[restated["settled"]]
+    prices = settled[settled["price"] > PRICE_TOLERANCE]
+    volumes = settled[settled["volume"].abs() > VOLUME_ALARM]
+    price_detail = "A settled price was restated by this share."
+    volume_detail = "A settled volume was restated by this share."
+    return [
+        *(Finding(day, "price_restated", "flag", share, price_detail) for day, share in _by_day(prices, "price")),
+        *(Finding(day, "volume_restated", "flag", share, volume_detail) for day, share in _by_day(volumes, "volume")),
+    ]
+
+
+def _by_day(restated: pd.DataFrame, column: str) -> list[tuple[date, float]]:
+    days = pd.DatetimeIndex(restated["session"])
+    return [(day.date(), float(share)) for day, share in zip(days, restated[column], strict=True)]
+
+
+def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame) -> list[date]:
+    if kept.empty:
+        return []
+    done = known.index[known["settled"].astype(bool)]
+    written = pd.DatetimeIndex(versions["session"])
+    volume = kept["volume"].fillna(known["volume"].reindex(kept.index))
+    brought = kept.index[(kept.index < kept.index[-1]) & volume.notna()]
+    confirmed = brought[~brought.isin(done) | brought.isin(written)]
+    carried = written[written.isin(done) & ~written.isin(kept.index)]  # rebased without being fetched again
+    return [day.date() for day in confirmed.union(carried)]
+
+
+def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | None) -> float:
+    """Adj Close / Close on the newest session of the fetch before, now over then; 1 when unknown."""
+    if known_adjustment is None or pd.Timestamp(known_adjustment[0]) not in kept.index:
+        return 1.0
+    factor = kept["adj_close"] / kept["close"]
+    step = float(factor[pd.Timestamp(known_adjustment[0])]) / known_adjustment[1]
+    return step if np.isfinite(step) else 1.0
+
+
+def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame) -> Revision:
+    common = known.index.intersection(bars.index)
+    ratio = float((bars["close"].reindex(common) / known["close"].reindex(common)).median())
+    detail = f"Prices of {len(common)} known bars moved (median x{ratio:.4g}), and no split explains how."
+    return Revision(
+        "held",
+        f"nothing stored: {detail}",
+        pd.DataFrame(columns=_VERSION_COLUMNS),
+        [],
+        dividends,
+        [Finding(common[0].date(), "rebase_unexplained", "reject", ratio, detail)],
+        held=[day.date() for day in bars.index.difference(known.index)],
+    )
+
+
+def _verdict(known: pd.DataFrame, happened: _Happened) -> Verdict:
+    if happened.held:
+        return "held"
+    if known.empty:
+        return "first"
+    if happened.factor is not None:
+        return "split"
+    if len(happened.restated):
+        return "revised"
+    if len(happened.dividends) or abs(happened.adjustment - 1.0) > _ADJUSTMENT:
+        return "dividend"
+    return "extended" if happened.new else "unchanged"
+
+
+def _words(kept: pd.DataFrame, happened: _Happened) -> str:
+    parts = [f"{happened.new} new"] if happened.new else []
+    if happened.held:
+        parts.append(f"{happened.held} held")
+    if happened.factor is not None:
+        parts.append(f"split x{happened.factor:g}")
+    if len(happened.restated):
+        worst = happened.restated.iloc[int(np.argmax(happened.restated["volume"].abs().fillna(0.0)))]
+        parts.append(
+            f"{len(happened.restated)} restated (volume by up to {worst['volume']:+.2%} on {worst['session']:%Y-%m-%d})"
+        )
+    parts += [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in happened.dividends.tail(3).itertuples()]
+    if len(happened.dividends) > 3:
+        parts.append(f"{len(happened.dividends) - 3} earlier dividends")
+    if abs(happened.adjustment - 1.0) > _ADJUSTMENT:
+        parts.append(f"Adj Close x{happened.adjustment:.6f}")
+    newest = f", newest {kept.index[-1]:%Y-%m-%d}" if len(kept) else ""
+    return (", ".join(parts) or "no change") + newest

@@ -1,0 +1,39 @@
+"""The bundled sample: real S&P 500 index bars that the package arch ships, for a night without any network."""
+
+from datetime import date
+from importlib.metadata import version
+
+from forecasting.errors import BadDataError
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import canonical
+from forecasting.ingest.sources import Fetched
+
+SYMBOL = "^GSPC"
+TITLE = "S&P 500 index, daily, 1999-01-04 to 2018-12-31, from the Python package arch (not SBUX)"
+NEWEST = date(2018, 12, 31)
+
+
+class Sample:
+    """The S&P 500 index, 1999 to 2018, volume included."""
+
+    name = "sample"
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        """The index's bars for the sessions `first` .. `last`.
+
+        Raises:
+            BadDataError: Another symbol, or a span outside 1999-01-04 .. 2018-12-31.
+        """
+        from arch.data import sp500
+
+        if symbol != SYMBOL:
+            raise BadDataError(f"The sample holds {SYMBOL} alone: {TITLE}. Found {symbol}; leave --symbol out with it.")
+        raw = sp500.load()
+        raw.columns = [name.lower().replace(" ", "_") for name in raw.columns]
+        bars = canonical(raw).loc[f"{first}" : f"{last}"]
+        if bars.empty:
+            raise BadDataError(
+                f"The sample holds the sessions 1999-01-04 to {NEWEST}; none lies between {first} and {last}. "
+                "Choose --as-of inside that span."
+            )
+        return Fetched(self.name, symbol, first, last, bars, make_actions([]), f"arch {version('arch')}", TITLE)

@@ -1,0 +1,207 @@
+"""Bars from Yahoo Finance through yfinance: one request a night, nothing hidden, and an end to every wait."""
+
+import logging
+import threading
+import warnings
+from collections.abc import Callable
+from datetime import date, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import canonical
+from forecasting.ingest.sources import Fetched
+
+if TYPE_CHECKING:
+    import yfinance
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+TIMEOUT_S = 60.0
+"""All of one fetch. yfinance bounds single requests alone: against a silent network its own calls last 70 to 130 s."""
+
+# yfinance answers a request that ends in the past from a cache which replays failures; a week past the newest session
+# lies in the future on any live night. What is newer than the session asked for is cut here.
+_LOOK_PAST = timedelta(days=7)
+_DAY = timedelta(days=1)
+
+_COLUMNS = {
+    "Open": "open",
+    "High": "high",
+    "Low": "low",
+    "Close": "close",
+    "Adj Close": "adj_close",
+    "Volume": "volume",
+}
+_ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
+_UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
+
+
+def yahoo_session() -> Any:  # noqa: ANN401 - a curl_cffi session, a type that this project does not import
+    """The HTTP session for yfinance: None, so that it makes its own. Tests replace this function, production never."""
+    return None
+
+
+class Yahoo:
+    """Yahoo's daily bars, split-adjusted, as of now."""
+
+    name = "yahoo"
+
+    def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S) -> None:
+        """With yfinance's caches of time zones and cookies in `cache_dir`, and at most `timeout_s` a fetch."""
+        self.cache_dir = cache_dir
+        self.timeout_s = timeout_s
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        """Yahoo's bars for the sessions `first` .. `last`; one attempt, which may be repeated in the same process.
+
+        Raises:
+            RateLimitedError: Yahoo says there were too many requests.
+            UnavailableError: No network, no answer in time, or an answer that is not one.
+            BadDataError: Yahoo does not know the symbol, or has no bar of it in the span.
+        """
+        answer = _within(self.timeout_s, lambda: self._ask(symbol, first, last), symbol)
+        answer = answer.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
+        told = canonical(answer.rename(columns=_COLUMNS))
+        bars, newer = told.loc[: str(last)], told.loc[str(last + _DAY) :]
+        if bars["close"].isna().all():
+            raise BadDataError(
+                f"Yahoo has no bar of {symbol} between {first} and {last}, though it knows the symbol. "
+                "Check that it was traded then, and --as-of."
+            )
+        return Fetched(
+            source=self.name,
+            symbol=symbol,
+            first_asked=first,
+            last_asked=last,
+            bars=bars,
+            actions=_actions(answer),
+            library_version=f"yfinance {version('yfinance')}",
+            title=f"{symbol}, daily, from Yahoo Finance",
+            live=bool(newer["close"].isna().all()),  # a bar that newer ones follow is finished
+        )
+
+    def earnings_dates(self, symbol: str) -> pd.DataFrame:
+        """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty when it fails.
+
+        The page that this reads changes often, so a failure is a log line and never an error.
+        """
+        try:
+            listed = _within(self.timeout_s, lambda: self._ask_earnings(symbol), symbol)
+        except (SourceError, ImportError) as error:
+            log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
+            return _earnings(pd.DatetimeIndex([]))
+        return _earnings(listed)
+
+    def _ask(self, symbol: str, first: date, last: date) -> pd.DataFrame:
+        ticker = _ticker(symbol, self.cache_dir)
+        # A zone given in advance, with a day to spare for it, saves the request that looks it up and a second kind of
+        # answer to an unknown symbol. The bars carry the exchange's own zone whatever stands here.
+        ticker._tz = "UTC"
+        answer: pd.DataFrame = ticker.history(
+            start=first - _DAY, end=last + _LOOK_PAST, auto_adjust=False, actions=True, repair=False, keepna=True
+        )
+        if answer.empty:
+            raise UnavailableError(f"Yahoo sent an empty list of bars for {symbol}. Try again later.")
+        return answer
+
+    def _ask_earnings(self, symbol: str) -> pd.DatetimeIndex:
+        listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=25)
+        if listed is None:
+            raise UnavailableError("its page of earnings dates holds no table.")
+        return pd.DatetimeIndex(listed.index)
+
+
+def _ticker(symbol: str, cache_dir: Path) -> "yfinance.Ticker":
+    import yfinance
+    from yfinance.cache import _TzDBManager
+    from yfinance.data import YfData
+
+    if _TzDBManager.get_location() != str(cache_dir):  # moving it again would close databases that are in use
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        yfinance.set_tz_cache_location(str(cache_dir))
+    yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
+    YfData.cache_get.cache_clear()  # it replays bad answers for the life of the process
+    # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can mend.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
+    return yfinance.Ticker(symbol, session=yahoo_session())
+
+
+def _within(timeout_s: float, call: Callable[[], Answer], symbol: str) -> Answer:
+    """What `call` returns, or its failure as one of the three source errors, after `timeout_s` at the latest.
+
+    The thread left behind after a timeout is a daemon and ends by yfinance's own limits.
+    """
+    outcome: list[Answer] = []
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            outcome.append(call())
+        except Exception as error:  # carried to the caller's thread, where it is judged
+            failure.append(error)
+
+    worker = threading.Thread(target=work, name=f"yahoo-{symbol}", daemon=True)
+    worker.start()
+    worker.join(timeout_s)
+    if worker.is_alive():
+        _forget_connection()
+        raise UnavailableError(f"Yahoo did not answer for {symbol} in {timeout_s:g} s. Check the network; try again.")
+    if failure:
+        raise _judged(failure[0], symbol) from failure[0]
+    return outcome[0]
+
+
+def _forget_connection() -> None:
+    """Let the next attempt start with a session and a lock of its own: the stuck thread still holds the old ones."""
+    from yfinance.data import SingletonMeta, YfData
+
+    SingletonMeta._instances.pop(YfData, None)
+
+
+def _judged(error: Exception, symbol: str) -> Exception:
+    """The source error that says what Yahoo said; the error itself where the fault is ours."""
+    from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
+
+    if isinstance(error, SourceError):
+        return error
+    told = error.yahoo_reason if isinstance(error, YFPricesMissingError) and error.yahoo_reason else error
+    words = f"{type(error).__name__}: {told}".partition(" See https://curl")[0].splitlines()[0]
+    if isinstance(error, YFRateLimitError):
+        return RateLimitedError(
+            f"Yahoo refuses requests for now (HTTP 429), asked for {symbol}: {words!r}. Wait half an hour or more."
+        )
+    if isinstance(told, str) and any(unknown in told.lower() for unknown in _UNKNOWN):
+        return BadDataError(
+            f"Yahoo knows no bars of {symbol}: it answered {words!r}. Check the symbol on finance.yahoo.com; a share "
+            "class is written BRK-B, an index ^GSPC."
+        )
+    if isinstance(error, YFException | OSError | ValueError | LookupError | TypeError | AttributeError):
+        return UnavailableError(
+            f"Yahoo gave no usable answer for {symbol}: {words!r}. Check the network and try again later."
+        )
+    return error
+
+
+def _actions(answer: pd.DataFrame) -> pd.DataFrame:
+    """Every action of the answer, those announced for a session after the newest bar included."""
+    summed: dict[tuple[object, str], float] = {}  # a fund pays dividends and capital gains on one day
+    for column, kind in _ACTIONS.items():
+        if column in answer:
+            for day, value in answer[column][answer[column] > 0].items():
+                summed[day, kind] = summed.get((day, kind), 0.0) + float(value)
+    return make_actions((day, kind, value) for (day, kind), value in summed.items())
+
+
+def _earnings(at: pd.DatetimeIndex) -> pd.DataFrame:
+    """Columns announced, timing; from 16:00 on exchange time is after the close, up to 9:30 before the open."""
+    minute = at.hour * 60 + at.minute
+    timing = pd.Series("", index=range(len(at))).mask(minute >= 16 * 60, "amc").mask(minute <= 9 * 60 + 30, "bmo")
+    frame = pd.DataFrame({"announced": at.tz_localize(None).normalize().as_unit("ns"), "timing": timing.astype(str)})
+    return frame.drop_duplicates("announced").sort_values("announced", ignore_index=True)

@@ -1,0 +1,136 @@
+"""Splits: on which share basis the fetched bars stand, and what only looks like a split and has to wait."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import PRICES, Finding, fresh_rows
+
+HOLD_JUMP, HOLD_SPLIT = 3, 10
+"""Newest sessions in which a split-like jump is held: without a split named, and with one that the history ignores."""
+
+_SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of these: once in 42,000 liquid bars
+_MOVED = 1e-2  # a restated close moves less than this; a rebased one moves more
+_SAME_RATIO = 1e-3
+_NO_MARKET_MOVE = 5.0  # a hundredfold close is a unit, not a price
+
+
+def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
+    """New shares per old share for every known session; None where no split explains how the prices moved.
+
+    A named split is believed where most closes moved by its ratio. Without a name, one ratio over every bar up to some
+    session, with volumes moved the other way, is a split all the same.
+    """
+    ones = pd.Series(1.0, index=known.index)
+    common = known.index.intersection(bars.index)
+    ratio = known["close"].reindex(common).to_numpy() / bars["close"].reindex(common).to_numpy()
+    named = _named_factor(known.index, splits)
+    told = named.reindex(common).to_numpy()
+    if (told != 1.0).any() and np.nanmedian(np.abs(ratio / told - 1.0)[told != 1.0]) < _SAME_RATIO:
+        return named
+    moved = np.abs(ratio - 1.0) > _MOVED
+    if moved.sum() < max(3.0, 0.05 * len(common)):
+        return ones
+    return _measured_factor(known, bars, common[moved], ratio[moved]) if _is_prefix(moved) else None
+
+
+def _named_factor(sessions: pd.Index, splits: pd.DataFrame) -> pd.Series:
+    factor = pd.Series(1.0, index=sessions)
+    for session, value in zip(splits["session"], splits["value"], strict=True):
+        factor[sessions < session] *= value
+    return factor
+
+
+def _measured_factor(
+    known: pd.DataFrame, bars: pd.DataFrame, moved: pd.DatetimeIndex, ratio: NDArray[np.float64]
+) -> pd.Series | None:
+    """One factor for every bar up to the last moved one, if prices agree on it and volumes moved the other way."""
+    factor = float(np.median(ratio))
+    volumes = (bars["volume"].reindex(moved) / known["volume"].reindex(moved)).median()
+    agreed = (np.abs(ratio / factor - 1.0) < _SAME_RATIO).mean() > 0.98
+    if not agreed or not abs(volumes / factor - 1.0) < _MOVED:
+        return None
+    unmoved = bars.index[bars.index > moved[-1]].intersection(known.index)
+    old = known.index < unmoved[0] if len(unmoved) else np.ones(len(known), dtype=bool)
+    return pd.Series(np.where(old, factor, 1.0), index=known.index)
+
+
+def _is_prefix(moved: NDArray[np.bool_]) -> bool:
+    return bool(moved[: int(moved.sum())].all())
+
+
+def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+    """Those of the new `splits` that the fetch shows: at first all of the past, later those that rebased the bars.
+
+    Each stands under the session that the source names; one without a name, under the first bar on the new basis.
+    """
+    if factor.empty and len(bars):
+        past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
+        return past
+    if (factor == 1.0).all():
+        return splits.iloc[:0]
+    after = np.append(factor.to_numpy()[1:], 1.0)
+    rows: list[tuple[object, str, float]] = []
+    for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > _SAME_RATIO).tolist():
+        last, value = factor.index[i], float(factor.iloc[i] / after[i])
+        named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < _MOVED)].head(1)
+        later = bars.index[bars.index > last]
+        unnamed = later[0] if len(later) else last + pd.Timedelta(days=1)
+        rows += [(day, "split", float(told)) for day, told in zip(named["session"], named["value"], strict=True)]
+        rows += [] if len(named) else [(unnamed, "split", round(value, 6))]
+    return make_actions(rows)
+
+
+def split_factor(factor: pd.Series) -> float | None:
+    """The factor of the newest rebased session; None where none was rebased."""
+    moved = factor[factor != 1.0]
+    return None if moved.empty else float(moved.iloc[-1])
+
+
+def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
+    """`known` on the new share basis: prices divided by the factor, volumes multiplied and rounded to whole shares."""
+    rebased = known.copy()
+    if (factor != 1.0).any():
+        rebased[PRICES] = known[PRICES].div(factor, axis=0)
+        rebased["volume"] = (known["volume"] * factor).round()
+    return rebased
+
+
+def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
+    """`bars` up to the first one held, and the findings on what looks like a split and is none.
+
+    A split-like close without a split named waits until three sessions confirm it; a split named that the history does
+    not show waits ten, because mixed share bases would poison every window.
+    """
+    ratio = _ratio_to_before(expected, bars)
+    named = actions[actions["kind"] == "split"].set_index("session")["value"]
+    value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
+    ignored = (np.abs(np.log(value)) > np.log(1.2)) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
+    apart = np.maximum(ratio, 1.0 / ratio)
+    near = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1) | (apart > _NO_MARKET_MOVE)
+    age = np.arange(len(bars), 0, -1)
+    doubtful = fresh_rows(bars, expected) & ((near & (value == 1.0) & (age <= HOLD_JUMP)) | ignored)
+    held = doubtful & (age <= HOLD_SPLIT)
+    rows = np.flatnonzero(doubtful).tolist()
+    findings = [_jump(bars, i, ratio[i], named=bool(ignored[i]), held=bool(held[i])) for i in rows]
+    return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings
+
+
+def _jump(bars: pd.DataFrame, row: int, ratio: float, *, named: bool, held: bool) -> Finding:
+    rule = "split_not_applied" if named else "split_like_jump"
+    detail = (
+        "The source names a split on this session, but its history is not on the new share basis."
+        if named
+        else "Close moved like a split since the session before, and the source names none."
+    )
+    return Finding(bars.index[row].date(), rule, "reject" if held else "flag", float(ratio), detail)
+
+
+def _ratio_to_before(expected: pd.DataFrame, bars: pd.DataFrame) -> NDArray[np.float64]:
+    close = bars["close"].to_numpy()
+    if not len(close):
+        return close
+    earlier = expected["close"][expected.index < bars.index[0]]
+    before = np.append(earlier.iloc[-1] if len(earlier) else close[0], close[:-1])
+    return np.asarray(close / before)

@@ -1,0 +1,1 @@
+"""What is issued: combined, calibrated quantiles, and who speaks when the champion may not."""

@@ -1,0 +1,155 @@
+"""From two raw forecasts to the one that is issued: a weight and conformal factors, learned on past forecasts alone.
+
+Everything happens in model scale (see preprocess/targets.py) and per horizon. A past forecast counts once its target
+session has closed; its raw quantiles, as issued, travel with it, so that changing this page's rules changes no history.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats, Scale
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+H, Q = len(HORIZONS), len(QUANTILES)
+
+FEWEST = 60
+"""Past forecasts under which nothing is calibrated: the raw quantiles are issued."""
+
+NEWEST = 500
+"""Past forecasts that are looked at, at most."""
+
+_HALF_LIFE = 250.0  # forecasts: coverage drifts, so the older ones count less
+_PRIOR_FORECASTS = 40.0  # worth of belief that the raw quantiles are right
+_BOUNDS = (0.5, 2.5)
+_SIDES = np.sign(np.array(QUANTILES) - 0.5)
+_OUTWARD = np.maximum(QUANTILES, 1.0 - np.array(QUANTILES))  # seen outwards from the median, 0.05 is a 0.95
+_LEAST = 1e-9  # a quantile that stands on the median has no distance to stretch
+_WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the partner has the rest
+_USUAL_WEIGHT = 0.8  # until enough is known: a network from base weights is rarely helped by more of the partner
+_PRIOR = 60.0  # forecasts' worth of belief in it
+
+
+@dataclass(frozen=True)
+class Past:
+    """Forecasts whose targets have closed, one row per origin, oldest first, in model scale.
+
+    Attributes:
+        actual: (n, H) NaN where that horizon has not closed.
+        network: (n, H, Q) raw quantiles as issued, and partner.
+    """
+
+    actual: Floats
+    network: Floats
+    partner: Floats
+
+
+def raw_text(network: Floats, partner: Floats, scale: Scale, place: int) -> dict[str, object]:
+    """What the ledger keeps of one horizon's raw forecasts, ready for JSON, so that a later night can learn from it."""
+    return {
+        "network": network[place].tolist(),
+        "partner": partner[place].tolist(),
+        "level": float(scale.level),
+        "spread": float(scale.spread[place]),
+    }
+
+
+def read_past(past: "pd.DataFrame") -> Past:
+    """The ledger's past forecasts as arrays.
+
+    Args:
+        past: Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration (the JSON that was
+            issued with the forecast). Rows without JSON carry no raw quantiles and are left out.
+    """
+    told = past[past["calibration"].astype(str).str.startswith("{")]
+    origins, at = np.unique(told["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True)
+    place = told["horizon"].to_numpy(dtype=np.int64) - 1
+    raw = [json.loads(text) for text in told["calibration"]]
+    actual = np.full((len(origins), H), np.nan)
+    both = np.full((2, len(origins), H, Q), np.nan)
+    if raw:
+        level, spread = (np.array([entry[name] for entry in raw]) for name in ("level", "spread"))
+        actual[at, place] = (np.log(told["actual"].to_numpy(dtype=np.float64)) - level) / spread
+        both[0, at, place] = [entry["network"] for entry in raw]
+        both[1, at, place] = [entry["partner"] for entry in raw]
+    return Past(np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan), both[0], both[1])
+
+
+def pinball(actual: Floats, quantiles: Floats) -> Floats:
+    """(..) mean pinball loss of quantiles (.., Q) against actual (..); NaN stays NaN."""
+    levels = np.array(QUANTILES)
+    away = actual[..., None] - quantiles
+    loss: Floats = np.maximum(levels * away, (levels - 1.0) * away).mean(axis=-1)
+    return loss
+
+
+def learn_weight(past: Past) -> float:
+    """The network's share of the combined forecast, in tenths; `_USUAL_WEIGHT` until `FEWEST` past forecasts are known.
+
+    Least pinball loss over recent past forecasts of all horizons, drawn towards the usual share.
+    """
+    if known_forecasts(past).min() < FEWEST:
+        return _USUAL_WEIGHT
+    age = np.arange(len(past.actual))[::-1]
+    recent = (0.5 ** (age / _HALF_LIFE))[:, None]
+    losses = np.array(
+        [np.nansum(recent * pinball(past.actual, combine(past.network, past.partner, weight))) for weight in _WEIGHTS]
+    )
+    losses = losses / np.sum(recent * np.isfinite(past.actual))
+    # An average of losses is itself uncertain: a weight has to earn its distance from the usual one.
+    belief = _PRIOR / (_PRIOR + recent.sum())
+    return float(_WEIGHTS[int(np.argmin(losses * (1.0 + 0.1 * belief * (_WEIGHTS - _USUAL_WEIGHT) ** 2)))])
+
+
+def combine(network: Floats, partner: Floats, weight: float) -> Floats:
+    """Weighted mean of the quantiles, level by level: as sharp as its parts, where a mixture would be wider."""
+    combined: Floats = weight * network + (1.0 - weight) * partner
+    return combined
+
+
+def known_forecasts(past: Past) -> NDArray[np.int64]:
+    """(H,) past forecasts per horizon whose target has closed."""
+    known: NDArray[np.int64] = np.isfinite(past.actual).sum(axis=0)
+    return known
+
+
+def learn_factors(past: Past, weight: float) -> Floats:
+    """(H, Q) by what to stretch each combined quantile's distance from the median, 1 where nothing is learned.
+
+    Conformal and asymmetric: the factor of a level is the weighted quantile, at that level, of past actuals' distance
+    from the median in units of the quantile's own; newer forecasts count more, so it follows a drift. It is drawn
+    towards 1 while few forecasts carry it, and stays 1 for a horizon with fewer than `FEWEST`.
+    """
+    factors = np.ones((H, Q))
+    combined = combine(past.network, past.partner, weight)  # (n, H, Q)
+    for place in range(H):
+        known = np.isfinite(past.actual[:, place])
+        if known.sum() < FEWEST:
+            continue
+        recent = 0.5 ** (np.arange(int(known.sum()))[::-1] / _HALF_LIFE)
+        trust = recent.sum() / (recent.sum() + _PRIOR_FORECASTS)
+        spoken = combined[known, place]
+        away = (past.actual[known, place] - spoken[:, MEDIAN])[:, None]
+        distance = np.maximum(_SIDES * (spoken - spoken[:, [MEDIAN]]), _LEAST)  # (n, Q)
+        learned = np.clip(_weighted_quantiles(_SIDES * away / distance, recent), *_BOUNDS) ** trust
+        factors[place] = np.where(_SIDES == 0.0, 1.0, learned)
+    return factors
+
+
+def stretch(quantiles: Floats, factors: Floats) -> Floats:
+    """Quantiles (.., H, Q) at `factors` times their distance from the median; sorted, should neighbours now cross."""
+    median = quantiles[..., MEDIAN : MEDIAN + 1]
+    return np.sort(median + factors * (quantiles - median), axis=-1)
+
+
+def _weighted_quantiles(ratios: Floats, weights: Floats) -> Floats:
+    """(Q,) of each column of (n, Q) the value below which the level's share of the weight lies."""
+    order = np.argsort(ratios, axis=0, kind="stable")
+    ranked, heavy = np.take_along_axis(ratios, order, axis=0), weights[order]
+    share = (np.cumsum(heavy, axis=0) - 0.5 * heavy) / weights.sum()  # a value stands in the middle of its own weight
+    return np.array([np.interp(_OUTWARD[k], share[:, k], ranked[:, k]) for k in range(Q)])

@@ -1,0 +1,103 @@
+"""What is issued at an origin: quantiles of the network and its partner, combined and calibrated; and of which kind."""
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.predict.calibration import (
+    FEWEST,
+    NEWEST,
+    Past,
+    combine,
+    known_forecasts,
+    learn_factors,
+    learn_weight,
+    raw_text,
+    read_past,
+    stretch,
+)
+from forecasting.preprocess.targets import HORIZONS, Floats, Scale
+from forecasting.preprocess.windows import Windows
+from forecasting.sessions import closes_at, next_sessions, opens_at
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from forecasting.train.checkpoint import Checkpoint
+
+Kind = Literal["live", "late", "replay"]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One origin's forecast, ready for the ledger.
+
+    Attributes:
+        quantiles: (H, Q) in the target's own unit; they ascend.
+        past_forecasts: (H,) how many closed forecasts the calibration rests on; 0 where it did nothing.
+        calibration: H JSON texts: raw quantiles of network and partner in model scale, the way back to the target's
+            unit, the weight and the factors. `read_past` reads them on a later night.
+    """
+
+    quantiles: Floats
+    past_forecasts: NDArray[np.int64]
+    calibration: list[str]
+
+
+def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
+    """What the ensemble says, uncalibrated, in the target's own unit.
+
+    Args:
+        checkpoint: A fitted ensemble.
+        windows: Rows to speak for.
+        rows: Which of them; without it the newest alone.
+
+    Returns:
+        (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
+
+    Raises:
+        ArtifactError: The checkpoint knows other features than the windows hold.
+    """
+    from forecasting.train.fit import scaled_quantiles
+
+    asked = np.array([len(windows) - 1]) if rows is None else rows
+    quantiles = windows.scale(asked).from_model(scaled_quantiles(checkpoint, windows, asked))
+    return quantiles[0] if rows is None else quantiles
+
+
+def speak(network: Floats, partner: Floats, past: "pd.DataFrame", *, scale: Scale) -> Issued:
+    """The forecast to issue at one origin.
+
+    Args:
+        network: (H, Q) raw quantiles in the target's own unit.
+        partner: (H, Q) the linear forecaster's.
+        past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
+            target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
+        scale: `windows.scale()` of the origin's row.
+    """
+    return issue(scale.to_model(network), scale.to_model(partner), read_past(past), scale=scale)
+
+
+def issue(network: Floats, partner: Floats, past: Past, *, scale: Scale) -> Issued:
+    """The same from arrays in model scale; the backtest, which has no ledger, comes in here."""
+    past = Past(past.actual[-NEWEST:], past.network[-NEWEST:], past.partner[-NEWEST:])
+    weight, known = learn_weight(past), known_forecasts(past)
+    factors = learn_factors(past, weight)
+    quantiles = scale.from_model(stretch(combine(network, partner, weight), factors))
+    texts = [
+        json.dumps(raw_text(network, partner, scale, place) | {"weight": weight, "factors": factors[place].tolist()})
+        for place in range(len(HORIZONS))
+    ]
+    return Issued(quantiles, np.where(known >= FEWEST, known, 0), texts)
+
+
+def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:
+    """Live when issued before the first target session opened, late before it closed, replay after that."""
+    first_target = next_sessions(origin_session, 1, exchange)[0]
+    if issued_at < opens_at(first_target, exchange):
+        return "live"
+    return "late" if issued_at < closes_at(first_target, exchange) else "replay"

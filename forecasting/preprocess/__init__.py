@@ -1,0 +1,1 @@
+"""From bars to what a forecaster may know: targets, features, windows."""

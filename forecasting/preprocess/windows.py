@@ -1,0 +1,227 @@
+"""Everything a forecaster may know at an origin, cut from bars, the exchange's calendar and the events then known."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.errors import HistoryError
+from forecasting.preprocess import known_ahead
+from forecasting.preprocess.features import LEVEL_SESSIONS, WARM_UP, carry, own_column, step_features, trailing_mean
+from forecasting.preprocess.targets import HORIZONS, Floats, Scale, actual_of, values_of
+from forecasting.sessions import next_sessions, sessions_index
+from forecasting.settings import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+H = len(HORIZONS)
+
+FEWEST_ROWS = 250
+"""Rows below which nothing is fitted: a year, so that every month and weekday has been seen."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """N rows, one per origin, oldest first, over D sessions of which the first D - N are their warm-up.
+
+    Attributes:
+        target: What is forecast.
+        sessions: (D + H,) days; the last H come after the newest origin.
+        steps: (D, F) per-session features; row t sees sessions <= t.
+        flags: (D, C) calendar and event flags of each session itself.
+        known: (N, H, C) the same flags of the H target sessions, events as known at the row's own origin.
+        values: (D,) the target in its own unit; NaN where unknown.
+        level: (N,) and spread (N, H): the row's way to model scale and back.
+        scaled: (N, H) targets in model scale; NaN where the session is to come or its value unknown.
+        flag_names: C names.
+    """
+
+    target: Target
+    sessions: NDArray[np.datetime64]
+    steps: Floats
+    flags: Floats
+    known: Floats
+    values: Floats
+    level: Floats
+    spread: Floats
+    scaled: Floats
+    flag_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """N, the number of rows."""
+        return len(self.level)
+
+    @property
+    def warm_up(self) -> int:
+        """Sessions before the first row: row n stands at session warm_up + n."""
+        return len(self.steps) - len(self)
+
+    @property
+    def origins(self) -> NDArray[np.datetime64]:
+        """(N,) the rows' sessions."""
+        return self.sessions[self.warm_up : self.warm_up + len(self)]
+
+    @property
+    def target_sessions(self) -> NDArray[np.datetime64]:
+        """(N, H) the sessions that the rows speak of."""
+        return np.lib.stride_tricks.sliding_window_view(self.sessions[self.warm_up + 1 :], H)
+
+    @property
+    def learnable(self) -> int:
+        """Sessions, from the first, whose values may be learned from: those up to the newest known target."""
+        rows, places = np.nonzero(np.isfinite(self.scaled))
+        return self.warm_up + int((rows + places).max(initial=-2)) + 2
+
+    @property
+    def last_values(self) -> Floats:
+        """(N,) the target on the row's own session in its own unit; where unknown, carried from before."""
+        return carry(self.values)[self.warm_up :]
+
+    def scale(self, rows: NDArray[np.int64] | int = -1) -> Scale:
+        """The way to model scale and back of one row (the newest unless told) or of several."""
+        return Scale(self.level[rows], self.spread[rows])
+
+    def row_of(self, origin: date) -> int:
+        """The row whose origin is `origin`.
+
+        Raises:
+            HistoryError: No row stands there.
+        """
+        row = int(np.searchsorted(self.origins, np.datetime64(origin)))
+        if row == len(self) or self.origins[row] != np.datetime64(origin):
+            raise HistoryError(
+                f"A row for {origin} was expected among the {len(self)} from {self.origins[0]} to {self.origins[-1]}; "
+                "found none. Ask for a later origin, or bring older bars."
+            )
+        return row
+
+    def cut(self, start: int, stop: int, *, known_to: int) -> "Windows":
+        """Rows `start` .. `stop` - 1 as they stood at the close of row `known_to`: later targets are NaN.
+
+        The arrays are copies, laid out as a call for those rows alone would have laid them out.
+        """
+        first, last = start, stop + self.warm_up
+        ahead = np.arange(start, stop)[:, None] + np.array(HORIZONS)
+        return replace(
+            self,
+            sessions=self.sessions[first : last + H].copy(),
+            steps=self.steps[first:last].copy(),
+            flags=self.flags[first:last].copy(),
+            known=self.known[start:stop].copy(),
+            values=self.values[first:last].copy(),
+            level=self.level[start:stop].copy(),
+            spread=self.spread[start:stop].copy(),
+            scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write all of it to one .npz file, without pickle."""
+        arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
+        np.savez(path, allow_pickle=False, **arrays)
+
+
+def load_windows(path: Path) -> Windows:
+    """What `Windows.save` wrote to `path`, equal to the bit."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {field.name: stored[field.name] for field in fields(Windows)}
+    arrays["flag_names"] = tuple(str(name) for name in arrays["flag_names"])
+    return Windows(**arrays | {"target": str(arrays["target"])})
+
+
+def make_windows(
+    bars: "pd.DataFrame",
+    events: "pd.DataFrame",
+    *,
+    origin: date,
+    target: Target,
+    exchange: str,
+    train_sessions: int,
+) -> Windows:
+    """The newest `train_sessions` rows up to `origin`; the last row is the origin's own.
+
+    Args:
+        bars: Canonical bars, index session; later ones than `origin` are not looked at. A missing session or an
+            unknown volume is carried within the features and never a target.
+        events: Columns session (the one that reacts), kind, known_from.
+        origin: The newest session a forecaster may know.
+        target: What is forecast.
+        exchange: Whose sessions count.
+        train_sessions: Rows wanted; where history is shorter, as many as it gives.
+
+    Raises:
+        HistoryError: No bar at `origin`, or fewer than `FEWEST_ROWS` rows.
+    """
+    bars = _on_sessions(bars, origin, target, exchange)
+    # Cut after the features are made: the oldest row's return and carried volume come from the session before it.
+    kept = slice(-min(len(bars), train_sessions + WARM_UP), None)
+    steps, values = step_features(bars)[kept], values_of(target, bars)[kept]
+    line = bars.index[kept]
+    ahead = next_sessions(origin, H, exchange)
+    flags, known, names = _known(events, line[0].date(), ahead, exchange)
+    scale = _scale(steps, values, target)
+    return Windows(
+        target=target,
+        sessions=np.append(line.to_numpy(), np.array(ahead, dtype="datetime64[D]")).astype("datetime64[D]"),
+        steps=steps,
+        flags=flags,
+        known=known[WARM_UP:],
+        values=values,
+        level=scale.level,
+        spread=scale.spread,
+        scaled=scale.to_model(_following(values)[WARM_UP:]),
+        flag_names=names,
+    )
+
+
+def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: str) -> "pd.DataFrame":
+    """The bars up to `origin` from the first whose target is known, one row per session of the exchange."""
+    import pandas as pd
+
+    bars = bars.loc[: pd.Timestamp(origin)]
+    known = actual_of(target, bars).dropna()
+    if known.empty or bars.index[-1] != pd.Timestamp(origin):
+        found = f"none of them knows its {target}" if known.empty else f"the newest is {bars.index[-1].date()}"
+        raise HistoryError(
+            f"A bar of the origin {origin} was expected among {len(bars)} bars up to it; {found}. "
+            "Bring the bars up to date, or ask for an earlier origin."
+        )
+    line = sessions_index(known.index[0].date(), origin, exchange)
+    if len(line) < WARM_UP + FEWEST_ROWS:
+        raise HistoryError(
+            f"At least {WARM_UP + FEWEST_ROWS} sessions with a {target} up to {origin} are needed to train on "
+            f"({WARM_UP} to warm up, {FEWEST_ROWS} to learn from); found {len(line)}, from {line[0].date()}. "
+            "Bring older bars, or wait until the symbol has traded longer."
+        )
+    return bars.reindex(line)
+
+
+def _known(
+    events: "pd.DataFrame", first: date, ahead: list[date], exchange: str
+) -> tuple[Floats, Floats, tuple[str, ...]]:
+    """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
+    calendar, names = known_ahead.calendar_flags(first, ahead[-1], exchange)
+    sessions = len(calendar) - H
+    dated = known_ahead.date_events(events, sessions_index(first, ahead[-1], exchange))
+    following = np.lib.stride_tricks.sliding_window_view(calendar[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
+    own = np.concatenate([calendar[:sessions], known_ahead.own_event_flags(dated, sessions)], axis=-1)
+    targets = np.concatenate([following, known_ahead.target_event_flags(dated, sessions)], axis=-1)
+    return own, targets, names + known_ahead.EVENT_NAMES
+
+
+def _scale(steps: Floats, values: Floats, target: Target) -> Scale:
+    """Level (N,) and spread (N, H) of the rows; targets.py says what they are."""
+    level = trailing_mean(steps[:, own_column(target)], LEVEL_SESSIONS)[WARM_UP:]
+    if target != "close":
+        return Scale(level, np.ones((len(level), H)))
+    longer = np.sqrt(np.array(HORIZONS, dtype=np.float64))  # returns of independent sessions add their variances
+    return Scale(np.log(carry(values)[WARM_UP:]), np.exp(level)[:, None] * longer)
+
+
+def _following(values: Floats) -> Floats:
+    """(D, H) the values of the H sessions after each; NaN where they are to come."""
+    padded = np.append(values[1:], np.full(H, np.nan))
+    return np.lib.stride_tricks.sliding_window_view(padded, H).copy()

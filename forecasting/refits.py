@@ -1,0 +1,141 @@
+"""The refits of a backtest: each from scratch at its own origin, in parallel, kept so that none is done twice."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.predict.forecasts import network_quantiles
+from forecasting.preprocess.targets import Floats
+from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.settings import Settings
+from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.partner import partner_quantiles
+
+NETWORK, PARTNER = "network", "partner"
+
+Raw = dict[str, Floats]
+"""Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, its partner and every baseline."""
+
+Block = NDArray[np.int64]
+"""Rows of the windows that one fit speaks for, the row it is fitted at first."""
+
+Progress = Callable[[int, int], None]
+
+
+def fit_blocks(
+    windows: Windows,
+    blocks: list[Block],
+    settings: Settings,
+    *,
+    workers: int,
+    folder: Path | None,
+    progress: Progress | None,
+) -> Raw:
+    """Every block's raw forecasts, joined in order.
+
+    Args:
+        windows: Every row of every block, and those before to learn from.
+        blocks: Ascending.
+        settings: target, train_sessions, members and seed are used.
+        workers: Processes; 0 means one a core, 1 none beside this one.
+        folder: Where finished blocks are kept and looked for; a changed bar or setting finds none of them.
+        progress: Called with rows done and rows in all, after each block.
+    """
+    kept = None if folder is None else _Kept(folder, _key(windows, settings))
+    found = {} if kept is None else {at: raw for at, block in enumerate(blocks) if (raw := kept.read(block))}
+    missing = {at: block for at, block in enumerate(blocks) if at not in found}
+    done, total = sum(len(blocks[at]) for at in found), sum(map(len, blocks))
+    for at, raw in _fit_all(windows, missing, settings, workers):
+        found[at] = raw
+        if kept is not None:
+            kept.write(blocks[at], raw)
+        done += len(blocks[at])
+        if progress is not None:
+            progress(done, total)
+    return {name: np.concatenate([found[at][name] for at in range(len(blocks))]) for name in found[0]}
+
+
+def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
+    """What every forecaster says at the rows of `block`, all fitted at the close of its first row and never again."""
+    from forecasting.train.base import base_for
+    from forecasting.train.fit import fit
+
+    fitted_at = int(block[0])
+    start = max(0, fitted_at + 1 - settings.train_sessions)
+    known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
+    asked = block - start
+    checkpoint = fit(known, mode="scratch", parent=None, settings=settings, base=base_for(known, settings))
+    raw = {NETWORK: network_quantiles(checkpoint, known, asked), PARTNER: partner_quantiles(known, asked)}
+    return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
+
+
+def _fit_all(windows: Windows, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
+    """Each block's number and raw forecasts, as they are done."""
+    workers = min(workers or os.cpu_count() or 1, len(blocks))
+    if workers <= 1:
+        yield from ((at, forecast_block(windows, block, settings)) for at, block in blocks.items())
+        return
+    with TemporaryDirectory() as shared:
+        path = Path(shared) / "windows.npz"
+        windows.save(path)
+        # Spawned, not forked: torch's threads do not survive a fork.
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(path,))
+        with pool:
+            tasks = {pool.submit(_forecast_shared, block, settings): at for at, block in blocks.items()}
+            for task in as_completed(tasks):
+                yield tasks[task], task.result()
+
+
+_shared: list[Windows] = []  # of a worker process, which serves one backtest and then ends
+
+
+def _start(path: Path) -> None:
+    _shared.append(load_windows(path))
+
+
+def _forecast_shared(block: Block, settings: Settings) -> Raw:
+    return forecast_block(_shared[0], block, settings)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Finished blocks on disk, one .npz each, named by what they were made from."""
+
+    folder: Path
+    key: str
+
+    def read(self, block: Block) -> Raw | None:
+        path = self._path(block)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+
+    def write(self, block: Block, raw: Raw) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(block)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, allow_pickle=False, **raw)
+        part.replace(path)  # whole or not at all, whenever the process is killed
+
+    def _path(self, block: Block) -> Path:
+        return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}.npz"
+
+
+def _key(windows: Windows, settings: Settings) -> str:
+    """Sixteen hex digits over everything a raw forecast depends on but the block."""
+    from forecasting.train.base import shipped_bases
+    from forecasting.train.model import ARCHITECTURE
+
+    digest = hashlib.sha256(f"{settings.hash} {ARCHITECTURE} {shipped_bases()}".encode())
+    for field in fields(windows):
+        digest.update(np.asarray(getattr(windows, field.name)).tobytes())
+    return digest.hexdigest()[:16]

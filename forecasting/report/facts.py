@@ -1,0 +1,138 @@
+"""The night's own facts, for whoever asks where a number came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from forecasting.report.night import Night, as_day
+from forecasting.report.units import GAP, instant, seconds, span_of_days, unit_of
+from forecasting.sessions import between
+
+STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
+_DASH = "\N{EN DASH}"
+
+
+def fact_groups(night: Night) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Named groups of (name, value) pairs, in the order they are read."""
+    return [
+        ("Who spoke", _model_facts(night)),
+        ("What was decided", _decision_facts(night)),
+        ("What it knew", _data_facts(night)),
+        ("How to find it again", _identity_facts(night)),
+    ]
+
+
+def stage_rows(night: Night) -> list[tuple[str, str, float]]:
+    """Each stage with its time in words and its share of the whole; empty when no stage has been timed."""
+    spent = {stage: night.run.get(f"seconds_{stage}") for stage in STAGES}
+    known = {stage: float(value) for stage, value in spent.items() if value is not None and math.isfinite(value)}
+    total = sum(known.values())
+    if not total:
+        return []
+    return [(stage, seconds(known.get(stage)), known.get(stage, 0.0) / total) for stage in STAGES]
+
+
+def finding_rows(night: Night) -> list[dict[str, str]]:
+    """The findings, oldest session first."""
+    return [
+        {
+            "session": as_day(row["session"]).isoformat(),
+            "rule": str(row["rule"]).replace("_", " "),
+            "severity": str(row["severity"]),
+            "value": f"{row['value']:,.6g}" if row["value"] is not None and row["value"] == row["value"] else _DASH,
+            "detail": str(row["detail"]),
+        }
+        for row in night.findings.sort_values("session").to_dict("records")
+    ]
+
+
+def _model_facts(night: Night) -> list[tuple[str, str]]:
+    model = night.model
+    statuses = sorted(set(night.rows["status"].astype(str)))
+    spoke = f"{model['name']} {model['version']}".strip()
+    if statuses != ["ok"]:
+        spoke += f" ({', '.join(statuses)})"
+    made = f"{model['method']}, {model['epochs']} epochs" if model.get("epochs") else str(model["method"])
+    if model.get("parent_id"):
+        made += f", from {model['parent_id']}"
+    return [
+        ("Model", spoke),
+        ("Fitted", made),
+        ("Trained on", span_of_days(model.get("trained_from"), model.get("trained_to"))),
+        ("Age", _age(night)),
+        ("Seed", str(model["seed"])),
+    ]
+
+
+def _age(night: Night) -> str:
+    if night.model.get("trained_to") is None:
+        return _DASH
+    sessions = len(between(as_day(night.model["trained_to"]), night.origin, night.exchange)) - 1
+    return "trained up to tonight" if sessions <= 0 else f"{sessions} session{'s' if sessions > 1 else ''}"
+
+
+def _decision_facts(night: Night) -> list[tuple[str, str]]:
+    run, decision = night.run, night.decision
+    mode = str(run.get("mode") or "undecided")
+    facts = [("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode)]
+    if decision is None:
+        return [*facts, ("Promotion", "nothing to decide tonight")]
+    if decision.get("champion") is None:
+        outcome = "first champion"
+    else:
+        outcome = "challenger promoted" if decision["winner"] == decision["challenger"] else "champion stays"
+    facts.append(("Promotion", f"{outcome}: {decision['reason']}" if decision.get("reason") else outcome))
+    facts.append(("Compared on", f"{decision['origins']} origins{_p_value(decision.get('p_value'))}"))
+    facts.append(("Pinball loss", _pinballs(night, decision)))
+    return facts
+
+
+def _p_value(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f", p{GAP}={GAP}{value:.3f}"
+
+
+def _pinballs(night: Night, decision: Mapping[str, Any]) -> str:
+    unit = unit_of(night)
+    named = (
+        ("champion", "champion"),
+        ("challenger", "challenger"),
+        ("baseline", decision.get("best_baseline") or "baseline"),
+    )
+    found = [(label, decision.get(f"{key}_pinball")) for key, label in named]
+    told = [
+        f"{label.replace('_', ' ')} {unit.number(float(value), finer=1)}" for label, value in found if value is not None
+    ]
+    return f"{', '.join(told)} ({unit.name})" if told else _DASH
+
+
+def _data_facts(night: Night) -> list[tuple[str, str]]:
+    fetch = night.fetch
+    verdict = f"{fetch['verdict']}: {fetch['detail']}" if fetch.get("detail") else str(fetch["verdict"])
+    newest = f"{night.known.index[-1]}, {'first print' if night.is_provisional else 'settled'}"
+    return [
+        ("Series", str(fetch["title"])),
+        ("Source", str(fetch["source"])),
+        ("Fetched", instant(fetch["fetched_at"])),
+        (
+            "Bars",
+            f"{int(fetch['row_count']):,}, {span_of_days(fetch.get('first_received'), fetch.get('last_received'))}",
+        ),
+        ("Verdict", verdict),
+        ("Newest value", newest),
+    ]
+
+
+def _identity_facts(night: Night) -> list[tuple[str, str]]:
+    run, model = night.run, night.model
+    return [
+        ("Issued", instant(night.rows["issued_at"].iloc[0])),
+        ("Run", f"{run['id']} ({run['trigger']}, {run['status']})"),
+        ("Prefect run", str(run.get("flow_run_id") or _DASH)),
+        ("Model id", str(model["id"])),
+        ("Weights hash", str(model.get("artifact_hash") or _DASH)),
+        ("Fetch id", str(fetch_id) if (fetch_id := night.fetch.get("id")) else _DASH),
+        ("Code", str(run["code_version"])),
+        ("Settings hash", str(run["settings_hash"])),
+    ]

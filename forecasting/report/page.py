@@ -1,0 +1,187 @@
+"""The page of a night: one self-contained HTML text that opens from a file, and the Markdown table of its forecasts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from forecasting.report import facts, plots, record, record_plots, units, wording
+from forecasting.report.night import Night
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def render_page(night: Night) -> str:
+    """The whole page; it asks nothing of any network, and its script only shows values under the pointer."""
+    judged = record.record_of(night.scored)
+    unit = units.unit_of(night)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            night=night,
+            unit=unit,
+            what=wording.TARGETS[night.target],
+            headline=wording.headline(night),
+            so_far=wording.record_sentence(night, judged),
+            notices=wording.notices(night),
+            fan=[plots.fan_chart(night, layout) for layout in ("wide", "narrow")],
+            last=_last_row(night),
+            forecasts=_forecast_rows(night),
+            past=[record_plots.past_chart(night, judged, layout) for layout in ("wide", "narrow")]
+            if judged.origins
+            else [],
+            past_rows=_past_rows(night, judged),
+            counted=_counted(judged),
+            origins=judged.origins,
+            first_score=units.long_day(night.rows["target_session"].iloc[0]),
+            **_skill_tables(night, judged),
+            coverages=_coverage_tables(judged),
+            facts=facts.fact_groups(night),
+            stages=facts.stage_rows(night),
+            findings=facts.finding_rows(night),
+        )
+    )
+
+
+def forecast_markdown(night: Night) -> str:
+    """The sentence of the night and its forecast table, in Markdown."""
+    unit = units.unit_of(night)
+    lines = [
+        wording.sentence(night),
+        "",
+        f"| session | median, {unit.name} | 80 % interval | 90 % interval | against last | note |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+    ]
+    for row in _forecast_rows(night):
+        cells = (row["day"], row["median"], row["span_80"], row["span_90"], row["change"], ", ".join(row["notes"]))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    last = _last_row(night)
+    lines += [
+        "",
+        f"Last value: {unit.text(night.last_value)} on {last['day']}{', first print' if last['provisional'] else ''}.",
+    ]
+    lines += [f"**{notice.title}.** {notice.text}" for notice in wording.notices(night)]
+    return "\n".join(lines) + "\n"
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("forecasting.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["long_day"] = units.long_day
+    return environment
+
+
+def _last_row(night: Night) -> dict[str, Any]:
+    value = units.unit_of(night).number(night.last_value)
+    return {"day": units.short_day(night.known.index[-1]), "value": value, "provisional": night.is_provisional}
+
+
+def _forecast_rows(night: Night) -> list[dict[str, Any]]:
+    unit = units.unit_of(night)
+    decimals = 1 if night.target == "close" else 0
+    return [
+        {
+            "day": units.short_day(row["target_session"]),
+            "iso": row["target_session"].isoformat(),
+            "median": unit.number(row["q50"]),
+            "span_50": unit.span(row["q25"], row["q75"]),
+            "span_80": unit.span(row["q10"], row["q90"]),
+            "span_90": unit.span(row["q05"], row["q95"]),
+            "change": units.percent(row["q50"] / night.last_value - 1, signed=True, decimals=decimals)
+            if night.last_value
+            else "\N{EN DASH}",
+            "notes": wording.day_notes(night, row["target_session"]),
+        }
+        for row in night.rows.to_dict("records")
+    ]
+
+
+def _past_rows(night: Night, judged: record.Record) -> list[dict[str, str]]:
+    unit = units.unit_of(night)
+    return [
+        {
+            "day": units.short_day(row["target_session"]),
+            "iso": row["target_session"].isoformat(),
+            "median": unit.number(row["q50"]),
+            "span_80": unit.span(row["q10"], row["q90"]),
+            "actual": unit.number(row["actual"]),
+            "error": unit.number(row["error"]),
+            "where": "inside" if row["inside_80"] else "outside",
+            "kind": str(row["kind"]),
+        }
+        for row in judged.ahead(1).iloc[:-21:-1].to_dict("records")
+    ]
+
+
+def _counted(judged: record.Record) -> str:
+    if not judged.origins:
+        return ""
+    days = judged.published["origin_session"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(judged.kinds.items()))
+    return f"{judged.origins} nights from {days.min()} to {days.max()} ({kinds})"
+
+
+def _skill_tables(night: Night, judged: record.Record) -> dict[str, list[dict[str, Any]]]:
+    unit, found = units.unit_of(night), record.skills(judged)
+    if found.empty:
+        return {"skills": [], "losses": []}
+    each = found[found["horizon"] > 0]
+    limit = max(0.05, float(each["skill_pinball"].abs().max()))
+    skills = []
+    for row in found[found["horizon"] == 0].to_dict("records"):
+        own = each[each["baseline"] == row["baseline"]]
+        by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
+        bars = record_plots.skill_bars(by_horizon, limit=limit)
+        skills.append({**_loss_row(row, unit, finer=0), "bars": bars})
+    return {"skills": skills, "losses": [_loss_row(row, unit, finer=1) for row in found.to_dict("records")]}
+
+
+def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str, Any]:
+    losses = ("mae", "baseline_mae", "pinball", "baseline_pinball")
+    return {
+        "baseline": wording.baseline_label(row["baseline"]),
+        "horizon": int(row["horizon"]) or "all",
+        "n": row["n"],
+        **{name: unit.number(row[name], finer=finer) for name in losses},
+        **{name: units.percent(row[name], signed=True, decimals=finer) for name in ("skill_mae", "skill_pinball")},
+    }
+
+
+def _coverage_tables(judged: record.Record) -> list[dict[str, Any]]:
+    found = record.coverages(judged)
+    return [
+        {
+            "level": units.percent(float(level)),  # type: ignore[arg-type]  # groupby on one column gives its values
+            "rows": [
+                {
+                    "horizon": row["horizon"],
+                    "n": row["n"],
+                    "share": units.percent(row["share"]),
+                    "band": f"{100 * row['low']:.0f}\N{EN DASH}{units.percent(row['high'])}",
+                    "verdict": _verdict(row),
+                    "strip": record_plots.coverage_strip(row["share"], row["low"], row["high"], level=row["level"]),
+                }
+                for row in group.to_dict("records")
+            ],
+        }
+        for level, group in found.groupby("level")
+    ]
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    if row["share"] < row["low"]:
+        return "too narrow"
+    if row["share"] > row["high"]:
+        return "too wide"
+    # With a handful of forecasts nearly every share lies in the band, and that says nothing.
+    return "fits" if row["n"] >= record.ENOUGH_LIVE else "too few"

@@ -1,0 +1,111 @@
+"""Numbers as people say them: 12.3 M shares, $91.06, 1.93 %. One unit per page, so that columns can be compared."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from forecasting.report.night import Night, as_day
+
+GAP = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit."""
+
+_MINUS = "\N{MINUS SIGN}"
+_SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How the target's values are written.
+
+    Attributes:
+        scale: A value is divided by it.
+        decimals: Digits after the point.
+        before: Put before a number, like a currency sign.
+        after: Put after it, with a space between.
+    """
+
+    scale: float
+    decimals: int
+    before: str
+    after: str
+
+    def number(self, value: float, *, finer: int = 0) -> str:
+        """The bare number, `finer` digits more than usual; a dash for NaN."""
+        if not math.isfinite(value):
+            return "\N{EN DASH}"
+        return f"{value / self.scale:,.{self.decimals + finer}f}".replace("-", _MINUS)
+
+    def text(self, value: float) -> str:
+        """The number with its unit."""
+        return self.before + self.number(value) + (GAP + self.after if self.after else "")
+
+    def span(self, low: float, high: float) -> str:
+        """An interval of bare numbers."""
+        return f"{self.number(low)}\N{EN DASH}{self.number(high)}"
+
+    def span_text(self, low: float, high: float) -> str:
+        """An interval with its unit."""
+        return self.before + self.span(low, high) + (GAP + self.after if self.after else "")
+
+    def brief(self, value: float) -> str:
+        """The number with its unit, `shares` left to the reader."""
+        return self.text(value).removesuffix(" shares")
+
+    @property
+    def name(self) -> str:
+        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`."""
+        return self.after or self.before or "points"
+
+
+def unit_of(night: Night) -> Unit:
+    """The unit in which a night's values are easiest to read: about three digits."""
+    if night.target == "range":
+        return Unit(0.01, 2, "", "%")
+    if night.target == "close":
+        return Unit(1.0, 2, "$", "") if night.currency == "USD" else Unit(1.0, 2, "", night.currency)
+    typical = max(night.usual, 1.0)
+    scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
+    decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))
+    return Unit(scale, decimals, "", f"{letter} shares".strip())
+
+
+def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
+    """A share as a percentage; a dash for NaN."""
+    if not math.isfinite(share):
+        return "\N{EN DASH}"
+    rounded = round(100 * share, decimals)
+    text = f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}" if rounded else f"{0:.{decimals}f}"
+    text = text.replace("-", _MINUS)
+    return f"{text}{GAP}%"
+
+
+def long_day(session: date) -> str:
+    """Like Monday 11 March 2024."""
+    return f"{session:%A} {session.day} {session:%B %Y}"
+
+
+def short_day(session: date) -> str:
+    """Like Mon 11 Mar."""
+    return f"{session:%a} {session.day} {session:%b}"
+
+
+def instant(value: datetime | None) -> str:
+    """Like 2024-03-09 10:31 UTC; a dash when unknown."""
+    return "\N{EN DASH}" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
+
+
+def seconds(value: float | None) -> str:
+    """Like 0.4 s, 12 s or 3 min 5 s; a dash when unknown."""
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
+    if value < 9.95:
+        return f"{value:.1f}{GAP}s"
+    whole = round(value)
+    return f"{whole}{GAP}s" if whole < 120 else f"{whole // 60}{GAP}min {whole % 60}{GAP}s"
+
+
+def span_of_days(first: object, last: object) -> str:
+    """Like 2014-03-31 to 2024-03-08; a dash when either is unknown."""
+    return "\N{EN DASH}" if first is None or last is None else f"{as_day(first)} to {as_day(last)}"

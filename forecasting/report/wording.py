@@ -1,0 +1,155 @@
+"""The sentences of the page: what is expected, what to be warned of, what is special about a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import pandas as pd
+
+from forecasting.report.night import Night, as_day
+from forecasting.report.record import Record, skills
+from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
+from forecasting.sessions import early_closes, is_session, shift
+
+TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
+_BASELINES = {"last": "last value", "har": "HAR", "ets": "ETS"}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A banner at the top of the page.
+
+    Attributes:
+        tone: warn when the forecast deserves less trust than usual, info when it only is something else than it looks.
+        title: Two or three words.
+        text: A sentence or two.
+    """
+
+    tone: Literal["warn", "info"]
+    title: str
+    text: str
+
+
+def headline(night: Night) -> dict[str, str]:
+    """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
+    unit, row = unit_of(night), night.rows.iloc[0]
+    verb = {
+        "volume": "is expected to trade",
+        "close": "is expected to close at",
+        "range": "is expected to move over a range of",
+    }[night.target]
+    return {
+        "subject": f"{night.symbol} {verb}",
+        "median": unit.text(float(row["q50"])),
+        "day": f"on {long_day(row['target_session'])}",
+        "interval": f"{unit.span_text(float(row['q10']), float(row['q90'])).removesuffix(' shares')}",
+        "comparison": _comparison(night, float(row["q50"])),
+    }
+
+
+def sentence(night: Night) -> str:
+    """The same as plain text."""
+    parts = headline(night)
+    interval = f"(80{GAP}% interval {parts['interval']})"
+    return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
+
+
+def record_sentence(night: Night, record: Record) -> str:
+    """How the forecasts one session ahead did so far; empty before the first score."""
+    ahead = record.ahead(1)
+    if ahead.empty:
+        return ""
+    n, unit = len(ahead), unit_of(night)
+    hits = int(ahead["inside_80"].astype(bool).sum())
+    times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
+    text = (
+        f"Of {times} one session ahead, {hits} landed inside the 80{GAP}% interval"
+        f" and the median missed by {unit.brief(float(ahead['error'].abs().mean()))} on average"
+    )
+    found = skills(record)
+    best = found[found["horizon"] == 1].sort_values("baseline_pinball") if len(found) else found
+    if best.empty:
+        return text + "."
+    skill, name = float(best["skill_mae"].iloc[0]), baseline_label(str(best["baseline"].iloc[0]))
+    if not abs(skill) >= 0.005:
+        return f"{text}: about as much as the best baseline there, {name}."
+    side = "less" if skill > 0 else "more"
+    return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
+
+
+def notices(night: Night) -> list[Notice]:
+    """What a reader must know before the numbers, gravest first."""
+    found: list[Notice] = []
+    rows, run = night.rows, night.run
+    if run.get("error"):
+        found.append(Notice("warn", "Part of the night failed", str(run["error"])))
+    if night.origin < as_day(run["as_of"]):
+        found.append(Notice("warn", "Data late", _late_data(night)))
+    fallback = rows[rows["status"] == "fallback"]
+    if len(fallback):
+        reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
+        which = "A baseline speaks" if len(fallback) == len(rows) else f"A baseline speaks for {len(fallback)} sessions"
+        found.append(Notice("warn", "Fallback", f"{which} instead of the network: {reasons or 'no reason was given'}."))
+    kinds = set(rows["kind"])
+    if "late" in kinds:
+        opened = short_day(rows["target_session"].iloc[0])
+        text = f"Written at {instant(rows['issued_at'].iloc[0])}, after {opened} had opened: it is not scored as live."
+        found.append(Notice("warn", "Issued late", text))
+    if "replay" in kinds:
+        text = "Made afterwards for a past session, from what was known then; never counted as a live forecast."
+        found.append(Notice("info", "Replay", text))
+    if str(night.fetch["source"]) == "sample":
+        found.append(Notice("info", "Sample data", f"{night.fetch['title']}. Real bars, but not of today."))
+    if run.get("note"):
+        found.append(Notice("info", "Note", str(run["note"])))
+    return found
+
+
+def day_notes(night: Night, session: date) -> list[str]:
+    """What is special about a session: earnings, half day, expiry, the first after a holiday."""
+    events = night.events
+    notes = [str(kind) for day, kind in zip(events["session"], events["kind"], strict=True) if as_day(day) == session]
+    if early_closes(session, session, night.exchange):
+        notes.append("half day")
+    if session.weekday() == 4 and 15 <= session.day <= 21:
+        notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
+    if _follows_holiday(session, night.exchange):
+        notes.append("after a holiday")
+    return list(dict.fromkeys(notes))
+
+
+def baseline_label(name: str) -> str:
+    """A baseline's name in words."""
+    return _BASELINES.get(name, name.replace("_", " "))
+
+
+def _comparison(night: Night, median: float) -> str:
+    unit, last_day = unit_of(night), night.known.index[-1]
+    last = f"{last_day:%A}'s {unit.brief(night.last_value)}"
+    if night.target == "close":
+        return f"{_against(median, night.last_value, decimals=1)} {last}"
+    usual = f"the usual {unit.brief(night.usual)} (median of 20 sessions)"
+    return f"{_against(median, night.last_value)} {last} and {_against(median, night.usual)} {usual}"
+
+
+def _against(value: float, other: float, *, decimals: int = 0) -> str:
+    if other == 0:
+        return "against"
+    change = value / other - 1.0
+    if round(abs(change), 2 + decimals) == 0:
+        return "about the same as"
+    return f"{percent(abs(change), decimals=decimals)} {'above' if change > 0 else 'below'}"
+
+
+def _late_data(night: Night) -> str:
+    return (
+        f"No bar of {long_day(as_day(night.run['as_of']))} had arrived, so the night ran on bars up to "
+        f"{long_day(night.origin)}; the first forecast is of a session that has closed."
+    )
+
+
+def _follows_holiday(session: date, exchange: str) -> bool:
+    between = pd.bdate_range(shift(session, -1, exchange), session)[1:-1]
+    return any(not is_session(day.date(), exchange) for day in between)

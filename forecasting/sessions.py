@@ -1,0 +1,115 @@
+"""Trading sessions of an exchange: the only place that knows which days are traded and when they open and close."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from forecasting.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from exchange_calendars import ExchangeCalendar
+
+# exchange_calendars covers only today -20 .. +1 years unless told; Yahoo's oldest daily bars start in 1962.
+_FIRST, _LAST = "1962-01-02", "2060-12-31"
+
+
+@lru_cache(maxsize=8)
+def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
+    """The exchange's calendar, 1962 to 2060 or where the exchange has that much.
+
+    Raises:
+        UsageError: exchange_calendars knows no such exchange.
+    """
+    import exchange_calendars as xc
+
+    try:
+        oldest, newest = _bounds(type(xc.get_calendar(exchange)))
+    except xc.errors.InvalidCalendarName:
+        raise UsageError(
+            f"An exchange is a name exchange_calendars knows (XNYS, XNAS, XLON); found {exchange!r}. "
+            "Set FORECASTING_EXCHANGE."
+        ) from None
+    return xc.get_calendar(exchange, start=oldest, end=newest)
+
+
+def last_completed(at: datetime, exchange: str = "XNYS") -> date:
+    """The newest session that had closed at the instant `at` (aware)."""
+    closes = calendar(exchange).closes
+    position = int(closes.searchsorted(_utc(at), side="right")) - 1
+    found: date = closes.index[position].date()
+    return found
+
+
+def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
+    """The `n` sessions after `session`, ascending; `session` itself need not be traded."""
+    days = calendar(exchange).sessions
+    start = int(days.searchsorted(_stamp(session), side="right"))
+    return [day.date() for day in days[start : start + n]]
+
+
+def shift(session: date, by: int, exchange: str = "XNYS") -> date:
+    """The session `by` sessions after (before, when negative) the traded day `session`."""
+    days = calendar(exchange).sessions
+    found: date = days[days.get_loc(_stamp(session)) + by].date()
+    return found
+
+
+def between(first: date, last: date, exchange: str = "XNYS") -> list[date]:
+    """Every session from `first` to `last`, both included, ascending."""
+    return [day.date() for day in sessions_index(first, last, exchange)]
+
+
+def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
+    """The same as a naive midnight DatetimeIndex, for vectorised work."""
+    days = calendar(exchange).sessions
+    found: pd.DatetimeIndex = days[
+        days.searchsorted(_stamp(first), side="left") : days.searchsorted(_stamp(last), side="right")
+    ]
+    return found
+
+
+def is_session(day: date, exchange: str = "XNYS") -> bool:
+    """Whether the exchange trades on `day`."""
+    return bool(calendar(exchange).is_session(_stamp(day)))
+
+
+def opens_at(session: date, exchange: str = "XNYS") -> datetime:
+    """The instant, aware UTC, at which the session opens."""
+    opened: datetime = calendar(exchange).session_open(_stamp(session)).to_pydatetime()
+    return opened.astimezone(UTC)
+
+
+def closes_at(session: date, exchange: str = "XNYS") -> datetime:
+    """The instant, aware UTC, at which the session closes (early closes included)."""
+    closed: datetime = calendar(exchange).session_close(_stamp(session)).to_pydatetime()
+    return closed.astimezone(UTC)
+
+
+def early_closes(first: date, last: date, exchange: str = "XNYS") -> set[date]:
+    """The sessions from `first` to `last` that close before the usual hour."""
+    return {day.date() for day in calendar(exchange).early_closes if first <= day.date() <= last}
+
+
+def _bounds(kind: type[ExchangeCalendar]) -> tuple[str, str]:
+    oldest, newest = kind.bound_min(), kind.bound_max()
+    return (
+        _FIRST if oldest is None else max(_FIRST, str(oldest.date())),
+        _LAST if newest is None else min(_LAST, str(newest.date())),
+    )
+
+
+def _stamp(day: date) -> pd.Timestamp:
+    import pandas as pd
+
+    return pd.Timestamp(day.year, day.month, day.day)
+
+
+def _utc(at: datetime) -> pd.Timestamp:
+    import pandas as pd
+
+    if at.tzinfo is None:
+        raise ValueError(f"an instant must carry its time zone; found the naive {at.isoformat()}")
+    return pd.Timestamp(at).tz_convert("UTC")

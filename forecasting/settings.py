@@ -1,0 +1,134 @@
+"""The settings of a night, read once from the environment (prefix FORECASTING_) and from nowhere else."""
+
+import hashlib
+import json
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from forecasting.errors import UsageError
+
+Target = Literal["volume", "close", "range"]
+"""What is forecast: shares traded, closing price in the bar's currency, or log(high / low)."""
+
+Mode = Literal["auto", "scratch", "warm", "skip"]
+"""How tonight's challenger is fitted; `auto` chooses and records why, `skip` fits none."""
+
+SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
+"""Yahoo's ticker alphabet. A symbol becomes part of file names and Prefect names, so nothing else is let in."""
+
+# What changes a number that is forecast. Where the night runs, and when, does not.
+_SHAPES_THE_FORECAST = ("target", "train_sessions", "seed", "members", "exchange")
+
+
+class Settings(BaseSettings):
+    """Frozen settings; each field is an environment variable, FORECASTING_ in front of its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FORECASTING_", frozen=True, extra="forbid")
+
+    data_dir: Path = Field(
+        Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
+    )
+    database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; without it a SQLite file in data_dir.")
+    symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
+    target: Target = Field("volume", description="What is forecast: volume, close or range.")
+    source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH or sample.")
+    events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
+    exchange: str = Field("XNYS", description="Exchange whose sessions count, as exchange_calendars names it.")
+    train_sessions: int = Field(2500, ge=300, description="Sessions of the rolling training window.")
+    members: int = Field(3, ge=1, le=32, description="Networks in the ensemble.")
+    seed: int = Field(0, ge=0, description="Seed of every random draw.")
+    scratch_every: int = Field(21, ge=1, description="Sessions between fits from scratch in mode auto.")
+    max_model_age: int = Field(63, ge=1, description="Sessions after which a champion may no longer speak.")
+    cron: str = Field("30 5 * * 2-6", description="When `serve` starts the night.")
+    timezone: str = Field("America/New_York", description="Time zone of cron.")
+    keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_symbol(cls, values: dict[str, object]) -> dict[str, object]:
+        # The sample holds one series; asking for SBUX there can only be an oversight.
+        if values.get("source") == "sample" and not values.get("symbols"):
+            values["symbols"] = "^GSPC"
+        return values
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _split_symbols(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("symbols")
+    @classmethod
+    def _check_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in value:
+            check_symbol(symbol)
+        if not value:
+            raise ValueError("at least one symbol is needed")
+        return tuple(dict.fromkeys(value))
+
+    @property
+    def url(self) -> str:
+        """The database's SQLAlchemy URL, password included: never log it."""
+        if self.database_url is None:
+            return f"sqlite:///{self.data_dir.absolute() / 'forecasting.db'}"
+        return _with_driver(self.database_url.get_secret_value())
+
+    @property
+    def hash(self) -> str:
+        """Twelve hex digits over the settings that change a forecast's numbers."""
+        return hashlib.sha256(json.dumps(self.shaping(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def shaping(self) -> dict[str, object]:
+        """The settings that change a forecast's numbers, as JSON values."""
+        return self.model_dump(mode="json", include=set(_SHAPES_THE_FORECAST))
+
+
+def read_settings() -> Settings:
+    """The settings in force.
+
+    Raises:
+        UsageError: A FORECASTING_ variable is wrong; names each, what it must be and what was found (secrets hidden).
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"FORECASTING_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise UsageError(f"A setting cannot be meant. {wrong}. `forecasting settings` lists all of them.") from None
+
+
+def check_symbol(symbol: str) -> str:
+    """`symbol` itself.
+
+    Raises:
+        UsageError: It holds anything outside Yahoo's ticker alphabet, or lower case.
+    """
+    if not SYMBOL.fullmatch(symbol):
+        raise UsageError(
+            f"A symbol is 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); found {symbol!r}. "
+            "Write it the way Yahoo does, in capitals."
+        )
+    return symbol
+
+
+def parse_date(text: str) -> date:
+    """The date that an ISO text names.
+
+    Raises:
+        UsageError: Not of the form 2024-03-08, or no such day.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"A date is written like 2024-03-08; found {text!r}.") from None
+
+
+def _with_driver(url: str) -> str:
+    # psycopg 3 is what we install; a bare postgresql:// would look for psycopg2.
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)

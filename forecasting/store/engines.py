@@ -1,0 +1,144 @@
+"""How a connection to either database is opened, and what its failures are called; no password leaves this module."""
+
+import sqlite3
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from forecasting.errors import StoreError, UsageError
+
+BUSY_TIMEOUT_S = 30
+"""How long a SQLite statement waits for another process' transaction to end."""
+
+# A night's lock sits idle for as long as the night lasts: the probes tell each side that the other one is gone.
+_POSTGRES_OPTIONS = {
+    "application_name": "forecasting",
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "options": "-c timezone=UTC -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+}
+
+
+@lru_cache(maxsize=16)
+def engine(url: str, *, migrating: bool = False) -> sa.Engine:
+    """The engine of `url`; it keeps no connection open.
+
+    Args:
+        url: A SQLAlchemy URL, `sqlite:///PATH` or `postgresql://...`.
+        migrating: May create the SQLite file, switches it to WAL and leaves foreign keys unchecked, since a table that
+            is rebuilt is dropped for a moment.
+
+    Raises:
+        UsageError: Not a URL of either database.
+    """
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        made = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), poolclass=NullPool)
+        sa.event.listen(made, "begin", _begin_sqlite)
+        return made
+    parsed = parsed.set(drivername="postgresql+psycopg", query={**_POSTGRES_OPTIONS, **parsed.query})
+    return sa.create_engine(parsed, poolclass=NullPool)
+
+
+def parse(url: str) -> sa.URL:
+    """The parts of `url`.
+
+    Raises:
+        UsageError: Not a URL of either database. The message never quotes it: it may hold a password.
+    """
+    wanted = (
+        "A database URL reads sqlite:///PATH/forecasting.db or postgresql://USER:PASSWORD@HOST:5432/NAME, with @ : / ? "
+        "# in a password percent-encoded (@ is %40)"
+    )
+    try:
+        parsed = sa.make_url(url)
+        backend = parsed.get_backend_name()
+    except (ArgumentError, ValueError):
+        raise UsageError(f"{wanted}; the one given cannot be read that way. Mend it.") from None
+    if backend not in ("sqlite", "postgresql"):
+        raise UsageError(f"{wanted}; the one given names another database. Use one of these two.")
+    if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise UsageError(f"{wanted}; the one given names no file, and a ledger in memory would be gone at once.")
+    if "@" in (parsed.host or ""):
+        raise UsageError(f"{wanted}; the one given has more than one @. Encode those of the password.")
+    return parsed
+
+
+def is_sqlite(parsed: sa.URL) -> bool:
+    """Whether the URL names a SQLite file."""
+    return parsed.get_backend_name() == "sqlite"
+
+
+def sqlite_path(parsed: sa.URL) -> Path:
+    """The file of a SQLite URL, absolute."""
+    return Path(parsed.database or "").absolute()
+
+
+def place(url: str) -> str:
+    """Where the database is, in words fit for an error or a log: the path, or name, host and port."""
+    parsed = parse(url)
+    if is_sqlite(parsed):
+        return str(sqlite_path(parsed))
+    host = parsed.host or parsed.query.get("host") or "the local socket"
+    return f"{parsed.database or 'the default one'} on {host}" + (f":{parsed.port}" if parsed.port else "")
+
+
+def store_error(url: str, error: DatabaseError) -> Exception:
+    """What to raise for `error`: a StoreError where the database is at fault, `error` itself where we are."""
+    if type(error) not in (OperationalError, DatabaseError):  # constraints, types, grammar: ours, with their own text
+        return error
+    cause = " ".join(str(error.orig).split()).rstrip(".")
+    for secret in _secrets(parse(url)):
+        cause = cause.replace(secret, "***")
+    what, do = next((told for sign, told in _KNOWN.items() if sign in cause), _OTHER)
+    return StoreError(f"The database {place(url)} {what}: {cause}. {do}")
+
+
+_KNOWN = {
+    "readonly database": ("cannot be written", "Give this user write access to the file and to its folder."),
+    "database is locked": (
+        f"was kept locked for {BUSY_TIMEOUT_S} s by another process",
+        "End that process or wait for it, then run again.",
+    ),
+    "unable to open database file": (
+        "cannot be opened",
+        "Check that the file is there and that this user may read and write it and its folder.",
+    ),
+    "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
+    "is full": ("has no room left", "Free space on that disk, then run again; nothing of this step was kept."),
+    "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
+}
+_OTHER = ("refused", "Nothing of this step was kept; mend the cause and run again.")
+
+
+def _secrets(parsed: sa.URL) -> list[str]:
+    found = [parsed.password, *(parsed.query.get(key) for key in ("password", "sslpassword"))]
+    return [str(secret) for secret in found if secret]
+
+
+def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
+    mode = "rwc" if migrating else "rw"  # plain sqlite3.connect would leave an empty file wherever a path was mistyped
+    uri = f"file:{quote(str(sqlite_path(parsed)))}?mode={mode}"
+
+    def opened() -> sqlite3.Connection:
+        # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL" if migrating else "PRAGMA foreign_keys = ON")
+        return connection
+
+    return opened
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("forecasting_reading"):
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+        connection.exec_driver_sql("BEGIN")
+    else:
+        # Taking the write lock first: a transaction that reads and then writes would otherwise fail when another
+        # process has written in between, without waiting for the busy timeout.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

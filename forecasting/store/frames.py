@@ -1,0 +1,50 @@
+"""Query results as frames, with the types that the rest of the library computes with."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.types import TypeEngine
+
+from forecasting.store.tables import metadata
+from forecasting.store.types import UtcDateTime
+
+# A view's columns carry no type on SQLite; they are named like the tables' columns they come from, or listed here.
+_TYPE_OF: dict[str, TypeEngine[Any]] = {
+    **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
+    "settled": sa.Boolean(),
+    **dict.fromkeys(("origin_date", "target_end_date", "first_session", "last_session"), sa.Date()),
+}
+_WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions"}  # never NULL; other numbers become floats
+
+
+def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
+    """The statement's rows in its order: dates as naive midnights, instants as aware UTC, numbers as floats."""
+    result = connection.execute(statement)
+    names = list(result.keys())
+    columns = list(zip(*result, strict=True)) or [()] * len(names)
+    return pd.DataFrame({name: _typed(values, name) for name, values in zip(names, columns, strict=True)})
+
+
+def _typed(values: tuple[Any, ...], name: str) -> NDArray[Any] | pd.Index | pd.Series:
+    kind = _TYPE_OF.get(name)
+    if isinstance(kind, sa.Date):
+        return np.array(values, dtype="datetime64[D]").astype("datetime64[ns]")  # ten times as fast as to_datetime
+    if isinstance(kind, UtcDateTime):
+        return pd.DatetimeIndex(np.array([_naive(value) for value in values], dtype="datetime64[us]"), tz=UTC)
+    if name in _WHOLE:
+        return np.array(values, dtype=np.int64)
+    if isinstance(kind, sa.Boolean):
+        return pd.Series(
+            [None if value is None else bool(value) for value in values], dtype=object if None in values else bool
+        )
+    if isinstance(kind, sa.Float | sa.Integer) or any(isinstance(value, float) for value in values):
+        return np.array(values, dtype=np.float64)
+    return pd.Series(values, dtype=object)
+
+
+def _naive(value: datetime | str | None) -> datetime | str | None:
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value

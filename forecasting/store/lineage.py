@@ -1,0 +1,107 @@
+"""Where a forecast comes from: the run, the fetch, the model, its parents; and who was champion when."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from forecasting.errors import StoreError
+from forecasting.store import tables
+
+Row = dict[str, Any]
+
+
+def model(connection: sa.Connection, model_id: str) -> Row | None:
+    """The row of table models; None when there is none."""
+    return _first(connection, sa.select(tables.models).where(tables.models.c.id == model_id))
+
+
+def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
+    """The row of table fetches; None when there is none."""
+    return _first(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
+
+
+def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:
+    """The fetch that a night at `session` rests on.
+
+    The newest fetch that brought the session's bar before `cutoff`, the last moment for a live forecast; when none did,
+    the first that brought it at all. So a night and its replay rest on the same bars, whenever the replay is made.
+
+    Raises:
+        StoreError: No fetch has brought the session.
+    """
+    table = tables.fetches
+    brought = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
+    in_time = brought.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    found = _first(connection, in_time) or _first(connection, brought.order_by(table.c.fetched_at, table.c.id))
+    if found is None:
+        raise StoreError(
+            f"A fetch of {symbol} that reaches the session {session} was expected; none is stored. Run ingest first."
+        )
+    return found
+
+
+def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The network that a run fitted; None when it fitted none."""
+    return _first(connection, sa.select(tables.models).where(tables.models.c.run_id == run_id))
+
+
+def newest_scratch(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The last session that the newest network fitted from scratch has seen; None before the first."""
+    table = tables.models
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch")
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted))
+    return found
+
+
+def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row | None:
+    """The champion before the present one; None when there never was another."""
+    made = tables.promotions
+    winners = connection.scalars(
+        sa.select(made.c.winner)
+        .where(made.c.symbol == symbol, made.c.target == target)
+        .order_by(made.c.decided_at.desc(), made.c.session.desc(), made.c.id.desc())
+    ).all()
+    before = next((winner for winner in winners if winner != winners[0]), None)
+    return model(connection, before) if before is not None else None
+
+
+def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The promotion that a run decided; None when it decided nothing."""
+    return _first(connection, sa.select(tables.promotions).where(tables.promotions.c.run_id == run_id))
+
+
+def lineage(connection: sa.Connection, model_id: str) -> Row:
+    """A model's ancestors, the fetch that trained it and how much it has said."""
+    found = model(connection, model_id) or {}
+    trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
+    said = tables.forecasts
+    counted = connection.execute(
+        sa.select(sa.func.count(), sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session)).where(
+            said.c.model_id == model_id
+        )
+    ).one()
+    return {
+        "parents": _parents(connection, found.get("parent_id")),
+        "bars_fetched_at": trained_on["fetched_at"] if trained_on else None,
+        "bars_source": trained_on["source"] if trained_on else None,
+        "forecasts": counted[0],
+        "first_origin": counted[1],
+        "last_origin": counted[2],
+    }
+
+
+def _parents(connection: sa.Connection, parent_id: str | None) -> list[str]:
+    chain: list[str] = []
+    while parent_id is not None and parent_id not in chain:
+        chain.append(parent_id)
+        parent = model(connection, parent_id)
+        parent_id = parent["parent_id"] if parent else None
+    return chain
+
+
+def _first(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
+    found = connection.execute(statement).mappings().first()
+    return None if found is None else dict(found)

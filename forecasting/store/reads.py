@@ -1,0 +1,253 @@
+"""Everything that is read from the ledger: bars as known at any instant, who speaks, what was said, what is due.
+
+Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware UTC; rows are plain dicts.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.settings import Target
+from forecasting.store import tables
+from forecasting.store.frames import frame
+from forecasting.store.shares import split_factors
+
+Row = dict[str, Any]
+
+_BAR = ("open", "high", "low", "close", "volume")
+_KIND_RANK = sa.case({"live": 0, "late": 1}, value=tables.forecasts.c.kind, else_=2)
+
+
+def bars(
+    connection: sa.Connection, symbol: str, *, last: date | None = None, known_at: datetime | None = None
+) -> pd.DataFrame:
+    """One row per session, the newest version known: index session; open, high, low, close, volume, version, settled.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose bars.
+        last: No session after it; None for all.
+        known_at: An aware instant: what was stored then, bar for bar; None for now.
+    """
+    table = tables.bar_versions
+    columns = [table.c[name] for name in ("session", "open", "high", "low", "close", "volume", "version")]
+    is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
+    settled = sa.case((is_settled, 1), else_=0).label(
+        "settled"
+    )  # an instant for every row would take longer than the rest
+    statement = sa.select(*columns, settled).where(table.c.symbol == symbol)
+    if last is not None:
+        statement = statement.where(table.c.session <= last)
+    if known_at is None:
+        statement = statement.where(table.c.superseded_at.is_(None))
+    else:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    found = frame(connection, statement.order_by(table.c.session, table.c.version))
+    return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
+
+
+def actions(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """Dividends and splits, the newest value of each: columns session, kind, value."""
+    table = tables.corporate_actions
+    statement = sa.select(table.c.session, table.c.kind, table.c.value).where(table.c.symbol == symbol)
+    if known_at is not None:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    found = frame(connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at))
+    return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
+
+
+def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """Earnings and the like, as last seen: columns session, kind, known_from.
+
+    An announcement that moved is stored under each session it was given; only its newest session counts.
+    """
+    table = tables.events
+    columns = [table.c[name] for name in ("session", "kind", "known_from", "announced")]
+    statement = sa.select(*columns).where(table.c.symbol == symbol)
+    if known_at is not None:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    found = frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))
+    found = found.drop_duplicates(["session", "kind"], keep="last").drop_duplicates(["announced", "kind"], keep="last")
+    return found.sort_values(["session", "kind"], ignore_index=True)[["session", "kind", "known_from"]]
+
+
+def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:
+    """The newest fetch of the symbol, a row of table fetches; None before the first."""
+    table = tables.fetches
+    newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    return _first(connection, newest)
+
+
+def run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The run of that id; None when there is none."""
+    return _first(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
+
+
+def champion(connection: sa.Connection, symbol: str, target: str) -> Row | None:
+    """The model that the newest promotion chose, a row of table models; None before the first promotion."""
+    made, model = tables.promotions, tables.models
+    newest = (
+        sa.select(made.c.winner)
+        .where(made.c.symbol == symbol, made.c.target == target)
+        .order_by(made.c.decided_at.desc(), made.c.session.desc(), made.c.id.desc())
+        .limit(1)
+    )
+    return _first(connection, sa.select(model).where(model.c.id == newest.scalar_subquery()))
+
+
+def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+    """Every model of the symbol and target, newest first, as rows of table models."""
+    table = tables.models
+    statement = (
+        sa.select(table)
+        .where(table.c.symbol == symbol, table.c.target == target)
+        .order_by(table.c.created_at.desc(), table.c.id)
+    )
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
+    """All columns of table forecasts and `model`, the model's name; of one origin session, or of all.
+
+    Ascending by origin, horizon, role, model and kind.
+    """
+    table, model = tables.forecasts, tables.models
+    statement = (
+        sa.select(table, model.c.name.label("model"))
+        .join(model, model.c.id == table.c.model_id)
+        .where(table.c.symbol == symbol, table.c.target == target)
+    )
+    if origin is not None:
+        statement = statement.where(table.c.origin_session == origin)
+    order = (table.c.origin_session, table.c.horizon, table.c.role, model.c.name, table.c.model_id, table.c.kind)
+    return frame(connection, statement.order_by(*order))
+
+
+def forecast_origins(connection: sa.Connection, symbol: str, target: str) -> list[date]:
+    """The origin sessions that have a forecast, ascending."""
+    table = tables.forecasts
+    statement = sa.select(table.c.origin_session).where(table.c.symbol == symbol, table.c.target == target)
+    return list(connection.scalars(statement.distinct().order_by(table.c.origin_session)))
+
+
+def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int) -> pd.DataFrame:
+    """What the network's line had said for sessions up to `origin`: what calibration may learn from.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose forecasts.
+        target: Of what.
+        origin: No forecast whose target session is later.
+        limit: Rows per horizon, the newest ones.
+
+    Returns:
+        One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
+        text as issued), split_factor (shares today per share when issued). Where an origin was forecast more than once,
+        the live one counts before the late one before the replay, and the last issued before the others.
+    """
+    table, model = tables.forecasts, tables.models
+    names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
+    rank = sa.func.row_number().over(
+        partition_by=(table.c.origin_session, table.c.horizon),
+        order_by=(_KIND_RANK, table.c.issued_at.desc(), table.c.model_id),
+    )
+    spoken = (
+        sa.select(*(table.c[name] for name in names), tables.fetches.c.first_received, rank.label("rank"))
+        .join(model, model.c.id == table.c.model_id)
+        .join(tables.fetches, tables.fetches.c.id == table.c.fetch_id)
+        .where(table.c.symbol == symbol, table.c.target == target, table.c.role == "champion", model.c.name == "lstm")
+        .where(table.c.target_session <= origin)
+        .subquery()
+    )
+    statement = sa.select(spoken).where(spoken.c.rank == 1).order_by(spoken.c.origin_session, spoken.c.horizon)
+    found = frame(connection, statement)
+    found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
+    found["split_factor"] = split_factors(connection, symbol, found)
+    return found[["origin_session", "horizon", "target_session", "calibration", "split_factor"]]
+
+
+def due_scores(connection: sa.Connection, symbol: str, target: Target, *, last: date) -> pd.DataFrame:
+    """Forecasts whose target session has a bar that they were not yet scored against.
+
+    Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
+    once it is settled, so a settled bar that is restated, and settled again, is due again.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose forecasts.
+        target: Of what.
+        last: No target session after it.
+
+    Returns:
+        All columns of table forecasts, stage, bar_version, and the bar's open, high, low, close, volume on the share
+        basis of the day the forecast was issued: split_factor, new shares per share of that day, is divided out.
+    """
+    said, scored, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last)
+    key = [scored.c[column.name] == column for column in said.primary_key]
+    done = sa.exists().where(*key, scored.c.stage == actual.c.stage, scored.c.bar_version == actual.c.bar_version)
+    statement = (
+        sa.select(said, *actual.c, tables.fetches.c.first_received)
+        .join(actual, actual.c.session == said.c.target_session)
+        .join(tables.fetches, tables.fetches.c.id == said.c.fetch_id)
+        .where(said.c.symbol == symbol, said.c.target == target, ~done)
+        .where(said.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
+        .order_by(said.c.target_session, said.c.horizon, said.c.model_id, said.c.kind, actual.c.stage)
+    )
+    found = frame(connection, statement)
+    factor = split_factors(connection, symbol, found, until=found["first_seen_at"])
+    found[["open", "high", "low", "close"]] = found[["open", "high", "low", "close"]].mul(factor, axis=0)
+    found["volume"] /= factor
+    return found.drop(columns=["session", "first_seen_at", "first_received"]).assign(split_factor=factor)
+
+
+def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
+    """The rows of one of the six views for a symbol, and for a target where the view has one."""
+    table = sa.table(name, sa.column("symbol"), sa.column("target"))
+    statement = sa.select(sa.text("*")).select_from(table).where(table.c.symbol == symbol)
+    return frame(connection, statement if target is None else statement.where(table.c.target == target))
+
+
+def _actuals(symbol: str, target: Target, last: date) -> sa.Subquery:
+    bar, earlier = tables.bar_versions, tables.bar_versions.alias("earlier")
+    needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
+    columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *(bar.c[name] for name in _BAR))
+    usable = (bar.c.symbol == symbol, bar.c.session <= last, *(bar.c[name].is_not(None) for name in needed))
+    before = sa.exists().where(
+        earlier.c.symbol == bar.c.symbol,
+        earlier.c.session == bar.c.session,
+        earlier.c.version < bar.c.version,
+        *(earlier.c[name].is_not(None) for name in needed),
+    )
+    first_print = sa.select(sa.literal("first_print").label("stage"), *columns).where(*usable, ~before)
+    settled = sa.select(sa.literal("settled").label("stage"), *columns).where(
+        *usable, bar.c.superseded_at.is_(None), bar.c.settled_at.is_not(None)
+    )
+    return sa.union_all(first_print, settled).subquery("actual")
+
+
+def _sessions_not_all_scored(connection: sa.Connection, symbol: str, target: Target, actual: sa.Subquery) -> list[date]:
+    # Counting first is several times as fast as asking for every forecast of five years whether it has its scores.
+    said, scored = tables.forecasts, tables.scores
+    told = sa.select(said.c.target_session.label("session"), sa.func.count().label("n"))
+    told = told.where(said.c.symbol == symbol, said.c.target == target).group_by(said.c.target_session)
+    key = (scored.c.target_session.label("session"), scored.c.stage, scored.c.bar_version)
+    done = sa.select(*key, sa.func.count().label("n")).where(scored.c.symbol == symbol, scored.c.target == target)
+    wanted = frame(connection, sa.select(actual.c.session, actual.c.stage, actual.c.bar_version))
+    wanted = wanted.merge(frame(connection, told), on="session")
+    wanted = wanted.merge(
+        frame(connection, done.group_by(*key)),
+        on=["session", "stage", "bar_version"],
+        how="left",
+        suffixes=("", "_done"),
+    )
+    missing = wanted.loc[wanted["n_done"].fillna(0) < wanted["n"], "session"]
+    return [day.date() for day in missing.unique()]
+
+
+def _first(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
+    found = connection.execute(statement).mappings().first()
+    return None if found is None else dict(found)

@@ -1,0 +1,106 @@
+"""What was published and how it did: the rows behind the report, the promotion test and `check`."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.errors import StoreError
+from forecasting.store import tables
+from forecasting.store.frames import frame
+
+_KIND_RANK = sa.case({"live": 0, "late": 1}, value=tables.forecasts.c.kind, else_=2)
+
+
+def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
+    """The rows that spoke at an origin (the newest unless told), one per horizon, all columns of table forecasts.
+
+    Raises:
+        StoreError: Nothing was forecast then.
+    """
+    said = tables.forecasts
+    wanted = [said.c.symbol == symbol, said.c.target == target, said.c.role == "champion"]
+    newest = sa.select(sa.func.max(said.c.origin_session)).where(*wanted).scalar_subquery()
+    wanted.append(said.c.origin_session == (newest if origin is None else origin))
+    found = frame(
+        connection, sa.select(said).where(*wanted).order_by(said.c.horizon, _KIND_RANK, said.c.issued_at.desc())
+    )
+    if found.empty:
+        at = f" at the origin {origin}" if origin else ""
+        raise StoreError(
+            f"A {target} forecast of {symbol}{at} was expected in the database; found none. "
+            f"Make one: forecasting run --symbol {symbol} --target {target}"
+        )
+    return found.drop_duplicates("horizon", ignore_index=True)
+
+
+def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
+    """Whether a run has written its forecasts."""
+    said = tables.forecasts
+    return connection.scalar(sa.select(sa.literal(1)).where(said.c.run_id == run_id).limit(1)) is not None
+
+
+def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The newest origin with a live forecast; None when there is none."""
+    said = tables.forecasts
+    wanted = (said.c.symbol == symbol, said.c.target == target, said.c.kind == "live", said.c.role == "champion")
+    found: date | None = connection.scalar(sa.select(sa.func.max(said.c.origin_session)).where(*wanted))
+    return found
+
+
+def scored(
+    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
+) -> pd.DataFrame:
+    """Scores joined to their forecasts and the model's name, of the newest `origins` scored origins up to `last`.
+
+    Ascending by origin, horizon and model; every kind, stage and bar version.
+    """
+    said, judged, model = tables.forecasts, tables.scores, tables.models
+    wanted = [judged.c.symbol == symbol, judged.c.target == target]
+    if last is not None:
+        wanted.append(judged.c.target_session <= last)
+    newest = sa.select(judged.c.origin_session).where(*wanted).distinct().order_by(judged.c.origin_session.desc())
+    oldest = sa.select(sa.func.min(newest.limit(origins).subquery().c.origin_session)).scalar_subquery()
+    key = [said.c[column.name] == judged.c[column.name] for column in said.primary_key]
+    judgement = [
+        judged.c[name] for name in ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
+    ]
+    statement = (
+        sa.select(said, *judgement, model.c.name)
+        .join(judged, sa.and_(*key))
+        .join(model, model.c.id == said.c.model_id)
+        .where(*wanted, judged.c.origin_session >= oldest)
+        .order_by(
+            said.c.origin_session, said.c.horizon, said.c.model_id, said.c.kind, judged.c.stage, judged.c.bar_version
+        )
+    )
+    return frame(connection, statement)
+
+
+def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int) -> pd.DataFrame:
+    """Pinball losses for the promotion and fallback tests: origin_session, horizon, line, pinball.
+
+    A line is `champion` (who spoke), `challenger` or a baseline's name. One loss per origin, horizon and line: live
+    before late before replay, settled before first print, the newest bar version and model before others. A baseline
+    that spoke in the champion's place counts as itself.
+    """
+    found = scored(connection, symbol, target, origins=origins, last=last)
+    network = found["name"] == "lstm"
+    ranked = found.assign(
+        line=found["role"].where(network, found["name"]),
+        kind_rank=found["kind"].map({"live": 0, "late": 1, "replay": 2}),
+        stage_rank=found["stage"].map({"settled": 0, "first_print": 1}),
+    ).sort_values(["kind_rank", "stage_rank", "bar_version", "issued_at"], ascending=[True, True, False, False])
+    once = ranked.drop_duplicates(["origin_session", "horizon", "line"])
+    return once[["origin_session", "horizon", "line", "pinball"]].sort_index(ignore_index=True)
+
+
+def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
+    """What a fetch's rows were doubted or rejected for: session, rule, severity, value, detail."""
+    table = tables.findings
+    columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
+    return frame(
+        connection, sa.select(*columns).where(table.c.fetch_id == fetch_id).order_by(table.c.session, table.c.rule)
+    )

@@ -1,0 +1,265 @@
+"""The tables, as SQLAlchemy Core metadata. Names are a contract: people query them.
+
+Times are aware UTC, sessions are dates, ids are short text derived from what they name, so that a run repeated after a
+kill writes the same rows. Every constraint is named, so that migrations can speak of it on both databases.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, Date, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+from forecasting.store.types import UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Real = sa.Double
+EMPTY = sa.text("''")  # a plain "" looks to Alembic like another default than the one it finds on SQLite
+BigInt = sa.BigInteger  # a day's index volume exceeds 2**31
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("as_of", Date, nullable=False, comment="newest session the night may know"),
+    Column("symbol", String(15), nullable=False),
+    Column("target", String(10), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("trigger", String(10), nullable=False, comment="run, catch-up, replay or schedule"),
+    Column("status", String(10), nullable=False, comment="running, done, late or failed"),
+    Column(
+        "mode", String(10), nullable=False, comment="scratch, warm or skip; empty until decided", server_default=EMPTY
+    ),
+    Column("mode_reason", Text, nullable=False, server_default=EMPTY),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("seconds_ingest", Real),
+    Column("seconds_preprocess", Real),
+    Column("seconds_train", Real),
+    Column("seconds_predict", Real),
+    Column("seconds_evaluate", Real),
+    Column("flow_run_id", String(36), comment="Prefect's; NULL when run without it"),
+    Column("code_version", String(40), nullable=False),
+    Column("settings_hash", String(12), nullable=False),
+    Column("settings", Text, nullable=False, comment="JSON of the settings that shape a forecast"),
+    Column("note", Text, nullable=False, server_default=EMPTY, comment="what a reader of the night must know"),
+    Column("error", Text),
+    Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
+)
+
+fetches = Table(
+    "fetches",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("run_id", String(16), comment="the run that asked; NULL for a bare ingest"),
+    Column("source", Text, nullable=False),
+    Column("symbol", String(15), nullable=False),
+    Column("title", Text, nullable=False, comment="what the series is, in words"),
+    Column("first_asked", Date, nullable=False),
+    Column("last_asked", Date, nullable=False),
+    Column("first_received", Date),
+    Column("last_received", Date),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("payload_hash", String(64), nullable=False),
+    Column("library_version", String(60), nullable=False),
+    Column("adjustment_session", Date, comment="newest session with an Adj Close"),
+    Column("adjustment", Real, comment="its Adj Close / Close, which the next dividend lowers"),
+    Column("verdict", String(12), nullable=False),
+    Column("detail", Text, nullable=False, server_default=EMPTY),
+    Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+)
+
+bar_versions = Table(
+    "bar_versions",
+    metadata,
+    Column("symbol", String(15), primary_key=True),
+    Column("session", Date, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("open", Real),
+    Column("high", Real),
+    Column("low", Real),
+    Column("close", Real),
+    Column("volume", BigInt, comment="shares; NULL for unknown, never 0"),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("superseded_at", UtcDateTime, comment="when a later version took over; NULL for the current one"),
+    Column("settled_at", UtcDateTime, comment="when a later night's fetch confirmed it; NULL while provisional"),
+    CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
+)
+
+corporate_actions = Table(
+    "corporate_actions",
+    metadata,
+    Column("symbol", String(15), primary_key=True),
+    Column("session", Date, primary_key=True),
+    Column("kind", String(10), primary_key=True, comment="dividend or split"),
+    Column("first_seen_at", UtcDateTime, primary_key=True),
+    Column("value", Real, nullable=False, comment="per share, or new shares per old"),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("symbol", String(15), primary_key=True),
+    Column("session", Date, primary_key=True, comment="the session that reacts"),
+    Column("kind", String(10), primary_key=True, comment="earnings"),
+    Column("first_seen_at", UtcDateTime, primary_key=True),
+    Column("known_from", Date, nullable=False, comment="first origin session that may use it"),
+    Column("known_rule", String(20), nullable=False, comment="seen, or the stated rule that stands in for it"),
+    Column("announced", Date, nullable=False),
+    Column("timing", String(5), nullable=False, comment="bmo, amc or empty"),
+    Column("source", Text, nullable=False),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("symbol", String(15), nullable=False),
+    Column("session", Date, nullable=False),
+    Column("rule", String(40), nullable=False),
+    Column("severity", String(6), nullable=False, comment="reject or flag"),
+    Column("value", Real),
+    Column("detail", Text, nullable=False, server_default=EMPTY),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Index("ix_findings_symbol_session", "symbol", "session"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(30), nullable=False, comment="lstm or the baseline's name"),
+    Column("version", String(20), nullable=False),
+    Column("method", String(10), nullable=False, comment="scratch, warm or baseline"),
+    Column("parent_id", String(16), comment="the model a warm fit started from"),
+    Column("symbol", String(15), nullable=False),
+    Column("target", String(10), nullable=False),
+    Column("scope", String(10), nullable=False, comment="symbol or panel: whose bars trained it"),
+    Column("seed", Integer, nullable=False),
+    Column("trained_from", Date),
+    Column("trained_to", Date, comment="last session whose value a weight has seen"),
+    Column("epochs", Integer, nullable=False, server_default="0"),
+    Column(
+        "chain_epochs", Integer, nullable=False, server_default="0", comment="epochs since the last fit from scratch"
+    ),
+    Column("fetch_id", String(16), comment="the fetch whose bars trained it"),
+    Column("run_id", String(16)),
+    Column("settings_hash", String(12), nullable=False),
+    Column("code_version", String(40), nullable=False),
+    Column("artifact_path", Text, comment="relative to the data folder; NULL for a baseline or when pruned"),
+    Column("artifact_hash", String(64)),
+    Column("seconds", Real, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_models_symbol_target_name", "symbol", "target", "name"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("symbol", String(15), nullable=False),
+    Column("target", String(10), nullable=False),
+    Column("session", Date, nullable=False),
+    Column("champion", String(16), comment="model id that spoke before; NULL on the first night"),
+    Column("challenger", String(16), nullable=False),
+    Column("winner", String(16), nullable=False),
+    Column("best_baseline", String(30), nullable=False, server_default=EMPTY),
+    Column("champion_pinball", Real),
+    Column("challenger_pinball", Real),
+    Column("baseline_pinball", Real),
+    Column("p_value", Real),
+    Column("origins", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("trigger", String(10), nullable=False, comment="night, promote or rollback"),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("run_id", String(16)),
+    Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
+    Index("ix_promotions_run_id", "run_id"),
+)
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("origin_session", Date, primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column("model_id", String(16), ForeignKey("models.id"), primary_key=True),
+    Column("kind", String(6), primary_key=True, comment="live, late or replay"),
+    Column("target_session", Date, nullable=False),
+    *(Column(name, Real, nullable=False) for name in ("q05", "q10", "q25", "q50", "q75", "q90", "q95")),
+    Column("role", String(10), nullable=False, comment="champion, challenger or baseline, when issued"),
+    Column("status", String(8), nullable=False, comment="ok or fallback"),
+    Column("reason", Text, nullable=False, server_default=EMPTY),
+    Column("last_value", Real, comment="the target's value on the origin session"),
+    Column("past_forecasts", Integer, nullable=False, server_default="0", comment="how many calibrated it"),
+    Column("calibration", Text, nullable=False, server_default=EMPTY, comment="JSON: raw quantiles, weight, offsets"),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("data_as_of", UtcDateTime, nullable=False),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Column("run_id", String(16), ForeignKey("runs.id"), nullable=False),
+    CheckConstraint("target_session > origin_session", name="target_after_origin"),
+    CheckConstraint(
+        "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95", name="quantiles_ascend"
+    ),
+    Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
+    sqlite_with_rowid=False,  # the rows live in the key's tree: a third less on disk, one lookup instead of two
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    # The key's order is live_skill's: the newest scores of one line of numbers lie together.
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("kind", String(6), primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column("origin_session", Date, primary_key=True),
+    Column("model_id", String(16), primary_key=True),
+    Column("stage", String(11), primary_key=True, comment="first_print or settled"),
+    Column(
+        "bar_version", Integer, primary_key=True, autoincrement=False, comment="the actual's; restated bars add a row"
+    ),
+    Column("target_session", Date, nullable=False),
+    Column("actual", Real, nullable=False),
+    Column("error", Real, nullable=False, comment="q50 - actual, so positive when the forecast was too high"),
+    Column("pinball", Real, nullable=False, comment="mean over the seven levels"),
+    Column("interval_score", Real, nullable=False, comment="weighted interval score"),
+    Column("inside_80", sa.Boolean, nullable=False),
+    Column("inside_90", sa.Boolean, nullable=False),
+    Column("scored_at", UtcDateTime, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["symbol", "target", "origin_session", "horizon", "model_id", "kind"],
+        [f"forecasts.{name}" for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")],
+        name="fk_scores_forecasts",
+    ),
+    sqlite_with_rowid=False,
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("model_id", String(16), primary_key=True),
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False, comment="0 is the mean over all horizons"),
+    Column("metric", String(20), primary_key=True),
+    Column("scope", String(10), primary_key=True, comment="live or backtest"),
+    Column("window_to", Date, primary_key=True),
+    Column("run_id", String(16), primary_key=True),
+    Column("window_from", Date, nullable=False),
+    Column("value", Real, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("baseline", String(30), nullable=False, server_default=EMPTY),
+    Column("p_value", Real),
+)

@@ -1,0 +1,224 @@
+"""The six views that people query, as SQL that both databases read. `database.upgrade` makes them anew each time.
+
+Filters on symbol and target reach the tables' keys through every step: each window and group starts with both, and what
+is wanted of a symbol's newest rows is found from the newest backwards. SQLite passes a filter on through a window only
+when all windows of the step have one PARTITION BY, and never through GROUP BY: so live_skill groups by windows alone.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from this file's own constants
+
+import sqlalchemy as sa
+
+from forecasting.preprocess.targets import HORIZONS, QUANTILE_COLUMNS, QUANTILES
+
+WINDOWS = (20, 60, 250)
+"""Scored target sessions that live_skill looks back over."""
+
+_HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
+_WINDOWS = ", ".join(f"({sessions})" for sessions in WINDOWS)
+_LEVELS = ", ".join(f"({place}, CAST({level} AS DOUBLE PRECISION))" for place, level in enumerate(QUANTILES))
+_VALUE_OF_LEVEL = " ".join(f"WHEN {place} THEN f.{column}" for place, column in enumerate(QUANTILE_COLUMNS))
+_QUANTILES = ", ".join(f"f.{column}" for column in QUANTILE_COLUMNS)
+_ONE = "CAST(1 AS DOUBLE PRECISION)"  # a plain 1.0 is a numeric on Postgres, and so would its average be
+_LIVE_FIRST = "CASE f.kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END"
+
+
+def _score_of(stage: str, alias: str, pick: str) -> str:
+    key = ("symbol", "target", "kind", "horizon", "origin_session", "model_id")
+    same = " AND ".join(f"{{0}}.{column} = f.{column}" for column in key) + f" AND {{0}}.stage = '{stage}'"
+    return f"""LEFT JOIN scores {alias} ON {same.format(alias)}
+    AND {alias}.bar_version = (SELECT {pick}(o.bar_version) FROM scores o WHERE {same.format("o")})"""
+
+
+BARS = """
+SELECT symbol, session, open, high, low, close, volume, version, settled_at IS NOT NULL AS settled, first_seen_at
+FROM bar_versions
+WHERE superseded_at IS NULL
+"""
+
+LATEST_FORECASTS = f"""
+WITH horizons (horizon) AS (VALUES {_HORIZONS}),
+lines AS (SELECT DISTINCT symbol, target FROM runs),
+newest AS (
+    SELECT l.symbol, l.target, h.horizon, (
+        SELECT f.origin_session FROM forecasts f
+        WHERE f.symbol = l.symbol AND f.target = l.target AND f.horizon = h.horizon AND f.role = 'champion'
+        ORDER BY f.origin_session DESC LIMIT 1
+    ) AS origin_session
+    FROM lines l CROSS JOIN horizons h
+),
+placed AS (
+    SELECT n.symbol, n.target, n.horizon, n.origin_session, f.target_session, {_QUANTILES},
+        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id,
+        row_number() OVER (
+            PARTITION BY n.symbol, n.target, n.horizon ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
+        ) AS place
+    FROM newest n JOIN forecasts f
+        ON f.symbol = n.symbol AND f.target = n.target AND f.origin_session = n.origin_session AND f.horizon = n.horizon
+    WHERE f.role = 'champion'
+)
+SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
+    f.last_value, f.kind, f.status, f.reason, m.name AS model, f.model_id, f.issued_at, f.data_as_of, f.run_id
+FROM placed f JOIN models m ON m.id = f.model_id
+WHERE f.place = 1
+"""
+
+FORECAST_VS_ACTUAL = f"""
+SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind, f.role, m.name AS model, {_QUANTILES},
+    f.last_value, p.actual AS first_print_actual, p.error AS first_print_error, p.pinball AS first_print_pinball,
+    s.actual AS settled_actual, s.error AS settled_error, s.pinball AS settled_pinball,
+    COALESCE(s.actual, p.actual) AS actual, COALESCE(s.error, p.error) AS error,
+    COALESCE(s.pinball, p.pinball) AS pinball, COALESCE(s.inside_80, p.inside_80) AS inside_80,
+    COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id, f.run_id
+FROM forecasts f
+JOIN models m ON m.id = f.model_id
+{_score_of("first_print", "p", "MIN")}
+{_score_of("settled", "s", "MAX")}
+"""
+
+# `scored` keeps one score per line and session, the settled one where there is one. The champion and a baseline are
+# compared on the sessions that both have; a baseline that has under nine tenths of the champion's is not compared.
+LIVE_SKILL = f"""
+WITH horizons (horizon) AS (VALUES {_HORIZONS}),
+kinds (kind) AS (VALUES ('live'), ('late'), ('replay')),
+windows (window_sessions) AS (VALUES {_WINDOWS}),
+lines AS (SELECT DISTINCT symbol, target FROM runs),
+recent AS (
+    SELECT l.symbol, l.target, k.kind, h.horizon, (
+        SELECT DISTINCT s.origin_session FROM scores s
+        WHERE s.symbol = l.symbol AND s.target = l.target AND s.kind = k.kind AND s.horizon = h.horizon
+        ORDER BY s.origin_session DESC LIMIT 1 OFFSET {max(WINDOWS) - 1}
+    ) AS since
+    FROM lines l CROSS JOIN kinds k CROSS JOIN horizons h
+),
+scored AS (
+    SELECT r.symbol, r.target, r.kind, r.horizon, s.target_session, s.pinball, s.inside_80, s.inside_90,
+        ABS(s.error) AS error, CASE f.role WHEN 'champion' THEN 'champion' ELSE m.name END AS line,
+        row_number() OVER (
+            PARTITION BY r.symbol, r.target, r.kind, r.horizon, s.target_session,
+                CASE f.role WHEN 'champion' THEN 'champion' ELSE m.name END
+            ORDER BY f.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
+        ) AS place
+    FROM recent r
+    JOIN scores s ON s.symbol = r.symbol AND s.target = r.target AND s.kind = r.kind AND s.horizon = r.horizon
+        AND s.origin_session >= COALESCE(r.since, '0001-01-01')
+    JOIN forecasts f ON f.symbol = s.symbol AND f.target = s.target AND f.origin_session = s.origin_session
+        AND f.horizon = s.horizon AND f.model_id = s.model_id AND f.kind = s.kind
+    JOIN models m ON m.id = s.model_id
+    WHERE f.role IN ('champion', 'baseline')
+),
+paired AS (
+    SELECT symbol, target, kind, horizon, target_session, line, error, pinball, inside_80, inside_90,
+        MAX(CASE line WHEN 'champion' THEN error END)
+            OVER (PARTITION BY symbol, target, kind, horizon, target_session) AS champion_error,
+        MAX(CASE line WHEN 'champion' THEN pinball END)
+            OVER (PARTITION BY symbol, target, kind, horizon, target_session) AS champion_pinball
+    FROM scored
+    WHERE place = 1
+),
+aged AS (
+    SELECT p.*, dense_rank() OVER (PARTITION BY symbol, target, kind, horizon ORDER BY target_session DESC) AS age
+    FROM paired p
+),
+averaged AS (
+    SELECT a.symbol, a.target, a.kind, a.horizon, w.window_sessions, a.line, row_number() OVER alike AS place,
+        COUNT(*) OVER alike AS n, AVG(a.error) OVER alike AS mae, AVG(a.pinball) OVER alike AS pinball,
+        MIN(a.target_session) OVER alike AS first_session, MAX(a.target_session) OVER alike AS last_session,
+        AVG(CASE WHEN a.inside_80 THEN {_ONE} ELSE 0 END) OVER alike AS coverage_80,
+        AVG(CASE WHEN a.inside_90 THEN {_ONE} ELSE 0 END) OVER alike AS coverage_90,
+        1 - AVG(a.champion_error) OVER alike / NULLIF(AVG(a.error) OVER alike, 0) AS skill,
+        1 - AVG(a.champion_pinball) OVER alike / NULLIF(AVG(a.pinball) OVER alike, 0) AS pinball_skill
+    FROM aged a JOIN windows w ON a.age <= w.window_sessions
+    WHERE a.champion_error IS NOT NULL
+    WINDOW alike AS (PARTITION BY a.symbol, a.target, a.kind, a.horizon, w.window_sessions, a.line)
+),
+rivals AS (
+    SELECT a.*, line <> 'champion' AND 10 * n >= 9 * MAX(n)
+            OVER (PARTITION BY symbol, target, kind, horizon, window_sessions) AS compared
+    FROM averaged a
+    WHERE place = 1
+),
+ranked AS (
+    SELECT r.*, row_number() OVER (
+            PARTITION BY symbol, target, kind, horizon, window_sessions
+            ORDER BY CASE WHEN compared THEN 0 ELSE 1 END, skill, line
+        ) AS closeness
+    FROM rivals r
+),
+judged AS (
+    SELECT r.*,
+        MAX(CASE WHEN compared AND closeness = 1 THEN line END) OVER alike AS best_baseline,
+        MAX(CASE WHEN compared AND closeness = 1 THEN mae END) OVER alike AS baseline_mae,
+        MIN(CASE WHEN compared THEN skill END) OVER alike AS lowest_skill,
+        MIN(CASE WHEN compared THEN pinball_skill END) OVER alike AS lowest_pinball_skill
+    FROM ranked r
+    WINDOW alike AS (PARTITION BY symbol, target, kind, horizon, window_sessions)
+)
+SELECT symbol, target, kind, horizon, window_sessions, n, first_session, last_session, mae, best_baseline, baseline_mae,
+    lowest_skill AS skill, pinball, lowest_pinball_skill AS pinball_skill, coverage_80, coverage_90
+FROM judged
+WHERE line = 'champion'
+"""
+
+QUANTILE_FORECASTS = f"""
+WITH levels (place, level) AS (VALUES {_LEVELS})
+SELECT f.model_id, f.symbol AS location, f.target, f.origin_session AS origin_date, f.horizon,
+    f.target_session AS target_end_date, 'quantile' AS output_type, l.level AS output_type_id,
+    CASE l.place {_VALUE_OF_LEVEL} END AS value, f.symbol, f.kind, f.role, m.name AS model
+FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
+"""
+
+# What retraining gained: the night's challenger against the champion of the same origin, once both are scored.
+NIGHT_LOG = """
+SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
+    r.seconds_train, r.seconds_predict, r.seconds_evaluate,
+    COALESCE(r.seconds_ingest, 0) + COALESCE(r.seconds_preprocess, 0) + COALESCE(r.seconds_train, 0)
+        + COALESCE(r.seconds_predict, 0) + COALESCE(r.seconds_evaluate, 0) AS seconds_total,
+    (SELECT p.reason FROM promotions p WHERE p.run_id = r.id ORDER BY p.decided_at DESC, p.id LIMIT 1) AS decision,
+    (
+        SELECT 1 - AVG(c.pinball) / NULLIF(AVG(k.pinball), 0)
+        FROM forecast_vs_actual c JOIN forecast_vs_actual k ON k.symbol = c.symbol AND k.target = c.target
+            AND k.origin_session = c.origin_session AND k.horizon = c.horizon AND k.kind = c.kind
+            AND k.run_id = c.run_id
+        WHERE c.symbol = r.symbol AND c.target = r.target AND c.origin_session = r.as_of AND c.run_id = r.id
+            AND c.role = 'challenger' AND k.role = 'champion' AND c.pinball IS NOT NULL AND k.pinball IS NOT NULL
+    ) AS skill_gained,
+    CASE WHEN r.mode IN ('scratch', 'warm') THEN r.seconds_train END AS seconds_cost,
+    r.note, r.error, r.source, r.started_at, r.finished_at, r.id AS run_id
+FROM runs r
+"""
+
+VIEWS = {
+    "bars": BARS,
+    "latest_forecasts": LATEST_FORECASTS,
+    "forecast_vs_actual": FORECAST_VS_ACTUAL,
+    "live_skill": LIVE_SKILL,
+    "quantile_forecasts": QUANTILE_FORECASTS,
+    "night_log": NIGHT_LOG,
+}
+"""Name and SELECT, each after those it reads."""
+
+
+def drop(connection: sa.Connection) -> list[str]:
+    """Remove the views; returns the GRANTs that people had given on them, for `create`."""
+    grants: list[str] = []
+    if connection.dialect.name == "postgresql":
+        grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+    return grants
+
+
+def create(connection: sa.Connection, grants: list[str]) -> None:
+    """Make the views, and give again what was granted on them."""
+    for name, select in VIEWS.items():
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
+    for grant in grants:
+        connection.exec_driver_sql(grant)
+
+
+_GRANTS = sa.text(
+    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "
+    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants "
+    "WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
+)

@@ -1,0 +1,257 @@
+"""Everything that is written to the ledger. A row whose key is there already is left alone, so a night can run twice.
+
+Rows are dicts with the tables' column names. Each writer returns how many rows it added. NaN and NaT become NULL, numpy
+scalars their Python twins; a column that must not be NULL then refuses the row on both databases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from forecasting.store import tables
+
+if TYPE_CHECKING:
+    from forecasting.ingest.bars import Finding
+    from forecasting.ingest.revisions import Revision
+    from forecasting.ingest.sources import Fetched
+
+Row = Mapping[str, Any]
+"""One row: column names of its table, and values."""
+
+_PRICES = ["open", "high", "low", "close", "volume"]
+_QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
+
+
+def add_fetch(
+    connection: sa.Connection,
+    fetched: Fetched,
+    revision: Revision,
+    *,
+    fetch_id: str,
+    fetched_at: datetime,
+    run_id: str | None,
+) -> bool:
+    """Write a fetch and all that it changed: bar versions, what it settled, corporate actions, findings.
+
+    Args:
+        connection: In the caller's transaction; all of it is kept, or nothing.
+        fetched: What the source brought.
+        revision: What that means for the bars already stored.
+        fetch_id: Names the fetch; a second write under the same id changes nothing.
+        fetched_at: When it was fetched, aware; the first_seen_at of all it added.
+        run_id: The run that asked; None for a bare ingest.
+
+    Returns:
+        False when this fetch is there already.
+    """
+    from forecasting.ingest.bars import payload_hash
+    from forecasting.ingest.revisions import adjustment
+
+    adjusted = adjustment(fetched.bars)
+    sessions = fetched.bars.index
+    row = {
+        "id": fetch_id,
+        "run_id": run_id,
+        "source": fetched.source,
+        "symbol": fetched.symbol,
+        "title": fetched.title,
+        "first_asked": fetched.first_asked,
+        "last_asked": fetched.last_asked,
+        "first_received": sessions[0] if len(sessions) else None,
+        "last_received": sessions[-1] if len(sessions) else None,
+        "fetched_at": fetched_at,
+        "row_count": len(sessions),
+        "payload_hash": payload_hash(fetched),
+        "library_version": fetched.library_version,
+        "adjustment_session": adjusted[0] if adjusted else None,
+        "adjustment": adjusted[1] if adjusted else None,
+        "verdict": revision.verdict,
+        "detail": revision.detail,
+    }
+    if not _insert(connection, tables.fetches, [row]):
+        return False
+    seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
+    _add_versions(connection, revision, seen)
+    add_actions(connection, revision.new_actions, symbol=fetched.symbol, fetch_id=fetch_id, first_seen_at=fetched_at)
+    add_findings(connection, revision.findings, symbol=fetched.symbol, fetch_id=fetch_id)
+    return True
+
+
+def add_findings(connection: sa.Connection, findings: Iterable[Finding], *, symbol: str, fetch_id: str) -> int:
+    """Write what the checks found; a finding's id comes from its fetch, session and rule."""
+    rows = [
+        {
+            "id": _id(fetch_id, finding.session, finding.rule),
+            "symbol": symbol,
+            "session": finding.session,
+            "rule": finding.rule,
+            "severity": finding.severity,
+            "value": finding.value,
+            "detail": finding.detail,
+            "fetch_id": fetch_id,
+        }
+        for finding in findings
+    ]
+    return _insert(connection, tables.findings, rows)
+
+
+def add_actions(
+    connection: sa.Connection, actions: pd.DataFrame, *, symbol: str, fetch_id: str, first_seen_at: datetime
+) -> int:
+    """Write dividends and splits (columns session, kind, value) as first seen at an instant."""
+    seen = {"symbol": symbol, "fetch_id": fetch_id, "first_seen_at": first_seen_at}
+    return _insert(connection, tables.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
+
+
+def add_events(
+    connection: sa.Connection, symbol: str, frame: pd.DataFrame, *, source: str, first_seen_at: datetime
+) -> int:
+    """Write the events that are new or whose date, timing or first usable session moved; the others stay as first seen.
+
+    Args:
+        connection: In the caller's transaction.
+        symbol: Whose events they are.
+        frame: Columns session, kind, known_from, announced, timing, known_rule.
+        source: Where they come from.
+        first_seen_at: When they were read, aware.
+    """
+    said = ["known_from", "known_rule", "announced", "timing"]
+    rows = _rows(
+        frame[["session", "kind", *said]], {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
+    )
+    table = tables.events
+    stored = connection.execute(
+        sa.select(table.c.session, table.c.kind, *(table.c[name] for name in said))
+        .where(table.c.symbol == symbol)
+        .order_by(table.c.first_seen_at)
+    )
+    newest = {(row.session, row.kind): tuple(row[2:]) for row in stored}
+    plain = [_plain(row, table) for row in rows]
+    fresh = [row for row in plain if newest.get((row["session"], row["kind"])) != tuple(row[name] for name in said)]
+    return _insert(connection, table, fresh)
+
+
+def start_run(connection: sa.Connection, row: Row) -> int:
+    """Write the run's row when it begins."""
+    return _insert(connection, tables.runs, [row])
+
+
+def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
+    """Fill in columns of a run as it proceeds; 0 when there is no such run."""
+    table = tables.runs
+    statement = sa.update(table).where(table.c.id == run_id).values(_plain(values, table))
+    return connection.execute(statement).rowcount
+
+
+def add_model(connection: sa.Connection, row: Row) -> int:
+    """Write a fitted model or a baseline."""
+    return _insert(connection, tables.models, [row])
+
+
+def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
+    """Write forecasts as issued; an issued row never changes.
+
+    Raises:
+        ValueError: A quantile is infinite or not a number; somebody else should have spoken.
+    """
+    for row in rows:
+        if not all(math.isfinite(row[name]) for name in _QUANTILES):
+            found = ", ".join(f"{name} {row[name]}" for name in _QUANTILES)
+            raise ValueError(
+                f"A forecast must be finite; model {row['model_id']} said for {row['symbol']} {row['target']} on "
+                f"{row['target_session']}: {found}. Let the fallback speak."
+            )
+    return _insert(connection, tables.forecasts, rows)
+
+
+def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
+    """Write how forecasts did."""
+    return _insert(connection, tables.scores, rows)
+
+
+def add_promotion(connection: sa.Connection, row: Row) -> int:
+    """Write who speaks from now on, and why."""
+    return _insert(connection, tables.promotions, [row])
+
+
+def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
+    """Write metrics over a window."""
+    return _insert(connection, tables.metrics, rows)
+
+
+def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
+    table, at = tables.bar_versions, seen["first_seen_at"]
+    settled = pd.DatetimeIndex(revision.settled)
+    versions = revision.versions
+    fresh = pd.DatetimeIndex(versions["session"])
+    if len(versions):
+        rows = _rows(versions[["session", "version", *_PRICES]], dict(seen))
+        for row, is_settled in zip(rows, fresh.isin(settled), strict=True):
+            row["settled_at"] = at if is_settled else None
+        _insert(connection, table, rows)
+        later = table.alias("later")
+        same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
+        overtaken = sa.exists().where(same, later.c.version > table.c.version)
+        mine = (table.c.symbol == seen["symbol"]) & table.c.superseded_at.is_(None)
+        connection.execute(sa.update(table).where(mine, overtaken).values(superseded_at=at))
+    confirmed = settled.difference(fresh)
+    if len(confirmed):
+        statement = sa.update(table).where(
+            table.c.symbol == seen["symbol"],
+            table.c.session == sa.bindparam("confirmed"),
+            table.c.superseded_at.is_(None),
+            table.c.settled_at.is_(None),
+        )
+        connection.execute(statement.values(settled_at=at), [{"confirmed": day.date()} for day in confirmed])
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # On the key alone: a row that breaks a check, a foreign key or NOT NULL must still be refused aloud.
+    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
+    statement = statement.execution_options(preserve_rowcount=True)  # SQLAlchemy drops an insert's count unless asked
+    alike: dict[frozenset[str], list[dict[str, Any]]] = {}  # the first row of a batch says which columns are written
+    for row in rows:
+        alike.setdefault(frozenset(row), []).append(_plain(row, table))
+    return sum(connection.execute(statement, batch).rowcount for batch in alike.values())
+
+
+def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
+    columns = [frame[name].tolist() for name in frame.columns]
+    return [{**dict(zip(frame.columns, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
+
+
+def _plain(row: Row, table: sa.Table) -> dict[str, Any]:
+    days = _DAYS[table.name]
+    return {name: _value(value, name in days) for name, value in row.items()}
+
+
+def _value(value: object, is_day: bool) -> object:
+    if isinstance(value, float):  # numpy's float64 too
+        return None if value != value else float(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is pd.NaT:
+        return None
+    if isinstance(value, datetime):
+        return value.date() if is_day else value
+    return value
+
+
+def _id(*parts: object) -> str:
+    return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:16]
+
+
+_DAYS = {
+    table.name: {column.name for column in table.columns if isinstance(column.type, sa.Date)}
+    for table in tables.metadata.sorted_tables
+}

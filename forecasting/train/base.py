@@ -1,0 +1,100 @@
+"""Base weights: one ensemble that has learned from many symbols, from which a fit on any symbol may start.
+
+Each symbol is seen through its own effect and its own scaler, and so is the symbol that starts from the base: what is
+shared is how a session's volume follows from the sessions before it and from what is due.
+
+Bases of several spans ship with the package, made by benchmarks/base_weights.py. None is ever used for an origin inside
+its own span: a replay of 2016 starts from the base that had seen 2014.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from forecasting.preprocess.known_ahead import EVENT_NAMES
+from forecasting.preprocess.windows import Windows
+from forecasting.settings import Settings
+from forecasting.train.checkpoint import Checkpoint, load
+from forecasting.train.loop import Schedule, fresh, generator, named, train
+from forecasting.train.model import Network
+from forecasting.train.prepare import prepare
+
+EPOCHS = 2
+"""Passes over all symbols; four are no better (2.297 against 2.299)."""
+
+_SCHEDULE = Schedule(EPOCHS, 3e-3, batch=16)
+_SHIPPED = Path(__file__).with_name("weights")
+
+
+def base_for(windows: Windows, settings: Settings) -> Checkpoint | None:
+    """The newest shipped base that has seen no session after the newest that `windows` may learn from.
+
+    Returns:
+        None where there is none: an older origin, or more members asked for than the bases have.
+
+    Raises:
+        ArtifactError: A shipped file is missing or altered, or was made by other code.
+    """
+    newest = windows.sessions[windows.learnable - 1]
+    usable = [
+        one
+        for one in shipped_bases()
+        if one["target"] == windows.target and np.datetime64(str(one["trained_to"])) <= newest
+    ]
+    usable = [one for one in usable if int(one["members"]) >= settings.members]
+    if not usable:
+        return None
+    chosen = max(usable, key=lambda one: str(one["trained_to"]))
+    return load(_SHIPPED / str(chosen["folder"]), str(chosen["sha256"]))
+
+
+def shipped_bases() -> list[dict[str, str | int]]:
+    """What ships: target, trained_to, members, symbols, folder and sha256 of each base."""
+    shipped: list[dict[str, str | int]] = json.loads((_SHIPPED / "index.json").read_text())
+    return shipped
+
+
+def fit_base(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
+    """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
+
+    Args:
+        panel: Windows of one target, one a symbol, of any span.
+        settings: `members` and `seed` are used.
+
+    Raises:
+        ValueError: A symbol with too few rows that have a known target.
+    """
+    prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
+    lessons = [one.lesson for one in prepared]
+    eventless = not any(windows.flags[:, -len(EVENT_NAMES) :].any() for windows in panel)
+    weights: dict[str, Tensor] = {}
+    for member in range(settings.members):
+        noise = generator(settings.seed, member)
+        network = fresh(lessons[0].tensors, lessons[0].rows, noise)
+        train(network, lessons, _SCHEDULE, noise=noise)
+        if eventless:
+            _forget_events(network)
+        weights |= named(network, member)
+    cards = [one.card for one in prepared]
+    card = replace(
+        cards[0],
+        trained_from=min(card.trained_from for card in cards),
+        trained_to=max(card.trained_to for card in cards),
+        rows=sum(card.rows for card in cards),
+        epochs=EPOCHS,
+        chain_epochs=EPOCHS,
+    )
+    return Checkpoint(card, weights)
+
+
+def _forget_events(network: Network) -> None:
+    # No symbol had events: what stands in their columns is what was drawn, noise to one that has some.
+    places = slice(-len(EVENT_NAMES), None)
+    with torch.no_grad():
+        network.from_past.weight[:, places] = 0.0
+        network.from_flags.weight[:, places] = 0.0

@@ -1,0 +1,171 @@
+"""A fitted ensemble, and its folder on disk: weights.safetensors and model.json; no pickle."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from forecasting.errors import ArtifactError
+from forecasting.settings import Target
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = 1
+"""Version of the folder's layout."""
+
+_WEIGHTS, _MODEL = "weights.safetensors", "model.json"
+Vector = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Where a checkpoint lies and the SHA-256 that covers both of its files."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that a checkpoint is besides weights; every field can be written as JSON and read back to the bit.
+
+    Attributes:
+        target: What it forecasts.
+        method: scratch, warm, or base (fitted on many symbols, for others to start from).
+        flag_names: The flags it was fitted with, in order.
+        effect: (C,) coefficients of the flags' effect, and effect_intercept.
+        step_mean, step_scale: (S,) standardisation of the look-back's features, from training rows alone.
+        past_mean, past_scale: (P,) the same of a row's features.
+        trained_from, trained_to: Oldest origin and newest session whose value a weight has seen.
+        rows: Training rows.
+        epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
+        validation_loss: Pinball loss, model scale, on the purged later part that chose the epochs (warm: its parent's);
+            None where the epochs are fixed.
+        base: Newest session that the base weights it started from had seen; empty when they were drawn.
+        settings_hash, seed, members: How it was made.
+        architecture, format: Versions of the code's shape and of the folder.
+    """
+
+    target: Target
+    method: Literal["scratch", "warm", "base"]
+    flag_names: tuple[str, ...]
+    effect: Vector
+    effect_intercept: float
+    step_mean: Vector
+    step_scale: Vector
+    past_mean: Vector
+    past_scale: Vector
+    trained_from: str
+    trained_to: str
+    rows: int
+    epochs: int
+    chain_epochs: int
+    validation_loss: float | None
+    base: str
+    settings_hash: str
+    seed: int
+    members: int
+    architecture: int
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A card and the CPU tensors of its members, named `member.parameter`."""
+
+    card: Card
+    weights: "dict[str, Tensor]"
+
+    @property
+    def trained_from(self) -> date:
+        """The oldest training row's origin."""
+        return date.fromisoformat(self.card.trained_from)
+
+    @property
+    def trained_to(self) -> date:
+        """The newest session whose value a weight has seen."""
+        return date.fromisoformat(self.card.trained_to)
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
+    """Write `checkpoint` to `folder`, which appears whole or not at all; an older one there is replaced."""
+    from safetensors.torch import save as to_bytes
+
+    weights = to_bytes({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()})
+    card = asdict(checkpoint.card) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    model = json.dumps(card, indent=1, allow_nan=False).encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    (made / _WEIGHTS).write_bytes(weights)
+    (made / _MODEL).write_bytes(model)
+    _put(made, folder)
+    return Artifact(folder, hashlib.sha256(model).hexdigest())
+
+
+def load(path: Path, sha256: str) -> Checkpoint:
+    """The checkpoint in the folder `path`.
+
+    Args:
+        path: The folder that `save` wrote.
+        sha256: The hash that `save` returned: of model.json, which itself holds the hash of the weights.
+
+    Raises:
+        ArtifactError: A file is missing or altered, or the code that runs cannot run it.
+    """
+    from safetensors.torch import load as from_bytes
+
+    from forecasting.train.model import ARCHITECTURE
+
+    model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
+    _same(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
+    card = json.loads(model)
+    _same(path / _WEIGHTS, card.pop("weights_sha256"), hashlib.sha256(weights).hexdigest())
+    found = (card.get("format"), card.get("architecture"))
+    if found != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
+        raise ArtifactError(
+            f"{path} was expected in format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]}: it "
+            "was made by other code. Fit from scratch (--mode scratch), or run the code that made it."
+        )
+    return Checkpoint(_card(card), from_bytes(weights))
+
+
+def _put(made: Path, folder: Path) -> None:
+    """Move the folder `made` to `folder`, at every moment of which the one or the other stands there whole."""
+    if folder.exists():  # a rename cannot put a folder over one that holds files
+        aside = made.with_suffix(".old")
+        folder.rename(aside)
+        made.rename(folder)
+        shutil.rmtree(aside)
+    else:
+        made.rename(folder)
+
+
+def _card(stored: dict[str, object]) -> Card:
+    return Card(**{name: _tuples(value) for name, value in stored.items()})  # type: ignore[arg-type]  # from our own JSON
+
+
+def _tuples(value: object) -> object:
+    return tuple(_tuples(part) for part in value) if isinstance(value, list) else value
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} was expected to hold a model; found {error.strerror or error}. Restore the artifacts folder from "
+            "a backup, roll back to another model, or fit from scratch (--mode scratch)."
+        ) from None
+
+
+def _same(path: Path, expected: str, found: str) -> None:
+    if expected != found:
+        raise ArtifactError(
+            f"{path} was expected with SHA-256 {expected[:16]}; found {found[:16]}: it has changed since it was "
+            "written. Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
+        )

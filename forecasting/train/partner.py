@@ -1,0 +1,77 @@
+"""The linear forecaster that the network is combined with: ridges on the adjusted past, newer rows counting more.
+
+It errs otherwise than the network, so their mean is better than either. It is no rival: the rivals, which know nothing
+of effects, are in baselines.py. Of a close it forecasts no direction, only how wide the return will be.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.preprocess.features import own_column
+from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
+from forecasting.preprocess.windows import Windows
+from forecasting.train.effects import Adjusted, adjust, fit_effect
+from forecasting.train.linear import Ridge, fit_ridge, weighted_quantiles
+
+_PENALTY = 100.0
+_HALF_LIFE = 1000.0  # sessions
+
+Rows = NDArray[np.int64]
+
+
+def partner_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
+    """What the partner says, in the target's own unit.
+
+    Args:
+        windows: Rows to learn from (those with a known target) and to speak for.
+        rows: Rows to speak for; without it the newest alone.
+
+    Returns:
+        (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
+    """
+    asked = np.array([len(windows) - 1]) if rows is None else rows
+    adjusted = adjust(windows, fit_effect(windows))
+    speak = _widths if windows.target == "close" else _points
+    learned = np.stack([speak(adjusted, windows, place, asked) for place in range(len(HORIZONS))], axis=1)
+    scaled = adjusted.centre[asked][..., None] + adjusted.width[asked][..., None] * learned
+    quantiles = windows.scale(asked).from_model(scaled)
+    return quantiles[0] if rows is None else quantiles
+
+
+def _points(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Floats:
+    """(len(rows), Q) a ridge of the target, with the quantiles of its leave-one-out errors."""
+    truth = adjusted.truth[:, place]
+    known = np.isfinite(truth)
+    features = _features(adjusted, place)
+    ridge = _fit(features, truth, known)
+    return ridge.forecast(features[rows])[:, None] + weighted_quantiles(ridge.left_out, QUANTILES, _recency(known))
+
+
+def _widths(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Floats:
+    """(len(rows), Q) quantiles of past returns over the width then forecast, times the width forecast now."""
+    truth = adjusted.truth[:, place]
+    known = np.isfinite(truth)
+    ranges = windows.steps[windows.warm_up :, own_column(windows.target)]
+    realised = np.full(len(truth), np.nan)
+    following = np.lib.stride_tricks.sliding_window_view(ranges[1:], place + 1)
+    realised[: len(following)] = 0.5 * np.log(np.exp(2.0 * following).sum(axis=-1))
+    realised -= np.log(adjusted.width * windows.spread)[:, place]
+    features = _features(adjusted, place)
+    ridge = _fit(features, realised, known)
+    width_then, width_now = np.exp(realised[known] - ridge.left_out), np.exp(ridge.forecast(features[rows]))
+    return width_now[:, None] * weighted_quantiles(truth[known] / width_then, QUANTILES, _recency(known))
+
+
+def _features(adjusted: Adjusted, place: int) -> Floats:
+    return np.concatenate([adjusted.past, adjusted.known[:, place]], axis=1)
+
+
+def _fit(features: Floats, truth: Floats, known: NDArray[np.bool_]) -> Ridge:
+    return fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=_recency(known))
+
+
+def _recency(known: NDArray[np.bool_]) -> Floats:
+    """A weight per known row, halved every `_HALF_LIFE` rows back from the newest."""
+    at = np.flatnonzero(known)
+    weights: Floats = 0.5 ** ((at[-1] - at) / _HALF_LIFE)
+    return weights

@@ -1,0 +1,15 @@
+"""Runs the migrations on the connection, and in the transaction, that forecasting.store.database hands over."""
+
+from alembic import context
+
+from forecasting.store.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    render_as_batch=True,  # SQLite alters a table by rebuilding it
+    transactional_ddl=True,  # true of our SQLite connections as well, which send BEGIN themselves
+    compare_server_default=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,164 @@
+"""The report page in a real browser, from a file, as a person opens it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forecasting.report.page import render_page
+from tests.report.nights import a_night, scored
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium to run the browser tests"),
+]
+
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 1600}
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path: Path) -> Iterator:
+    """A function that opens a night's page; it keeps what the page complains of and asks for."""
+    contexts = []
+
+    def open_page(night, viewport: dict[str, int] = DESK, scheme: str = "light"):
+        path = tmp_path / "report.html"
+        path.write_text(render_page(night), encoding="utf-8")
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints, page.asked = [], []
+        page.on("console", lambda message: page.complaints.append(message.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_it_opens_without_complaint_and_without_a_request(opened, target: str):
+    page = opened(a_night(target))
+    assert page.complaints == []
+    assert [address for address in page.asked if not address.startswith(("file:", "data:"))] == []
+    assert len([address for address in page.asked if address.startswith("file:")]) == 1
+
+
+def test_the_forecast_table_and_both_charts_are_seen(opened):
+    page = opened(a_night())
+    assert page.locator("#forecasts tbody tr").count() == 6
+    assert page.get_by_role("table", name="Forecasts in M shares").count() == 1
+    for chart in ("#fan", "#past"):
+        assert page.locator(f"{chart} > svg.wide").is_visible()
+        assert not page.locator(f"{chart} > svg.narrow").is_visible()
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@pytest.mark.parametrize("with_record", [True, False])
+def test_a_phone_needs_no_sideways_scroll(opened, target: str, with_record: bool):
+    night = a_night(target) if with_record else a_night(target, scored=scored())
+    page = opened(night, PHONE)
+    page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("#fan > svg.narrow").is_visible()
+    assert page.locator("#fan > svg.narrow").bounding_box()["width"] > 340
+
+
+def test_an_index_of_four_digits_fits_a_phone_too(opened):
+    history = a_night("close").history
+    night = a_night("close", currency="", history=history.assign(value=history["value"] * 60))
+    wide = night.forecasts.assign(
+        **{name: night.forecasts[name] * 60 for name in night.forecasts if name.startswith("q")}
+    )
+    page = opened(a_night("close", currency="", history=night.history, forecasts=wide), PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_dark_has_other_colours_than_light(opened):
+    look = """() => ['body', '#fan svg.wide .bar', '#fan svg.wide .axis'].map((name) => document.querySelector(name))
+        .flatMap((part) => [getComputedStyle(part).backgroundColor, getComputedStyle(part).fill])"""
+    light = opened(a_night(), scheme="light").evaluate(look)
+    dark = opened(a_night(), scheme="dark").evaluate(look)
+    assert light[0] != dark[0]
+    assert light[3] != dark[3]
+    assert light[5] != dark[5]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_what_is_behind_them(opened, scheme: str):
+    page = opened(
+        a_night(run={"note": "a note"}, forecasts=a_night().forecasts.assign(status="fallback")), scheme=scheme
+    )
+    assert page.evaluate(CONTRASTS) == []
+
+
+def test_the_pointer_shows_a_sessions_values(opened):
+    page = opened(a_night())
+    page.locator("#fan > svg.wide .slot").last.locator(".hit").hover()
+    told = page.locator(".tip").inner_text()
+    assert told.splitlines()[0] == "Friday 15 March 2024"
+    assert "median" in told
+    page.mouse.move(2, 2)
+    assert not page.locator(".tip").is_visible()
+
+
+def test_without_script_the_browsers_own_tooltips_remain(browser, tmp_path: Path):
+    (tmp_path / "report.html").write_text(render_page(a_night()), encoding="utf-8")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.locator("#fan > svg.wide .slot > title").count() == 65
+    context.close()
+
+
+def test_it_prints_on_light_paper_without_being_cut(opened):
+    page = opened(a_night(), {"width": 718, "height": 1000}, "dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
+    assert page.evaluate("document.documentElement.scrollWidth") == 718
+
+
+# Every text that has too little contrast by WCAG AA, 4.5 to 1 for small words and 3 to 1 for large ones.
+CONTRASTS = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (part) => {
+    for (let up = part; up; up = up.parentElement) {
+      const colour = parse(getComputedStyle(up).backgroundColor);
+      if (colour.length === 3 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const bad = [];
+  for (const part of document.querySelectorAll("body *")) {
+    const own = [...part.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    if (!own || part.closest("script, title, .tip")) continue;
+    const style = getComputedStyle(part);
+    const colour = parse(part.closest("svg") ? style.fill : style.color);
+    const [high, low] = [light(colour), light(behind(part))].sort((a, b) => b - a);
+    const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
+    if ((high + 0.05) / (low + 0.05) < needed) bad.push(part.outerHTML.slice(0, 90));
+  }
+  return bad;
+}"""

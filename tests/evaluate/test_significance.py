@@ -1,0 +1,151 @@
+import math
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from forecasting.evaluate.significance import DieboldMariano, confidence_set, diebold_mariano
+
+
+def python2_permutation():
+    """What random.sample(range(100), 100) gave in Python 2, with which the published example was run."""
+    pool, drawn = list(range(100)), []
+    for i in range(100):
+        j = int(random.random() * (100 - i))
+        drawn.append(pool[j])
+        pool[j] = pool[100 - i - 1]
+    return np.array(drawn, dtype=float)
+
+
+def naive_diebold_mariano(a, b, lag):
+    d = [x - y for x, y in zip(a, b, strict=True)]
+    n, h = len(d), lag + 1
+    mean = sum(d) / n
+    gamma = [sum((d[t] - mean) * (d[t - k] - mean) for t in range(k, n)) / n for k in range(h)]
+    variance = (gamma[0] + 2 * sum(gamma[1:])) / n
+    return mean / math.sqrt(variance) * math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
+
+
+def random_losses(n=200, seed=0, **means):
+    rng = np.random.default_rng(seed)
+    shared = rng.gamma(4.0, 0.25, n)
+    return pd.DataFrame({name: mean * shared + rng.normal(0, 0.1, n) for name, mean in means.items()})
+
+
+@pytest.mark.parametrize(
+    ("power", "statistic", "p_value"),
+    [
+        (1, 1.3275742446369585, 0.18737195617455585),
+        (2, 1.2112523589452902, 0.22868210381769466),
+        (4, 0.9124498079287283, 0.36374861695187799),
+    ],
+)
+def test_the_example_published_with_a_widely_used_implementation_is_met(power, statistic, p_value):
+    # J. Tsang, github.com/johntwk/Diebold-Mariano-Test, README: absolute, squared and fourth-power errors, h = 1.
+    random.seed(123)
+    actual, first, second = python2_permutation(), python2_permutation(), python2_permutation()
+    found = diebold_mariano(np.abs(actual - first) ** power, np.abs(actual - second) ** power, horizon=1)
+    assert found.statistic == pytest.approx(statistic, rel=1e-12)
+    assert found.p_value == pytest.approx(p_value, rel=1e-12)
+    assert (found.n, found.lag, found.kernel) == (100, 0, "rectangular")
+
+
+def test_by_hand_with_one_lag():
+    # Differences 1 3 2 2: mean 2, autocovariances 1/2 and -1/4, so the variance of the mean has nothing left: Bartlett
+    # gives 1/2 - 1/4 = 1/4; correction sqrt((4 + 1 - 4 + 2/4) / 4) = sqrt(3/8).
+    found = diebold_mariano([1.0, 3.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], horizon=2)
+    statistic = 2 / math.sqrt(0.25 / 4) * math.sqrt(3 / 8)
+    assert found.kernel == "bartlett"
+    assert found.statistic == pytest.approx(statistic)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(statistic, 3))
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_it_equals_its_naive_twin(horizon):
+    losses = random_losses(120, a=1.0, b=1.1)
+    found = diebold_mariano(losses["a"], losses["b"], horizon=horizon)
+    assert found.lag == horizon - 1
+    assert found.statistic == pytest.approx(naive_diebold_mariano(losses["a"], losses["b"], horizon - 1))
+
+
+def test_negative_means_the_first_lost_less_and_swapping_flips_the_sign_alone():
+    losses = random_losses(a=1.0, b=1.2)
+    ahead = diebold_mariano(losses["a"], losses["b"], horizon=5)
+    behind = diebold_mariano(losses["b"], losses["a"], horizon=5)
+    assert ahead.statistic < 0
+    assert ahead.p_value < 0.01
+    assert behind.statistic == pytest.approx(-ahead.statistic)
+    assert behind.p_value == pytest.approx(ahead.p_value)
+
+
+def test_equal_losses_are_a_tie_without_doubt():
+    assert diebold_mariano([1.0, 2.0, 4.0], [1.0, 2.0, 4.0], horizon=1) == DieboldMariano(0.0, 1.0, 3, 0, "rectangular")
+
+
+def test_a_difference_that_never_varies_is_certain():
+    found = diebold_mariano(np.arange(30) * 0.1, np.arange(30) * 0.1 + 0.3, horizon=3)
+    assert (found.statistic, found.p_value) == (-math.inf, 0.0)
+
+
+def test_a_pair_with_a_nan_is_left_out_and_n_says_so():
+    whole = diebold_mariano([1.0, 2.0, 4.0], [2.0, 1.0, 1.0], horizon=1)
+    holed = diebold_mariano([1.0, np.nan, 2.0, 4.0], [2.0, 5.0, 1.0, 1.0], horizon=1)
+    assert holed == whole
+
+
+@pytest.mark.parametrize(("n", "horizon"), [(0, 1), (1, 1), (5, 5)])
+def test_too_few_pairs_for_the_lag_are_refused(n, horizon):
+    with pytest.raises(ValueError, match="needs at least"):
+        diebold_mariano(np.arange(n), np.zeros(n), horizon=horizon)
+
+
+def test_unpaired_losses_are_refused():
+    with pytest.raises(ValueError, match="one length"):
+        diebold_mariano([1.0, 2.0], [1.0, 2.0, 3.0], horizon=1)
+
+
+def test_five_step_noise_is_called_significant_about_as_often_as_it_should_be():
+    rng = np.random.default_rng(1)
+    rejected = 0
+    for _ in range(400):
+        shocks = rng.normal(size=124)
+        overlapping = np.convolve(shocks, np.ones(5), mode="valid")  # 120 values with the memory of 5-step errors
+        rejected += diebold_mariano(overlapping, np.zeros(120), horizon=5).p_value < 0.05
+    assert 0.02 < rejected / 400 < 0.12
+
+
+def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
+    losses = random_losses(good=1.0, level=1.0, bad=1.5)
+    found = confidence_set(losses)
+    assert set(found.included) == {"good", "level"}
+    assert found.p_values["bad"] < 0.05
+    assert list(found.p_values) == ["good", "level", "bad"]
+    assert (found.size, found.n) == (0.10, 200)
+    assert found.included[0] == losses.mean().idxmin()
+
+
+def test_the_same_seed_gives_the_same_confidence_set():
+    losses = random_losses(a=1.0, b=1.02, c=1.05)
+    assert confidence_set(losses, seed=3) == confidence_set(losses, seed=3)
+
+
+def test_twins_share_a_p_value_and_a_lone_model_is_its_own_set():
+    losses = random_losses(a=1.0, b=1.5)
+    doubled = losses.assign(twin=losses["a"])
+    found = confidence_set(doubled)
+    assert set(found.included) == {"a", "twin"}
+    assert found.p_values["a"] == found.p_values["twin"]
+    assert confidence_set(losses[["a"]]).included == ("a",)
+
+
+def test_rows_with_a_nan_are_left_out_of_a_confidence_set():
+    losses = random_losses(a=1.0, b=1.5)
+    losses.iloc[3, 0] = np.nan
+    assert confidence_set(losses).n == 199
+
+
+def test_a_confidence_set_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="two complete rows"):
+        confidence_set(pd.DataFrame({"a": [1.0], "b": [2.0]}))

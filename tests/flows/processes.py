@@ -1,0 +1,160 @@
+"""Real processes for the tests: a Prefect server, `forecasting serve`, `forecasting worker`; all end with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(found: Callable[[], Any], what: str, *, log: Path | None = None) -> Any:
+    """The first true answer; asks again until the deadline, then says what was waited for and shows the log's end."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        answer = found()
+        if answer:
+            return answer
+        time.sleep(0.2)
+    pytest.fail(f"waited {PATIENCE_S:.0f} s for {what}\n{log.read_text()[-3000:] if log else ''}")
+
+
+@contextmanager
+def running(command: list[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process and whatever it starts, all of it killed at the end of the block."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], env=dict(environment), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        kill_tree(process.pid)
+        process.wait()
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL to a process and to all that came from it: a power cut."""
+    try:
+        tree = [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
+    except psutil.NoSuchProcess:
+        return
+    for process in tree:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(tree, timeout=10)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and wait until it has ended by itself."""
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
+
+
+def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> dict[str, str]:
+    """The environment of every process of a test: nothing of the user's, small nights."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    source = {"FORECASTING_SOURCE": "sample"}
+    if symbol_file is not None:
+        source = {"FORECASTING_SOURCE": f"csv:{symbol_file}", "FORECASTING_SYMBOLS": "TEST"}
+    return kept | {
+        "HOME": str(folder),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": url,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "FORECASTING_DATA_DIR": str(folder / "data"),
+        "FORECASTING_MEMBERS": "1",
+        "FORECASTING_TRAIN_SESSIONS": "320",
+        "OMP_NUM_THREADS": "1",
+        # Asked every second instead of every ten or fifteen: the tests wait for nothing else.
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        **source,
+    }
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[str]:
+    """The API's URL of a server on a free port of loopback, with a database in `folder`."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = {name: value for name, value in environment_of(folder, url).items() if name != "PREFECT_API_URL"}
+    # The browser is told where the API is; without this it would ask on Prefect's usual port.
+    environment["PREFECT_SERVER_UI_API_URL"] = url
+    log = folder / "server.log"
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, log=log, environment=environment):
+        until(lambda: healthy(url), "the Prefect server", log=log)
+        yield url
+
+
+def healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5).json() is True
+    except (httpx.HTTPError, ValueError):
+        return False
+
+
+def deployment_id(url: str, name: str) -> str | None:
+    answer = httpx.get(f"{url}/deployments/name/{name}", timeout=30)
+    return str(answer.json()["id"]) if answer.status_code == 200 else None
+
+
+def start_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> str:
+    """The id of a run asked for now, or at an instant."""
+    answer = ask_for_run(url, name, at=at, **parameters)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def ask_for_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> httpx.Response:
+    """Prefect's answer to a run asked for; asked again while its SQLite is locked, which it calls unavailable."""
+    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at} if at else {}}
+    body = {"parameters": parameters, "state": state}
+    target = f"{url}/deployments/{deployment_id(url, name)}/create_flow_run"
+    (answer,) = until(lambda: unless_busy(httpx.post(target, json=body, timeout=30)), "the server to take a run")
+    assert isinstance(answer, httpx.Response)
+    return answer
+
+
+def unless_busy(answer: httpx.Response) -> tuple[httpx.Response] | None:
+    return None if answer.status_code == 503 else (answer,)
+
+
+def run(url: str, run_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{url}/flow_runs/{run_id}", timeout=30).json()
+    return found
+
+
+def runs(url: str) -> list[dict[str, Any]]:
+    """Every run that is not waiting for a later hour, oldest first."""
+    body = {"sort": "START_TIME_ASC", "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
+    found: list[dict[str, Any]] = httpx.post(f"{url}/flow_runs/filter", json=body, timeout=30).json()
+    return found
+
+
+def ended(url: str, run_id: str) -> dict[str, Any] | None:
+    found = run(url, run_id)
+    return found if found["state_type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") else None

@@ -1,0 +1,73 @@
+"""A web server and a mail server on loopback that keep what they are sent."""
+
+from __future__ import annotations
+
+import http.server
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+
+
+@contextmanager
+def http_sink() -> Iterator[tuple[str, list[str]]]:
+    """Its URL, and the bodies posted to it so far."""
+    bodies: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not on the terminal."""
+
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"http://127.0.0.1:{port}/hook", bodies
+
+
+@contextmanager
+def smtp_sink() -> Iterator[tuple[str, list[str]]]:
+    """Its URL as Apprise writes it, and subject and text of the mails so far."""
+    mails: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 sink\r\n")
+            for line in self.rfile:
+                word = line.strip().upper()
+                if word == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    mails.append(read_mail(iter(self.rfile)))
+                answers = {b"EHLO": b"250-sink\r\n250 AUTH PLAIN", b"AUTH": b"235 welcome", b"QUIT": b"221 bye"}
+                self.wfile.write(answers.get(word[:4], b"250 ok") + b"\r\n")
+                if word == b"QUIT":
+                    return
+
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"mailto://user:secret@127.0.0.1:{port}", mails
+
+
+def read_mail(lines: Iterator[bytes]) -> str:
+    raw = b""
+    for line in lines:
+        if line == b".\r\n":
+            break
+        raw += line
+    mail = message_from_bytes(raw, policy=policy.default)
+    body = mail.get_body(("plain", "html"))
+    return f"{mail['Subject']}\n{body.get_content() if body else ''}"
+
+
+@contextmanager
+def serving(server: socketserver.BaseServer) -> Iterator[int]:
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]  # type: ignore[misc]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+
+COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
+COMMANDS += ("doctor", "settings")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """The exit code, standard output and standard error of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["forecasting", *words])
+    environment = dict(os.environ)
+    try:
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+    finally:
+        os.environ.clear()
+        os.environ.update(environment)
+    said = capsys.readouterr()
+    return int(left.value.code or 0), said.out, said.err
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(command, "--help", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    assert "Usage" in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ["torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "arch", "exchange_calendars"]
+    script = f"import sys, flows.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["run", "--symbol", "sbux; drop table"], 2, "symbol"),
+        (["run", "--as-of", "yesterday"], 2, "2024-03-08"),
+        (["run", "--mode", "fast"], 2, "auto, scratch, warm or skip"),
+        (["run", "--source", "ftp:x"], 2, "yahoo, csv:PATH"),
+        (["run", "--target", "price"], 2, "FORECASTING_TARGET"),
+        (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
+        (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),
+        (["catch-up", "--from", "2024-03-09", "--to", "2024-03-11", "--source", "sample"], 2, "2024-03-09"),
+    ],
+)
+def test_wrong_usage_is_one_paragraph_and_exit_code_2(
+    here: Path,
+    words: list[str],
+    code: int,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
+    found, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+    assert found == code
+    assert says in err
+    assert "secret" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run("run", "--source", "sample", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1
+    assert "forecasting db upgrade" in err
+    assert not (here / "data").exists()
+
+
+@pytest.mark.parametrize("content", ["", "Date,Open\n2024-03-08,1\n", "not a table at all"])
+def test_a_file_without_bars_is_refused_with_a_paragraph(
+    here: Path, content: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "BAD.csv").write_text(content, encoding="utf-8")
+    run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
+    code, _, err = run("run", "--source", f"csv:{here / 'BAD.csv'}", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 1
+    assert "BAD.csv" in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_settings_are_printed_without_the_password(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", "postgresql://u:hunter2@localhost/d")
+    code, out, _ = run("settings", "--json", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    assert "hunter2" not in out
+    assert json.loads(out)["target"] == "volume"
+
+
+def test_check_exits_with_4_when_nothing_is_fresh(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
+    code, _, err = run("check", monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 4
+    assert "no live volume forecast" in err
+
+
+def test_a_backtest_writes_the_documented_keys(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORECASTING_MEMBERS", "1")
+    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
+    out = here / "result.json"
+    words = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--target", "volume", "--from", "2018-11-01"]
+    words += ["--to", "2018-12-20", "--refit-every", "21", "--json", str(out), "--workers", "1"]
+    code, shown, _ = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 0
+    document = json.loads(out.read_text(encoding="utf-8"))
+    keys = {
+        "mae",
+        "mae_naive",
+        "baselines",
+        "best_baseline",
+        "skill_vs_naive",
+        "skill_vs_best",
+        "dm_p_value",
+        "pinball",
+    }
+    keys |= {"coverage_80", "coverage_90"}
+    assert {*document} == {"symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons"}
+    assert set(document["overall"]) == keys
+    assert {horizon: set(figures) for horizon, figures in document["horizons"].items()} == {
+        str(h): keys for h in range(1, 6)
+    }
+    assert (document["origins"], document["refits"]) == (34, 2)
+    assert "horizon" in shown

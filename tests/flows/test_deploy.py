@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from flows.nightly import start_night
+from forecasting.store import database
+from forecasting.store.tables import metadata
+from forecasting.store.views import VIEWS
+from tests.flows.conftest import LAST
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+SECRETS = ("POSTGRES_PASSWORD", "PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD", "PREFECT_UI_PASSWORD")
+UPDATED = {"runs", "bar_versions"}
+
+
+def deployments() -> dict[str, dict[str, object]]:
+    return {entry["name"]: entry for entry in yaml.safe_load((DEPLOY / "prefect.yaml").read_text())["deployments"]}
+
+
+def compose() -> list[str]:
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
+        return ["docker", "compose"]
+    pytest.skip("neither docker-compose nor docker compose is installed: compose.yaml was not validated")
+
+
+def compose_config(secrets: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [*compose(), "--file", str(DEPLOY / "compose.yaml"), "config"]
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nonexistent"} | secrets
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time() -> None:
+    from prefect.flows import Flow, load_flow_from_entrypoint
+
+    found = deployments()
+    assert set(found) == {"nightly", "weekly-scratch", "catch-up", "backtest"}
+    for entry in found.values():
+        assert entry["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+        assert isinstance(load_flow_from_entrypoint(str(ROOT / str(entry["entrypoint"]))), Flow)
+
+
+def test_every_deployment_s_lock_is_known_to_the_zombies() -> None:
+    from flows.zombies import LOCKS
+
+    assert {name.partition("/")[2] for name in LOCKS} == set(deployments())
+
+
+def test_the_schedules_cover_the_mornings_after_monday_to_friday_once() -> None:
+    crons = [schedule for entry in deployments().values() for schedule in entry.get("schedules", ())]  # type: ignore[attr-defined]
+    assert {entry["timezone"] for entry in crons} == {"America/New_York"}
+    assert sorted(entry["cron"] for entry in crons) == ["30 5 * * 2-5", "30 5 * * 6"]
+
+
+def test_compose_names_the_password_that_is_missing() -> None:
+    for missing in SECRETS:
+        found = compose_config({name: "x" for name in SECRETS if name != missing})
+        assert found.returncode != 0
+        assert f"required variable {missing} is missing a value: set it in .env" in found.stderr
+
+
+def test_compose_is_valid_and_opens_ports_on_loopback_alone() -> None:
+    found = compose_config({name: f"secret-{name.lower()}" for name in SECRETS})
+    assert (found.returncode, found.stderr) == (0, "")
+    services = yaml.safe_load(found.stdout)["services"]
+    assert set(services) == {"postgres", "prefect", "migrate", "deploy", "worker"}
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
+    assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))
+
+
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: the units were not verified")
+    for name in ("forecasting", "prefect"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    for unit in DEPLOY.glob("systemd/*.service"):
+        # The programs are where an installation has them; here stand-ins take their place.
+        text = unit.read_text().replace("/opt/forecasting/.venv/bin/", f"{tmp_path}/")
+        (tmp_path / unit.name).write_text(text)
+    units = sorted(tmp_path.glob("*.service"))
+    found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
+    assert len(units) == 3
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.fixture
+def roles(postgres_url: str, postgres_server: sa.Engine) -> Iterator[dict[str, str]]:
+    """URLs of a reader and a writer that deploy/sql/roles.sql has been run for, twice."""
+    owner = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
+    with owner.begin() as connection:
+        for _ in range(2):
+            connection.connection.cursor().execute((DEPLOY / "sql" / "roles.sql").read_bytes())
+        for kind in ("reader", "writer"):
+            connection.exec_driver_sql(f"CREATE ROLE test_{kind} LOGIN PASSWORD 'x' IN ROLE forecasting_{kind}")
+    url = sa.make_url(postgres_url)
+    yield {
+        kind: url.set(username=f"test_{kind}", password="x").render_as_string(hide_password=False)
+        for kind in ("reader", "writer")
+    }
+    database.engine(postgres_url).dispose()
+    with owner.begin() as connection:
+        for role in ("test_reader", "test_writer", "forecasting_reader", "forecasting_writer"):
+            connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def refused(url: str, statement: str) -> bool:
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+    except sa.exc.ProgrammingError as error:
+        return "permission denied" in str(error) or "must be owner" in str(error)
+    return False
+
+
+def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles: dict[str, str]) -> None:
+    for name in (*metadata.tables, *VIEWS):
+        assert not refused(roles["reader"], f"SELECT * FROM {name}"), name
+    for name in metadata.tables:
+        for statement in (f"DELETE FROM {name}", f"INSERT INTO {name} DEFAULT VALUES", f"TRUNCATE {name}"):
+            assert refused(roles["reader"], statement), statement
+    assert refused(roles["reader"], "CREATE TABLE mine (x int)")
+
+
+def test_the_writer_cannot_change_or_delete_what_was_said(roles: dict[str, str]) -> None:
+    for name in metadata.tables:
+        assert refused(roles["writer"], f"DELETE FROM {name}"), name
+        assert refused(roles["writer"], f"DROP TABLE {name}"), name
+    assert refused(roles["writer"], "UPDATE forecasts SET q50 = 0")
+    assert refused(roles["writer"], "UPDATE scores SET error = 0")
+    assert refused(roles["writer"], "UPDATE bar_versions SET volume = 0")
+
+
+def test_what_a_later_migration_makes_is_the_roles_own_too(roles: dict[str, str], postgres_url: str) -> None:
+    assert not refused(postgres_url, "CREATE TABLE later (x int)")
+    assert not refused(roles["reader"], "SELECT * FROM later")
+    assert not refused(roles["writer"], "INSERT INTO later VALUES (1)")
+    assert refused(roles["reader"], "INSERT INTO later VALUES (1)")
+
+
+def test_the_writer_runs_a_night(
+    roles: dict[str, str], csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> None:
+    settings = {
+        "DATA_DIR": str(tmp_path / "data"),
+        "DATABASE_URL": roles["writer"],
+        "SOURCE": f"csv:{csv_of_bars}",
+        "SYMBOLS": "TEST",
+        "MEMBERS": "1",
+        "TRAIN_SESSIONS": "320",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    start_night(as_of=LAST, mode="auto", switch_source=False)
+    with database.reading(roles["reader"]) as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM latest_forecasts")) == 5
+        assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
+    database.engine(roles["writer"]).dispose()
+    database.engine(roles["reader"]).dispose()

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flows import events
+from flows.night import Night
+from flows.nightly import nightly, start_night
+from forecasting.errors import UsageError
+from tests.builders import random_bars
+from tests.flows.conftest import LAST, write_yahoo_csv
+
+BEFORE_LAST = date(2024, 3, 7)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What was emitted, in order: name and payload."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(events, "emit_event", lambda event, **given: heard.append((event, given["payload"])))
+    return heard
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone: what is told does not depend on the database."""
+    return sqlite_url
+
+
+def night(as_of: date) -> None:
+    start_night(as_of=as_of, mode="auto", switch_source=False)
+
+
+def test_an_ordinary_night_calls_nobody(night_folder: Path, told: list[Any]) -> None:
+    night(LAST)
+    assert told == []
+
+
+def test_nobody_is_told_outside_a_flow_run(told: list[Any]) -> None:
+    events.tell("drift", Night("TEST", LAST, "volume", "sample"), "a word")
+    assert told == []
+
+
+def test_a_failed_night_is_told_with_its_own_paragraph(night_folder: Path, told: list[Any]) -> None:
+    with pytest.raises(UsageError):
+        nightly(as_of=date(2024, 3, 9))
+    ((name, payload),) = told
+    assert (name, payload["symbol"], payload["target"]) == ("night.failed", "TEST", "volume")
+    assert "2024-03-09 is a Saturday" in payload["words"]
+
+
+def test_a_fallback_is_told_with_its_reason(night_folder: Path, told: list[Any]) -> None:
+    night(BEFORE_LAST)
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    night(LAST)
+    fallback = [payload for name, payload in told if name == "forecast.fallback"]
+    assert [payload["session"] for payload in fallback] == [str(LAST)]
+    assert "cannot be used" in fallback[0]["words"]
+
+
+def test_restated_bars_are_told(night_folder: Path, csv_of_bars: Path, told: list[Any]) -> None:
+    night(BEFORE_LAST)
+    bars = random_bars(days=650, seed=3, last=LAST)
+    bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
+    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+    night(LAST)
+    revised = [payload for name, payload in told if name == "data.revised"]
+    assert [payload["session"] for payload in revised] == [str(LAST)]
+    assert revised[0]["words"].startswith("revised: ")
+
+
+def test_a_late_bar_is_told_once_and_the_run_is_named_late_until_it_is_there(
+    told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.errors import DataLateError
+
+    state = ["Running"]
+    waiting = Night("TEST", LAST, "volume", "sample")
+
+    def renamed(name: str, message: str, *, only: str = "", unless: str = "") -> bool:
+        if state[0] == unless or (only and state[0] != only):
+            return False
+        state[0] = name
+        return True
+
+    heard: list[str] = []
+    monkeypatch.setattr(events, "name_state", renamed)
+    monkeypatch.setattr(events, "tell", lambda event, night, words: heard.append(f"{event}: {words}"))
+    for _ in range(2):
+        with pytest.raises(DataLateError), events.telling_late(waiting):
+            raise DataLateError("no bar yet")
+        assert state == ["Late"]
+    with events.telling_late(waiting):
+        pass
+    assert (state, heard) == (["Running"], ["night.late: no bar yet"])

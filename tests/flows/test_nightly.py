@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from flows import clock, ledger
+from flows.catch_up import start_catch_up
+from flows.nightly import start_night
+from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
+from forecasting.sessions import between, next_sessions, opens_at
+from forecasting.settings import read_settings
+from forecasting.store import database, reads
+from forecasting.store.tables import metadata
+from tests.builders import random_bars
+from tests.flows.conftest import LAST, write_yahoo_csv
+
+VIEWS = ("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "quantile_forecasts", "night_log")
+TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
+
+
+def rows(name: str) -> list[dict[str, object]]:
+    with database.reading(read_settings().url) as connection:
+        found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
+        return sorted((dict(row) for row in found), key=str)
+
+
+def counts() -> dict[str, int]:
+    return {name: len(rows(name)) for name in metadata.tables}
+
+
+def timeless(name: str) -> list[dict[str, object]]:
+    """The table's rows without times and Prefect's ids, which alone may differ between two ways to the same night."""
+    kept = [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)]
+    return sorted(kept, key=str)
+
+
+def night(as_of: date, mode: str = "auto") -> None:
+    start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
+
+
+def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_folder: Path) -> None:
+    night(LAST)
+    spoken = rows("latest_forecasts")
+    assert [str(row["target_session"])[:10] for row in sorted(spoken, key=lambda row: row["horizon"])] == [
+        str(day) for day in next_sessions(LAST, 5)
+    ]
+    said = rows("forecasts")
+    assert len(said) == 6 * 5
+    assert {row["kind"] for row in said} == {"replay"}
+    assert {row["role"] for row in said} == {"champion", "baseline"}
+    assert rows("runs")[0]["status"] == "done"
+    assert rows("runs")[0]["mode"] == "scratch"
+    assert (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8").startswith("<!")
+    assert not (night_folder / "runs" / str(rows("runs")[0]["id"])).exists()
+
+
+def test_the_same_night_run_twice_adds_no_row(night_folder: Path) -> None:
+    night(LAST)
+    before = {name: rows(name) for name in metadata.tables}
+    night(LAST)
+    assert {name: rows(name) for name in metadata.tables} == before
+
+
+def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder: Path) -> None:
+    sessions = between(date(2024, 3, 4), LAST)
+    for session in sessions:
+        night(session)
+    scored = rows("scores")
+    champion = [row for row in rows("forecast_vs_actual") if row["role"] == "champion"]
+    assert {(str(row["origin_session"])[:10], row["horizon"]) for row in scored} == {
+        (str(origin), horizon)
+        for at, origin in enumerate(sessions)
+        for horizon in range(1, 6)
+        if at + horizon < len(sessions)
+    }
+    assert {row["stage"] for row in scored} == {"first_print", "settled"}
+    assert len([row for row in champion if row["first_print_actual"] is not None]) == 4 + 3 + 2 + 1
+    # The newest bar is provisional until the next night confirms it.
+    assert not [row for row in scored if row["stage"] == "settled" and str(row["target_session"])[:10] == str(LAST)]
+    for view in VIEWS:
+        assert rows(view), view
+
+
+def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.steps import evaluate, predict, preprocess, train
+
+    places = [(preprocess, "make_windows"), (train, "fit"), (train, "fit_and_keep"), (predict, "keep")]
+    places += [(evaluate, "decide_champion"), (evaluate, "publish"), (evaluate, "close_night")]
+    for module, name in places:
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, _killed)
+            with pytest.raises(KeyboardInterrupt):
+                night(LAST)
+    night(LAST)
+    again = {name: timeless(name) for name in metadata.tables}
+    with database.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    night(LAST)
+    assert {name: timeless(name) for name in metadata.tables} == again
+
+
+def _killed(*args: object, **kwargs: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path, csv_of_bars: Path) -> None:
+    origin = date(2024, 2, 28)
+    night(origin)
+    said = rows("forecasts")
+    altered = random_bars(days=650, seed=3, last=LAST)
+    altered.loc[altered.index > pd.Timestamp(origin)] *= 3.0
+    write_yahoo_csv(altered.round({"volume": 0}), csv_of_bars)
+    with database.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    night(origin)
+    ignored = ("issued_at", "data_as_of")
+    assert [{k: v for k, v in row.items() if k not in ignored} for row in rows("forecasts")] == [
+        {k: v for k, v in row.items() if k not in ignored} for row in said
+    ]
+
+
+def test_a_live_night_is_marked_live_and_one_after_the_open_late(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = opens_at(next_sessions(LAST, 1)[0])
+    for minutes, kind in ((-60, "live"), (30, "late")):
+        moment = opened + pd.Timedelta(minutes=minutes).to_pytimedelta()
+        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
+        night(LAST if kind == "live" else date(2024, 3, 7))
+    kinds = {(str(row["origin_session"])[:10], row["kind"]) for row in rows("forecasts")}
+    assert kinds == {("2024-03-08", "live"), ("2024-03-07", "replay")}
+
+
+def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder: Path) -> None:
+    night(date(2024, 3, 7))
+    night(LAST)
+    models = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
+    first, second = (models[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
+    assert (first["method"], second["method"]) == ("scratch", "warm")
+    assert second["parent_id"] == first["id"]
+    assert [row["winner"] for row in rows("promotions")] == [first["id"], first["id"]]
+
+
+def test_a_damaged_champion_is_replaced_by_the_best_baseline_with_the_reason(night_folder: Path) -> None:
+    night(date(2024, 3, 7))
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    night(LAST)
+    newest = rows("latest_forecasts")
+    assert {row["status"] for row in newest} == {"fallback"}
+    assert "cannot be used" in str(newest[0]["reason"])
+    assert {row["mode"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)} == {"scratch"}
+
+
+def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_folder: Path) -> None:
+    night(date(2024, 3, 7))
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    before = counts()
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        night(LAST, mode="warm")
+    assert counts() == before
+
+
+def test_catching_up_works_off_a_span_oldest_first_and_marks_it(night_folder: Path) -> None:
+    said = start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
+    assert "6 sessions" in said
+    assert {str(row["origin_session"])[:10] for row in rows("forecasts")} == {
+        str(day) for day in between(date(2024, 3, 1), LAST)
+    }
+    assert {row["kind"] for row in rows("forecasts")} == {"replay"}
+    fitted = [row["mode"] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    assert fitted == ["scratch", "skip", "skip", "warm", "skip", "skip"]
+    before = counts()
+    start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
+    assert counts() == before
+
+
+def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -> None:
+    night(date(2024, 3, 6))
+    night(date(2024, 3, 7))
+    first, second = sorted(
+        (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
+    )
+    ledger.promote(str(second["id"]))
+    night(LAST, mode="skip")
+    assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
+    assert str(first["id"]) in ledger.roll_back()
+    with database.reading(read_settings().url) as connection:
+        champion = reads.champion(connection, "TEST", "volume")
+    assert champion is not None
+    assert champion["id"] == first["id"]
+
+
+def test_check_names_the_session_without_a_live_forecast(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forecasting.errors import NothingFreshError
+
+    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+    with pytest.raises(NothingFreshError, match="2024-03-08"):
+        ledger.check_fresh()
+    night(LAST)
+    assert ledger.check_fresh() == "Fresh: TEST from the session 2024-03-08."
+
+
+@pytest.mark.parametrize(
+    ("as_of", "error", "words"),
+    [
+        (date(2024, 3, 9), UsageError, "Saturday"),
+        (date(2024, 3, 11), DataLateError, "2024-03-08"),
+        (date(2021, 10, 1), (HistoryError, Exception), "."),
+    ],
+)
+def test_a_date_that_cannot_be_forecast_is_refused_and_writes_nothing(
+    night_folder: Path, as_of: date, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        night(as_of)
+    assert set(counts().values()) == {0}
+
+
+def test_too_little_history_says_how_much_is_needed_and_writes_nothing(night_folder: Path, csv_of_bars: Path) -> None:
+    write_yahoo_csv(random_bars(days=100, seed=3, last=LAST), csv_of_bars)
+    with pytest.raises(HistoryError, match=r"at least \d+ sessions.*found 100"):
+        night(LAST)
+    assert set(counts().values()) == {0}
+
+
+def test_a_database_that_is_not_migrated_is_refused(
+    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'none' / 'forecasting.db'}")
+    with pytest.raises(StoreError, match="forecasting db upgrade"):
+        night(LAST)
+
+
+def test_bars_of_another_source_are_refused_until_the_switch_is_asked_for(
+    night_folder: Path, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(date(2024, 3, 7))
+    other = csv_of_bars.rename(csv_of_bars.with_name("OTHER.csv"))
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{other}")
+    before = counts()
+    with pytest.raises(UsageError, match="--switch-source"):
+        night(LAST)
+    assert counts() == before
+    start_night(as_of=LAST, mode="skip", switch_source=True)
+    assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from forecasting.store import database
+from tests.builders import random_bars
+from tests.flows import processes
+from tests.flows.conftest import LAST, write_yahoo_csv
+from tests.flows.sinks import http_sink, smtp_sink
+
+NIGHTLY = "nightly/nightly"
+AFTER_LAST = date(2024, 3, 11)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with processes.prefect_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
+    database.upgrade(url)
+    return url
+
+
+def command(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        env=environment,
+        cwd=processes.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=processes.PATIENCE_S,
+    )
+
+
+@pytest.fixture(scope="module")
+def deployed(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The server, once deploy/prefect.yaml has been deployed on it as its first lines say."""
+    environment = processes.environment_of(tmp_path_factory.mktemp("deployed"), server)
+    for words in (
+        "work-pool create forecasting --type process",
+        "deploy --all --prefect-file deploy/prefect.yaml --no-prompt",
+    ):
+        done = command("prefect", *words.split(), environment=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return server
+
+
+def origins(url: str) -> list[str]:
+    with database.reading(url) as connection:
+        found = connection.scalars(sa.text("SELECT DISTINCT origin_session FROM latest_forecasts"))
+        return [str(session)[:10] for session in found]
+
+
+def test_serve_runs_what_is_due_and_does_not_lose_what_was_missed_while_it_was_down(
+    server: str, ledger: str, tmp_path: Path
+) -> None:
+    environment = processes.environment_of(tmp_path, server)
+    log = tmp_path / "serve.log"
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
+        processes.until(lambda: processes.deployment_id(server, NIGHTLY), "the deployment", log=log)
+        due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        first = processes.start_run(server, NIGHTLY, at=due)
+        done = processes.until(lambda: processes.ended(server, first), "the due run", log=log)
+        assert (done["state_name"], done["name"]) == ("Completed", done["name"])
+        processes.stop(serving)
+    assert origins(ledger) == ["2018-12-31"]
+    missed = processes.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment):
+        again = processes.until(lambda: processes.ended(server, missed), "the missed run", log=log)
+    assert again["state_name"] == "Skipped"
+    assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
+
+
+def test_a_worker_down_over_three_nights_makes_up_for_them_in_one_run(
+    deployed: str, ledger: str, tmp_path: Path
+) -> None:
+    environment = processes.environment_of(tmp_path, deployed)
+    now = datetime.now(UTC)
+    asked = [processes.start_run(deployed, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]
+    log = tmp_path / "worker.log"
+    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
+        ends = [processes.until(lambda run=run: processes.ended(deployed, run), "a run", log=log) for run in asked]
+    names = sorted(end["state_name"] for end in ends)
+    assert names.count("Completed") == 1
+    assert set(names) <= {"Completed", "Cancelled", "Skipped"}
+    assert origins(ledger) == ["2018-12-31"]
+
+
+def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_worker(
+    deployed: str, ledger: str, tmp_path: Path
+) -> None:
+    bars = tmp_path / "TEST.csv"
+    write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)
+    environment = processes.environment_of(tmp_path, deployed, bars)
+    log = tmp_path / "worker.log"
+    with http_sink() as (webhook, posted), smtp_sink() as (mail, mails):
+        set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
+        with processes.running(["flows.cli", "worker"], log=log, environment=environment) as worker:
+            waiting = processes.start_run(deployed, NIGHTLY, as_of=str(AFTER_LAST), patient=True)
+            late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
+            assert "TEST has no usable bar for the session 2024-03-11 yet" in late["state"]["message"]
+            for told in (posted, mails):
+                processes.until(lambda told=told: any("night.late" in text for text in told), "the alarm", log=log)
+            processes.kill_tree(worker.pid)
+        assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect believes without us
+        write_yahoo_csv(random_bars(days=451, seed=3, last=AFTER_LAST), bars)
+        with processes.running(["flows.cli", "worker"], log=log, environment=environment):
+            dead = processes.until(lambda: processes.ended(deployed, waiting), "the dead run to be marked", log=log)
+            assert dead["state_name"] == "Crashed"
+            processes.until(lambda: any("is Crashed" in text for text in posted), "the call about the crash", log=log)
+            processes.until(lambda: origins(ledger) == [str(AFTER_LAST)], "the night's forecasts", log=log)
+    assert len([text for text in posted if "night.late" in text]) == 1
+
+
+def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
+    """Twice, as the second time must replace the first."""
+    for word in ("Made", "Replaced"):
+        done = command("flows.cli", "alarms", "--webhook", webhook, "--email", mail, environment=environment)
+        assert done.returncode == 0, done.stderr
+        assert [line.split()[0] for line in done.stdout.splitlines()] == [word] * 4
+
+
+def is_late(server: str, run_id: str) -> dict[str, object] | None:
+    found = processes.run(server, run_id)
+    return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
+
+
+def test_a_parameter_that_cannot_be_meant_is_refused_with_the_reason(deployed: str, tmp_path: Path) -> None:
+    wrong_mode = processes.ask_for_run(deployed, NIGHTLY, mode="quick")
+    assert wrong_mode.status_code == 409
+    assert "'quick' is not one of ['auto', 'scratch', 'warm', 'skip']" in wrong_mode.json()["detail"]
+    no_end = processes.ask_for_run(deployed, "catch-up/catch-up", first="2024-03-04")
+    assert "'last' is a required property" in no_end.json()["detail"]
+
+
+@pytest.mark.parametrize("words", ["worker", "serve", "alarms --webhook http://127.0.0.1:1/hook"])
+def test_a_command_that_needs_a_server_says_so_when_it_does_not_answer(words: str, ledger: str, tmp_path: Path) -> None:
+    dead = f"http://127.0.0.1:{processes.free_port()}/api"
+    found = command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, dead))
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith(f"The Prefect server {dead} does not answer.")

@@ -1,0 +1,79 @@
+"""A store in memory that does with a Revision what the real one does: append versions, settle, keep actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import Finding, check_bars
+from forecasting.ingest.revisions import Revision, adjustment, explain
+from forecasting.ingest.sources import Fetched
+
+VALUES = ["open", "high", "low", "close", "volume"]
+
+
+@dataclass
+class MemoryStore:
+    """Every version ever written, by session and version."""
+
+    rows: dict[tuple[pd.Timestamp, int], dict[str, float]] = field(default_factory=dict)
+    settled: set[tuple[pd.Timestamp, int]] = field(default_factory=set)
+    actions: pd.DataFrame = field(default_factory=lambda: make_actions([]))
+    adjustment: tuple | None = None
+    nights: list[tuple[Revision, list[Finding]]] = field(default_factory=list)
+
+    def bars(self) -> pd.DataFrame:
+        """The current view, as reads.bars gives it."""
+        newest = dict(sorted(self.rows))
+        frame = pd.DataFrame(
+            [{**self.rows[key], "version": key[1], "settled": key in self.settled} for key in sorted(newest.items())],
+            columns=[*VALUES, "version", "settled"],
+            index=pd.DatetimeIndex(sorted(newest), name="session"),
+        )
+        return frame.astype({**dict.fromkeys(VALUES, "float64"), "version": "int64", "settled": "bool"})
+
+    def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
+        """Check, explain and store one fetch."""
+        known = self.bars()
+        bars, findings = check_bars(fetched, exchange="XNYS", known=known)
+        revision = explain(
+            known,
+            bars,
+            actions=fetched.actions,
+            known_actions=self.actions,
+            known_adjustment=self.adjustment,
+        )
+        for row in revision.versions.to_dict("records"):
+            key = (row.pop("session"), row.pop("version"))
+            assert key not in self.rows, "a version is written once"
+            self.rows[key] = row
+        version = self.bars()["version"]
+        self.settled |= {(pd.Timestamp(day), int(version[pd.Timestamp(day)])) for day in revision.settled}
+        both = pd.concat([self.actions, revision.new_actions])
+        self.actions = both.drop_duplicates(["session", "kind"], keep="last").reset_index(drop=True)
+        if len(bars):
+            self.adjustment = adjustment(bars)
+        self.nights.append((revision, [*findings, *revision.findings]))
+        return self.nights[-1]
+
+
+def fetched_of(bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live: bool = False, **changed) -> Fetched:
+    """A fetch that brought `bars`, asked for exactly their span."""
+    first, last = bars.index[0].date(), bars.index[-1].date()
+    actions = make_actions([]) if actions is None else actions
+    return Fetched(
+        **{
+            "source": "test",
+            "symbol": "SBUX",
+            "first_asked": first,
+            "last_asked": last,
+            "bars": bars,
+            "actions": actions,
+            "library_version": "1",
+            "title": "a test",
+            "live": live,
+            **changed,
+        }
+    )

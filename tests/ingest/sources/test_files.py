@@ -1,0 +1,181 @@
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.errors import BadDataError, UsageError
+from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.bars import check_bars
+from forecasting.ingest.sources.files import Files
+from tests.builders import random_bars
+
+BARS = random_bars(60, seed=5)
+DAYS = [day.date() for day in BARS.index]
+YAHOO = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]
+
+
+def as_yahoo(bars):
+    return bars.set_axis(YAHOO, axis=1).rename_axis("Date")
+
+
+def write(folder: Path, frame, name="SBUX.csv", **options):
+    path = folder / name
+    frame.to_csv(path, **options)
+    return path
+
+
+def fetch(path, symbol="SBUX", first=DAYS[0], last=DAYS[-1], kind="csv"):
+    return Files(kind, path).fetch(symbol, first, last)
+
+
+def assert_bars(fetched, expected=BARS):
+    pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False, rtol=1e-14)
+
+
+def test_yahoos_column_names_and_ours_give_the_same_bars(tmp_path):
+    for frame in (
+        as_yahoo(BARS),
+        BARS,
+        BARS.rename_axis("date")[["volume", "close", "adj_close", "low", "high", "open"]],
+    ):
+        fetched = fetch(write(tmp_path, frame))
+        assert_bars(fetched)
+    assert (fetched.source, fetched.title, fetched.live) == (
+        "csv:SBUX.csv",
+        "SBUX, daily, from the file SBUX.csv",
+        False,
+    )
+    assert fetched.library_version == f"pandas {pd.__version__}"
+
+
+def test_parquet_gives_the_same_bars_as_csv(tmp_path):
+    path = tmp_path / "bars.parquet"
+    for frame in (as_yahoo(BARS), as_yahoo(BARS.tz_localize("America/New_York")), as_yahoo(BARS).reset_index()):
+        frame.to_parquet(path)
+        assert_bars(fetch(path, kind="parquet"))
+    texts = as_yahoo(BARS).reset_index().assign(Date=lambda rows: rows["Date"].dt.strftime("%Y-%m-%d"))
+    texts.to_parquet(path)
+    assert_bars(fetch(path, kind="parquet"))
+
+
+def test_a_yfinance_frame_saved_as_csv_is_read_with_its_actions(tmp_path):
+    frame = as_yahoo(BARS.tz_localize("America/New_York")).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
+    frame.iloc[10, 6], frame.iloc[20, 7] = 0.57, 2.0
+    fetched = fetch(write(tmp_path, frame))
+    assert_bars(fetched)
+    pd.testing.assert_frame_equal(
+        fetched.actions, make_actions([(DAYS[10], "dividend", 0.57), (DAYS[20], "split", 2.0)])
+    )
+
+
+def test_dividends_are_read_back_from_adj_close_where_a_file_does_not_name_them(tmp_path):
+    paid = make_actions([(DAYS[10], "dividend", 0.57), (DAYS[40], "dividend", 0.6)])
+    fetched = fetch(write(tmp_path, BARS.assign(adj_close=adjusted_close(BARS, paid).round(6))), first=DAYS[20])
+    assert fetched.actions["session"].dt.date.tolist() == [DAYS[40]]
+    assert fetched.actions["value"].tolist() == pytest.approx([0.6], abs=1e-4)
+
+
+def test_adj_close_may_be_missing(tmp_path):
+    fetched = fetch(write(tmp_path, BARS.drop(columns="adj_close")))
+    assert_bars(fetched, BARS.assign(adj_close=np.nan))
+    assert fetched.actions.empty
+
+
+def test_a_file_in_any_order_is_read_in_the_order_of_time(tmp_path):
+    assert_bars(fetch(write(tmp_path, as_yahoo(BARS)[::-1])))
+
+
+def test_a_span_is_cut_at_both_ends(tmp_path):
+    assert_bars(fetch(write(tmp_path, BARS), first=DAYS[10], last=DAYS[20]), BARS.iloc[10:21])
+
+
+@pytest.mark.parametrize("column", ["symbol", "Ticker"])
+def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
+    other = random_bars(60, seed=6)
+    both = pd.concat([BARS.assign(**{column: "SBUX"}), other.assign(**{column: "PEP"})])
+    path = write(tmp_path, both)
+    assert_bars(fetch(path))
+    assert_bars(fetch(path, "PEP"), other)
+    with pytest.raises(BadDataError, match=r"no rows of KO; it holds PEP, SBUX\. Name one"):
+        fetch(path, "KO")
+
+
+def test_empty_cells_are_unknown_and_a_volume_of_zero_too(tmp_path):
+    frame = as_yahoo(BARS).astype(object)
+    frame.iloc[3, 5], frame.iloc[4, 5], frame.iloc[5, 5] = "", "null", 0
+    volume = fetch(write(tmp_path, frame)).bars["volume"]
+    assert np.flatnonzero(volume.isna()).tolist() == [3, 4, 5]
+
+
+def test_a_line_that_ends_early_has_unknown_prices_which_no_check_lets_pass(tmp_path):
+    path = write(tmp_path, as_yahoo(BARS))
+    path.write_text(path.read_text().rsplit(",", 3)[0])
+    clean, findings = check_bars(fetch(path), exchange="XNYS", known=None)
+    assert [(f.session, f.rule, f.severity) for f in findings] == [(DAYS[-1], "price_unknown", "reject")]
+    assert len(clean) == 59
+
+
+def test_blank_lines_at_the_end_are_nothing(tmp_path):
+    path = write(tmp_path, as_yahoo(BARS))
+    path.write_text(path.read_text() + "\n\n")
+    assert_bars(fetch(path))
+
+
+HEADER = "Date,Open,High,Low,Close,Volume\n"
+LINE = "2024-03-07,90,92,89,91,700\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"SBUX\.csv is empty"),
+        (HEADER, r"has no bars: only a header"),
+        ("Date,Open,High\n2024-03-07,1,2\n", r"lacks the columns low, close, volume; it has Date, Open, High"),
+        (
+            HEADER + LINE + "03/08/2024,90,92,89,91,700\n",
+            r"line 3: expected a date like 2024-03-08; found '03/08/2024'",
+        ),
+        (
+            HEADER + LINE + "2024-02-30,90,92,89,91,700\n",
+            r"line 3: expected a date like 2024-03-08; found '2024-02-30'",
+        ),
+        (HEADER + LINE + "2024-03-08 15:30:00,90,92,89,91,7\n", r"line 3: expected a date"),
+        (HEADER + LINE + "\n" + "2024-03-08,90,9O,89,91,700\n", r"line 4: expected a number for high; found '9O'"),
+        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2, r"SBUX\.csv has 2024-03-08 twice: line 3 and line 4"),
+        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n', r"line 3: expected a number for volume; found '7,000'"),
+        (HEADER + LINE + LINE, r"has 2024-03-07 twice: line 2 and line 3"),
+        (HEADER + LINE + "2024-03-08,90,92,89,91,700,800\n", r"cannot be read as csv: .*line 3"),
+        ("Date,session,Open,High,Low,Close,Volume\n2024-03-07," + LINE, r"two columns that mean session"),
+        (HEADER + "2020-01-02,90,92,89,91,700\n", r"bars of SBUX from 2020-01-02 to 2020-01-02; none lies between"),
+        ("\x00\x01\x02", r"lacks the columns"),
+    ],
+)
+def test_a_file_that_cannot_be_meant_is_refused_with_the_line(tmp_path, text, message):
+    path = tmp_path / "SBUX.csv"
+    path.write_text(text)
+    with pytest.raises(BadDataError, match=message) as caught:
+        fetch(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_and_no_parquet_are_refused(tmp_path):
+    path = tmp_path / "bars"
+    path.write_bytes(b"\xff\xfe\x00\x81" * 40)
+    for kind in ("csv", "parquet"):
+        with pytest.raises(BadDataError, match=f"cannot be read as {kind}"):
+            fetch(path, kind=kind)
+
+
+def test_a_path_without_a_file_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match="found nothing at"):
+        Files("csv", tmp_path / "none.csv")
+    with pytest.raises(UsageError, match="found a folder at"):
+        Files("parquet", tmp_path)
+
+
+def test_newest_is_the_last_session_of_the_symbol(tmp_path):
+    both = pd.concat([BARS.assign(symbol="SBUX"), random_bars(60, seed=6).iloc[:-3].assign(symbol="PEP")])
+    source = Files("csv", write(tmp_path, both))
+    assert (source.newest("SBUX"), source.newest("PEP")) == (date(2024, 3, 8), date(2024, 3, 5))

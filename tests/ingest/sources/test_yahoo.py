@@ -1,0 +1,221 @@
+import logging
+import pickle
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
+from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.sources.yahoo import Yahoo
+from tests.builders import random_bars
+from tests.yahoo_stand_in import StandIn, forget_yahoo, late_split, live_bar, null_row, null_volume, route_yahoo_here
+
+BARS = random_bars(90, seed=11)
+DAYS = [day.date() for day in BARS.index]
+ACTIONS = make_actions(
+    [(DAYS[20], "dividend", 0.53), (DAYS[60], "split", 2.0), (DAYS[80], "dividend", 0.57), (DAYS[80], "split", 1.5)]
+)
+
+
+@pytest.fixture
+def served(monkeypatch):
+    forget_yahoo()
+    with StandIn(BARS, ACTIONS) as stand_in:
+        route_yahoo_here(stand_in.url, monkeypatch.setattr)
+        yield stand_in
+    forget_yahoo()
+
+
+@pytest.fixture
+def yahoo(served, tmp_path):
+    return Yahoo(tmp_path / "yahoo", timeout_s=10.0)
+
+
+def fetch(yahoo, symbol="SBUX", first=DAYS[0], last=DAYS[-1]):
+    return yahoo.fetch(symbol, first, last)
+
+
+def test_bars_and_actions_arrive_as_yahoo_has_them(yahoo):
+    fetched = fetch(yahoo)
+    expected = BARS.assign(adj_close=adjusted_close(BARS, ACTIONS))
+    pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False)
+    pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
+    assert (fetched.source, fetched.symbol, fetched.first_asked, fetched.last_asked, fetched.live) == (
+        "yahoo",
+        "SBUX",
+        DAYS[0],
+        DAYS[-1],
+        True,
+    )
+    assert fetched.library_version.startswith("yfinance 1.")
+    assert fetched.title == "SBUX, daily, from Yahoo Finance"
+
+
+def test_a_fetch_is_one_request_for_bars(served, yahoo):
+    fetch(yahoo)
+    fetch(yahoo, first=DAYS[40])
+    assert len(served.charts()) == 2
+
+
+def test_nothing_newer_than_the_session_asked_for_comes_back(served, yahoo):
+    served.edits = [live_bar(DAYS[-1] + timedelta(days=3))]
+    fetched = fetch(yahoo, first=DAYS[10], last=DAYS[-2])
+    assert (fetched.bars.index[0].date(), fetched.bars.index[-1].date()) == (DAYS[10], DAYS[-2])
+    assert fetch(yahoo).bars.index[-1].date() == DAYS[-1]
+
+
+def test_a_bar_that_newer_ones_follow_is_finished(served, yahoo):
+    assert fetch(yahoo).live
+    assert not fetch(yahoo, last=DAYS[-3]).live
+    served.edits = [null_row(*DAYS[-2:])]
+    assert fetch(yahoo, last=DAYS[-3]).live
+
+
+def test_an_action_announced_for_after_the_newest_bar_is_told(served, yahoo):
+    fetched = fetch(yahoo, last=DAYS[79])
+    assert fetched.bars.index[-1].date() == DAYS[79]
+    pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
+
+
+def test_an_earlier_day_shows_yahoo_as_it_was_then(served, yahoo):
+    served.today = DAYS[59]
+    fetched = fetch(yahoo, last=DAYS[59])
+    np.testing.assert_allclose(fetched.bars["close"], BARS["close"].iloc[:60] * 3.0)
+    np.testing.assert_allclose(fetched.bars["volume"], (BARS["volume"].iloc[:60] / 3.0).round())
+    assert fetched.actions["value"].tolist() == pytest.approx([0.53 * 3.0])
+
+
+def test_a_volume_of_zero_or_null_is_unknown(served, yahoo):
+    served.edits = [null_volume(DAYS[5])]
+    assert np.flatnonzero(fetch(yahoo).bars["volume"].isna()).tolist() == [5]
+
+
+def test_another_exchange_loses_no_day_to_its_time_zone(served, yahoo, monkeypatch):
+    for zone in ("Asia/Tokyo", "Europe/London", "Pacific/Auckland"):
+        monkeypatch.setattr("tests.yahoo_stand_in.ZONE", zone)
+        assert [day.date() for day in fetch(yahoo, first=DAYS[10], last=DAYS[-2]).bars.index] == DAYS[10:-1]
+
+
+def test_an_index_is_asked_for_by_its_own_name(served, yahoo):
+    served.add("^GSPC", BARS)
+    assert len(fetch(yahoo, "^GSPC").bars) == 90
+    assert "%5EGSPC" in served.charts()[-1] or "^GSPC" in served.charts()[-1]
+
+
+def test_an_unknown_symbol_is_bad_data_and_says_what_yahoo_said(yahoo):
+    for _ in range(3):
+        with pytest.raises(BadDataError, match=r"knows no bars of NOSUCH.*No data found, symbol may be delisted"):
+            fetch(yahoo, "NOSUCH")
+
+
+def test_a_span_in_which_yahoo_has_no_bar_is_bad_data(served, yahoo):
+    served.edits = [lambda rows: rows.assign(open=np.nan, high=np.nan, low=np.nan, close=np.nan, volume=np.nan)]
+    with pytest.raises(BadDataError, match="no bar of SBUX between"):
+        fetch(yahoo)
+
+
+def test_no_network_is_unavailable(monkeypatch, tmp_path):
+    forget_yahoo()
+    route_yahoo_here("http://127.0.0.1:9", monkeypatch.setattr)
+    with pytest.raises(UnavailableError, match="Could not connect"):
+        fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0))
+    forget_yahoo()
+
+
+def test_a_silent_network_costs_the_timeout_and_the_next_attempt_works(served, tmp_path):
+    yahoo = Yahoo(tmp_path / "yahoo", timeout_s=0.3)
+    served.fail_always("silent")
+    with pytest.raises(UnavailableError, match=r"did not answer for SBUX in 0\.3 s"):
+        fetch(yahoo)
+    served.fail()
+    assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
+
+
+def test_yfinance_keeps_its_caches_in_the_folder_given(yahoo):
+    fetch(yahoo)
+    assert yahoo.cache_dir.is_dir()
+    from yfinance.cache import _TzDBManager
+
+    assert _TzDBManager.get_location() == str(yahoo.cache_dir)
+
+
+def test_every_error_survives_the_way_between_processes(served, yahoo):
+    for fault in ("429", "500", "404"):
+        served.fail_always(fault)
+        with pytest.raises(SourceError) as caught:
+            fetch(yahoo)
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert (type(again), str(again)) == (type(caught.value), str(caught.value))
+
+
+def test_a_fault_of_ours_is_not_dressed_up_as_yahoos(yahoo, monkeypatch):
+    def broken(*_):
+        raise ModuleNotFoundError("no module named scipy")
+
+    monkeypatch.setattr(Yahoo, "_ask", broken)
+    with pytest.raises(ModuleNotFoundError):
+        fetch(yahoo)
+
+
+def test_earnings_dates_carry_their_timing(served, yahoo):
+    served.earnings = ["January 28, 2026 at 7 AM EST", "October 29, 2025 at 4 PM EDT", "July 29, 2025 at 12 PM EDT"]
+    dates = yahoo.earnings_dates("SBUX")
+    assert dates["announced"].dt.date.tolist() == [date(2025, 7, 29), date(2025, 10, 29), date(2026, 1, 28)]
+    assert dates["timing"].tolist() == ["", "amc", "bmo"]
+
+
+@pytest.mark.parametrize("page", [[], ["October 30, 2025 at 4:05 PM EDT"], ["soon"]])
+def test_an_earnings_page_that_cannot_be_read_is_a_log_line(served, yahoo, caplog, page):
+    served.earnings = page
+    with caplog.at_level(logging.WARNING, logger="forecasting"):
+        dates = yahoo.earnings_dates("SBUX")
+    assert dates.empty
+    assert list(dates.columns) == ["announced", "timing"]
+    assert "no earnings dates of SBUX from Yahoo" in caplog.text
+
+
+ANSWER_FAULTS = {
+    "429": RateLimitedError,
+    "500": UnavailableError,
+    "502": UnavailableError,
+    "401": UnavailableError,
+    "422": UnavailableError,
+    "404": BadDataError,
+    "down": UnavailableError,
+    "truncated": UnavailableError,
+    "empty": UnavailableError,
+    "short": UnavailableError,
+    "dropped": UnavailableError,
+    "no_result": UnavailableError,
+    "no_bars": UnavailableError,
+    "no_timezone": UnavailableError,
+}
+
+
+@pytest.mark.parametrize(("fault", "error"), ANSWER_FAULTS.items())
+def test_a_broken_answer_raises_and_the_next_attempt_of_the_same_process_works(served, yahoo, fault, error):
+    served.fail_always(fault)
+    for _ in range(2):
+        with pytest.raises(error, match="SBUX"):
+            fetch(yahoo)
+    served.fail()
+    assert len(fetch(yahoo).bars) == 90
+
+
+@pytest.mark.parametrize("fault", ["429", "500"])
+def test_a_refusal_once_is_overcome_within_the_attempt(served, yahoo, fault):
+    served.fail(fault)
+    assert len(fetch(yahoo).bars) == 90
+
+
+def test_a_missing_adj_close_block_reads_as_close(served, yahoo):
+    served.fail("no_adjclose")
+    bars = fetch(yahoo).bars
+    assert bars["adj_close"].tolist() == bars["close"].tolist()
+
+
+def test_the_late_split_edit_undoes_the_split_it_names(served, yahoo):
+    served.edits = [late_split(DAYS[60], 2.0)]
+    np.testing.assert_allclose(fetch(yahoo).bars["close"].iloc[:60], BARS["close"].iloc[:60] * 2.0)

@@ -1,0 +1,93 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting.ingest.actions import (
+    adjusted_close,
+    adjustment_mismatch,
+    changed_actions,
+    implied_dividends,
+    make_actions,
+)
+from tests.builders import random_bars
+
+
+def dividends(bars, *at, value=0.5):
+    return make_actions([(bars.index[i], "dividend", value) for i in at])
+
+
+def test_adjusted_close_lowers_what_came_before_the_ex_date_by_the_share_paid():
+    bars = random_bars(4, seed=1)
+    bars["close"] = [100.0, 50.0, 50.0, 40.0]
+    actions = make_actions([(bars.index[1], "dividend", 1.0), (bars.index[3], "dividend", 5.0)])
+    np.testing.assert_allclose(adjusted_close(bars, actions), [89.1, 45.0, 45.0, 40.0], rtol=1e-15)
+
+
+def test_adjusted_close_is_close_without_dividends_and_on_the_last_bar():
+    bars = random_bars(30, seed=2)
+    splits = make_actions([(bars.index[7], "split", 2.0)])
+    assert adjusted_close(bars, splits).tolist() == bars["close"].tolist()
+    assert adjusted_close(bars, dividends(bars, 5, 29)).iloc[-1] == bars["close"].iloc[-1]
+
+
+def test_a_dividend_announced_for_after_the_last_bar_adjusts_nothing():
+    bars = random_bars(30, seed=3)
+    coming = make_actions([(pd.Timestamp(2030, 1, 2), "dividend", 0.5)])
+    assert adjusted_close(bars, coming).tolist() == bars["close"].tolist()
+
+
+def test_adjusted_close_of_a_session_does_not_depend_on_when_the_other_dividend_was_paid():
+    bars = random_bars(40, seed=4)
+    bars["close"] = 50.0
+    early, late = (adjusted_close(bars, dividends(bars, 20, other)) for other in (10, 30))
+    assert early.iloc[0] == late.iloc[0]
+    assert (early.iloc[10:30] > late.iloc[10:30]).all()
+
+
+def test_implied_dividends_are_the_ones_that_made_adj_close():
+    bars = random_bars(300, seed=5)
+    paid = dividends(bars, 40, 103, 166, 229, value=0.57)
+    bars["adj_close"] = adjusted_close(bars, paid).round(6)
+    found = implied_dividends(bars)
+    pd.testing.assert_frame_equal(found[["session", "kind"]], paid[["session", "kind"]])
+    assert np.abs(found["value"] - 0.57).max() < 1e-3
+
+
+def test_prices_rounded_to_cents_do_not_look_like_dividends():
+    bars = random_bars(300, seed=6)
+    bars["close"] /= 10.0
+    paid = dividends(bars, 103, value=0.1)
+    bars["adj_close"] = (adjusted_close(bars, paid) * 0.93).round(2)
+    found = implied_dividends(bars)
+    assert found["session"].tolist() == paid["session"].tolist()
+
+
+def test_no_adj_close_implies_no_dividends():
+    bars = random_bars(50, seed=7).assign(adj_close=np.nan)
+    assert implied_dividends(bars).empty
+
+
+def test_mismatch_is_positive_where_a_dividend_was_not_named_and_zero_elsewhere():
+    bars = random_bars(50, seed=8)
+    bars["adj_close"] = adjusted_close(bars, dividends(bars, 20, 40))
+    gap = adjustment_mismatch(bars, dividends(bars, 40))
+    assert np.flatnonzero(np.abs(gap) > 1e-9).tolist() == [20]
+    assert np.isclose(gap[20], 0.5 / bars["close"].iloc[19])
+    assert adjustment_mismatch(bars.iloc[:1], make_actions([])).tolist() == [0.0]
+
+
+def test_changed_actions_are_those_not_known_or_known_with_another_value():
+    days = [date(2024, 1, 3), date(2024, 2, 1), date(2024, 3, 1)]
+    known = make_actions([(days[0], "dividend", 0.57), (days[1], "dividend", 0.5)])
+    told = make_actions(
+        [
+            (days[0], "dividend", 0.5701),
+            (days[1], "dividend", 0.25),
+            (days[1], "split", 2.0),
+            (days[2], "dividend", 0.3),
+        ]
+    )
+    pd.testing.assert_frame_equal(changed_actions(known, told), told.iloc[1:].reset_index(drop=True))
+    pd.testing.assert_frame_equal(changed_actions(make_actions([]), told), told)
+    assert changed_actions(known, known).empty

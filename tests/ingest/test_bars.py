@@ -1,0 +1,206 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.bars import canonical, check_bars, is_partial, missing_sessions, payload_hash
+from tests.builders import random_bars
+from tests.ingest.memory_store import fetched_of
+
+
+def check(bars, actions=None, known=None, **changed):
+    return check_bars(fetched_of(bars, actions, **changed), exchange="XNYS", known=known)
+
+
+def found(findings):
+    return [(finding.session, finding.rule, finding.severity) for finding in findings]
+
+
+def broken_bars(row=50, **values):
+    bars = random_bars(100, seed=3)
+    for column, value in values.items():
+        bars.iloc[row, bars.columns.get_loc(column)] = value
+    return bars
+
+
+def test_sound_bars_pass_whole_and_without_a_finding():
+    bars = random_bars(2000, seed=1)
+    clean, findings = check(bars)
+    pd.testing.assert_frame_equal(clean, bars)
+    assert findings == []
+
+
+@pytest.mark.parametrize(
+    ("values", "rule", "value"),
+    [
+        ({"close": np.nan}, "price_unknown", 7e6),
+        ({"open": np.inf}, "price_infinite", 50.0),
+        ({"low": -0.01}, "price_not_positive", -0.01),
+        ({"open": 0.0}, "price_not_positive", 0.0),
+        ({"high": 40.0}, "high_below_low", -9.0),
+        ({"close": 51.1}, "close_outside_range", 51.1),
+        ({"open": 48.9}, "open_outside_range", 48.9),
+        ({"volume": -100.0}, "volume_impossible", -100.0),
+        ({"volume": np.inf}, "volume_impossible", None),
+    ],
+)
+def test_a_row_that_cannot_be_true_is_rejected_with_its_number(values, rule, value):
+    bars = broken_bars(**{"open": 50.0, "high": 51.0, "low": 49.0, "close": 50.0, "volume": 7e6, **values})
+    clean, findings = check(bars)
+    day = bars.index[50]
+    assert (findings[0].session, findings[0].rule, findings[0].severity) == (day.date(), rule, "reject")
+    assert findings[0].value == (None if value is None else pytest.approx(value))
+    pd.testing.assert_frame_equal(clean, bars.drop(day))
+
+
+def test_a_close_outside_its_range_by_rounding_is_kept():
+    bars = broken_bars(open=50.0, high=51.0, low=49.0, close=51.05)
+    assert len(check(bars)[0]) == 100
+
+
+def test_a_row_of_a_day_without_trading_is_rejected():
+    bars = random_bars(100, seed=3)
+    saturday = bars.iloc[[50]].set_axis([pd.Timestamp(2024, 1, 6)])
+    mourning = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 9)])
+    both = pd.concat([bars, saturday, mourning]).sort_index().rename_axis("session")
+    clean, findings = check(both, last_asked=bars.index[-1].date())
+    assert found(findings)[0] == (date(2024, 1, 6), "off_calendar", "reject")
+    assert (date(2025, 1, 9), "off_calendar", "reject") in found(findings)
+    pd.testing.assert_frame_equal(clean, bars, check_freq=False)
+
+
+def test_a_hundredfold_row_between_sound_ones_is_rejected_and_a_doubled_one_flagged():
+    day = date(2024, 1, 10)
+    for factor, severity in ((100.0, "reject"), (0.01, "reject"), (2.3, "flag")):
+        bars = random_bars(100, seed=3)
+        bars.loc[str(day), ["open", "high", "low", "close"]] *= factor
+        clean, findings = check(bars)
+        assert (day, "price_spike", severity) in found(findings)
+        assert len(clean) == (99 if severity == "reject" else 100)
+
+
+def test_a_jump_that_stays_is_flagged_and_kept():
+    bars = random_bars(100, seed=3)
+    bars.loc["2024-01-10":, ["open", "high", "low", "close", "adj_close"]] *= 2.6
+    clean, findings = check(bars)
+    assert found(findings) == [(date(2024, 1, 10), "price_jump", "flag")]
+    assert len(clean) == 100
+
+
+@pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({"volume": np.nan}, "volume_unknown"),
+        ({"high": 200.0, "low": 40.0}, "wide_range"),
+        ({"adj_close": 40.0}, "adj_close_mismatch"),
+    ],
+)
+def test_a_doubtful_row_is_flagged_and_kept(values, rule):
+    bars = broken_bars(**values)
+    clean, findings = check(bars)
+    assert {(f.rule, f.severity) for f in findings} == {(rule, "flag")}
+    pd.testing.assert_frame_equal(clean, bars)
+
+
+def test_a_row_that_repeats_the_one_before_is_flagged():
+    bars = random_bars(100, seed=3)
+    bars.iloc[51] = bars.iloc[50]
+    assert found(check(bars)[1]) == [(bars.index[51].date(), "row_repeats", "flag")]
+
+
+def test_a_dividend_that_adj_close_knows_and_the_source_does_not_name_is_flagged():
+    bars = random_bars(100, seed=3)
+    paid = make_actions([(bars.index[40], "dividend", 0.5)])
+    bars["adj_close"] = adjusted_close(bars, paid)
+    assert check(bars, paid)[1] == []
+    assert found(check(bars)[1]) == [(bars.index[40].date(), "adj_close_mismatch", "flag")]
+
+
+def test_flags_speak_only_of_rows_that_are_new_or_changed():
+    bars = broken_bars(volume=np.nan)
+    assert check(bars, known=bars)[1] == []
+    assert found(check(bars, known=bars.drop(bars.index[50]))[1]) == [(bars.index[50].date(), "volume_unknown", "flag")]
+    moved = bars.copy()
+    moved.iloc[50, :4] *= 1.001
+    assert len(check(moved, known=bars)[1]) == 1
+
+
+def test_a_session_that_neither_the_source_nor_the_store_has_is_a_gap():
+    bars = random_bars(100, seed=3)
+    day = bars.index[50]
+    assert found(check(bars.drop(day))[1]) == [(day.date(), "missing_session", "flag")]
+    assert check(bars.drop(day), known=bars)[1] == []
+    late = check(bars.iloc[:-1], last_asked=bars.index[-1].date())[1]
+    assert found(late) == [(bars.index[-1].date(), "missing_session", "flag")]
+
+
+def test_missing_sessions_skip_weekends_holidays_and_the_day_of_mourning():
+    bars = random_bars(5, seed=1)
+    assert missing_sessions(bars, date(2025, 1, 8), date(2025, 1, 13)) == [
+        date(2025, 1, 8),
+        date(2025, 1, 10),
+        date(2025, 1, 13),
+    ]
+    assert missing_sessions(bars, bars.index[0].date(), bars.index[-1].date()) == []
+
+
+def test_the_newest_bar_of_a_live_source_is_held_while_its_volume_is_short():
+    bars = random_bars(100, seed=3)
+    bars.iloc[-1, bars.columns.get_loc("volume")] = 0.39 * bars["volume"].iloc[-64:-1].median()
+    clean, findings = check(bars, live=True)
+    assert found(findings) == [(bars.index[-1].date(), "partial_bar", "reject")]
+    pd.testing.assert_frame_equal(clean, bars.iloc[:-1])
+    assert check(bars, live=False)[1] == []
+
+
+def test_a_short_volume_is_no_longer_held_once_a_newer_bar_is_there():
+    bars = random_bars(100, seed=3)
+    bars.iloc[-2, bars.columns.get_loc("volume")] = 1e5
+    assert len(check(bars, live=True)[0]) == 100
+
+
+def test_an_early_close_is_exempt_from_the_partial_guard():
+    bars = random_bars(100, seed=3, last=date(2024, 11, 29))  # the day after Thanksgiving closes at 13:00
+    bars.iloc[-1, bars.columns.get_loc("volume")] = 1e5
+    assert not is_partial(bars, date(2024, 11, 29))
+    bars.iloc[-2, bars.columns.get_loc("volume")] = 1e5
+    assert is_partial(bars, date(2024, 11, 27))
+
+
+def test_a_bar_without_volume_or_without_history_is_not_partial():
+    bars = random_bars(100, seed=3)
+    assert not is_partial(bars.assign(volume=np.nan), bars.index[-1].date())
+    assert not is_partial(bars.iloc[:15].assign(volume=[1e6] * 14 + [1.0]), bars.index[14].date())
+    assert not is_partial(bars, date(2030, 1, 2))
+
+
+def test_zero_volume_is_unknown_volume():
+    raw = random_bars(3, seed=1).assign(volume=[100, 0, 300]).drop(columns="adj_close")
+    bars = canonical(raw[::-1])
+    assert bars["volume"].tolist()[::2] == [100.0, 300.0]
+    assert np.isnan(bars["volume"].iloc[1])
+    assert bars["adj_close"].isna().all()
+    assert list(bars.columns) == ["open", "high", "low", "close", "adj_close", "volume"]
+
+
+def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():
+    bars = random_bars(50, seed=1)
+    told = payload_hash(fetched_of(bars))
+    assert payload_hash(fetched_of(bars.assign(adj_close=bars["adj_close"] * 0.99))) == told
+    others = [
+        fetched_of(bars.assign(volume=bars["volume"] + 100)),
+        fetched_of(bars.assign(close=bars["close"] + 0.01)),
+        fetched_of(bars.iloc[1:]),
+        fetched_of(bars, make_actions([(bars.index[5], "dividend", 0.5)])),
+        fetched_of(bars, symbol="PEP"),
+    ]
+    assert len({told, *map(payload_hash, others)}) == 6
+
+
+def test_a_fetch_of_which_every_row_is_rejected_leaves_no_bars():
+    bars = random_bars(30, seed=1).assign(close=np.nan)
+    clean, findings = check(bars, live=True)
+    assert clean.empty
+    assert found(findings) == [(day.date(), "price_unknown", "reject") for day in bars.index]

@@ -1,0 +1,189 @@
+"""Many nights in a row: what Yahoo restated is found and nothing else; any order of fetches ends where it should."""
+
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import canonical
+from forecasting.ingest.sources.files import Files
+from forecasting.ingest.sources.yahoo import Yahoo
+from tests.builders import random_bars
+from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
+from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
+
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the article's files (../shared/data) are not here")
+
+NIGHTS = 250
+SHORT = 0.93
+"""Share of its final volume that a bar shows on its own evening."""
+
+
+def restated(volumes):
+    """An edit that puts other volumes in place: by session, shares on the newest basis."""
+
+    def edit(rows):
+        rows = rows.copy()
+        factor = rows["session"].map(volumes).fillna(1.0)
+        return rows.assign(volume=(rows["volume"] * factor).round())
+
+    return edit
+
+
+def replay(stand_in, fetch, days, *, restatements):
+    """One fetch an evening; the store, and what each night found: kinds of action, split factor, restated sessions."""
+    store, found = MemoryStore(), []
+    for night, today in enumerate(days):
+        early = {day: factor for day, (factor, until) in restatements.items() if night < until}
+        stand_in.today, stand_in.edits = today.date(), [restated({**early, today: SHORT})]
+        known = store.bars()
+        revision, _ = store.take(fetch(today.date()))
+        told = revision.new_actions
+        again = revision.versions[revision.versions["session"].isin(known.index)]
+        kinds = [] if night == 0 else told[told["session"] == today]["kind"].tolist()
+        found.append((kinds, revision.split_factor, [] if revision.split_factor else again["session"].tolist()))
+    return store, found
+
+
+def check_nights(stand_in, fetch, *, nights, seed):
+    """Replay the last nights with dividends, one split and late restatements of volumes; compare with the truth."""
+    rng = np.random.default_rng(seed)
+    bars = stand_in.series["SBUX"][0]
+    days = bars.index[-nights:]
+    paid, ex = days[10:nights:63], days[nights // 2]
+    actions = make_actions([*((day, "dividend", 0.3) for day in paid), (ex, "split", 2.0)])
+    stand_in.add("SBUX", bars, actions)
+    late = rng.choice(np.arange(len(bars) - nights - 60, len(bars) - nights), size=40, replace=False)
+    final_on = rng.integers(1, nights, size=40)  # the night on which the final volume appears
+    shares = rng.choice([0.98, 0.9985, 1.004], size=40)
+    restatements = {bars.index[i]: (share, night) for i, share, night in zip(late, shares, final_on, strict=True)}
+    store, found = replay(stand_in, fetch, days, restatements=restatements)
+    for night, (kinds, factor, again) in enumerate(found):
+        today = days[night]
+        assert kinds == ["dividend"] * (today in paid and night > 0) + ["split"] * (today == ex)
+        assert factor == (pytest.approx(2.0) if today == ex else None)
+        due = {day for day, (_, last) in restatements.items() if last == night}
+        if night and today != ex:
+            assert set(again) == due | {days[night - 1]}  # each evening print is made final on the next evening
+    final = bars.copy()
+    final.iloc[-1, final.columns.get_loc("volume")] = round(final["volume"].iloc[-1] * SHORT)
+    pd.testing.assert_frame_equal(store.bars()[VALUES], final[VALUES], check_freq=False, rtol=1e-5)
+    assert store.bars()["settled"].tolist() == [True] * (len(bars) - 1) + [False]
+    assert {finding.rule for _, findings in store.nights for finding in findings} == {"volume_restated"}
+
+
+def directly(stand_in):
+    """What a fetch of the stand-in's whole history would bring, without the way through HTTP and yfinance."""
+
+    def fetch(_):
+        rows, actions = stand_in.told()
+        return fetched_of(canonical(rows.set_index("session")), actions, live=True)
+
+    return fetch
+
+
+def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_and_no_others(tmp_path, monkeypatch):
+    forget_yahoo()
+    bars = random_bars(160, seed=31)
+    yahoo = Yahoo(tmp_path / "yahoo", timeout_s=20.0)
+    with StandIn(bars) as stand_in:
+        route_yahoo_here(stand_in.url, monkeypatch.setattr)
+        check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=40, seed=1)
+    forget_yahoo()
+
+
+def test_a_year_of_nights_does_too():
+    with StandIn(random_bars(NIGHTS + 120, seed=31)) as stand_in:
+        check_nights(stand_in, directly(stand_in), nights=NIGHTS, seed=1)
+
+
+@needs_shared
+def test_a_year_of_nights_over_real_bars_does_too():
+    bars = Files("csv", SHARED / "SBUX.csv").fetch("SBUX", date(2022, 10, 3), date(2024, 3, 8)).bars
+    with StandIn(bars) as stand_in:
+        check_nights(stand_in, directly(stand_in), nights=NIGHTS, seed=2)
+
+
+@needs_shared
+def test_the_articles_two_vintages_differ_by_dividends_and_by_no_bar():
+    store, last = MemoryStore(), date(2020, 12, 10)
+    vintages = [
+        Files("csv", SHARED / f"SBUX_article_vintage_{month}.csv").fetch("SBUX", date(2019, 12, 11), last)
+        for month in ("2021-11", "2023-06")
+    ]
+    old, new = (fetched.bars["adj_close"] for fetched in vintages)
+    assert (np.abs(new / old - 1.0) > 1e-5).sum() == 253
+    assert store.take(vintages[0])[0].verdict == "first"
+    revision, findings = store.take(vintages[1])
+    assert (revision.verdict, len(revision.versions), findings) == ("dividend", 0, [])
+    assert revision.detail == "Adj Close x0.967100, newest 2020-12-10"
+
+
+def test_two_seeded_vintages_differ_by_dividends_and_by_no_bar():
+    bars = random_bars(253, seed=41)
+    store = MemoryStore()
+    store.take(fetched_of(bars.assign(adj_close=(bars["close"] * 0.9638).round(6))))
+    revision, findings = store.take(fetched_of(bars.assign(adj_close=(bars["close"] * 0.9321).round(6))))
+    assert (revision.verdict, len(revision.versions), len(revision.new_actions), findings) == ("dividend", 0, 0, [])
+
+
+TRUTH = random_bars(40, seed=51)
+
+fetches = st.lists(
+    st.fixed_dictionaries(
+        {
+            "newest": st.integers(25, 40),
+            "oldest": st.integers(0, 20),
+            "absent": st.sets(st.integers(0, 39), max_size=4),
+            "unknown": st.sets(st.integers(0, 39), max_size=4),
+            "volumes": st.dictionaries(st.integers(0, 39), st.sampled_from([0.5, 0.98, 1.003, 1.4]), max_size=6),
+            "prices": st.dictionaries(st.integers(0, 39), st.sampled_from([0.995, 1.0002, 1.004]), max_size=4),
+            "split": st.sampled_from([1.0, 1.0, 1.0, 2.0, 0.1]),
+        }
+    ),
+    max_size=6,
+)
+
+
+def vintage(told, basis):
+    """TRUTH as one fetch told it, on the share basis `basis` (shares per share of TRUTH)."""
+    bars = TRUTH.copy()
+    for row, factor in told["volumes"].items():
+        bars.iloc[row, 5] = round(bars.iloc[row, 5] * factor)
+    for row, factor in told["prices"].items():
+        bars.iloc[row, :5] *= factor
+    bars.iloc[sorted(told["unknown"]), 5] = np.nan
+    bars.iloc[:, :5] /= basis
+    bars["volume"] = (bars["volume"] * basis).round()
+    return bars.drop(TRUTH.index[sorted(told["absent"])]).loc[
+        TRUTH.index[told["oldest"]] : TRUTH.index[told["newest"] - 1]
+    ]
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(sequence=fetches)
+def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(sequence):
+    store, basis, actions, views = MemoryStore(), 1.0, make_actions([]), []
+    for told in sequence:
+        if told["split"] != 1.0 and views:
+            basis *= told["split"]
+            ex = TRUTH.index[-1] + pd.Timedelta(days=len(views))
+            actions = make_actions([*actions.itertuples(index=False, name=None), (ex, "split", told["split"])])
+        store.take(fetched_of(vintage(told, basis), actions))
+        views.append(store.bars())
+        absent = set(views[-2].index if len(views) > 1 else []) - set(views[-1].index)
+        assert absent == set(), "absence never deletes"
+    complete = TRUTH.copy()
+    complete.iloc[:, :5] /= basis
+    complete["volume"] = (complete["volume"] * basis).round()
+    store.take(fetched_of(complete, actions))
+    pd.testing.assert_frame_equal(store.bars()[VALUES], complete[VALUES], check_freq=False, rtol=1.01e-5)
+    again, _ = store.take(fetched_of(complete, actions))
+    assert (again.verdict, len(again.versions)) == ("unchanged", 0)
+    assert store.bars()["settled"].tolist() == [True] * 39 + [store.bars()["settled"].iloc[-1]]

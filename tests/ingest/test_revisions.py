@@ -1,0 +1,177 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.revisions import explain
+from tests.builders import random_bars
+from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
+
+NO_ACTIONS = make_actions([])
+
+
+def stored(bars, actions=None):
+    store = MemoryStore()
+    store.take(fetched_of(bars, actions))
+    return store
+
+
+def assert_view(store, bars):
+    pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False)
+
+
+def found(findings):
+    return [(finding.session, finding.rule, finding.severity) for finding in findings]
+
+
+def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
+    bars = random_bars(30, seed=1)
+    revision, findings = MemoryStore().take(fetched_of(bars))
+    assert revision.verdict == "first"
+    assert revision.versions["version"].tolist() == [1] * 30
+    assert list(revision.versions.columns) == ["session", "version", *VALUES]
+    assert revision.settled == [day.date() for day in bars.index[:-1]]
+    assert (findings, revision.held) == ([], [])
+
+
+def test_an_empty_view_of_any_shape_means_the_first_fetch():
+    bars = random_bars(30, seed=1)
+    for known in (pd.DataFrame(), pd.DataFrame(columns=[*VALUES, "version", "settled"]), MemoryStore().bars()):
+        revision = explain(known, bars, actions=NO_ACTIONS, known_actions=NO_ACTIONS)
+        assert (revision.verdict, len(revision.versions)) == ("first", 30)
+
+
+def test_the_same_fetch_again_changes_nothing():
+    bars = random_bars(30, seed=1)
+    store = stored(bars)
+    revision, findings = store.take(fetched_of(bars))
+    assert (revision.verdict, revision.settled, findings) == ("unchanged", [], [])
+    assert revision.versions.empty
+    assert revision.new_actions.empty
+    assert revision.detail == "no change, newest 2024-03-08"
+
+
+def test_a_new_session_is_written_and_the_one_before_settles():
+    bars = random_bars(30, seed=1)
+    store = stored(bars.iloc[:-1])
+    revision, _ = store.take(fetched_of(bars))
+    assert revision.verdict == "extended"
+    assert revision.versions[["session", "version"]].values.tolist() == [[bars.index[-1], 1]]
+    assert revision.settled == [bars.index[-2].date()]
+    assert revision.detail == "1 new, newest 2024-03-08"
+
+
+def test_jitter_in_the_sixth_digit_of_a_price_is_no_change_and_one_share_is():
+    bars = random_bars(30, seed=1)
+    store = stored(bars)
+    jittered = bars.copy()
+    jittered[["open", "high", "low", "close"]] *= 1 + 4e-6
+    assert store.take(fetched_of(jittered))[0].verdict == "unchanged"
+    one_share = bars.copy()
+    one_share.iloc[5, one_share.columns.get_loc("volume")] += 1
+    revision, findings = store.take(fetched_of(one_share))
+    assert (revision.verdict, revision.versions["version"].tolist(), findings) == ("revised", [2], [])
+
+
+def test_a_settled_volume_restated_past_half_a_percent_and_any_settled_price_are_findings():
+    bars = random_bars(30, seed=1)
+    store = stored(bars)
+    restated = bars.copy()
+    restated.iloc[3, restated.columns.get_loc("volume")] *= 1.004
+    restated.iloc[4, restated.columns.get_loc("volume")] *= 0.978
+    restated.iloc[5, restated.columns.get_loc("high")] *= 1.001
+    revision, findings = store.take(fetched_of(restated))
+    days = [day.date() for day in bars.index[:6]]
+    assert found(findings) == [(days[5], "price_restated", "flag"), (days[4], "volume_restated", "flag")]
+    assert np.isclose(findings[1].value, -0.022)
+    assert revision.settled == days[3:6]
+    assert revision.detail == f"3 restated (volume by up to -2.20% on {days[4]}), newest 2024-03-08"
+    assert_view(store, restated)
+
+
+def test_a_provisional_bar_may_move_overnight_without_a_finding():
+    bars = random_bars(30, seed=1)
+    evening = bars.copy()
+    evening.iloc[-1, evening.columns.get_loc("volume")] *= 0.73
+    store = stored(evening)
+    revision, findings = store.take(fetched_of(bars))
+    assert (revision.verdict, revision.settled, findings) == ("revised", [], [])
+    assert_view(store, bars)
+
+
+def test_a_row_that_is_absent_or_has_no_volume_takes_nothing_away():
+    bars = random_bars(30, seed=1)
+    store = stored(bars)
+    assert store.take(fetched_of(bars.drop(bars.index[[4, 5]])))[0].verdict == "unchanged"
+    unknown = bars.copy()
+    unknown.iloc[7, unknown.columns.get_loc("volume")] = np.nan
+    assert store.take(fetched_of(unknown))[0].verdict == "unchanged"
+    unknown.iloc[7, :4] *= 1.002
+    store.take(fetched_of(unknown))
+    assert store.bars()["volume"].tolist() == bars["volume"].tolist()
+
+
+def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
+    bars = random_bars(30, seed=1)
+    unknown = bars.copy()
+    unknown.iloc[7, unknown.columns.get_loc("volume")] = np.nan
+    store = stored(unknown)
+    assert not store.bars()["settled"].iloc[7]
+    revision, findings = store.take(fetched_of(bars))
+    assert (revision.verdict, revision.settled, findings) == ("revised", [bars.index[7].date()], [])
+    assert_view(store, bars)
+
+
+def test_a_gap_is_refilled_when_it_appears():
+    bars = random_bars(30, seed=1)
+    store = stored(bars.drop(bars.index[9]))
+    revision, _ = store.take(fetched_of(bars))
+    assert (revision.verdict, revision.settled) == ("extended", [bars.index[9].date()])
+    assert_view(store, bars)
+
+
+def test_a_dividend_is_a_verdict_and_no_bar():
+    bars = random_bars(30, seed=1)
+    store = stored(bars.iloc[:-1])
+    paid = make_actions([(bars.index[-1], "dividend", 0.57)])
+    revision, findings = store.take(fetched_of(bars.assign(adj_close=adjusted_close(bars, paid)), paid))
+    assert (revision.verdict, len(revision.versions), findings) == ("dividend", 1, [])
+    pd.testing.assert_frame_equal(revision.new_actions, paid)
+    assert revision.detail.startswith("1 new, dividend 0.57 on 2024-03-08, Adj Close x0.98")
+
+
+def test_adj_close_alone_tells_of_a_dividend_after_the_newest_bar():
+    bars = random_bars(30, seed=1).assign(adj_close=lambda bars: bars["close"] * 0.9638)
+    store = stored(bars)
+    revision, findings = store.take(fetched_of(bars.assign(adj_close=bars["adj_close"] / 1.03402)))
+    assert (revision.verdict, findings) == ("dividend", [])
+    assert revision.versions.empty
+    assert revision.detail == "Adj Close x0.967099, newest 2024-03-08"
+
+
+def test_adj_close_that_jitters_in_the_fifth_digit_is_no_dividend():
+    bars = random_bars(30, seed=1)
+    store = stored(bars)
+    assert store.take(fetched_of(bars.assign(adj_close=bars["adj_close"] * (1 + 3e-5))))[0].verdict == "unchanged"
+
+
+def test_actions_already_known_are_not_written_again():
+    bars = random_bars(30, seed=1)
+    paid = make_actions([(bars.index[10], "dividend", 0.57), (bars.index[20], "split", 2.0)])
+    store = stored(bars, paid)
+    revision, _ = store.take(fetched_of(bars, paid))
+    assert (revision.verdict, len(revision.new_actions)) == ("unchanged", 0)
+
+
+def test_a_forgotten_action_is_not_forgotten_by_the_store():
+    bars = random_bars(30, seed=1)
+    paid = make_actions([(bars.index[10], "dividend", 0.57)])
+    store = stored(bars, paid)
+    assert store.take(fetched_of(bars))[0].verdict == "unchanged"
+    pd.testing.assert_frame_equal(store.actions, paid)
+
+
+def test_sessions_are_dates_of_the_findings_and_plain_dates_where_settled():
+    revision = stored(random_bars(5, seed=1)).nights[0][0]
+    assert {type(day) for day in revision.settled} == {date}

@@ -1,0 +1,233 @@
+import pandas as pd
+import pytest
+
+from forecasting.ingest.actions import make_actions
+from tests.builders import random_bars
+from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
+
+PRICES = ["open", "high", "low", "close", "adj_close"]
+NO_ACTIONS = make_actions([])
+
+
+def rebased(bars, ratio, *, before=None):
+    """The bars of sessions before `before` (all without it) on the share basis after a split of `ratio`."""
+    after = bars.copy()
+    rows = slice(None) if before is None else after.index < before
+    after.loc[rows, PRICES] /= ratio
+    after.loc[rows, "volume"] = (after.loc[rows, "volume"] * ratio).round()
+    return after
+
+
+def night_before(bars, actions=NO_ACTIONS):
+    store = MemoryStore()
+    store.take(fetched_of(bars, actions))
+    return store
+
+
+def assert_view(store, bars):
+    pd.testing.assert_frame_equal(store.bars()[VALUES], bars[VALUES], check_freq=False, rtol=1e-5)
+
+
+def rules(findings):
+    return {(finding.rule, finding.severity) for finding in findings}
+
+
+@pytest.mark.parametrize("ratio", [2.0, 1.5, 3.0, 0.1, 1.281])
+def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
+    old = random_bars(120, seed=1)
+    ex = old.index[-1]
+    new = rebased(old, ratio, before=ex)
+    new.loc[ex, PRICES] /= ratio
+    new.loc[ex, "volume"] *= ratio
+    store = night_before(old.iloc[:-1])
+    revision, findings = store.take(fetched_of(new, make_actions([(ex, "split", ratio)])))
+    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(ratio))
+    assert old.index[-2].date() < revision.rebased_before <= ex.date()
+    assert revision.versions["version"].tolist() == [2] * 119 + [1]
+    assert revision.settled == [day.date() for day in old.index[:-1]]
+    assert findings == []
+    assert_view(store, new)
+    assert store.take(fetched_of(new, make_actions([(ex, "split", ratio)])))[0].verdict == "unchanged"
+
+
+def test_bars_older_than_the_fetch_are_rebased_with_the_rest():
+    old = random_bars(120, seed=1)
+    ex = old.index[-1]
+    store = night_before(old.iloc[:-1])
+    new = rebased(old, 2.0)
+    revision, _ = store.take(fetched_of(new.iloc[40:], make_actions([(ex, "split", 2.0)])))
+    assert len(revision.versions) == 120
+    assert len(revision.settled) == 119
+    assert_view(store, new)
+
+
+def test_a_split_restated_together_with_a_volume_is_still_a_split():
+    old = random_bars(120, seed=1)
+    ex = old.index[-1]
+    store = night_before(old.iloc[:-1])
+    new = rebased(old, 2.0)
+    new.iloc[30, new.columns.get_loc("volume")] *= 1.02
+    revision, findings = store.take(fetched_of(new, make_actions([(ex, "split", 2.0)])))
+    assert revision.verdict == "split"
+    assert rules(findings) == {("volume_restated", "flag")}
+
+
+def test_a_split_rewrites_the_dividends_before_it():
+    old = random_bars(120, seed=1)
+    ex = old.index[-1]
+    store = night_before(old.iloc[:-1], make_actions([(old.index[50], "dividend", 0.5)]))
+    told = make_actions([(old.index[50], "dividend", 0.25), (ex, "split", 2.0)])
+    store.take(fetched_of(rebased(old, 2.0), told))
+    pd.testing.assert_frame_equal(store.actions.sort_values("session", ignore_index=True), told)
+
+
+def test_one_ratio_over_all_prices_and_its_inverse_over_volumes_is_a_split_without_a_name():
+    old = random_bars(120, seed=1)
+    store = night_before(old.iloc[:-1])
+    revision, findings = store.take(fetched_of(rebased(old, 2.0)))
+    assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
+    pd.testing.assert_frame_equal(store.actions, make_actions([(old.index[-1], "split", 2.0)]))
+    named_late = store.take(fetched_of(rebased(old, 2.0), make_actions([(old.index[-2], "split", 2.0)])))[0]
+    assert (named_late.verdict, len(named_late.new_actions)) == ("unchanged", 0)
+
+
+def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
+    old = random_bars(120, seed=1)
+    store = night_before(old.iloc[:-1])
+    pence = old.copy()
+    pence[PRICES] *= 100.0
+    revision, findings = store.take(fetched_of(pence))
+    assert (revision.verdict, len(revision.versions), revision.settled) == ("held", 0, [])
+    assert revision.held == [old.index[-1].date()]
+    assert rules(findings) == {("rebase_unexplained", "reject")}
+    assert findings[0].value == pytest.approx(100.0)
+    assert_view(store, old.iloc[:-1])
+
+
+def test_many_prices_that_moved_each_its_own_way_are_held_whole():
+    old = random_bars(120, seed=1)
+    store = night_before(old)
+    other = old.copy()
+    other[PRICES] = random_bars(120, seed=2)[PRICES].to_numpy()
+    revision, _ = store.take(fetched_of(other))
+    assert (revision.verdict, len(revision.versions)) == ("held", 0)
+
+
+def test_a_split_like_jump_without_a_name_waits_three_sessions_and_is_then_taken():
+    bars = random_bars(120, seed=1)
+    jump = bars.index[-4]
+    bars.loc[jump:, PRICES] /= 2.0
+    store = night_before(bars.iloc[:-4])
+    for night, verdict in ((117, "held"), (118, "held"), (119, "held"), (120, "extended")):
+        revision, findings = store.take(fetched_of(bars.iloc[:night]))
+        assert revision.verdict == verdict
+        assert (("split_like_jump", "reject") in rules(findings)) == (verdict == "held")
+    assert_view(store, bars)
+
+
+def test_a_late_split_waits_until_the_history_follows():
+    final = random_bars(120, seed=1)
+    ex = final.index[-3]
+    late = rebased(final, 0.5, before=ex)
+    split = make_actions([(ex, "split", 2.0)])
+    store = night_before(late.iloc[:-3])
+    for night in (118, 119):
+        revision, findings = store.take(fetched_of(late.iloc[:night], split))
+        assert (revision.verdict, len(revision.versions)) == ("held", 0)
+        assert rules(findings) >= {("split_not_applied", "reject")}
+        assert store.actions.empty
+    revision, findings = store.take(fetched_of(final, split))
+    assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
+    assert_view(store, final)
+    pd.testing.assert_frame_equal(store.actions, split)
+
+
+def test_a_split_that_the_history_never_shows_is_taken_and_flagged_after_ten_sessions():
+    final = random_bars(140, seed=1)
+    ex = final.index[120]
+    late, split = rebased(final, 0.5, before=ex), make_actions([(ex, "split", 2.0)])
+    store = night_before(late.iloc[:120])
+    assert store.take(fetched_of(late.iloc[:130], split))[0].verdict == "held"
+    revision, findings = store.take(fetched_of(late.iloc[:131], split))
+    assert (revision.verdict, len(revision.versions)) == ("extended", 11)
+    assert ("split_not_applied", "flag") in rules(findings)
+
+
+def test_a_split_named_the_evening_before_rebases_when_the_history_does():
+    final = random_bars(120, seed=1)
+    ex = final.index[-1]
+    split = make_actions([(ex, "split", 2.0)])
+    before = rebased(final, 0.5).iloc[:-1]
+    store = night_before(before)
+    assert store.take(fetched_of(before, split))[0].verdict == "unchanged"
+    assert store.actions.empty
+    revision, _ = store.take(fetched_of(final, split))
+    pd.testing.assert_frame_equal(store.actions, split)
+    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(2.0))
+    assert_view(store, final)
+
+
+def test_bars_taken_on_the_new_basis_are_not_rebased_again():
+    final = random_bars(120, seed=1)
+    ex = final.index[-6]
+    late = rebased(final, 0.5, before=ex)
+    store = night_before(late.iloc[:-6])
+    store.take(fetched_of(late.iloc[:-1]))  # five sessions at once: past the hold, so taken with the jump in it
+    revision, _ = store.take(fetched_of(final, make_actions([(ex, "split", 2.0)])))
+    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(2.0))
+    assert revision.rebased_before <= ex.date()
+    assert (revision.versions["session"] >= ex).sum() == 1
+    assert_view(store, final)
+
+
+def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_mends_it():
+    bars = random_bars(120, seed=1)
+    pence = bars.copy()
+    pence.iloc[-1, :5] *= 100.0
+    store = night_before(bars.iloc[:-1])
+    revision, findings = store.take(fetched_of(pence))
+    assert (revision.verdict, revision.held) == ("held", [bars.index[-1].date()])
+    assert ("split_like_jump", "reject") in rules(findings)
+    assert store.take(fetched_of(bars))[0].verdict == "extended"
+    assert_view(store, bars)
+
+
+def test_a_stored_newest_bar_is_not_restated_a_hundredfold():
+    bars = random_bars(120, seed=1)
+    pence = bars.copy()
+    pence.iloc[-1, :5] *= 100.0
+    store = night_before(bars)
+    assert store.take(fetched_of(pence))[0].verdict == "held"
+    assert_view(store, bars)
+
+
+def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
+    final = random_bars(120, seed=1)
+    first, second = final.index[40], final.index[-1]
+    store = night_before(rebased(rebased(final, 0.5), 0.25, before=first).iloc[:60])
+    told = make_actions([(first, "split", 4.0), (second, "split", 2.0)])
+    revision, findings = store.take(fetched_of(final, told))
+    assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
+    assert_view(store, final)
+    pd.testing.assert_frame_equal(store.actions, told)
+
+
+def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
+    bars = random_bars(120, seed=1)
+    store = night_before(bars)
+    told = make_actions([(bars.index[60], "split", 2.0)])
+    revision, _ = store.take(fetched_of(bars, told))
+    assert (revision.verdict, len(store.actions)) == ("unchanged", 0)
+    ex = bars.index[-1] + pd.Timedelta(days=3)
+    again = make_actions([(bars.index[60], "split", 2.0), (ex, "split", 3.0)])
+    revision, _ = store.take(fetched_of(rebased(bars, 3.0), again))
+    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(3.0))
+    pd.testing.assert_frame_equal(store.actions, again.iloc[1:].reset_index(drop=True))
+
+
+def test_splits_of_the_past_say_nothing_on_the_first_fetch():
+    bars = random_bars(120, seed=1)
+    store = night_before(bars, make_actions([(bars.index[60], "split", 2.0)]))
+    assert store.nights[0][0].verdict == "first"
+    assert store.nights[0][0].split_factor is None
+    assert len(store.actions) == 1

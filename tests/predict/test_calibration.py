@@ -1,0 +1,132 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+from forecasting.predict.calibration import (
+    FEWEST,
+    Past,
+    combine,
+    known_forecasts,
+    learn_factors,
+    learn_weight,
+    pinball,
+    raw_text,
+    read_past,
+    stretch,
+)
+from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Scale
+
+H, Q = len(HORIZONS), len(QUANTILES)
+NORMAL = norm.ppf(QUANTILES)
+
+
+def past_of(actual: np.ndarray, network: np.ndarray | None = None, partner: np.ndarray | None = None) -> Past:
+    plain = np.broadcast_to(NORMAL, (*actual.shape, Q))
+    return Past(actual, plain if network is None else network, plain if partner is None else partner)
+
+
+def draw(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.0, width, (n, H))
+
+
+def test_under_the_stated_number_of_past_forecasts_nothing_is_changed():
+    past = past_of(draw(FEWEST - 1, width=3.0))
+    np.testing.assert_array_equal(learn_factors(past, 0.5), np.ones((H, Q)))
+    assert learn_weight(past) == 0.8
+
+
+def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
+    factors = learn_factors(past_of(draw(500, width=2.0)), 0.5)
+    np.testing.assert_allclose(np.delete(factors, MEDIAN, axis=1), 1.85, atol=0.45)
+    np.testing.assert_array_equal(factors[:, MEDIAN], np.ones(H))
+
+
+def test_each_side_and_horizon_has_its_own_factor():
+    actual = draw(500)
+    actual[:, 1] = np.where(actual[:, 1] > 0.0, 2.0 * actual[:, 1], actual[:, 1])
+    factors = learn_factors(past_of(actual), 0.5)
+    assert (factors[1, MEDIAN + 1 :] > 1.5).all()
+    assert (np.delete(factors[1], range(MEDIAN, Q)) < 1.3).all()
+    assert (factors[0] < 1.3).all()
+
+
+def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
+    n, jump, rng = 1200, 400, np.random.default_rng(1)
+    width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
+    actual = rng.normal(size=(n, H)) * width[:, None]
+    raw = np.broadcast_to(NORMAL, (H, Q))
+    nights = range(jump + 350, n, 2)
+    spoken = []
+    for t in nights:
+        earlier = np.arange(t - 500, t)
+        closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
+        spoken.append(stretch(raw, learn_factors(past_of(closed), 0.5)))
+    said, happened = np.array(spoken), actual[list(nights)]
+
+    def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
+        return float(((quantiles[..., low] <= happened) & (happened <= quantiles[..., high])).mean())
+
+    assert (coverage(said, 1, 5), coverage(said, 0, 6)) == (pytest.approx(0.8, abs=0.04), pytest.approx(0.9, abs=0.04))
+    assert coverage(raw, 1, 5) < 0.65
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=Q, max_size=Q), st.lists(st.floats(0.5, 2.5), min_size=Q, max_size=Q))
+def test_stretched_quantiles_never_cross(values, factors):
+    stretched = stretch(np.sort(np.array(values)), np.array(factors))
+    assert (np.diff(stretched) >= 0.0).all()
+
+
+def test_stretching_by_one_changes_nothing_and_the_median_stays():
+    quantiles = np.sort(draw(Q).T, axis=-1)
+    np.testing.assert_allclose(stretch(quantiles, np.ones((H, Q))), quantiles)
+    narrowed = stretch(quantiles, np.full((H, Q), 0.5))
+    np.testing.assert_array_equal(narrowed[:, MEDIAN], quantiles[:, MEDIAN])
+
+
+@pytest.mark.parametrize(("better", "side"), [("network", 1.0), ("partner", 0.0)])
+def test_the_weight_goes_to_the_one_that_has_lost_less(better, side):
+    actual = draw(500)
+    good, bad = actual[..., None] + 0.1 * NORMAL, NORMAL + 2.0 + np.zeros((500, H, 1))
+    weight = learn_weight(past_of(actual, good, bad) if better == "network" else past_of(actual, bad, good))
+    assert weight == pytest.approx(side, abs=0.1)
+
+
+def test_equal_forecasters_share_as_usual():
+    assert learn_weight(past_of(draw(500))) == 0.8
+
+
+def test_a_combination_weighs_level_by_level():
+    np.testing.assert_allclose(combine(np.array([1.0, 3.0]), np.array([2.0, 7.0]), 0.25), [1.75, 6.0])
+
+
+def test_pinball_keeps_what_is_not_known_apart():
+    loss = pinball(np.array([0.0, np.nan]), np.zeros((2, Q)))
+    np.testing.assert_array_equal(loss, [0.0, np.nan])
+
+
+def test_what_a_night_issued_is_read_back_on_a_later_one():
+    rng = np.random.default_rng(2)
+    scale = Scale(np.array(15.5), np.full(H, 2.0))
+    network, partner = rng.normal(size=(2, H, Q))
+    days = pd.to_datetime(["2024-03-04"] * H)
+    texts = [json.dumps(raw_text(network, partner, scale, place)) for place in range(H)]
+    volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
+    issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
+    baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}
+    past = read_past(pd.concat([pd.DataFrame(issued).iloc[::-1], pd.DataFrame(baseline)]))
+    np.testing.assert_allclose(past.actual, [[0.1, 0.2, 0.3, 0.4, np.nan]])
+    np.testing.assert_array_equal(past.network, network[None])
+    np.testing.assert_array_equal(past.partner, partner[None])
+    assert known_forecasts(past).tolist() == [1, 1, 1, 1, 0]
+
+
+def test_no_past_is_an_empty_past():
+    empty = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")})
+    past = read_past(empty)
+    assert (past.actual.shape, past.network.shape) == ((0, H), (0, H, Q))

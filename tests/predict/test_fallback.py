@@ -1,0 +1,71 @@
+from dataclasses import replace
+
+import pytest
+
+from forecasting.predict.fallback import MIN_ORIGINS, Speaker, SpeakerFacts, speaker
+
+FIT = SpeakerFacts(
+    champion="3f9c",
+    baseline="ridge",
+    age_sessions=5,
+    champion_pinball=0.6,
+    baseline_pinball=0.62,
+    origins=60,
+)
+
+
+def test_a_fit_champion_speaks_and_gives_no_reason():
+    assert speaker(FIT) == Speaker("champion", "ok", "")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"champion": None}, "there is no champion yet; ridge speaks instead"),
+        (
+            {"damage": "expected sha256 ab12, found cd34."},
+            "champion 3f9c cannot be used: expected sha256 ab12, found cd34; ridge speaks instead",
+        ),
+        (
+            {"age_sessions": 64},
+            "champion 3f9c was trained 64 sessions before the origin (limit 63); ridge speaks instead",
+        ),
+        ({"finite": False}, "champion 3f9c gave a forecast that is not finite; ridge speaks instead"),
+        (
+            {"champion_pinball": 0.682},
+            "champion 3f9c is behind by 10.0% (limit 2%): mean pinball 0.682 against 0.62 of ridge "
+            "over the last 60 scored origins; ridge speaks instead",
+        ),
+    ],
+)
+def test_each_objection_lets_the_baseline_speak_and_says_why(change, reason):
+    assert speaker(replace(FIT, **change)) == Speaker("ridge", "fallback", reason)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"age_sessions": 63},
+        {"age_sessions": None},
+        {"champion_pinball": 0.63},  # behind, but within the hysteresis
+        {"champion_pinball": 9.0, "origins": MIN_ORIGINS - 1},
+        {"champion_pinball": None},
+        {"baseline_pinball": None},
+    ],
+)
+def test_what_is_within_limits_or_unknown_is_no_objection(change):
+    assert speaker(replace(FIT, **change)).status == "ok"
+
+
+def test_the_first_objection_is_the_one_told():
+    worst = replace(FIT, damage="the file is missing", age_sessions=900, finite=False, champion_pinball=9.0)
+    assert speaker(worst).reason == "champion 3f9c cannot be used: the file is missing; ridge speaks instead"
+
+
+def test_a_perfect_baseline_does_not_divide_by_zero():
+    assert speaker(replace(FIT, baseline_pinball=0.0)).line == "ridge"
+
+
+def test_losses_in_shares_are_written_out():
+    spoken = speaker(replace(FIT, champion_pinball=700_000.0, baseline_pinball=600_000.0))
+    assert "by 16.7% (limit 2%): mean pinball 700,000 against 600,000 of ridge" in spoken.reason

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from forecasting.preprocess.features import (
+    MEANS,
+    STEP_NAMES,
+    carry,
+    lag_features,
+    step_features,
+    trailing_mean,
+)
+from tests.builders import random_bars
+
+DAYS, SEEN = 200, 160
+
+
+@pytest.mark.parametrize("column", range(len(STEP_NAMES)), ids=STEP_NAMES)
+def test_a_step_does_not_change_when_later_bars_do(column):
+    bars = random_bars(days=DAYS, seed=7)
+    altered = bars.copy()
+    altered.iloc[SEEN:] *= 2.0
+    np.testing.assert_array_equal(step_features(bars)[:SEEN, column], step_features(altered)[:SEEN, column])
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_no_lag_feature_changes_when_later_bars_do(target):
+    bars = random_bars(days=DAYS, seed=7)
+    altered = bars.copy()
+    altered.iloc[SEEN:] *= [2.0, 3.0, 0.5, 2.0, 1.0, 4.0]
+    before, names = lag_features(step_features(bars), target)
+    after, _ = lag_features(step_features(altered), target)
+    for column, name in enumerate(names):
+        np.testing.assert_array_equal(before[:SEEN, column], after[:SEEN, column], err_msg=name)
+
+
+def test_every_lag_feature_hears_of_its_own_session():
+    bars = random_bars(days=DAYS, seed=7)
+    altered = bars.copy()
+    altered.iloc[SEEN] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
+    before, names = lag_features(step_features(bars), "volume")
+    after, _ = lag_features(step_features(altered), "volume")
+    deaf = {name for column, name in enumerate(names) if before[SEEN, column] == after[SEEN, column]}
+    assert deaf == set()
+
+
+def test_a_row_has_the_same_bits_wherever_history_starts():
+    bars = random_bars(days=400, seed=3)
+    whole, _ = lag_features(step_features(bars), "volume")
+    late, _ = lag_features(step_features(bars.iloc[-250:]), "volume")
+    kept = 250 - max(MEANS) - 1
+    np.testing.assert_array_equal(whole[-kept:], late[-kept:])
+
+
+def test_a_step_is_logs_and_returns_of_the_bar():
+    bars = random_bars(days=3, seed=1)
+    last, before = bars.iloc[2], bars.iloc[1]
+    moved = np.log(last.close / before.close)
+    log_range = np.log(np.log(last.high / last.low))
+    expected = [np.log(last.volume), log_range, abs(moved), moved, np.log(last.open / before.close)]
+    np.testing.assert_allclose(step_features(bars)[2], expected, rtol=1e-12)
+
+
+def test_an_unknown_volume_is_carried_and_nothing_else_changes():
+    bars = random_bars(days=10)
+    holed = bars.copy()
+    holed.loc[holed.index[4], "volume"] = np.nan
+    expected = step_features(bars)
+    expected[4, 0] = expected[3, 0]
+    np.testing.assert_array_equal(step_features(holed), expected)
+
+
+def test_a_missing_bar_neither_moves_nor_jumps():
+    bars = random_bars(days=10)
+    bars.iloc[4] = np.nan
+    steps = step_features(bars)
+    np.testing.assert_array_equal(steps[4], [*steps[3, :2], 0.0, 0.0, 0.0])
+    assert np.isfinite(steps).all()
+
+
+def test_trailing_mean_equals_its_naive_twin():
+    values = np.random.default_rng(0).normal(size=50)
+    naive = [values[t - 6 : t + 1].mean() if t >= 6 else np.nan for t in range(50)]
+    np.testing.assert_allclose(trailing_mean(values, 7), naive)
+    assert np.isnan(trailing_mean(values[:3], 7)).all()
+
+
+def test_carry_repeats_the_last_known_value():
+    np.testing.assert_array_equal(carry(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])), [np.nan, 1.0, 1.0, 1.0, 2.0])

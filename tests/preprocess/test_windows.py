@@ -1,0 +1,127 @@
+from dataclasses import fields
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.errors import HistoryError
+from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.windows import FEWEST_ROWS, Windows, load_windows, make_windows
+from forecasting.sessions import next_sessions
+from forecasting.settings import Target
+from tests.builders import no_events, random_bars
+
+DAYS = 520
+BARS = random_bars(days=DAYS, seed=5)
+ORIGIN = BARS.index[-30].date()
+
+
+def windows_of(bars=BARS, events=None, origin=ORIGIN, target: Target = "volume", train_sessions=300) -> Windows:
+    events = no_events() if events is None else events
+    return make_windows(bars, events, origin=origin, target=target, exchange="XNYS", train_sessions=train_sessions)
+
+
+def assert_same(left: Windows, right: Windows) -> None:
+    for field in fields(Windows):
+        np.testing.assert_array_equal(getattr(left, field.name), getattr(right, field.name), err_msg=field.name)
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_windows_of_an_origin_do_not_change_when_later_bars_do(target):
+    altered = BARS.copy()
+    altered.iloc[-29:] *= 3.0
+    assert_same(windows_of(target=target), windows_of(altered, target=target))
+    assert_same(windows_of(target=target), windows_of(BARS.iloc[:-29], target=target))
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_rows_have_the_same_bits_wherever_history_starts(target):
+    assert_same(
+        windows_of(target=target, train_sessions=250), windows_of(BARS.iloc[35:], target=target, train_sessions=250)
+    )
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target):
+    whole = windows_of(origin=BARS.index[-1].date(), target=target, train_sessions=DAYS)
+    row = whole.row_of(ORIGIN)
+    assert_same(whole.cut(row - 249, row + 1, known_to=row), windows_of(target=target, train_sessions=250))
+
+
+def test_an_event_becoming_known_later_changes_no_earlier_row():
+    event = pd.DataFrame({"session": [BARS.index[-33]], "kind": ["earnings"], "known_from": [BARS.index[-36]]})
+    without, given = windows_of(), windows_of(events=event)
+    knows = (without.known != given.known).any(axis=(1, 2))
+    assert given.origins[np.flatnonzero(knows)[0]] == BARS.index[-36].to_datetime64().astype("datetime64[D]")
+
+
+def test_the_last_row_is_the_origin_and_knows_none_of_its_targets():
+    windows = windows_of()
+    assert windows.origins[-1] == np.datetime64(ORIGIN)
+    assert windows.target_sessions[-1].tolist() == next_sessions(ORIGIN, 5)
+    assert np.isnan(windows.scaled[-1]).all()
+    assert np.isfinite(windows.scaled[:-5]).all()
+    assert windows.learnable == len(windows.steps)
+
+
+def test_targets_are_the_bars_that_follow():
+    windows = windows_of()
+    volumes = windows.scale(np.arange(len(windows))).from_model(windows.scaled)
+    at = BARS.index.get_loc(pd.Timestamp(ORIGIN)) - 5
+    np.testing.assert_allclose(volumes[-6], BARS["volume"].iloc[at + 1 : at + 6])
+
+
+def test_a_close_is_scaled_by_its_own_close_and_recent_ranges():
+    windows = windows_of(target="close")
+    at = BARS.index.get_loc(pd.Timestamp(ORIGIN))
+    recent = BARS.iloc[at - 21 : at + 1]
+    geometric = np.exp(np.log(np.log(recent["high"] / recent["low"])).mean())
+    np.testing.assert_allclose(windows.level[-1], np.log(BARS["close"].iloc[at]))
+    np.testing.assert_allclose(windows.spread[-1], geometric * np.sqrt([1, 2, 3, 4, 5]))
+
+
+def test_an_unknown_volume_is_never_a_target_and_leaves_every_feature_finite():
+    holed = BARS.copy()
+    holed.loc[holed.index[-40], "volume"] = np.nan
+    windows = windows_of(holed)
+    row = windows.row_of(BARS.index[-40].date())
+    unknown = [(row - h, h - 1) for h in range(5, 0, -1)]
+    np.testing.assert_array_equal(np.argwhere(np.isnan(windows.scaled[:-5])), unknown)
+    assert windows.last_values[row] == BARS["volume"].iloc[-41]
+    assert all(np.isfinite(part).all() for part in (windows.steps, windows.known, windows.level))
+
+
+def test_a_missing_session_counts_as_a_session():
+    windows = windows_of(BARS.drop(BARS.index[-40]))
+    row = windows.row_of(BARS.index[-40].date())
+    assert np.isnan(windows.scaled[row - 1, 0])
+    np.testing.assert_array_equal(windows.sessions[:-5], windows_of().sessions[:-5])
+
+
+def test_what_is_saved_comes_back_equal_to_the_bit(tmp_path):
+    windows = windows_of(target="range")
+    windows.save(tmp_path / "windows.npz")
+    loaded = load_windows(tmp_path / "windows.npz")
+    assert_same(windows, loaded)
+    assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
+
+
+def test_too_little_history_says_how_much_is_needed_and_how_much_was_found():
+    few = BARS.iloc[-300:]
+    with pytest.raises(
+        HistoryError, match=rf"At least {WARM_UP + FEWEST_ROWS} sessions .* found 300, from {few.index[0].date()}"
+    ):
+        windows_of(few, origin=BARS.index[-1].date())
+
+
+def test_an_origin_without_a_bar_names_the_newest():
+    with pytest.raises(HistoryError, match=f"the newest is {BARS.index[-1].date()}"):
+        windows_of(origin=date(2024, 3, 11))
+
+
+def test_bars_that_never_know_their_volume_are_refused_for_volume_and_serve_for_range():
+    blind = BARS.assign(volume=np.nan)
+    with pytest.raises(HistoryError, match="none of them knows its volume"):
+        windows_of(blind)
+    assert np.isfinite(windows_of(blind, target="range").scaled[:-5]).all()

@@ -1,0 +1,148 @@
+"""Seeded nights for the report's tests: shaped like what the store hands over, small enough to count by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pandas as pd
+
+from forecasting.preprocess.targets import HORIZONS, QUANTILE_COLUMNS
+from forecasting.report.night import FINDING_COLUMNS, SCORED_COLUMNS, Night
+from forecasting.sessions import next_sessions, shift
+from tests.builders import random_bars
+
+ORIGIN = date(2024, 3, 8)
+SPREAD = np.array([0.60, 0.70, 0.85, 1.0, 1.2, 1.5, 1.8])  # quantiles as multiples of the median
+ISSUED = datetime(2024, 3, 9, 10, 31, tzinfo=UTC)
+
+
+def values_of(target: str, *, sessions: int = 80) -> pd.Series:
+    bars = random_bars(days=sessions, seed=3, last=ORIGIN)
+    return {"volume": bars["volume"], "close": bars["close"], "range": np.log(bars["high"] / bars["low"])}[target]
+
+
+def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) -> pd.DataFrame:
+    """Five rows, medians 1 % apart, upward from the last value; `changed` overwrites whole columns."""
+    last = float(values_of(target).iloc[-1])
+    spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
+    rows = [
+        {
+            "origin_session": ORIGIN,
+            "horizon": horizon,
+            "target_session": session,
+            **dict(zip(QUANTILE_COLUMNS, last * (1 + 0.01 * horizon) * spread, strict=True)),
+            "kind": kind,
+            "status": "ok",
+            "reason": "",
+            "last_value": last,
+            "issued_at": ISSUED,
+            "data_as_of": ISSUED,
+        }
+        for horizon, session in zip(HORIZONS, next_sessions(ORIGIN, 5), strict=True)
+    ]
+    return pd.DataFrame(rows).assign(**changed)
+
+
+def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed: object) -> dict:
+    """One judgement; the origin lies `ago` + `horizon` - 1 sessions before the newest that has an actual."""
+    origin = shift(ORIGIN, -ago - horizon + 1)
+    quantiles = dict(zip(QUANTILE_COLUMNS, median * SPREAD, strict=True))
+    row = {
+        "name": "lstm",
+        "role": "champion",
+        "kind": "live",
+        "origin_session": origin,
+        "horizon": horizon,
+        "target_session": shift(origin, horizon),
+        **quantiles,
+        "issued_at": ISSUED,
+        "stage": "settled",
+        "bar_version": 1,
+        "actual": actual,
+        "error": median - actual,
+        "pinball": abs(median - actual) / 2,
+        "inside_80": quantiles["q10"] <= actual <= quantiles["q90"],
+        "inside_90": quantiles["q05"] <= actual <= quantiles["q95"],
+    }
+    return row | changed
+
+
+def scored(*rows: dict) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=list(SCORED_COLUMNS))
+
+
+def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05) -> pd.DataFrame:
+    """A published line off by a share `ours` of each actual, a ridge off by 10 % and a last value off by 20 %."""
+    values = values_of(target)
+    unit = 1.0 if target != "close" else 0.02
+    rows = [
+        score(
+            ago=ago,
+            horizon=horizon,
+            actual=float(values.iloc[-ago]),
+            median=float(values.iloc[-ago]) * (1 + unit * off),
+        )
+        | {"name": name, "role": role, "kind": kind}
+        for ago in range(1, origins + 1)
+        for horizon in HORIZONS
+        for name, role, off in (
+            ("lstm", "champion", ours if ago % 5 else 0.6),
+            ("ridge", "baseline", 0.1),
+            ("last_value", "baseline", 0.2),
+        )
+    ]
+    return scored(*rows)
+
+
+def a_night(target: str = "volume", **changed: object) -> Night:
+    """A night with nothing to warn of; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
+    values = values_of(target)
+    fields: dict[str, object] = {
+        "run": {
+            "id": "9c1f20ab77e01234",
+            "as_of": ORIGIN,
+            "symbol": "SBUX",
+            "target": target,
+            "trigger": "schedule",
+            "status": "done",
+            "mode": "warm",
+            "mode_reason": "12 sessions since scratch",
+            "code_version": "0.1.0",
+            "settings_hash": "a1b2c3d4e5f6",
+            "seconds_ingest": 1.0,
+            "seconds_train": 3.0,
+        },
+        "fetch": {
+            "id": "77aa01bb22cc33dd",
+            "source": "yahoo",
+            "title": "Starbucks Corporation",
+            "first_received": date(2014, 1, 2),
+            "last_received": ORIGIN,
+            "fetched_at": ISSUED,
+            "row_count": 2562,
+            "verdict": "extended",
+            "detail": "1 new bar",
+        },
+        "model": {
+            "id": "3f9c2ab1a77d0e11",
+            "name": "lstm",
+            "version": "1",
+            "method": "warm",
+            "parent_id": "1b2c3d4e5f607182",
+            "seed": 7,
+            "epochs": 6,
+            "trained_from": date(2014, 3, 31),
+            "trained_to": date(2024, 3, 6),
+            "artifact_hash": "b5d4045c3f466fa9",
+        },
+        "decision": None,
+        "forecasts": forecasts(target),
+        "history": pd.DataFrame({"value": values, "settled": True}),
+        "events": pd.DataFrame({"session": [date(2024, 1, 31), date(2024, 3, 13)], "kind": "earnings"}),
+        "scored": long_record(target),
+        "findings": pd.DataFrame(columns=list(FINDING_COLUMNS)),
+    }
+    for name, value in changed.items():
+        fields[name] = {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
+    return Night(**fields)

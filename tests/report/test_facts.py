@@ -1,0 +1,98 @@
+from datetime import date
+
+import pandas as pd
+
+from forecasting.report.facts import fact_groups, finding_rows, stage_rows
+from tests.report.nights import a_night, forecasts
+
+DECISION = {
+    "champion": "1b2c3d4e5f607182",
+    "challenger": "3f9c2ab1a77d0e11",
+    "winner": "3f9c2ab1a77d0e11",
+    "best_baseline": "last_value",
+    "champion_pinball": 0.6e6,
+    "challenger_pinball": 0.5e6,
+    "baseline_pinball": None,
+    "p_value": 0.031,
+    "origins": 60,
+    "reason": "2 % smaller",
+}
+
+
+def facts_of(**changed: object) -> dict[str, str]:
+    return {name: value for _, pairs in fact_groups(a_night(**changed)) for name, value in pairs}
+
+
+def test_the_model_says_who_it_is_and_how_old():
+    facts = facts_of()
+    assert facts["Fitted"] == "warm, 6 epochs, from 1b2c3d4e5f607182"
+    assert (facts["Age"], facts["Seed"], facts["Weights hash"]) == ("2 sessions", "7", "b5d4045c3f466fa9")
+
+
+def test_a_model_trained_up_to_the_origin_has_no_age():
+    assert facts_of(model={"trained_to": date(2024, 3, 8)})["Age"] == "trained up to tonight"
+
+
+def test_a_baseline_has_neither_age_nor_weights():
+    facts = facts_of(
+        model={
+            "name": "ridge",
+            "method": "baseline",
+            "parent_id": None,
+            "trained_to": None,
+            "artifact_hash": None,
+            "epochs": 0,
+        },
+        forecasts=forecasts(status="fallback"),
+    )
+    assert (facts["Model"], facts["Fitted"]) == ("ridge 1 (fallback)", "baseline")
+    assert (facts["Age"], facts["Weights hash"]) == ("\N{EN DASH}", "\N{EN DASH}")
+
+
+def test_a_decision_tells_winner_reason_and_losses():
+    facts = facts_of(decision=DECISION)
+    assert facts["Promotion"] == "challenger promoted: 2 % smaller"
+    assert facts["Compared on"].replace("\N{NO-BREAK SPACE}", " ") == "60 origins, p = 0.031"
+    assert facts["Pinball loss"] == "champion 0.600, challenger 0.500 (M shares)"
+    assert facts_of(decision=DECISION | {"winner": "1b2c3d4e5f607182"})["Promotion"].startswith("champion stays")
+    assert facts_of(decision=DECISION | {"champion": None})["Promotion"].startswith("first champion")
+    assert facts_of()["Promotion"] == "nothing to decide tonight"
+
+
+def test_the_data_say_where_and_when_they_come_from():
+    facts = facts_of()
+    assert (facts["Fetched"], facts["Bars"]) == ("2024-03-09 10:31 UTC", "2,562, 2014-01-02 to 2024-03-08")
+    assert (facts["Verdict"], facts["Newest value"]) == ("extended: 1 new bar", "2024-03-08, settled")
+
+
+def test_stages_share_the_seconds_that_were_timed():
+    rows = stage_rows(a_night())
+    assert [(stage, share) for stage, _, share in rows] == [
+        ("ingest", 0.25),
+        ("preprocess", 0.0),
+        ("train", 0.75),
+        ("predict", 0.0),
+        ("evaluate", 0.0),
+    ]
+    assert rows[1][1] == "\N{EN DASH}"
+
+
+def test_a_night_without_timings_has_no_stages():
+    assert stage_rows(a_night(run={"seconds_ingest": None, "seconds_train": None})) == []
+
+
+def test_findings_are_listed_oldest_first():
+    frame = pd.DataFrame(
+        {
+            "session": [date(2024, 3, 8), date(2024, 2, 1)],
+            "rule": ["volume_jump", "low_above_open"],
+            "severity": ["flag", "reject"],
+            "value": [3.1, None],
+            "detail": ["", "low 51 > open 50"],
+        }
+    )
+    rows = finding_rows(a_night(findings=frame))
+    assert [(row["session"], row["rule"], row["value"]) for row in rows] == [
+        ("2024-02-01", "low above open", "\N{EN DASH}"),
+        ("2024-03-08", "volume jump", "3.1"),
+    ]

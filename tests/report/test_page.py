@@ -1,0 +1,117 @@
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from forecasting.report.page import forecast_markdown, render_page
+from tests.report.nights import a_night, forecasts, long_record, scored
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+
+
+class Outline(HTMLParser):
+    """Tags in order, unclosed ones and every attribute that could make a browser ask for something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+        self.addresses += [
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "poster")
+        ]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def outline(page: str) -> Outline:
+    found = Outline()
+    found.feed(page)
+    return found
+
+
+def words(page: str) -> str:
+    body = re.sub(r"<(style|script).*?</\1>|<svg.*?</svg>", " ", page, flags=re.S)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_the_page_is_whole_small_and_asks_for_nothing(target: str):
+    page = render_page(a_night(target))
+    found = outline(page)
+    assert found.open == []
+    assert found.addresses == ["data:,"]
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page)
+    assert len(page.encode()) < 300_000
+    assert "default-src 'none'" in page
+
+
+def test_headings_descend_without_a_gap_and_every_table_has_a_caption():
+    found = outline(render_page(a_night()))
+    levels = [int(tag[1]) for tag in found.seen if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert found.seen.count("caption") == found.seen.count("table") == 6
+
+
+def test_every_drawing_is_named_or_hidden():
+    opened = re.findall(r"<svg[^>]*>", render_page(a_night()))
+    assert all('aria-label="' in tag or 'aria-hidden="true"' in tag for tag in opened)
+
+
+def test_the_first_night_says_when_scores_come():
+    page = render_page(a_night(scored=scored()))
+    assert "No forecast has met its session yet. The first score comes with the bar of Monday 11 March 2024" in page
+    assert "Do the intervals hold?" not in page
+    assert outline(page).open == []
+
+
+def test_a_record_without_baselines_says_so():
+    only_ours = long_record().query("role == 'champion'")
+    assert "No baseline has been scored on the same sessions yet." in render_page(a_night(scored=only_ours))
+
+
+def test_a_worse_record_is_shown_like_a_better_one():
+    text = words(render_page(a_night(scored=long_record(ours=0.3))))
+    assert "more than the best baseline there, ridge" in text
+    assert re.search(r"ridge [\d.]+ 200 \N{MINUS SIGN}\d+", text)
+
+
+def test_what_a_source_or_reason_says_cannot_become_markup():
+    page = render_page(a_night(fetch={"title": "<script>alert(1)</script>"}, run={"note": "<b>x</b>"}))
+    assert "<script>alert" not in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+
+
+def test_the_same_night_gives_the_same_page():
+    assert render_page(a_night()) == render_page(a_night())
+
+
+def test_small_records_are_not_called_fitting():
+    assert "too few" in words(render_page(a_night(scored=long_record(origins=6))))
+
+
+def test_the_markdown_is_a_table_with_one_row_per_session():
+    text = forecast_markdown(a_night(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6, q05=5e6, q95=13e6)))
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == "| session | median, M shares | 80 % interval | 90 % interval | against last | note |"
+    assert len({row.count("|") for row in rows}) == 1
+    cells = [cell.strip() for cell in rows[4].split("|")[1:-1]]
+    assert cells[:4] == ["Wed 13 Mar", "8.00", "6.00\N{EN DASH}12.00", "5.00\N{EN DASH}13.00"]
+    assert cells[5] == "earnings"
+
+
+def test_the_markdown_carries_the_warnings():
+    text = forecast_markdown(a_night(forecasts=forecasts(kind="replay", status="fallback", reason="too old")))
+    assert "**Fallback.** A baseline speaks instead of the network: too old." in text
+    assert "**Replay.**" in text

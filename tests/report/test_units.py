@@ -1,0 +1,61 @@
+from datetime import UTC, date, datetime
+
+import pandas as pd
+import pytest
+
+from forecasting.report.units import GAP, Unit, instant, long_day, percent, seconds, short_day, span_of_days, unit_of
+from tests.report.nights import a_night, values_of
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        (8.42e6, "8.42_M shares"),
+        (12.34e6, "12.3_M shares"),
+        (3.62e9, "3.62_B shares"),
+        (912e3, "912_k shares"),
+        (640, "640_shares"),
+    ],
+)
+def test_volumes_are_written_with_about_three_digits(level: float, said: str):
+    values = values_of("volume") * 0 + level
+    unit = unit_of(a_night(history=pd.DataFrame({"value": values, "settled": True})))
+    assert unit.text(level) == said.replace("_", GAP)
+
+
+def test_prices_carry_their_currency_and_an_index_none():
+    assert unit_of(a_night("close")).text(1091.064) == "$1,091.06"
+    assert unit_of(a_night("close", currency="")).text(2506.85) == "2,506.85"
+    assert unit_of(a_night("close", currency="")).name == "points"
+    assert unit_of(a_night("close", currency="EUR")).span_text(1.5, 2) == f"1.50\N{EN DASH}2.00{GAP}EUR"
+
+
+def test_a_log_range_is_a_percentage():
+    assert unit_of(a_night("range")).text(0.0193) == f"1.93{GAP}%"
+
+
+def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():
+    unit = Unit(1.0, 1, "", "")
+    assert (unit.number(float("nan")), unit.number(-2.25, finer=1)) == ("\N{EN DASH}", "\N{MINUS SIGN}2.25")
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.094, "+9_%"), (-0.094, "\N{MINUS SIGN}9_%"), (0.001, "0_%"), (-0.001, "0_%"), (float("nan"), "\N{EN DASH}")],
+)
+def test_a_share_shows_its_sign_unless_it_rounds_to_nothing(share: float, said: str):
+    assert percent(share, signed=True) == said.replace("_", GAP)
+
+
+def test_days_and_instants_are_written_out():
+    assert long_day(date(2024, 3, 8)) == "Friday 8 March 2024"
+    assert short_day(date(2024, 3, 8)) == "Fri 8 Mar"
+    assert instant(datetime(2024, 3, 9, 10, 31, tzinfo=UTC)) == "2024-03-09 10:31 UTC"
+    assert span_of_days(date(2014, 1, 2), None) == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.44, "0.4_s"), (12.4, "12_s"), (185.0, "3_min 5_s"), (None, "\N{EN DASH}")]
+)
+def test_seconds_are_rounded_to_what_matters(value: float | None, said: str):
+    assert seconds(value) == said.replace("_", GAP)

@@ -1,0 +1,129 @@
+from datetime import date
+
+import pandas as pd
+import pytest
+
+from forecasting.report.record import record_of
+from forecasting.report.wording import Notice, day_notes, notices, record_sentence, sentence
+from tests.report.nights import a_night, forecasts, long_record, score, scored, values_of
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-")
+
+
+def flat(target: str, last: float, usual: float) -> pd.DataFrame:
+    values = values_of(target) * 0 + usual
+    values.iloc[-1] = last
+    return pd.DataFrame({"value": values, "settled": True})
+
+
+def test_the_sentence_names_session_median_interval_last_value_and_usual_level():
+    night = a_night(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6), history=flat("volume", last=10e6, usual=7.5e6))
+    assert plain(sentence(night)) == (
+        "SBUX is expected to trade 8.00 M shares on Monday 11 March 2024 (80 % interval 6.00-12.00 M), "
+        "20 % below Friday's 10.00 M and 7 % above the usual 7.50 M (median of 20 sessions)."
+    )
+
+
+def test_a_price_is_compared_with_the_last_close_alone():
+    night = a_night(
+        "close", forecasts=forecasts("close", q50=50.5, q10=49.0, q90=52.0), history=flat("close", 50.0, 45.0)
+    )
+    assert plain(sentence(night)) == (
+        "SBUX is expected to close at $50.50 on Monday 11 March 2024 (80 % interval $49.00-52.00), "
+        "1.0 % above Friday's $50.00."
+    )
+
+
+def test_a_range_is_a_percentage():
+    night = a_night(
+        "range", forecasts=forecasts("range", q50=0.02, q10=0.01, q90=0.03), history=flat("range", 0.02, 0.02)
+    )
+    assert plain(sentence(night)) == (
+        "SBUX is expected to move over a range of 2.00 % on Monday 11 March 2024 (80 % interval 1.00-3.00 %), "
+        "about the same as Friday's 2.00 % and about the same as the usual 2.00 % (median of 20 sessions)."
+    )
+
+
+def test_the_record_is_told_with_its_rival_also_when_the_rival_is_better():
+    ours = [score(ago=1, median=10e6, actual=8e6), score(ago=2, median=10e6, actual=20e6)]
+    theirs = [score(ago=ago, median=10e6, actual=14e6, name="ridge", role="baseline") for ago in (1, 2)]
+    assert plain(record_sentence(a_night(), record_of(scored(*ours, *theirs)))) == (
+        "Of its last 2 forecasts one session ahead, 1 landed inside the 80 % interval and the median missed by 6.00 M "
+        "on average: 50 % more than the best baseline there, ridge."
+    )
+
+
+def test_nothing_is_told_of_an_empty_record():
+    assert record_sentence(a_night(), record_of(scored())) == ""
+
+
+def test_an_ordinary_night_has_no_notice():
+    assert notices(a_night()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "notice"),
+    [
+        (
+            {"run": {"as_of": date(2024, 3, 11)}},
+            Notice(
+                "warn",
+                "Data late",
+                "No bar of Monday 11 March 2024 had arrived, so the night ran on bars up to Friday 8 March 2024; "
+                "the first forecast is of a session that has closed.",
+            ),
+        ),
+        (
+            {"forecasts": forecasts(status="fallback", reason="the model is 70 sessions old")},
+            Notice("warn", "Fallback", "A baseline speaks instead of the network: the model is 70 sessions old."),
+        ),
+        (
+            {"forecasts": forecasts(kind="late")},
+            Notice(
+                "warn",
+                "Issued late",
+                "Written at 2024-03-09 10:31 UTC, after Mon 11 Mar had opened: it is not scored as live.",
+            ),
+        ),
+        (
+            {"forecasts": forecasts(kind="replay")},
+            Notice(
+                "info",
+                "Replay",
+                "Made afterwards for a past session, from what was known then; never counted as a live forecast.",
+            ),
+        ),
+        (
+            {"fetch": {"source": "sample", "title": "S&P 500 index, 1999 to 2018"}},
+            Notice("info", "Sample data", "S&P 500 index, 1999 to 2018. Real bars, but not of today."),
+        ),
+        (
+            {"run": {"error": "train: loss not finite"}},
+            Notice("warn", "Part of the night failed", "train: loss not finite"),
+        ),
+        ({"run": {"note": "held bar of 2024-03-08"}}, Notice("info", "Note", "held bar of 2024-03-08")),
+    ],
+)
+def test_what_is_out_of_the_ordinary_is_said(changed: dict, notice: Notice):
+    assert notices(a_night(**changed)) == [notice]
+
+
+@pytest.mark.parametrize(
+    ("session", "notes"),
+    [
+        (date(2024, 3, 12), []),
+        (date(2024, 3, 13), ["earnings"]),
+        (date(2024, 3, 15), ["triple witching"]),
+        (date(2024, 4, 19), ["options expiry"]),
+        (date(2023, 11, 24), ["half day", "after a holiday"]),
+        (date(2024, 5, 28), ["after a holiday"]),
+    ],
+)
+def test_special_days_are_named(session: date, notes: list[str]):
+    assert day_notes(a_night(), session) == notes
+
+
+def test_the_record_sentence_of_a_long_record_names_the_best_baseline():
+    assert plain(record_sentence(a_night(), record_of(long_record()))).endswith("than the best baseline there, ridge.")

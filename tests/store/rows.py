@@ -1,0 +1,156 @@
+"""Rows of the ledger for tests: whole, valid, and the same whenever they are built."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.revisions import Revision
+from forecasting.ingest.sources import Fetched
+from forecasting.preprocess.targets import QUANTILE_COLUMNS
+from forecasting.sessions import next_sessions
+from forecasting.store import writes
+
+SYMBOL, TARGET = "SBUX", "volume"
+
+
+def at(text: str) -> datetime:
+    """The instant of an ISO text, UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def bar_rows(volumes: dict[str, float], *, version: int = 1) -> pd.DataFrame:
+    """Versions of the sessions named, every price 10, 12, 9 and 11."""
+    return pd.DataFrame(
+        {
+            "session": pd.to_datetime(list(volumes)).astype("datetime64[ns]"),
+            "version": version,
+            "open": 10.0,
+            "high": 12.0,
+            "low": 9.0,
+            "close": 11.0,
+            "volume": list(volumes.values()),
+        }
+    )
+
+
+def revision(
+    versions: pd.DataFrame, *, settled: tuple[str, ...] = (), actions: pd.DataFrame | None = None, findings: tuple = ()
+) -> Revision:
+    return Revision(
+        verdict="extended",
+        detail="for a test",
+        versions=versions,
+        settled=[date.fromisoformat(day) for day in settled],
+        new_actions=make_actions([]) if actions is None else actions,
+        findings=list(findings),
+    )
+
+
+def fetched(versions: pd.DataFrame) -> Fetched:
+    """The fetch that would have brought the versions."""
+    bars = versions.set_index("session").drop(columns="version").assign(adj_close=11.0)
+    first, last = bars.index[0].date(), bars.index[-1].date()
+    return Fetched("csv:SBUX.csv", SYMBOL, first, last, bars, make_actions([]), "pandas 3", "Starbucks")
+
+
+def store_bars(
+    connection: sa.Connection,
+    volumes: dict[str, float],
+    *,
+    seen: str,
+    version: int = 1,
+    settled: tuple[str, ...] = (),
+    actions: pd.DataFrame | None = None,
+) -> None:
+    """Write a fetch named after the instant `seen`, with these versions."""
+    versions = bar_rows(volumes, version=version)
+    change = revision(versions, settled=settled, actions=actions)
+    assert writes.add_fetch(connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id=None)
+
+
+def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
+    row = {
+        "id": id,
+        "as_of": date.fromisoformat(as_of),
+        "symbol": SYMBOL,
+        "target": TARGET,
+        "source": "csv:SBUX.csv",
+        "trigger": "run",
+        "status": "done",
+        "started_at": at(f"{as_of}T22:00"),
+        "code_version": "0.1.0",
+        "settings_hash": "abc",
+        "settings": "{}",
+    }
+    return row | changed
+
+
+def model_row(id: str, name: str = "lstm", **changed: Any) -> dict[str, Any]:
+    row = {
+        "id": id,
+        "name": name,
+        "version": "1",
+        "method": "scratch" if name == "lstm" else "baseline",
+        "symbol": SYMBOL,
+        "target": TARGET,
+        "scope": "symbol",
+        "seed": 0,
+        "settings_hash": "abc",
+        "code_version": "0.1.0",
+        "created_at": at("2024-03-01T22:00"),
+    }
+    return row | changed
+
+
+def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -> dict[str, Any]:
+    """A forecast whose quantiles are 70, 80, ... 130, issued at ten in the evening of its origin by run `origin`."""
+    row = {
+        "model_id": model_id,
+        "symbol": SYMBOL,
+        "target": TARGET,
+        "origin_session": date.fromisoformat(origin),
+        "horizon": horizon,
+        "kind": "live",
+        "target_session": next_sessions(date.fromisoformat(origin), horizon)[-1],
+        **{name: 70.0 + 10.0 * place for place, name in enumerate(QUANTILE_COLUMNS)},
+        "role": "champion",
+        "status": "ok",
+        "last_value": 95.0,
+        "issued_at": at(f"{origin}T22:00"),
+        "data_as_of": at(f"{origin}T21:00"),
+        "fetch_id": "2024-01-02T21:00",
+        "run_id": origin,
+    }
+    return row | changed
+
+
+def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed: Any) -> dict[str, Any]:
+    """The forecast's score against an actual of 90: ten too high."""
+    key = ("model_id", "symbol", "target", "origin_session", "horizon", "kind", "target_session")
+    row = {
+        **{name: forecast[name] for name in key},
+        "stage": stage,
+        "bar_version": 1,
+        "actual": 90.0,
+        "error": 10.0,
+        "pinball": 4.0,
+        "interval_score": 20.0,
+        "inside_80": True,
+        "inside_90": True,
+        "scored_at": at("2024-04-01T22:00"),
+    }
+    return row | changed
+
+
+def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[str, ...] = ("lstm",)) -> None:
+    """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up to a colon."""
+    store_bars(connection, {"2024-01-02": 100.0}, seen="2024-01-02T21:00")
+    for origin in origins:
+        writes.start_run(connection, run_row(origin, origin))
+    for id in models:
+        writes.add_model(connection, model_row(id, id.partition(":")[0]))

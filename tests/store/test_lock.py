@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import LockedError, StoreError
+from forecasting.store.database import night_lock
+
+HOLDER = """
+import sys
+from forecasting.store.database import night_lock
+with night_lock(sys.argv[1], "night"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process_holds_it(url: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-W", "ignore", "-c", HOLDER, url]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_lock_that_another_process_holds_is_refused_naming_it(database_url):
+    with another_process_holds_it(database_url) as holder:
+        with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
+            night_lock(database_url, "night").__enter__()
+        with night_lock(database_url, "another"):
+            pass
+
+
+def test_a_lock_goes_with_a_process_that_is_killed(database_url):
+    with another_process_holds_it(database_url) as holder:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        _until_free(database_url)
+
+
+def _until_free(url: str) -> None:
+    """Postgres notices a dead client when it next looks at the connection, not in the same instant."""
+    for _ in range(10_000):
+        try:
+            with night_lock(url, "night"):
+                return
+        except LockedError:
+            continue
+    raise AssertionError("the lock outlived its holder")
+
+
+def test_a_lock_is_free_again_after_its_block_and_after_an_error(database_url):
+    for _ in range(2):
+        with pytest.raises(RuntimeError), night_lock(database_url, "night"):
+            raise RuntimeError
+
+
+def test_two_threads_of_one_process_are_kept_apart_too(database_url):
+    with night_lock(database_url, "night"), pytest.raises(LockedError, match=f"process {os.getpid()} on "):
+        night_lock(database_url, "night").__enter__()
+
+
+def test_a_lock_whose_folder_is_not_there_says_what_makes_it(empty_sqlite_url):
+    with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` makes"):
+        night_lock(empty_sqlite_url, "night").__enter__()

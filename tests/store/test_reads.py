@@ -1,0 +1,283 @@
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from forecasting.ingest.actions import make_actions
+from forecasting.store import reads, tables, writes
+from forecasting.store.database import reading, transaction
+from tests.store.rows import (
+    SYMBOL,
+    TARGET,
+    at,
+    fetched,
+    forecast_row,
+    model_row,
+    revision,
+    score_row,
+    start,
+    store_bars,
+)
+
+DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
+
+
+def volumes(bars: pd.DataFrame) -> dict[str, float]:
+    return {day.date().isoformat(): volume for day, volume in bars["volume"].items()}
+
+
+def test_bars_come_as_the_rest_of_the_library_wants_them(database_url):
+    with transaction(database_url) as connection:
+        store_bars(
+            connection,
+            {"2024-03-07": 80.0, "2024-03-08": float("nan")},
+            seen="2024-03-08T21:00",
+            settled=("2024-03-07",),
+        )
+        bars = reads.bars(connection, SYMBOL)
+    expected = pd.DataFrame(
+        {
+            "open": 10.0,
+            "high": 12.0,
+            "low": 9.0,
+            "close": 11.0,
+            "volume": [80.0, np.nan],
+            "version": 1,
+            "settled": [True, False],
+        },
+        index=pd.DatetimeIndex(["2024-03-07", "2024-03-08"], name="session").astype("datetime64[ns]"),
+    )
+    pd.testing.assert_frame_equal(bars, expected)
+
+
+def test_an_empty_ledger_gives_empty_frames_of_the_same_types(database_url):
+    with transaction(database_url) as connection:
+        bars = reads.bars(connection, SYMBOL)
+        assert reads.actions(connection, SYMBOL).empty
+        assert reads.events(connection, SYMBOL).columns.tolist() == ["session", "kind", "known_from"]
+        assert reads.newest_fetch(connection, SYMBOL) is None
+        assert reads.run(connection, "r1") is None
+        assert reads.champion(connection, SYMBOL, TARGET) is None
+        assert reads.models(connection, SYMBOL, TARGET) == []
+        assert reads.forecast_origins(connection, SYMBOL, TARGET) == []
+        assert reads.forecasts(connection, SYMBOL, TARGET).empty
+        assert reads.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=5).empty
+        assert reads.due_scores(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
+        store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
+        pd.testing.assert_series_equal(bars.dtypes, reads.bars(connection, SYMBOL).dtypes)
+
+
+def test_bars_end_at_the_last_session_asked_for(database_url):
+    with transaction(database_url) as connection:
+        store_bars(connection, dict.fromkeys(DAYS, 1.0), seen="2024-03-08T21:00")
+        assert list(volumes(reads.bars(connection, SYMBOL, last=date(2024, 3, 6)))) == DAYS[:3]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    nights=st.lists(st.dictionaries(st.sampled_from(DAYS), st.integers(0, 9), min_size=1), min_size=1, max_size=6),
+    asked=st.integers(0, 7),
+    minutes=st.sampled_from([-1, 0, 1]),
+)
+def test_bars_as_known_then_are_what_was_current_then(sqlite_url, nights, asked, minutes):
+    first = datetime.fromisoformat("2024-04-01T21:00+00:00")
+    moment = first + timedelta(days=asked, minutes=minutes)
+    current: dict[str, tuple[int, int]] = {}
+    expected: dict[str, float] = {}
+    with transaction(sqlite_url) as connection:
+        for night, told in enumerate(nights):
+            seen = first + timedelta(days=night)
+            fresh = {day: volume for day, volume in told.items() if current.get(day, (0, -1))[1] != volume}
+            current |= {day: (current.get(day, (0, -1))[0] + 1, volume) for day, volume in fresh.items()}
+            versions = pd.DataFrame(
+                {
+                    "session": pd.to_datetime(sorted(fresh)),
+                    "version": [current[day][0] for day in sorted(fresh)],
+                    **dict.fromkeys(("open", "high", "low", "close"), 1.0),
+                    "volume": [current[day][1] for day in sorted(fresh)],
+                }
+            )
+            brought = fetched(versions.assign(volume=1.0)) if len(versions) else None
+            if brought is not None:
+                change = revision(versions)
+                writes.add_fetch(connection, brought, change, fetch_id=f"f{night}", fetched_at=seen, run_id=None)
+            if seen <= moment:
+                expected = {day: float(volume) for day, (_, volume) in current.items()}
+        found = volumes(reads.bars(connection, SYMBOL, known_at=moment))
+        newest = volumes(reads.bars(connection, SYMBOL))
+        connection.rollback()
+    assert found == dict(sorted(expected.items()))
+    assert newest == {day: float(volume) for day, (_, volume) in sorted(current.items())}
+
+
+def test_a_bar_counts_as_settled_only_from_when_it_was(database_url):
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-08T21:00", settled=("2024-03-07",))
+        for known_at, settled in (("2024-03-08T20:59", [False]), ("2024-03-08T21:00", [True, False])):
+            assert reads.bars(connection, SYMBOL, known_at=at(known_at))["settled"].tolist() == settled
+
+
+def test_an_action_has_its_newest_value_and_the_one_known_then(database_url):
+    with transaction(database_url) as connection:
+        for seen, value in (("2024-03-07T21:00", 0.5), ("2024-03-08T21:00", 0.57)):
+            actions = make_actions([("2024-03-06", "dividend", value)])
+            store_bars(connection, {seen[:10]: 1.0}, seen=seen, actions=actions)
+        assert reads.actions(connection, SYMBOL)["value"].tolist() == [0.57]
+        assert reads.actions(connection, SYMBOL, known_at=at("2024-03-08T20:00"))["value"].tolist() == [0.5]
+
+
+def test_the_champion_is_the_winner_of_the_newest_promotion(database_url):
+    def promote(connection: sa.Connection, id: str, winner: str, when: str) -> None:
+        row = {"id": id, "symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 8), "challenger": winner}
+        row |= {"winner": winner, "origins": 0, "reason": "", "trigger": "night", "decided_at": at(when)}
+        writes.add_promotion(connection, row)
+
+    with transaction(database_url) as connection:
+        for id in ("m1", "m2"):
+            writes.add_model(connection, model_row(id, created_at=at(f"2024-03-0{id[1]}")))
+        promote(connection, "p1", "m2", "2024-03-08T22:00")
+        promote(connection, "p2", "m1", "2024-03-08T22:01")
+        champion = reads.champion(connection, SYMBOL, TARGET)
+        assert champion is not None
+        assert champion["id"] == "m1"
+        assert reads.champion(connection, SYMBOL, "close") is None
+        assert [model["id"] for model in reads.models(connection, SYMBOL, TARGET)] == ["m2", "m1"]
+
+
+def test_forecasts_carry_the_name_of_their_model(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
+        rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07")]
+        writes.add_forecasts(connection, [*rows, forecast_row("ridge", "2024-03-07", role="baseline")])
+        found = reads.forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7))
+        assert found["model"].tolist() == ["ridge", "lstm"]
+        assert len(reads.forecasts(connection, SYMBOL, TARGET)) == 3
+        assert reads.forecast_origins(connection, SYMBOL, TARGET) == [date(2024, 3, 6), date(2024, 3, 7)]
+    assert found["target_session"].tolist() == [pd.Timestamp("2024-03-08")] * 2
+    assert found["issued_at"].tolist() == [pd.Timestamp("2024-03-07T22:00Z")] * 2
+
+
+def test_calibration_sees_one_row_per_origin_and_horizon_of_the_networks_line(database_url):
+    def said(model: str, origin: str, horizon: int = 1, **changed: object) -> dict[str, object]:
+        label = json.dumps(changed.pop("label", origin))
+        return forecast_row(model, origin, horizon, calibration=label, **changed)
+
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-04", "2024-03-05", "2024-03-06"), models=("lstm", "lstm:2", "ridge"))
+        writes.add_forecasts(
+            connection,
+            [
+                said("lstm", "2024-03-04"),
+                said("lstm", "2024-03-04", 2),
+                said("lstm", "2024-03-04", kind="replay", label="not first", issued_at=at("2024-03-09")),
+                said("ridge", "2024-03-05", status="fallback"),
+                said("lstm:2", "2024-03-05", role="challenger"),
+                said("lstm", "2024-03-06", kind="replay", label="issued first"),
+                said("lstm:2", "2024-03-06", kind="replay", label="issued last", issued_at=at("2024-03-09")),
+                said("lstm", "2024-03-06", 2, label="target too late"),
+            ],
+        )
+        found = reads.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7), limit=10)
+        newest = reads.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7), limit=1)
+    told = [(str(row.origin_session.date()), row.horizon, json.loads(row.calibration)) for row in found.itertuples()]
+    assert told == [("2024-03-04", 1, "2024-03-04"), ("2024-03-04", 2, "2024-03-04"), ("2024-03-06", 1, "issued last")]
+    assert newest["horizon"].tolist() == [2, 1]
+    assert found["split_factor"].tolist() == [1.0] * 3
+
+
+def due(url: str, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
+    with reading(url) as connection:
+        found = reads.due_scores(connection, SYMBOL, target, last=date.fromisoformat(last))
+    return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
+
+
+def test_a_forecast_is_due_for_its_first_print_then_settled_then_restated(database_url):
+    forecast = forecast_row("lstm", "2024-03-07")
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-07",))
+        writes.add_forecasts(connection, [forecast])
+    assert due(database_url) == []
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
+    assert due(database_url) == [("first_print", 1, 80.0)]
+    assert due(database_url, last="2024-03-07") == []
+    with transaction(database_url) as connection:
+        writes.add_scores(connection, [score_row(forecast)])
+    assert due(database_url) == []
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
+    assert due(database_url) == [("settled", 2, 90.0)]
+    with transaction(database_url) as connection:
+        writes.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
+        store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, settled=("2024-03-08",))
+    assert due(database_url) == [("settled", 3, 91.0)]
+
+
+def test_a_bar_without_the_targets_value_makes_nothing_due(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-07",))
+        writes.add_forecasts(
+            connection, [forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")]
+        )
+        store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
+    assert due(database_url) == []
+    assert [row[:2] for row in due(database_url, "close")] == [("first_print", 1)]
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-08": 70.0}, seen="2024-03-09T21:00", version=2)
+    assert due(database_url) == [("first_print", 2, 70.0)]
+
+
+def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(database_url):
+    split = make_actions([("2024-03-08", "split", 2.0)])
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+        store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00")
+        store_bars(
+            connection,
+            {"2024-03-07": 200.0},
+            seen="2024-03-08T21:00",
+            version=2,
+            settled=("2024-03-07",),
+            actions=split,
+        )
+        store_bars(connection, {"2024-03-08": 210.0, "2024-03-11": 220.0}, seen="2024-03-11T21:00")
+        rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
+        rows[2]["data_as_of"] = at("2024-03-08T21:00")  # its bars were on the new basis already
+        writes.add_forecasts(connection, rows)
+        found = reads.due_scores(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
+        past = reads.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
+    told = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
+    assert told == [
+        ("2024-03-07", "first_print", 100.0, 11.0),
+        ("2024-03-07", "settled", 100.0, 22.0),
+        ("2024-03-08", "first_print", 105.0, 22.0),
+        ("2024-03-11", "first_print", 220.0, 11.0),
+    ]
+    assert past["split_factor"].tolist() == [2.0, 2.0, 1.0]
+
+
+def test_a_split_of_years_before_the_bars_changes_no_basis(database_url):
+    old = make_actions([("2001-04-30", "split", 2.0)])
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-07",))
+        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
+    assert due(database_url) == [("first_print", 1, 100.0)]
+
+
+def test_a_view_is_read_with_the_types_of_the_tables(database_url):
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00")
+        found = reads.view(connection, "bars", SYMBOL)
+        assert reads.view(connection, "bars", "KO").empty
+    assert found["session"].tolist() == [pd.Timestamp("2024-03-08")]
+    assert found["first_seen_at"].tolist() == [pd.Timestamp("2024-03-08T21:00Z")]
+    assert found["settled"].tolist() == [False]
+    assert tables.bar_versions.c.volume.name in found

@@ -1,0 +1,13 @@
+"""Tensors without a scaler, for tests of the network alone."""
+
+import numpy as np
+import torch
+
+from forecasting.train.effects import Adjusted
+from forecasting.train.loop import Tensors
+
+
+def plain_tensors(adjusted: Adjusted, warm_up: int) -> Tensors:
+    parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.known, adjusted.truth)
+    steps, past, known, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
+    return Tensors(steps=steps, past=past, known=known, truth=truth, warm_up=warm_up, directed=True)

@@ -1,0 +1,90 @@
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+import torch
+
+from forecasting.errors import ArtifactError
+from forecasting.preprocess.targets import MEDIAN
+from forecasting.settings import Target
+from forecasting.train.base import base_for, fit_base, shipped_bases
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import BASE_EPOCHS, fit, scaled_quantiles
+from tests.train.windows import SETTINGS, some_windows
+
+TARGETS: tuple[Target, ...] = ("volume", "range", "close")
+
+
+@pytest.fixture(scope="module")
+def base() -> Checkpoint:
+    return fit_base([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
+
+
+def test_a_base_is_repeatable_to_the_bit_and_says_what_it_learned_from(base):
+    again = fit_base([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
+    assert all(torch.equal(weight, again.weights[name]) for name, weight in base.weights.items())
+    windows = some_windows(seed=11)
+    assert (base.card.method, base.card.rows, base.card.trained_to) == ("base", 2 * 299, str(windows.origins[-1]))
+
+
+def test_a_fit_from_a_base_has_its_own_scaler_and_stays_near_the_bases_weights(base):
+    windows = some_windows()
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=base)
+    drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    assert (fitted.card.past_mean, fitted.card.effect) == (drawn.card.past_mean, drawn.card.effect)
+    moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in base.weights.items())
+    assert 0.0 < moved < 0.05
+    assert (fitted.card.epochs, fitted.card.base) == (BASE_EPOCHS, base.card.trained_to)
+
+
+def test_fewer_members_than_the_base_has_are_its_first(base):
+    one = SETTINGS.model_copy(update={"members": 1})
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=one, base=base)
+    assert {name.split(".")[0] for name in fitted.weights} == {"0"}
+
+
+def test_more_members_than_the_base_has_are_refused(base):
+    with pytest.raises(ArtifactError, match="of 5 networks was expected to start from as many"):
+        fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS.model_copy(update={"members": 5}), base=base)
+
+
+def test_a_base_of_another_target_is_refused(base):
+    with pytest.raises(ArtifactError, match=r"A model of range .* found one of volume"):
+        fit(some_windows("range"), mode="scratch", parent=None, settings=SETTINGS, base=base)
+
+
+def test_a_base_without_events_says_nothing_of_them():
+    plain = [replace(some_windows(seed=seed), flags=np.zeros_like(some_windows().flags)) for seed in (11, 12)]
+    base = fit_base(plain, settings=SETTINGS)
+    assert not base.weights["0.from_flags.weight"][:, -10:].any()
+    assert not base.weights["1.from_past.weight"][:, -10:].any()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_shipped_base_can_be_loaded_and_run(target):
+    windows = some_windows(target)
+    for one in (one for one in shipped_bases() if one["target"] == target):
+        told = replace(
+            windows, sessions=windows.sessions + (np.datetime64(str(one["trained_to"])) - windows.sessions[-6])
+        )
+        base = base_for(told, SETTINGS)
+        assert base is not None
+        assert base.card.trained_to == one["trained_to"]
+        spoken = scaled_quantiles(base, windows, np.arange(250, 300))
+        assert np.abs(spoken[..., MEDIAN]).mean() < 2.0
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_base_is_used_for_an_origin_inside_its_own_span(target):
+    windows = some_windows(target)
+    spans = sorted(date.fromisoformat(str(one["trained_to"])) for one in shipped_bases() if one["target"] == target)
+    for newest, expected in zip(spans, [None, *spans], strict=False):
+        before = np.datetime64(newest) - np.timedelta64(1, "D")
+        told = replace(windows, sessions=windows.sessions + (before - windows.sessions[-6]))
+        base = base_for(told, SETTINGS)
+        assert (None if base is None else base.trained_to) == expected
+
+
+def test_no_base_is_given_for_more_members_than_it_has():
+    assert base_for(some_windows(), SETTINGS.model_copy(update={"members": 32})) is None

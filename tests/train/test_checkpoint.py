@@ -1,0 +1,79 @@
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from forecasting.errors import ArtifactError
+from forecasting.train.checkpoint import Artifact, Checkpoint, load, save
+from forecasting.train.fit import fit, scaled_quantiles
+from tests.train.windows import SETTINGS, some_windows
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    return fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+
+
+@pytest.fixture
+def artifact(checkpoint, tmp_path) -> Artifact:
+    return save(checkpoint, tmp_path / "models" / "a")
+
+
+def test_what_is_saved_comes_back_equal_to_the_bit(checkpoint, artifact):
+    loaded = load(artifact.path, artifact.sha256)
+    assert loaded.card == checkpoint.card
+    assert all(torch.equal(weight, loaded.weights[name]) for name, weight in checkpoint.weights.items())
+    rows = np.arange(290, 300)
+    np.testing.assert_array_equal(
+        scaled_quantiles(loaded, some_windows(), rows), scaled_quantiles(checkpoint, some_windows(), rows)
+    )
+
+
+def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, artifact):
+    assert save(checkpoint, artifact.path) == artifact
+    assert sorted(path.name for path in artifact.path.parent.iterdir()) == ["a"]
+
+
+@pytest.mark.parametrize("step", ["write_bytes", "rename"])
+def test_a_kill_while_writing_leaves_the_old_folder_whole_and_no_new_one(checkpoint, artifact, monkeypatch, step):
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, step, killed)
+    for folder in (artifact.path, artifact.path.with_name("new")):
+        with pytest.raises(KeyboardInterrupt):
+            save(checkpoint, folder)
+    assert load(artifact.path, artifact.sha256).card == checkpoint.card
+    assert not artifact.path.with_name("new").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
+def test_a_missing_file_is_refused(artifact, name):
+    (artifact.path / name).unlink()
+    with pytest.raises(ArtifactError, match=f"{name} was expected to hold a model; found No such file"):
+        load(artifact.path, artifact.sha256)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
+def test_an_altered_file_is_refused(artifact, name):
+    content = bytearray((artifact.path / name).read_bytes())
+    content[-10] ^= 1
+    (artifact.path / name).write_bytes(bytes(content))
+    with pytest.raises(ArtifactError, match=f"{name} was expected with SHA-256 .* it has changed"):
+        load(artifact.path, artifact.sha256)
+
+
+@pytest.mark.parametrize("version", ["format", "architecture"])
+def test_another_version_is_refused_even_when_its_hash_is_right(artifact, version):
+    model = artifact.path / "model.json"
+    model.write_text(json.dumps(json.loads(model.read_text()) | {version: 99}))
+    with pytest.raises(ArtifactError, match=r"found .*99.* made by other code"):
+        load(artifact.path, sha256(model.read_bytes()).hexdigest())
+
+
+def test_the_card_can_be_read_by_a_person(artifact):
+    card = json.loads((artifact.path / "model.json").read_text())
+    assert (card["target"], card["method"], card["members"], card["seed"]) == ("volume", "scratch", 2, 3)

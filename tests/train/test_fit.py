@@ -1,0 +1,129 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from forecasting.errors import ArtifactError
+from forecasting.preprocess.targets import MEDIAN
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.effects import adjust, fit_effect
+from forecasting.train.fit import EPOCHS, WARM_EPOCHS, fit, scaled_quantiles
+from forecasting.train.loop import Lesson, Schedule, fresh, generator, speak, train
+from tests.train.tensors import plain_tensors
+from tests.train.windows import SETTINGS, some_windows
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Checkpoint:
+    return fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+
+
+def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
+    return left.weights.keys() == right.weights.keys() and all(
+        torch.equal(weight, right.weights[name]) for name, weight in left.weights.items()
+    )
+
+
+def test_the_network_can_learn_ten_windows_by_heart():
+    windows = some_windows()
+    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+    rows, ten = np.arange(100, 150), np.arange(130, 140)
+    truth = torch.full_like(tensors.truth, torch.nan)
+    truth[ten] = tensors.truth[ten]
+    noise = generator(0, 0)
+    network = fresh(tensors, rows, noise)
+    train(network, [Lesson(replace(tensors, truth=truth), rows)], Schedule(400, 1e-2), noise=noise)
+    errors = np.abs(speak(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
+    assert errors.mean() < 0.25 * truth[ten].std()
+
+
+def test_the_same_seed_gives_the_same_bits(scratch):
+    again = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+    assert (same_weights(scratch, again), scratch.card) == (True, again.card)
+
+
+def test_another_seed_gives_other_weights(scratch):
+    other = fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS.model_copy(update={"seed": 4}))
+    assert not same_weights(scratch, other)
+
+
+def test_members_of_one_ensemble_differ(scratch):
+    assert not torch.equal(scratch.weights["0.linear_past"], scratch.weights["1.linear_past"])
+
+
+def test_a_fit_leaves_the_process_s_own_generator_alone():
+    before = torch.get_rng_state()
+    fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS.model_copy(update={"members": 1}))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_scratch_looks_at_no_parent(scratch):
+    parent = replace(scratch, weights={name: weight + 1.0 for name, weight in scratch.weights.items()})
+    assert same_weights(scratch, fit(some_windows(), mode="scratch", parent=parent, settings=SETTINGS))
+
+
+def test_warm_goes_on_from_its_parent_with_scaler_and_effect_as_they_are(scratch):
+    warm = fit(some_windows(seed=6), mode="warm", parent=scratch, settings=SETTINGS)
+    moved = {name: (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()}
+    assert 0.0 < max(moved.values()) < 0.5
+    kept = ("effect", "effect_intercept", "step_mean", "step_scale", "past_mean", "past_scale", "flag_names")
+    assert [getattr(warm.card, name) for name in kept] == [getattr(scratch.card, name) for name in kept]
+
+
+def test_a_chain_counts_its_epochs(scratch):
+    first = fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS)
+    second = fit(some_windows(), mode="warm", parent=first, settings=SETTINGS)
+    assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
+    assert (second.card.epochs, second.card.chain_epochs) == (WARM_EPOCHS, scratch.card.epochs + 2 * WARM_EPOCHS)
+    assert (scratch.card.method, second.card.method) == ("scratch", "warm")
+
+
+def test_a_card_says_which_sessions_were_learned_from(scratch):
+    windows = some_windows()
+    known = (scratch.card.trained_from, scratch.card.trained_to, scratch.card.rows)
+    assert known == (str(windows.origins[0]), str(windows.origins[-1]), len(windows) - 1)
+
+
+def test_a_fit_learns_nothing_from_targets_that_are_not_known_yet(scratch):
+    windows = some_windows()
+    whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
+    left, right = (fit(part, mode="scratch", parent=None, settings=SETTINGS) for part in (whole, cut))
+    assert (same_weights(left, right), left.card) == (True, right.card)
+
+
+def test_a_rows_forecast_has_the_same_bits_whatever_is_asked_for_beside_it(scratch):
+    windows = some_windows()
+    rows = np.arange(240, 300)
+    together = scaled_quantiles(scratch, windows, rows)
+    np.testing.assert_array_equal(together[[-1]], scaled_quantiles(scratch, windows, rows[-1:]))
+    alone = windows.cut(200, 260, known_to=259)
+    np.testing.assert_array_equal(together[[19]], scaled_quantiles(scratch, alone, np.array([59])))
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_quantiles_of_every_target_ascend(target):
+    windows = some_windows(target)
+    checkpoint = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    assert (np.diff(scaled_quantiles(checkpoint, windows, np.arange(300)), axis=-1) >= 0.0).all()
+
+
+def test_a_warm_fit_without_a_parent_is_refused():
+    with pytest.raises(ArtifactError, match="expected to have a parent; found none"):
+        fit(some_windows(), mode="warm", parent=None, settings=SETTINGS)
+
+
+def test_a_parent_of_another_size_is_refused(scratch):
+    with pytest.raises(ArtifactError, match="of 5 networks was expected to start from as many; its parent has 2"):
+        fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS.model_copy(update={"members": 5}))
+
+
+def test_a_model_of_another_target_is_refused(scratch):
+    with pytest.raises(ArtifactError, match=r"A model of range .* found one of volume"):
+        scaled_quantiles(scratch, some_windows("range"), np.array([0]))
+
+
+def test_too_few_rows_with_a_target_are_refused():
+    windows = some_windows()
+    with pytest.raises(ValueError, match="found 100"):
+        fit(windows.cut(0, 300, known_to=100), mode="scratch", parent=None, settings=SETTINGS)

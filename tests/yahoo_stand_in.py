@@ -1,0 +1,365 @@
+"""A stand-in for Yahoo on 127.0.0.1 that drives the real yfinance code, with every fault that Yahoo has shown.
+
+In a test:        with StandIn(bars, actions) as yahoo: ...  and  route_yahoo_here(yahoo.url, monkeypatch.setattr)
+In a subprocess:  python -c "from tests.yahoo_stand_in import route_yahoo_here; route_yahoo_here('http://127.0.0.1:PORT');
+                  from flows.cli import main; main()" run --source yahoo --symbol SBUX --as-of 2024-03-08
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+import pandas as pd
+from curl_cffi.requests import Session
+
+from forecasting.ingest.actions import adjusted_close, make_actions
+
+ZONE = "America/New_York"
+
+Edit = Callable[[pd.DataFrame], pd.DataFrame]
+"""Changes the rows served: columns timestamp, session, open, high, low, close, adj_close, volume."""
+
+ANSWERS = ("429", "500", "502", "401", "404", "422", "down", "truncated", "empty", "short", "dropped", "silent")
+"""Faults of the whole answer; `silent` accepts the request and never answers."""
+
+PAYLOADS = ("no_result", "no_bars", "no_timezone", "no_adjclose")
+"""Faults of a well-formed answer as a whole; those of single rows are edits."""
+
+
+class StandIn:
+    """Yahoo's chart, crumb, quote and earnings pages for one or more symbols, as of the day `today`.
+
+    Bars and actions are on the newest share basis; a split after `today` is not yet applied, a dividend not yet in
+    Adj Close, and no newer bar is there: moving `today` replays Yahoo's restatements night by night.
+    """
+
+    def __init__(self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, symbol: str = "SBUX") -> None:
+        self.series = {symbol: (bars, make_actions([]) if actions is None else actions)}
+        self.today: date = bars.index[-1].date()
+        self.edits: list[Edit] = []
+        self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
+        self.requests: list[str] = []
+        self._faults: list[str] = []
+        self._always: str | None = None
+        self._released = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> StandIn:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def add(self, symbol: str, bars: pd.DataFrame, actions: pd.DataFrame | None = None) -> None:
+        """Serve another symbol too."""
+        self.series[symbol] = (bars, make_actions([]) if actions is None else actions)
+
+    def fail(self, *faults: str) -> None:
+        """Break the next chart requests, one fault each, in this order. Without faults: heal."""
+        self._faults, self._always = list(faults), None
+
+    def fail_always(self, fault: str) -> None:
+        """Break every chart request until `fail()`."""
+        self._faults, self._always = [], fault
+
+    def charts(self) -> list[str]:
+        """The chart requests so far, look-ups of the time zone included."""
+        return [path for path in self.requests if "/v8/finance/chart/" in path]
+
+    def next_fault(self) -> str | None:
+        """The fault of the chart request now being answered."""
+        return self._faults.pop(0) if self._faults else self._always
+
+    def wait_released(self) -> None:
+        """Return when the stand-in shuts down."""
+        self._released.wait()
+
+    def told(self, symbol: str = "SBUX") -> tuple[pd.DataFrame, pd.DataFrame]:
+        """All rows and actions as of `today`, edits applied."""
+        bars, actions = as_known_on(*self.series[symbol], self.today)
+        rows = _rows(bars, actions)
+        for edit in self.edits:
+            rows = edit(rows)
+        return rows, actions
+
+    def chart(self, symbol: str, first: int, last: int, fault: str | None) -> dict[str, Any]:
+        """Yahoo's JSON for the seconds since 1970 `first` .. `last`."""
+        rows, actions = self.told(symbol)
+        rows = rows[(rows["timestamp"] >= first) & (rows["timestamp"] < last)]
+        meta = {
+            "instrumentType": "EQUITY",
+            "exchangeTimezoneName": ZONE,
+            "currency": "USD",
+            "validRanges": ["1d", "max"],
+        }
+        if fault == "no_timezone":
+            del meta["exchangeTimezoneName"]
+        if fault == "no_result":
+            return {"chart": {"result": [], "error": None}}
+        if fault == "no_bars":
+            return {"chart": {"result": [{"meta": meta, "indicators": {"quote": [{}]}}], "error": None}}
+        result = _result(rows, meta, adjclose=fault != "no_adjclose")
+        result["events"] = _events(actions, first, last)
+        return {"chart": {"result": [result], "error": None}}
+
+
+class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is generic over its response
+    """A curl_cffi session that asks the stand-in instead of *.yahoo.com and refuses every other host."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.stand_in = url
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if host != "yahoo.com" and not host.endswith(".yahoo.com"):
+            raise AssertionError(f"a test asked for {url}")
+        query = f"?{parts.query}" if parts.query else ""
+        return super().request(method, f"{self.stand_in}/{host}{parts.path}{query}", *args, **kwargs)
+
+
+def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] = setattr) -> None:
+    """Make forecasting's Yahoo source talk to the stand-in at `url`; give monkeypatch.setattr to undo it afterwards."""
+    from forecasting.ingest.sources import yahoo
+
+    session = StandInSession(url)
+    setattr_(yahoo, "yahoo_session", lambda: session)
+
+
+def forget_yahoo() -> None:
+    """Clear what yfinance keeps for the life of a process, so that one test cannot answer for the next."""
+    import yfinance.base
+    from yfinance import cache
+    from yfinance.data import SingletonMeta, YfData
+
+    YfData.cache_get.cache_clear()
+    SingletonMeta._instances.pop(YfData, None)
+    yfinance.base._tz_info_fetch_ctr = 0
+    for database in (cache._TzDBManager, cache._CookieDBManager, cache._ISINDBManager):
+        database.close_db()
+        database._db = None
+    cache._TzCacheManager._tz_cache = None
+    cache._CookieCacheManager._Cookie_cache = None
+    cache._ISINCacheManager._isin_cache = None
+
+
+def as_known_on(bars: pd.DataFrame, actions: pd.DataFrame, today: date) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The bars up to `today`, before the splits that were still to come, and the actions known by then."""
+    stamp = pd.Timestamp(today)
+    later = actions[(actions["kind"] == "split") & (actions["session"] > stamp)]["value"].prod()
+    seen = bars[bars.index <= stamp].copy()
+    seen[["open", "high", "low", "close", "adj_close"]] *= later
+    seen["volume"] = (seen["volume"] / later).round()
+    known = actions[actions["session"] <= stamp].copy()
+    known.loc[known["kind"] == "dividend", "value"] *= later
+    return seen, known
+
+
+def null_row(*days: date) -> Edit:
+    """Every number of these days is null."""
+    return _set(days, ["open", "high", "low", "close", "adj_close", "volume"], np.nan)
+
+
+def null_prices(*days: date) -> Edit:
+    """The shape of July 2026: no prices, but a volume."""
+    return _set(days, ["open", "high", "low", "close", "adj_close"], np.nan)
+
+
+def null_volume(*days: date) -> Edit:
+    """Prices without a volume."""
+    return _set(days, ["volume"], np.nan)
+
+
+def missing_row(*days: date) -> Edit:
+    """The days are not there at all."""
+    return lambda rows: rows[~rows["session"].isin(_stamps(days))]
+
+
+def scaled(factor: float, *days: date, column: str | None = None) -> Edit:
+    """The prices (or one column) of these days times a factor: 100 for the pence fault."""
+    names = ["open", "high", "low", "close", "adj_close"] if column is None else [column]
+
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        rows.loc[rows["session"].isin(_stamps(days)), names] *= factor
+        return rows
+
+    return edit
+
+
+def late_split(day: date, ratio: float) -> Edit:
+    """The split of `day` is not yet in the history: earlier prices stay high, earlier volumes low."""
+
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        before = rows["session"] < pd.Timestamp(day)
+        rows.loc[before, ["open", "high", "low", "close", "adj_close"]] *= ratio
+        rows.loc[before, "volume"] = (rows.loc[before, "volume"] / ratio).round()
+        return rows
+
+    return edit
+
+
+def live_bar(day: date, *, share: float = 0.2) -> Edit:
+    """An unfinished bar of `day`, stamped noon, with a share of the last volume; a final bar stays beside it."""
+
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        bar = rows.iloc[[-1]].assign(session=pd.Timestamp(day), timestamp=_seconds([pd.Timestamp(day)], hour=12.0))
+        return pd.concat([rows, bar.assign(volume=(bar["volume"] * share).round())], ignore_index=True)
+
+    return edit
+
+
+def _set(days: tuple[date, ...], columns: list[str], value: float) -> Edit:
+    def edit(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.copy()
+        rows.loc[rows["session"].isin(_stamps(days)), columns] = value
+        return rows
+
+    return edit
+
+
+def _stamps(days: tuple[date, ...]) -> pd.DatetimeIndex:
+    return pd.DatetimeIndex([pd.Timestamp(day) for day in days])
+
+
+def _rows(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
+    rows = bars.assign(adj_close=adjusted_close(bars, actions)).rename_axis("session").reset_index()
+    return rows.assign(timestamp=_seconds(rows["session"], hour=9.5))
+
+
+def _seconds(days: Any, *, hour: float) -> np.ndarray:
+    local = (pd.DatetimeIndex(days) + pd.Timedelta(hours=hour)).tz_localize(ZONE)
+    return local.as_unit("s").asi8
+
+
+def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict[str, Any]:
+    columns = {
+        name: [None if np.isnan(value) else value for value in rows[name].to_numpy(dtype=float).tolist()]
+        for name in ("open", "high", "low", "close", "adj_close", "volume")
+    }
+    adjusted = columns.pop("adj_close")
+    columns["volume"] = [None if value is None else int(value) for value in columns["volume"]]
+    indicators: dict[str, Any] = {"quote": [columns]}
+    if adjclose:
+        indicators["adjclose"] = [{"adjclose": adjusted}]
+    return {"meta": meta, "timestamp": rows["timestamp"].tolist(), "indicators": indicators}
+
+
+def _events(actions: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
+    events: dict[str, Any] = {"dividends": {}, "splits": {}}
+    for when, kind, value in zip(
+        _seconds(actions["session"], hour=9.5).tolist(), actions["kind"], actions["value"], strict=True
+    ):
+        if not first <= when < last:
+            continue
+        if kind == "dividend":
+            events["dividends"][str(when)] = {"date": when, "amount": value}
+        else:
+            events["splits"][str(when)] = {"date": when, "numerator": value, "denominator": 1.0}
+    return {name: rows for name, rows in events.items() if rows}
+
+
+def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            stand_in.requests.append(self.path)
+            with suppress(ConnectionError):
+                if "/v8/finance/chart/" in self.path:
+                    self._chart()
+                elif "/v1/test/getcrumb" in self.path:
+                    self._send(200, b"crumb", "text/plain")
+                elif "/calendar/earnings" in self.path:
+                    self._send(200, _earnings_page(stand_in.earnings), "text/html")
+                elif "/v10/finance/quoteSummary/" in self.path or "/v7/finance/quote" in self.path:
+                    self._send(404, _error("quoteSummary", "Quote not found for symbol: " + self._symbol()))
+                else:
+                    self._send(200, b"<html><body>consent, cookie</body></html>", "text/html")
+
+        do_POST = do_GET  # noqa: N815 - http.server's name
+
+        def _symbol(self) -> str:
+            return unquote(urlsplit(self.path).path.rsplit("/", 1)[-1])
+
+        def _chart(self) -> None:
+            fault, symbol = stand_in.next_fault(), self._symbol()
+            if fault in ("404", "401", "422"):
+                words = {"404": "No data found, symbol may be delisted", "401": "Unauthorized", "422": "Invalid input"}
+                self._send(int(fault), _error("chart", words[fault]))
+            elif fault in ANSWERS:
+                self._break(fault)
+            elif symbol not in stand_in.series:
+                self._send(404, _error("chart", "No data found, symbol may be delisted"))
+            else:
+                query = parse_qs(urlsplit(self.path).query)
+                first, last = (
+                    int(query.get(name, [other])[0]) for name, other in (("period1", "0"), ("period2", "9" * 10))
+                )
+                self._send(200, json.dumps(stand_in.chart(symbol, first, last, fault)).encode())
+
+        def _break(self, fault: str) -> None:
+            if fault == "429":
+                self._send(429, b"Too Many Requests", "text/plain")
+            elif fault in ("500", "502"):
+                self._send(int(fault), b"<html><body>Internal Server Error</body></html>", "text/html")
+            elif fault == "down":
+                self._send(200, b"<html><body>Will be right back...</body></html>", "text/html")
+            elif fault == "truncated":
+                self._send(200, b'{"chart":{"result":[{"meta":{"curr')
+            elif fault == "empty":
+                self._send(200, b"")
+            elif fault == "short":
+                self._send(200, b'{"chart":', length=5000)
+            elif fault == "silent":
+                stand_in.wait_released()
+                self.close_connection = True
+            else:  # dropped
+                self.close_connection = True
+
+        def _send(self, status: int, body: bytes, kind: str = "application/json", length: int | None = None) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+            self.end_headers()
+            self.wfile.write(body)
+            self.close_connection = self.close_connection or length is not None
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Handler
+
+
+def _error(part: str, words: str) -> bytes:
+    return json.dumps({part: {"result": None, "error": {"code": "Not Found", "description": words}}}).encode()
+
+
+def _earnings_page(lines: list[str]) -> bytes:
+    if not lines:
+        return b"<html><body>nothing here</body></html>"
+    names = ("Symbol", "Company", "Earnings Date", "EPS Estimate", "Reported EPS", "Surprise (%)")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = "".join(f"<tr><td>SBUX</td><td>-</td><td>{line}</td><td>1</td><td>-</td><td>-</td></tr>" for line in lines)
+    return f"<html><body><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>".encode()
