@@ -118,8 +118,11 @@ def tell_night(night: Night, settings: Settings) -> None:
         fetch = reads.newest_fetch(connection, night.symbol)
         decision = lineage.decision_of_run(connection, run_id)
         fallback = fallback_reason(connection, night, run_id)
+        run = reads.run(connection, run_id)
     if fetch is not None and fetch["run_id"] == run_id and fetch["verdict"] in CALLING_VERDICTS:
         tell("data.revised", night, f"{fetch['verdict']}: {fetch['detail']}")
+    if run is not None and run["mode_reason"].startswith("drift: "):
+        tell("drift", night, run["mode_reason"])
     if fallback:
         tell("forecast.fallback", night, fallback)
     if decision is not None and decision["champion"] and decision["winner"] != decision["champion"]:

@@ -4,6 +4,7 @@ import logging
 
 from flows import clock
 from flows.night import Night, clear_run_folder, report_path, short_id
+from flows.steps.prune import prune_artifacts
 from flows.steps.report import report_night, write_page
 from forecasting.evaluate.promotion import decide
 from forecasting.evaluate.scores import score_rows
@@ -81,3 +82,4 @@ def close_night(night: Night, settings: Settings) -> None:
     with database.transaction(settings.url) as connection:
         writes.update_run(connection, night.run_id(settings), {"status": "done", "finished_at": clock.now()})
     clear_run_folder(settings, night.run_id(settings))
+    prune_artifacts(night, settings)

@@ -16,8 +16,9 @@ from forecasting.errors import DataLateError, HistoryError, UsageError
 from forecasting.ingest import events as known_events
 from forecasting.ingest.bars import Finding, check_bars, payload_hash
 from forecasting.ingest.revisions import Revision, explain
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Fetched, Source
 from forecasting.ingest.sources.choose import source_of
+from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import FEWEST_ROWS
 from forecasting.sessions import shift
@@ -47,6 +48,7 @@ def fetch_and_store(
     source = source_of(night.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
     # No transaction is open across the network.
     fetched = source.fetch(night.symbol, first_session(night.session, settings), night.session)
+    announced = live_events(source, night, settings)
     with database.transaction(settings.url) as connection:
         revision, findings = judge(connection, fetched, night, settings, switch_source=switch_source)
         fetch_id, fetched_at = fetch_identity(fetched, night, settings), clock.now()
@@ -55,7 +57,7 @@ def fetch_and_store(
         run_id = night.run_id(settings) if opens_run else None
         writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
         writes.add_findings(connection, findings, symbol=night.symbol, fetch_id=fetch_id)
-        store_events(connection, night, settings, fetched_at=fetched_at)
+        store_events(connection, night, settings, announced, fetched_at=fetched_at)
     logger.info("fetch %s of %s: %s, newest %s", fetch_id, night.symbol, revision.verdict, night.session)
     return fetch_id
 
@@ -83,9 +85,20 @@ def judge(
         if before and before["adjustment"]
         else None,
     )
+    if night.session in revision.held:
+        raise DataLateError(
+            f"{night.symbol}'s bar of {night.session} is held back, not stored: {revision.detail}. "
+            "Run again later; the hold ends by itself after a few sessions.",
+            next((day for day in reversed(sessions_of(clean)) if day not in revision.held), None),
+        )
     if switched_from:
         revision = replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
     return revision, findings
+
+
+def sessions_of(bars: pd.DataFrame) -> list[date]:
+    """The sessions of canonical bars as dates, ascending."""
+    return [session.date() for session in pd.DatetimeIndex(bars.index)]
 
 
 def first_session(session: date, settings: Settings) -> date:
@@ -148,11 +161,25 @@ def refuse_short(clean: pd.DataFrame, known: pd.DataFrame, night: Night, setting
         )
 
 
-def store_events(connection: Connection, night: Night, settings: Settings, *, fetched_at: datetime) -> None:
+def store_events(
+    connection: Connection, night: Night, settings: Settings, announced: pd.DataFrame, *, fetched_at: datetime
+) -> None:
     """Add the earnings dates that the night may use, each with the first origin that may know it."""
     usable = listed_events(night.symbol, night.events, exchange=settings.exchange)
-    source = night.events or "bundled"
-    writes.add_events(connection, night.symbol, usable, source=source, first_seen_at=fetched_at)
+    writes.add_events(connection, night.symbol, usable, source=night.events or "bundled", first_seen_at=fetched_at)
+    known = reads.events(connection, night.symbol)["session"]
+    # A date seen on an earlier night stays known from that night; where a list tells the past, it is the better one.
+    past = announced["session"] <= pd.Timestamp(night.session)
+    new = announced[~announced["session"].isin(known) & ~(past & (len(usable) > 0))]
+    writes.add_events(connection, night.symbol, new, source="yahoo", first_seen_at=fetched_at)
+
+
+def live_events(source: Source, night: Night, settings: Settings) -> pd.DataFrame:
+    """Earnings dates as Yahoo lists them tonight, coming ones known from tonight on; none from any other source."""
+    if not isinstance(source, Yahoo) or night.events is not None:
+        return known_events.reacting(known_events.bundled_events(""), exchange=settings.exchange)
+    listed = source.earnings_dates(night.symbol)
+    return known_events.reacting(listed, exchange=settings.exchange, seen=night.session)
 
 
 def listed_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataFrame:

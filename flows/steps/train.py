@@ -8,6 +8,7 @@ from typing import Any
 
 from flows import clock
 from flows.night import Night, artifact_folder, short_id
+from flows.steps.drift import drift_since_scratch
 from flows.steps.known import known_then
 from flows.steps.run_row import code_version
 from forecasting.errors import ArtifactError
@@ -38,9 +39,10 @@ def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
         fitted = lineage.model_of_run(connection, run_id)
         champion = reads.champion(connection, night.symbol, night.target)
         newest_scratch = lineage.newest_scratch(connection, night.symbol, night.target)
+        drifted = drift_since_scratch(connection, night, newest_scratch)
     if fitted is not None:
         return str(fitted["id"])  # the run was killed after this fit; the same weights speak
-    parent, facts = inspect_champion(champion, newest_scratch, night, settings)
+    parent, facts = inspect_champion(champion, newest_scratch, night, settings, drifted=drifted)
     choice = choose_mode(night.mode, facts, scratch_every=settings.scratch_every)
     with database.transaction(settings.url) as connection:
         writes.update_run(connection, run_id, {"mode": choice.method, "mode_reason": choice.reason})
@@ -53,7 +55,7 @@ def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
 
 
 def inspect_champion(
-    champion: Record | None, newest_scratch: date | None, night: Night, settings: Settings
+    champion: Record | None, newest_scratch: date | None, night: Night, settings: Settings, *, drifted: str
 ) -> tuple[Checkpoint | None, ChainFacts | None]:
     """The champion's checkpoint, where it can be used, and the facts that choose the mode."""
     if champion is None:
@@ -65,7 +67,7 @@ def inspect_champion(
         if night.mode == "warm":
             raise
         return None, ChainFacts(False, str(error), since, champion["chain_epochs"])
-    return parent, ChainFacts(True, "", since, champion["chain_epochs"])
+    return parent, ChainFacts(True, "", since, champion["chain_epochs"], drifted)
 
 
 def load_model(model: Record, settings: Settings) -> Checkpoint:

@@ -80,7 +80,9 @@ def scored(
 
 
 def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int) -> pd.DataFrame:
-    """Pinball losses for the promotion and fallback tests: origin_session, horizon, line, pinball.
+    """Losses for the tests of promotion, fallback and drift.
+
+    Columns origin_session, horizon, target_session, line, pinball, inside_80 (1 or 0).
 
     A line is `champion` (who spoke), `challenger` or a baseline's name. One loss per origin, horizon and line: live
     before late before replay, settled before first print, the newest bar version and model before others. A baseline
@@ -94,7 +96,8 @@ def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: d
         stage_rank=found["stage"].map({"settled": 0, "first_print": 1}),
     ).sort_values(["kind_rank", "stage_rank", "bar_version", "issued_at"], ascending=[True, True, False, False])
     once = ranked.drop_duplicates(["origin_session", "horizon", "line"])
-    return once[["origin_session", "horizon", "line", "pinball"]].sort_index(ignore_index=True)
+    kept = once.assign(inside_80=once["inside_80"].astype(float)).sort_index(ignore_index=True)
+    return kept[["origin_session", "horizon", "target_session", "line", "pinball", "inside_80"]]
 
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:

@@ -157,6 +157,12 @@ def add_model(connection: sa.Connection, row: Row) -> int:
     return _insert(connection, tables.models, [row])
 
 
+def forget_artifact(connection: sa.Connection, model_id: str) -> int:
+    """Empty a model's artifact_path once its file is to be removed; the hash stays, as what it was."""
+    table = tables.models
+    return connection.execute(table.update().where(table.c.id == model_id).values(artifact_path=None)).rowcount
+
+
 def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Write forecasts as issued; an issued row never changes.
 

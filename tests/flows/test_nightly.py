@@ -253,3 +253,35 @@ def test_bars_of_another_source_are_refused_until_the_switch_is_asked_for(
     assert counts() == before
     start_night(as_of=LAST, mode="skip", switch_source=True)
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
+
+
+def test_old_weights_are_pruned_but_never_those_of_a_champion(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.night import Night
+    from flows.steps.prune import prune_artifacts
+
+    for session in between(date(2024, 3, 4), LAST):
+        night(session)
+    settings = read_settings().model_copy(update={"keep_artifacts": 2})
+    assert prune_artifacts(Night("TEST", LAST, "volume", "csv:x"), settings) == 2
+    fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
+    kept = [row["id"] for row in fitted if row["artifact_path"]]
+    assert kept == [fitted[0]["id"], fitted[3]["id"], fitted[4]["id"]]  # the first is still champion
+    assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
+
+
+def test_a_champion_out_of_bounds_asks_for_a_fit_from_scratch(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.steps import drift
+    from forecasting.evaluate.drift import DriftVerdict
+
+    night(date(2024, 3, 6))
+    verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), 60, 40, None, None)
+    monkeypatch.setattr(drift, "drift", lambda connection, night: verdict)
+    night(date(2024, 3, 7))
+    night(LAST)
+    modes = [(row["mode"], row["mode_reason"]) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    assert modes[1] == ("scratch", "drift: skill fell")
+    assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet

@@ -166,3 +166,29 @@ def test_nights_made_up_for_say_the_same_as_nights_lived(
         start_night(as_of=session, mode="auto", switch_source=False)
     assert {kind for (kind,) in select("kind", "forecasts")} == {"replay"}
     assert sorted(select(names, "forecasts"), key=str) == lived
+
+
+def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
+    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
+    yahoo.earnings = ["April 30, 2024 at 4 PM EDT"]
+    for session in (date(2024, 3, 7), LAST):
+        wake_up(yahoo, monkeypatch, session)
+        night()
+    found = select("session, known_from, known_rule, timing", "events WHERE source = 'yahoo'")
+    assert [tuple(str(value)[:10] for value in row) for row in found] == [("2024-05-01", "2024-03-07", "seen", "amc")]
+
+
+def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wake_up(yahoo, monkeypatch, date(2024, 3, 7))
+    night()
+    before = rows_in_all()
+    wake_up(yahoo, monkeypatch, LAST)
+    yahoo.edits = [scaled(0.5, LAST)]
+    with pytest.raises(DataLateError, match="held back"):
+        night()
+    assert rows_in_all() == before
