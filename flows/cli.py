@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
+from flows.administration import db_app, models_app
+from flows.options import (
+    AsJson,
+    AsOf,
+    DatabaseUrl,
+    EventsOption,
+    ModeOption,
+    SourceOption,
+    Switch,
+    Symbol,
+    Symbols,
+    TargetOption,
+    checked_mode,
+    parse,
+    quieten_prefect,
+    required,
+    settings,
+    use,
+)
 from forecasting.errors import ForecastingError
-
-if TYPE_CHECKING:
-    from forecasting.settings import Mode, Settings
 
 app = typer.Typer(
     name="forecasting",
@@ -23,37 +37,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(help="The models that have spoken: list, show, promote, roll back.", no_args_is_help=True)
-db_app = typer.Typer(help="The database's schema: bring it up to date, or say where it stands.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
-
-Symbols = Annotated[
-    list[str] | None,
-    typer.Option("--symbol", help="A symbol as Yahoo writes it; repeat for several.", show_default=False),
-]
-Symbol = Annotated[str | None, typer.Option("--symbol", help="A symbol as Yahoo writes it.", show_default=False)]
-TargetOption = Annotated[str | None, typer.Option("--target", help="volume, close or range.", show_default=False)]
-SourceOption = Annotated[
-    str | None, typer.Option("--source", help="yahoo, csv:PATH, parquet:PATH or sample.", show_default=False)
-]
-EventsOption = Annotated[
-    str | None,
-    typer.Option("--events", help="Earnings dates as csv:PATH (columns announced, timing).", show_default=False),
-]
-AsOf = Annotated[
-    str | None,
-    typer.Option("--as-of", help="The newest session that may be known, like 2024-03-08.", show_default=False),
-]
-ModeOption = Annotated[str, typer.Option("--mode", help="auto, scratch, warm or skip.")]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database-url", help="SQLAlchemy URL; else FORECASTING_DATABASE_URL, else a SQLite file.", show_default=False
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Switch = Annotated[bool, typer.Option("--switch-source", help="Allow bars of another source for a known symbol.")]
 
 
 @app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")
@@ -72,7 +57,7 @@ def run(
     use(database_url=database_url, target=target, source=source, events=events, symbols=symbol)
     quieten_prefect()
     from flows import console, ledger
-    from flows.nightly import start_night
+    from flows.start import start_night
 
     start_night(as_of=parse(as_of), mode=checked_mode(mode), switch_source=switch_source)
     console.show_nights(ledger.newest_nights(parse(as_of)), as_json=as_json)
@@ -89,7 +74,7 @@ def ingest(
     """Bring the stored bars up to date and stop."""
     use(database_url=database_url, source=source, symbols=symbol)
     from flows import console
-    from flows.nightly import start_ingest
+    from flows.start import start_ingest
 
     console.show_fetches(start_ingest(as_of=parse(as_of), switch_source=switch_source))
 
@@ -188,7 +173,7 @@ def serve(
 ) -> None:
     """Stay, and run the night on its schedule through the Prefect server you have configured."""
     use(database_url=database_url, target=target, source=source, symbols=symbol)
-    from flows.nightly import start_serving
+    from flows.start import start_serving
 
     start_serving()
 
@@ -266,78 +251,6 @@ def show_settings(as_json: AsJson = False) -> None:
     console.show_settings(settings(), as_json=as_json)
 
 
-@db_app.command(
-    "upgrade", epilog="Example: forecasting db upgrade --database-url postgresql://forecast@localhost/forecast"
-)
-def db_upgrade(
-    revision: Annotated[str, typer.Argument(help="Where to; the newest by default.")] = "head",
-    database_url: DatabaseUrl = None,
-) -> None:
-    """Create the tables, or bring them to this version's schema."""
-    use(database_url=database_url)
-    from forecasting.store import database
-
-    database.upgrade(settings().url, revision)
-    typer.echo(f"The database is at revision {database.current(settings().url)}.")
-
-
-@db_app.command("downgrade", epilog="Example: forecasting db downgrade 0001")
-def db_downgrade(revision: Annotated[str, typer.Argument(help="Where to.")], database_url: DatabaseUrl = None) -> None:
-    """Take the schema back to an earlier revision; what only the later one held is lost."""
-    use(database_url=database_url)
-    from forecasting.store import database
-
-    database.downgrade(settings().url, revision)
-    typer.echo(f"The database is at revision {database.current(settings().url)}.")
-
-
-@db_app.command("current")
-def db_current(database_url: DatabaseUrl = None) -> None:
-    """Print the database's revision and the newest one this version knows."""
-    use(database_url=database_url)
-    from forecasting.store import database
-
-    typer.echo(f"{database.current(settings().url) or 'not migrated'} (newest: {database.head()})")
-
-
-@models_app.command("list")
-def models_list(
-    symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None, as_json: AsJson = False
-) -> None:
-    """List the networks, newest first, and which of them is champion."""
-    use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
-    from flows import console, ledger
-
-    console.show_models(ledger.list_models(), as_json=as_json)
-
-
-@models_app.command("show")
-def models_show(model_id: str, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Show a model's lineage: code, settings, seed, bars, parent, weights and what it has said."""
-    use(database_url=database_url)
-    from flows import console, ledger
-
-    console.show_record(ledger.show_model(model_id), as_json=as_json)
-
-
-@models_app.command("promote")
-def models_promote(model_id: str, database_url: DatabaseUrl = None) -> None:
-    """Make a model champion from the next forecast on; refused when its weights cannot be loaded and run."""
-    use(database_url=database_url)
-    from flows import ledger
-
-    typer.echo(ledger.promote(model_id))
-
-
-@models_app.command("rollback")
-def models_rollback(symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
-    """Hand back to the champion before the present one."""
-    use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
-    from flows import ledger
-
-    typer.echo(ledger.roll_back())
-
-
 def main() -> None:
     """The entry point: run the command, turn our errors into a paragraph and an exit code."""
     try:
@@ -345,55 +258,6 @@ def main() -> None:
     except ForecastingError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-
-
-def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
-    """Let this command's options win over the environment, for this process and the flows it starts."""
-    if symbols:
-        os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
-    for name, value in options.items():
-        if value is not None:
-            os.environ[f"FORECASTING_{name.upper()}"] = value
-
-
-def quieten_prefect() -> None:
-    """Keep Prefect's narration off the terminal unless asked for; its UI has every line all the same."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
-    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
-    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-
-
-def settings() -> Settings:
-    """The settings in force, or one readable paragraph about the field that is wrong."""
-    from forecasting.settings import read_settings
-
-    return read_settings()
-
-
-def parse(text: str | None) -> date | None:
-    """The date named by an option, or None where it was not given."""
-    return required(text) if text is not None else None
-
-
-def required(text: str) -> date:
-    """The date named by an option."""
-    from forecasting.settings import parse_date
-
-    return parse_date(text)
-
-
-def checked_mode(text: str) -> Mode:
-    """One of the four modes.
-
-    Raises:
-        UsageError: Anything else.
-    """
-    from forecasting.errors import UsageError
-
-    if text not in ("auto", "scratch", "warm", "skip"):
-        raise UsageError(f"--mode is auto, scratch, warm or skip; found {text!r}.")
-    return cast("Mode", text)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from datetime import date, timedelta
 from typing import Any
 
 from prefect import flow, runtime
-from prefect.schedules import Cron
 from prefect.states import Completed
 from pydantic import ValidationError
 
@@ -14,13 +13,11 @@ from flows.events import tell_failed
 from flows.night import Night
 from flows.prefect_logs import readable_errors
 from flows.skipped import nothing_new
-from flows.steps.ingest import fetch_and_store
-from flows.steps.train import load_model
 from flows.tasks import evaluate, ingest, patient_ingest, predict, preprocess, score, train
 from forecasting.errors import DataLateError, ForecastingError, UsageError
 from forecasting.sessions import between, is_session, last_completed
 from forecasting.settings import Mode, Settings, Target, read_settings
-from forecasting.store import database, lineage, reads, writes
+from forecasting.store import database, reads, writes
 
 logger = logging.getLogger("forecasting.night")
 
@@ -72,9 +69,16 @@ def nightly(
     settings = narrowed(read_settings(), given)
     with readable_errors(), database.night_lock(settings.url, "night"):
         done: list[str] = []
+        failed: list[ForecastingError] = []
         for symbol in settings.symbols:
-            nights = missed_nights(symbol, settings, as_of=as_of, mode=mode)
-            done += work_off(nights, settings, patient=patient, switch_source=switch_source)
+            try:
+                nights = missed_nights(symbol, settings, as_of=as_of, mode=mode)
+                done += work_off(nights, settings, patient=patient, switch_source=switch_source)
+            except ForecastingError as error:  # one symbol's trouble is not the next one's
+                logger.error("%s: %s", symbol, error)
+                failed.append(error)
+    if failed:
+        raise failed[0]
     if not done:
         newest = as_of or newest_session(settings.symbols[0], settings)
         return Completed(name="Skipped", message=nothing_new(newest, settings))
@@ -189,74 +193,3 @@ def one_night(night: Night, settings: Settings) -> None:
         score(night)
         raise
     evaluate(night)
-
-
-def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
-    """Run the flow in this process, after what can be refused has been refused.
-
-    Raises:
-        ForecastingError: As one paragraph; nothing was written then.
-    """
-    settings = read_settings()
-    database.check_ready(settings.url)
-    for symbol in settings.symbols:
-        missed_nights(symbol, settings, as_of=as_of, mode=mode)
-        if mode == "warm":
-            check_parent(symbol, settings)
-    nightly(as_of=as_of, mode=mode, switch_source=switch_source)
-
-
-def check_parent(symbol: str, settings: Settings) -> None:
-    """Refuse a warm fit that has nothing to start from, before anything is written.
-
-    Raises:
-        UsageError: There is no champion.
-        ArtifactError: Its weights are missing, altered, or of code that this code cannot run.
-    """
-    with database.reading(settings.url) as connection:
-        champion = reads.champion(connection, symbol, settings.target)
-    if champion is None:
-        raise UsageError(
-            f"--mode warm starts from a champion of {symbol} {settings.target}; there is none yet. Use --mode scratch."
-        )
-    load_model(champion, settings)
-
-
-def start_ingest(*, as_of: date | None, switch_source: bool) -> list[dict[str, Any]]:
-    """Bring every symbol's bars up to date without a night; the rows of the fetches.
-
-    Raises:
-        ForecastingError: As one paragraph; nothing was written for that symbol.
-    """
-    settings = read_settings()
-    database.check_ready(settings.url)
-    fetched = []
-    for symbol in settings.symbols:
-        session = as_of or newest_session(symbol, settings)
-        check_session(session, settings.exchange)
-        night = Night(symbol, session, settings.target, settings.source, settings.events)
-        with database.night_lock(settings.url, "night"):
-            fetch_id = fetch_and_store(night, settings, switch_source=switch_source, opens_run=False)
-        with database.reading(settings.url) as connection:
-            fetched.append(lineage.fetch(connection, fetch_id) or {})
-    return fetched
-
-
-def start_serving() -> None:
-    """Serve the nightly deployment on its schedule; what was missed while this was down is made up for at the start."""
-    from flows.server import server_or_own
-    from flows.zombies import clear_zombies
-
-    settings = read_settings()
-    database.check_ready(settings.url)
-    with server_or_own():
-        clear_zombies()
-        nightly.serve(
-            name="nightly",
-            schedule=Cron(settings.cron, timezone=settings.timezone, slug="nightly"),
-            parameters={"patient": True},
-            tags=["forecasting"],
-            description="Forecast the next five sessions, score what has closed.",
-            pause_on_shutdown=False,
-            limit=1,
-        )

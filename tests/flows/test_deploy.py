@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from flows.nightly import start_night
+from flows.start import start_night
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.store.views import VIEWS

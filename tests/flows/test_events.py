@@ -9,7 +9,8 @@ import pytest
 
 from flows import events
 from flows.night import Night
-from flows.nightly import nightly, start_night
+from flows.nightly import nightly
+from flows.start import start_night
 from forecasting.errors import UsageError
 from tests.builders import random_bars
 from tests.flows.conftest import LAST, write_yahoo_csv

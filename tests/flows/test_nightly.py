@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from flows import clock, ledger
 from flows.catch_up import start_catch_up
-from flows.nightly import start_night
+from flows.start import start_night
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings

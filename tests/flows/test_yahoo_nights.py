@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.nightly import start_night
+from flows.start import start_night
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError
 from forecasting.sessions import between, closes_at, next_sessions
 from forecasting.settings import read_settings
