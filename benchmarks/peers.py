@@ -125,7 +125,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin")
     parser.add_argument("--origins", type=int, default=252)
     parser.add_argument("--refit-every", type=int, default=63)
-    parser.add_argument("--trees", type=int, nargs="+", default=[60, 120, 240], help="LightGBM's search")
+    parser.add_argument("--trees", type=int, nargs="+", default=[120, 240, 480], help="LightGBM's search")
     parser.add_argument("--steps", type=int, nargs="+", default=[60, 150, 300], help="the neural peers' search")
     return parser.parse_args()
 
