@@ -2,7 +2,8 @@
 
 A fit from scratch runs twice. First on the older rows, purged by the horizon from the later ones, on which the number
 of epochs is read; then on all rows for that many epochs, so that the newest sessions are learned from too. Given base
-weights (see base.py) it starts from them and goes gently for a fixed number of epochs: they are good as they are.
+weights (see base.py) it starts from them and goes gently for a fixed number of epochs, for they are good as they are;
+unless they do clearly worse on the later rows than the network that read the epochs there.
 
 A warm fit goes on from its parent for a fixed, small number of epochs: its parent has seen all but the newest rows, so
 no part of them could tell when to stop.
@@ -36,6 +37,7 @@ WARM_EPOCHS = 1
 
 _RATE = 3e-3
 _BASE_RATE = 2e-4  # at 6e-4 for 8 epochs half of what the base knows is gone again (2015-2019, MAE 2.125 for 2.119)
+_FOREIGN = 1.05  # a base that loses by more to one drawn network knows other markets: an index is not a stock
 _WARM_RATE = 1e-4  # at 5e-4 twenty nights in a row narrowed 80 % intervals to 75 % cover and lost pinball
 _VALIDATION = 250  # later rows that choose the epochs: a year
 
@@ -66,7 +68,7 @@ def fit(
     """
     if mode == "warm":
         return _warm(windows, _fitting(parent, settings), settings)
-    return _from_nothing(windows, settings) if base is None else _from_base(windows, _fitting(base, settings), settings)
+    return _scratch(windows, settings, None if base is None else _fitting(base, settings))
 
 
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
@@ -82,24 +84,22 @@ def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Fl
     return scaled
 
 
-def _from_nothing(windows: Windows, settings: Settings) -> Checkpoint:
+def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None) -> Checkpoint:
+    if base is not None:
+        prepare_like(base, windows)  # refuses a base of another target or other features
     prepared = prepare(windows, method="scratch", settings=settings)
     lesson = prepared.lesson
     epochs, loss = _choose_epochs(lesson, settings.seed)
     noises = [generator(settings.seed, member) for member in range(settings.members)]
-    networks = (fresh(lesson.tensors, lesson.rows, noise) for noise in noises)
-    weights = _trained(networks, noises, lesson, Schedule(epochs, _RATE))
+    if base is not None:
+        networks = members(base.weights, lesson.tensors)[: settings.members]
+        if _loss_unseen(networks, lesson) <= _FOREIGN * loss:
+            weights = _trained(networks, noises, lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
+            card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.trained_to)
+            return Checkpoint(card, weights)
+    drawn = (fresh(lesson.tensors, lesson.rows, noise) for noise in noises)
+    weights = _trained(drawn, noises, lesson, Schedule(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
-
-
-def _from_base(windows: Windows, base: Checkpoint, settings: Settings) -> Checkpoint:
-    prepare_like(base, windows)  # refuses a base of another target or other features
-    prepared = prepare(windows, method="scratch", settings=settings)
-    networks = members(base.weights, prepared.lesson.tensors)[: settings.members]
-    noises = [generator(settings.seed, member) for member in range(settings.members)]
-    weights = _trained(networks, noises, prepared.lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
-    card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.trained_to)
-    return Checkpoint(card, weights)
 
 
 def _warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
@@ -133,9 +133,8 @@ def _choose_epochs(lesson: Lesson, seed: int) -> tuple[int, float]:
     The most epochs whose loss cannot be told from the least: within one standard error of the difference. The least
     itself is a noisy choice: following it, three or four epochs on most refits, cost 1 % of error against all eight.
     """
-    tensors, rows = lesson.tensors, lesson.rows
-    held = min(_VALIDATION, len(rows) // 5)
-    later, older = rows[-held:], rows[: -held - len(HORIZONS)]  # purged: no older row's target is a later row's past
+    tensors = lesson.tensors
+    older, later = _split(lesson.rows)
     noise = generator(seed, 0)
     network = fresh(tensors, older, noise)
     truth = tensors.truth[later].cpu().numpy()
@@ -154,6 +153,19 @@ def _choose_epochs(lesson: Lesson, seed: int) -> tuple[int, float]:
         if worse.mean() <= worse.std() / len(worse) ** 0.5:
             return epochs, means[epochs - 1]
     return best + 1, means[best]
+
+
+def _split(rows: Rows) -> tuple[Rows, Rows]:
+    """The older rows and the later ones that judge; purged: no older row's target is a later row's past."""
+    held = min(_VALIDATION, len(rows) // 5)
+    return rows[: -held - len(HORIZONS)], rows[-held:]
+
+
+def _loss_unseen(networks: list[Network], lesson: Lesson) -> float:
+    """The loss of base networks on the symbol's later rows; they have seen no row of it."""
+    _, later = _split(lesson.rows)
+    said = np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0)
+    return float(row_losses(lesson.tensors.truth[later].cpu().numpy(), said).mean())
 
 
 def _fitting(start: Checkpoint | None, settings: Settings) -> Checkpoint:

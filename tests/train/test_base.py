@@ -28,14 +28,24 @@ def test_a_base_is_repeatable_to_the_bit_and_says_what_it_learned_from(base):
     assert (base.card.method, base.card.rows, base.card.trained_to) == ("base", 2 * 299, str(windows.origins[-1]))
 
 
-def test_a_fit_from_a_base_has_its_own_scaler_and_stays_near_the_bases_weights(base):
+def test_a_fit_from_a_base_has_its_own_scaler_and_stays_near_the_bases_weights(base, monkeypatch):
     windows = some_windows()
+    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)  # two toy symbols teach little: judged, it is left
     fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=base)
     drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
     assert (fitted.card.past_mean, fitted.card.effect) == (drawn.card.past_mean, drawn.card.effect)
     moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in base.weights.items())
     assert 0.0 < moved < 0.05
     assert (fitted.card.epochs, fitted.card.base) == (BASE_EPOCHS, base.card.trained_to)
+
+
+def test_a_base_that_is_clearly_worse_on_the_later_rows_is_left_for_drawn_weights(base):
+    windows = some_windows()
+    foreign = replace(base, weights={name: weight + 1.0 for name, weight in base.weights.items()})
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=foreign)
+    drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    assert all(torch.equal(weight, drawn.weights[name]) for name, weight in fitted.weights.items())
+    assert (fitted.card.base, fitted.card.epochs) == ("", drawn.card.epochs)
 
 
 def test_fewer_members_than_the_base_has_are_its_first(base):
