@@ -39,7 +39,9 @@ def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
         fitted = lineage.model_of_run(connection, run_id)
         champion = reads.champion(connection, night.symbol, night.target)
         newest_scratch = lineage.newest_scratch(connection, night.symbol, night.target)
-        drifted = drift_since_scratch(connection, night, newest_scratch)
+        # The charts read hundreds of scored origins, and only a free choice of mode asks them.
+        asks = night.mode == "auto" and fitted is None and champion is not None
+        drifted = drift_since_scratch(connection, night, newest_scratch) if asks else ""
     if fitted is not None:
         return str(fitted["id"])  # the run was killed after this fit; the same weights speak
     parent, facts = inspect_champion(champion, newest_scratch, night, settings, drifted=drifted)

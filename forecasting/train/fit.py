@@ -162,7 +162,7 @@ def _split(rows: Rows) -> tuple[Rows, Rows]:
 
 
 def _loss_unseen(networks: list[Network], lesson: Lesson) -> float:
-    """The loss of base networks on the symbol's later rows; they have seen no row of it."""
+    """The loss of base networks on the later rows, unseen by them unless they learned from this very symbol."""
     _, later = _split(lesson.rows)
     said = np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0)
     return float(row_losses(lesson.tensors.truth[later].cpu().numpy(), said).mean())
