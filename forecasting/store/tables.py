@@ -61,6 +61,7 @@ fetches = Table(
     Column("source", Text, nullable=False),
     Column("symbol", String(15), nullable=False),
     Column("title", Text, nullable=False, comment="what the series is, in words"),
+    Column("currency", String(6), nullable=False, server_default=EMPTY, comment="of its prices"),
     Column("first_asked", Date, nullable=False),
     Column("last_asked", Date, nullable=False),
     Column("first_received", Date),
@@ -130,6 +131,7 @@ findings = Table(
     Column("value", Real),
     Column("detail", Text, nullable=False, server_default=EMPTY),
     Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Column("cleared_at", UtcDateTime, comment="when a later fetch no longer showed it; NULL while it stands"),
     Index("ix_findings_symbol_session", "symbol", "session"),
 )
 
@@ -204,6 +206,13 @@ forecasts = Table(
     Column("last_value", Real, comment="the target's value on the origin session"),
     Column("past_forecasts", Integer, nullable=False, server_default="0", comment="how many calibrated it"),
     Column("calibration", Text, nullable=False, server_default=EMPTY, comment="JSON: raw quantiles, weight, offsets"),
+    Column(
+        "outside",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="inputs beyond anything that the model was trained on",
+    ),
     Column("issued_at", UtcDateTime, nullable=False),
     Column("data_as_of", UtcDateTime, nullable=False),
     Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
