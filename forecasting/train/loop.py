@@ -4,6 +4,7 @@ A sequence is LOOKBACK sessions; the loss is taken on its last rows at once, so 
 origins. A forecast runs the LOOKBACK sessions of its own row alone: it cannot depend on which others are asked for.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ _SPAN = 44  # rows a sequence is scored on; the LOOKBACK - _SPAN before them onl
 _DECAY = 1e-3
 _NORM = 1.0
 _CLIP = 6.0  # standard deviations beyond which an input says no more
-_TOGETHER = 32  # rows forecast in one pass, padded to it: a matrix product's bits depend on its shape
+_TOGETHER = 32  # rows forecast in one pass
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,19 @@ def train(
 
 
 def speak(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """(len(rows), H, Q) quantiles of one network for `rows`, whatever other rows are asked for beside them."""
-    spoken = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
+    """(len(rows), H, Q) quantiles of one network for `rows`, whatever other rows are asked for beside them.
+
+    The last bits of a matrix product depend on its shape, on a row's place in it and on the processor. Computed in
+    double precision and rounded to single, what differs lies far below what is kept.
+    """
+    spoken = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
+    exact = copy.deepcopy(network).double()
     with one_thread(), torch.inference_mode():
         for start in range(0, len(rows), _TOGETHER):
             some = rows[start : start + _TOGETHER]
-            padded = np.concatenate([some, np.repeat(some[-1:], _TOGETHER - len(some))])
-            steps, past, known, _ = tensors.batch(padded, 1)
-            spoken[start : start + len(some)] = network(steps, past, known)[: len(some), 0].cpu().numpy()
-    return spoken
+            steps, past, known = (values.double() for values in tensors.batch(some, 1)[:3])
+            spoken[start : start + len(some)] = exact(steps, past, known)[:, 0].cpu().numpy()
+    return spoken.astype(np.float64)
 
 
 def named(network: Network, member: int) -> dict[str, Tensor]:
