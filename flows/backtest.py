@@ -50,6 +50,7 @@ def walk_forward(
     settings: Settings, first: date, last: date, *, refit_every: int, workers: int, store: bool
 ) -> dict[str, Any]:
     """The result document of a walk-forward backtest of the settings' first symbol, kept in table metrics if asked."""
+    settings = settings.for_symbol(settings.symbols[0])
     if store:
         database.check_ready(settings.url)
     bars, events, _ = everything(settings, last=None)
@@ -76,6 +77,7 @@ def start_article(out: Path, *, as_of: date | None, seed: int) -> ArticleResult:
     Ours is beside it where the source holds the years before that ours learns from.
     """
     settings = read_settings()
+    settings = settings.for_symbol(settings.symbols[0])
     bars, events, title = everything(settings, last=as_of)
     try:
         ours = our_medians(bars, events, settings)

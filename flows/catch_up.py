@@ -12,9 +12,9 @@ from flows.night import Night
 from flows.nightly import check_session, flow_run_name, narrowed, newest_session, work_off
 from flows.prefect_logs import readable_errors
 from forecasting.errors import UsageError
-from forecasting.sessions import between
+from forecasting.sessions import between, is_session, next_sessions
 from forecasting.settings import Settings, Target, read_settings
-from forecasting.store import database
+from forecasting.store import database, reads
 
 
 @flow(name="catch-up", flow_run_name=flow_run_name, on_failure=[tell_failed])
@@ -47,7 +47,8 @@ def catch_up(
         done: list[str] = [
             run_id
             for symbol in settings.symbols
-            for run_id in work_off(nights_of_span(symbol, settings, first, last, refit_every=refit_every), settings)
+            for own in [settings.for_symbol(symbol)]
+            for run_id in work_off(nights_of_span(symbol, own, first, last, refit_every=refit_every), own)
         ]
     return done or Completed(name="Skipped", message=f"Every session from {first} to {last} was already done.")
 
@@ -76,22 +77,25 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     """
     settings = read_settings()
     database.check_ready(settings.url)
-    last = last or newest_session(settings.symbols[0], settings)
-    first = first or oldest_missed(settings, last)
+    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+    last = last or min(newest_session(own.symbols[0], own) for own in each)
+    first = first or oldest_missed(each, last)
     for day in (first, last):
-        check_session(day, settings.exchange)
+        if not any(is_session(day, own.exchange) for own in each):
+            check_session(day, settings.exchange)
     if first > last:
         raise UsageError(f"--from is a session before --to or the same one; found {first} after {last}.")
     done: list[str] = catch_up(first, last, refit_every=refit_every) or []
     return f"{', '.join(settings.symbols)}: {len(done)} sessions worked off between {first} and {last}."
 
 
-def oldest_missed(settings: Settings, last: date) -> date:
-    """The first session after the newest forecast that any of the symbols lacks, or `last` itself."""
-    from forecasting.sessions import next_sessions
-    from forecasting.store import reads
+def oldest_missed(each: list[Settings], last: date) -> date:
+    """The first session after the newest forecast that any of the symbols lacks, or `last` itself.
 
-    with database.reading(settings.url) as connection:
-        spoken = [reads.forecast_origins(connection, symbol, settings.target) for symbol in settings.symbols]
-    newest = [origins[-1] for origins in spoken if origins]
-    return min(last, next_sessions(min(newest), 1, settings.exchange)[0]) if newest else last
+    Args:
+        each: The settings of each symbol, as `Settings.for_symbol` makes them.
+        last: Newest session.
+    """
+    with database.reading(each[0].url) as connection:
+        spoken = [(reads.forecast_origins(connection, own.symbols[0], own.target), own.exchange) for own in each]
+    return min([last, *(next_sessions(origins[-1], 1, exchange)[0] for origins, exchange in spoken if origins)])

@@ -158,9 +158,12 @@ def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
 def show_settings(settings: Settings, *, as_json: bool = False) -> None:
     """Print the settings in force; secrets stay hidden."""
     values = settings.model_dump(mode="json")
+    values["exchanges"] |= {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return
+    values["symbols"] = ",".join(values["symbols"])
+    values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
     rows = [
         [f"FORECASTING_{name.upper()}", values[name], field.description]
         for name, field in Settings.model_fields.items()

@@ -12,7 +12,7 @@ from flows.steps.report import report_night, write_page
 from flows.steps.train import load_model
 from forecasting.errors import ForecastingError, NothingFreshError, UsageError
 from forecasting.report.night import Night
-from forecasting.sessions import closes_at, last_completed
+from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database, lineage, reads, record, writes
 
@@ -27,7 +27,7 @@ def newest_nights(as_of: date | None = None) -> list[Night]:
     database.check_ready(settings.url)
     with database.reading(settings.url) as connection:
         return [
-            report_night(connection, symbol, settings.target, exchange=settings.exchange, origin=as_of)
+            report_night(connection, symbol, settings.target, exchange=settings.exchange_of(symbol), origin=as_of)
             for symbol in settings.symbols
         ]
 
@@ -40,25 +40,39 @@ def write_report(out: Path | None) -> str:
 
 
 def check_fresh() -> str:
-    """A sentence that says the newest completed session has its live forecast.
+    """A sentence that says the newest completed session of each symbol's exchange has its live forecast.
 
     Raises:
         NothingFreshError: A symbol has none; says which session is wanted and what the newest forecast is.
     """
     settings = read_settings()
     database.check_ready(settings.url)
-    wanted = last_completed(clock.now(), settings.exchange)
+    fresh: dict[date, list[str]] = {}
     with database.reading(settings.url) as connection:
         for symbol in settings.symbols:
-            newest = record.newest_live_origin(connection, symbol, settings.target)
+            own = settings.for_symbol(symbol)
+            wanted = last_completed(clock.now(), own.exchange)
+            newest = record.newest_live_origin(connection, symbol, own.target)
             if newest is None or newest < wanted:
-                found = f"the newest is of {newest}" if newest else "there is none at all"
-                raise NothingFreshError(
-                    f"{symbol} has no live {settings.target} forecast from the session {wanted}, which closed "
-                    f"{closes_at(wanted, settings.exchange):%Y-%m-%d %H:%M} UTC; {found}. "
-                    "See whether the schedule runs, then: forecasting run"
-                )
-    return f"Fresh: {', '.join(settings.symbols)} from the session {wanted}."
+                spoken = reads.forecast_origins(connection, symbol, own.target)
+                raise NothingFreshError(not_fresh(own, wanted, newest, spoken))
+            fresh.setdefault(wanted, []).append(symbol)
+    said = (f"{', '.join(symbols)} from the session {wanted}" for wanted, symbols in fresh.items())
+    return f"Fresh: {'; '.join(said)}."
+
+
+def not_fresh(own: Settings, wanted: date, newest: date | None, spoken: list[date]) -> str:
+    """What `check` says of the symbol of `own`, whose newest live forecast is of the session `newest`."""
+    closed, opened = closes_at(wanted, own.exchange), opens_at(next_sessions(wanted, 1, own.exchange)[0], own.exchange)
+    found = f"the newest is of {newest}" if newest else "there is none at all"
+    do = "See whether the schedule runs, then: forecasting run"
+    if wanted in spoken:
+        found = f"it was made after {own.exchange} had opened again at {opened:%H:%M} UTC"
+        do = "Schedule the night before that, in FORECASTING_CRON"
+    return (
+        f"{own.symbols[0]} has no live {own.target} forecast from the session {wanted}, which closed "
+        f"{closed:%Y-%m-%d %H:%M} UTC; {found}. {do}"
+    )
 
 
 def list_models() -> list[dict[str, Any]]:
@@ -168,7 +182,7 @@ def doctor() -> list[dict[str, str]]:
     """What a night needs, one row each: what, whether it is in place, and what was found. Changes nothing."""
     settings = read_settings()
     checks = [_attempt("database", lambda: _ready(settings))]
-    checks.append(_attempt("sessions", lambda: f"newest completed: {last_completed(clock.now(), settings.exchange)}"))
+    checks.append(_attempt("sessions", lambda: f"newest completed: {_newest_in_words(settings)}"))
     checks.append(_attempt("source", lambda: _source_in_words(settings)))
     checks.append(
         _attempt("disk", lambda: f"{shutil.disk_usage(_existing(settings.data_dir)).free / 2**30:.0f} GiB free")
@@ -187,6 +201,11 @@ def _attempt(what: str, found: Callable[[], str]) -> dict[str, str]:
         return {"check": what, "state": "ok", "found": str(found())}
     except ForecastingError as error:
         return {"check": what, "state": "wrong", "found": str(error)}
+
+
+def _newest_in_words(settings: Settings) -> str:
+    exchanges = dict.fromkeys(settings.exchange_of(symbol) for symbol in settings.symbols)
+    return ", ".join(f"{last_completed(clock.now(), exchange)} of {exchange}" for exchange in exchanges)
 
 
 def _source_in_words(settings: Settings) -> str:

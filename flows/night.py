@@ -32,8 +32,8 @@ class Night:
     trigger: str = "run"
 
     def settings(self) -> Settings:
-        """The settings in force, with this night's target."""
-        return read_settings().model_copy(update={"target": self.target})
+        """The settings in force for this night's symbol and target: its own exchange, and so its own hash."""
+        return read_settings().for_symbol(self.symbol).model_copy(update={"target": self.target})
 
     def run_id(self, settings: Settings) -> str:
         """The same night under the same settings has the same id, so that running it again finds its own rows."""

@@ -27,7 +27,8 @@ def flow_run_name() -> str:
     given = runtime.flow_run.parameters
     settings = read_settings()
     symbols = given.get("symbols") or settings.symbols
-    session = given.get("as_of") or given.get("last") or newest_named(symbols[0], given.get("source"), settings)
+    session = given.get("as_of") or given.get("last")
+    session = session or newest_named(symbols[0], given.get("source"), settings.for_symbol(symbols[0]))
     return f"{runtime.flow_run.flow_name}-{'+'.join(symbols[:3])}-{session}"
 
 
@@ -71,16 +72,17 @@ def nightly(
         done: list[str] = []
         failed: list[ForecastingError] = []
         for symbol in settings.symbols:
+            own = settings.for_symbol(symbol)
             try:
-                nights = missed_nights(symbol, settings, as_of=as_of, mode=mode)
-                done += work_off(nights, settings, patient=patient, switch_source=switch_source)
+                nights = missed_nights(symbol, own, as_of=as_of, mode=mode)
+                done += work_off(nights, own, patient=patient, switch_source=switch_source)
             except ForecastingError as error:  # one symbol's trouble is not the next one's
                 logger.error("%s: %s", symbol, error)
                 failed.append(error)
     if failed:
         raise failed[0]
     if not done:
-        newest = as_of or newest_session(settings.symbols[0], settings)
+        newest = {symbol: as_of or newest_session(symbol, settings.for_symbol(symbol)) for symbol in settings.symbols}
         return Completed(name="Skipped", message=nothing_new(newest, settings))
     return done
 

@@ -23,7 +23,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     settings = read_settings()
     database.check_ready(settings.url)
     for symbol in settings.symbols:
-        missed_nights(symbol, settings, as_of=as_of, mode=mode)
+        missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode)
         if mode == "warm":
             check_parent(symbol, settings)
     nightly(as_of=as_of, mode=mode, switch_source=switch_source)
@@ -55,11 +55,12 @@ def start_ingest(*, as_of: date | None, switch_source: bool) -> list[dict[str, A
     database.check_ready(settings.url)
     fetched = []
     for symbol in settings.symbols:
-        session = as_of or newest_session(symbol, settings)
-        check_session(session, settings.exchange)
+        own = settings.for_symbol(symbol)
+        session = as_of or newest_session(symbol, own)
+        check_session(session, own.exchange)
         night = Night(symbol, session, settings.target, settings.source, settings.events)
         with database.night_lock(settings.url, "night"):
-            fetch_id = fetch_and_store(night, settings, switch_source=switch_source, opens_run=False)
+            fetch_id = fetch_and_store(night, own, switch_source=switch_source, opens_run=False)
         with database.reading(settings.url) as connection:
             fetched.append(lineage.fetch(connection, fetch_id) or {})
     return fetched

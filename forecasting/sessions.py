@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, UsageError
+from forecasting.exchanges import check_exchange
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,23 +17,26 @@ if TYPE_CHECKING:
 _FIRST, _LAST = "1962-01-02", "2060-12-31"
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
     """The exchange's calendar, 1962 to 2060 or where the exchange has that much.
 
     Raises:
-        UsageError: exchange_calendars knows no such exchange.
+        UsageError: exchange_calendars knows no such exchange, or cannot make its calendar with this pandas.
     """
     import exchange_calendars as xc
+    import pandas as pd
 
     try:
+        check_exchange(exchange)
         oldest, newest = _bounds(type(xc.get_calendar(exchange)))
-    except xc.errors.InvalidCalendarName:
+        return xc.get_calendar(exchange, start=oldest, end=newest)
+    except (ValueError, NotImplementedError) as error:  # of 4.13 under pandas 3.1: Athens, Bucharest, Tel Aviv
+        known = "cannot be made by" if exchange in xc.get_calendar_names() else "is not known to"
         raise UsageError(
-            f"An exchange is a name exchange_calendars knows (XNYS, XNAS, XLON); found {exchange!r}. "
-            "Set FORECASTING_EXCHANGE."
+            f"The calendar {exchange} {known} exchange_calendars {xc.__version__} with pandas {pd.__version__}: "
+            f"{str(error)[:100]}. Update one of them, or name one of the same sessions in FORECASTING_EXCHANGES."
         ) from None
-    return xc.get_calendar(exchange, start=oldest, end=newest)
 
 
 def last_completed(at: datetime, exchange: str = "XNYS") -> date:
@@ -44,16 +48,33 @@ def last_completed(at: datetime, exchange: str = "XNYS") -> date:
 
 
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
-    """The `n` sessions after `session`, ascending; `session` itself need not be traded."""
+    """The `n` sessions after `session`, ascending; `session` itself need not be traded.
+
+    Raises:
+        ForecastingError: The calendar ends before; some are known for the present year alone.
+    """
     days = calendar(exchange).sessions
     start = int(days.searchsorted(_stamp(session), side="right"))
+    if start + n > len(days):
+        raise ForecastingError(
+            f"exchange_calendars knows the sessions of {exchange} up to {days[-1]:%Y-%m-%d} alone; {n} after {session} "
+            "are needed. Update it: pip install --upgrade exchange-calendars"
+        )
     return [day.date() for day in days[start : start + n]]
 
 
 def shift(session: date, by: int, exchange: str = "XNYS") -> date:
-    """The session `by` sessions after (before, when negative) the traded day `session`."""
+    """The session `by` sessions after (before, when negative) the traded day `session`.
+
+    The calendar's oldest session where it does not reach back so far (Riyadh's begins in 2021).
+
+    Raises:
+        ForecastingError: The calendar ends before.
+    """
+    if by > 0:
+        return next_sessions(session, by, exchange)[-1]
     days = calendar(exchange).sessions
-    found: date = days[days.get_loc(_stamp(session)) + by].date()
+    found: date = days[max(0, days.get_loc(_stamp(session)) + by)].date()
     return found
 
 
@@ -74,6 +95,11 @@ def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.Dateti
 def is_session(day: date, exchange: str = "XNYS") -> bool:
     """Whether the exchange trades on `day`."""
     return bool(calendar(exchange).is_session(_stamp(day)))
+
+
+def today(at: datetime, exchange: str = "XNYS") -> date:
+    """The day it is at the exchange at the instant `at` (aware), traded or not."""
+    return _utc(at).tz_convert(calendar(exchange).tz).date()
 
 
 def opens_at(session: date, exchange: str = "XNYS") -> datetime:

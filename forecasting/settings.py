@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
+from forecasting.exchanges import check_exchange, exchange_of, parse_named
 
 Target = Literal["volume", "close", "range"]
 """What is forecast: shares traded, closing price in the bar's currency, or log(high / low)."""
@@ -38,7 +39,11 @@ class Settings(BaseSettings):
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH or sample.")
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
-    exchange: str = Field("XNYS", description="Exchange whose sessions count, as exchange_calendars names it.")
+    exchange: str = Field("XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it.")
+    exchanges: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict,
+        description="Exchange where neither suffix (VOD.L) nor FORECASTING_EXCHANGE is right: VOD=XLON,...",
+    )
     train_sessions: int = Field(2500, ge=300, description="Sessions of the rolling training window.")
     members: int = Field(3, ge=1, le=32, description="Networks in the ensemble.")
     seed: int = Field(0, ge=0, description="Seed of every random draw.")
@@ -69,6 +74,29 @@ class Settings(BaseSettings):
         if not value:
             raise ValueError("at least one symbol is needed")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("exchange")
+    @classmethod
+    def _check_exchange(cls, value: str) -> str:
+        return check_exchange(value)
+
+    @field_validator("exchanges", mode="before")
+    @classmethod
+    def _split_exchanges(cls, value: object) -> object:
+        return parse_named(value) if isinstance(value, str) else value
+
+    @field_validator("exchanges")
+    @classmethod
+    def _check_exchanges(cls, value: dict[str, str]) -> dict[str, str]:
+        return {check_symbol(symbol): check_exchange(exchange) for symbol, exchange in value.items()}
+
+    def exchange_of(self, symbol: str) -> str:
+        """The exchange whose sessions count for `symbol`: as `exchanges` says, else its suffix, else `exchange`."""
+        return exchange_of(symbol, named=self.exchanges, otherwise=self.exchange)
+
+    def for_symbol(self, symbol: str) -> "Settings":
+        """The settings of this symbol alone: `symbols` is (symbol,), `exchange` is its own, and so is the hash."""
+        return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
 
     @property
     def url(self) -> str:

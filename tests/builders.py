@@ -10,10 +10,12 @@ import pandas as pd
 from forecasting.sessions import sessions_index
 
 
-def random_bars(days: int = 400, *, seed: int = 0, last: date = date(2024, 3, 8), level: float = 8e6) -> pd.DataFrame:
+def random_bars(
+    days: int = 400, *, seed: int = 0, last: date = date(2024, 3, 8), level: float = 8e6, exchange: str = "XNYS"
+) -> pd.DataFrame:
     """Canonical bars for the `days` sessions up to `last`: volume with weekday pattern and memory, prices that fit."""
     rng = np.random.default_rng(seed)
-    sessions = sessions_index(date(1990, 1, 2), last)[-days:]
+    sessions = sessions_index(date(1990, 1, 2), last, exchange)[-days:]
     log_volume = np.zeros(days)
     for t in range(1, days):
         log_volume[t] = 0.6 * log_volume[t - 1] + rng.normal(0.0, 0.25)

@@ -43,6 +43,7 @@ class StandIn:
 
     def __init__(self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, symbol: str = "SBUX") -> None:
         self.series = {symbol: (bars, make_actions([]) if actions is None else actions)}
+        self.listed: dict[str, tuple[str, str]] = {}
         self.today: date = bars.index[-1].date()
         self.edits: list[Edit] = []
         self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
@@ -69,9 +70,18 @@ class StandIn:
         self._server.server_close()
         self._thread.join()
 
-    def add(self, symbol: str, bars: pd.DataFrame, actions: pd.DataFrame | None = None) -> None:
-        """Serve another symbol too."""
+    def add(
+        self,
+        symbol: str,
+        bars: pd.DataFrame,
+        actions: pd.DataFrame | None = None,
+        *,
+        zone: str = ZONE,
+        currency: str = "USD",
+    ) -> None:
+        """Serve another symbol too, of an exchange in the time zone `zone`."""
         self.series[symbol] = (bars, make_actions([]) if actions is None else actions)
+        self.listed[symbol] = (zone, currency)
 
     def fail(self, *faults: str) -> None:
         """Break the next chart requests, one fault each, in this order. Without faults: heal."""
@@ -96,7 +106,7 @@ class StandIn:
     def told(self, symbol: str = "SBUX") -> tuple[pd.DataFrame, pd.DataFrame]:
         """All rows and actions as of `today`, edits applied."""
         bars, actions = as_known_on(*self.series[symbol], self.today)
-        rows = _rows(bars, actions)
+        rows = _rows(bars, actions, self.listed.get(symbol, (ZONE, "USD"))[0])
         for edit in self.edits:
             rows = edit(rows)
         return rows, actions
@@ -105,10 +115,11 @@ class StandIn:
         """Yahoo's JSON for the seconds since 1970 `first` .. `last`."""
         rows, actions = self.told(symbol)
         rows = rows[(rows["timestamp"] >= first) & (rows["timestamp"] < last)]
+        zone, currency = self.listed.get(symbol, (ZONE, "USD"))
         meta = {
             "instrumentType": "EQUITY",
-            "exchangeTimezoneName": ZONE,
-            "currency": "USD",
+            "exchangeTimezoneName": zone,
+            "currency": currency,
             "validRanges": ["1d", "max"],
         }
         if fault == "no_timezone":
@@ -118,7 +129,7 @@ class StandIn:
         if fault == "no_bars":
             return {"chart": {"result": [{"meta": meta, "indicators": {"quote": [{}]}}], "error": None}}
         result = _result(rows, meta, adjclose=fault != "no_adjclose")
-        result["events"] = _events(actions, first, last)
+        result["events"] = _events(actions, first, last, zone)
         return {"chart": {"result": [result], "error": None}}
 
 
@@ -243,13 +254,13 @@ def _stamps(days: tuple[date, ...]) -> pd.DatetimeIndex:
     return pd.DatetimeIndex([pd.Timestamp(day) for day in days])
 
 
-def _rows(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
+def _rows(bars: pd.DataFrame, actions: pd.DataFrame, zone: str) -> pd.DataFrame:
     rows = bars.assign(adj_close=adjusted_close(bars, actions)).rename_axis("session").reset_index()
-    return rows.assign(timestamp=_seconds(rows["session"], hour=9.5))
+    return rows.assign(timestamp=_seconds(rows["session"], hour=9.5, zone=zone))
 
 
-def _seconds(days: Any, *, hour: float) -> np.ndarray:
-    local = (pd.DatetimeIndex(days) + pd.Timedelta(hours=hour)).tz_localize(ZONE)
+def _seconds(days: Any, *, hour: float, zone: str = ZONE) -> np.ndarray:
+    local = (pd.DatetimeIndex(days) + pd.Timedelta(hours=hour)).tz_localize(zone)
     return local.as_unit("s").asi8
 
 
@@ -266,10 +277,10 @@ def _result(rows: pd.DataFrame, meta: dict[str, Any], *, adjclose: bool) -> dict
     return {"meta": meta, "timestamp": rows["timestamp"].tolist(), "indicators": indicators}
 
 
-def _events(actions: pd.DataFrame, first: int, last: int) -> dict[str, Any]:
+def _events(actions: pd.DataFrame, first: int, last: int, zone: str) -> dict[str, Any]:
     events: dict[str, Any] = {"dividends": {}, "splits": {}}
     for when, kind, value in zip(
-        _seconds(actions["session"], hour=9.5).tolist(), actions["kind"], actions["value"], strict=True
+        _seconds(actions["session"], hour=9.5, zone=zone).tolist(), actions["kind"], actions["value"], strict=True
     ):
         if not first <= when < last:
             continue

@@ -43,4 +43,4 @@ def test_a_night_without_work_says_why_and_names_the_holiday(
     now: datetime, newest: date, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: now)
-    assert nothing_new(newest, Settings(_env_file=None)) == told
+    assert nothing_new({"SBUX": newest}, Settings(_env_file=None)) == told

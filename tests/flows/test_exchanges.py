@@ -1,0 +1,131 @@
+"""Nights of symbols that trade on different exchanges, through the real yfinance code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from flows import clock, ledger
+from flows.catch_up import start_catch_up
+from flows.night import Night
+from flows.nightly import nightly
+from flows.start import start_ingest, start_night
+from forecasting.errors import NothingFreshError, UsageError
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database
+from tests.builders import random_bars
+from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
+
+pytestmark = pytest.mark.filterwarnings(
+    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
+    "ignore::pandas.errors.Pandas4Warning"
+)
+
+MONDAY = date(2024, 2, 19)
+"""Presidents' Day: London trades, New York does not."""
+
+BEFORE_ANY_OPEN = datetime(2024, 2, 20, 6, 30, tzinfo=UTC)
+AFTER_LONDON_OPENED = datetime(2024, 2, 20, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One database is enough: sessions are the same on both."""
+    return sqlite_url
+
+
+@pytest.fixture
+def two_exchanges(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """SBUX and VOD.L at Yahoo, on the Tuesday after Presidents' Day, before either exchange opens."""
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
+    monkeypatch.setattr(clock, "now", lambda: BEFORE_ANY_OPEN)
+    forget_yahoo()
+    with StandIn(random_bars(days=650, seed=3, last=MONDAY)) as served:
+        london = random_bars(days=650, seed=4, last=MONDAY, exchange="XLON")
+        served.add("VOD.L", london, zone="Europe/London", currency="GBp")
+        served.today = MONDAY
+        route_yahoo_here(served.url, monkeypatch.setattr)
+        yield served
+    forget_yahoo()
+
+
+def select(columns: str, table: str) -> set[tuple[str, ...]]:
+    with database.reading(read_settings().url) as connection:
+        found = connection.execute(sa.text(f"SELECT {columns} FROM {table}"))
+        return {tuple(str(value)[:10] for value in row) for row in found}
+
+
+def night() -> None:
+    start_night(as_of=None, mode="auto", switch_source=False)
+
+
+def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session(two_exchanges: StandIn) -> None:
+    night()
+    assert select("symbol, origin_session, target_session, horizon, kind", "latest_forecasts WHERE horizon < 3") == {
+        ("SBUX", "2024-02-16", "2024-02-20", "1", "live"),
+        ("SBUX", "2024-02-16", "2024-02-21", "2", "live"),
+        ("VOD.L", "2024-02-19", "2024-02-20", "1", "live"),
+        ("VOD.L", "2024-02-19", "2024-02-21", "2", "live"),
+    }
+    assert ledger.check_fresh() == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
+    assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
+
+
+def test_a_night_after_london_opened_is_late_for_london_alone_and_check_says_so(
+    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
+    night()
+    assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
+    with pytest.raises(NothingFreshError, match=r"VOD\.L .* 2024-02-19, .* after XLON had opened again at 08:00 UTC"):
+        ledger.check_fresh()
+
+
+def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: StandIn) -> None:
+    night()
+    skipped = nightly(return_state=True)
+    assert skipped.name == "Skipped"
+    assert skipped.message == (
+        "Nothing new: the newest sessions there are, 2024-02-16 of XNYS and 2024-02-19 of XLON, were already done. "
+        "XNYS was closed on Monday 2024-02-19."
+    )
+
+
+def test_a_span_is_worked_off_by_each_exchanges_own_sessions(two_exchanges: StandIn) -> None:
+    start_catch_up(first=date(2024, 2, 15), last=MONDAY, refit_every=5)
+    assert select("symbol, as_of", "runs") == {
+        *(("SBUX", day) for day in ("2024-02-15", "2024-02-16")),
+        *(("VOD.L", day) for day in ("2024-02-15", "2024-02-16", "2024-02-19")),
+    }
+
+
+def test_an_ingest_asks_each_exchange_for_its_own_newest_session(two_exchanges: StandIn) -> None:
+    fetched = start_ingest(as_of=None, switch_source=False)
+    assert [(row["symbol"], row["last_asked"]) for row in fetched] == [("SBUX", date(2024, 2, 16)), ("VOD.L", MONDAY)]
+
+
+def test_a_session_of_another_exchange_is_refused_for_the_symbol_that_does_not_trade(two_exchanges: StandIn) -> None:
+    with pytest.raises(UsageError, match="trading session of XNYS; 2024-02-19 is a Monday"):
+        start_night(as_of=MONDAY, mode="auto", switch_source=False)
+
+
+def test_a_setting_names_the_exchange_where_the_suffix_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "VOD,RY.TO,SBUX")
+    monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=XLON")
+    settings = read_settings()
+    assert [settings.for_symbol(symbol).exchange for symbol in settings.symbols] == ["XLON", "XTSE", "XNYS"]
+    assert Night("VOD", MONDAY, "volume", "yahoo").settings() == settings.for_symbol("VOD")
+    monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=LONDON")
+    with pytest.raises(UsageError, match=r"FORECASTING_EXCHANGES: .* found 'LONDON'"):
+        read_settings()
+
+
+def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> None:
+    settings = Settings(symbols=("SBUX", "VOD.L"))
+    assert settings.for_symbol("SBUX").hash == settings.hash == Settings().hash
+    assert settings.for_symbol("VOD.L").hash == Settings(exchange="XLON").hash != settings.hash

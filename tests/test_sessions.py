@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from forecasting.errors import ForecastingError, UsageError
+from forecasting.sessions import (
+    between,
+    calendar,
+    early_closes,
+    is_session,
+    last_completed,
+    next_sessions,
+    opens_at,
+    shift,
+    today,
+)
+
+
+def test_the_day_of_mourning_of_2025_was_no_session() -> None:
+    assert not is_session(date(2025, 1, 9))
+    assert next_sessions(date(2025, 1, 8), 1) == [date(2025, 1, 10)]
+
+
+def test_thanksgiving_friday_closes_early() -> None:
+    assert early_closes(date(2026, 11, 1), date(2026, 11, 30)) == {date(2026, 11, 27)}
+
+
+def test_sessions_are_known_years_ahead() -> None:
+    assert next_sessions(date(2040, 1, 2), 2) == [date(2040, 1, 3), date(2040, 1, 4)]
+
+
+def test_each_exchange_has_its_own_holidays_and_hours() -> None:
+    assert between(date(2024, 5, 3), date(2024, 5, 7), "XLON") == [date(2024, 5, 3), date(2024, 5, 7)]
+    assert between(date(2024, 5, 3), date(2024, 5, 7)) == [date(2024, 5, 3), date(2024, 5, 6), date(2024, 5, 7)]
+    assert opens_at(date(2024, 5, 7), "XLON") == datetime(2024, 5, 7, 7, 0, tzinfo=UTC)
+    at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)  # London has closed, New York trades, in Tokyo it is tomorrow
+    assert [last_completed(at, name) for name in ("XLON", "XNYS")] == [date(2024, 5, 7), date(2024, 5, 6)]
+    assert [today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
+
+
+def test_a_calendar_that_begins_late_gives_its_first_session_and_never_one_from_its_end() -> None:
+    oldest = calendar("XSAU").sessions[0].date()
+    assert shift(date(2021, 3, 1), -2500, "XSAU") == oldest
+
+
+def test_a_calendar_that_ends_says_so() -> None:
+    newest = calendar("XSHG").sessions[-1].date()
+    assert next_sessions(shift(newest, -3, "XSHG"), 3, "XSHG")[-1] == newest
+    with pytest.raises(ForecastingError, match=f"XSHG up to {newest} alone"):
+        next_sessions(newest, 1, "XSHG")
+    with pytest.raises(ForecastingError, match="pip install --upgrade exchange-calendars"):
+        shift(newest, 1, "XSHG")
+
+
+def test_an_unknown_exchange_is_named() -> None:
+    with pytest.raises(UsageError, match="LONDON is not known to exchange_calendars"):
+        calendar("LONDON")
+
+
+# exchange_calendars 4.13 under pandas 3.1, in its own code
+@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+@pytest.mark.parametrize("name", ["XTKS", "XETR", "XTSE", "ASEX", "XTAE"])
+def test_an_exchange_has_a_calendar_or_a_sentence_that_says_why_not(name: str) -> None:
+    try:
+        assert len(next_sessions(date(2024, 3, 8), 5, name)) == 5
+    except UsageError as error:
+        assert name in ("ASEX", "XTAE")  # exchange_calendars 4.13 under pandas 3.1; Bucharest too
+        assert f"{name} cannot be made by exchange_calendars" in str(error)
