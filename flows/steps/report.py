@@ -40,7 +40,7 @@ def report_night(
         findings=record.findings(connection, str(fetch["id"])),
         decision=lineage.decision_of_run(connection, str(run["id"])),
         exchange=exchange,
-        currency="" if symbol.startswith("^") else "USD",
+        currency="" if symbol.startswith("^") else str(fetch.get("currency", "")),
     )
 
 

@@ -45,7 +45,7 @@ class Night:
         findings: FINDING_COLUMNS of this night's fetch; no rows when nothing was found.
         decision: The row of `promotions` of this night; None when nothing was decided.
         exchange: Whose sessions count.
-        currency: Of prices, as ISO code; empty for an index in points.
+        currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where nobody says.
     """
 
     run: Mapping[str, Any]

@@ -24,12 +24,14 @@ class Unit:
         decimals: Digits after the point.
         before: Put before a number, like a currency sign.
         after: Put after it, with a space between.
+        bare: What numbers are called that have neither.
     """
 
     scale: float
     decimals: int
     before: str
     after: str
+    bare: str = "points"
 
     def number(self, value: float, *, finer: int = 0) -> str:
         """The bare number, `finer` digits more than usual; a dash for NaN."""
@@ -55,8 +57,8 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`."""
-        return self.after or self.before or "points"
+        """The unit alone, for a column's head: `M shares`, `$`, `%`, `points`, `price`."""
+        return self.after or self.before or self.bare
 
 
 def unit_of(night: Night) -> Unit:
@@ -64,7 +66,8 @@ def unit_of(night: Night) -> Unit:
     if night.target == "range":
         return Unit(0.01, 2, "", "%")
     if night.target == "close":
-        return Unit(1.0, 2, "$", "") if night.currency == "USD" else Unit(1.0, 2, "", night.currency)
+        bare = "points" if night.symbol.startswith("^") else "price"
+        return Unit(1.0, 2, "$", "") if night.currency == "USD" else Unit(1.0, 2, "", night.currency, bare)
     typical = max(night.usual, 1.0)
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))

@@ -64,6 +64,7 @@ def add_fetch(
         "source": fetched.source,
         "symbol": fetched.symbol,
         "title": fetched.title,
+        "currency": fetched.currency,
         "first_asked": fetched.first_asked,
         "last_asked": fetched.last_asked,
         "first_received": sessions[0] if len(sessions) else None,

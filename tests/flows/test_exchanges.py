@@ -15,6 +15,7 @@ from flows.night import Night
 from flows.nightly import nightly
 from flows.start import start_ingest, start_night
 from forecasting.errors import NothingFreshError, UsageError
+from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from tests.builders import random_bars
@@ -64,7 +65,10 @@ def night() -> None:
     start_night(as_of=None, mode="auto", switch_source=False)
 
 
-def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session(two_exchanges: StandIn) -> None:
+def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_own_currency(
+    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_TARGET", "close")
     night()
     assert select("symbol, origin_session, target_session, horizon, kind", "latest_forecasts WHERE horizon < 3") == {
         ("SBUX", "2024-02-16", "2024-02-20", "1", "live"),
@@ -73,6 +77,8 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session(two_excha
         ("VOD.L", "2024-02-19", "2024-02-21", "2", "live"),
     }
     assert ledger.check_fresh() == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
+    assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp")}
+    assert [unit_of(shown).name for shown in ledger.newest_nights()] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
 
 

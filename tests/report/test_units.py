@@ -25,8 +25,10 @@ def test_volumes_are_written_with_about_three_digits(level: float, said: str):
 
 def test_prices_carry_their_currency_and_an_index_none():
     assert unit_of(a_night("close")).text(1091.064) == "$1,091.06"
-    assert unit_of(a_night("close", currency="")).text(2506.85) == "2,506.85"
-    assert unit_of(a_night("close", currency="")).name == "points"
+    index = a_night("close", currency="", run={"symbol": "^GSPC"})
+    assert (unit_of(index).text(2506.85), unit_of(index).name) == ("2,506.85", "points")
+    assert unit_of(a_night("close", currency="")).name == "price"
+    assert unit_of(a_night("close", currency="GBp")).text(71.3) == f"71.30{GAP}GBp"
     assert unit_of(a_night("close", currency="EUR")).span_text(1.5, 2) == f"1.50\N{EN DASH}2.00{GAP}EUR"
 
 

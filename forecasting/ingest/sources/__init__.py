@@ -27,6 +27,7 @@ class Fetched:
         library_version: What read it, `yfinance 1.7.0`.
         title: What the series is, in words, for the tables and the report.
         live: Whether the newest bar may still be unfinished (Yahoo's may; a file's may not), so that it is guarded.
+        currency: Of the prices, as the source writes it (USD, EUR, GBp for pence); empty where it does not say.
     """
 
     source: str
@@ -38,6 +39,7 @@ class Fetched:
     library_version: str
     title: str
     live: bool = False
+    currency: str = ""
 
 
 class Source(Protocol):

@@ -66,7 +66,7 @@ class Yahoo:
             UnavailableError: No network, no answer in time, or an answer that is not one.
             BadDataError: Yahoo does not know the symbol, or has no bar of it in the span.
         """
-        answer = _within(self.timeout_s, lambda: self._ask(symbol, first, last), symbol)
+        answer, currency = _within(self.timeout_s, lambda: self._ask(symbol, first, last), symbol)
         answer = answer.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
         told = canonical(answer.rename(columns=_COLUMNS))
         bars, newer = told.loc[: str(last)], told.loc[str(last + _DAY) :]
@@ -85,6 +85,7 @@ class Yahoo:
             library_version=f"yfinance {version('yfinance')}",
             title=f"{symbol}, daily, from Yahoo Finance",
             live=bool(newer["close"].isna().all()),  # a bar that newer ones follow is finished
+            currency=currency,
         )
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
@@ -99,7 +100,8 @@ class Yahoo:
             return _earnings(pd.DatetimeIndex([]))
         return _earnings(listed)
 
-    def _ask(self, symbol: str, first: date, last: date) -> pd.DataFrame:
+    def _ask(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
+        """Yahoo's answer as it came, and the currency of its prices."""
         ticker = _ticker(symbol, self.cache_dir)
         # A zone given in advance, with a day to spare for it, saves the request that looks it up and a second kind of
         # answer to an unknown symbol. The bars carry the exchange's own zone whatever stands here.
@@ -109,7 +111,7 @@ class Yahoo:
         )
         if answer.empty:
             raise UnavailableError(f"Yahoo sent an empty list of bars for {symbol}. Try again later.")
-        return answer
+        return answer, str(ticker.history_metadata["currency"] or "")  # it came with the bars: no further request
 
     def _ask_earnings(self, symbol: str) -> pd.DatetimeIndex:
         listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=25)

@@ -13,6 +13,7 @@ def test_the_sample_is_twenty_sound_years_of_the_index_with_volume():
     assert (len(clean), clean["volume"].notna().all(), findings) == (5031, True, [])
     assert (clean.index[0].date(), clean.index[-1].date()) == (date(1999, 1, 4), date(2018, 12, 31))
     assert (fetched.source, fetched.symbol, fetched.title, fetched.live) == ("sample", "^GSPC", TITLE, False)
+    assert fetched.currency == ""  # an index has points, and the package does not say
     assert fetched.library_version.startswith("arch ")
     assert "not SBUX" in TITLE
 

@@ -98,6 +98,12 @@ def test_another_exchange_loses_no_day_to_its_time_zone(served, yahoo, monkeypat
         assert [day.date() for day in fetch(yahoo, first=DAYS[10], last=DAYS[-2]).bars.index] == DAYS[10:-1]
 
 
+def test_the_currency_is_the_one_yahoo_names_and_costs_no_request(served, yahoo):
+    served.add("VOD.L", BARS, zone="Europe/London", currency="GBp")
+    assert [fetch(yahoo, symbol).currency for symbol in ("SBUX", "VOD.L")] == ["USD", "GBp"]
+    assert len(served.charts()) == 2
+
+
 def test_an_index_is_asked_for_by_its_own_name(served, yahoo):
     served.add("^GSPC", BARS)
     assert len(fetch(yahoo, "^GSPC").bars) == 90
