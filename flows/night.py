@@ -17,7 +17,7 @@ class Night:
         symbol: Yahoo's ticker.
         session: The origin: newest session the night may know.
         target: What is forecast.
-        source: `yahoo`, `csv:PATH`, `parquet:PATH` or `sample`.
+        source: `yahoo`, `csv:PATH`, `parquet:PATH`, `sample` or an installed `NAME:ARGUMENT`.
         events: `csv:PATH` of earnings dates, or None for the bundled ones.
         mode: How the challenger is fitted.
         trigger: `run`, `schedule` or `catch-up`.

@@ -56,7 +56,7 @@ def nightly(
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, csv:PATH, parquet:PATH or sample; without it FORECASTING_SOURCE.
+        source: yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT; without it FORECASTING_SOURCE.
         events: Earnings dates as csv:PATH; without it FORECASTING_EVENTS or the bundled ones.
         as_of: The newest session that may be known; without it the newest completed one, and all missed before it.
         mode: auto, scratch, warm or skip.

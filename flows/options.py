@@ -18,7 +18,10 @@ Symbols = Annotated[
 Symbol = Annotated[str | None, typer.Option("--symbol", help="A symbol as Yahoo writes it.", show_default=False)]
 TargetOption = Annotated[str | None, typer.Option("--target", help="volume, close or range.", show_default=False)]
 SourceOption = Annotated[
-    str | None, typer.Option("--source", help="yahoo, csv:PATH, parquet:PATH or sample.", show_default=False)
+    str | None,
+    typer.Option(
+        "--source", help="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.", show_default=False
+    ),
 ]
 EventsOption = Annotated[
     str | None,

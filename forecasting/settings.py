@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; without it a SQLite file in data_dir.")
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
-    source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH or sample.")
+    source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
     exchange: str = Field("XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it.")
     exchanges: Annotated[dict[str, str], NoDecode] = Field(

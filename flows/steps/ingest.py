@@ -16,9 +16,8 @@ from forecasting.errors import DataLateError, HistoryError, UsageError
 from forecasting.ingest import events as known_events
 from forecasting.ingest.bars import Finding, check_bars, payload_hash
 from forecasting.ingest.revisions import Revision, explain
-from forecasting.ingest.sources import Fetched, Source
+from forecasting.ingest.sources import EarningsSource, Fetched, Source
 from forecasting.ingest.sources.choose import source_of
-from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import FEWEST_ROWS
 from forecasting.sessions import shift
@@ -57,7 +56,7 @@ def fetch_and_store(
         run_id = night.run_id(settings) if opens_run else None
         writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
         writes.add_findings(connection, findings, symbol=night.symbol, fetch_id=fetch_id)
-        store_events(connection, night, settings, announced, fetched_at=fetched_at)
+        store_events(connection, night, settings, announced, listed_by=source.name, fetched_at=fetched_at)
     logger.info("fetch %s of %s: %s, newest %s", fetch_id, night.symbol, revision.verdict, night.session)
     return fetch_id
 
@@ -162,7 +161,13 @@ def refuse_short(clean: pd.DataFrame, known: pd.DataFrame, night: Night, setting
 
 
 def store_events(
-    connection: Connection, night: Night, settings: Settings, announced: pd.DataFrame, *, fetched_at: datetime
+    connection: Connection,
+    night: Night,
+    settings: Settings,
+    announced: pd.DataFrame,
+    *,
+    listed_by: str,
+    fetched_at: datetime,
 ) -> None:
     """Add the earnings dates that the night may use, each with the first origin that may know it."""
     usable = listed_events(night.symbol, night.events, exchange=settings.exchange)
@@ -171,12 +176,12 @@ def store_events(
     # A date seen on an earlier night stays known from that night; where a list tells the past, it is the better one.
     past = announced["session"] <= pd.Timestamp(night.session)
     new = announced[~announced["session"].isin(known) & ~(past & (len(usable) > 0))]
-    writes.add_events(connection, night.symbol, new, source="yahoo", first_seen_at=fetched_at)
+    writes.add_events(connection, night.symbol, new, source=listed_by, first_seen_at=fetched_at)
 
 
 def live_events(source: Source, night: Night, settings: Settings) -> pd.DataFrame:
-    """Earnings dates as Yahoo lists them tonight, coming ones known from tonight on; none from any other source."""
-    if not isinstance(source, Yahoo) or night.events is not None:
+    """Earnings dates as the source lists them tonight, coming ones known from tonight on; none where it lists none."""
+    if not isinstance(source, EarningsSource) or night.events is not None:
         return known_events.reacting(known_events.bundled_events(""), exchange=settings.exchange)
     listed = source.earnings_dates(night.symbol)
     return known_events.reacting(listed, exchange=settings.exchange, seen=night.session)

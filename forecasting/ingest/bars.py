@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from forecasting.ingest.actions import adjustment_mismatch
 from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources.shape import COLUMNS, check_shape
 from forecasting.sessions import early_closes, sessions_index
 
 PRICES = ["open", "high", "low", "close"]
-COLUMNS = [*PRICES, "adj_close", "volume"]
 
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; Yahoo's own answers jitter below it."""
@@ -80,7 +80,11 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
 
     Returns:
         The canonical bars without rejected rows, and the findings, ascending by session.
+
+    Raises:
+        BadDataError: The source brought something else than canonical bars.
     """
+    check_shape(fetched)
     bars, findings = _without(fetched.bars, _impossible_rows(fetched.bars, exchange))
     bars, more = _without(bars, _impossible_neighbours(bars, exchange, live=fetched.live))
     fresh = fresh_rows(bars, known)

@@ -1,11 +1,12 @@
-"""Where bars come from: one small protocol, three implementations.
+"""Where bars come from: one small protocol, three implementations here and as many as other packages bring.
 
 A new source is a class with a `name` and a `fetch`; it returns `Fetched` and raises only the three SourceErrors.
+docs/sources.md shows one whole.
 """
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,11 @@ class Fetched:
 
 
 class Source(Protocol):
-    """Anything that can bring a symbol's bars."""
+    """Anything that can bring a symbol's bars.
+
+    Attributes:
+        name: The source as the ledger keeps it, the same in every `Fetched.source`; a symbol keeps its source.
+    """
 
     name: str
 
@@ -53,5 +58,26 @@ class Source(Protocol):
         Raises:
             RateLimitedError, UnavailableError: Trying again later may help.
             BadDataError: Trying again will not help: unknown symbol, malformed file, no bars in the span.
+        """
+        ...
+
+
+@runtime_checkable
+class EndedSource(Protocol):
+    """A source that ends somewhere, as a file does. Without `newest` it is live: the calendar says what is due."""
+
+    def newest(self, symbol: str) -> date:
+        """The newest session that it holds; raises what `fetch` raises."""
+        ...
+
+
+@runtime_checkable
+class EarningsSource(Protocol):
+    """A source that lists earnings dates too."""
+
+    def earnings_dates(self, symbol: str) -> "pd.DataFrame":
+        """Past and coming ones as known now: columns announced (naive midnight), timing (`bmo`, `amc` or empty).
+
+        A failure is an empty frame and a log line, never an error.
         """
         ...

@@ -4,21 +4,22 @@ from datetime import date
 from pathlib import Path
 
 from forecasting.errors import UsageError
-from forecasting.ingest.sources import Source
+from forecasting.ingest.sources import EndedSource, Source
 from forecasting.ingest.sources.files import Files
-from forecasting.ingest.sources.sample import NEWEST, SYMBOL, Sample
+from forecasting.ingest.sources.installed import installed_in_words, installed_source
+from forecasting.ingest.sources.sample import SYMBOL, Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 
 
 def source_of(text: str, *, cache_dir: Path) -> Source:
-    """The source that `text` names: yahoo, csv:PATH, parquet:PATH or sample.
+    """The source that `text` names: yahoo, csv:PATH, parquet:PATH, sample, or NAME:ARGUMENT of an installed package.
 
     Args:
         text: The option --source.
         cache_dir: Folder where Yahoo's time zones and cookies are kept between nights.
 
     Raises:
-        UsageError: Another name, or a path without a file.
+        UsageError: Another name, a path without a file, or a package that cannot be imported.
     """
     kind, _, path = text.partition(":")
     if text == "yahoo":
@@ -29,7 +30,14 @@ def source_of(text: str, *, cache_dir: Path) -> Source:
         return Files("csv", Path(path))
     if kind == "parquet" and path:
         return Files("parquet", Path(path))
-    raise UsageError(f"--source is yahoo, csv:PATH, parquet:PATH or sample; found {text!r}.")
+    if kind not in ("yahoo", "sample", "csv", "parquet") and (found := installed_source(kind, path)):
+        return found
+    others = installed_in_words()
+    raise UsageError(
+        f"--source is yahoo, csv:PATH, parquet:PATH, sample{', or ' + others if others else ''}; found {text!r}. "
+        f"{'' if others else 'No package with a source of its own is installed here. '}"
+        "How to write one: docs/sources.md."
+    )
 
 
 def newest_session(source: Source, symbol: str) -> date | None:
@@ -38,9 +46,12 @@ def newest_session(source: Source, symbol: str) -> date | None:
     Raises:
         BadDataError: The file cannot be read, or lacks the symbol.
     """
-    if isinstance(source, Sample):
-        return NEWEST
-    return source.newest(symbol) if isinstance(source, Files) else None
+    return source.newest(symbol) if isinstance(source, EndedSource) else None
+
+
+def is_live(source: Source) -> bool:
+    """Whether asking the source is a request to somebody else, which can fail by itself, unlike a file."""
+    return not isinstance(source, EndedSource)
 
 
 def default_symbol(source: Source) -> str | None:

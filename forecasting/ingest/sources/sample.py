@@ -18,6 +18,10 @@ class Sample:
 
     name = "sample"
 
+    def newest(self, symbol: str) -> date:
+        """The sample's last session, whatever the symbol: `fetch` says what it holds."""
+        return NEWEST
+
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """The index's bars for the sessions `first` .. `last`.
 

@@ -1,0 +1,180 @@
+"""The source that docs/sources.md shows, as it stands there: installed as a package, asked, run through an ingest."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+import tomllib
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows import clock
+from flows.start import start_ingest
+from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
+from forecasting.ingest.sources.choose import is_live, newest_session, source_of
+from tests.builders import random_bars
+
+DOC = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
+LAST = date(2024, 3, 8)
+BARS = random_bars(650, seed=3, last=LAST)
+FIRST = BARS.index[0].date()
+
+
+def block(kind: str, at: int = 0) -> str:
+    return re.findall(rf"```{kind}\n(.*?)```", DOC, re.DOTALL)[at]
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, *, code: str, project: str) -> None:
+    """Put a module on the path as pip would: with the entry points that its pyproject.toml states."""
+    stated = tomllib.loads(project)
+    (module,) = stated["tool"]["setuptools"]["py-modules"]
+    name, version = stated["project"]["name"], stated["project"]["version"]
+    groups = stated["project"]["entry-points"]
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir(parents=True)
+    (folder / f"{module}.py").write_text(code, encoding="utf-8")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+    lines = [f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in offers.items()) for group, offers in groups.items()]
+    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package of the doc, installed."""
+    install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
+
+
+class Drop:
+    """The house's web server: what it answers, by symbol."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.status = 200
+        self.bodies: dict[str, bytes] = {}
+
+    def put(self, bars: pd.DataFrame) -> None:
+        """Drop SBUX.json."""
+        rows = bars.drop(columns="adj_close").rename_axis("day").reset_index()
+        rows["day"] = rows["day"].dt.strftime("%Y-%m-%d")
+        self.bodies["/SBUX.json"] = json.dumps(rows.to_dict("records")).encode()
+
+
+@pytest.fixture
+def drop() -> Iterator[Drop]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = served.bodies.get(self.path)
+            self.send_response(served.status if body is not None else 404)
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    served = Drop(f"http://127.0.0.1:{server.server_port}")
+    served.put(BARS)
+    yield served
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_the_source_of_the_doc_has_thirty_lines_imports_and_all() -> None:
+    assert len([line for line in block("python").splitlines() if line.strip()]) <= 30
+
+
+def test_the_source_of_the_doc_brings_canonical_bars_and_the_three_errors(
+    house: None, drop: Drop, tmp_path: Path
+) -> None:
+    source = source_of(f"house:{drop.url}", cache_dir=tmp_path)
+    fetched = source.fetch("SBUX", FIRST, LAST)
+    pd.testing.assert_frame_equal(
+        fetched.bars.drop(columns="adj_close"), BARS.drop(columns="adj_close"), check_freq=False
+    )
+    assert (fetched.source, fetched.live, fetched.currency) == ("house", True, "USD")
+    with pytest.raises(BadDataError, match="404 for MSFT"):
+        source.fetch("MSFT", FIRST, LAST)
+    for status, error in ((429, RateLimitedError), (500, UnavailableError)):
+        drop.status = status
+        with pytest.raises(error, match=str(status)):
+            source.fetch("SBUX", FIRST, LAST)
+    drop.status, drop.bodies["/SBUX.json"] = 200, b'[{"day": "2024-'
+    with pytest.raises(BadDataError, match="not what was agreed"):
+        source.fetch("SBUX", FIRST, LAST)
+
+
+def test_the_check_of_the_doc_runs_as_it_stands(house: None, drop: Drop, capsys: pytest.CaptureFixture[str]) -> None:
+    bars = BARS.copy()
+    bars.iloc[-1, bars.columns.get_loc("high")] = 1.0
+    drop.put(bars)
+    exec(compile(block("python", 1).replace("http://127.0.0.1:8000", drop.url), "docs/sources.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert said.startswith("SBUX, daily, from the house's drop 297 came, 296 kept\n")
+    assert "high_below_low" in said
+
+
+def test_an_ingest_through_the_source_of_the_doc_is_late_until_its_bar_is_there_and_then_unchanged(
+    house: None, drop: Drop, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{drop.url}"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+    drop.put(BARS.iloc[:-1])
+    with pytest.raises(DataLateError, match=r"2024-03-08 yet; .* ends at 2024-03-07"):
+        start_ingest(as_of=None, switch_source=False)
+    drop.put(BARS)
+    first, again = (start_ingest(as_of=None, switch_source=False)[0] for _ in range(2))
+    assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
+    assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
+
+
+def test_a_source_without_a_newest_session_is_live(house: None, drop: Drop, tmp_path: Path) -> None:
+    source = source_of(f"house:{drop.url}", cache_dir=tmp_path)
+    assert (newest_session(source, "SBUX"), is_live(source)) == (None, True)
+    assert [is_live(source_of(text, cache_dir=tmp_path)) for text in ("yahoo", "sample")] == [True, False]
+
+
+def test_an_unknown_source_lists_what_is_installed(house: None, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"sample, or house:ARGUMENT of house-bars 1\.0; found 'home:x'"):
+        source_of("home:x", cache_dir=tmp_path)
+
+
+def test_without_any_installed_an_unknown_source_says_so(tmp_path: Path) -> None:
+    assert not entry_points(group="forecasting.sources")
+    with pytest.raises(UsageError, match=r"sample; found 'home:x'\. No package with a source of its own"):
+        source_of("home:x", cache_dir=tmp_path)
+
+
+def test_a_built_in_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stolen = block("toml").replace("house =", "sample =")
+    install(tmp_path / "site", monkeypatch, code=block("python"), project=stolen)
+    assert type(source_of("sample", cache_dir=tmp_path)).__name__ == "Sample"
+    with pytest.raises(UsageError, match="found 'sample:x'"):
+        source_of("sample:x", cache_dir=tmp_path)
+
+
+def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "site", monkeypatch, code="import nowhere_at_all\n", project=block("toml"))
+    with pytest.raises(UsageError, match=r"house-bars 1\.0 as house_bars:House, .* No module named 'nowhere_at_all'"):
+        source_of("house:x", cache_dir=tmp_path)
+
+
+def test_a_name_that_two_packages_offer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path / "one", monkeypatch, code=block("python"), project=block("toml"))
+    other = block("toml").replace("house-bars", "home-bars").replace("house_bars", "home_bars")
+    install(tmp_path / "two", monkeypatch, code=block("python"), project=other)
+    with pytest.raises(UsageError, match=r"(house|home)-bars 1\.0 and by (house|home)-bars 1\.0"):
+        source_of("house:x", cache_dir=tmp_path)
