@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows.fan_chart import fan_markdown
+from forecasting.report.facts import finding_rows
 from forecasting.report.night import Night
 from forecasting.report.page import forecast_markdown
 
@@ -80,14 +81,9 @@ def score_table(night: Night) -> list[dict[str, object]]:
 
 
 def finding_table(night: Night) -> list[dict[str, object]]:
-    """One row a finding of tonight's fetch; a sentence where there is none."""
-    if night.findings.empty:
-        return [{"findings": "none: every bar passed every check"}]
-    columns = ["session", "rule", "severity", "value", "detail"]
-    return [
-        {str(key): None if value is None else str(value) for key, value in row.items()}
-        for row in night.findings[columns].to_dict("records")
-    ]
+    """One row a finding that stands or is new tonight, as on the page; a sentence where there is none."""
+    rows: list[dict[str, object]] = [dict(row) for row in finding_rows(night)]
+    return rows or [{"findings": "none: every bar passed every check"}]
 
 
 def decision_table(night: Night) -> list[dict[str, object]]:

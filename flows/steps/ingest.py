@@ -14,7 +14,7 @@ from flows.night import Night, short_id
 from flows.steps.run_row import open_run
 from forecasting.errors import DataLateError, HistoryError, UsageError
 from forecasting.ingest import events as known_events
-from forecasting.ingest.bars import Finding, check_bars, payload_hash
+from forecasting.ingest.bars import check_bars, payload_hash
 from forecasting.ingest.revisions import Revision, explain
 from forecasting.ingest.sources import EarningsSource, Fetched, Source
 from forecasting.ingest.sources.choose import source_of
@@ -49,13 +49,12 @@ def fetch_and_store(
     fetched = source.fetch(night.symbol, first_session(night.session, settings), night.session)
     announced = live_events(source, night, settings)
     with database.transaction(settings.url) as connection:
-        revision, findings = judge(connection, fetched, night, settings, switch_source=switch_source)
+        revision = judge(connection, fetched, night, settings, switch_source=switch_source)
         fetch_id, fetched_at = fetch_identity(fetched, night, settings), clock.now()
         if opens_run:
             open_run(connection, night, settings, flow_run_id=flow_run_id)
         run_id = night.run_id(settings) if opens_run else None
         writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
-        writes.add_findings(connection, findings, symbol=night.symbol, fetch_id=fetch_id)
         store_events(connection, night, settings, announced, listed_by=source.name, fetched_at=fetched_at)
     logger.info("fetch %s of %s: %s, newest %s", fetch_id, night.symbol, revision.verdict, night.session)
     return fetch_id
@@ -63,8 +62,8 @@ def fetch_and_store(
 
 def judge(
     connection: Connection, fetched: Fetched, night: Night, settings: Settings, *, switch_source: bool
-) -> tuple[Revision, list[Finding]]:
-    """What the fetched bars change about the stored ones, and what was found wrong with them.
+) -> Revision:
+    """What the fetched bars change about the stored ones, with all that was found wrong with them.
 
     Raises:
         ForecastingError: They cannot be used; nothing has been written.
@@ -92,7 +91,7 @@ def judge(
         )
     if switched_from:
         revision = replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
-    return revision, findings
+    return replace(revision, findings=[*findings, *revision.findings])
 
 
 def sessions_of(bars: pd.DataFrame) -> list[date]:

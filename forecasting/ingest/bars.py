@@ -51,6 +51,14 @@ class Finding:
     value: float | None
     detail: str
 
+    @property
+    def stands(self) -> bool:
+        """Whether it is about the state of the source's answer, so that it lasts until an answer no longer shows it.
+
+        A flag about a new or changed row is something that happened: it is said once, of that row, and is over.
+        """
+        return self.severity == "reject" or self.rule in ("missing_session", "volume_unknown")
+
 
 class _Rule(NamedTuple):
     name: str
@@ -76,7 +84,8 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
     Args:
         fetched: What a source brought.
         exchange: Exchange whose calendar says which days are sessions.
-        known: The stored current bars; flags speak only of rows that are new or changed against them. None: all rows.
+        known: The stored current bars. Flags about a row speak only of rows that are new or changed against them; what
+            stands (`Finding.stands`) is said while the answer shows it and the stored bars lack it. None: all rows.
 
     Returns:
         The canonical bars without rejected rows, and the findings, ascending by session.
@@ -89,6 +98,8 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
     bars, more = _without(bars, _impossible_neighbours(bars, exchange, live=fetched.live))
     fresh = fresh_rows(bars, known)
     flags = [flag for rule in _doubts(bars, fetched.actions) for flag in _findings(bars, rule, rule.broken & fresh)]
+    unknown = _unknown_volume(bars, known)
+    flags += _findings(bars, unknown, unknown.broken)
     gaps = [
         Finding(day, "missing_session", "flag", None, "The exchange traded, but no bar of it has come yet.")
         for day in _unexplained_gaps(fetched, known, exchange)
@@ -172,19 +183,25 @@ def _impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> 
 
 
 def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
-    close, volume = bars["close"].to_numpy(), bars["volume"].to_numpy()
+    close = bars["close"].to_numpy()
     spike, jump, reach = _spike(close), _apart(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
     whole = bars[[*PRICES, "volume"]].to_numpy()
     repeats = np.append(False, (whole[1:] == whole[:-1]).all(axis=1)) if len(bars) else np.zeros(0, dtype=bool)
     gap = adjustment_mismatch(bars, actions)
     return [
-        _Rule("volume_unknown", np.isnan(volume), volume, "The source gives no volume, or 0."),
         _Rule("price_spike", spike > _SPIKE_FLAG, spike, "Close left both neighbours by this factor and came back."),
         _Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
         _Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
         _Rule("row_repeats", repeats, close, "All five numbers repeat the session before."),
         _Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
     ]
+
+
+def _unknown_volume(bars: pd.DataFrame, known: pd.DataFrame | None) -> _Rule:
+    """Broken where neither the answer nor the stored bars have a volume."""
+    volume = bars["volume"].to_numpy()
+    stored = np.full(len(bars), np.nan) if known is None else known["volume"].reindex(bars.index).to_numpy()
+    return _Rule("volume_unknown", np.isnan(volume) & np.isnan(stored), volume, "The source gives no volume, or 0.")
 
 
 def _without(bars: pd.DataFrame, rules: list[_Rule]) -> tuple[pd.DataFrame, list[Finding]]:

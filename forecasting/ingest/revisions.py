@@ -207,7 +207,8 @@ def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame
         pd.DataFrame(columns=_VERSION_COLUMNS),
         [],
         dividends,
-        [Finding(common[0].date(), "rebase_unexplained", "reject", ratio, detail)],
+        # Of the newest known session: while nothing is stored it stays the newest, and the finding one finding.
+        [Finding(common[-1].date(), "rebase_unexplained", "reject", ratio, detail)],
         held=[day.date() for day in bars.index.difference(known.index)],
     )
 

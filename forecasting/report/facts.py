@@ -11,6 +11,9 @@ from forecasting.report.units import GAP, instant, seconds, span_of_days, unit_o
 from forecasting.sessions import between
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
+FINDINGS_SHOWN = 40
+"""An index whose source has no volume has a finding for every session; the table findings holds all of them."""
+
 _DASH = "\N{EN DASH}"
 
 
@@ -35,7 +38,7 @@ def stage_rows(night: Night) -> list[tuple[str, str, float]]:
 
 
 def finding_rows(night: Night) -> list[dict[str, str]]:
-    """The findings, oldest session first."""
+    """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` says which are new tonight."""
     return [
         {
             "session": as_day(row["session"]).isoformat(),
@@ -43,8 +46,9 @@ def finding_rows(night: Night) -> list[dict[str, str]]:
             "severity": str(row["severity"]),
             "value": f"{row['value']:,.6g}" if row["value"] is not None and row["value"] == row["value"] else _DASH,
             "detail": str(row["detail"]),
+            "since": "tonight" if row["since"] >= night.fetch["fetched_at"] else f"{row['since']:%Y-%m-%d}",
         }
-        for row in night.findings.sort_values("session").to_dict("records")
+        for row in night.findings.sort_values("session").tail(FINDINGS_SHOWN).to_dict("records")
     ]
 
 

@@ -22,7 +22,7 @@ SCORED_COLUMNS = (
     *("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90"),
 )
 EVENT_COLUMNS = ("session", "kind")
-FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail")
+FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail", "since")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Night:
         scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published.
             Every stage, bar version and kind may be in it: the page keeps one judgement per forecast. No rows on the
             first night. What is given is what is counted: pass the last 250 origins or so.
-        findings: FINDING_COLUMNS of this night's fetch; no rows when nothing was found.
+        findings: FINDING_COLUMNS of what stood at this night's fetch and what it newly found; no rows when all is well.
         decision: The row of `promotions` of this night; None when nothing was decided.
         exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where nobody says.

@@ -41,6 +41,7 @@ def render_page(night: Night) -> str:
             facts=facts.fact_groups(night),
             stages=facts.stage_rows(night),
             findings=facts.finding_rows(night),
+            findings_left_out=max(0, len(night.findings) - facts.FINDINGS_SHOWN),
         )
     )
 

@@ -131,7 +131,7 @@ findings = Table(
     Column("value", Real),
     Column("detail", Text, nullable=False, server_default=EMPTY),
     Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
-    Column("cleared_at", UtcDateTime, comment="when a later fetch no longer showed it; NULL while it stands"),
+    Column("cleared_at", UtcDateTime, comment="when a fetch no longer showed it, or a row was said; NULL: still wrong"),
     Index("ix_findings_symbol_session", "symbol", "session"),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.store import tables
+from forecasting.store.standing import compared, spoken_of, standing
 
 if TYPE_CHECKING:
     from forecasting.ingest.bars import Finding
@@ -45,7 +46,7 @@ def add_fetch(
     Args:
         connection: In the caller's transaction; all of it is kept, or nothing.
         fetched: What the source brought.
-        revision: What that means for the bars already stored.
+        revision: What that means for the bars already stored, with all findings of the fetch.
         fetch_id: Names the fetch; a second write under the same id changes nothing.
         fetched_at: When it was fetched, aware; the first_seen_at of all it added.
         run_id: The run that asked; None for a bare ingest.
@@ -83,26 +84,38 @@ def add_fetch(
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
     add_actions(connection, revision.new_actions, symbol=fetched.symbol, fetch_id=fetch_id, first_seen_at=fetched_at)
-    add_findings(connection, revision.findings, symbol=fetched.symbol, fetch_id=fetch_id)
+    add_findings(connection, fetched, revision.findings, fetch_id=fetch_id, fetched_at=fetched_at)
     return True
 
 
-def add_findings(connection: sa.Connection, findings: Iterable[Finding], *, symbol: str, fetch_id: str) -> int:
-    """Write what the checks found; a finding's id comes from its fetch, session and rule."""
+def add_findings(
+    connection: sa.Connection, fetched: Fetched, found: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
+) -> int:
+    """Write what a fetch newly found, and clear what it no longer shows; a finding's id comes from its fetch and place.
+
+    A finding about the state of the answer stands: it keeps the fetch that first showed it and is not written again. A
+    flag about one row is over once said and is cleared by its own fetch: `cleared_at IS NULL` is what is still wrong.
+    """
+    new, gone = compared(standing(connection, fetched.symbol), found, spoken_of=spoken_of(fetched))
+    table = tables.findings
+    if gone:
+        cleared = sa.update(table).where(table.c.id == sa.bindparam("gone")).values(cleared_at=fetched_at)
+        connection.execute(cleared, [{"gone": id} for id in gone])
     rows = [
         {
             "id": _id(fetch_id, finding.session, finding.rule),
-            "symbol": symbol,
+            "symbol": fetched.symbol,
             "session": finding.session,
             "rule": finding.rule,
             "severity": finding.severity,
             "value": finding.value,
             "detail": finding.detail,
             "fetch_id": fetch_id,
+            "cleared_at": None if finding.stands else fetched_at,
         }
-        for finding in findings
+        for finding in new
     ]
-    return _insert(connection, tables.findings, rows)
+    return _insert(connection, table, rows)
 
 
 def add_actions(

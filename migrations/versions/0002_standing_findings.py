@@ -22,7 +22,7 @@ def upgrade() -> None:
             "cleared_at",
             sa.DateTime(timezone=True),
             nullable=True,
-            comment="when a later fetch no longer showed it; NULL while it stands",
+            comment="when a fetch no longer showed it, or a row was said; NULL: still wrong",
         ),
     )
     op.add_column(

@@ -18,7 +18,7 @@ from tests.flows.conftest import LAST
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 SECRETS = ("POSTGRES_PASSWORD", "PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD", "PREFECT_UI_PASSWORD")
-UPDATED = {"runs", "bar_versions"}
+UPDATED = {"runs", "bar_versions", "findings"}
 
 
 def deployments() -> dict[str, dict[str, object]]:

@@ -118,12 +118,20 @@ def test_a_dividend_that_adj_close_knows_and_the_source_does_not_name_is_flagged
 
 
 def test_flags_speak_only_of_rows_that_are_new_or_changed():
-    bars = broken_bars(volume=np.nan)
+    bars = broken_bars(high=200.0, low=40.0)
     assert check(bars, known=bars)[1] == []
-    assert found(check(bars, known=bars.drop(bars.index[50]))[1]) == [(bars.index[50].date(), "volume_unknown", "flag")]
+    assert found(check(bars, known=bars.drop(bars.index[50]))[1]) == [(bars.index[50].date(), "wide_range", "flag")]
     moved = bars.copy()
     moved.iloc[50, :4] *= 1.001
     assert len(check(moved, known=bars)[1]) == 1
+
+
+def test_an_unknown_volume_is_said_until_answer_or_store_has_it():
+    bars, sound = broken_bars(volume=np.nan), random_bars(100, seed=3)
+    said = [(bars.index[50].date(), "volume_unknown", "flag")]
+    assert found(check(bars, known=bars)[1]) == said
+    assert found(check(bars, known=sound)[1]) == []
+    assert found(check(sound, known=bars)[1]) == []
 
 
 def test_a_session_that_neither_the_source_nor_the_store_has_is_a_gap():

@@ -1,9 +1,9 @@
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 
 from forecasting.report.facts import fact_groups, finding_rows, stage_rows
-from tests.report.nights import a_night, forecasts
+from tests.report.nights import ISSUED, a_night, forecasts
 
 DECISION = {
     "champion": "1b2c3d4e5f607182",
@@ -89,10 +89,11 @@ def test_findings_are_listed_oldest_first():
             "severity": ["flag", "reject"],
             "value": [3.1, None],
             "detail": ["", "low 51 > open 50"],
+            "since": [ISSUED, ISSUED - timedelta(days=36)],
         }
     )
     rows = finding_rows(a_night(findings=frame))
-    assert [(row["session"], row["rule"], row["value"]) for row in rows] == [
-        ("2024-02-01", "low above open", "\N{EN DASH}"),
-        ("2024-03-08", "volume jump", "3.1"),
+    assert [(row["session"], row["rule"], row["value"], row["since"]) for row in rows] == [
+        ("2024-02-01", "low above open", "\N{EN DASH}", f"{ISSUED - timedelta(days=36):%Y-%m-%d}"),
+        ("2024-03-08", "volume jump", "3.1", "tonight"),
     ]
