@@ -17,6 +17,10 @@ Each message is one paragraph for whoever is on call: what was expected, what wa
 """
 
 from datetime import date
+from typing import ClassVar, Literal
+
+FailedVerdict = Literal["late", "rate_limited", "unavailable", "bad_data"]
+"""What a row of `fetches` says of a request that stored no bar."""
 
 
 class ForecastingError(Exception):
@@ -36,9 +40,11 @@ class DataLateError(ForecastingError):
 
     Attributes:
         newest: The newest session that has a usable bar, or None.
+        verdict: What the row in `fetches` says of a request that ended so.
     """
 
     exit_code = 3
+    verdict: ClassVar[FailedVerdict] = "late"
 
     def __init__(self, message: str, newest: date | None = None) -> None:
         super().__init__(message, newest)
@@ -55,11 +61,26 @@ class NothingFreshError(ForecastingError):
 
 
 class SourceError(ForecastingError):
-    """A source did not give usable bars."""
+    """A source did not give usable bars; `verdict` is what the row in `fetches` says of such a request."""
+
+    verdict: ClassVar[FailedVerdict] = "unavailable"
 
 
 class RateLimitedError(SourceError):
-    """The source refuses for now; a pause of half an hour or more is due."""
+    """The source refuses for now; a pause of half an hour or more is due.
+
+    Attributes:
+        retry_after_s: Seconds after which the source wants to be asked again, where it says so.
+    """
+
+    verdict: ClassVar[FailedVerdict] = "rate_limited"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UnavailableError(SourceError):
@@ -69,9 +90,13 @@ class UnavailableError(SourceError):
 class BadDataError(SourceError):
     """The source answered with something that trying again will not mend."""
 
+    verdict: ClassVar[FailedVerdict] = "bad_data"
+
 
 class HistoryError(ForecastingError):
     """Too few sessions to train on."""
+
+    verdict: ClassVar[FailedVerdict] = "bad_data"
 
 
 class ArtifactError(ForecastingError):

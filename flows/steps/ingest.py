@@ -12,12 +12,12 @@ import pandas as pd
 from flows import clock
 from flows.night import Night, short_id
 from flows.steps.run_row import open_run
-from forecasting.errors import DataLateError, HistoryError, UsageError
+from forecasting.errors import DataLateError, HistoryError, SourceError, UsageError
 from forecasting.ingest import events as known_events
 from forecasting.ingest.bars import check_bars, payload_hash
-from forecasting.ingest.revisions import Revision, explain
-from forecasting.ingest.sources import EarningsSource, Fetched, Source
-from forecasting.ingest.sources.choose import source_of
+from forecasting.ingest.revisions import Revision, explain, nothing_changed
+from forecasting.ingest.sources import EarningsSource, Fetched, Source, nothing_fetched
+from forecasting.ingest.sources.choose import is_live, source_of
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import FEWEST_ROWS
 from forecasting.sessions import shift
@@ -38,6 +38,8 @@ def fetch_and_store(
 ) -> str:
     """The id of the fetch that brought the bars up to the night's session, its row and the run's written together.
 
+    A request to a live source that ends otherwise leaves a row in `fetches` too: its verdict and the error's words.
+
     Raises:
         SourceError: The source gave nothing usable.
         DataLateError: Its newest bar is older than the night's session.
@@ -45,35 +47,71 @@ def fetch_and_store(
         UsageError: The symbol's stored bars came from another source.
     """
     source = source_of(night.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
+    run_id = night.run_id(settings) if opens_run else None
+    with database.reading(settings.url) as connection:
+        before = reads.newest_fetch(connection, night.symbol)
+        switched_from = source_switched_from(before, source, night.symbol, allowed=switch_source)
     # No transaction is open across the network.
-    fetched = source.fetch(night.symbol, first_session(night.session, settings), night.session)
+    fetched = ask(source, night, settings, run_id=run_id)
     announced = live_events(source, night, settings)
     with database.transaction(settings.url) as connection:
-        revision = judge(connection, fetched, night, settings, switch_source=switch_source)
-        fetch_id, fetched_at = fetch_identity(fetched, night, settings), clock.now()
-        if opens_run:
-            open_run(connection, night, settings, flow_run_id=flow_run_id)
-        run_id = night.run_id(settings) if opens_run else None
-        writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
-        store_events(connection, night, settings, announced, listed_by=source.name, fetched_at=fetched_at)
+        revision, trouble = judge(connection, fetched, night, settings)
+        if trouble is None:
+            if opens_run:
+                open_run(connection, night, settings, flow_run_id=flow_run_id)
+            if switched_from:
+                revision = replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
+            fetch_id, fetched_at = fetch_identity(fetched, night, settings), clock.now()
+            writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
+            store_events(connection, night, settings, announced, listed_by=source.name, fetched_at=fetched_at)
+        elif is_live(source):
+            add_failed(connection, fetched, revision, run_id=run_id)
+    if trouble is not None:
+        raise trouble
     logger.info("fetch %s of %s: %s, newest %s", fetch_id, night.symbol, revision.verdict, night.session)
     return fetch_id
 
 
-def judge(
-    connection: Connection, fetched: Fetched, night: Night, settings: Settings, *, switch_source: bool
-) -> Revision:
-    """What the fetched bars change about the stored ones, with all that was found wrong with them.
+def ask(source: Source, night: Night, settings: Settings, *, run_id: str | None) -> Fetched:
+    """What the source brings up to the night's session; a live source's failure is kept before it is raised.
 
     Raises:
-        ForecastingError: They cannot be used; nothing has been written.
+        SourceError: It gave nothing usable.
+    """
+    first = first_session(night.session, settings)
+    try:
+        return source.fetch(night.symbol, first, night.session)
+    except SourceError as error:
+        if is_live(source):
+            nothing = nothing_fetched(source.name, night.symbol, first, night.session)
+            with database.transaction(settings.url) as connection:
+                add_failed(connection, nothing, nothing_changed(error.verdict, str(error)), run_id=run_id)
+        raise
+
+
+def add_failed(connection: Connection, fetched: Fetched, revision: Revision, *, run_id: str | None) -> None:
+    """Write the row of a request that stored nothing; each instant is a request of its own."""
+    fetched_at = clock.now()
+    asked = f"{fetched.first_asked}..{fetched.last_asked}"
+    parts = (fetched.source, fetched.symbol, asked, revision.verdict, fetched_at.isoformat(), run_id or "")
+    fetch_id = short_id("fetch", *parts)
+    writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
+    logger.info("fetch %s of %s: %s, nothing stored", fetch_id, fetched.symbol, revision.verdict)
+
+
+def judge(
+    connection: Connection, fetched: Fetched, night: Night, settings: Settings
+) -> tuple[Revision, DataLateError | HistoryError | None]:
+    """What the fetched bars change about the stored ones, with all that was found wrong with them.
+
+    Where they cannot carry the night, the second is the error that says why, and the first changes nothing.
     """
     before = reads.newest_fetch(connection, fetched.symbol)
-    switched_from = source_switched_from(before, fetched, allowed=switch_source)
     known = reads.bars(connection, night.symbol)
     clean, findings = check_bars(fetched, exchange=settings.exchange, known=known)
-    refuse_late(clean, night)
-    refuse_short(clean, known, night, settings)
+    trouble = lateness(clean, night) or shortness(clean, known, night)
+    if trouble is not None:
+        return nothing_changed(trouble.verdict, str(trouble), findings), trouble
     revision = explain(
         known,
         clean,
@@ -83,15 +121,15 @@ def judge(
         if before and before["adjustment"]
         else None,
     )
+    revision = replace(revision, findings=[*findings, *revision.findings])
     if night.session in revision.held:
-        raise DataLateError(
+        held = DataLateError(
             f"{night.symbol}'s bar of {night.session} is held back, not stored: {revision.detail}. "
             "Run again later; the hold ends by itself after a few sessions.",
             next((day for day in reversed(sessions_of(clean)) if day not in revision.held), None),
         )
-    if switched_from:
-        revision = replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
-    return replace(revision, findings=[*findings, *revision.findings])
+        return nothing_changed(held.verdict, str(held), revision.findings), held
+    return revision, None
 
 
 def sessions_of(bars: pd.DataFrame) -> list[date]:
@@ -110,53 +148,47 @@ def fetch_identity(fetched: Fetched, night: Night, settings: Settings) -> str:
     return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), night.run_id(settings))
 
 
-def source_switched_from(before: Mapping[str, Any] | None, fetched: Fetched, *, allowed: bool) -> str:
-    """The source of the symbol's stored bars where this fetch is of another, else empty.
+def source_switched_from(before: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
+    """The source of the symbol's stored bars where this one is another, else empty.
 
     Vendors count volume differently: a symbol keeps its source unless the user says otherwise.
 
     Raises:
         UsageError: The newest stored fetch came from another source and no switch was asked for.
     """
-    if before is None or before["source"] == fetched.source:
+    if before is None or before["source"] == source.name:
         return ""
     if not allowed:
         raise UsageError(
-            f"{fetched.symbol}'s stored bars came from {before['source']}; these would come from {fetched.source}. "
+            f"{symbol}'s stored bars came from {before['source']}; these would come from {source.name}. "
             "Volumes differ by vendor, so sources are not mixed by accident: use the same --source, another database, "
             "or --switch-source to allow it; the switch is kept with the fetch."
         )
     return str(before["source"])
 
 
-def refuse_late(clean: pd.DataFrame, night: Night) -> None:
-    """A night without its newest bar is late, not wrong.
-
-    Raises:
-        DataLateError: The newest usable bar is older than the night's session.
-    """
+def lateness(clean: pd.DataFrame, night: Night) -> DataLateError | None:
+    """The error of a night without its newest bar, which is late, not wrong; None when it is there."""
     newest = clean.index[-1].date() if len(clean) else None
-    if newest != night.session:
-        raise DataLateError(
-            f"{night.symbol} has no usable bar for the session {night.session} yet; {night.source} ends at {newest}. "
-            "Run again later, or give --as-of a session that has its bar.",
-            newest,
-        )
+    if newest == night.session:
+        return None
+    return DataLateError(
+        f"{night.symbol} has no usable bar for the session {night.session} yet; {night.source} ends at {newest}. "
+        "Run again later, or give --as-of a session that has its bar.",
+        newest,
+    )
 
 
-def refuse_short(clean: pd.DataFrame, known: pd.DataFrame, night: Night, settings: Settings) -> None:
-    """Say how much history is needed before anything is written.
-
-    Raises:
-        HistoryError: Fewer sessions than the shortest trainable window.
-    """
+def shortness(clean: pd.DataFrame, known: pd.DataFrame, night: Night) -> HistoryError | None:
+    """The error of fewer sessions than the shortest trainable window; None when there are enough."""
     needed = WARM_UP + FEWEST_ROWS
     found = len(clean.index.union(known.index[known.index <= pd.Timestamp(night.session)]))
-    if found < needed:
-        raise HistoryError(
-            f"A forecast of {night.symbol} at {night.session} needs at least {needed} sessions of bars; found {found}. "
-            "Use a source with a longer history, or wait."
-        )
+    if found >= needed:
+        return None
+    return HistoryError(
+        f"A forecast of {night.symbol} at {night.session} needs at least {needed} sessions of bars; found {found}. "
+        "Use a source with a longer history, or wait."
+    )
 
 
 def store_events(

@@ -78,6 +78,11 @@ def canonical(frame: pd.DataFrame) -> pd.DataFrame:
     return bars.sort_index()
 
 
+def no_bars() -> pd.DataFrame:
+    """Canonical bars without a row."""
+    return canonical(pd.DataFrame(index=pd.DatetimeIndex([])))
+
+
 def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Finding]]:
     """The bars that can be true, and the findings on those that cannot or that deserve a look.
 

@@ -5,6 +5,7 @@
     unchanged  nothing at all                split      the share basis changed: new versions of every earlier bar
                                              held       something that looks like a split, unexplained: kept out
 
+A request that brought nothing to store has a verdict too: late, rate_limited, unavailable or bad_data.
 Tolerances: prices 1e-5 relative, volumes exact. A row that is absent, or whose volume is unknown, changes nothing.
 """
 
@@ -15,11 +16,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from forecasting.ingest.actions import changed_actions
+from forecasting.errors import FailedVerdict
+from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding, fresh_rows
 from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, split_factor
 
-Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"]
+Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
 
 VOLUME_ALARM = 5e-3
 """A settled volume restated by more than this share is a finding; smaller ones are only counted. Any price is one."""
@@ -119,6 +121,12 @@ def explain(
         None if happened.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
         [day.date() for day in bars.index[len(kept) :]],
     )
+
+
+def nothing_changed(verdict: Verdict, detail: str, findings: list[Finding] | None = None) -> Revision:
+    """What a request means that cannot be used: a verdict, the words of the error, what was wrong; nothing to store."""
+    nothing = make_actions([])
+    return Revision(verdict, detail, pd.DataFrame(columns=_VERSION_COLUMNS), [], nothing, findings or [])
 
 
 def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:

@@ -34,6 +34,7 @@ def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cuto
     """
     table = tables.fetches
     brought = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
+    brought = brought.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
     in_time = brought.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     found = _first(connection, in_time) or _first(connection, brought.order_by(table.c.fetched_at, table.c.id))
     if found is None:

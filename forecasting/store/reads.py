@@ -76,9 +76,10 @@ def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None 
 
 
 def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:
-    """The newest fetch of the symbol, a row of table fetches; None before the first."""
+    """The newest fetch of the symbol that brought bars, a row of table fetches; None before the first."""
     table = tables.fetches
-    newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    brought = (table.c.symbol == symbol, table.c.verdict.not_in(tables.NO_BARS))
+    newest = sa.select(table).where(*brought).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     return _first(connection, newest)
 
 

@@ -4,9 +4,12 @@ Times are aware UTC, sessions are dates, ids are short text derived from what th
 kill writes the same rows. Every constraint is named, so that migrations can speak of it on both databases.
 """
 
+from typing import get_args
+
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, Date, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
+from forecasting.errors import FailedVerdict
 from forecasting.store.types import UtcDateTime
 
 metadata = MetaData(
@@ -76,6 +79,9 @@ fetches = Table(
     Column("detail", Text, nullable=False, server_default=EMPTY),
     Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
 )
+
+NO_BARS = get_args(FailedVerdict)
+"""Verdicts of requests that stored no bar: their rows tell when the source was asked in vain, and why."""
 
 bar_versions = Table(
     "bar_versions",

@@ -11,7 +11,14 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.start import start_night
-from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError
+from forecasting.errors import (
+    BadDataError,
+    DataLateError,
+    RateLimitedError,
+    SourceError,
+    UnavailableError,
+    UsageError,
+)
 from forecasting.sessions import between, closes_at, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -98,11 +105,31 @@ def test_a_revised_bar_is_scored_again_and_the_first_score_kept(
     assert by_key["settled", 2] == pytest.approx(1.5 * by_key["first_print", 1], rel=1e-4)
 
 
-def test_a_late_bar_leaves_the_night_late_and_nothing_written(yahoo: StandIn) -> None:
+def test_a_late_bar_leaves_the_request_with_its_verdict_and_the_gap_and_no_bar(yahoo: StandIn) -> None:
     yahoo.edits = [missing_row(LAST)]
-    with pytest.raises(DataLateError, match="2024-03-07"):
+    with pytest.raises(DataLateError, match="2024-03-07") as late:
         night()
-    assert rows_in_all() == 0
+    assert select("verdict, detail", "fetches") == [("late", str(late.value))]
+    found = select("session, rule, cleared_at", "findings")
+    assert [(str(day)[:10], rule, cleared) for day, rule, cleared in found] == [("2024-03-08", "missing_session", None)]
+    assert rows_in_all() == 2
+
+
+def test_a_bar_that_came_late_clears_the_gap_and_is_known_from_its_own_fetch(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.edits = [missing_row(LAST)]
+    with pytest.raises(DataLateError):
+        night()
+    later = clock.now() + timedelta(minutes=20)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    yahoo.edits = []
+    night()
+    (cleared,) = select("cleared_at", "findings")
+    assert str(cleared[0])[:16] == f"{later:%Y-%m-%d %H:%M}"
+    fetched = dict(select("verdict, id", "fetches"))
+    assert set(fetched) == {"late", "first"}
+    assert select("DISTINCT fetch_id", "forecasts") == [(fetched["first"],)]
 
 
 def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,28 +149,30 @@ def test_one_server_error_is_retried_by_the_ingest_task(yahoo: StandIn, monkeypa
     yahoo.fail("500", "500")
     night()
     assert select("status", "runs") == [("done",)]
+    assert sorted(select("verdict", "fetches")) == [("first",), ("unavailable",)]
 
 
-@pytest.mark.parametrize(
-    ("fault", "error"), [("429", RateLimitedError), ("500", UnavailableError), ("dropped", UnavailableError)]
-)
-def test_a_source_that_fails_for_good_is_named_and_writes_nothing(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, fault: str, error: type[Exception]
+@pytest.mark.parametrize(("fault", "error"), [("429", RateLimitedError), ("500", UnavailableError)])
+def test_a_source_that_fails_for_good_is_named_and_leaves_its_verdict_alone(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, fault: str, error: type[SourceError]
 ) -> None:
     from flows import nightly
 
     monkeypatch.setattr(nightly, "ingest", nightly.ingest.with_options(retry_delay_seconds=0))
     yahoo.fail_always(fault)
-    with pytest.raises(error):
+    with pytest.raises(error) as failed:
         night()
-    assert rows_in_all() == 0
+    # The retry of a clock that stands still is the same row.
+    assert select("verdict, detail, last_received", "fetches") == [(error.verdict, str(failed.value), None)]
+    assert rows_in_all() == 1
 
 
 def test_a_symbol_that_yahoo_does_not_know_is_named(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_SYMBOLS", "NOSUCH")
     with pytest.raises(BadDataError, match="NOSUCH"):
         night()
-    assert rows_in_all() == 0
+    assert select("symbol, verdict", "fetches") == [("NOSUCH", "bad_data")]
+    assert rows_in_all() == 1
 
 
 def test_nights_made_up_for_say_the_same_as_nights_lived(
@@ -186,9 +215,25 @@ def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
 ) -> None:
     wake_up(yahoo, monkeypatch, date(2024, 3, 7))
     night()
-    before = rows_in_all()
+    bars = select("count(*)", "bar_versions")
     wake_up(yahoo, monkeypatch, LAST)
     yahoo.edits = [scaled(0.5, LAST)]
     with pytest.raises(DataLateError, match="held back"):
         night()
-    assert rows_in_all() == before
+    assert select("count(*)", "bar_versions") == bars
+    assert [verdict for (verdict,) in select("verdict", "fetches ORDER BY fetched_at")] == ["first", "late"]
+    assert select("rule, severity", "findings WHERE cleared_at IS NULL") == [("split_like_jump", "reject")]
+
+
+def test_a_switch_of_source_is_refused_before_anything_is_asked(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, csv_of_bars: Path
+) -> None:
+    night()
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST")
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{csv_of_bars}")
+    start_night(as_of=date(2024, 3, 7), mode="skip", switch_source=False)
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    asked, before = len(yahoo.requests), rows_in_all()
+    with pytest.raises(UsageError, match="--switch-source"):
+        night()
+    assert (len(yahoo.requests), rows_in_all()) == (asked, before)

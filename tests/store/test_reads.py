@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forecasting.errors import StoreError
 from forecasting.ingest.actions import make_actions
-from forecasting.store import reads, tables, writes
+from forecasting.ingest.revisions import Revision
+from forecasting.ingest.sources import nothing_fetched
+from forecasting.store import lineage, reads, tables, writes
 from forecasting.store.database import reading, transaction
 from tests.store.rows import (
     SYMBOL,
     TARGET,
     at,
+    bar_rows,
     fetched,
     forecast_row,
     model_row,
@@ -25,6 +31,7 @@ from tests.store.rows import (
     store_bars,
 )
 
+LAST_DAY = date(2024, 3, 8)
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 
 
@@ -71,6 +78,23 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(database_url):
         assert reads.due_scores(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
         store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
         pd.testing.assert_series_equal(bars.dtypes, reads.bars(connection, SYMBOL).dtypes)
+
+
+def test_a_request_that_stored_no_bar_is_nobody_s_newest_fetch(database_url):
+    late = Revision("late", "no bar yet", bar_rows({}), [], make_actions([]), [])
+    held = fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 2.0}))
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+        for verdict in tables.NO_BARS:
+            failed = replace(late, verdict=verdict)
+            told = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
+            writes.add_fetch(connection, told, failed, fetch_id=verdict, fetched_at=at("2024-03-08T21:00"), run_id=None)
+        newest = reads.newest_fetch(connection, SYMBOL)
+        knowing = lineage.knowing_fetch(connection, SYMBOL, date(2024, 3, 7), cutoff=at("2024-03-09T12:00"))
+        with pytest.raises(StoreError, match="2024-03-08"):
+            lineage.knowing_fetch(connection, SYMBOL, LAST_DAY, cutoff=at("2024-03-09T12:00"))
+    assert newest is not None
+    assert (newest["id"], knowing["id"]) == ("2024-03-07T21:00", "2024-03-07T21:00")
 
 
 def test_bars_end_at_the_last_session_asked_for(database_url):
