@@ -4,12 +4,15 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import FEWEST_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.settings import Target
+from forecasting.train.baselines import baseline_names, baseline_quantiles
 from tests.builders import no_events, random_bars
 
 DAYS = 520
@@ -97,6 +100,42 @@ def test_a_missing_session_counts_as_a_session():
     row = windows.row_of(BARS.index[-40].date())
     assert np.isnan(windows.scaled[row - 1, 0])
     np.testing.assert_array_equal(windows.sessions[:-5], windows_of().sessions[:-5])
+
+
+@given(
+    unknown=st.sets(st.integers(1, 120), max_size=40),
+    absent=st.sets(st.integers(2, 120), max_size=10),
+    newest=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_unknown_volumes_anywhere_leave_features_finite_and_no_value_in_their_place(
+    unknown: set[int], absent: set[int], newest: bool
+) -> None:
+    """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume too."""
+    bars = BARS.loc[: str(ORIGIN)].copy()
+    blind = sorted(unknown | ({1} if newest else set()))
+    bars.iloc[[-back for back in blind], bars.columns.get_loc("volume")] = np.nan
+    known = bars["volume"].where(~np.isin(np.arange(len(bars), 0, -1), list(absent)))
+    windows = windows_of(bars.drop(bars.index[[-back for back in sorted(absent)]]))
+    np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])  # nothing filled in
+    following = np.array([windows.values[windows.warm_up + h : len(windows.values) - 5 + h] for h in range(1, 6)]).T
+    np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
+    for part in (windows.steps, windows.known, windows.level, windows.last_values):
+        assert np.isfinite(part).all()
+    for name in baseline_names("volume"):
+        assert np.isfinite(baseline_quantiles(name, windows)).all(), name
+
+
+@given(unknown=st.sets(st.integers(1, 60), min_size=1, max_size=20))
+@settings(max_examples=25, deadline=None)
+def test_an_unknown_volume_changes_no_row_before_it(unknown: set[int]) -> None:
+    bars = BARS.copy()
+    at = bars.index.get_loc(pd.Timestamp(ORIGIN))
+    bars.iloc[[at + 1 - back for back in unknown], bars.columns.get_loc("volume")] = np.nan
+    holed, whole = windows_of(bars), windows_of()
+    before = len(whole.steps) - max(unknown)
+    np.testing.assert_array_equal(holed.steps[:before], whole.steps[:before])
+    np.testing.assert_array_equal(holed.level[: before - whole.warm_up], whole.level[: before - whole.warm_up])
 
 
 def test_what_is_saved_comes_back_equal_to_the_bit(tmp_path):
