@@ -80,7 +80,8 @@ def shift(session: date, by: int, exchange: str = "XNYS") -> date:
 
 def between(first: date, last: date, exchange: str = "XNYS") -> list[date]:
     """Every session from `first` to `last`, both included, ascending."""
-    return [day.date() for day in sessions_index(first, last, exchange)]
+    days: list[date] = sessions_index(first, last, exchange).date.tolist()
+    return days
 
 
 def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:

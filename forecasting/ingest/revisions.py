@@ -193,7 +193,8 @@ def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame) ->
     brought = kept.index[(kept.index < kept.index[-1]) & volume.notna()]
     confirmed = brought[~brought.isin(done) | brought.isin(written)]
     carried = written[written.isin(done) & ~written.isin(kept.index)]  # rebased without being fetched again
-    return [day.date() for day in confirmed.union(carried)]
+    days: list[date] = pd.DatetimeIndex(confirmed.union(carried)).date.tolist()
+    return days
 
 
 def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | None) -> float:

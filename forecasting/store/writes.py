@@ -246,8 +246,9 @@ def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> 
 
 
 def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
-    columns = [frame[name].tolist() for name in frame.columns]
-    return [{**dict(zip(frame.columns, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
+    names = frame.columns.tolist()  # once: iterating over an index of texts costs more than making the row
+    columns = [frame[name].tolist() for name in names]
+    return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
 
 
 def _plain(row: Row, table: sa.Table) -> dict[str, Any]:
