@@ -9,8 +9,9 @@ from pydantic import Field
 
 from flows.events import tell_failed
 from flows.night import Night
-from flows.nightly import check_session, flow_run_name, narrowed, newest_session, work_off
+from flows.nightly import check_session, flow_run_name, narrowed, newest_session
 from flows.prefect_logs import readable_errors
+from flows.work import work_off
 from forecasting.errors import UsageError
 from forecasting.sessions import between, is_session, next_sessions
 from forecasting.settings import Settings, Target, read_settings
@@ -44,13 +45,12 @@ def catch_up(
     given = {"symbols": symbols, "target": target, "source": source, "events": events}
     settings = narrowed(read_settings(), given)
     with readable_errors(), database.night_lock(settings.url, "night"):
-        done: list[str] = [
-            run_id
-            for symbol in settings.symbols
-            for own in [settings.for_symbol(symbol)]
-            for run_id in work_off(nights_of_span(symbol, own, first, last, refit_every=refit_every), own)
-        ]
-    return done or Completed(name="Skipped", message=f"Every session from {first} to {last} was already done.")
+        each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+        nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in each]
+        worked = work_off(nights, settings)
+    if worked.failed:
+        raise worked.failed[0]
+    return worked.done or Completed(name="Skipped", message=f"Every session from {first} to {last} was already done.")
 
 
 def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[Night]:

@@ -75,6 +75,7 @@ def night_document(night: Night) -> dict[str, Any]:
         "model": night.model["name"],
         "run_id": night.run["id"],
         "mode": night.run["mode"],
+        "notices": {notice.title: notice.text for notice in wording.notices(night)},
         "forecasts": night.rows[columns].to_dict("records"),
     }
 

@@ -8,8 +8,6 @@ drift               the champion is outside its control chart
 promotion           another model speaks from now on
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 from prefect import Flow, get_client
@@ -19,7 +17,7 @@ from prefect.events import emit_event
 from prefect.states import Running
 
 from flows.night import Night
-from forecasting.errors import DataLateError, StoreError
+from forecasting.errors import StoreError
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database, lineage, reads, record
 
@@ -28,7 +26,7 @@ Event = Literal["night.failed", "night.late", "forecast.fallback", "data.revised
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 LATE = "Late"
-"""Name of the running state in which a night waits for its bar, as people see it in the list of runs."""
+"""Name of the running state in which a night waits for a bar or an answer, as people see it in the list of runs."""
 
 CALLING_VERDICTS = ("split", "revised", "held")
 """What a fetch may say about stored bars that a person should hear of; dividends and new bars are everyday."""
@@ -76,33 +74,20 @@ def subject_of(flow_run: FlowRun) -> dict[str, str]:
     return {"symbol": ", ".join(symbols), "target": flow_run.parameters.get("target") or settings.target}
 
 
-@contextmanager
-def telling_late(night: Night) -> Iterator[None]:
-    """Within the block, a bar that is not there yet names the run's state Late and is told; the bar ends that."""
-    try:
-        yield
-    except DataLateError as late:
-        if name_state(LATE, str(late), unless=LATE):  # told once, not at every retry
-            tell("night.late", night, str(late))
-        raise
-    name_state("Running", "", only=LATE)
-
-
-def name_state(name: str, message: str, *, only: str = "", unless: str = "") -> bool:
+def name_state(name: str, message: str, *, only: str = "") -> bool:
     """Rename the running state of this flow run, for people, and say whether that was done: it stays a running run.
 
     Args:
         name: The state's new name.
         message: Why.
         only: Do it only when the present state has this name.
-        unless: Do not when the present state has this name.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return False
     with get_client(sync_client=True) as client:
         present = client.read_flow_run(context.flow_run.id).state
-        if present is None or not present.is_running() or present.name == unless or (only and present.name != only):
+        if present is None or not present.is_running() or (only and present.name != only):
             return False
         # Forced: the server takes a second Running for a repeated start and would refuse it.
         client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message), force=True)

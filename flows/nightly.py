@@ -13,11 +13,11 @@ from flows.events import tell_failed
 from flows.night import Night
 from flows.prefect_logs import readable_errors
 from flows.skipped import nothing_new
-from flows.tasks import evaluate, ingest, patient_ingest, predict, preprocess, score, train
-from forecasting.errors import DataLateError, ForecastingError, UsageError
+from flows.work import work_off
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.sessions import between, is_session, last_completed
 from forecasting.settings import Mode, Settings, Target, read_settings
-from forecasting.store import database, reads, writes
+from forecasting.store import database, reads
 
 logger = logging.getLogger("forecasting.night")
 
@@ -60,31 +60,27 @@ def nightly(
         events: Earnings dates as csv:PATH; without it FORECASTING_EVENTS or the bundled ones.
         as_of: The newest session that may be known; without it the newest completed one, and all missed before it.
         mode: auto, scratch, warm or skip.
-        patient: Retry a late bar or a deaf source for hours, then go on with the bars there are; for unattended runs.
+        patient: Ask a late or deaf source again until FORECASTING_LATE_UNTIL, then go on with the bars there are; for
+            unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
 
     Returns:
-        The run ids, oldest night first; a state named Skipped when there was nothing to do.
+        The run ids, oldest night first; a state named WithoutBar when the newest bar never came and nothing else was to
+        do, or Skipped when there was nothing to do at all.
     """
     given = {"symbols": symbols, "target": target, "source": source, "events": events}
     settings = narrowed(read_settings(), given)
     with readable_errors(), database.night_lock(settings.url, "night"):
-        done: list[str] = []
-        failed: list[ForecastingError] = []
-        for symbol in settings.symbols:
-            own = settings.for_symbol(symbol)
-            try:
-                nights = missed_nights(symbol, own, as_of=as_of, mode=mode)
-                done += work_off(nights, own, patient=patient, switch_source=switch_source)
-            except ForecastingError as error:  # one symbol's trouble is not the next one's
-                logger.error("%s: %s", symbol, error)
-                failed.append(error)
-    if failed:
-        raise failed[0]
-    if not done:
-        newest = {symbol: as_of or newest_session(symbol, settings.for_symbol(symbol)) for symbol in settings.symbols}
-        return Completed(name="Skipped", message=nothing_new(newest, settings))
-    return done
+        nights, failed = planned(settings, as_of=as_of, mode=mode)
+        worked = work_off(nights, settings, patient=patient, switch_source=switch_source)
+    if failed or worked.failed:
+        raise [*failed, *worked.failed][0]
+    if worked.done:
+        return worked.done
+    if worked.without:
+        return Completed(name="WithoutBar", message=" ".join(worked.without))
+    newest = {symbol: as_of or newest_session(symbol, settings.for_symbol(symbol)) for symbol in settings.symbols}
+    return Completed(name="Skipped", message=nothing_new(newest, settings))
 
 
 def narrowed(settings: Settings, given: dict[str, Any]) -> Settings:
@@ -99,6 +95,19 @@ def narrowed(settings: Settings, given: dict[str, Any]) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
         raise UsageError(f"The night was given a parameter that cannot be meant. {problems}.") from None
+
+
+def planned(settings: Settings, *, as_of: date | None, mode: Mode) -> tuple[list[list[Night]], list[ForecastingError]]:
+    """Each symbol's nights, oldest first, and what is wrong with those that have none."""
+    nights: list[list[Night]] = []
+    failed: list[ForecastingError] = []
+    for symbol in settings.symbols:
+        try:
+            nights.append(missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode))
+        except ForecastingError as error:  # one symbol's trouble is not the next one's
+            logger.error("%s: %s", symbol, error)
+            failed.append(error)
+    return nights, failed
 
 
 def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: Mode) -> list[Night]:
@@ -143,55 +152,3 @@ def newest_session(symbol: str, settings: Settings) -> date:
 
     source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
     return newest_in_file(source, symbol) or last_completed(clock.now(), settings.exchange)
-
-
-def work_off(
-    nights: list[Night], settings: Settings, *, patient: bool = False, switch_source: bool = False
-) -> list[str]:
-    """Work off one symbol's nights, oldest first, on one fetch; the ids of the runs that were not done yet."""
-    open_nights = [night for night in nights if not is_done(night, settings)]
-    if not open_nights:
-        return []
-    ingest_task = patient_ingest if patient else ingest
-    try:
-        ingest_task(open_nights[-1], switch_source=switch_source)
-    except DataLateError as late:
-        open_nights = nights_without_the_late_bar(open_nights, late, patient=patient)
-        ingest_task(open_nights[-1], switch_source=switch_source)
-    for night in open_nights:
-        one_night(night, settings)
-    return [night.run_id(settings) for night in open_nights]
-
-
-def nights_without_the_late_bar(nights: list[Night], late: DataLateError, *, patient: bool) -> list[Night]:
-    """The nights whose bars are there, once waiting has been given up; a person who waits is told at once.
-
-    Raises:
-        DataLateError: Nobody asked for patience, or no night is left.
-    """
-    kept = [night for night in nights if late.newest is not None and night.session <= late.newest]
-    if not patient or not kept:
-        raise late
-    logger.warning("going on without the late bar: %s", late)
-    return kept
-
-
-def is_done(night: Night, settings: Settings) -> bool:
-    """Whether this very night was worked off to its end before."""
-    with database.reading(settings.url) as connection:
-        row = reads.run(connection, night.run_id(settings))
-    return row is not None and row["status"] == "done"
-
-
-def one_night(night: Night, settings: Settings) -> None:
-    """The four tasks after ingest. Scoring needs the store alone, so a failed fit or forecast does not stop it."""
-    try:
-        windows_path = preprocess(night)
-        challenger_id = train(night, windows_path)
-        predict(night, windows_path, challenger_id)
-    except Exception as error:
-        with database.transaction(settings.url) as connection:
-            writes.update_run(connection, night.run_id(settings), {"status": "failed", "error": str(error)})
-        score(night)
-        raise
-    evaluate(night)

@@ -1,14 +1,15 @@
 """The five tasks of a night, as Prefect sees them. What each does stands in `flows/steps`, in the file of its name.
 
-Only ids, paths and counts travel between them. Retries are on ingest alone: it is the only one that asks the world
-outside, and everything after it would fail the same way again.
+Only ids, paths and counts travel between them. None is retried by Prefect: ingest alone asks the world outside, and how
+long to wait before it asks again depends on the answer (`flows/work.py`).
 """
+
+from datetime import date
 
 from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
 
-from flows.events import tell_night, telling_late
+from flows.events import tell_night
 from flows.night import Night
 from flows.steps import evaluate as evaluate_step
 from flows.steps import ingest as ingest_step
@@ -16,44 +17,16 @@ from flows.steps import predict as predict_step
 from flows.steps import preprocess as preprocess_step
 from flows.steps import train as train_step
 from flows.steps.run_row import stage
-from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
-
-PATIENT_DELAYS_S = [60.0, 300.0, 900.0, 1800.0, 1800.0, 1800.0, 3600.0, 3600.0]
-"""Pauses between attempts of an unattended ingest: a rate limit wants half an hour, a late bar wants hours."""
-
-HASTY_DELAYS_S = [2.0]
-"""The same for a person who waits at a terminal."""
 
 
-def may_help(_task: object, _run: object, state: State[object]) -> bool:
-    """Whether trying the ingest again can help: not for a malformed file or an unknown symbol."""
-    return isinstance(state.result(raise_on_failure=False), RateLimitedError | UnavailableError | DataLateError)
-
-
-def may_help_soon(_task: object, _run: object, state: State[object]) -> bool:
-    """The same for a person who waits: a late bar will not come within seconds."""
-    return isinstance(state.result(raise_on_failure=False), UnavailableError)
-
-
-@task(
-    task_run_name="ingest-{night.symbol}-{night.session}",
-    retries=len(HASTY_DELAYS_S),
-    retry_delay_seconds=HASTY_DELAYS_S,
-    retry_condition_fn=may_help_soon,
-    cache_policy=NO_CACHE,
-)
-def ingest(night: Night, *, switch_source: bool = False) -> str:
-    """Bring the stored bars up to the night's session; the id of the fetch that did it."""
+@task(task_run_name="ingest-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
+def ingest(night: Night, *, newest: date | None = None, switch_source: bool = False) -> str:
+    """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch that did it."""
     settings = night.settings()
-    with stage(night, settings, "ingest"), telling_late(night):
+    with stage(night, settings, "ingest"):
         return ingest_step.fetch_and_store(
-            night, settings, switch_source=switch_source, flow_run_id=runtime.flow_run.id
+            night, settings, newest=newest, switch_source=switch_source, flow_run_id=runtime.flow_run.id
         )
-
-
-patient_ingest = ingest.with_options(
-    retries=len(PATIENT_DELAYS_S), retry_delay_seconds=PATIENT_DELAYS_S, retry_condition_fn=may_help
-)
 
 
 @task(task_run_name="preprocess-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
@@ -84,6 +57,15 @@ def predict(night: Night, windows_path: str, challenger_id: str) -> int:
 def score(night: Night) -> int:
     """Score what has closed on a night that could not forecast; the number of scores."""
     return evaluate_step.score_and_decide(night, night.settings())
+
+
+@task(task_run_name="stand-still-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
+def stand_still(night: Night) -> int:
+    """Score what has closed and show it, on a night whose bar did not come; the number of scores."""
+    settings = night.settings()
+    scored = evaluate_step.score_and_decide(night, settings)
+    evaluate_step.publish(night, settings)
+    return scored
 
 
 @task(task_run_name="evaluate-{night.symbol}-{night.session}", cache_policy=NO_CACHE)

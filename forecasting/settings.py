@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from datetime import date
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     scratch_every: int = Field(21, ge=1, description="Sessions between fits from scratch in mode auto.")
     max_model_age: int = Field(63, ge=1, description="Sessions after which a champion may no longer speak.")
     cron: str = Field("30 5 * * 2-6", description="When `serve` starts the night.")
-    timezone: str = Field("America/New_York", description="Time zone of cron.")
+    timezone: str = Field("America/New_York", description="Time zone of cron and late_until.")
+    late_until: time = Field(time(9), description="When a night that waits for its bar goes on without it.")
     keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
 
     @model_validator(mode="before")

@@ -32,12 +32,14 @@ def fetch_and_store(
     night: Night,
     settings: Settings,
     *,
+    newest: date | None = None,
     switch_source: bool = False,
     flow_run_id: str | None = None,
     opens_run: bool = True,
 ) -> str:
     """The id of the fetch that brought the bars up to the night's session, its row and the run's written together.
 
+    Up to the session `newest` instead where that is given, for a night that goes on without its own bar.
     A request to a live source that ends otherwise leaves a row in `fetches` too: its verdict and the error's words.
 
     Raises:
@@ -52,10 +54,11 @@ def fetch_and_store(
         before = reads.newest_fetch(connection, night.symbol)
         switched_from = source_switched_from(before, source, night.symbol, allowed=switch_source)
     # No transaction is open across the network.
-    fetched = ask(source, night, settings, run_id=run_id)
-    announced = live_events(source, night, settings)
+    reached = replace(night, session=newest or night.session)
+    fetched = ask(source, reached, settings, run_id=run_id)
+    announced = live_events(source, reached, settings)
     with database.transaction(settings.url) as connection:
-        revision, trouble = judge(connection, fetched, night, settings)
+        revision, trouble = judge(connection, fetched, reached, settings)
         if trouble is None:
             if opens_run:
                 open_run(connection, night, settings, flow_run_id=flow_run_id)
@@ -63,12 +66,12 @@ def fetch_and_store(
                 revision = replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
             fetch_id, fetched_at = fetch_identity(fetched, night, settings), clock.now()
             writes.add_fetch(connection, fetched, revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id)
-            store_events(connection, night, settings, announced, listed_by=source.name, fetched_at=fetched_at)
+            store_events(connection, reached, settings, announced, listed_by=source.name, fetched_at=fetched_at)
         elif is_live(source):
             add_failed(connection, fetched, revision, run_id=run_id)
     if trouble is not None:
         raise trouble
-    logger.info("fetch %s of %s: %s, newest %s", fetch_id, night.symbol, revision.verdict, night.session)
+    logger.info("fetch %s of %s: %s, newest %s", fetch_id, night.symbol, revision.verdict, reached.session)
     return fetch_id
 
 

@@ -26,6 +26,10 @@ def report_night(
     run = reads.run(connection, str(published["run_id"].iloc[0])) or {}
     fetch = lineage.fetch(connection, str(published["fetch_id"].iloc[0])) or {}
     spoken_from = published["origin_session"].iloc[0]
+    unfinished = None
+    if origin is None:  # a page of a past night says nothing of the nights after it
+        unfinished = record.unfinished_run(connection, symbol, target, after=spoken_from.date())
+    asked = lineage.newest_request(connection, symbol) if unfinished else None
     events = reads.events(connection, symbol)
     bars = reads.bars(connection, symbol, last=spoken_from.date()).iloc[-SHOWN_SESSIONS:]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
@@ -37,7 +41,8 @@ def report_night(
         history=history,
         events=events[events["known_from"] <= spoken_from],
         scored=record.scored(connection, symbol, target, origins=SHOWN_SESSIONS),
-        findings=record.findings(connection, str(fetch["id"])),
+        findings=record.findings(connection, str((asked or fetch)["id"])),
+        unfinished=unfinished,
         decision=lineage.decision_of_run(connection, str(run["id"])),
         exchange=exchange,
         currency="" if symbol.startswith("^") else str(fetch.get("currency", "")),

@@ -12,16 +12,17 @@ from pathlib import Path
 from flows import clock
 from flows.night import Night
 from forecasting.settings import Settings
-from forecasting.store import database, writes
+from forecasting.store import database, reads, writes
 from forecasting.store.database import Connection
 
 
 def open_run(connection: Connection, night: Night, settings: Settings, *, flow_run_id: str | None = None) -> None:
-    """Add the night's row unless it is there; a night that is run again keeps its first start."""
-    writes.start_run(
+    """Add the night's row unless it is there; a night that is run again keeps its first start and its note."""
+    run_id = night.run_id(settings)
+    added = writes.start_run(
         connection,
         {
-            "id": night.run_id(settings),
+            "id": run_id,
             "as_of": night.session,
             "symbol": night.symbol,
             "target": night.target,
@@ -35,6 +36,24 @@ def open_run(connection: Connection, night: Night, settings: Settings, *, flow_r
             "settings": json.dumps(settings.shaping(), sort_keys=True),
         },
     )
+    if not added and (reads.run(connection, run_id) or {})["status"] in ("late", "failed"):
+        writes.update_run(connection, run_id, {"status": "running", "error": None})
+
+
+def mark_waiting(
+    night: Night, settings: Settings, note: str, *, flow_run_id: str | None = None, status: str = "late"
+) -> None:
+    """Say in the night's row that its bar is not there, and what a reader must know."""
+    with database.transaction(settings.url) as connection:
+        open_run(connection, night, settings, flow_run_id=flow_run_id)
+        error = {"error": note} if status == "failed" else {}
+        writes.update_run(connection, night.run_id(settings), {"status": status, "note": note, **error})
+
+
+def note_run(night: Night, settings: Settings, note: str) -> None:
+    """Put what a reader of the night must know into its row."""
+    with database.transaction(settings.url) as connection:
+        writes.update_run(connection, night.run_id(settings), {"note": note})
 
 
 @contextmanager

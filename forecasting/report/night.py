@@ -44,6 +44,7 @@ class Night:
             first night. What is given is what is counted: pass the last 250 origins or so.
         findings: FINDING_COLUMNS of what stood at this night's fetch and what it newly found; no rows when all is well.
         decision: The row of `promotions` of this night; None when nothing was decided.
+        unfinished: The row of `runs` of a newer night that waits for its bar, went on without it or failed.
         exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where nobody says.
     """
@@ -57,6 +58,7 @@ class Night:
     scored: pd.DataFrame
     findings: pd.DataFrame
     decision: Mapping[str, Any] | None = None
+    unfinished: Mapping[str, Any] | None = None
     exchange: str = "XNYS"
     currency: str = "USD"
 

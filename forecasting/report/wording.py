@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -85,8 +86,8 @@ def notices(night: Night) -> list[Notice]:
     rows, run = night.rows, night.run
     if run.get("error"):
         found.append(Notice("warn", "Part of the night failed", str(run["error"])))
-    if night.origin < as_day(run["as_of"]):
-        found.append(Notice("warn", "Data late", _late_data(night)))
+    if night.unfinished is not None:
+        found.append(_unfinished(night, night.unfinished))
     fallback = rows[rows["status"] == "fallback"]
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
@@ -143,11 +144,11 @@ def _against(value: float, other: float, *, decimals: int = 0) -> str:
     return f"{percent(abs(change), decimals=decimals)} {'above' if change > 0 else 'below'}"
 
 
-def _late_data(night: Night) -> str:
-    return (
-        f"No bar of {long_day(as_day(night.run['as_of']))} had arrived, so the night ran on bars up to "
-        f"{long_day(night.origin)}; the first forecast is of a session that has closed."
-    )
+def _unfinished(night: Night, run: Mapping[str, Any]) -> Notice:
+    told = str(run.get("error") or run.get("note") or "")
+    title = "Data late" if run["status"] == "late" else "Newest night failed"
+    origin, missing = long_day(night.origin), long_day(as_day(run["as_of"]))
+    return Notice("warn", title, f"{told} These forecasts are from {origin}; there are none from {missing} yet.")
 
 
 def _follows_holiday(session: date, exchange: str) -> bool:

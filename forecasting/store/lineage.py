@@ -23,6 +23,13 @@ def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     return _first(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
 
 
+def newest_request(connection: sa.Connection, symbol: str) -> Row | None:
+    """The newest row of table fetches, whether it brought bars or not; None before the first."""
+    table = tables.fetches
+    newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    return _first(connection, newest)
+
+
 def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:
     """The fetch that a night at `session` rests on.
 

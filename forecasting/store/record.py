@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -40,6 +41,15 @@ def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
     """Whether a run has written its forecasts."""
     said = tables.forecasts
     return connection.scalar(sa.select(sa.literal(1)).where(said.c.run_id == run_id).limit(1)) is not None
+
+
+def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> dict[str, Any] | None:
+    """The run of the newest session after `after` where it waits, went on without its bar, or failed; else None."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of > after)
+    newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
+    found = connection.execute(newest).mappings().first()
+    return dict(found) if found is not None and found["status"] in ("late", "failed") else None
 
 
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:

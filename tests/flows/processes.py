@@ -39,11 +39,13 @@ def until(found: Callable[[], Any], what: str, *, log: Path | None = None) -> An
 
 
 @contextmanager
-def running(command: list[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A process and whatever it starts, all of it killed at the end of the block."""
+def running(
+    command: list[str], *, log: Path, environment: Mapping[str, str], option: str = "-m"
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process, of a module or with -c of code, and whatever it starts, all killed at the end of the block."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], env=dict(environment), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            [sys.executable, option, *command], env=dict(environment), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
         )
     try:
         yield process
@@ -146,6 +148,13 @@ def unless_busy(answer: httpx.Response) -> tuple[httpx.Response] | None:
 def run(url: str, run_id: str) -> dict[str, Any]:
     found: dict[str, Any] = httpx.get(f"{url}/flow_runs/{run_id}", timeout=30).json()
     return found
+
+
+def cancel(url: str, run_id: str) -> None:
+    """Ask for a run's end, as the button in the UI does."""
+    body = {"state": {"type": "CANCELLING"}}
+    target = f"{url}/flow_runs/{run_id}/set_state"
+    until(lambda: unless_busy(httpx.post(target, json=body, timeout=30)), "the server to take a cancellation")
 
 
 def runs(url: str) -> list[dict[str, Any]]:

@@ -73,29 +73,3 @@ def test_restated_bars_are_told(night_folder: Path, csv_of_bars: Path, told: lis
     revised = [payload for name, payload in told if name == "data.revised"]
     assert [payload["session"] for payload in revised] == [str(LAST)]
     assert revised[0]["words"].startswith("revised: ")
-
-
-def test_a_late_bar_is_told_once_and_the_run_is_named_late_until_it_is_there(
-    told: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from forecasting.errors import DataLateError
-
-    state = ["Running"]
-    waiting = Night("TEST", LAST, "volume", "sample")
-
-    def renamed(name: str, message: str, *, only: str = "", unless: str = "") -> bool:
-        if state[0] == unless or (only and state[0] != only):
-            return False
-        state[0] = name
-        return True
-
-    heard: list[str] = []
-    monkeypatch.setattr(events, "name_state", renamed)
-    monkeypatch.setattr(events, "tell", lambda event, night, words: heard.append(f"{event}: {words}"))
-    for _ in range(2):
-        with pytest.raises(DataLateError), events.telling_late(waiting):
-            raise DataLateError("no bar yet")
-        assert state == ["Late"]
-    with events.telling_late(waiting):
-        pass
-    assert (state, heard) == (["Running"], ["night.late: no bar yet"])

@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from forecasting.errors import LockedError
+from forecasting.sessions import last_completed, next_sessions
 from forecasting.store import database
 from tests.builders import random_bars
 from tests.flows import processes
-from tests.flows.conftest import LAST, write_yahoo_csv
+from tests.flows.conftest import write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 
 NIGHTLY = "nightly/nightly"
-AFTER_LAST = date(2024, 3, 11)
 
 
 @pytest.fixture(scope="module")
@@ -100,27 +101,67 @@ def test_a_worker_down_over_three_nights_makes_up_for_them_in_one_run(
 def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_worker(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
-    bars = tmp_path / "TEST.csv"
-    write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)
-    environment = processes.environment_of(tmp_path, deployed, bars)
+    bars, coming = tmp_path / "TEST.csv", a_night_that_waits(tmp_path)
+    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours()
     log = tmp_path / "worker.log"
     with http_sink() as (webhook, posted), smtp_sink() as (mail, mails):
         set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment) as worker:
-            waiting = processes.start_run(deployed, NIGHTLY, as_of=str(AFTER_LAST), patient=True)
+            waiting = processes.start_run(deployed, NIGHTLY, as_of=str(coming), patient=True)
             late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
-            assert "TEST has no usable bar for the session 2024-03-11 yet" in late["state"]["message"]
+            assert f"TEST has no usable bar for the session {coming} yet" in late["state"]["message"]
             for told in (posted, mails):
                 processes.until(lambda told=told: any("night.late" in text for text in told), "the alarm", log=log)
             processes.kill_tree(worker.pid)
         assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect believes without us
-        write_yahoo_csv(random_bars(days=451, seed=3, last=AFTER_LAST), bars)
+        write_yahoo_csv(random_bars(days=451, seed=3, last=coming), bars)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment):
             dead = processes.until(lambda: processes.ended(deployed, waiting), "the dead run to be marked", log=log)
             assert dead["state_name"] == "Crashed"
             processes.until(lambda: any("is Crashed" in text for text in posted), "the call about the crash", log=log)
-            processes.until(lambda: origins(ledger) == [str(AFTER_LAST)], "the night's forecasts", log=log)
+            processes.until(lambda: origins(ledger) == [str(coming)], "the night's forecasts", log=log)
     assert len([text for text in posted if "night.late" in text]) == 1
+
+
+def test_a_waiting_night_that_is_cancelled_ends_at_once_and_gives_its_lock_back(
+    deployed: str, ledger: str, tmp_path: Path
+) -> None:
+    bars, coming = tmp_path / "TEST.csv", a_night_that_waits(tmp_path)
+    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours()
+    log = tmp_path / "worker.log"
+    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
+        waiting = processes.start_run(deployed, NIGHTLY, as_of=str(coming), patient=True)
+        processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
+        processes.cancel(deployed, waiting)
+        end = processes.until(lambda: processes.ended(deployed, waiting), "the cancelled run to end", log=log)
+        assert end["state_type"] == "CANCELLED"
+        processes.until(lambda: is_free(ledger), "the night's lock", log=log)
+    assert rows_of(ledger, "runs") == [(str(coming), "late")]
+
+
+def is_free(url: str) -> bool:
+    try:
+        with database.night_lock(url, "night"):
+            return True
+    except LockedError:
+        return False
+
+
+def rows_of(url: str, table: str) -> list[tuple[str, str]]:
+    with database.reading(url) as connection:
+        return [(str(row.as_of)[:10], row.status) for row in connection.execute(sa.text(f"SELECT * FROM {table}"))]
+
+
+def a_night_that_waits(folder: Path) -> date:
+    """A session that closes in the future, after the newest bar of the file TEST.csv."""
+    newest = last_completed(datetime.now(UTC))
+    write_yahoo_csv(random_bars(days=450, seed=3, last=newest), folder / "TEST.csv")
+    return next_sessions(newest, 1)[0]
+
+
+def waiting_hours() -> dict[str, str]:
+    """The stated hour is half a day away, whatever the time of this test is."""
+    return {"FORECASTING_LATE_UNTIL": f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}", "FORECASTING_TIMEZONE": "UTC"}
 
 
 def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -47,10 +47,15 @@ def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand
 
 
 def wake_up(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
-    """It is ten and a half hours after the close of `session`."""
-    moment = closes_at(session) + timedelta(hours=13, minutes=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
+    """It is half past five in the morning after `session`; waiting moves the clock."""
+    set_clock(closes_at(session) + timedelta(hours=13, minutes=30), monkeypatch)
     served.today = session
+
+
+def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is this instant, until something waits for a later one."""
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
 
 def select(columns: str, table: str) -> list[tuple[object, ...]]:
@@ -142,10 +147,7 @@ def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, m
     assert str(max(str(day) for (day,) in select("session", "bars")))[:10] == str(LAST)
 
 
-def test_one_server_error_is_retried_by_the_ingest_task(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import nightly
-
-    monkeypatch.setattr(nightly, "ingest", nightly.ingest.with_options(retry_delay_seconds=0))
+def test_one_server_error_is_asked_over_once_for_a_person_who_waits(yahoo: StandIn) -> None:
     yahoo.fail("500", "500")
     night()
     assert select("status", "runs") == [("done",)]
@@ -154,17 +156,14 @@ def test_one_server_error_is_retried_by_the_ingest_task(yahoo: StandIn, monkeypa
 
 @pytest.mark.parametrize(("fault", "error"), [("429", RateLimitedError), ("500", UnavailableError)])
 def test_a_source_that_fails_for_good_is_named_and_leaves_its_verdict_alone(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, fault: str, error: type[SourceError]
+    yahoo: StandIn, fault: str, error: type[SourceError]
 ) -> None:
-    from flows import nightly
-
-    monkeypatch.setattr(nightly, "ingest", nightly.ingest.with_options(retry_delay_seconds=0))
     yahoo.fail_always(fault)
     with pytest.raises(error) as failed:
         night()
-    # The retry of a clock that stands still is the same row.
-    assert select("verdict, detail, last_received", "fetches") == [(error.verdict, str(failed.value), None)]
-    assert rows_in_all() == 1
+    asked = 2 if error is UnavailableError else 1  # a refusal is not asked over
+    assert select("verdict, detail, last_received", "fetches") == asked * [(error.verdict, str(failed.value), None)]
+    assert rows_in_all() == asked
 
 
 def test_a_symbol_that_yahoo_does_not_know_is_named(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

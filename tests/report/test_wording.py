@@ -67,12 +67,21 @@ def test_an_ordinary_night_has_no_notice():
     ("changed", "notice"),
     [
         (
-            {"run": {"as_of": date(2024, 3, 11)}},
+            {"unfinished": {"as_of": date(2024, 3, 11), "status": "late", "note": "No bar by 09:00.", "error": None}},
             Notice(
                 "warn",
                 "Data late",
-                "No bar of Monday 11 March 2024 had arrived, so the night ran on bars up to Friday 8 March 2024; "
-                "the first forecast is of a session that has closed.",
+                "No bar by 09:00. These forecasts are from Friday 8 March 2024; there are none from "
+                "Monday 11 March 2024 yet.",
+            ),
+        ),
+        (
+            {"unfinished": {"as_of": date(2024, 3, 11), "status": "failed", "note": "", "error": "Yahoo is deaf."}},
+            Notice(
+                "warn",
+                "Newest night failed",
+                "Yahoo is deaf. These forecasts are from Friday 8 March 2024; there are none from "
+                "Monday 11 March 2024 yet.",
             ),
         ),
         (

@@ -1,0 +1,212 @@
+"""Nights that wait: what Prefect shows meanwhile, what the tables say afterwards. Waiting moves the clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from prefect import get_client
+from prefect.context import FlowRunContext
+from prefect.settings import PREFECT_API_URL
+
+from flows import clock, events, ledger
+from flows.nightly import nightly
+from forecasting.errors import LockedError, UnavailableError
+from forecasting.report import wording
+from forecasting.sessions import last_completed, next_sessions
+from forecasting.settings import read_settings
+from forecasting.store import database
+from tests.builders import random_bars
+from tests.flows.conftest import LAST, write_yahoo_csv
+from tests.flows.processes import running, stop, until
+from tests.flows.test_yahoo_nights import select, set_clock, wake_up, yahoo
+from tests.yahoo_stand_in import StandIn, missing_row
+
+__all__ = ["yahoo"]  # a fixture
+
+pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+
+BEFORE = date(2024, 3, 7)
+
+Waits = list[tuple[str, str, str, str]]
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone: waiting does not depend on the database."""
+    return sqlite_url
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What was emitted, in order: name and symbol."""
+    heard: list[tuple[str, str]] = []
+    monkeypatch.setattr(events, "emit_event", lambda event, **given: heard.append((event, given["payload"]["symbol"])))
+    return heard
+
+
+def watched(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
+    """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
+
+    `then` is called after each, with the number of waits so far.
+    """
+    seen: Waits = []
+
+    def wait(later: datetime) -> None:
+        context = FlowRunContext.get()
+        assert context is not None
+        assert context.flow_run is not None
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(context.flow_run.id).state
+        assert state is not None
+        assert state.is_running()
+        statuses = "+".join(str(status) for (status,) in select("status", "runs ORDER BY as_of, symbol"))
+        at = f"{later.astimezone(ZoneInfo('America/New_York')):%H:%M}"
+        seen.append((at, str(state.name), str(state.message), statuses))
+        set_clock(later, monkeypatch)
+        monkeypatch.setattr(clock, "wait_until", wait)
+        then(len(seen))
+
+    monkeypatch.setattr(clock, "wait_until", wait)
+    return seen
+
+
+def lived(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary night before the one that is looked at."""
+    wake_up(stand_in, monkeypatch, session)
+    nightly(patient=True)
+
+
+def test_a_late_night_waits_in_view_and_ends_with_its_bar(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    yahoo.edits = [missing_row(LAST)]
+    waits = watched(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
+    nightly(patient=True)
+    assert [(at, state, status) for at, state, _, status in waits] == [
+        ("05:50", "Late", "late"),
+        ("06:10", "Late", "late"),
+        ("06:30", "Late", "late"),
+    ]
+    assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
+    assert told == [("night.late", "SBUX")]
+    assert select("status, note", "runs") == [
+        (
+            "done",
+            "Waited for its bar from 05:30 to 06:30 America/New_York, asked 4 times.",
+        )
+    ]
+    assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [("first", 1), ("late", 3)]
+    assert select("DISTINCT kind", "forecasts") == [("live",)]
+
+
+def test_a_bar_that_does_not_come_leaves_the_night_late_and_everybody_told(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, night_folder: Path
+) -> None:
+    lived(date(2024, 3, 6), yahoo, monkeypatch)
+    said = select("count(*)", "forecasts")
+    wake_up(yahoo, monkeypatch, BEFORE)
+    yahoo.edits = [missing_row(BEFORE)]
+    waits = watched(monkeypatch)
+    state = nightly(patient=True, return_state=True)
+    note = "The bar of 2024-03-07 had not come by 09:00 America/New_York; the night went on with the bars up to "
+    note += "2024-03-06."
+    assert (state.name, state.message) == ("WithoutBar", note)
+    assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "09:00", 11]
+    assert select("status, note", "runs ORDER BY as_of") == [("done", ""), ("late", note)]
+    assert select("count(*)", "forecasts") == said  # those of the night before stand
+    assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [
+        ("first", 1),
+        ("late", 12),
+        ("unchanged", 1),
+    ]
+    (shown,) = ledger.newest_nights()
+    assert [(notice.title, note in notice.text) for notice in wording.notices(shown)] == [("Data late", True)]
+    assert shown.findings[["rule", "session"]].astype(str).to_numpy().tolist() == [["missing_session", "2024-03-07"]]
+    assert note in (night_folder / "reports" / "SBUX-volume.html").read_text(encoding="utf-8")
+    yahoo.edits = []
+    lived(LAST, yahoo, monkeypatch)
+    assert select("status", "runs ORDER BY as_of") == [("done",)] * 3
+    assert wording.notices(ledger.newest_nights()[0]) == []
+
+
+def test_the_first_night_ever_goes_on_as_the_night_of_the_newest_bar(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
+    yahoo.edits = [missing_row(LAST)]
+    watched(monkeypatch)
+    nightly(patient=True)
+    assert select("status", "runs ORDER BY as_of") == [("done",), ("late",)]
+    assert [str(day)[:10] for (day,) in select("DISTINCT origin_session", "forecasts")] == ["2024-03-07"]
+
+
+def test_a_source_deaf_until_the_stated_hour_fails_the_night_with_its_words(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    lived(BEFORE, yahoo, monkeypatch)
+    wake_up(yahoo, monkeypatch, LAST)
+    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
+    yahoo.fail_always("500")
+    waits = watched(monkeypatch)
+    with pytest.raises(UnavailableError, match="Yahoo gave no usable answer"):
+        nightly(patient=True)
+    assert [(at, state) for at, state, _, _ in waits] == [("05:31", "Late"), ("05:33", "Late"), ("05:35", "Late")]
+    assert told == [("night.failed", "SBUX")]
+    ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
+    assert status == "failed"
+    assert "Given up at 05:35 America/New_York; the night went on with the bars up to 2024-03-07." in str(error)
+    (shown,) = ledger.newest_nights()
+    assert [notice.title for notice in wording.notices(shown)] == ["Newest night failed"]
+
+
+def test_a_deaf_source_does_not_stop_a_night_whose_bars_are_stored(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nightly(patient=True)
+    yahoo.fail_always("429")
+    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
+    watched(monkeypatch)
+    assert len(nightly(patient=True, target="close")) == 1
+    ((status, note),) = select("status, note", "runs WHERE target = 'close'")
+    assert status == "done"
+    assert "HTTP 429" in str(note)
+    assert "the night went on with the bars up to 2024-03-08" in str(note)
+
+
+def test_a_waiting_night_that_is_told_to_stop_ends_and_gives_its_lock_back(
+    night_folder: Path, csv_of_bars: Path, tmp_path: Path
+) -> None:
+    newest = last_completed(datetime.now(UTC))
+    write_yahoo_csv(random_bars(days=450, seed=3, last=newest), csv_of_bars)
+    coming = next_sessions(newest, 1)[0]
+    half_a_day = datetime.now(UTC) + timedelta(hours=12)
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "FORECASTING_TIMEZONE": "UTC"}
+    environment |= {"FORECASTING_LATE_UNTIL": f"{half_a_day:%H:%M}"}
+    code = f"import datetime as d, flows.nightly as n; n.nightly(as_of=d.date.fromisoformat('{coming}'), patient=True)"
+    log = tmp_path / "night.log"
+    with running([code], option="-c", log=log, environment=environment) as process:
+        until(lambda: select("status", "runs") == [("late",)], "a night that waits", log=log)
+        with pytest.raises(LockedError), database.night_lock(read_settings().url, "night"):
+            pass
+        stop(process)
+    with database.night_lock(read_settings().url, "night"):
+        assert select("as_of, status", "runs") == [(str(coming), "late")]
+
+
+def test_one_symbol_s_wait_does_not_hold_up_the_others(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+) -> None:
+    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
+    yahoo.add("SBUX", random_bars(days=649, seed=3, last=BEFORE))
+    whole = random_bars(days=650, seed=3, last=LAST)
+    waits = watched(monkeypatch, lambda n: yahoo.add("SBUX", whole))
+    nightly(["SBUX", "MSFT"], patient=True)
+    assert [(at, statuses) for at, _, _, statuses in waits] == [("05:50", "done+late")]  # MSFT, SBUX
+    assert select("symbol, status", "runs ORDER BY symbol") == [("MSFT", "done"), ("SBUX", "done")]
+    assert told == [("night.late", "SBUX")]
