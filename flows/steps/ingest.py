@@ -23,6 +23,7 @@ from forecasting.preprocess.windows import FEWEST_ROWS
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.store import database, reads, writes
+from forecasting.store.coming import coming_events
 from forecasting.store.database import Connection
 
 logger = logging.getLogger("forecasting.ingest")
@@ -203,14 +204,18 @@ def store_events(
     listed_by: str,
     fetched_at: datetime,
 ) -> None:
-    """Add the earnings dates that the night may use, each with the first origin that may know it."""
+    """Add the earnings dates that the night may use, with the first origin that may know each; withdraw moved ones."""
     usable = listed_events(night.symbol, night.events, exchange=settings.exchange)
     writes.add_events(connection, night.symbol, usable, source=night.events or "bundled", first_seen_at=fetched_at)
-    known = reads.events(connection, night.symbol)["session"]
+    stored = reads.events(connection, night.symbol)
+    known = stored.loc[stored["withdrawn_from"].isna(), "session"]
     # A date seen on an earlier night stays known from that night; where a list tells the past, it is the better one.
     past = announced["session"] <= pd.Timestamp(night.session)
     new = announced[~announced["session"].isin(known) & ~(past & (len(usable) > 0))]
-    writes.add_events(connection, night.symbol, new, source=listed_by, first_seen_at=fetched_at)
+    coming = coming_events(connection, night.symbol, source=listed_by, after=night.session)
+    moved = known_events.withdrawn(coming, announced, session=night.session, exchange=settings.exchange)
+    for rows in (new, moved):
+        writes.add_events(connection, night.symbol, rows, source=listed_by, first_seen_at=fetched_at)
 
 
 def live_events(source: Source, night: Night, settings: Settings) -> pd.DataFrame:

@@ -39,7 +39,7 @@ def report_night(
         model=lineage.model(connection, str(published["model_id"].iloc[0])) or {},
         forecasts=published,
         history=history,
-        events=events[events["known_from"] <= spoken_from],
+        events=events[(events["known_from"] <= spoken_from) & ~(events["withdrawn_from"] <= spoken_from)],
         scored=record.scored(connection, symbol, target, origins=SHOWN_SESSIONS),
         findings=record.findings(connection, str((asked or fetch)["id"])),
         unfinished=unfinished,

@@ -16,6 +16,9 @@ COLUMNS = ["session", "kind", "known_from", "announced", "timing", "known_rule"]
 TIMINGS = ("bmo", "amc", "")
 """Before the market opens, after it closes, or not known."""
 
+MOVED_WITHIN = 30
+"""Sessions between a coming date and the one that a list names in its place; the next quarter's is twice as far."""
+
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
 
 
@@ -87,6 +90,27 @@ def reacting(
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
     return frame.drop_duplicates("session", keep="last").sort_values("session", ignore_index=True)[COLUMNS]
+
+
+def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
+    """Rows that take back the coming events which a list has moved, in the columns of `reacting`.
+
+    An event has moved when the list no longer names it but another coming one within MOVED_WITHIN sessions. A list that
+    is empty or short moves nothing.
+
+    Args:
+        coming: What the same source announced before for sessions after `session`: session, kind, announced, timing.
+        listed: What it lists now, as `reacting` gives it.
+        session: The night's: the first origin that may no longer use the old date.
+        exchange: Exchange whose sessions count.
+    """
+    days = calendar(exchange).sessions
+    ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
+    before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
+    near = (np.abs(before[:, None] - now[None, :]) <= MOVED_WITHIN).any(axis=1)
+    moved = coming[near & ~coming["session"].isin(ahead).to_numpy()]
+    taken_back: pd.DataFrame = moved.assign(known_from=pd.Timestamp(session), known_rule="withdrawn")[COLUMNS]
+    return taken_back
 
 
 def _first_seen(events: pd.DataFrame, sessions: pd.DatetimeIndex, seen: date | None) -> pd.DatetimeIndex:

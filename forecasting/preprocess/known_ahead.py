@@ -47,10 +47,12 @@ class Dated:
     Attributes:
         reacting: (E,) where the session stands that trades on the news.
         known: (E,) the first session at whose close the event is known.
+        until: (E,) the first at whose close it no longer is, because it was withdrawn; past the line where it stands.
     """
 
     reacting: Positions
     known: Positions
+    until: Positions
 
 
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
@@ -71,7 +73,8 @@ def date_events(events: "pd.DataFrame", line: "pd.DatetimeIndex") -> Dated:
     """The earnings among `events`, placed on `line`; events that react outside it are left out.
 
     Args:
-        events: Columns session (the one that reacts), kind, known_from; naive midnights.
+        events: Columns session (the one that reacts), kind, known_from and, where a source takes events back,
+            withdrawn_from (NaT where it stands); naive midnights.
         line: Every session of the exchange over the span, ascending.
     """
     earnings = events[events["kind"] == "earnings"]
@@ -79,7 +82,11 @@ def date_events(events: "pd.DataFrame", line: "pd.DatetimeIndex") -> Dated:
     known = line.searchsorted(earnings["known_from"].to_numpy(dtype="datetime64[ns]"), side="left")
     inside = reacting < len(line)
     inside[inside] = line[reacting[inside]] == earnings["session"].to_numpy(dtype="datetime64[ns]")[inside]
-    return Dated(reacting[inside].astype(np.int64), known[inside].astype(np.int64))
+    until = np.full(len(earnings), len(line))
+    if "withdrawn_from" in earnings:
+        gone = earnings["withdrawn_from"].notna().to_numpy()
+        until[gone] = line.searchsorted(earnings["withdrawn_from"].to_numpy(dtype="datetime64[ns]")[gone], side="left")
+    return Dated(*(positions[inside].astype(np.int64) for positions in (reacting, known, until)))
 
 
 def own_event_flags(dated: Dated, sessions: int) -> Floats:
@@ -98,7 +105,9 @@ def _flags(dated: Dated, sessions: int, *, ahead: tuple[int, ...]) -> Floats:
         target = dated.reacting[:, None] + np.array(phases)  # (E, phases)
         for place, horizon in enumerate(ahead):
             origin = target - horizon
-            told = (origin >= dated.known[:, None]) & (origin >= 0) & (origin < sessions)
+            told = (
+                (origin >= dated.known[:, None]) & (origin < dated.until[:, None]) & (origin >= 0) & (origin < sessions)
+            )
             flags[origin[told], place, column] = 1.0
     return flags
 

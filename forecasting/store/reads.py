@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from forecasting.settings import Target
 from forecasting.store import tables
+from forecasting.store.coming import spells, without_moved
 from forecasting.store.frames import frame
 from forecasting.store.shares import split_factors
 
@@ -61,18 +62,19 @@ def actions(connection: sa.Connection, symbol: str, *, known_at: datetime | None
 
 
 def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
-    """Earnings and the like, as last seen: columns session, kind, known_from.
+    """Earnings and the like, as last seen: columns session, kind, known_from, withdrawn_from (NaT while it stands).
 
-    An announcement that moved is stored under each session it was given; only its newest session counts.
+    Origins from known_from on may use an event, those from withdrawn_from on no longer. An announcement that moved is
+    stored under each session it was given; only its newest session counts, unless the source took the other back.
     """
     table = tables.events
-    columns = [table.c[name] for name in ("session", "kind", "known_from", "announced")]
+    columns = [table.c[name] for name in ("session", "kind", "known_from", "announced", "known_rule")]
     statement = sa.select(*columns).where(table.c.symbol == symbol)
     if known_at is not None:
         statement = statement.where(table.c.first_seen_at <= known_at)
     found = frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))
-    found = found.drop_duplicates(["session", "kind"], keep="last").drop_duplicates(["announced", "kind"], keep="last")
-    return found.sort_values(["session", "kind"], ignore_index=True)[["session", "kind", "known_from"]]
+    told = without_moved(spells(found)).sort_values(["session", "kind", "known_from"], ignore_index=True)
+    return told[["session", "kind", "known_from", "withdrawn_from"]]
 
 
 def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:

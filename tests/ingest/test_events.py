@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, UsageError
-from forecasting.ingest.events import COLUMNS, bundled_events, reacting, read_events_csv
+from forecasting.ingest.events import COLUMNS, bundled_events, reacting, read_events_csv, withdrawn
 from forecasting.sessions import shift
 
 
@@ -68,6 +68,29 @@ def test_no_event_is_known_after_it_happened_and_every_session_is_traded():
     assert frame["session"].is_unique and frame["session"].is_monotonic_increasing
     assert len(frame) == 65
     assert rows(frame.iloc[[0, -1]], "session") == [(date(2010, 1, 21),), (date(2026, 1, 28),)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "moved"),
+    [
+        (["2024-05-07", "2024-07-30"], [date(2024, 5, 1)]),
+        (["2024-04-23"], [date(2024, 5, 1)]),
+        (["2024-04-30", "2024-05-07"], []),  # named still
+        (["2024-07-30"], []),  # the next quarter's alone: a short list
+        (["2024-01-30"], []),  # nothing to come
+        ([], []),
+    ],
+)
+def test_a_coming_date_is_withdrawn_only_by_another_close_by(listed, moved):
+    tonight = date(2024, 4, 12)
+    coming = told(["2024-04-30"])[["session", "kind", "announced", "timing"]]
+    taken_back = withdrawn(coming, told(listed), session=tonight)
+    assert rows(taken_back, "session", "known_from", "known_rule") == [(day, tonight, "withdrawn") for day in moved]
+
+
+def told(days):
+    announced = pd.to_datetime(pd.Series(days, dtype=str)).astype("datetime64[ns]")
+    return reacting(pd.DataFrame({"announced": announced, "timing": "amc"}), seen=date(2024, 4, 12))
 
 
 def test_other_symbols_have_no_bundled_events():

@@ -76,6 +76,17 @@ def test_an_event_that_was_never_known_ahead_is_seen_only_from_then_on():
     assert own[first, EVENT_NAMES.index("earnings+2")] == 1.0
 
 
+def test_a_withdrawn_event_is_known_between_its_two_days_and_the_same_to_the_bit_before():
+    events = earnings("2024-01-31", "2024-01-10")
+    gone = events.assign(withdrawn_from=pd.Timestamp("2024-01-29"))
+    at = int(LINE.searchsorted(pd.Timestamp("2024-01-29")))
+    for flags in (target_event_flags, own_event_flags):
+        stood, told = (flags(date_events(frame, LINE), len(LINE)) for frame in (events, gone))
+        np.testing.assert_array_equal(told[:at], stood[:at])
+        assert stood[at:].any()
+        assert not told[at:].any()
+
+
 def test_other_kinds_and_days_off_the_line_are_left_out():
     other = earnings("2024-01-31", "2024-01-02").assign(kind="dividend")
     weekend = earnings("2024-02-03", "2024-01-02")

@@ -31,6 +31,7 @@ from tests.store.rows import (
     store_bars,
 )
 
+EVENT_COLUMNS = ["session", "kind", "known_from", "withdrawn_from"]
 LAST_DAY = date(2024, 3, 8)
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 
@@ -67,7 +68,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(database_url):
     with transaction(database_url) as connection:
         bars = reads.bars(connection, SYMBOL)
         assert reads.actions(connection, SYMBOL).empty
-        assert reads.events(connection, SYMBOL).columns.tolist() == ["session", "kind", "known_from"]
+        assert reads.events(connection, SYMBOL).columns.tolist() == EVENT_COLUMNS
         assert reads.newest_fetch(connection, SYMBOL) is None
         assert reads.run(connection, "r1") is None
         assert reads.champion(connection, SYMBOL, TARGET) is None
