@@ -150,11 +150,15 @@ class StandInSession(Session):  # type: ignore[misc] # curl_cffi's class is gene
 
 
 def route_yahoo_here(url: str, setattr_: Callable[[object, str, object], None] = setattr) -> None:
-    """Make forecasting's Yahoo source talk to the stand-in at `url`; give monkeypatch.setattr to undo it afterwards."""
+    """Make forecasting's Yahoo source talk to the stand-in at `url`, without a pause between requests.
+
+    Give monkeypatch.setattr to undo it afterwards.
+    """
     from forecasting.ingest.sources import yahoo
 
     session = StandInSession(url)
     setattr_(yahoo, "yahoo_session", lambda: session)
+    setattr_(yahoo, "PAUSE_S", 0.0)
 
 
 def forget_yahoo() -> None:

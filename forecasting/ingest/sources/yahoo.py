@@ -3,10 +3,13 @@
 import logging
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable
 from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic as _monotonic
+from time import sleep as _sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
@@ -25,6 +28,9 @@ Answer = TypeVar("Answer")
 
 TIMEOUT_S = 60.0
 """All of one fetch. yfinance bounds single requests alone: against a silent network its own calls last 70 to 130 s."""
+
+PAUSE_S = 1.0
+"""Seconds at least between two requests of one process: one symbol after the other, bars before earnings dates."""
 
 # yfinance answers a request that ends in the past from a cache which replays failures; a week past the newest session
 # lies in the future on any live night. What is newer than the session asked for is cut here.
@@ -140,6 +146,7 @@ def _within(timeout_s: float, call: Callable[[], Answer], symbol: str) -> Answer
 
     The thread left behind after a timeout is a daemon and ends by yfinance's own limits.
     """
+    _wait_for_pause()
     outcome: list[Answer] = []
     failure: list[Exception] = []
 
@@ -152,12 +159,23 @@ def _within(timeout_s: float, call: Callable[[], Answer], symbol: str) -> Answer
     worker = threading.Thread(target=work, name=f"yahoo-{symbol}", daemon=True)
     worker.start()
     worker.join(timeout_s)
+    _answered_at.append(_monotonic())
     if worker.is_alive():
         _forget_connection()
         raise UnavailableError(f"Yahoo did not answer for {symbol} in {timeout_s:g} s. Check the network; try again.")
     if failure:
         raise _judged(failure[0], symbol) from failure[0]
     return outcome[0]
+
+
+_answered_at: deque[float] = deque(maxlen=1)
+
+
+def _wait_for_pause() -> None:
+    """Return once PAUSE_S have passed since the last answer; at once before the first."""
+    left = _answered_at[-1] + PAUSE_S - _monotonic() if _answered_at else 0.0
+    if left > 0.0:
+        _sleep(left)
 
 
 def _forget_connection() -> None:

@@ -1,5 +1,6 @@
 import logging
 import pickle
+from collections import deque
 from datetime import date, timedelta
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
 from forecasting.ingest.actions import adjusted_close, make_actions
+from forecasting.ingest.sources import yahoo as source
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
 from tests.yahoo_stand_in import StandIn, forget_yahoo, late_split, live_bar, null_row, null_volume, route_yahoo_here
@@ -51,6 +53,25 @@ def test_bars_and_actions_arrive_as_yahoo_has_them(yahoo):
     )
     assert fetched.library_version.startswith("yfinance 1.")
     assert fetched.title == "SBUX, daily, from Yahoo Finance"
+
+
+def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
+    clock, slept = [100.0], []
+
+    def sleep(seconds):
+        slept.append(round(seconds, 3))
+        clock[0] += seconds
+
+    monkeypatch.setattr(source, "_monotonic", lambda: clock[0])
+    monkeypatch.setattr(source, "_sleep", sleep)
+    monkeypatch.setattr(source, "_answered_at", deque(maxlen=1))
+    monkeypatch.setattr(source, "PAUSE_S", 1.0)
+    fetch(yahoo)
+    clock[0] += 0.25
+    yahoo.earnings_dates("SBUX")
+    clock[0] += 3.0
+    fetch(yahoo)
+    assert slept == [0.75]
 
 
 def test_a_fetch_is_one_request_for_bars(served, yahoo):
