@@ -1,32 +1,28 @@
 """Everything that is written to the ledger. A row whose key is there already is left alone, so a night can run twice.
 
-Rows are dicts with the tables' column names. Each writer returns how many rows it added. NaN and NaT become NULL, numpy
-scalars their Python twins; a column that must not be NULL then refuses the row on both databases.
+Rows are dicts with the tables' column names. Each writer returns how many rows it added. What a value may be, and what
+refuses a row: see rows.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.store import tables
+from forecasting.store.rows import Row, insert, plain
 from forecasting.store.standing import compared, spoken_of, standing
 
 if TYPE_CHECKING:
     from forecasting.ingest.bars import Finding
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
-
-Row = Mapping[str, Any]
-"""One row: column names of its table, and values."""
 
 _PRICES = ["open", "high", "low", "close", "volume"]
 _QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
@@ -79,7 +75,7 @@ def add_fetch(
         "verdict": revision.verdict,
         "detail": revision.detail,
     }
-    if not _insert(connection, tables.fetches, [row]):
+    if not insert(connection, tables.fetches, [row]):
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
@@ -115,7 +111,7 @@ def add_findings(
         }
         for finding in new
     ]
-    return _insert(connection, table, rows)
+    return insert(connection, table, rows)
 
 
 def add_actions(
@@ -123,7 +119,7 @@ def add_actions(
 ) -> int:
     """Write dividends and splits (columns session, kind, value) as first seen at an instant."""
     seen = {"symbol": symbol, "fetch_id": fetch_id, "first_seen_at": first_seen_at}
-    return _insert(connection, tables.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
+    return insert(connection, tables.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
 
 
 def add_events(
@@ -149,26 +145,26 @@ def add_events(
         .order_by(table.c.first_seen_at)
     )
     newest = {(row.session, row.kind): tuple(row[2:]) for row in stored}
-    plain = [_plain(row, table) for row in rows]
-    fresh = [row for row in plain if newest.get((row["session"], row["kind"])) != tuple(row[name] for name in said)]
-    return _insert(connection, table, fresh)
+    kept = [plain(row, table) for row in rows]
+    fresh = [row for row in kept if newest.get((row["session"], row["kind"])) != tuple(row[name] for name in said)]
+    return insert(connection, table, fresh)
 
 
 def start_run(connection: sa.Connection, row: Row) -> int:
     """Write the run's row when it begins."""
-    return _insert(connection, tables.runs, [row])
+    return insert(connection, tables.runs, [row])
 
 
 def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
     """Fill in columns of a run as it proceeds; 0 when there is no such run."""
     table = tables.runs
-    statement = sa.update(table).where(table.c.id == run_id).values(_plain(values, table))
+    statement = sa.update(table).where(table.c.id == run_id).values(plain(values, table))
     return connection.execute(statement).rowcount
 
 
 def add_model(connection: sa.Connection, row: Row) -> int:
     """Write a fitted model or a baseline."""
-    return _insert(connection, tables.models, [row])
+    return insert(connection, tables.models, [row])
 
 
 def forget_artifact(connection: sa.Connection, model_id: str) -> int:
@@ -190,22 +186,22 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
                 f"A forecast must be finite; model {row['model_id']} said for {row['symbol']} {row['target']} on "
                 f"{row['target_session']}: {found}. Let the fallback speak."
             )
-    return _insert(connection, tables.forecasts, rows)
+    return insert(connection, tables.forecasts, rows)
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Write how forecasts did."""
-    return _insert(connection, tables.scores, rows)
+    return insert(connection, tables.scores, rows)
 
 
 def add_promotion(connection: sa.Connection, row: Row) -> int:
     """Write who speaks from now on, and why."""
-    return _insert(connection, tables.promotions, [row])
+    return insert(connection, tables.promotions, [row])
 
 
 def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Write metrics over a window."""
-    return _insert(connection, tables.metrics, rows)
+    return insert(connection, tables.metrics, rows)
 
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
@@ -217,32 +213,19 @@ def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> N
         rows = _rows(versions[["session", "version", *_PRICES]], dict(seen))
         for row, is_settled in zip(rows, fresh.isin(settled), strict=True):
             row["settled_at"] = at if is_settled else None
-        _insert(connection, table, rows)
+        insert(connection, table, rows)
+    mine = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
+    again = fresh[versions["version"] > 1]
+    if len(again):
         later = table.alias("later")
         same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
         overtaken = sa.exists().where(same, later.c.version > table.c.version)
-        mine = (table.c.symbol == seen["symbol"]) & table.c.superseded_at.is_(None)
-        connection.execute(sa.update(table).where(mine, overtaken).values(superseded_at=at))
-    confirmed = settled.difference(fresh)
-    if len(confirmed):
-        statement = sa.update(table).where(
-            table.c.symbol == seen["symbol"],
-            table.c.session == sa.bindparam("confirmed"),
-            table.c.superseded_at.is_(None),
-            table.c.settled_at.is_(None),
-        )
-        connection.execute(statement.values(settled_at=at), [{"confirmed": day.date()} for day in confirmed])
-
-
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    # On the key alone: a row that breaks a check, a foreign key or NOT NULL must still be refused aloud.
-    statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(table.primary_key.columns))
-    statement = statement.execution_options(preserve_rowcount=True)  # SQLAlchemy drops an insert's count unless asked
-    alike: dict[frozenset[str], list[dict[str, Any]]] = {}  # the first row of a batch says which columns are written
-    for row in rows:
-        alike.setdefault(frozenset(row), []).append(_plain(row, table))
-    return sum(connection.execute(statement, batch).rowcount for batch in alike.values())
+        span = table.c.session.between(again.min().date(), again.max().date())
+        connection.execute(sa.update(table).where(*mine, span, overtaken).values(superseded_at=at))
+    confirmed = [day.date() for day in settled.difference(fresh)]
+    if confirmed:
+        named = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
+        connection.execute(sa.update(table).where(*mine, *named).values(settled_at=at))
 
 
 def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
@@ -251,28 +234,5 @@ def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
     return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
 
 
-def _plain(row: Row, table: sa.Table) -> dict[str, Any]:
-    days = _DAYS[table.name]
-    return {name: _value(value, name in days) for name, value in row.items()}
-
-
-def _value(value: object, is_day: bool) -> object:
-    if isinstance(value, float):  # numpy's float64 too
-        return None if value != value else float(value)
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is pd.NaT:
-        return None
-    if isinstance(value, datetime):
-        return value.date() if is_day else value
-    return value
-
-
 def _id(*parts: object) -> str:
     return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:16]
-
-
-_DAYS = {
-    table.name: {column.name for column in table.columns if isinstance(column.type, sa.Date)}
-    for table in tables.metadata.sorted_tables
-}
