@@ -28,7 +28,7 @@ END
 $$;
 
 GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts, scores,
-    metrics TO forecasting_writer;
-GRANT UPDATE ON runs TO forecasting_writer;
+    metrics, standings TO forecasting_writer;
+GRANT UPDATE ON runs, standings TO forecasting_writer;
 GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
 GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;

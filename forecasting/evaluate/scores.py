@@ -115,8 +115,8 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     """Rows for the table `scores`, one for each forecast in `due` whose bar says what happened.
 
     Args:
-        due: A row per forecast and bar version: the columns of `forecasts`, `stage`, `bar_version` and the bar's open,
-            high, low, close and volume (NaN unknown).
+        due: A row per forecast and bar version: the columns of `forecasts`, `model` (the model's name), `stage`,
+            `bar_version` and the bar's open, high, low, close and volume (NaN unknown).
         target: What was forecast; all of `due` is of this target.
         scored_at: Aware UTC instant that goes into every row.
 
@@ -129,10 +129,11 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     known = np.isfinite(actual)
     due, actual = due.loc[known].reset_index(drop=True), actual[known]
     said = due[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
-    key = ["model_id", "symbol", "target", "kind", "stage"]
+    key = ["model_id", "symbol", "target", "kind", "stage", "role", "model"]
     rows = pd.DataFrame({name: due[name].astype(object) for name in key}).assign(
         origin_session=[_date(value) for value in due["origin_session"]],
         target_session=[_date(value) for value in due["target_session"]],
+        issued_at=pd.Series([pd.Timestamp(value).to_pydatetime() for value in due["issued_at"]], dtype=object),
         horizon=due["horizon"].astype(int),
         bar_version=due["bar_version"].astype(int),
         actual=actual,

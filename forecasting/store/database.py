@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.store import views
+from forecasting.store import standings, views
 from forecasting.store.engines import engine, is_sqlite, parse, place, sqlite_path, store_error
 from forecasting.store.lock import lock_key, night_lock
 from forecasting.store.tables import metadata
@@ -171,6 +171,8 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
             raise UsageError(f"No migration to {revision!r}: {error}. `head` and `base` always exist.") from error
         if _revision(connection) == head():
             views.create(connection, grants)
+            if found != head():
+                standings.renew_all(connection)
 
 
 def _config() -> Config:
@@ -219,7 +221,7 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
             "Connect to the primary, as the writer role."
         )
     needed = [(name, right) for name in metadata.tables for right in ("SELECT", "INSERT")]
-    needed += [(name, "UPDATE") for name in ("runs", "bar_versions", "findings")]
+    needed += [(name, "UPDATE") for name in ("runs", "bar_versions", "findings", "standings")]
     lacking = [
         f"{right} on {name}"
         for name, right in needed

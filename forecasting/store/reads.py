@@ -186,15 +186,17 @@ def due_scores(connection: sa.Connection, symbol: str, target: Target, *, last: 
         last: No target session after it.
 
     Returns:
-        All columns of table forecasts, stage, bar_version, and the bar's open, high, low, close, volume on the share
-        basis of the day the forecast was issued: split_factor, new shares per share of that day, is divided out.
+        All columns of table forecasts, model (the model's name), stage, bar_version, and the bar's open, high, low,
+        close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
+        day, is divided out.
     """
     said, scored, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last)
     key = [scored.c[column.name] == column for column in said.primary_key]
     done = sa.exists().where(*key, scored.c.stage == actual.c.stage, scored.c.bar_version == actual.c.bar_version)
     statement = (
-        sa.select(said, *actual.c, tables.fetches.c.first_received)
+        sa.select(said, *actual.c, tables.fetches.c.first_received, tables.models.c.name.label("model"))
         .join(actual, actual.c.session == said.c.target_session)
+        .join(tables.models, tables.models.c.id == said.c.model_id)
         .join(tables.fetches, tables.fetches.c.id == said.c.fetch_id)
         .where(said.c.symbol == symbol, said.c.target == target, ~done)
         .where(said.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))

@@ -234,7 +234,7 @@ forecasts = Table(
 scores = Table(
     "scores",
     metadata,
-    # The key's order is live_skill's: the newest scores of one line of numbers lie together.
+    # The key's order is that of the standings: the newest scores of one line of numbers lie together.
     Column("symbol", String(15), primary_key=True),
     Column("target", String(10), primary_key=True),
     Column("kind", String(6), primary_key=True),
@@ -253,12 +253,40 @@ scores = Table(
     Column("inside_80", sa.Boolean, nullable=False),
     Column("inside_90", sa.Boolean, nullable=False),
     Column("scored_at", UtcDateTime, nullable=False),
+    # Of the forecast, once more: who is judged is then known without two look-ups a score.
+    Column("role", String(10), nullable=False, server_default=EMPTY, comment="the forecast's"),
+    Column("model", String(30), nullable=False, server_default=EMPTY, comment="the model's name"),
+    Column("issued_at", UtcDateTime, comment="the forecast's; never NULL, but SQLite adds no other column to rows"),
     sa.ForeignKeyConstraint(
         ["symbol", "target", "origin_session", "horizon", "model_id", "kind"],
         [f"forecasts.{name}" for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")],
         name="fk_scores_forecasts",
     ),
     sqlite_with_rowid=False,
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    # Derived from scores and written with them; live_skill shows it. See evaluate/standings.py.
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("kind", String(6), primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column(
+        "window_sessions", Integer, primary_key=True, autoincrement=False, comment="scored sessions looked back over"
+    ),
+    Column("n", Integer, nullable=False, comment="of them, those that the champion has a score of"),
+    Column("first_session", Date, nullable=False),
+    Column("last_session", Date, nullable=False),
+    Column("mae", Real, nullable=False),
+    Column("best_baseline", String(30), comment="NULL when none has nine tenths of the champion's sessions"),
+    Column("baseline_mae", Real),
+    Column("skill", Real),
+    Column("pinball", Real, nullable=False),
+    Column("pinball_skill", Real),
+    Column("coverage_80", Real, nullable=False),
+    Column("coverage_90", Real, nullable=False),
 )
 
 metrics = Table(

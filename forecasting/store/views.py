@@ -1,8 +1,8 @@
 """The six views that people query, as SQL that both databases read. `database.upgrade` makes them anew each time.
 
-Filters on symbol and target reach the tables' keys through every step: each window and group starts with both, and what
-is wanted of a symbol's newest rows is found from the newest backwards. SQLite passes a filter on through a window only
-when all windows of the step have one PARTITION BY, and never through GROUP BY: so live_skill groups by windows alone.
+Filters on symbol and target reach the tables' keys through every step: each window starts with both, and what is wanted
+of a symbol's newest rows is found from the newest backwards. SQLite passes a filter on through a window only when all
+windows of the step have one PARTITION BY, and never through GROUP BY.
 """
 
 # ruff: noqa: S608 - the SQL is put together from this file's own constants
@@ -11,15 +11,10 @@ import sqlalchemy as sa
 
 from forecasting.preprocess.targets import HORIZONS, QUANTILE_COLUMNS, QUANTILES
 
-WINDOWS = (20, 60, 250)
-"""Scored target sessions that live_skill looks back over."""
-
 _HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
-_WINDOWS = ", ".join(f"({sessions})" for sessions in WINDOWS)
 _LEVELS = ", ".join(f"({place}, CAST({level} AS DOUBLE PRECISION))" for place, level in enumerate(QUANTILES))
 _VALUE_OF_LEVEL = " ".join(f"WHEN {place} THEN f.{column}" for place, column in enumerate(QUANTILE_COLUMNS))
 _QUANTILES = ", ".join(f"f.{column}" for column in QUANTILE_COLUMNS)
-_ONE = "CAST(1 AS DOUBLE PRECISION)"  # a plain 1.0 is a numeric on Postgres, and so would its average be
 _LIVE_FIRST = "CASE f.kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END"
 
 
@@ -76,88 +71,11 @@ JOIN models m ON m.id = f.model_id
 {_score_of("settled", "s", "MAX")}
 """
 
-# `scored` keeps one score per line and session, the settled one where there is one. The champion and a baseline are
-# compared on the sessions that both have; a baseline that has under nine tenths of the champion's is not compared.
-LIVE_SKILL = f"""
-WITH horizons (horizon) AS (VALUES {_HORIZONS}),
-kinds (kind) AS (VALUES ('live'), ('late'), ('replay')),
-windows (window_sessions) AS (VALUES {_WINDOWS}),
-lines AS (SELECT DISTINCT symbol, target FROM runs),
-recent AS (
-    SELECT l.symbol, l.target, k.kind, h.horizon, (
-        SELECT DISTINCT s.origin_session FROM scores s
-        WHERE s.symbol = l.symbol AND s.target = l.target AND s.kind = k.kind AND s.horizon = h.horizon
-        ORDER BY s.origin_session DESC LIMIT 1 OFFSET {max(WINDOWS) - 1}
-    ) AS since
-    FROM lines l CROSS JOIN kinds k CROSS JOIN horizons h
-),
-scored AS (
-    SELECT r.symbol, r.target, r.kind, r.horizon, s.target_session, s.pinball, s.inside_80, s.inside_90,
-        ABS(s.error) AS error, CASE f.role WHEN 'champion' THEN 'champion' ELSE m.name END AS line,
-        row_number() OVER (
-            PARTITION BY r.symbol, r.target, r.kind, r.horizon, s.target_session,
-                CASE f.role WHEN 'champion' THEN 'champion' ELSE m.name END
-            ORDER BY f.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
-        ) AS place
-    FROM recent r
-    JOIN scores s ON s.symbol = r.symbol AND s.target = r.target AND s.kind = r.kind AND s.horizon = r.horizon
-        AND s.origin_session >= COALESCE(r.since, '0001-01-01')
-    JOIN forecasts f ON f.symbol = s.symbol AND f.target = s.target AND f.origin_session = s.origin_session
-        AND f.horizon = s.horizon AND f.model_id = s.model_id AND f.kind = s.kind
-    JOIN models m ON m.id = s.model_id
-    WHERE f.role IN ('champion', 'baseline')
-),
-paired AS (
-    SELECT symbol, target, kind, horizon, target_session, line, error, pinball, inside_80, inside_90,
-        MAX(CASE line WHEN 'champion' THEN error END)
-            OVER (PARTITION BY symbol, target, kind, horizon, target_session) AS champion_error,
-        MAX(CASE line WHEN 'champion' THEN pinball END)
-            OVER (PARTITION BY symbol, target, kind, horizon, target_session) AS champion_pinball
-    FROM scored
-    WHERE place = 1
-),
-aged AS (
-    SELECT p.*, dense_rank() OVER (PARTITION BY symbol, target, kind, horizon ORDER BY target_session DESC) AS age
-    FROM paired p
-),
-averaged AS (
-    SELECT a.symbol, a.target, a.kind, a.horizon, w.window_sessions, a.line, row_number() OVER alike AS place,
-        COUNT(*) OVER alike AS n, AVG(a.error) OVER alike AS mae, AVG(a.pinball) OVER alike AS pinball,
-        MIN(a.target_session) OVER alike AS first_session, MAX(a.target_session) OVER alike AS last_session,
-        AVG(CASE WHEN a.inside_80 THEN {_ONE} ELSE 0 END) OVER alike AS coverage_80,
-        AVG(CASE WHEN a.inside_90 THEN {_ONE} ELSE 0 END) OVER alike AS coverage_90,
-        1 - AVG(a.champion_error) OVER alike / NULLIF(AVG(a.error) OVER alike, 0) AS skill,
-        1 - AVG(a.champion_pinball) OVER alike / NULLIF(AVG(a.pinball) OVER alike, 0) AS pinball_skill
-    FROM aged a JOIN windows w ON a.age <= w.window_sessions
-    WHERE a.champion_error IS NOT NULL
-    WINDOW alike AS (PARTITION BY a.symbol, a.target, a.kind, a.horizon, w.window_sessions, a.line)
-),
-rivals AS (
-    SELECT a.*, line <> 'champion' AND 10 * n >= 9 * MAX(n)
-            OVER (PARTITION BY symbol, target, kind, horizon, window_sessions) AS compared
-    FROM averaged a
-    WHERE place = 1
-),
-ranked AS (
-    SELECT r.*, row_number() OVER (
-            PARTITION BY symbol, target, kind, horizon, window_sessions
-            ORDER BY CASE WHEN compared THEN 0 ELSE 1 END, skill, line
-        ) AS closeness
-    FROM rivals r
-),
-judged AS (
-    SELECT r.*,
-        MAX(CASE WHEN compared AND closeness = 1 THEN line END) OVER alike AS best_baseline,
-        MAX(CASE WHEN compared AND closeness = 1 THEN mae END) OVER alike AS baseline_mae,
-        MIN(CASE WHEN compared THEN skill END) OVER alike AS lowest_skill,
-        MIN(CASE WHEN compared THEN pinball_skill END) OVER alike AS lowest_pinball_skill
-    FROM ranked r
-    WINDOW alike AS (PARTITION BY symbol, target, kind, horizon, window_sessions)
-)
+# Summed up when scores are added: over years of scores, windows took SQLite 0.1 s a symbol, and Postgres half a minute.
+LIVE_SKILL = """
 SELECT symbol, target, kind, horizon, window_sessions, n, first_session, last_session, mae, best_baseline, baseline_mae,
-    lowest_skill AS skill, pinball, lowest_pinball_skill AS pinball_skill, coverage_80, coverage_90
-FROM judged
-WHERE line = 'champion'
+    skill, pinball, pinball_skill, coverage_80, coverage_90
+FROM standings
 """
 
 QUANTILE_FORECASTS = f"""

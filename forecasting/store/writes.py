@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.store import tables
+from forecasting.store import standings, tables
 from forecasting.store.rows import Row, insert, plain
 from forecasting.store.standing import compared, spoken_of, standing
 
@@ -190,8 +190,11 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Write how forecasts did."""
-    return insert(connection, tables.scores, rows)
+    """Write how forecasts did, and the standings that this changes."""
+    added = insert(connection, tables.scores, rows)
+    if added:
+        standings.renew(connection, {(row["symbol"], row["target"], row["kind"], row["horizon"]) for row in rows})
+    return added
 
 
 def add_promotion(connection: sa.Connection, row: Row) -> int:

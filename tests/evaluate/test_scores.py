@@ -50,6 +50,8 @@ def due_row(**changes):
         "target_session": date(2024, 3, 8),
         **dict(zip(("q05", "q10", "q25", "q50", "q75", "q90", "q95"), QS, strict=True)),
         "role": "champion",
+        "model": "lstm",
+        "issued_at": pd.Timestamp("2024-03-08T09:30", tz="UTC"),
         "status": "ok",
         "stage": "first_print",
         "bar_version": 1,
@@ -157,6 +159,9 @@ def test_score_rows_carry_exactly_the_columns_of_the_table_as_plain_values():
             "inside_80": True,
             "inside_90": True,
             "scored_at": SCORED_AT,
+            "role": "champion",
+            "model": "lstm",
+            "issued_at": datetime(2024, 3, 8, 9, 30, tzinfo=UTC),
         }
     ]
     assert set(rows[0]) == set(tables.scores.columns.keys())

@@ -131,9 +131,10 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -
 
 def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed: Any) -> dict[str, Any]:
     """The forecast's score against an actual of 90: ten too high."""
-    key = ("model_id", "symbol", "target", "origin_session", "horizon", "kind", "target_session")
+    key = ("model_id", "symbol", "target", "origin_session", "horizon", "kind", "target_session", "role", "issued_at")
     row = {
         **{name: forecast[name] for name in key},
+        "model": forecast["model_id"].partition(":")[0],
         "stage": stage,
         "bar_version": 1,
         "actual": 90.0,
