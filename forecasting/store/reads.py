@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.preprocess.targets import HORIZONS
 from forecasting.settings import Target
 from forecasting.store import tables
 from forecasting.store.coming import spells, without_moved
@@ -158,12 +159,17 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
         partition_by=(table.c.origin_session, table.c.horizon),
         order_by=(_KIND_RANK, table.c.issued_at.desc(), table.c.model_id),
     )
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.target_session <= origin)
+    wanted += (table.c.role == "champion", model.c.name == "lstm")
+    # Of the longest horizon the fewest have closed, so its oldest origin is the oldest that any horizon needs.
+    longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
+    longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
+    oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
     spoken = (
         sa.select(*(table.c[name] for name in names), tables.fetches.c.first_received, rank.label("rank"))
         .join(model, model.c.id == table.c.model_id)
         .join(tables.fetches, tables.fetches.c.id == table.c.fetch_id)
-        .where(table.c.symbol == symbol, table.c.target == target, table.c.role == "champion", model.c.name == "lstm")
-        .where(table.c.target_session <= origin)
+        .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
         .subquery()
     )
     statement = sa.select(spoken).where(spoken.c.rank == 1).order_by(spoken.c.origin_session, spoken.c.horizon)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError
+from forecasting.preprocess.targets import HORIZONS
 from forecasting.store import tables
 from forecasting.store.frames import frame
 
@@ -71,8 +73,6 @@ def scored(
     wanted = [judged.c.symbol == symbol, judged.c.target == target]
     if last is not None:
         wanted.append(judged.c.target_session <= last)
-    newest = sa.select(judged.c.origin_session).where(*wanted).distinct().order_by(judged.c.origin_session.desc())
-    oldest = sa.select(sa.func.min(newest.limit(origins).subquery().c.origin_session)).scalar_subquery()
     key = [said.c[column.name] == judged.c[column.name] for column in said.primary_key]
     judgement = [
         judged.c[name] for name in ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
@@ -81,12 +81,12 @@ def scored(
         sa.select(said, *judgement, model.c.name)
         .join(judged, sa.and_(*key))
         .join(model, model.c.id == said.c.model_id)
-        .where(*wanted, judged.c.origin_session >= oldest)
+        .where(*wanted, judged.c.origin_session >= _not_before(connection, wanted, origins))
         .order_by(
             said.c.origin_session, said.c.horizon, said.c.model_id, said.c.kind, judged.c.stage, judged.c.bar_version
         )
     )
-    return frame(connection, statement)
+    return _newest_origins(frame(connection, statement), origins)
 
 
 def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int) -> pd.DataFrame:
@@ -98,16 +98,47 @@ def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: d
     before late before replay, settled before first print, the newest bar version and model before others. A baseline
     that spoke in the champion's place counts as itself.
     """
-    found = scored(connection, symbol, target, origins=origins, last=last)
-    network = found["name"] == "lstm"
-    ranked = found.assign(
-        line=found["role"].where(network, found["name"]),
-        kind_rank=found["kind"].map({"live": 0, "late": 1, "replay": 2}),
-        stage_rank=found["stage"].map({"settled": 0, "first_print": 1}),
-    ).sort_values(["kind_rank", "stage_rank", "bar_version", "issued_at"], ascending=[True, True, False, False])
-    once = ranked.drop_duplicates(["origin_session", "horizon", "line"])
-    kept = once.assign(inside_80=once["inside_80"].astype(float)).sort_index(ignore_index=True)
-    return kept[["origin_session", "horizon", "target_session", "line", "pinball", "inside_80"]]
+    judged = tables.scores
+    wanted = [judged.c.symbol == symbol, judged.c.target == target, judged.c.target_session <= last]
+    names = ("origin_session", "horizon", "target_session", "role", "model", "pinball", "inside_80")
+    newest_first = (judged.c.bar_version.desc(), judged.c.issued_at.desc(), judged.c.model_id)
+    statement = (
+        sa.select(*(judged.c[name] for name in names))
+        .where(*wanted, judged.c.origin_session >= _not_before(connection, wanted, origins))
+        .order_by(sa.case({"live": 0, "late": 1}, value=judged.c.kind, else_=2), judged.c.stage.desc(), *newest_first)
+    )
+    found = _newest_origins(frame(connection, statement), origins)
+    lines = found.assign(line=found["role"].where(found["model"] == "lstm", found["model"]))
+    once = lines.drop_duplicates(["origin_session", "horizon", "line"])
+    kept = once.assign(inside_80=once["inside_80"].astype(float))
+    in_order = kept.sort_values(["origin_session", "horizon", "line"], ignore_index=True)
+    return in_order[["origin_session", "horizon", "target_session", "line", "pinball", "inside_80"]]
+
+
+def _not_before(connection: sa.Connection, wanted: list[sa.ColumnElement[bool]], origins: int) -> date:
+    """A session that the newest `origins` scored origins are not older than, found from the keys alone.
+
+    Each kind and horizon is asked for its own n-th newest origin: the n-th newest of all is as new as any of these.
+    """
+    judged = tables.scores
+    asked = [
+        sa.select(judged.c.origin_session)
+        .where(*wanted, judged.c.kind == kind, judged.c.horizon == horizon)
+        .group_by(judged.c.origin_session)  # SQLite forgets a DISTINCT in a scalar subquery, and skips rows instead
+        .order_by(judged.c.origin_session.desc())
+        .limit(1)
+        .offset(origins - 1)
+        .scalar_subquery()
+        for kind in ("live", "late", "replay")
+        for horizon in HORIZONS
+    ]
+    found = connection.execute(sa.select(*asked)).one()
+    return max((origin for origin in found if origin is not None), default=date.min)
+
+
+def _newest_origins(found: pd.DataFrame, origins: int) -> pd.DataFrame:
+    newest = np.sort(found["origin_session"].unique())[-origins:]
+    return found[found["origin_session"].isin(newest)].reset_index(drop=True)
 
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:

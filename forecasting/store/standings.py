@@ -39,7 +39,12 @@ def _newest(connection: sa.Connection, line: Line) -> pd.DataFrame:
     table = tables.scores
     columns = [table.c[name] for name in ("symbol", "target", "kind", "horizon")]
     wanted = sa.and_(*(column == value for column, value in zip(columns, line, strict=True)))
-    origins = sa.select(table.c.origin_session).where(wanted).distinct().order_by(table.c.origin_session.desc())
+    origins = (
+        sa.select(table.c.origin_session)
+        .where(wanted)
+        .group_by(table.c.origin_session)
+        .order_by(table.c.origin_session.desc())
+    )
     since = connection.scalar(origins.limit(1).offset(max(WINDOWS) - 1)) or date.min
     names = ("target_session", "role", "model", "error", "pinball", "inside_80", "inside_90")
     statement = sa.select(*(table.c[name] for name in names)).where(
