@@ -63,6 +63,7 @@ def forecast_table(night: Night) -> list[dict[str, object]]:
         "last_value",
         "status",
         "reason",
+        "outside",
     ]
     return [
         {str(name): value if isinstance(value, int | float) else str(value) for name, value in row.items()}

@@ -90,12 +90,12 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 
 
 def oldest_missed(each: list[Settings], last: date) -> date:
-    """The first session after the newest forecast that any of the symbols lacks, or `last` itself.
+    """The first session after the newest finished night of the symbol that is furthest behind, or `last` itself.
 
     Args:
         each: The settings of each symbol, as `Settings.for_symbol` makes them.
         last: Newest session.
     """
     with database.reading(each[0].url) as connection:
-        spoken = [(reads.forecast_origins(connection, own.symbols[0], own.target), own.exchange) for own in each]
-    return min([last, *(next_sessions(origins[-1], 1, exchange)[0] for origins, exchange in spoken if origins)])
+        finished = [(reads.newest_finished(connection, own.symbols[0], own.target), own.exchange) for own in each]
+    return min([last, *(next_sessions(session, 1, exchange)[0] for session, exchange in finished if session)])

@@ -64,7 +64,8 @@ def show_night(night: Night) -> None:
 
 def night_document(night: Night) -> dict[str, Any]:
     """The night as a JSON object: who spoke, from when, and the forecasts in the target's own unit."""
-    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason", "issued_at", "data_as_of"]
+    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
+    columns += ["outside", "issued_at", "data_as_of"]
     return {
         "symbol": night.symbol,
         "target": night.target,

@@ -9,7 +9,7 @@ from typing import Any
 from flows import clock
 from flows.night import report_path, short_id
 from flows.steps.report import report_night, write_page
-from flows.steps.train import load_model
+from flows.steps.train import load_runnable, why_not_runnable
 from forecasting.errors import ForecastingError, NothingFreshError, UsageError
 from forecasting.report.night import Night
 from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
@@ -54,19 +54,22 @@ def check_fresh() -> str:
             wanted = last_completed(clock.now(), own.exchange)
             newest = record.newest_live_origin(connection, symbol, own.target)
             if newest is None or newest < wanted:
-                spoken = reads.forecast_origins(connection, symbol, own.target)
+                spoken = reads.has_spoken(connection, symbol, own.target, origin=wanted)
                 raise NothingFreshError(not_fresh(own, wanted, newest, spoken))
             fresh.setdefault(wanted, []).append(symbol)
     said = (f"{', '.join(symbols)} from the session {wanted}" for wanted, symbols in fresh.items())
     return f"Fresh: {'; '.join(said)}."
 
 
-def not_fresh(own: Settings, wanted: date, newest: date | None, spoken: list[date]) -> str:
-    """What `check` says of the symbol of `own`, whose newest live forecast is of the session `newest`."""
+def not_fresh(own: Settings, wanted: date, newest: date | None, spoken: bool) -> str:
+    """What `check` says of the symbol of `own`, whose newest live forecast is of the session `newest`.
+
+    `spoken` says that `wanted` has a forecast all the same, which is not live.
+    """
     closed, opened = closes_at(wanted, own.exchange), opens_at(next_sessions(wanted, 1, own.exchange)[0], own.exchange)
     found = f"the newest is of {newest}" if newest else "there is none at all"
     do = "See whether the schedule runs, then: forecasting run"
-    if wanted in spoken:
+    if spoken:
         found = f"it was made after {own.exchange} had opened again at {opened:%H:%M} UTC"
         do = "Schedule the night before that, in FORECASTING_CRON"
     return (
@@ -90,7 +93,7 @@ def list_models() -> list[dict[str, Any]]:
 
 
 def show_model(model_id: str) -> dict[str, Any]:
-    """A model's row, its parent chain, the fetch that trained it and what it has said.
+    """A model's row, whether its weights are there, the settings and bars that made it, and what it has said.
 
     Raises:
         UsageError: No such model.
@@ -99,7 +102,15 @@ def show_model(model_id: str) -> dict[str, Any]:
     database.check_ready(settings.url)
     with database.reading(settings.url) as connection:
         model = known_model(connection, model_id)
-        return {**model, **lineage.lineage(connection, model_id)}
+        return {**model, "weights": weights_in_words(model, settings), **lineage.lineage(connection, model_id)}
+
+
+def weights_in_words(model: dict[str, Any], settings: Settings) -> str:
+    """Whether the weights of a model are there, unaltered, and run under this code; else why not."""
+    if model["method"] == "baseline":
+        return "none: a baseline is fitted anew each night from the bars"
+    trouble = why_not_runnable(model, settings)
+    return trouble or f"there, unaltered, run by this code: {settings.data_dir.absolute() / model['artifact_path']}"
 
 
 def promote(model_id: str) -> str:
@@ -153,19 +164,19 @@ def known_model(connection: database.Connection, model_id: str) -> dict[str, Any
 def hand_over(
     connection: database.Connection, model: dict[str, Any], settings: Settings, *, trigger: str, reason: str
 ) -> str:
-    """Add the decision row that makes `model` champion, once its weights have been loaded."""
-    load_model(model, settings)
+    """Add the decision row that makes `model` champion, once its weights have been loaded and run."""
+    load_runnable(model, settings)
     champion = reads.champion(connection, model["symbol"], model["target"])
     if champion is not None and champion["id"] == model["id"]:
         return f"{model['id']} is the champion of {model['symbol']} {model['target']} already."
-    decided_at = clock.now()
+    decided_at, day = clock.now(), model["trained_to"]
     writes.add_promotion(
         connection,
         {
             "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
             "symbol": model["symbol"],
             "target": model["target"],
-            "session": model["trained_to"],
+            "session": max(lineage.newest_decision(connection, model["symbol"], model["target"]) or day, day),
             "champion": champion["id"] if champion else None,
             "challenger": model["id"],
             "winner": model["id"],

@@ -111,7 +111,9 @@ def planned(settings: Settings, *, as_of: date | None, mode: Mode) -> tuple[list
 
 
 def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: Mode) -> list[Night]:
-    """The nights to work off, oldest first: the one asked for, or every session since the newest forecast.
+    """The nights to work off, oldest first: the one asked for, or every session since the newest finished night.
+
+    Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
 
     Raises:
         UsageError: `as_of` is no trading session.
@@ -122,8 +124,8 @@ def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: 
     else:
         last = newest_session(symbol, settings)
         with database.reading(settings.url) as connection:
-            spoken = reads.forecast_origins(connection, symbol, settings.target)
-        missed = between(spoken[-1], last, settings.exchange)[1:] if spoken else []
+            finished = reads.newest_finished(connection, symbol, settings.target)
+        missed = between(finished, last, settings.exchange)[1:] if finished else []
         sessions = missed or [last]
     return [
         Night(symbol, session, settings.target, settings.source, settings.events, mode, "run" if as_of else "schedule")

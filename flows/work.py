@@ -144,13 +144,13 @@ def go_on(turn: Turn, trouble: ForecastingError, settings: Settings) -> tuple[li
 
 
 def nights_with_bars(nights: Sequence[Night], newest: date, settings: Settings) -> list[Night]:
-    """Those that have their bar, oldest first; where none has, the night of `newest` unless it has spoken before."""
+    """Those that have their bar, oldest first; where none has, the night of `newest` unless it was done before."""
     kept = [night for night in nights if night.session <= newest]
     if kept:
         return kept
     with database.reading(settings.url) as connection:
-        spoken = reads.forecast_origins(connection, nights[-1].symbol, nights[-1].target)
-    return [] if newest in spoken else [replace(nights[-1], session=newest)]
+        finished = reads.newest_finished(connection, nights[-1].symbol, nights[-1].target)
+    return [] if finished is not None and newest <= finished else [replace(nights[-1], session=newest)]
 
 
 def newest_stored(night: Night, settings: Settings) -> date | None:

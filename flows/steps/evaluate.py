@@ -1,12 +1,15 @@
 """Score every forecast whose session has closed, decide who speaks next, publish; all of it from the store alone."""
 
 import logging
+from typing import Any
 
 from flows import clock
 from flows.night import Night, clear_run_folder, report_path, short_id
-from flows.steps.prune import prune_artifacts
+from flows.steps.known import known_at
+from flows.steps.prune import forget_spare, remove_forgotten
 from flows.steps.report import report_night, write_page
-from forecasting.evaluate.promotion import decide
+from flows.steps.train import why_not_runnable
+from forecasting.evaluate.promotion import Decision, decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.sessions import between
 from forecasting.settings import Settings
@@ -15,6 +18,8 @@ from forecasting.store.database import Connection
 
 logger = logging.getLogger("forecasting.evaluate")
 
+Record = dict[str, Any]
+
 EVIDENCE_ORIGINS = 120
 """Newest scored origins that a promotion looks at: half a year, long enough to test, short enough to be about now."""
 
@@ -22,7 +27,8 @@ EVIDENCE_ORIGINS = 120
 def score_and_decide(night: Night, settings: Settings) -> int:
     """Scores and the promotion in one transaction; the number of scores added."""
     with database.transaction(settings.url) as connection:
-        due = reads.due_scores(connection, night.symbol, night.target, last=night.session)
+        then = known_at(connection, night, settings)
+        due = reads.due_scores(connection, night.symbol, night.target, last=night.session, known_at=then)
         added = writes.add_scores(connection, score_rows(due, target=night.target, scored_at=clock.now()))
         decide_champion(connection, night, settings)
     logger.info("scored %d forecasts of %s up to %s", added, night.symbol, night.session)
@@ -30,41 +36,65 @@ def score_and_decide(night: Night, settings: Settings) -> int:
 
 
 def decide_champion(connection: Connection, night: Night, settings: Settings) -> None:
-    """Put tonight's challenger to the test against the champion, and keep the decision with its figures."""
+    """Put tonight's challenger to the test against the champion, and keep the decision with its figures.
+
+    Whoever cannot be loaded and run does not win, whatever the figures say.
+    """
     run_id = night.run_id(settings)
     challenger = lineage.model_of_run(connection, run_id)
     if challenger is None:
         return
-    champion = reads.champion(connection, night.symbol, night.target)
+    champion = reads.champion(connection, night.symbol, night.target, session=night.session)
     if champion is not None and champion["id"] == challenger["id"]:
         return  # decided before a kill
-    lines = record.scored_lines(connection, night.symbol, night.target, last=night.session, origins=EVIDENCE_ORIGINS)
-    age = len(between(champion["trained_to"], night.session, settings.exchange)) - 1 if champion else None
-    decision = decide(lines, champion_age=age, max_age=settings.max_model_age)
-    winner = challenger["id"] if decision.winner == "challenger" or champion is None else champion["id"]
-    writes.add_promotion(
+    decision = contest(connection, night, settings, champion=champion)
+    reason, winner = decision.reason, challenger if decision.winner == "challenger" else champion
+    trouble = why_not_runnable(challenger, settings) if winner is challenger else ""
+    if trouble:
+        winner, reason = champion, f"refused, the champion stays: {trouble} But for that: {reason}"
+    if winner is None:
+        logger.warning("there is still no champion of %s: %s", night.symbol, trouble)
+        return
+    ids = {"champion": champion["id"] if champion else None, "challenger": challenger["id"], "winner": winner["id"]}
+    writes.add_promotion(connection, promotion_row(night, run_id, decision) | ids | {"reason": reason})
+    logger.info("champion of %s from now on: %s (%s)", night.symbol, winner["id"], reason)
+
+
+def contest(connection: Connection, night: Night, settings: Settings, *, champion: Record | None) -> Decision:
+    """Who won by the scores that the night knows."""
+    lines = record.scored_lines(
         connection,
-        {
-            "id": short_id("promotion", run_id, challenger["id"]),
-            "symbol": night.symbol,
-            "target": night.target,
-            "session": night.session,
-            "champion": champion["id"] if champion else None,
-            "challenger": challenger["id"],
-            "winner": winner,
-            "best_baseline": decision.best_baseline,
-            "champion_pinball": decision.champion_pinball,
-            "challenger_pinball": decision.challenger_pinball,
-            "baseline_pinball": decision.baseline_pinball,
-            "p_value": decision.p_value,
-            "origins": decision.origins,
-            "reason": decision.reason,
-            "trigger": "night",
-            "decided_at": clock.now(),
-            "run_id": run_id,
-        },
+        night.symbol,
+        night.target,
+        last=night.session,
+        origins=EVIDENCE_ORIGINS,
+        known_at=known_at(connection, night, settings),
     )
-    logger.info("champion of %s from now on: %s (%s)", night.symbol, winner, decision.reason)
+    return decide(
+        lines,
+        champion_age=len(between(champion["trained_to"], night.session, settings.exchange)) - 1 if champion else None,
+        max_age=settings.max_model_age,
+        champion_trouble=why_not_runnable(champion, settings) if champion else "",
+    )
+
+
+def promotion_row(night: Night, run_id: str, decision: Decision) -> Record:
+    """The row in `promotions` of a decision, but for who they were and the reason."""
+    return {
+        "id": short_id("promotion", run_id),
+        "symbol": night.symbol,
+        "target": night.target,
+        "session": night.session,
+        "best_baseline": decision.best_baseline,
+        "champion_pinball": decision.champion_pinball,
+        "challenger_pinball": decision.challenger_pinball,
+        "baseline_pinball": decision.baseline_pinball,
+        "p_value": decision.p_value,
+        "origins": decision.origins,
+        "trigger": "night",
+        "decided_at": clock.now(),
+        "run_id": run_id,
+    }
 
 
 def publish(night: Night, settings: Settings) -> None:
@@ -78,8 +108,10 @@ def publish(night: Night, settings: Settings) -> None:
 
 
 def close_night(night: Night, settings: Settings) -> None:
-    """Mark the night done; from here on, running it again adds nothing."""
+    """Mark the night done and forget spare weights in one transaction; running the night again then adds nothing."""
+    done = {"status": "done", "finished_at": clock.now(), "error": None}  # of an attempt before this one
     with database.transaction(settings.url) as connection:
-        writes.update_run(connection, night.run_id(settings), {"status": "done", "finished_at": clock.now()})
+        forget_spare(connection, night, settings)
+        writes.update_run(connection, night.run_id(settings), done)
     clear_run_folder(settings, night.run_id(settings))
-    prune_artifacts(night, settings)
+    remove_forgotten(night, settings)

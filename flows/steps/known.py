@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 
@@ -35,12 +36,27 @@ def known_then(connection: Connection, night: Night, settings: Settings) -> Know
     A live night knows its own fetch. A night made up for later knows the last fetch before the next session opened or,
     when there was none, the first that brought its bar: so live and replay read the same rows.
     """
-    cutoff = opens_at(shift(night.session, 1, settings.exchange), settings.exchange)
-    fetch = lineage.knowing_fetch(connection, night.symbol, night.session, cutoff=cutoff)
-    known_at = fetch["fetched_at"]
+    fetch = resting_fetch(connection, night, settings)
+    instant = fetch["fetched_at"]
     return KnownThen(
         fetch_id=fetch["id"],
-        data_as_of=known_at,
-        bars=reads.bars(connection, night.symbol, last=night.session, known_at=known_at),
-        events=reads.events(connection, night.symbol, known_at=known_at),
+        data_as_of=instant,
+        bars=reads.bars(connection, night.symbol, last=night.session, known_at=instant),
+        events=reads.events(connection, night.symbol, known_at=instant),
     )
+
+
+def known_at(connection: Connection, night: Night, settings: Settings) -> datetime:
+    """The instant of the fetch that the night rests on: what was stored later, the night does not know."""
+    instant: datetime = resting_fetch(connection, night, settings)["fetched_at"]
+    return instant
+
+
+def resting_fetch(connection: Connection, night: Night, settings: Settings) -> dict[str, Any]:
+    """The row in `fetches` that the night rests on.
+
+    Raises:
+        StoreError: No fetch has brought the night's session.
+    """
+    cutoff = opens_at(shift(night.session, 1, settings.exchange), settings.exchange)
+    return lineage.knowing_fetch(connection, night.symbol, night.session, cutoff=cutoff)

@@ -14,9 +14,10 @@ from flows.steps.known import KnownThen, known_then
 from flows.steps.run_row import code_version
 from flows.steps.train import load_model
 from forecasting.errors import ArtifactError
-from forecasting.evaluate.promotion import CHAMPION, stand
+from forecasting.evaluate.promotion import CHAMPION, SILENCED, stand
 from forecasting.predict.fallback import WINDOW_ORIGINS, Speaker, SpeakerFacts, speaker
 from forecasting.predict.forecasts import kind_of, network_quantiles, speak
+from forecasting.predict.outside import inputs_outside, outside_text
 from forecasting.preprocess.targets import HORIZONS, QUANTILE_COLUMNS, Floats, actual_of
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import between, next_sessions
@@ -66,6 +67,7 @@ class Line:
     quantiles: Floats
     past_forecasts: tuple[int, ...] = (0,) * len(HORIZONS)
     calibration: tuple[str, ...] = ("",) * len(HORIZONS)
+    outside: str = ""
 
 
 def write_forecasts(night: Night, settings: Settings, windows_path: str, *, challenger_id: str) -> int:
@@ -80,28 +82,34 @@ def write_forecasts(night: Night, settings: Settings, windows_path: str, *, chal
         tonight = read_tonight(connection, night, settings, challenger_id)
     windows = load_windows(Path(windows_path))
     lines = [baseline_line(name, night, settings, windows) for name in baseline_names(night.target)]
-    damage = ""
-    if tonight.champion is not None:
+    damage = {}
+    for role, model in (("champion", tonight.champion), ("challenger", tonight.challenger)):
         try:
-            lines.append(network_line(tonight.champion, "champion", settings, windows, tonight))
+            lines += [network_line(model, role, settings, windows, tonight)] if model is not None else []
         except ArtifactError as error:
-            damage = str(error)
-    if tonight.challenger is not None:
-        lines.append(network_line(tonight.challenger, "challenger", settings, windows, tonight))
-    chosen = speaker(speaker_facts(night, settings, tonight, lines, damage=damage))
+            damage[role] = str(error)
+            logger.warning("%s %s cannot speak: %s", role, model and model["id"], error)
+    chosen = speaker(speaker_facts(night, settings, tonight, lines, damage=damage.get("champion", "")))
     return keep(night, settings, tonight.known, with_speaker(lines, chosen), chosen=chosen)
 
 
 def read_tonight(connection: Connection, night: Night, settings: Settings, challenger_id: str) -> Tonight:
     """What the store says; on the first night the only network is both challenger and champion."""
-    champion = reads.champion(connection, night.symbol, night.target)
+    champion = reads.champion(connection, night.symbol, night.target, session=night.session)
     challenger = lineage.model(connection, challenger_id) if challenger_id else None
     known = known_then(connection, night, settings)
     return Tonight(
         known=known,
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
-        losses=record.scored_lines(connection, night.symbol, night.target, last=night.session, origins=WINDOW_ORIGINS),
+        losses=record.scored_lines(
+            connection,
+            night.symbol,
+            night.target,
+            last=night.session,
+            origins=WINDOW_ORIGINS,
+            known_at=known.data_as_of,
+        ),
         past=closed_forecasts(connection, night, known),
     )
 
@@ -132,7 +140,9 @@ def network_line(model: Record, role: str, settings: Settings, windows: Windows,
     network, partner = network_quantiles(checkpoint, windows), partner_quantiles(windows)
     issued = speak(network, partner, tonight.past, scale=windows.scale())
     used = tuple(int(n) for n in issued.past_forecasts)
-    return Line(model["id"], model["name"], role, issued.quantiles, used, tuple(issued.calibration))
+    beyond = inputs_outside(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
+    told = outside_text(beyond)
+    return Line(model["id"], model["name"], role, issued.quantiles, used, tuple(issued.calibration), told)
 
 
 def speaker_facts(
@@ -157,11 +167,11 @@ def speaker_facts(
 
 
 def with_speaker(lines: list[Line], chosen: Speaker) -> list[Line]:
-    """The lines with the speaker in the champion's role; a champion that may not speak goes on as challenger."""
+    """The lines with the speaker in the champion's role; a champion that may not speak goes on, silenced."""
     if chosen.line == CHAMPION:
         return lines
     finite = [line for line in lines if np.isfinite(line.quantiles).all()]
-    silenced = [replace(line, role="challenger") if line.role == CHAMPION else line for line in finite]
+    silenced = [replace(line, role=SILENCED) if line.role == CHAMPION else line for line in finite]
     return [replace(line, role=CHAMPION) if line.name == chosen.line else line for line in silenced]
 
 
@@ -191,6 +201,7 @@ def keep(night: Night, settings: Settings, known: KnownThen, lines: list[Line], 
             "target_session": target_sessions[place],
             "past_forecasts": line.past_forecasts[place],
             "calibration": line.calibration[place],
+            "outside": line.outside,
             **{name: float(value) for name, value in zip(QUANTILE_COLUMNS, line.quantiles[place], strict=True)},
         }
         for line in lines

@@ -9,7 +9,7 @@ from typing import Any
 from flows import clock
 from flows.night import Night, artifact_folder, short_id
 from flows.steps.drift import drift_since_scratch
-from flows.steps.known import known_then
+from flows.steps.known import known_at, known_then
 from flows.steps.run_row import code_version
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows, load_windows
@@ -19,7 +19,7 @@ from forecasting.store import database, lineage, reads, writes
 from forecasting.train import checkpoint as checkpoints
 from forecasting.train.base import base_for
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import fit
+from forecasting.train.fit import check_parent, fit, rehearse
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 
 logger = logging.getLogger("forecasting.train")
@@ -37,34 +37,38 @@ def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
     run_id = night.run_id(settings)
     with database.reading(settings.url) as connection:
         fitted = lineage.model_of_run(connection, run_id)
-        champion = reads.champion(connection, night.symbol, night.target)
-        newest_scratch = lineage.newest_scratch(connection, night.symbol, night.target)
+        champion = reads.champion(connection, night.symbol, night.target, session=night.session)
+        newest_scratch = lineage.newest_scratch(connection, night.symbol, night.target, session=night.session)
         # The charts read hundreds of scored origins, and only a free choice of mode asks them.
         asks = night.mode == "auto" and fitted is None and champion is not None
-        drifted = drift_since_scratch(connection, night, newest_scratch) if asks else ""
+        then = known_at(connection, night, settings)
+        drifted = drift_since_scratch(connection, night, newest_scratch, known_at=then) if asks else ""
     if fitted is not None:
         return str(fitted["id"])  # the run was killed after this fit; the same weights speak
-    parent, facts = inspect_champion(champion, newest_scratch, night, settings, drifted=drifted)
+    windows = load_windows(Path(windows_path))
+    since = len(between(newest_scratch, night.session, settings.exchange)) - 1 if newest_scratch else 10**6
+    parent, facts = inspect_champion(champion, night, settings, windows, since=since, drifted=drifted)
     choice = choose_mode(night.mode, facts, scratch_every=settings.scratch_every)
     with database.transaction(settings.url) as connection:
         writes.update_run(connection, run_id, {"mode": choice.method, "mode_reason": choice.reason})
     logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
     if choice.method == "skip":
         return ""
-    return fit_and_keep(
-        night, settings, load_windows(Path(windows_path)), choice=choice, champion=champion, parent=parent
-    )
+    return fit_and_keep(night, settings, windows, choice=choice, champion=champion, parent=parent)
 
 
 def inspect_champion(
-    champion: Record | None, newest_scratch: date | None, night: Night, settings: Settings, *, drifted: str
+    champion: Record | None, night: Night, settings: Settings, windows: Windows, *, since: int, drifted: str
 ) -> tuple[Checkpoint | None, ChainFacts | None]:
-    """The champion's checkpoint, where it can be used, and the facts that choose the mode."""
+    """The champion's checkpoint, where a warm fit can go on from it, and the facts that choose the mode.
+
+    A champion made under other settings, or by other code, is none to go on from: then tonight's fit is from scratch.
+    """
     if champion is None:
         return None, None
-    since = len(between(newest_scratch, night.session, settings.exchange)) - 1 if newest_scratch else 10**6
     try:
         parent = load_model(champion, settings)
+        check_parent(parent, windows, settings)
     except ArtifactError as error:
         if night.mode == "warm":
             raise
@@ -83,6 +87,26 @@ def load_model(model: Record, settings: Settings) -> Checkpoint:
             f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
         )
     return checkpoints.load(settings.data_dir.absolute() / model["artifact_path"], model["artifact_hash"])
+
+
+def load_runnable(model: Record, settings: Settings) -> Checkpoint:
+    """The checkpoint of a model row, once it has spoken: what a champion must be able to do.
+
+    Raises:
+        ArtifactError: It cannot be loaded, or this code cannot run it.
+    """
+    checkpoint = load_model(model, settings)
+    rehearse(checkpoint)
+    return checkpoint
+
+
+def why_not_runnable(model: Record, settings: Settings) -> str:
+    """Why this code cannot load and run a model, in words; empty when it can."""
+    try:
+        load_runnable(model, settings)
+    except ArtifactError as error:
+        return str(error)
+    return ""
 
 
 def fit_and_keep(

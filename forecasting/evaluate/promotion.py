@@ -2,7 +2,7 @@
 
 The rules, in order:
 
-1. No champion, no contest: the challenger takes over.
+1. No champion, or one whose weights cannot be loaded and run, no contest: the challenger takes over.
 2. Fewer than MIN_ORIGINS common origins: the champion stays, unless it is older than the limit; then the fresh one
    takes over for age.
 3. The challenger wins when its pinball loss is lower or within TIE of the champion's, because a tie goes to the fresher
@@ -33,6 +33,8 @@ SIGNIFICANCE = 0.05
 
 CHAMPION: Literal["champion"] = "champion"
 CHALLENGER: Literal["challenger"] = "challenger"
+SILENCED = "silenced"
+"""Role of a champion's forecast on a night on which a baseline speaks in its place: of its line, but not published."""
 
 Winner = Literal["champion", "challenger"]
 
@@ -74,7 +76,7 @@ class Decision:
     best_baseline: str
 
 
-def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int) -> Decision:
+def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, champion_trouble: str = "") -> Decision:
     """Who is champion from now on.
 
     Args:
@@ -82,6 +84,7 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int) -> D
             issued before its target session; NaN pinball is left out. May be empty.
         champion_age: Sessions since the champion's last training session; None when there is no champion.
         max_age: Sessions after which a champion may no longer speak.
+        champion_trouble: Why the champion cannot be run; empty when it can.
 
     Raises:
         ValueError: Two losses of one line for one origin and horizon.
@@ -89,6 +92,9 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int) -> D
     standing = stand(losses, lines=(CHAMPION, CHALLENGER))
     if champion_age is None:
         return _decision(CHALLENGER, "there is no champion, so the challenger takes over", standing)
+    if champion_trouble:
+        words = f"the champion cannot be run, so the challenger takes over: {champion_trouble.rstrip('.')}"
+        return _decision(CHALLENGER, words, standing)
     too_old = champion_age > max_age
     age = f"the champion is {champion_age} sessions old (limit {max_age})"
     if standing.test is None:

@@ -93,6 +93,9 @@ def notices(night: Night) -> list[Notice]:
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
         which = "A baseline speaks" if len(fallback) == len(rows) else f"A baseline speaks for {len(fallback)} sessions"
         found.append(Notice("warn", "Fallback", f"{which} instead of the network: {reasons or 'no reason was given'}."))
+    beyond = _beyond(rows)
+    if beyond:
+        found.append(Notice("info", "Never seen before", beyond))
     kinds = set(rows["kind"])
     if "late" in kinds:
         opened = short_day(rows["target_session"].iloc[0])
@@ -149,6 +152,18 @@ def _unfinished(night: Night, run: Mapping[str, Any]) -> Notice:
     title = "Data late" if run["status"] == "late" else "Newest night failed"
     origin, missing = long_day(night.origin), long_day(as_day(run["as_of"]))
     return Notice("warn", title, f"{told} These forecasts are from {origin}; there are none from {missing} yet.")
+
+
+def _beyond(rows: pd.DataFrame) -> str:
+    """The inputs that no training session came near, in a sentence; empty for none."""
+    told = str(rows["outside"].iloc[0]) if "outside" in rows else ""
+    named = [part.rpartition(" ") for part in told.split(", ") if part]
+    inputs = [f"{name} on {session}" for name, _, session in named]
+    if not inputs:
+        return ""
+    listed = " and ".join([", ".join(inputs[:-1]), inputs[-1]]) if len(inputs) > 1 else inputs[0]
+    verb = "lies" if len(inputs) == 1 else "lie"
+    return f"{listed[0].upper()}{listed[1:]} {verb} beyond anything the model was trained on."
 
 
 def _follows_holiday(session: date, exchange: str) -> bool:

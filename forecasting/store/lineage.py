@@ -12,6 +12,8 @@ from forecasting.store import tables
 
 Row = dict[str, Any]
 
+_OF_THE_BARS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
+
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:
     """The row of table models; None when there is none."""
@@ -56,10 +58,28 @@ def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     return _first(connection, sa.select(tables.models).where(tables.models.c.run_id == run_id))
 
 
-def newest_scratch(connection: sa.Connection, symbol: str, target: str) -> date | None:
-    """The last session that the newest network fitted from scratch has seen; None before the first."""
+def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
+    """The models whose forecasts stand at the newest `origins` origin sessions."""
+    said = tables.forecasts
+    wanted = (said.c.symbol == symbol, said.c.target == target)
+    newest = sa.select(said.c.origin_session).where(*wanted).distinct().order_by(said.c.origin_session.desc())
+    oldest = sa.select(sa.func.min(newest.limit(origins).subquery().c.origin_session)).scalar_subquery()
+    return set(connection.scalars(sa.select(said.c.model_id).where(*wanted, said.c.origin_session >= oldest)))
+
+
+def newest_decision(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The newest session that a promotion was decided at; None before the first."""
+    made = tables.promotions
+    wanted = (made.c.symbol == symbol, made.c.target == target)
+    found: date | None = connection.scalar(sa.select(sa.func.max(made.c.session)).where(*wanted))
+    return found
+
+
+def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
+    """The last session, `session` at most, that the newest network fitted from scratch has seen; None before it."""
     table = tables.models
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch")
+    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch"]
+    wanted.append(table.c.trained_to <= session)
     found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted))
     return found
 
@@ -70,10 +90,26 @@ def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row 
     winners = connection.scalars(
         sa.select(made.c.winner)
         .where(made.c.symbol == symbol, made.c.target == target)
-        .order_by(made.c.decided_at.desc(), made.c.session.desc(), made.c.id.desc())
+        .order_by(made.c.session.desc(), made.c.decided_at.desc(), made.c.id.desc())
     ).all()
     before = next((winner for winner in winners if winner != winners[0]), None)
     return model(connection, before) if before is not None else None
+
+
+def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
+    """The finished nights under some settings, oldest session first, rows of table runs."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.settings_hash == settings_hash)
+    done = sa.select(table).where(*wanted, table.c.status == "done").order_by(table.c.as_of, table.c.started_at)
+    return [dict(row) for row in connection.execute(done).mappings()]
+
+
+def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+    """The promotions and rollbacks that people asked for, oldest first, rows of table promotions."""
+    made = tables.promotions
+    wanted = (made.c.symbol == symbol, made.c.target == target, made.c.trigger != "night")
+    asked = sa.select(made).where(*wanted).order_by(made.c.session, made.c.decided_at)
+    return [dict(row) for row in connection.execute(asked).mappings()]
 
 
 def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
@@ -82,9 +118,10 @@ def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
 
 
 def lineage(connection: sa.Connection, model_id: str) -> Row:
-    """A model's ancestors, the fetch that trained it and how much it has said."""
+    """A model's ancestors, the run that fitted it with its settings, the fetch that trained it, what it has said."""
     found = model(connection, model_id) or {}
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
+    fitted_by = _first(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
     said = tables.forecasts
     counted = connection.execute(
         sa.select(sa.func.count(), sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session)).where(
@@ -93,8 +130,10 @@ def lineage(connection: sa.Connection, model_id: str) -> Row:
     ).one()
     return {
         "parents": _parents(connection, found.get("parent_id")),
-        "bars_fetched_at": trained_on["fetched_at"] if trained_on else None,
-        "bars_source": trained_on["source"] if trained_on else None,
+        "settings": fitted_by.get("settings"),
+        "fitted_on_the_night_of": fitted_by.get("as_of"),
+        "why_so": fitted_by.get("mode_reason"),
+        **{f"bars_{name}": trained_on[name] if trained_on else None for name in _OF_THE_BARS},
         "forecasts": counted[0],
         "first_origin": counted[1],
         "last_origin": counted[2],

@@ -91,15 +91,23 @@ def run(connection: sa.Connection, run_id: str) -> Row | None:
     return _first(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
 
 
-def champion(connection: sa.Connection, symbol: str, target: str) -> Row | None:
-    """The model that the newest promotion chose, a row of table models; None before the first promotion."""
+def champion(connection: sa.Connection, symbol: str, target: str, *, session: date | None = None) -> Row | None:
+    """The model that the newest promotion chose, a row of table models; None before the first promotion.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose champion.
+        target: Of what.
+        session: No decision of a later session, so that a night made up for later knows the champion of its own day;
+            None for the present one. The newest session counts before the newest decision: a span replayed today
+            decides nothing about tomorrow.
+    """
     made, model = tables.promotions, tables.models
-    newest = (
-        sa.select(made.c.winner)
-        .where(made.c.symbol == symbol, made.c.target == target)
-        .order_by(made.c.decided_at.desc(), made.c.session.desc(), made.c.id.desc())
-        .limit(1)
-    )
+    wanted = [made.c.symbol == symbol, made.c.target == target]
+    if session is not None:
+        wanted.append(made.c.session <= session)
+    order = (made.c.session.desc(), made.c.decided_at.desc(), made.c.id.desc())
+    newest = sa.select(made.c.winner).where(*wanted).order_by(*order).limit(1)
     return _first(connection, sa.select(model).where(model.c.id == newest.scalar_subquery()))
 
 
@@ -131,11 +139,19 @@ def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: da
     return frame(connection, statement.order_by(*order))
 
 
-def forecast_origins(connection: sa.Connection, symbol: str, target: str) -> list[date]:
-    """The origin sessions that have a forecast, ascending."""
-    table = tables.forecasts
-    statement = sa.select(table.c.origin_session).where(table.c.symbol == symbol, table.c.target == target)
-    return list(connection.scalars(statement.distinct().order_by(table.c.origin_session)))
+def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The newest session whose night was worked off to its end; None before the first."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.status == "done")
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.as_of)).where(*wanted))
+    return found
+
+
+def has_spoken(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
+    """Whether anything was forecast from an origin session, of whatever kind."""
+    said = tables.forecasts
+    wanted = (said.c.symbol == symbol, said.c.target == target, said.c.origin_session == origin)
+    return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
 
 
 def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int) -> pd.DataFrame:
@@ -159,8 +175,8 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
         partition_by=(table.c.origin_session, table.c.horizon),
         order_by=(_KIND_RANK, table.c.issued_at.desc(), table.c.model_id),
     )
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.target_session <= origin)
-    wanted += (table.c.role == "champion", model.c.name == "lstm")
+    wanted: list[sa.ColumnElement[bool]] = [table.c.symbol == symbol, table.c.target == target]
+    wanted += [table.c.target_session <= origin, table.c.role.in_(("champion", "silenced")), model.c.name == "lstm"]
     # Of the longest horizon the fewest have closed, so its oldest origin is the oldest that any horizon needs.
     longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
@@ -179,7 +195,9 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
     return found[["origin_session", "horizon", "target_session", "calibration", "split_factor"]]
 
 
-def due_scores(connection: sa.Connection, symbol: str, target: Target, *, last: date) -> pd.DataFrame:
+def due_scores(
+    connection: sa.Connection, symbol: str, target: Target, *, last: date, known_at: datetime | None = None
+) -> pd.DataFrame:
     """Forecasts whose target session has a bar that they were not yet scored against.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
@@ -190,13 +208,15 @@ def due_scores(connection: sa.Connection, symbol: str, target: Target, *, last: 
         symbol: Whose forecasts.
         target: Of what.
         last: No target session after it.
+        known_at: Bars as they stood at this instant, so that a night made up for later scores what it would have
+            scored then; None for now.
 
     Returns:
         All columns of table forecasts, model (the model's name), stage, bar_version, and the bar's open, high, low,
         close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
         day, is divided out.
     """
-    said, scored, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last)
+    said, scored, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last, known_at)
     key = [scored.c[column.name] == column for column in said.primary_key]
     done = sa.exists().where(*key, scored.c.stage == actual.c.stage, scored.c.bar_version == actual.c.bar_version)
     statement = (
@@ -222,7 +242,7 @@ def view(connection: sa.Connection, name: str, symbol: str, target: str | None =
     return frame(connection, statement if target is None else statement.where(table.c.target == target))
 
 
-def _actuals(symbol: str, target: Target, last: date) -> sa.Subquery:
+def _actuals(symbol: str, target: Target, last: date, known_at: datetime | None) -> sa.Subquery:
     bar, earlier = tables.bar_versions, tables.bar_versions.alias("earlier")
     needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
     columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *(bar.c[name] for name in _BAR))
@@ -233,10 +253,13 @@ def _actuals(symbol: str, target: Target, last: date) -> sa.Subquery:
         earlier.c.version < bar.c.version,
         *(earlier.c[name].is_not(None) for name in needed),
     )
+    current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
+    confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
+    if known_at is not None:
+        usable += (bar.c.first_seen_at <= known_at,)
+        current, confirmed = current | (bar.c.superseded_at > known_at), bar.c.settled_at <= known_at
     first_print = sa.select(sa.literal("first_print").label("stage"), *columns).where(*usable, ~before)
-    settled = sa.select(sa.literal("settled").label("stage"), *columns).where(
-        *usable, bar.c.superseded_at.is_(None), bar.c.settled_at.is_not(None)
-    )
+    settled = sa.select(sa.literal("settled").label("stage"), *columns).where(*usable, current, confirmed)
     return sa.union_all(first_print, settled).subquery("actual")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -62,17 +62,13 @@ def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> d
     return found
 
 
-def scored(
-    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
-) -> pd.DataFrame:
-    """Scores joined to their forecasts and the model's name, of the newest `origins` scored origins up to `last`.
+def scored(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> pd.DataFrame:
+    """Scores joined to their forecasts and the model's name, of the newest `origins` scored origins.
 
     Ascending by origin, horizon and model; every kind, stage and bar version.
     """
     said, judged, model = tables.forecasts, tables.scores, tables.models
     wanted = [judged.c.symbol == symbol, judged.c.target == target]
-    if last is not None:
-        wanted.append(judged.c.target_session <= last)
     key = [said.c[column.name] == judged.c[column.name] for column in said.primary_key]
     judgement = [
         judged.c[name] for name in ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
@@ -89,17 +85,42 @@ def scored(
     return _newest_origins(frame(connection, statement), origins)
 
 
-def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: date, origins: int) -> pd.DataFrame:
+def _bar_known(judged: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
+    bar = tables.bar_versions
+    same = (bar.c.symbol == judged.c.symbol, bar.c.session == judged.c.target_session)
+    settled = (judged.c.stage == "first_print") | (bar.c.settled_at <= known_at)
+    return (
+        sa.exists()
+        .where(*same, bar.c.version == judged.c.bar_version, bar.c.first_seen_at <= known_at, settled)
+        .correlate(judged)
+    )
+
+
+def scored_lines(
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    last: date,
+    origins: int,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
     """Losses for the tests of promotion, fallback and drift.
 
     Columns origin_session, horizon, target_session, line, pinball, inside_80 (1 or 0).
 
-    A line is `champion` (who spoke), `challenger` or a baseline's name. One loss per origin, horizon and line: live
-    before late before replay, settled before first print, the newest bar version and model before others. A baseline
-    that spoke in the champion's place counts as itself.
+    A line is `champion`, `challenger` or a baseline's name. One loss per origin, horizon and line: live before late
+    before replay, settled before first print, the newest bar version and model before others. A baseline that spoke in
+    the champion's place counts as itself, and the champion that had to be silent still as champion: else, once behind,
+    it could never be seen to have caught up.
+
+    No session after `last`; with `known_at` only scores that could be made at that instant, of bars then stored and
+    settled.
     """
     judged = tables.scores
     wanted = [judged.c.symbol == symbol, judged.c.target == target, judged.c.target_session <= last]
+    if known_at is not None:
+        wanted.append(_bar_known(judged, known_at))
     names = ("origin_session", "horizon", "target_session", "role", "model", "pinball", "inside_80")
     newest_first = (judged.c.bar_version.desc(), judged.c.issued_at.desc(), judged.c.model_id)
     statement = (
@@ -108,7 +129,8 @@ def scored_lines(connection: sa.Connection, symbol: str, target: str, *, last: d
         .order_by(sa.case({"live": 0, "late": 1}, value=judged.c.kind, else_=2), judged.c.stage.desc(), *newest_first)
     )
     found = _newest_origins(frame(connection, statement), origins)
-    lines = found.assign(line=found["role"].where(found["model"] == "lstm", found["model"]))
+    roles = found["role"].replace({"silenced": "champion"})
+    lines = found.assign(line=roles.where(found["model"] == "lstm", found["model"]))
     once = lines.drop_duplicates(["origin_session", "horizon", "line"])
     kept = once.assign(inside_80=once["inside_80"].astype(float))
     in_order = kept.sort_values(["origin_session", "horizon", "line"], ignore_index=True)

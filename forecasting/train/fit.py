@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from forecasting.errors import ArtifactError
+from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.targets import HORIZONS, Floats
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.loop import Lesson, Rows, Schedule, fresh, generator, members, named, speak, train
+from forecasting.train.loop import Lesson, Rows, Schedule, Tensors, fresh, generator, members, named, speak, train
 from forecasting.train.model import Network, row_losses
-from forecasting.train.prepare import learnable_rows, prepare, prepare_like, with_span
+from forecasting.train.prepare import check_alike, learnable_rows, prepare, prepare_like, with_span
 
 EPOCHS = 8
 """At most so many passes over the rows from scratch."""
@@ -166,6 +167,39 @@ def _loss_unseen(networks: list[Network], lesson: Lesson) -> float:
     _, later = _split(lesson.rows)
     said = np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0)
     return float(row_losses(lesson.tensors.truth[later].cpu().numpy(), said).mean())
+
+
+def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> None:
+    """Nothing, when a warm fit under `settings` can go on from `parent`.
+
+    Raises:
+        ArtifactError: It is of another target, other features or another number of members.
+    """
+    check_alike(parent, windows)
+    _fitting(parent, settings)
+
+
+def rehearse(checkpoint: Checkpoint) -> None:
+    """Let the checkpoint speak once, on inputs of nothing, to see that this code can run it.
+
+    Raises:
+        ArtifactError: Its weights do not fit this code's network, or what it says is not finite.
+    """
+    card, flags = checkpoint.card, checkpoint.weights.get("0.linear_flags")
+    tensors = Tensors(
+        steps=torch.zeros(LOOKBACK, len(card.step_mean)),
+        past=torch.zeros(1, len(card.past_mean)),
+        known=torch.zeros(1, len(HORIZONS), 0 if flags is None else len(flags)),
+        truth=torch.zeros(1, len(HORIZONS)),
+        warm_up=LOOKBACK - 1,
+        directed=card.target != "close",
+    )
+    for network in members(checkpoint.weights, tensors):
+        if not np.isfinite(speak(network, tensors, np.array([0]))).all():
+            raise ArtifactError(
+                "A model was expected to say finite quantiles of a plain session; a member of this one does not. "
+                "Promote another, or fit from scratch (--mode scratch)."
+            )
 
 
 def _fitting(start: Checkpoint | None, settings: Settings) -> Checkpoint:

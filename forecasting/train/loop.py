@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from forecasting.errors import ArtifactError
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.train.checkpoint import Card, Vector
@@ -184,13 +185,23 @@ def named(network: Network, member: int) -> dict[str, Tensor]:
 
 
 def members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
-    """The networks that `named` took apart, ready to speak or to train on."""
+    """The networks that `named` took apart, ready to speak or to train on.
+
+    Raises:
+        ArtifactError: The weights are of another shape than this code's network.
+    """
     networks = []
     for member in range(1 + max(int(name.split(".")[0]) for name in weights)):
         network = empty_network(tensors)
         prefix = f"{member}."
         own = {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
-        network.load_state_dict(own)
+        try:
+            network.load_state_dict(own)
+        except RuntimeError as error:
+            raise ArtifactError(
+                f"Weights of this code's network were expected; found others: {' '.join(str(error).split())[:300]}. "
+                "Fit from scratch (--mode scratch), or run the code that made them."
+            ) from None
         networks.append(network.to(tensors.steps.device))
     return networks
 

@@ -24,7 +24,7 @@ class ChainFacts:
     """What is known of the champion when the mode is chosen.
 
     Attributes:
-        usable: Its weights are there, unaltered and of this code.
+        usable: Its weights are there, unaltered, and of this code and these settings.
         trouble: Why not, when not usable.
         sessions_since_scratch: Sessions since the newest fit from scratch of this symbol and target.
         chain_epochs: Epochs that the champion's chain of warm fits has had since its scratch fit.
@@ -51,7 +51,7 @@ def choose_mode(asked: Mode, champion: ChainFacts | None, *, scratch_every: int)
     if champion is None:
         return ModeChoice("scratch", "no champion yet")
     if not champion.usable:
-        return ModeChoice("scratch", f"the champion cannot be loaded: {champion.trouble}")
+        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.trouble}")
     if asked != "auto":
         return ModeChoice(asked, f"asked for: {asked}")
     if champion.drift:

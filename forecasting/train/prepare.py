@@ -72,14 +72,31 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     Raises:
         ArtifactError: It forecasts another target, or knows other features than the windows hold.
     """
+    check_alike(checkpoint, windows)
+    card = checkpoint.card
+    adjusted = adjust(windows, Effect(np.array(card.effect), card.effect_intercept))
+    found = (len(card.step_mean), len(card.past_mean))
+    wanted = (adjusted.steps.shape[1], adjusted.past.shape[1])
+    if found != wanted:
+        raise ArtifactError(
+            f"A model that sees {wanted[0]} features of a session and {wanted[1]} of a row was expected; found one of "
+            f"{found[0]} and {found[1]}: it was made by other code. Fit from scratch (--mode scratch)."
+        )
+    return Prepared(card, adjusted, Lesson(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows))))
+
+
+def check_alike(checkpoint: Checkpoint, windows: Windows) -> None:
+    """Nothing, when the checkpoint is of the windows' target and knows their flags.
+
+    Raises:
+        ArtifactError: It is of another target, or knows other flags.
+    """
     card = checkpoint.card
     if (card.target, card.flag_names) != (windows.target, windows.flag_names):
         raise ArtifactError(
             f"A model of {windows.target} with {len(windows.flag_names)} calendar and event flags was expected; found "
             f"one of {card.target} with {len(card.flag_names)}. Fit from scratch (--mode scratch)."
         )
-    adjusted = adjust(windows, Effect(np.array(card.effect), card.effect_intercept))
-    return Prepared(card, adjusted, Lesson(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows))))
 
 
 def learnable_rows(windows: Windows) -> Rows:

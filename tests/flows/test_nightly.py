@@ -110,6 +110,44 @@ def _killed(*args: object, **kwargs: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import nightly
+    from flows.steps import evaluate
+
+    sessions = between(date(2024, 3, 6), LAST)
+    for session in sessions:
+        monkeypatch.setattr(nightly, "newest_session", lambda *_, session=session: session)
+        with monkeypatch.context() as patch:
+            if session == sessions[1]:
+                patch.setattr(evaluate, "score_and_decide", _killed)
+                with pytest.raises(KeyboardInterrupt):
+                    start_night(as_of=None, mode="auto", switch_source=False)
+                continue
+            start_night(as_of=None, mode="auto", switch_source=False)
+    assert {row["status"] for row in rows("runs")} == {"done"}
+    assert {str(row["session"])[:10] for row in rows("promotions")} == {str(session) for session in sessions}
+
+
+def test_a_night_that_failed_and_then_ended_well_shows_no_error(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.steps import predict
+
+    with monkeypatch.context() as patch:
+        patch.setattr(predict, "partner_quantiles", _broken)
+        with pytest.raises(ZeroDivisionError):
+            night(LAST)
+    assert [(row["status"], row["error"]) for row in rows("runs")] == [("failed", "seeded")]
+    night(LAST)
+    assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
+
+
+def _broken(*args: object, **kwargs: object) -> None:
+    raise ZeroDivisionError("seeded")
+
+
 def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path, csv_of_bars: Path) -> None:
     origin = date(2024, 2, 28)
     night(origin)
@@ -160,6 +198,101 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_with_the_reason(nig
     assert {row["mode"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)} == {"scratch"}
 
 
+def test_the_night_after_a_damaged_champion_is_spoken_for_by_its_successor(night_folder: Path) -> None:
+    night(date(2024, 3, 6))
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.unlink()
+    night(date(2024, 3, 7))
+    night(LAST)
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
+    decisions = [str(row["reason"]) for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
+    assert decisions[1].startswith("the champion cannot be run, so the challenger takes over: ")
+    assert decisions[2].startswith("the champion stays")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "mode", "words"),
+    [
+        ("MEMBERS", "2", "scratch", "A fit of 2 networks was expected to start from as many; its parent has 1"),
+        ("TRAIN_SESSIONS", "300", "warm", "1 sessions since the last fit from scratch"),
+        ("SEED", "7", "warm", "1 sessions since the last fit from scratch"),
+    ],
+)
+def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mode: str, words: str
+) -> None:
+    night(date(2024, 3, 7))
+    first = rows("runs")[0]
+    monkeypatch.setenv(f"FORECASTING_{variable}", value)
+    night(LAST)
+    (second,) = [row for row in rows("runs") if row["id"] != first["id"]]
+    assert (second["status"], second["mode"]) == ("done", mode)
+    assert words in str(second["mode_reason"])
+    assert second["settings_hash"] != first["settings_hash"]
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}  # the champion of the old settings still can
+    assert len({row["winner"] for row in rows("promotions")}) == 1
+
+
+def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_by_a_fit_of_this_one(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.steps import train
+    from forecasting.train import model, prepare
+
+    night(date(2024, 3, 7))
+    monkeypatch.setattr(train, "base_for", lambda windows, settings: None)  # bases ship with the code, made anew
+    for module in (model, prepare):
+        monkeypatch.setattr(module, "ARCHITECTURE", 2)
+    night(LAST)
+    (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    assert (run["status"], run["mode"]) == ("done", "scratch")
+    assert "architecture 2; found 1 and 1" in str(run["mode_reason"])
+    spoken = rows("latest_forecasts")
+    assert {row["status"] for row in spoken} == {"fallback"}
+    assert "it was made by other code" in str(spoken[0]["reason"])
+    with database.reading(read_settings().url) as connection:
+        champion = reads.champion(connection, "TEST", "volume")
+    assert champion is not None
+    assert champion["version"] == "2"
+
+
+def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.steps import predict
+
+    night(date(2024, 3, 7))
+    first = {path.name for path in (night_folder / "artifacts").iterdir()}
+    spoken = predict.load_windows
+
+    def lose_weights(path: Path) -> object:
+        for folder in (night_folder / "artifacts").iterdir():
+            if folder.name not in first:
+                (folder / "weights.safetensors").unlink()
+        return spoken(path)
+
+    monkeypatch.setattr(predict, "load_windows", lose_weights)
+    night(LAST)
+    assert {row["status"] for row in rows("runs")} == {"done"}
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
+    assert {row["winner"] for row in rows("promotions")} == first
+
+
+def test_a_bar_beyond_all_training_is_flagged_on_the_networks_rows_and_changes_nobody(
+    night_folder: Path, csv_of_bars: Path
+) -> None:
+    bars = random_bars(days=650, seed=3, last=LAST)
+    bars.loc[pd.Timestamp(LAST), "volume"] *= 20.0
+    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+    night(LAST)
+    said = rows("forecasts")
+    assert {row["outside"] for row in said if row["role"] == "champion"} == {"volume 2024-03-08"}
+    assert {row["outside"] for row in said if row["role"] == "baseline"} == {""}
+    assert {row["status"] for row in said} == {"ok"}
+    page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
+    assert "Volume on 2024-03-08 lies beyond anything the model was trained on." in page
+
+
 def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_folder: Path) -> None:
     night(date(2024, 3, 7))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
@@ -182,6 +315,24 @@ def test_catching_up_works_off_a_span_oldest_first_and_marks_it(night_folder: Pa
     before = counts()
     start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
     assert counts() == before
+
+
+def test_a_past_span_replayed_beside_live_nights_knows_nothing_of_them_and_changes_no_champion(
+    night_folder: Path,
+) -> None:
+    night(date(2024, 3, 7))
+    night(LAST)
+    with database.reading(read_settings().url) as connection:
+        before = reads.champion(connection, "TEST", "volume")
+    start_catch_up(first=date(2024, 2, 1), last=date(2024, 2, 2), refit_every=1)
+    fitted = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
+    replayed = [row for row in rows("runs") if row["trigger"] == "catch-up"]
+    modes = [row["mode"] for row in sorted(replayed, key=lambda row: str(row["as_of"]))]
+    assert modes == ["scratch", "warm"]
+    assert all(str(fitted[row["id"]]["trained_to"]) <= str(row["as_of"]) for row in replayed)
+    assert {str(row["parent_id"]) for row in fitted.values()} <= {"None", *(str(row["id"]) for row in fitted.values())}
+    with database.reading(read_settings().url) as connection:
+        assert reads.champion(connection, "TEST", "volume") == before
 
 
 def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -> None:
@@ -255,16 +406,18 @@ def test_bars_of_another_source_are_refused_until_the_switch_is_asked_for(
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
 
 
-def test_old_weights_are_pruned_but_never_those_of_a_champion(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path) -> None:
     from flows.night import Night
-    from flows.steps.prune import prune_artifacts
+    from flows.steps.prune import forget_spare, remove_forgotten
 
     for session in between(date(2024, 3, 4), LAST):
         night(session)
     settings = read_settings().model_copy(update={"keep_artifacts": 2})
-    assert prune_artifacts(Night("TEST", LAST, "volume", "csv:x"), settings) == 2
+    last = Night("TEST", LAST, "volume", "csv:x")
+    with database.transaction(settings.url) as connection:
+        assert forget_spare(connection, last, settings) == 2
+    assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
+    assert remove_forgotten(last, settings) == 2
     fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
     kept = [row["id"] for row in fitted if row["artifact_path"]]
     assert kept == [fitted[0]["id"], fitted[3]["id"], fitted[4]["id"]]  # the first is still champion
@@ -279,7 +432,7 @@ def test_a_champion_out_of_bounds_asks_for_a_fit_from_scratch(
 
     night(date(2024, 3, 6))
     verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), 60, 40, None, None)
-    monkeypatch.setattr(drift, "drift", lambda connection, night: verdict)
+    monkeypatch.setattr(drift, "drift", lambda connection, night, known_at: verdict)
     night(date(2024, 3, 7))
     night(LAST)
     modes = [(row["mode"], row["mode_reason"]) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]

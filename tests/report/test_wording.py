@@ -136,3 +136,11 @@ def test_special_days_are_named(session: date, notes: list[str]):
 
 def test_the_record_sentence_of_a_long_record_names_the_best_baseline():
     assert plain(record_sentence(a_night(), record_of(long_record()))).endswith("than the best baseline there, ridge.")
+
+
+def test_inputs_never_seen_before_are_told_in_a_sentence():
+    found = notices(a_night(forecasts=forecasts(outside="volume 2024-03-08, gap 2024-03-07")))
+    assert [(notice.tone, notice.text) for notice in found if notice.title == "Never seen before"] == [
+        ("info", "Volume on 2024-03-08 and gap on 2024-03-07 lie beyond anything the model was trained on.")
+    ]
+    assert "Never seen before" not in [notice.title for notice in notices(a_night(forecasts=forecasts(outside="")))]

@@ -26,6 +26,7 @@ from tests.store.rows import (
     forecast_row,
     model_row,
     revision,
+    run_row,
     score_row,
     start,
     store_bars,
@@ -73,7 +74,7 @@ def test_an_empty_ledger_gives_empty_frames_of_the_same_types(database_url):
         assert reads.run(connection, "r1") is None
         assert reads.champion(connection, SYMBOL, TARGET) is None
         assert reads.models(connection, SYMBOL, TARGET) == []
-        assert reads.forecast_origins(connection, SYMBOL, TARGET) == []
+        assert reads.newest_finished(connection, SYMBOL, TARGET) is None
         assert reads.forecasts(connection, SYMBOL, TARGET).empty
         assert reads.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=5).empty
         assert reads.due_scores(connection, SYMBOL, "range", last=date(2024, 3, 8)).empty
@@ -184,9 +185,16 @@ def test_forecasts_carry_the_name_of_their_model(database_url):
         found = reads.forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7))
         assert found["model"].tolist() == ["ridge", "lstm"]
         assert len(reads.forecasts(connection, SYMBOL, TARGET)) == 3
-        assert reads.forecast_origins(connection, SYMBOL, TARGET) == [date(2024, 3, 6), date(2024, 3, 7)]
     assert found["target_session"].tolist() == [pd.Timestamp("2024-03-08")] * 2
     assert found["issued_at"].tolist() == [pd.Timestamp("2024-03-07T22:00Z")] * 2
+
+
+def test_the_newest_finished_night_is_one_that_was_worked_off_to_its_end(database_url):
+    with transaction(database_url) as connection:
+        for as_of, status in (("2024-03-05", "done"), ("2024-03-06", "done"), ("2024-03-07", "running")):
+            writes.start_run(connection, run_row(as_of, as_of, status=status))
+        assert reads.newest_finished(connection, SYMBOL, TARGET) == date(2024, 3, 6)
+        assert reads.newest_finished(connection, SYMBOL, "close") is None
 
 
 def test_calibration_sees_one_row_per_origin_and_horizon_of_the_networks_line(database_url):

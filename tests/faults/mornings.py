@@ -1,0 +1,171 @@
+"""Mornings of one small symbol, each a scheduled night in a process of its own that can be killed at any boundary.
+
+The processes are forked from one that has everything imported. A boundary is the moment before a statement, which is
+after the one before it, and before or after a commit: whatever a kill can fall between, seen from the database.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+from prefect import Task
+from threadpoolctl import threadpool_limits
+
+from flows import clock, nightly
+from flows.night import run_folder
+from forecasting.ingest import bars as _bars  # noqa: F401 - imported before the fork, so that no night pays for it
+from forecasting.sessions import calendar, closes_at
+from forecasting.settings import read_settings
+from forecasting.store import database
+from forecasting.store.tables import metadata
+from forecasting.train import fit as _fit  # noqa: F401 - as above
+from tests.builders import random_bars
+from tests.flows.conftest import write_yahoo_csv
+
+SYMBOL = "TEST"
+PRELOADED = ["tests.faults.mornings", "torch._dynamo", "sklearn.preprocessing", "exchange_calendars", "flows.artifacts"]
+"""Imported once, before any night is forked: together they take longer than a night."""
+
+calendar("XNYS")  # likewise: building it takes a third of a night
+
+TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
+"""What may differ between two ways to the same night."""
+
+
+@dataclass(frozen=True)
+class Morning:
+    """One start of the schedule.
+
+    Attributes:
+        session: The newest session that has closed.
+        restated: Sessions whose volume the vendor has meanwhile raised by half.
+    """
+
+    session: date
+    restated: tuple[date, ...] = ()
+
+    def moment(self, attempt: int) -> datetime:
+        """When it starts: ten in the morning New York is near, a second attempt ten minutes after the first."""
+        return closes_at(self.session) + timedelta(hours=13, minutes=10 * attempt)
+
+
+MORNINGS = (
+    Morning(date(2024, 2, 26)),  # the first night of all: a fit from scratch, promoted
+    Morning(date(2024, 2, 27)),  # warm; the first scores
+    Morning(date(2024, 2, 28)),  # the champion is over its age: a baseline speaks, the challenger takes over
+    Morning(date(2024, 2, 29), (date(2024, 2, 27),)),  # a bar restated, and scored again
+    Morning(date(2024, 3, 5), (date(2024, 2, 27),)),  # two sessions missed: three nights in one run, weights pruned
+)
+
+
+def environment(folder: Path, url: str) -> dict[str, str]:
+    """Settings of small nights that reach all of it: a champion is old after a session, five nights' weights stay."""
+    return {
+        "FORECASTING_DATA_DIR": str(folder / "data"),
+        "FORECASTING_DATABASE_URL": url,
+        "FORECASTING_SOURCE": f"csv:{folder / f'{SYMBOL}.csv'}",
+        "FORECASTING_EVENTS": f"csv:{folder / 'events.csv'}",
+        "FORECASTING_SYMBOLS": SYMBOL,
+        "FORECASTING_MEMBERS": "1",
+        "FORECASTING_TRAIN_SESSIONS": "300",
+        "FORECASTING_MAX_MODEL_AGE": "1",
+        "FORECASTING_KEEP_ARTIFACTS": "5",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def write_sources(folder: Path, morning: Morning) -> None:
+    """The vendor's file as of a morning, and the earnings dates."""
+    bars = random_bars(days=560, seed=3, last=MORNINGS[-1].session)
+    bars.loc[[pd.Timestamp(day) for day in morning.restated], "volume"] *= 1.5
+    write_yahoo_csv(bars.loc[: pd.Timestamp(morning.session)].round({"volume": 0}), folder / f"{SYMBOL}.csv")
+    (folder / "events.csv").write_text(
+        "announced,timing\n2023-08-01,amc\n2023-11-02,amc\n2024-02-28,amc\n2024-05-01,amc\n"
+    )
+
+
+def run_morning(settings: dict[str, str], moment: datetime, kill_at: int | None, told: Path) -> None:
+    """The scheduled night in this process, without Prefect's engine around it; killed at boundary `kill_at`.
+
+    Without `kill_at` the boundaries passed are counted into the file `told`.
+    """
+    os.environ |= settings
+    threadpool_limits(1)
+    clock.now = lambda: moment
+    without_prefect(setattr)
+    boundaries = count_boundaries(kill_at)
+    nightly.nightly.fn()
+    assert not any(run_folder(read_settings(), "x").parent.iterdir()), "a run's folder was left behind"
+    told.write_text(str(boundaries()))
+
+
+def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
+    """Have every task of the flows called as the plain function it is: `put(module, name, function)` for each."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("flows.")]:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Task):
+                put(module, name, value.fn)
+
+
+def count_boundaries(kill_at: int | None) -> Callable[[], int]:
+    """Count every boundary of this process from now on, and end it by SIGKILL at the `kill_at`-th; the count so far."""
+    passed = 0
+
+    def boundary(*_: object) -> None:
+        nonlocal passed
+        passed += 1
+        if passed == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for moment in ("before_cursor_execute", "commit"):
+        sa.event.listen(sa.Engine, moment, boundary)
+    committed = sa.engine.default.DefaultDialect.do_commit
+
+    def commit(self: Any, connection: Any) -> None:
+        committed(self, connection)
+        boundary()
+
+    sa.engine.default.DefaultDialect.do_commit = commit  # there is no event after a commit
+    return lambda: passed
+
+
+def in_a_process(
+    settings: dict[str, str], moment: datetime, kill_at: int | None, told: Path, *, kill_after_s: float | None = None
+) -> int:
+    """The exit code of a morning in a process of its own: 0, or minus the signal that ended it.
+
+    Killed at boundary `kill_at`, or `kill_after_s` seconds after its start, whatever it is doing then.
+    """
+    forked = get_context("forkserver")
+    forked.set_forkserver_preload(PRELOADED)
+    process = forked.Process(target=run_morning, args=(settings, moment, kill_at, told))
+    process.start()
+    process.join(kill_after_s)
+    if process.is_alive():
+        process.kill()
+        process.join()
+    code = process.exitcode
+    assert code is not None
+    return code
+
+
+def contents(url: str) -> dict[str, list[str]]:
+    """Every table's rows without times, as sorted text."""
+    with database.reading(url) as connection:
+        return {
+            table.name: sorted(
+                str({name: value for name, value in row.items() if not any(part in name for part in TIMES)})
+                for row in connection.execute(table.select()).mappings()
+            )
+            for table in metadata.sorted_tables
+        }
