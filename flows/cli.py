@@ -164,6 +164,21 @@ def check(symbol: Symbols = None, target: TargetOption = None, database_url: Dat
     typer.echo(ledger.check_fresh())
 
 
+@app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
+def replay(
+    symbol: Symbols = None,
+    target: TargetOption = None,
+    events: EventsOption = None,
+    last: Annotated[str | None, typer.Option("--to", help="The last night to replay.", show_default=False)] = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Work every finished night off again from the stored bars, apart, and compare: each forecast to the bit."""
+    use(database_url=database_url, target=target, events=events, symbols=symbol)
+    from flows.replay import replay as again
+
+    typer.echo(again(last=parse(last)))
+
+
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
 def serve(
     symbol: Symbols = None,

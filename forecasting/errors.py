@@ -10,6 +10,7 @@
     │   └── BadDataError          1   trying again will not help
     ├── HistoryError              1   too few sessions to train on
     ├── ArtifactError             1   a weight file that is missing, damaged or of another code
+    ├── ReplayError               1   a night that came out otherwise when it was worked off again
     ├── LockedError               1   another run holds the night's lock
     └── StoreError                1   a database that is not migrated, too new or not writable
 
@@ -101,6 +102,10 @@ class HistoryError(ForecastingError):
 
 class ArtifactError(ForecastingError):
     """A weight file that is missing, damaged, or made by code that this code cannot run."""
+
+
+class ReplayError(ForecastingError):
+    """A night that came out otherwise when it was worked off again."""
 
 
 class LockedError(ForecastingError):
