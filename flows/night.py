@@ -1,7 +1,6 @@
 """One symbol's night: the small value that travels between Prefect tasks, and the names and folders derived from it."""
 
 import hashlib
-import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -48,11 +47,6 @@ def short_id(*parts: str) -> str:
 def run_folder(settings: Settings, run_id: str) -> Path:
     """Where a run keeps what its tasks hand each other; emptied when the run is done."""
     return settings.data_dir.absolute() / "runs" / run_id
-
-
-def clear_run_folder(settings: Settings, run_id: str) -> None:
-    """Remove the run's windows: the stored bars make them again."""
-    shutil.rmtree(run_folder(settings, run_id), ignore_errors=True)
 
 
 def artifact_folder(settings: Settings, model_id: str) -> Path:

@@ -18,7 +18,7 @@ from flows.night import Night
 from flows.steps import evaluate, predict, preprocess, train
 from forecasting.errors import ReplayError, UsageError
 from forecasting.preprocess.targets import QUANTILE_COLUMNS
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Mode, Settings, read_settings
 from forecasting.store import copies, database, lineage, reads, writes
 
 Row = dict[str, Any]
@@ -97,7 +97,7 @@ def elsewhere(settings: Settings) -> Iterator[Settings]:
 
 def live_again(row: Row, settings: Settings, by_hand: list[Row]) -> None:
     """Work one night off without asking its source, then the champions that were named by hand after it."""
-    asked = row["mode"] if row["mode_reason"].startswith("asked for") else "auto"
+    asked: Mode = row["mode"] if row["mode_reason"].startswith("asked for") else "auto"
     night = Night(row["symbol"], row["as_of"], row["target"], row["source"], settings.events, asked, row["trigger"])
     path = preprocess.write_windows(night, settings)
     predict.write_forecasts(night, settings, path, challenger_id=train.fit_challenger(night, settings, path))

@@ -1,10 +1,11 @@
 """Score every forecast whose session has closed, decide who speaks next, publish; all of it from the store alone."""
 
 import logging
+import shutil
 from typing import Any
 
 from flows import clock
-from flows.night import Night, clear_run_folder, report_path, short_id
+from flows.night import Night, report_path, run_folder, short_id
 from flows.steps.known import known_at
 from flows.steps.prune import forget_spare, remove_forgotten
 from flows.steps.report import report_night, write_page
@@ -113,5 +114,16 @@ def close_night(night: Night, settings: Settings) -> None:
     with database.transaction(settings.url) as connection:
         forget_spare(connection, night, settings)
         writes.update_run(connection, night.run_id(settings), done)
-    clear_run_folder(settings, night.run_id(settings))
+    clear_run_folders(night, settings)
     remove_forgotten(night, settings)
+
+
+def clear_run_folders(night: Night, settings: Settings) -> None:
+    """Remove the windows of every finished run, of one killed before it got here too: the bars make them again."""
+    folder = run_folder(settings, night.run_id(settings)).parent
+    found = list(folder.iterdir()) if folder.exists() else []
+    with database.reading(settings.url) as connection:
+        rows = [(path, reads.run(connection, path.name)) for path in found]
+    for path, row in rows:
+        if row is not None and row["status"] == "done":
+            shutil.rmtree(path, ignore_errors=True)

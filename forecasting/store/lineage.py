@@ -78,9 +78,9 @@ def newest_decision(connection: sa.Connection, symbol: str, target: str) -> date
 def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
     """The last session, `session` at most, that the newest network fitted from scratch has seen; None before it."""
     table = tables.models
-    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch"]
-    wanted.append(table.c.trained_to <= session)
-    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted))
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch")
+    then = table.c.trained_to <= session
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted, then))
     return found
 
 

@@ -272,7 +272,10 @@ def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
         return spoken(path)
 
     monkeypatch.setattr(predict, "load_windows", lose_weights)
+    left_by_a_kill = night_folder / "runs" / str(rows("runs")[0]["id"])
+    left_by_a_kill.mkdir(parents=True)
     night(LAST)
+    assert not left_by_a_kill.exists()
     assert {row["status"] for row in rows("runs")} == {"done"}
     assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
     assert {row["winner"] for row in rows("promotions")} == first
