@@ -1,0 +1,155 @@
+"""A stretch of nights through yfinance and the stand-in for Yahoo, each with its mishap, as the tables tell it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows.nightly import nightly
+from forecasting.settings import read_settings
+from forecasting.store import database, reads
+from tests.builders import random_bars
+from tests.flows.conftest import LAST
+from tests.flows.test_patient_nights import watched
+from tests.flows.test_yahoo_nights import select, wake_up, yahoo
+from tests.yahoo_stand_in import StandIn, missing_row, null_row
+
+__all__ = ["yahoo"]  # a fixture
+
+pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+
+BAD, GAP = date(2024, 1, 10), date(2024, 2, 14)
+PLAIN, RECOVERS, MOVES, GIVES_UP, AFTER = (date(2024, 3, day) for day in (1, 4, 5, 6, 7))
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone: what the store does on Postgres is proven in tests/store."""
+    return sqlite_url
+
+
+@pytest.fixture
+def msft(yahoo: StandIn, night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """A symbol whose earnings dates come from Yahoo alone; a night waits until 05:55."""
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")
+    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:55")
+    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
+    return yahoo
+
+
+def live_through(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five mornings at half past five in New York."""
+    bad, gap = null_row(BAD), missing_row(GAP)
+    msft.earnings = ["April 30, 2024 at 4 PM EDT"]
+    wake_up(msft, monkeypatch, PLAIN)
+    msft.edits = [bad, gap]
+    nightly(patient=True)
+
+    wake_up(msft, monkeypatch, RECOVERS)
+    msft.edits = [bad, gap, missing_row(RECOVERS)]
+    watched(monkeypatch, lambda waits: msft.edits.pop())  # there at the second request
+    nightly(patient=True)
+
+    wake_up(msft, monkeypatch, MOVES)
+    msft.edits, msft.earnings = [bad], ["May 7, 2024 at 4 PM EDT"]
+    nightly(patient=True)
+
+    wake_up(msft, monkeypatch, GIVES_UP)
+    msft.edits = [bad, missing_row(GIVES_UP)]
+    msft.earnings = []  # a list that is empty takes nothing back
+    nightly(patient=True)
+
+    wake_up(msft, monkeypatch, AFTER)
+    msft.edits = [bad]
+    nightly(patient=True)
+
+
+def days(columns: str, table: str) -> list[tuple[str, ...]]:
+    """Rows with sessions as ISO days and instants as New York minutes."""
+    return [tuple(shown(value) for value in row) for row in select(columns, table)]
+
+
+def shown(value: object) -> str:
+    text = str(value)
+    if not text.startswith("20"):
+        return text
+    at = datetime.fromisoformat(
+        text[:19]
+    )  # SQLite keeps UTC without saying so; New York is five hours behind in winter
+    return text[:10] if at.hour == at.minute == 0 else f"{at - timedelta(hours=5):%Y-%m-%d %H:%M}"
+
+
+def test_a_stretch_of_nights_is_told_by_the_tables(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    live_through(msft, monkeypatch)
+    assert days("fetched_at, verdict", "fetches ORDER BY fetched_at, verdict") == [
+        ("2024-03-02 05:30", "first"),
+        ("2024-03-05 05:30", "late"),
+        ("2024-03-05 05:50", "extended"),
+        ("2024-03-06 05:30", "extended"),
+        ("2024-03-07 05:30", "late"),
+        ("2024-03-07 05:50", "late"),
+        ("2024-03-07 05:55", "late"),
+        ("2024-03-07 05:55", "unchanged"),
+        ("2024-03-08 05:30", "extended"),
+    ]
+    findings = "findings f JOIN fetches x ON x.id = f.fetch_id ORDER BY x.fetched_at, f.session"
+    assert days("f.rule, f.session, x.fetched_at, f.cleared_at", findings) == [
+        ("price_unknown", str(BAD), "2024-03-02 05:30", "None"),  # bad for good: one finding
+        ("missing_session", str(GAP), "2024-03-02 05:30", "2024-03-06 05:30"),  # refilled
+        ("missing_session", str(RECOVERS), "2024-03-05 05:30", "2024-03-05 05:50"),
+        ("missing_session", str(GIVES_UP), "2024-03-07 05:30", "2024-03-08 05:30"),
+    ]
+    assert days("as_of, status, note", "runs ORDER BY as_of") == [
+        (str(PLAIN), "done", ""),
+        (
+            str(RECOVERS),
+            "done",
+            "Waited for its bar from 05:30 to 05:50 America/New_York, asked 2 times.",
+        ),
+        (str(MOVES), "done", ""),
+        (
+            str(GIVES_UP),
+            "done",
+            "The bar of 2024-03-06 had not come by 05:55 America/New_York; the night went on with the bars up to "
+            "2024-03-05.",
+        ),
+        (str(AFTER), "done", ""),
+    ]
+    spoken = "forecasts WHERE role = 'champion' ORDER BY origin_session"
+    assert days("DISTINCT origin_session, kind", spoken) == [
+        (str(PLAIN), "live"),
+        (str(RECOVERS), "live"),
+        (str(MOVES), "live"),
+        (str(GIVES_UP), "replay"),  # made up for by the night after
+        (str(AFTER), "live"),
+    ]
+    assert days("first_seen_at", f"bar_versions WHERE session = '{GAP}'") == [("2024-03-06 05:30",)]
+    assert days("session", f"bars WHERE session = '{BAD}'") == []
+
+
+def test_an_earnings_date_that_moved_is_taken_back_from_the_night_that_saw_it(
+    msft: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_through(msft, monkeypatch)
+    assert days("session, known_rule, known_from", "events ORDER BY first_seen_at, session DESC") == [
+        ("2024-05-01", "seen", str(PLAIN)),
+        ("2024-05-08", "seen", str(MOVES)),
+        ("2024-05-01", "withdrawn", str(MOVES)),
+    ]
+    ((before,),) = select("fetched_at", "fetches WHERE verdict = 'first'")
+    known_at = datetime.fromisoformat(f"{str(before)[:19]}+00:00")
+    with database.reading(read_settings().url) as connection:
+        now, then = reads.events(connection, "MSFT"), reads.events(connection, "MSFT", known_at=known_at)
+    assert spells(now) == [("2024-05-01", str(MOVES)), ("2024-05-08", None)]
+    assert spells(then) == [("2024-05-01", None)]
+
+
+def spells(events: pd.DataFrame) -> list[tuple[str, str | None]]:
+    """Session and the first origin that no longer may use it."""
+    return [
+        (str(session)[:10], None if pd.isna(until) else str(until)[:10])
+        for session, until in zip(events["session"], events["withdrawn_from"], strict=True)
+    ]
