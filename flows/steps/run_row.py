@@ -1,6 +1,7 @@
 """The night's own row in `runs`: opened with the first write, timed stage by stage, closed at the end."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -71,13 +72,10 @@ def code_version() -> str:
     """The package's version, with the commit when it runs from a checkout: `0.1.0+3f9c2ab`."""
     installed = version("forecasting")
     root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
         return installed
-    # No shell, a fixed command, our own folder: nothing of the user's reaches it.
-    found = subprocess.run(  # noqa: S603
-        ["git", "-C", str(root), "rev-parse", "--short=7", "HEAD"],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    # A service's user reads a checkout that is root's, which git refuses unless it is told that the folder is meant.
+    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
     return f"{installed}+{found.stdout.strip()}" if found.returncode == 0 else installed
