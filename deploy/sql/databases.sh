@@ -7,8 +7,9 @@ psql --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbn
     --set forecasting_password="${FORECASTING_DB_PASSWORD:?set FORECASTING_DB_PASSWORD}" <<'SQL'
 CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
 CREATE ROLE forecasting LOGIN PASSWORD :'forecasting_password';
-CREATE DATABASE prefect OWNER prefect;
-CREATE DATABASE forecasting OWNER forecasting;
+-- UTF-8 whatever the server's locale: where that is C, Prefect's driver would be handed bytes for text.
+CREATE DATABASE prefect OWNER prefect ENCODING 'UTF8' TEMPLATE template0;
+CREATE DATABASE forecasting OWNER forecasting ENCODING 'UTF8' TEMPLATE template0;
 REVOKE ALL ON DATABASE prefect FROM PUBLIC;
 REVOKE ALL ON DATABASE forecasting FROM PUBLIC;
 SQL

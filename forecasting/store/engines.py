@@ -18,6 +18,7 @@ BUSY_TIMEOUT_S = 30
 # A night's lock sits idle for as long as the night lasts: the probes tell each side that the other one is gone.
 _POSTGRES_OPTIONS = {
     "application_name": "forecasting",
+    "client_encoding": "utf8",  # a database made under the locale C would be read as bytes
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "options": "-c timezone=UTC -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",

@@ -53,6 +53,21 @@ def test_a_sqlite_file_that_is_not_there_is_named_and_not_made(empty_sqlite_url)
     assert not Path(path).parent.exists()
 
 
+def test_a_postgres_database_without_an_encoding_is_spoken_to_in_utf_8(postgres_server):
+    name = "test_ascii"
+    with postgres_server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    url = postgres_server.url.set(database=name).render_as_string(hide_password=False)
+    try:
+        upgrade(url)
+        check_ready(url)
+        with transaction(url) as connection:
+            assert connection.scalar(sa.text("SELECT 'Größe'")) == "Größe"
+    finally:
+        with postgres_server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 def test_a_postgres_that_is_not_there_is_told_apart_from_one_that_is_not_migrated(empty_postgres_url):
     assert current(empty_postgres_url) is None
     assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(empty_postgres_url)
