@@ -7,15 +7,22 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows.fan_chart import fan_markdown
+from flows.server import unless_away
 from forecasting.report.facts import finding_rows
 from forecasting.report.night import Night
 from forecasting.report.page import forecast_markdown
 
 
 def publish_artifacts(night: Night, page: Path) -> None:
-    """Add tonight's artifacts to the flow run; does nothing outside one."""
+    """Add tonight's artifacts to the flow run; does nothing outside one, and a server that is away misses them."""
     if FlowRunContext.get() is None:
         return
+    with unless_away(f"the artifacts of {night.symbol} {night.target}, origin {night.origin}"):
+        create_artifacts(night, page)
+
+
+def create_artifacts(night: Night, page: Path) -> None:
+    """Four tables and a page, on the flow run that this is in."""
     about = f"{night.symbol} {night.target}, origin {night.origin}"
     create_table_artifact(
         key=artifact_key("forecasts", night),

@@ -12,6 +12,7 @@ from flows.backtest import walk_forward
 from flows.events import tell_failed
 from flows.nightly import narrowed
 from flows.prefect_logs import readable_errors
+from flows.server import unless_away
 from forecasting.settings import Target, read_settings
 from forecasting.store import database
 
@@ -62,11 +63,10 @@ def backtest(
     settings = narrowed(read_settings(), given)
     with readable_errors(), database.night_lock(settings.url, "backtest"):
         document = walk_forward(settings, first, last, refit_every=refit_every, workers=1, store=True)
-    create_table_artifact(
-        key=key_of("backtest", settings.symbols[0], settings.target),
-        table=figures(document),
-        description=f"{settings.symbols[0]} {settings.target}, {first} to {last}, refit every {refit_every} sessions",
-    )
+    about = f"{settings.symbols[0]} {settings.target}, {first} to {last}, refit every {refit_every} sessions"
+    with unless_away(f"the figures of {about}"):  # the table metrics has them
+        key = key_of("backtest", settings.symbols[0], settings.target)
+        create_table_artifact(key=key, table=figures(document), description=about)
     return document
 
 

@@ -17,6 +17,7 @@ from prefect.events import emit_event
 from prefect.states import Running
 
 from flows.night import Night
+from flows.server import unless_away
 from forecasting.errors import StoreError
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database, lineage, reads, record
@@ -85,13 +86,14 @@ def name_state(name: str, message: str, *, only: str = "") -> bool:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return False
-    with get_client(sync_client=True) as client:
+    with unless_away(f"the state {name}"), get_client(sync_client=True) as client:
         present = client.read_flow_run(context.flow_run.id).state
         if present is None or not present.is_running() or (only and present.name != only):
             return False
         # Forced: the server takes a second Running for a repeated start and would refuse it.
         client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message), force=True)
         return True
+    return False  # type: ignore[unreachable]  # mypy does not see that unless_away may end the block
 
 
 def tell_night(night: Night, settings: Settings) -> None:

@@ -54,6 +54,28 @@ def running(
         process.wait()
 
 
+def command(*words: str, environment: Mapping[str, str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """A module's command in a checkout, once it has ended."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        env=dict(environment),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def deploy(environment: Mapping[str, str], folder: Path = ROOT) -> None:
+    """What the first lines of deploy/prefect.yaml say, in a checkout."""
+    for words in (
+        "work-pool create forecasting --type process",
+        "deploy --all --prefect-file deploy/prefect.yaml --no-prompt",
+    ):
+        done = command("prefect", *words.split(), environment=environment, folder=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL to a process and to all that came from it: a power cut."""
     try:
@@ -98,18 +120,29 @@ def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> d
 
 
 @contextmanager
-def prefect_server(folder: Path) -> Iterator[str]:
-    """The API's URL of a server on a free port of loopback, with a database in `folder`."""
-    port = free_port()
+def prefect_server(folder: Path, *, port: int | None = None, **settings: str) -> Iterator[str]:
+    """The API's URL of a server on loopback with a database in `folder`; killed at the end of the block.
+
+    Args:
+        folder: A second server on it, after the first, goes on where that one was killed.
+        port: A free one without it.
+        settings: Prefect's own, as environment variables.
+    """
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
-    environment = {name: value for name, value in environment_of(folder, url).items() if name != "PREFECT_API_URL"}
+    environment = without_server(environment_of(folder, url)) | settings
     # The browser is told where the API is; without this it would ask on Prefect's usual port.
-    environment["PREFECT_SERVER_UI_API_URL"] = url
+    environment |= {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_UI_URL": url.removesuffix("/api")}
     log = folder / "server.log"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, log=log, environment=environment):
         until(lambda: healthy(url), "the Prefect server", log=log)
         yield url
+
+
+def without_server(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same environment with no Prefect server named in it."""
+    return {name: value for name, value in environment.items() if name != "PREFECT_API_URL"}
 
 
 def healthy(url: str) -> bool:

@@ -1,0 +1,101 @@
+"""What nights run on goes away, and comes back: nothing is lost, and the next night happens."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, nullcontext
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+import sqlalchemy as sa
+from prefect import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows.server import unless_away
+from forecasting.store import database
+from tests.builders import random_bars
+from tests.flows import processes
+from tests.flows.conftest import LAST, write_yahoo_csv
+
+NIGHTLY = "nightly/nightly"
+
+
+def nights_done(url: str) -> int:
+    with database.reading(url) as connection:
+        return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
+
+
+def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(tmp_path: Path) -> None:
+    bars = tmp_path / "TEST.csv"
+    write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)
+    ledger = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
+    database.upgrade(ledger)
+    port, log = processes.free_port(), tmp_path / "worker.log"
+    with ExitStack() as stack:
+        first = stack.enter_context(ExitStack())
+        url = first.enter_context(processes.prefect_server(tmp_path, port=port))
+        environment = processes.environment_of(tmp_path, url, bars)
+        processes.deploy(environment)
+        stack.enter_context(processes.running(["flows.cli", "worker"], log=log, environment=environment))
+        span = processes.start_run(url, "catch-up/catch-up", first="2024-03-04", last=str(LAST), refit_every=1)
+        processes.until(lambda: nights_done(ledger) >= 1, "the first of five nights", log=log)
+        first.close()  # SIGKILL to the server
+        stack.enter_context(processes.prefect_server(tmp_path, port=port))
+        done = processes.until(lambda: processes.ended(url, span), "the run to end", log=log)
+        assert (done["state_name"], nights_done(ledger)) == ("Completed", 5)
+        following = processes.start_run(url, NIGHTLY)
+        again = processes.until(lambda: processes.ended(url, following), "the next night", log=log)
+        assert again["state_name"] == "Skipped"
+
+
+def test_a_server_that_stays_away_is_told_of_in_the_log_and_does_not_end_the_night(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nowhere = f"http://127.0.0.1:{processes.free_port()}/api"
+    with temporary_settings({PREFECT_API_URL: nowhere}), unless_away("the artifacts of a night"):
+        with get_client(sync_client=True) as client:
+            client.hello()
+        pytest.fail("there is a server after all")
+    assert "Prefect's server does not have the artifacts of a night" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])
+def test_what_the_server_refuses_as_wrong_is_raised_and_its_own_trouble_is_not(status: int, raised: bool) -> None:
+    answer = httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts"))
+    expected = pytest.raises(httpx.HTTPStatusError) if raised else nullcontext()
+    with expected, unless_away("an artifact"):
+        answer.raise_for_status()
+
+
+def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_cut(tmp_path: Path) -> None:
+    bars, known = tmp_path / "TEST.csv", random_bars(days=450, seed=3, last=LAST)
+    write_yahoo_csv(known.iloc[:-3], bars)
+    ledger = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
+    database.upgrade(ledger)
+    port, log = processes.free_port(), tmp_path / "serve.log"
+    url = f"http://127.0.0.1:{port}/api"
+    environment = processes.without_server(processes.environment_of(tmp_path, url, bars))
+    environment["PREFECT_SERVER_API_PORT"] = str(port)
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
+        processes.until(lambda: processes.healthy(url), "a server of its own", log=log)
+        processes.until(lambda: processes.deployment_id(url, NIGHTLY), "the deployment", log=log)
+        first = processes.start_run(url, NIGHTLY)
+        processes.until(lambda: processes.ended(url, first), "the first night", log=log)
+        left = psutil.Process(serving.pid).children()
+        serving.kill()  # its server lives on for a moment: long enough to be asked for what will be missed
+        serving.wait()
+        now = datetime.now(UTC)
+        missed = [processes.start_run(url, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]
+        for child in left:
+            processes.kill_tree(child.pid)
+    assert not processes.healthy(url)
+    write_yahoo_csv(known, bars)
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment):
+        processes.until(lambda: processes.healthy(url), "its server again", log=log)
+        ends = [processes.until(lambda run=run: processes.ended(url, run), "a run", log=log) for run in missed]
+    names = sorted(end["state_name"] for end in ends)
+    assert names.count("Completed") == 1
+    assert set(names) <= {"Completed", "Cancelled", "Skipped"}
+    assert nights_done(ledger) == 4
