@@ -15,14 +15,26 @@ from flows.events import EVENTS
 from flows.server import check_server
 from forecasting.errors import UsageError
 
-SUBJECT = "forecasting: {{ event.event }}"
+NIGHT_SUBJECT = "forecasting: {{ event.event }}, {{ event.payload.symbol }} {{ event.payload.target }}"
 
 NIGHT_BODY = (
-    "{{ event.payload.symbol }} {{ event.payload.target }} {{ event.payload.session }}: {{ event.payload.words }}\n"
+    "{{ event.payload.symbol }} {{ event.payload.target }}"
+    "{% if event.payload.session %}, session {{ event.payload.session }}{% endif %}: {{ event.payload.words }}\n"
     "{{ flow_run|ui_url }}"
 )
 
-RUN_BODY = "{{ flow_run.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+RUN_SUBJECT = "forecasting: {{ deployment.name }}, a run is {{ flow_run.state.name }}"
+
+# A run that nobody has begun has neither a message nor the name that a night gives itself.
+RUN_BODY = (
+    "{% if event.event == 'prefect.flow-run.Late' %}"
+    "A run of {{ deployment.name }} was due at {{ flow_run.expected_start_time.strftime('%Y-%m-%d %H:%M') }} UTC and "
+    "no worker has begun it. If none runs, start it; one that is busy takes this run next."
+    "{% else %}"
+    "{{ flow_run.name }} of {{ deployment.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
+    "{% endif %}\n"
+    "{{ flow_run|ui_url }}"
+)
 
 RUN_EVENTS = {"prefect.flow-run.Crashed", "prefect.flow-run.Late"}
 """What only Prefect can see: a run whose process died, and a run that no worker has picked up."""
@@ -103,9 +115,12 @@ def automations(kind: str, block_id: object) -> list[AutomationCore]:
             name=f"forecasting {what} by {kind}",
             description="Made by `forecasting alarms`; that command replaces it.",
             trigger=trigger,
-            actions=[SendNotification(block_document_id=block_id, subject=SUBJECT, body=body)],
+            actions=[SendNotification(block_document_id=block_id, subject=subject, body=body)],
         )
-        for what, trigger, body in (("nights", night, NIGHT_BODY), ("runs", run, RUN_BODY))
+        for what, trigger, subject, body in (
+            ("nights", night, NIGHT_SUBJECT, NIGHT_BODY),
+            ("runs", run, RUN_SUBJECT, RUN_BODY),
+        )
     ]
 
 

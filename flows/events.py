@@ -59,12 +59,13 @@ def tell(event: Event, night: Night, words: str) -> None:
 
 
 def tell_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that failed: emits night.failed with the error's own paragraph."""
+    """The hook of a flow that failed: emits night.failed with the run's name and the error's own paragraph."""
+    paragraph = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
     emit_event(
         "night.failed",
         resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
         related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}],
-        payload={"session": "", "words": state.message or "no message", **subject_of(flow_run)},
+        payload={"session": "", "words": f"{flow_run.name} failed. {paragraph}", **subject_of(flow_run)},
     )
 
 

@@ -51,6 +51,7 @@ def test_a_failed_night_is_told_with_its_own_paragraph(night_folder: Path, told:
         nightly(as_of=date(2024, 3, 9))
     ((name, payload),) = told
     assert (name, payload["symbol"], payload["target"]) == ("night.failed", "TEST", "volume")
+    assert payload["words"].startswith("nightly-TEST-2024-03-09 failed. UsageError: ")
     assert "2024-03-09 is a Saturday" in payload["words"]
 
 
@@ -73,3 +74,15 @@ def test_restated_bars_are_told(night_folder: Path, csv_of_bars: Path, told: lis
     revised = [payload for name, payload in told if name == "data.revised"]
     assert [payload["session"] for payload in revised] == [str(LAST)]
     assert revised[0]["words"].startswith("revised: ")
+
+
+def test_another_model_speaking_is_told_with_the_reason(
+    night_folder: Path, told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "2")
+    night(date(2024, 3, 5))
+    night(LAST)  # three sessions later, so the champion is past its age and the night's fit takes over
+    promoted = [payload for name, payload in told if name == "promotion"]
+    assert [payload["session"] for payload in promoted] == [str(LAST)]
+    assert "speaks in place of" in promoted[0]["words"]
+    assert "the champion is 3 sessions old (limit 2)" in promoted[0]["words"]

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -33,27 +33,10 @@ def ledger(tmp_path: Path) -> str:
     return url
 
 
-def command(*words: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        env=environment,
-        cwd=processes.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=processes.PATIENCE_S,
-    )
-
-
 @pytest.fixture(scope="module")
 def deployed(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The server, once deploy/prefect.yaml has been deployed on it as its first lines say."""
-    environment = processes.environment_of(tmp_path_factory.mktemp("deployed"), server)
-    for words in (
-        "work-pool create forecasting --type process",
-        "deploy --all --prefect-file deploy/prefect.yaml --no-prompt",
-    ):
-        done = command("prefect", *words.split(), environment=environment)
-        assert done.returncode == 0, done.stdout + done.stderr
+    processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), server))
     return server
 
 
@@ -112,6 +95,11 @@ def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_wo
             assert f"TEST has no usable bar for the session {coming} yet" in late["state"]["message"]
             for told in (posted, mails):
                 processes.until(lambda told=told: any("night.late" in text for text in told), "the alarm", log=log)
+            link = f"{deployed.removesuffix('/api')}/runs/flow-run/{waiting}"
+            (first,) = (json.loads(text)["text"].splitlines() for text in posted if "night.late" in text)
+            assert first[0] == "forecasting: night.late, TEST volume"
+            assert first[1].startswith(f"TEST volume, session {coming}: TEST has no usable bar for the session")
+            assert first[-1] == link
             processes.kill_tree(worker.pid)
         assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect believes without us
         write_yahoo_csv(random_bars(days=451, seed=3, last=coming), bars)
@@ -119,6 +107,9 @@ def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_wo
             dead = processes.until(lambda: processes.ended(deployed, waiting), "the dead run to be marked", log=log)
             assert dead["state_name"] == "Crashed"
             processes.until(lambda: any("is Crashed" in text for text in posted), "the call about the crash", log=log)
+            (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
+            assert crash[0] == "forecasting: nightly, a run is Crashed"
+            assert crash[1].startswith(f"nightly-TEST-{coming} of nightly is Crashed: Its process is gone")
             processes.until(lambda: origins(ledger) == [str(coming)], "the night's forecasts", log=log)
     assert len([text for text in posted if "night.late" in text]) == 1
 
@@ -167,7 +158,7 @@ def waiting_hours() -> dict[str, str]:
 def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
     """Twice, as the second time must replace the first."""
     for word in ("Made", "Replaced"):
-        done = command("flows.cli", "alarms", "--webhook", webhook, "--email", mail, environment=environment)
+        done = processes.command("flows.cli", "alarms", "--webhook", webhook, "--email", mail, environment=environment)
         assert done.returncode == 0, done.stderr
         assert [line.split()[0] for line in done.stdout.splitlines()] == [word] * 4
 
@@ -185,9 +176,33 @@ def test_a_parameter_that_cannot_be_meant_is_refused_with_the_reason(deployed: s
     assert "'last' is a required property" in no_end.json()["detail"]
 
 
+def test_a_backtest_asked_for_in_the_form_shows_its_figures_or_says_what_is_wrong(
+    deployed: str, ledger: str, tmp_path: Path
+) -> None:
+    name = "backtest/backtest"
+    refused = processes.ask_for_run(deployed, name, first="2018-11-01", last="2018-11-30", refit_every=0)
+    assert (refused.status_code, "0 is less than the minimum of 1" in refused.text) == (409, True)
+    log = tmp_path / "worker.log"
+    environment = processes.environment_of(tmp_path, deployed)
+    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
+        backwards = processes.start_run(deployed, name, first="2018-11-30", last="2018-11-01")
+        found = processes.until(lambda: processes.ended(deployed, backwards), "the refusal", log=log)
+        assert found["state_name"] == "Failed"
+        assert "2018-11-30" in found["state"]["message"]
+        asked = processes.start_run(deployed, name, first="2018-11-01", last="2018-11-14")
+        found = processes.until(lambda: processes.ended(deployed, asked), "the backtest", log=log)
+    assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-2018-11-01-2018-11-14")
+    wanted = {"artifacts": {"flow_run_id": {"any_": [asked]}}}
+    (artifact,) = httpx.post(f"{deployed}/artifacts/filter", json=wanted, timeout=30).json()
+    assert artifact["key"] == "backtest-gspc-volume"
+    assert [row["horizon"] for row in json.loads(artifact["data"])] == ["all", "1", "2", "3", "4", "5"]
+    with database.reading(ledger) as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM metrics WHERE scope = 'backtest'"))
+
+
 @pytest.mark.parametrize("words", ["worker", "serve", "alarms --webhook http://127.0.0.1:1/hook"])
 def test_a_command_that_needs_a_server_says_so_when_it_does_not_answer(words: str, ledger: str, tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{processes.free_port()}/api"
-    found = command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, dead))
+    found = processes.command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, dead))
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr.startswith(f"The Prefect server {dead} does not answer.")
