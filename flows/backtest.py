@@ -1,8 +1,6 @@
 """The walk-forward backtest and the article's model, as the command line starts them; neither needs a database."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import pandas as pd
 
 from flows import clock
 from flows.night import short_id
+from flows.progress import progress_bar
 from flows.steps.ingest import listed_events
 from flows.steps.run_row import code_version
 from forecasting.article import ROWS, TRAIN_ROWS, ArticleResult, run_article
@@ -29,8 +28,6 @@ OLDEST = date(1962, 1, 2)
 
 TEST_SESSIONS = ROWS - TRAIN_ROWS
 """The article's test days, on which ours is asked the same."""
-
-Progress = Callable[[int, int], None]
 
 
 def start_backtest(
@@ -83,7 +80,8 @@ def start_article(out: Path, *, as_of: date | None, seed: int) -> ArticleResult:
         ours = our_medians(bars, events, settings)
     except HistoryError:
         ours = None
-    result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)))
+    with progress_bar("the article's networks") as advance:
+        result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
     out.write_text(render_article(result), encoding="utf-8")
     return result
 
@@ -99,7 +97,8 @@ def our_medians(bars: pd.DataFrame, events: pd.DataFrame, settings: Settings) ->
         settings=settings,
         workers=1,
     )
-    result = backtest(bars, events, spec=spec)
+    with progress_bar("ours") as advance:
+        result = backtest(bars, events, spec=spec, progress=advance)
     return pd.Series(result.issued[:, 0, MEDIAN], index=bars.index[-len(result.issued) :])
 
 
@@ -137,18 +136,3 @@ def keep_metrics(result: BacktestResult, settings: Settings) -> None:
         writes.add_metrics(
             connection, [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
         )
-
-
-@contextmanager
-def progress_bar(what: str) -> Iterator[Progress | None]:
-    """A bar on the terminal, or None where nobody watches."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with Bar(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -11,6 +11,7 @@ from flows.events import tell_failed
 from flows.night import Night
 from flows.nightly import check_session, flow_run_name, narrowed, newest_session
 from flows.prefect_logs import readable_errors
+from flows.progress import watched_nights
 from flows.work import work_off
 from forecasting.errors import UsageError
 from forecasting.sessions import between, is_session, next_sessions
@@ -85,7 +86,8 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
             check_session(day, settings.exchange)
     if first > last:
         raise UsageError(f"--from is a session before --to or the same one; found {first} after {last}.")
-    done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+    with watched_nights():
+        done: list[str] = catch_up(first, last, refit_every=refit_every) or []
     return f"{', '.join(settings.symbols)}: {len(done)} sessions worked off between {first} and {last}."
 
 

@@ -7,6 +7,7 @@ from prefect.schedules import Cron
 
 from flows.night import Night
 from flows.nightly import check_session, missed_nights, newest_session, nightly
+from flows.progress import watched_nights
 from flows.steps.ingest import fetch_and_store
 from flows.steps.train import load_model
 from forecasting.errors import UsageError
@@ -26,7 +27,8 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode)
         if mode == "warm":
             check_parent(symbol, settings)
-    nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+    with watched_nights():
+        nightly(as_of=as_of, mode=mode, switch_source=switch_source)
 
 
 def check_parent(symbol: str, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from flows import clock
 from flows.events import LATE, name_state, tell
 from flows.night import Night
 from flows.patience import Turn, clock_time, first_turn, next_turn
+from flows.progress import show_nights
 from flows.steps.run_row import mark_waiting, note_run
 from flows.tasks import evaluate, ingest, predict, preprocess, score, stand_still, train
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
@@ -78,6 +79,7 @@ def wait_for(turn: Turn, turns: Sequence[Turn]) -> None:
 
 def take(turn: Turn, settings: Settings, *, switch_source: bool) -> list[str]:
     """Ask for the bars and work off the nights; the ids of their runs."""
+    show_nights(turn.nights)
     ingest(turn.night, switch_source=switch_source)
     if turn.failures and turn.patient:
         began, _, _ = clock_time(turn.began, settings).partition(" ")

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -36,6 +38,8 @@ INPUTS = ("open", "high", "low", "close", "adj_close")
 _HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
 
 Floats = NDArray[np.float32]
+Losses: TypeAlias = tuple[tuple[int, float], ...]
+Fit: TypeAlias = Callable[..., tuple[Floats, Losses]]
 Ours: TypeAlias = "pd.Series[float] | Callable[[pd.DatetimeIndex], pd.Series[float]]"
 
 
@@ -111,6 +115,7 @@ def run_article(
     ours: Ours | None = None,
     seeds: tuple[int, ...] = SEEDS,
     epochs: int = EPOCHS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> ArticleResult:
     """The article's experiment and its honest versions on the newest ROWS complete sessions of `bars`.
 
@@ -120,6 +125,7 @@ def run_article(
         ours: Our own one-session-ahead medians in shares, by target session; or what gives them for the test sessions.
         seeds: Draws of the network's first weights; every error is a mean over them.
         epochs: Passes over the training rows.
+        progress: Called with fits done and fits in all, after each.
 
     Raises:
         HistoryError: Fewer than ROWS sessions with prices and a volume.
@@ -127,10 +133,11 @@ def run_article(
     """
     rows, note = _rows(bars)
     prices, volume = rows[list(INPUTS)], rows["volume"]
-    leaky, losses = _ask(prices, volume, scaled_on=ROWS, seeds=seeds, epochs=epochs)
-    scaled, _ = _ask(prices, volume, scaled_on=TRAIN_ROWS, seeds=seeds, epochs=epochs)
+    fit = partial(_fit, epochs=epochs, done=_counted(progress, total=3 * len(seeds)))
+    leaky, losses = _ask(prices, volume, scaled_on=ROWS, seeds=seeds, fit=fit)
+    scaled, _ = _ask(prices, volume, scaled_on=TRAIN_ROWS, seeds=seeds, fit=fit)
     # Yesterday's prices under today's date: the first session has none, so one training row less.
-    ahead, _ = _ask(prices.shift(1).iloc[1:], volume.iloc[1:], scaled_on=TRAIN_ROWS - 1, seeds=seeds, epochs=epochs)
+    ahead, _ = _ask(prices.shift(1).iloc[1:], volume.iloc[1:], scaled_on=TRAIN_ROWS - 1, seeds=seeds, fit=fit)
     naive = volume.shift(1).iloc[1:]
     answers = [
         _answer(_AS_PRINTED, leaky, volume),
@@ -188,8 +195,8 @@ def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def _ask(
-    prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seeds: tuple[int, ...], epochs: int
-) -> tuple[list[pd.Series], tuple[tuple[int, float], ...]]:
+    prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seeds: tuple[int, ...], fit: Fit
+) -> tuple[list[pd.Series], Losses]:
     """Each seed's forecasts for all rows, in shares, and the first seed's losses; the last 53 rows never train."""
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -197,15 +204,19 @@ def _ask(
     price_scaler, volume_scaler = StandardScaler().fit(inputs[:scaled_on]), MinMaxScaler().fit(answers[:scaled_on])
     x, y = (part.astype(np.float32) for part in (price_scaler.transform(inputs), volume_scaler.transform(answers)))
     trained = len(x) - (ROWS - TRAIN_ROWS)
-    runs = [_fit(x, y, trained=trained, seed=seed, epochs=epochs) for seed in seeds]
+    runs = [fit(x, y, trained=trained, seed=seed) for seed in seeds]
     said = [volume_scaler.inverse_transform(scaled)[:, 0] for scaled, _ in runs]
     return [pd.Series(values, index=volume.index) for values in said], runs[0][1]
 
 
-def _fit(x: Floats, y: Floats, *, trained: int, seed: int, epochs: int) -> tuple[Floats, tuple[tuple[int, float], ...]]:
+def _fit(
+    x: Floats, y: Floats, *, trained: int, seed: int, epochs: int, done: Callable[[], None]
+) -> tuple[Floats, Losses]:
     """Scaled forecasts (N, 1) for all N rows after training on the first `trained`, and the losses noted on the way."""
     import torch
     from torch import nn
+
+    from forecasting.train.loop import one_thread
 
     steps, targets = torch.from_numpy(x)[:, None, :], torch.from_numpy(y)  # (N, 1, F), (N, 1)
     losses: list[tuple[int, float]] = []
@@ -214,16 +225,24 @@ def _fit(x: Floats, y: Floats, *, trained: int, seed: int, epochs: int) -> tuple
         lstm = nn.LSTM(x.shape[1], _HIDDEN, batch_first=True)
         head = nn.Sequential(nn.ReLU(), nn.Linear(_HIDDEN, _DENSE), nn.ReLU(), nn.Linear(_DENSE, 1))
     optimiser = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=_LEARNING_RATE)
-    for epoch in range(epochs):
-        optimiser.zero_grad()
-        loss = nn.functional.mse_loss(_forward(lstm, head, steps[:trained]), targets[:trained])
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-        optimiser.step()
-        if epoch % LOSS_EVERY == 0:
-            losses.append((epoch, float(loss.detach())))
-    with torch.no_grad():
-        said: Floats = _forward(lstm, head, steps).numpy()
+    with one_thread():
+        for epoch in range(epochs):
+            optimiser.zero_grad()
+            loss = nn.functional.mse_loss(_forward(lstm, head, steps[:trained]), targets[:trained])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            optimiser.step()
+            if epoch % LOSS_EVERY == 0:
+                losses.append((epoch, float(loss.detach())))
+        with torch.no_grad():
+            said: Floats = _forward(lstm, head, steps).numpy()
+    done()
     return said, tuple(losses)
+
+
+def _counted(progress: Callable[[int, int], None] | None, *, total: int) -> Callable[[], None]:
+    """What tells `progress`, each time it is called, that one more of `total` is done."""
+    done = count(1)
+    return lambda: None if progress is None else progress(next(done), total)
 
 
 def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:

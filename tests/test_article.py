@@ -75,6 +75,12 @@ def test_the_same_seeds_give_the_same_bits_and_leave_the_generator_alone(bars):
         pd.testing.assert_series_equal(one.forecast, other.forecast)
 
 
+def test_progress_is_told_after_every_fit(bars):
+    told: list[tuple[int, int]] = []
+    run(bars, progress=lambda done, total: told.append((done, total)))
+    assert told == [(done, 6) for done in range(1, 7)]
+
+
 def test_each_seed_is_another_draw(bars):
     assert len(set(by_name(run(bars))["As printed"].maes)) == 2
 

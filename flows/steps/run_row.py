@@ -12,6 +12,7 @@ from pathlib import Path
 
 from flows import clock
 from flows.night import Night
+from flows.progress import show_stage
 from forecasting.settings import Settings
 from forecasting.store import database, reads, writes
 from forecasting.store.database import Connection
@@ -59,7 +60,8 @@ def note_run(night: Night, settings: Settings, note: str) -> None:
 
 @contextmanager
 def stage(night: Night, settings: Settings, name: str) -> Iterator[None]:
-    """Time the block and keep its seconds in the night's row."""
+    """Time the block and keep its seconds in the night's row; show it where somebody waits."""
+    show_stage(night, name)
     started = time.perf_counter()
     yield
     seconds = round(time.perf_counter() - started, 3)

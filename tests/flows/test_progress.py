@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import date
+from io import StringIO
+
+import pytest
+from prefect.logging.handlers import PrefectConsoleHandler
+
+from flows.night import Night
+from flows.progress import progress_bar, show_nights, show_stage, watched_nights
+
+NIGHTS = [Night("AAA", date(2024, 3, day), "volume", "sample") for day in (7, 8)]
+ERASED = "\r\x1b[2K"
+"""What rich writes before it draws a row anew: the bar that stood there is gone."""
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error as a terminal of 100 columns without colours; called in a test, since pytest puts its own back."""
+    for name, value in {"TERM": "xterm", "COLUMNS": "100", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    watched = Terminal()
+    monkeypatch.setattr(sys, "stderr", watched)
+    return watched
+
+
+def test_nothing_is_written_where_no_terminal_watches(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress_bar("refits") as advance, watched_nights():
+        show_nights(NIGHTS)
+        show_stage(NIGHTS[0], "train")
+    assert advance is None
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("night", "stage", "says"),
+    [
+        (NIGHTS[1], "ingest", ("AAA 2024-03-08: ingest", "0%")),
+        (NIGHTS[0], "preprocess", ("AAA 2024-03-07 (1 of 2): preprocess", "11%")),
+        (NIGHTS[1], "evaluate", ("AAA 2024-03-08 (2 of 2): evaluate", "89%")),
+    ],
+)
+def test_a_stage_has_one_place_on_the_bar_however_often_it_is_tried(
+    monkeypatch: pytest.MonkeyPatch, night: Night, stage: str, says: tuple[str, str]
+) -> None:
+    terminal = a_terminal(monkeypatch)
+    with watched_nights():
+        show_nights(NIGHTS)
+        for _ in range(3):
+            show_stage(night, stage)
+            last = terminal.getvalue().rsplit(ERASED, 1)[-1]
+            assert (last.startswith(says[0]), says[1] in last) == (True, True), last
+
+
+def test_a_night_that_nobody_announced_moves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = a_terminal(monkeypatch)
+    with watched_nights():
+        show_nights(NIGHTS[:1])
+        show_stage(NIGHTS[1], "train")
+    assert "2024-03-08" not in terminal.getvalue()
+
+
+def test_a_log_line_of_prefect_does_not_run_into_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = a_terminal(monkeypatch)
+    handler = PrefectConsoleHandler(stream=terminal)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    own = handler.console
+    with progress_bar("refits") as advance:
+        assert advance is not None
+        advance(1, 2)
+        logging.getLogger("prefect").error("the bar [of 2024-03-08] is late")
+    before, after = terminal.getvalue().split("the bar [of 2024-03-08] is late")
+    assert before.endswith(ERASED)
+    assert after.startswith("\n")
+    assert handler.console is own
+
+
+def test_colours_are_left_out_where_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = a_terminal(monkeypatch)
+    with progress_bar("refits") as advance:
+        assert advance is not None
+        advance(1, 2)
+    assert "\x1b[3" not in terminal.getvalue()
+    assert "\x1b[9" not in terminal.getvalue()
