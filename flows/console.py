@@ -117,8 +117,8 @@ def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
 def show_article(result: ArticleResult, out: Path) -> None:
     """Print each way of asking with its error, and where the page is."""
     typer.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
-    rows = [[answer.question, answer.change, f"{answer.mae / 1e6:.3f}"] for answer in result.answers]
-    show_table(["question", "what changed", "MAE"], rows)
+    rows = [[answer.name, answer.question, answer.change, f"{answer.mae / 1e6:.3f}"] for answer in result.answers]
+    show_table(["model", "question", "what changed", "MAE"], rows)
     typer.echo(f"Page: {out}")
 
 
