@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.backtest import everything
+from flows.backtest import companion_series, everything
 from forecasting.backtest import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, pinball, skill
@@ -52,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample")
     parser.add_argument("--symbol", "--symbols", dest="symbols", default="^GSPC", help="S, A,B,C or all of a panel")
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
+    parser.add_argument("--companions", default="", help="symbols of the same source to learn from beside, A,B,C")
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
@@ -76,7 +77,9 @@ def symbols_of(asked: argparse.Namespace) -> list[str]:
 
 def run(asked: argparse.Namespace, symbol: str) -> BacktestResult | None:
     """The backtest of one symbol, nothing kept or taken up again; None, with the reason printed, where it cannot be."""
-    settings = Settings(source=asked.source, symbols=(symbol,), events=asked.events, target=asked.target)
+    settings = Settings(
+        source=asked.source, symbols=(symbol,), events=asked.events, target=asked.target, companions=asked.companions
+    )
     spec = BacktestSpec(
         symbol=symbol,
         first=asked.first,
@@ -87,7 +90,7 @@ def run(asked: argparse.Namespace, symbol: str) -> BacktestResult | None:
     )
     try:
         bars, events, _ = everything(settings, last=None)
-        result = backtest(bars, events, spec=spec)
+        result = backtest(bars, events, spec=spec, companions=companion_series(settings))
     except ForecastingError as error:
         print(f"{symbol} left out: {error}", file=sys.stderr)
         return None
@@ -103,7 +106,7 @@ def about(results: list[BacktestResult], asked: argparse.Namespace) -> str:
     symbols = results[0].spec.symbol if len(results) == 1 else f"{len(results)} symbols"
     return (
         f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {asked.refit_every} sessions), "
-        f"{seconds:.0f} s in all"
+        f"{seconds:.0f} s in all" + (f", companions {asked.companions}" if asked.companions else "")
     )
 
 

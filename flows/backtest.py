@@ -61,7 +61,7 @@ def walk_forward(
         folder=settings.data_dir.absolute() / "backtests",
     )
     with progress_bar(f"{spec.symbol} {settings.target}") as advance:
-        result = backtest(bars, events, spec=spec, progress=advance)
+        result = backtest(bars, events, spec=spec, companions=companion_series(settings), progress=advance)
     if store:
         keep_metrics(result, settings)
     document: dict[str, Any] = result.document()
@@ -110,6 +110,17 @@ def everything(settings: Settings, *, last: date | None) -> tuple[pd.DataFrame, 
     fetched = source.fetch(symbol, OLDEST, newest)
     bars, _ = check_bars(fetched, exchange=settings.exchange, known=None)
     return bars, listed_events(symbol, settings.events, exchange=settings.exchange), fetched.title
+
+
+def companion_series(settings: Settings) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """All checked bars and the events of each companion in the settings, but for the first symbol itself.
+
+    Raises:
+        SourceError: One of them cannot be had; a backtest without it would answer another question.
+    """
+    others = [symbol for symbol in settings.companions if symbol != settings.symbols[0]]
+    alone = [settings.model_copy(update={"symbols": (symbol,), "events": None}) for symbol in others]
+    return [everything(one, last=None)[:2] for one in alone]
 
 
 def keep_metrics(result: BacktestResult, settings: Settings) -> None:

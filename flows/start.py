@@ -62,7 +62,7 @@ def start_ingest(*, as_of: date | None, switch_source: bool) -> list[dict[str, A
         check_session(session, own.exchange)
         night = Night(symbol, session, settings.target, settings.source, settings.events)
         with database.night_lock(settings.url, "night"):
-            fetch_id = fetch_and_store(night, own, switch_source=switch_source, opens_run=False)
+            fetch_id = fetch_and_store(night, own, switch_source=switch_source, purpose="ingest")
         with database.reading(settings.url) as connection:
             fetched.append(lineage.fetch(connection, fetch_id) or {})
     return fetched

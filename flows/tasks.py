@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.events import tell_night
 from flows.night import Night
+from flows.steps import companions as companions_step
 from flows.steps import evaluate as evaluate_step
 from flows.steps import ingest as ingest_step
 from flows.steps import predict as predict_step
@@ -24,6 +25,7 @@ def ingest(night: Night, *, newest: date | None = None, switch_source: bool = Fa
     """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch that did it."""
     settings = night.settings()
     with stage(night, settings, "ingest"):
+        companions_step.bring(night, settings, switch_source=switch_source)
         return ingest_step.fetch_and_store(
             night, settings, newest=newest, switch_source=switch_source, flow_run_id=runtime.flow_run.id
         )

@@ -9,11 +9,11 @@ What they said is then combined and calibrated in order.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 H = len(HORIZONS)
+
+Series: TypeAlias = "tuple[pd.DataFrame, pd.DataFrame]"
+"""A symbol's bars and its events."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ def backtest(
     events: "pd.DataFrame",
     *,
     spec: BacktestSpec,
+    companions: Sequence[Series] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:
     """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar after it.
@@ -132,6 +136,7 @@ def backtest(
         bars: Canonical bars; those after the last origin are its actuals and nothing else.
         events: Columns session, kind, known_from.
         spec: What to replay.
+        companions: Bars and events of each symbol that the fits learn from beside; see train/pool.py.
         progress: Called with origins done and origins in all, after each refit.
 
     Raises:
@@ -140,16 +145,10 @@ def backtest(
     """
     started = time.perf_counter()
     settings = spec.settings
-    windows = make_windows(
-        bars,
-        events,
-        origin=bars.index[-1].date(),
-        target=settings.target,
-        exchange=settings.exchange,
-        train_sessions=len(bars),
-    )
+    panel = [_whole(*series, settings) for series in ((bars, events), *companions)]
+    windows = panel[0]
     blocks = _blocks(windows, spec)
-    raw = fit_blocks(windows, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
+    raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
     issued, used = _issue_in_order(windows, rows, raw)
     return BacktestResult(
@@ -161,6 +160,18 @@ def backtest(
         issued=issued,
         raw=raw,
         past_forecasts=used,
+    )
+
+
+def _whole(bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings) -> Windows:
+    """Windows over all of a symbol's bars."""
+    return make_windows(
+        bars,
+        events,
+        origin=bars.index[-1].date(),
+        target=settings.target,
+        exchange=settings.exchange,
+        train_sessions=len(bars),
     )
 
 

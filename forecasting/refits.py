@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from multiprocessing import get_context
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.predict.forecasts import network_quantiles
+from forecasting.preprocess.companions import known_at
 from forecasting.preprocess.targets import Floats
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.settings import Settings
@@ -27,11 +28,14 @@ Raw = dict[str, Floats]
 Block = NDArray[np.int64]
 """Rows of the windows that one fit speaks for, the row it is fitted at first."""
 
+Panel = Sequence[Windows]
+"""The symbol's windows, then those of its companions."""
+
 Progress = Callable[[int, int], None]
 
 
 def fit_blocks(
-    windows: Windows,
+    panel: Panel,
     blocks: list[Block],
     settings: Settings,
     *,
@@ -42,18 +46,18 @@ def fit_blocks(
     """Every block's raw forecasts, joined in order.
 
     Args:
-        windows: Every row of every block, and those before to learn from.
+        panel: Every row of every block, and those before to learn from; companions with all their rows.
         blocks: Ascending.
         settings: target, train_sessions, members and seed are used.
         workers: Processes; 0 means one a core, 1 none beside this one.
         folder: Where finished blocks are kept and looked for; a changed bar or setting finds none of them.
         progress: Called with rows done and rows in all, after each block.
     """
-    kept = None if folder is None else _Kept(folder, _key(windows, settings))
+    kept = None if folder is None else _Kept(folder, _key(panel, settings))
     found = {} if kept is None else {at: raw for at, block in enumerate(blocks) if (raw := kept.read(block))}
     missing = {at: block for at, block in enumerate(blocks) if at not in found}
     done, total = sum(len(blocks[at]) for at in found), sum(map(len, blocks))
-    for at, raw in _fit_all(windows, missing, settings, workers):
+    for at, raw in _fit_all(panel, missing, settings, workers):
         found[at] = raw
         if kept is not None:
             kept.write(blocks[at], raw)
@@ -63,46 +67,51 @@ def fit_blocks(
     return {name: np.concatenate([found[at][name] for at in range(len(blocks))]) for name in found[0]}
 
 
-def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
+def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     """What every forecaster says at the rows of `block`, all fitted at the close of its first row and never again."""
-    from forecasting.train.base import base_for
     from forecasting.train.fit import fit
+    from forecasting.train.pool import best_base
 
+    windows, *others = panel
     fitted_at = int(block[0])
     start = max(0, fitted_at + 1 - settings.train_sessions)
     known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
     asked = block - start
-    checkpoint = fit(known, mode="scratch", parent=None, settings=settings, base=base_for(known, settings))
+    session = windows.origins[fitted_at]
+    known_others = [known_at(one, session, train_sessions=settings.train_sessions) for one in others]
+    base, _ = best_base(known, [one for one in known_others if one is not None], settings=settings)
+    checkpoint = fit(known, mode="scratch", parent=None, settings=settings, base=base)
     raw = {NETWORK: network_quantiles(checkpoint, known, asked), PARTNER: partner_quantiles(known, asked)}
     return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
 
 
-def _fit_all(windows: Windows, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
+def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
     """Each block's number and raw forecasts, as they are done."""
     workers = min(workers or os.cpu_count() or 1, len(blocks))
     if workers <= 1:
-        yield from ((at, forecast_block(windows, block, settings)) for at, block in blocks.items())
+        yield from ((at, forecast_block(panel, block, settings)) for at, block in blocks.items())
         return
     with TemporaryDirectory() as shared:
-        path = Path(shared) / "windows.npz"
-        windows.save(path)
+        paths = [Path(shared) / f"{at}.npz" for at in range(len(panel))]
+        for windows, path in zip(panel, paths, strict=True):
+            windows.save(path)
         # Spawned, not forked: torch's threads do not survive a fork.
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(path,))
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(paths,))
         with pool:
             tasks = {pool.submit(_forecast_shared, block, settings): at for at, block in blocks.items()}
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
 
 
-_shared: list[Windows] = []  # of a worker process, which serves one backtest and then ends
+_shared: list[Windows] = []  # the panel of a worker process, which serves one backtest and then ends
 
 
-def _start(path: Path) -> None:
-    _shared.append(load_windows(path))
+def _start(paths: list[Path]) -> None:
+    _shared.extend(load_windows(path) for path in paths)
 
 
 def _forecast_shared(block: Block, settings: Settings) -> Raw:
-    return forecast_block(_shared[0], block, settings)
+    return forecast_block(_shared, block, settings)
 
 
 @dataclass(frozen=True)
@@ -130,12 +139,13 @@ class _Kept:
         return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}.npz"
 
 
-def _key(windows: Windows, settings: Settings) -> str:
+def _key(panel: Panel, settings: Settings) -> str:
     """Sixteen hex digits over everything a raw forecast depends on but the block."""
     from forecasting.train.base import shipped_bases
     from forecasting.train.model import ARCHITECTURE
 
     digest = hashlib.sha256(f"{settings.hash} {ARCHITECTURE} {shipped_bases()}".encode())
-    for field in fields(windows):
-        digest.update(np.asarray(getattr(windows, field.name)).tobytes())
+    for windows in panel:
+        for field in fields(windows):
+            digest.update(np.asarray(getattr(windows, field.name)).tobytes())
     return digest.hexdigest()[:16]

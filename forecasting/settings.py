@@ -7,7 +7,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     )
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; without it a SQLite file in data_dir.")
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
+    companions: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Symbols fetched each night to learn from, never forecast, comma separated."
+    )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
@@ -62,17 +65,17 @@ class Settings(BaseSettings):
             values["symbols"] = "^GSPC"
         return values
 
-    @field_validator("symbols", mode="before")
+    @field_validator("symbols", "companions", mode="before")
     @classmethod
     def _split_symbols(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("symbols")
+    @field_validator("symbols", "companions")
     @classmethod
-    def _check_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_symbols(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for symbol in value:
             check_symbol(symbol)
-        if not value:
+        if not value and info.field_name == "symbols":
             raise ValueError("at least one symbol is needed")
         return tuple(dict.fromkeys(value))
 
@@ -113,7 +116,10 @@ class Settings(BaseSettings):
 
     def shaping(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
-        return self.model_dump(mode="json", include=set(_SHAPES_THE_FORECAST))
+        # Without companions nothing of them is said, so that hashes and ids of before there were any stay as they were.
+        return self.model_dump(
+            mode="json", include={*_SHAPES_THE_FORECAST, *(["companions"] if self.companions else [])}
+        )
 
 
 def read_settings() -> Settings:

@@ -17,6 +17,7 @@ from forecasting.train.base import base_for
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.partner import partner_quantiles
+from forecasting.train.pool import best_base
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=560, seed=8)
@@ -91,9 +92,54 @@ def test_no_forecast_changes_when_bars_after_its_origin_do():
         np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
 
 
+FOUR = SETTINGS.model_copy(update={"members": 4})
+"""More members than the shipped bases have, so that the companions' base is the only one."""
+
+COMPANIONS = [(random_bars(days=560, seed=seed), no_events()) for seed in (31, 32)]
+
+
+def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit():
+    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=FOUR), companions=COMPANIONS)
+    for at, origin in enumerate(result.origins.tolist()):
+        own, *others = (
+            make_windows(
+                bars.loc[: pd.Timestamp(origin)],
+                no_events(),
+                origin=origin,
+                target="volume",
+                exchange="XNYS",
+                train_sessions=300,
+            )
+            for bars in (BARS, *(bars for bars, _ in COMPANIONS))
+        )
+        base, theirs = best_base(own, others, settings=FOUR)
+        assert theirs
+        network = network_quantiles(fit(own, mode="scratch", parent=None, settings=FOUR, base=base), own)
+        np.testing.assert_array_equal(result.raw[NETWORK][at], network)
+
+
+def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do():
+    altered = [(bars.copy(), events) for bars, events in COMPANIONS]
+    for bars, _ in altered:
+        bars.iloc[-9:, :] *= 2.0
+    asked = spec(-20, -10, refit_every=11, settings=FOUR)
+    before, after = (backtest(BARS, no_events(), spec=asked, companions=one) for one in (COMPANIONS, altered))
+    np.testing.assert_array_equal(before.issued, after.issued)
+
+
+def test_kept_refits_of_other_companions_are_not_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)  # toys teach little: judged, they might be left
+    asked = replace(spec(-20, -10, refit_every=11, settings=FOUR), folder=tmp_path)
+    alone = backtest(BARS, no_events(), spec=asked)
+    together = backtest(BARS, no_events(), spec=asked, companions=COMPANIONS)
+    assert not np.array_equal(alone.raw[NETWORK], together.raw[NETWORK])
+
+
 def test_processes_beside_this_one_give_the_same_bits():
-    asked = spec(-20, -10, refit_every=6)
-    alone, shared = (backtest(BARS, no_events(), spec=replace(asked, workers=workers)) for workers in (1, 2))
+    asked = spec(-20, -10, refit_every=6, settings=FOUR)
+    alone, shared = (
+        backtest(BARS, no_events(), spec=replace(asked, workers=workers), companions=COMPANIONS) for workers in (1, 2)
+    )
     np.testing.assert_array_equal(alone.issued, shared.issued)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -28,6 +28,9 @@ from forecasting.store.database import Connection
 
 logger = logging.getLogger("forecasting.ingest")
 
+Purpose = Literal["night", "ingest", "companion"]
+"""What bars are brought for: a night of their symbol, nothing else yet, or for another symbol's night to learn from."""
+
 
 def fetch_and_store(
     night: Night,
@@ -36,12 +39,13 @@ def fetch_and_store(
     newest: date | None = None,
     switch_source: bool = False,
     flow_run_id: str | None = None,
-    opens_run: bool = True,
+    purpose: Purpose = "night",
 ) -> str:
     """The id of the fetch that brought the bars up to the night's session, its row and the run's written together.
 
     Up to the session `newest` instead where that is given, for a night that goes on without its own bar.
     A request to a live source that ends otherwise leaves a row in `fetches` too: its verdict and the error's words.
+    A bare ingest and a companion open no run; a companion is asked for bars alone.
 
     Raises:
         SourceError: The source gave nothing usable.
@@ -50,18 +54,18 @@ def fetch_and_store(
         UsageError: The symbol's stored bars came from another source.
     """
     source = source_of(night.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
-    run_id = night.run_id(settings) if opens_run else None
+    run_id = night.run_id(settings) if purpose == "night" else None
     with database.reading(settings.url) as connection:
         before = reads.newest_fetch(connection, night.symbol)
         switched_from = source_switched_from(before, source, night.symbol, allowed=switch_source)
     # No transaction is open across the network.
     reached = replace(night, session=newest or night.session)
     fetched = ask(source, reached, settings, run_id=run_id)
-    announced = live_events(source, reached, settings)
+    announced = live_events(source, reached, settings, asked=purpose != "companion")
     with database.transaction(settings.url) as connection:
         revision, trouble = judge(connection, fetched, reached, settings)
         if trouble is None:
-            if opens_run:
+            if purpose == "night":
                 open_run(connection, night, settings, flow_run_id=flow_run_id)
             if switched_from:
                 revision = replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
@@ -218,9 +222,9 @@ def store_events(
         writes.add_events(connection, night.symbol, rows, source=listed_by, first_seen_at=fetched_at)
 
 
-def live_events(source: Source, night: Night, settings: Settings) -> pd.DataFrame:
-    """Earnings dates as the source lists them tonight, coming ones known from tonight on; none where it lists none."""
-    if not isinstance(source, EarningsSource) or night.events is not None:
+def live_events(source: Source, night: Night, settings: Settings, *, asked: bool) -> pd.DataFrame:
+    """Earnings dates as the source lists them tonight, coming ones known from tonight on; none where it lists none or is not asked."""
+    if not asked or not isinstance(source, EarningsSource) or night.events is not None:
         return known_events.reacting(known_events.bundled_events(""), exchange=settings.exchange)
     listed = source.earnings_dates(night.symbol)
     return known_events.reacting(listed, exchange=settings.exchange, seen=night.session)

@@ -58,5 +58,9 @@ def resting_fetch(connection: Connection, night: Night, settings: Settings) -> d
     Raises:
         StoreError: No fetch has brought the night's session.
     """
-    cutoff = opens_at(shift(night.session, 1, settings.exchange), settings.exchange)
-    return lineage.knowing_fetch(connection, night.symbol, night.session, cutoff=cutoff)
+    return lineage.knowing_fetch(connection, night.symbol, night.session, cutoff=cutoff_of(night, settings))
+
+
+def cutoff_of(night: Night, settings: Settings) -> datetime:
+    """The last moment for a live forecast: the open of the session after the night's."""
+    return opens_at(shift(night.session, 1, settings.exchange), settings.exchange)

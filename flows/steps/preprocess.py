@@ -3,11 +3,12 @@
 import logging
 
 from flows.night import Night, run_folder
+from flows.steps.companions import write_companions
 from flows.steps.known import known_then
 from flows.steps.run_row import open_run
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
-from forecasting.store import database
+from forecasting.store import database, reads, writes
 
 logger = logging.getLogger("forecasting.preprocess")
 
@@ -28,5 +29,16 @@ def write_windows(night: Night, settings: Settings, *, flow_run_id: str | None =
     folder = run_folder(settings, night.run_id(settings))
     folder.mkdir(parents=True, exist_ok=True)
     windows.save(folder / "windows.npz")
+    if settings.companions:
+        note_left_out(night, settings, write_companions(night, settings))
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, known.fetch_id)
     return str(folder / "windows.npz")
+
+
+def note_left_out(night: Night, settings: Settings, words: str) -> None:
+    """Put `words` into the run's note, once, beside what stands there."""
+    run_id = night.run_id(settings)
+    with database.transaction(settings.url) as connection:
+        noted = str((reads.run(connection, run_id) or {}).get("note") or "")
+        if words not in noted:
+            writes.update_run(connection, run_id, {"note": f"{noted} {words}".strip()})

@@ -8,6 +8,7 @@ from typing import Any
 
 from flows import clock
 from flows.night import Night, artifact_folder, short_id
+from flows.steps.companions import companion_fetches, read_companions
 from flows.steps.drift import drift_since_scratch
 from flows.steps.known import known_at, known_then
 from flows.steps.run_row import code_version
@@ -17,10 +18,10 @@ from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import database, lineage, reads, writes
 from forecasting.train import checkpoint as checkpoints
-from forecasting.train.base import base_for
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import check_parent, fit, rehearse
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
+from forecasting.train.pool import best_base
 
 logger = logging.getLogger("forecasting.train")
 
@@ -54,7 +55,7 @@ def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
     logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
     if choice.method == "skip":
         return ""
-    return fit_and_keep(night, settings, windows, choice=choice, champion=champion, parent=parent)
+    return fit_and_keep(night, settings, windows_path, choice=choice, champion=champion, parent=parent)
 
 
 def inspect_champion(
@@ -112,7 +113,7 @@ def why_not_runnable(model: Record, settings: Settings) -> str:
 def fit_and_keep(
     night: Night,
     settings: Settings,
-    windows: Windows,
+    windows_path: str,
     *,
     choice: ModeChoice,
     champion: Record | None,
@@ -122,13 +123,11 @@ def fit_and_keep(
     run_id = night.run_id(settings)
     model_id = short_id("model", run_id, choice.method)
     started = time.perf_counter()
-    fitted = fit(
-        windows,
-        mode="warm" if choice.method == "warm" else "scratch",
-        parent=parent,
-        settings=settings,
-        base=base_for(windows, settings) if choice.method == "scratch" else None,
-    )
+    windows = load_windows(Path(windows_path))
+    if choice.method == "warm":
+        fitted, teachers = fit(windows, mode="warm", parent=parent, settings=settings), list[str]()
+    else:
+        fitted, teachers = fit_scratch(windows, read_companions(windows_path), settings)
     seconds = round(time.perf_counter() - started, 3)
     artifact = checkpoints.save(fitted, artifact_folder(settings, model_id))
     with database.transaction(settings.url) as connection:
@@ -149,6 +148,7 @@ def fit_and_keep(
                 "epochs": fitted.card.epochs,
                 "chain_epochs": fitted.card.chain_epochs,
                 "fetch_id": known_then(connection, night, settings).fetch_id,
+                "companion_fetches": companion_fetches(connection, night, settings, teachers),
                 "run_id": run_id,
                 "settings_hash": settings.hash,
                 "code_version": code_version(),
@@ -160,3 +160,14 @@ def fit_and_keep(
         )
     logger.info("fitted model %s (%s, %d epochs) in %.1f s", model_id, choice.method, fitted.card.epochs, seconds)
     return model_id
+
+
+def fit_scratch(windows: Windows, companions: dict[str, Windows], settings: Settings) -> tuple[Checkpoint, list[str]]:
+    """A fit from scratch, and the companions that taught the weights it started from."""
+    base, theirs = best_base(windows, list(companions.values()), settings=settings)
+    fitted = fit(windows, mode="scratch", parent=None, settings=settings, base=base)
+    taught = theirs and bool(fitted.card.base)
+    if companions:
+        outcome = "taught the weights it starts from" if taught else "knew its later sessions less well: left aside"
+        logger.info("%d companions %s", len(companions), outcome)
+    return fitted, list(companions) if taught else []

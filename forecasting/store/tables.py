@@ -160,6 +160,9 @@ models = Table(
         "chain_epochs", Integer, nullable=False, server_default="0", comment="epochs since the last fit from scratch"
     ),
     Column("fetch_id", String(16), comment="the fetch whose bars trained it"),
+    Column(
+        "companion_fetches", Text, nullable=False, server_default=EMPTY, comment="JSON: the fetch of each companion"
+    ),
     Column("run_id", String(16)),
     Column("settings_hash", String(12), nullable=False),
     Column("code_version", String(40), nullable=False),

@@ -27,7 +27,7 @@ from forecasting.train.prepare import prepare
 EPOCHS = 2
 """Passes over all symbols; four are no better (2.297 against 2.299)."""
 
-_SCHEDULE = Schedule(EPOCHS, 3e-3, batch=16)
+SCHEDULE = Schedule(EPOCHS, 3e-3, batch=16)
 _SHIPPED = Path(__file__).with_name("weights")
 
 
@@ -59,12 +59,13 @@ def shipped_bases() -> list[dict[str, str | int]]:
     return shipped
 
 
-def fit_base(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
+def fit_base(panel: Sequence[Windows], *, settings: Settings, schedule: Schedule = SCHEDULE) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 
     Args:
         panel: Windows of one target, one a symbol, of any span.
         settings: `members` and `seed` are used.
+        schedule: How long and how fast: a few symbols want more passes than many.
 
     Raises:
         ValueError: A symbol with too few rows that have a known target.
@@ -76,7 +77,7 @@ def fit_base(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
     for member in range(settings.members):
         noise = generator(settings.seed, member)
         network = fresh(lessons[0].tensors, lessons[0].rows, noise)
-        train(network, lessons, _SCHEDULE, noise=noise)
+        train(network, lessons, schedule, noise=noise)
         if eventless:
             _forget_events(network)
         weights |= named(network, member)
@@ -86,8 +87,8 @@ def fit_base(panel: Sequence[Windows], *, settings: Settings) -> Checkpoint:
         trained_from=min(card.trained_from for card in cards),
         trained_to=max(card.trained_to for card in cards),
         rows=sum(card.rows for card in cards),
-        epochs=EPOCHS,
-        chain_epochs=EPOCHS,
+        epochs=schedule.epochs,
+        chain_epochs=schedule.epochs,
     )
     return Checkpoint(card, weights)
 

@@ -94,7 +94,7 @@ def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None) -> C
     noises = [generator(settings.seed, member) for member in range(settings.members)]
     if base is not None:
         networks = members(base.weights, lesson.tensors)[: settings.members]
-        if _loss_unseen(networks, lesson) <= _FOREIGN * loss:
+        if loss_unseen(networks, lesson) <= _FOREIGN * loss:
             weights = _trained(networks, noises, lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
             card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.trained_to)
             return Checkpoint(card, weights)
@@ -135,7 +135,7 @@ def _choose_epochs(lesson: Lesson, seed: int) -> tuple[int, float]:
     itself is a noisy choice: following it, three or four epochs on most refits, cost 1 % of error against all eight.
     """
     tensors = lesson.tensors
-    older, later = _split(lesson.rows)
+    older, later = split(lesson.rows)
     noise = generator(seed, 0)
     network = fresh(tensors, older, noise)
     truth = tensors.truth[later].cpu().numpy()
@@ -156,15 +156,15 @@ def _choose_epochs(lesson: Lesson, seed: int) -> tuple[int, float]:
     return best + 1, means[best]
 
 
-def _split(rows: Rows) -> tuple[Rows, Rows]:
+def split(rows: Rows) -> tuple[Rows, Rows]:
     """The older rows and the later ones that judge; purged: no older row's target is a later row's past."""
     held = min(_VALIDATION, len(rows) // 5)
     return rows[: -held - len(HORIZONS)], rows[-held:]
 
 
-def _loss_unseen(networks: list[Network], lesson: Lesson) -> float:
+def loss_unseen(networks: list[Network], lesson: Lesson) -> float:
     """The loss of base networks on the later rows, unseen by them unless they learned from this very symbol."""
-    _, later = _split(lesson.rows)
+    _, later = split(lesson.rows)
     said = np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0)
     return float(row_losses(lesson.tensors.truth[later].cpu().numpy(), said).mean())
 

@@ -1,4 +1,4 @@
-"""Findings that stand until cleared, the currency of a fetch, inputs outside what the model has seen, standings.
+"""Findings that stand until cleared, currencies, inputs outside what the model has seen, standings, companions.
 
 The rows of `standings` are derived from scores: `database.upgrade` writes them once the schema is there.
 """
@@ -99,6 +99,16 @@ def upgrade() -> None:
         sa.Column("coverage_90", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("symbol", "target", "kind", "horizon", "window_sessions", name=op.f("pk_standings")),
     )
+    op.add_column(
+        "models",
+        sa.Column(
+            "companion_fetches",
+            sa.Text(),
+            server_default=sa.text("''"),
+            nullable=False,
+            comment="JSON: the fetch of each companion",
+        ),
+    )
 
 
 def downgrade() -> None:
@@ -106,6 +116,7 @@ def downgrade() -> None:
     for column in ("issued_at", "model", "role"):
         op.drop_column("scores", column)
     # SQLite drops a plain column in place; no table is rebuilt.
+    op.drop_column("models", "companion_fetches")
     op.drop_column("forecasts", "outside")
     op.drop_column("findings", "cleared_at")
     op.drop_column("fetches", "currency")

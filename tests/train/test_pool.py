@@ -1,0 +1,74 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from forecasting.train import pool
+from forecasting.train.base import base_for
+from forecasting.train.fit import fit, split
+from forecasting.train.pool import best_base
+from forecasting.train.prepare import learnable_rows
+from tests.train.windows import SETTINGS, some_windows
+
+FOUR = SETTINGS.model_copy(update={"members": 4})
+"""More members than the shipped bases have: none of them can be started from."""
+
+COMPANIONS = [some_windows(seed=seed) for seed in (21, 22)]
+
+
+def same(left, right) -> bool:
+    return all(torch.equal(weight, right.weights[name]) for name, weight in left.weights.items())
+
+
+def test_without_companions_it_is_the_shipped_base():
+    windows = some_windows()
+    base, theirs = best_base(windows, [], settings=SETTINGS)
+    shipped = base_for(windows, SETTINGS)
+    assert base is not None
+    assert shipped is not None
+    assert (same(base, shipped), theirs) == (True, False)
+
+
+def test_companions_that_know_the_symbol_less_well_than_the_shipped_base_are_left_aside():
+    windows = some_windows()
+    base, theirs = best_base(windows, COMPANIONS, settings=SETTINGS)  # three short toys against 94 real stocks
+    shipped = base_for(windows, SETTINGS)
+    assert base is not None
+    assert shipped is not None
+    assert (same(base, shipped), theirs) == (True, False)
+
+
+def test_companions_teach_a_symbol_that_the_shipped_base_does_not_know(monkeypatch):
+    shipped = base_for(some_windows(), SETTINGS)
+    assert shipped is not None
+    foreign = replace(shipped, weights={name: weight + 1.0 for name, weight in shipped.weights.items()})
+    monkeypatch.setattr(pool, "base_for", lambda windows, settings: foreign)
+    (base, theirs), (again, _) = (best_base(some_windows(), COMPANIONS, settings=SETTINGS) for _ in range(2))
+    assert base is not None
+    assert again is not None
+    assert (theirs, base.card.method, same(base, again)) == (True, "base", True)
+
+
+def test_the_rows_that_judge_are_not_learned_from():
+    windows = some_windows()
+    _, later = split(learnable_rows(windows))
+    scaled = windows.scaled.copy()
+    scaled[later] += 1.0
+    left, right = (best_base(one, COMPANIONS, settings=FOUR)[0] for one in (windows, replace(windows, scaled=scaled)))
+    assert left is not None
+    assert right is not None
+    assert same(left, right)
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_a_fit_starts_from_what_the_companions_taught(target, monkeypatch):
+    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)
+    windows = some_windows(target)
+    companions = [some_windows(target, seed=seed) for seed in (21, 22)]
+    base, _ = best_base(windows, companions, settings=FOUR)
+    assert base is not None
+    fitted = fit(windows, mode="scratch", parent=None, settings=FOUR, base=base)
+    moved = max(float((fitted.weights[name] - base.weights[name]).abs().max()) for name in fitted.weights)
+    assert 0.0 < moved < 0.05
+    assert fitted.card.base == base.card.trained_to
