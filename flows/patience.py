@@ -88,6 +88,13 @@ def next_turn(turn: Turn, trouble: ForecastingError, *, now: datetime) -> Turn |
     return replace(turn, due=due, trouble=trouble, failures=turn.failures + 1, quiet=quiet)
 
 
+def after_refusal(turn: Turn, refused: Turn) -> Turn:
+    """Another symbol's turn, put off where the source has just refused this process: it would refuse that one too."""
+    if not isinstance(refused.trouble, RateLimitedError) or turn.night.source != refused.night.source:
+        return turn
+    return replace(turn, due=min(max(turn.due, refused.due), turn.until))
+
+
 def pause_after(trouble: ForecastingError, quiet: int) -> timedelta | None:
     """How long an unattended night waits before it asks again; None where that cannot help.
 

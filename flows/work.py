@@ -10,7 +10,7 @@ from prefect import runtime
 from flows import clock
 from flows.events import LATE, name_state, tell
 from flows.night import Night
-from flows.patience import Turn, clock_time, first_turn, next_turn
+from flows.patience import Turn, after_refusal, clock_time, first_turn, next_turn
 from flows.progress import show_nights
 from flows.steps.run_row import mark_waiting, note_run
 from flows.tasks import evaluate, ingest, predict, preprocess, score, stand_still, train
@@ -60,7 +60,7 @@ def work_off(
         except ForecastingError as trouble:
             later = next_turn(turn, trouble, now=clock.now())
             if later is not None:
-                turns.append(later)
+                turns = [*(after_refusal(other, later) for other in turns), later]
                 tell_wait(later, trouble, own[later.night.symbol])
             else:
                 give_up(turn, trouble, own[turn.night.symbol], worked)
@@ -72,7 +72,7 @@ def wait_for(turn: Turn, turns: Sequence[Turn]) -> None:
     if turn.due <= clock.now():
         return
     if turn.patient:
-        name_state(LATE, " ".join(str(waiting.trouble) for waiting in turns))
+        name_state(LATE, " ".join(str(waiting.trouble) for waiting in turns if waiting.trouble))
     clock.wait_until(turn.due)
     name_state("Running", "", only=LATE)
 

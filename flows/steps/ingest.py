@@ -223,7 +223,7 @@ def store_events(
 
 
 def live_events(source: Source, night: Night, settings: Settings, *, asked: bool) -> pd.DataFrame:
-    """Earnings dates as the source lists them tonight, coming ones known from tonight on; none where it lists none or is not asked."""
+    """Earnings dates as the source lists them tonight, coming ones known from tonight on; none unless `asked`."""
     if not asked or not isinstance(source, EarningsSource) or night.events is not None:
         return known_events.reacting(known_events.bundled_events(""), exchange=settings.exchange)
     listed = source.earnings_dates(night.symbol)

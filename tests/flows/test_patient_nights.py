@@ -210,3 +210,17 @@ def test_one_symbol_s_wait_does_not_hold_up_the_others(
     assert [(at, statuses) for at, _, _, statuses in waits] == [("05:50", "done+late")]  # MSFT, SBUX
     assert select("symbol, status", "runs ORDER BY symbol") == [("MSFT", "done"), ("SBUX", "done")]
     assert told == [("night.late", "SBUX")]
+
+
+def test_a_refusal_of_one_symbol_puts_off_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
+    yahoo.fail("429", "429")
+    waits = watched(monkeypatch)
+    nightly(["SBUX", "MSFT"], patient=True)
+    assert [(at, state) for at, state, _, _ in waits] == [("06:00", "Late")]
+    assert "HTTP 429" in waits[0][2]
+    assert select("symbol, verdict", "fetches ORDER BY symbol, verdict") == [
+        ("MSFT", "first"),
+        ("SBUX", "first"),
+        ("SBUX", "rate_limited"),
+    ]
