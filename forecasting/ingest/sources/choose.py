@@ -33,10 +33,10 @@ def source_of(text: str, *, cache_dir: Path) -> Source:
     if kind not in ("yahoo", "sample", "csv", "parquet") and (found := installed_source(kind, path)):
         return found
     others = installed_in_words()
+    names = f", sample or {others}" if others else " or sample"
+    nobody = "" if others else "No package with a source of its own is installed here. "
     raise UsageError(
-        f"--source is yahoo, csv:PATH, parquet:PATH, sample{', or ' + others if others else ''}; found {text!r}. "
-        f"{'' if others else 'No package with a source of its own is installed here. '}"
-        "How to write one: docs/sources.md."
+        f"--source is yahoo, csv:PATH, parquet:PATH{names}; found {text!r}. {nobody}How to write one: docs/sources.md."
     )
 
 

@@ -148,13 +148,13 @@ def test_a_source_without_a_newest_session_is_live(house: None, drop: Drop, tmp_
 
 
 def test_an_unknown_source_lists_what_is_installed(house: None, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"sample, or house:ARGUMENT of house-bars 1\.0; found 'home:x'"):
+    with pytest.raises(UsageError, match=r"sample or house:ARGUMENT of house-bars 1\.0; found 'home:x'"):
         source_of("home:x", cache_dir=tmp_path)
 
 
 def test_without_any_installed_an_unknown_source_says_so(tmp_path: Path) -> None:
     assert not entry_points(group="forecasting.sources")
-    with pytest.raises(UsageError, match=r"sample; found 'home:x'\. No package with a source of its own"):
+    with pytest.raises(UsageError, match=r"or sample; found 'home:x'\. No package with a source of its own"):
         source_of("home:x", cache_dir=tmp_path)
 
 
