@@ -36,7 +36,8 @@ class Night:
 
     def run_id(self, settings: Settings) -> str:
         """The same night under the same settings has the same id, so that running it again finds its own rows."""
-        return short_id("run", self.symbol, self.session.isoformat(), self.target, self.source, settings.hash)
+        own = settings.for_symbol(self.symbol)  # whoever asks, with the settings of one symbol or of several
+        return short_id("run", self.symbol, self.session.isoformat(), self.target, self.source, own.hash)
 
 
 def short_id(*parts: str) -> str:

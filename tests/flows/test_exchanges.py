@@ -135,3 +135,10 @@ def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> 
     settings = Settings(symbols=("SBUX", "VOD.L"))
     assert settings.for_symbol("SBUX").hash == settings.hash == Settings().hash
     assert settings.for_symbol("VOD.L").hash == Settings(exchange="XLON").hash != settings.hash
+
+
+def test_a_nights_id_is_the_same_whether_the_settings_are_of_its_symbol_or_of_several() -> None:
+    settings = Settings(symbols=("SBUX", "VOD.L"))
+    for symbol in settings.symbols:
+        night_of = Night(symbol, MONDAY, "volume", "yahoo")
+        assert night_of.run_id(settings) == night_of.run_id(settings.for_symbol(symbol))
