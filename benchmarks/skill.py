@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,11 +24,15 @@ from forecasting.backtest import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, pinball, skill
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, Floats
+from forecasting.preprocess.targets import HORIZONS, Floats
+from forecasting.replay_scores import Loss, absolute_error, best_set
 from forecasting.settings import Settings, parse_date
 
 UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"), "close": (1.0, "the bar's currency")}
 """What a target's errors are multiplied by in the table, and what they then are."""
+
+LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
+"""What forecasters are compared by; either in its mean over the horizons."""
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch")
 
@@ -115,16 +120,23 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
     lines = row("forecaster", "MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p")
     lines += ["|---|" + "---:|" * 8]
     for name, quantiles in {"**ours**": result.issued, **result.baselines}.items():
-        errors, losses = absolute_errors(result, quantiles), pinball(result.actual, quantiles)
+        errors, losses = absolute_error(result.actual, quantiles), pinball(result.actual, quantiles)
         ours = [("", ""), ("", "")]
         if quantiles is not result.issued:
             ours = [
-                against(absolute_errors(result, result.issued), errors),
+                against(absolute_error(result.actual, result.issued), errors),
                 against(pinball(result.actual, result.issued), losses),
             ]
         covers = (f"{100 * covered(result, quantiles, percent):.1f} %" for percent in (80, 90))
         lines += row(name, number(mean(errors) * scale), number(mean(losses) * scale), *covers, *ours[0], *ours[1])
-    return lines
+    return [*lines, "", *map(partial(not_told_apart, result), LOSSES)]
+
+
+def not_told_apart(result: BacktestResult, loss: str) -> str:
+    """Who is in the 90 % model confidence set by a loss, best first, each with its p value."""
+    best = best_set(result.actual, result.issued, result.baselines, loss=LOSSES[loss])
+    named = ", ".join(f"{name} ({best.p_values[name]:.3f})" for name in best.included)
+    return f"In the 90 % confidence set of the best by {loss}: {named}."
 
 
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
@@ -148,8 +160,9 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
     for result in results:
         cells: list[str] = []
         gained: list[float] = []
-        for loss in (absolute_errors, quantile_losses):
-            ours, rivals = loss(result, result.issued), {k: loss(result, v) for k, v in result.baselines.items()}
+        for loss in LOSSES.values():
+            ours = loss(result.actual, result.issued)
+            rivals = {k: loss(result.actual, v) for k, v in result.baselines.items()}
             best = min(rivals, key=lambda name: mean(rivals[name]))
             cells += [number(mean(ours) * scale), f"{best} {number(mean(rivals[best]) * scale)}"]
             cells += against(ours, rivals[best])
@@ -165,20 +178,9 @@ def summary(skills: Floats) -> str:
     ahead, median, worst = (skills > 0).sum(axis=0), np.median(skills, axis=0), skills.min(axis=0)
     says = [
         f"in {loss} {ahead[k]} of {len(skills)} (median {median[k]:+.1%}, worst {worst[k]:+.1%})"
-        for k, loss in enumerate(("MAE", "pinball"))
+        for k, loss in enumerate(LOSSES)
     ]
     return f"Ahead of the best baseline: {'; '.join(says)}."
-
-
-def absolute_errors(result: BacktestResult, quantiles: Floats) -> Floats:
-    """(n, H) of the median, in the target's unit."""
-    errors: Floats = np.abs(result.actual - quantiles[..., MEDIAN])
-    return errors
-
-
-def quantile_losses(result: BacktestResult, quantiles: Floats) -> Floats:
-    """(n, H) pinball loss, mean over the levels."""
-    return pinball(result.actual, quantiles)
 
 
 def covered(result: BacktestResult, quantiles: Floats, percent: int) -> float:

@@ -24,7 +24,7 @@ from forecasting.predict.forecasts import issue
 from forecasting.preprocess.targets import HORIZONS, Floats
 from forecasting.preprocess.windows import FEWEST_ROWS, Windows, make_windows
 from forecasting.refits import NETWORK, PARTNER, Raw, fit_blocks
-from forecasting.replay_scores import Figures, figures, metric_rows
+from forecasting.replay_scores import Figures, best_set, figures, metric_rows, ranking_loss
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
 
@@ -89,10 +89,15 @@ class BacktestResult:
         return {name: self.raw[name] for name in baseline_names(self.spec.settings.target)}
 
     def document(self) -> dict[str, object]:
-        """The result as the JSON document of `forecasting backtest`; keys as design.md names them."""
+        """The result as the JSON document of `forecasting backtest`.
+
+        Its last key, confidence_set, names the forecasters that cannot be told from the best.
+        """
+        target = self.spec.settings.target
+        best = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
         return {
             "symbol": self.spec.symbol,
-            "target": self.spec.settings.target,
+            "target": target,
             "from": str(self.origins[0]),
             "to": str(self.origins[-1]),
             "origins": len(self.origins),
@@ -100,6 +105,12 @@ class BacktestResult:
             "seconds": round(self.seconds, 3),
             "overall": asdict(self.figures()),
             "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
+            "confidence_set": {
+                "loss": "pinball" if target == "close" else "mae",
+                "level": 1.0 - best.size,
+                "included": list(best.included),
+                "p_values": best.p_values,
+            },
         }
 
     def figures(self, horizon: int | None = None) -> Figures:

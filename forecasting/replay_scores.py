@@ -1,13 +1,28 @@
-"""The figures of a backtest: ours, every baseline's, and whether the difference to the best of them is luck."""
+"""The figures of a backtest: ours, every baseline's, and whether the difference between them is luck."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from forecasting.evaluate.scores import inside, pinball, skill
-from forecasting.evaluate.significance import diebold_mariano
+from forecasting.evaluate.significance import ConfidenceSet, confidence_set, diebold_mariano
 from forecasting.preprocess.targets import HORIZONS, MEDIAN, Floats
 from forecasting.settings import Target
+
+Loss = Callable[[Floats, Floats], Floats]
+"""(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where not known."""
+
+
+def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
+    """(..) distance of the median of quantiles (.., Q) from actual (..)."""
+    error: Floats = np.abs(actual - quantiles[..., MEDIAN])
+    return error
+
+
+def ranking_loss(target: Target) -> Loss:
+    """What baselines are ranked and tested by: absolute error, and for close, whose median none knows, pinball."""
+    return pinball if target == "close" else absolute_error
 
 
 @dataclass(frozen=True)
@@ -51,11 +66,11 @@ def figures(
     at = slice(None) if horizon is None else slice(horizon - 1, horizon)
     actual, issued = actual[:, at], issued[:, at]
     rivals = {name: quantiles[:, at] for name, quantiles in baselines.items()}
-    loss = pinball if target == "close" else _error
+    loss = ranking_loss(target)
     losses = {name: loss(actual, quantiles) for name, quantiles in rivals.items()}
-    errors = {name: _mean(_error(actual, quantiles)) for name, quantiles in rivals.items()}
+    errors = {name: _mean(absolute_error(actual, quantiles)) for name, quantiles in rivals.items()}
     best = min(losses, key=lambda name: _mean(losses[name]))
-    ours, mae, naive = loss(actual, issued), _mean(_error(actual, issued)), next(iter(errors.values()))
+    ours, mae, naive = loss(actual, issued), _mean(absolute_error(actual, issued)), next(iter(errors.values()))
     test = diebold_mariano(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
     return Figures(
         mae=mae,
@@ -69,6 +84,22 @@ def figures(
         coverage_80=_mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
         coverage_90=_mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
     )
+
+
+def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
+    """Which of ours (named `ours`) and the baselines cannot be told from the best: the 90 % model confidence set.
+
+    Args:
+        actual: (n, H) NaN where not known; an origin counts once all its horizons are.
+        issued: (n, H, Q) ours.
+        baselines: (n, H, Q) each.
+        loss: By which they are held against each other, in its mean over the horizons.
+    """
+    import pandas as pd
+
+    said = {"ours": issued, **baselines}
+    losses = {name: loss(actual, quantiles).mean(axis=1) for name, quantiles in said.items()}
+    return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
 
 
 def metric_rows(one: Figures, *, horizon: int, n: int) -> list[dict[str, object]]:
@@ -89,8 +120,3 @@ def metric_rows(one: Figures, *, horizon: int, n: int) -> list[dict[str, object]
 def _mean(values: Floats) -> float:
     """Mean over the horizons of the mean over origins of what is known."""
     return float(np.nanmean(values, axis=0).mean())
-
-
-def _error(actual: Floats, quantiles: Floats) -> Floats:
-    error: Floats = np.abs(actual - quantiles[..., MEDIAN])
-    return error

@@ -177,7 +177,7 @@ FIGURES = {
 def test_the_document_has_the_keys_of_the_design():
     result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
     document = json.loads(json.dumps(result.document(), allow_nan=False))
-    head = ("symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons")
+    head = ("symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons", "confidence_set")
     assert tuple(document) == head
     assert {name: document[name] for name in ("symbol", "target", "from", "to", "origins", "refits")} == {
         "symbol": "AAA",
@@ -190,6 +190,9 @@ def test_the_document_has_the_keys_of_the_design():
     assert set(document["overall"]) == FIGURES
     assert {horizon: set(part) for horizon, part in document["horizons"].items()} == {str(h): FIGURES for h in HORIZONS}
     assert tuple(document["overall"]["baselines"]) == baseline_names("volume")
+    best = document["confidence_set"]
+    assert (best["loss"], best["level"], tuple(best["p_values"])) == ("mae", 0.9, ("ours", *baseline_names("volume")))
+    assert set(best["included"]) == {name for name, p_value in best["p_values"].items() if p_value > 0.1}
 
 
 def test_metric_rows_carry_the_document_s_figures():

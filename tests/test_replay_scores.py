@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from forecasting.preprocess.targets import HORIZONS, QUANTILES
-from forecasting.replay_scores import figures, metric_rows
+from forecasting.replay_scores import absolute_error, best_set, figures, metric_rows
 
 H, Q = len(HORIZONS), len(QUANTILES)
 ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
@@ -52,6 +52,13 @@ def test_what_is_not_known_is_left_out():
     holed[-3:, 2] = np.nan
     ours = figures("volume", holed, said(1.0), {"last_value": said(2.0)}, horizon=3)
     assert (ours.mae, ours.mae_naive) == (pytest.approx(1.0), pytest.approx(2.0))
+
+
+def test_only_what_cannot_be_told_from_the_best_is_in_the_confidence_set():
+    noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
+    rivals = {"last_value": said(4.0), "twin": said(1.0) + noise[0]}
+    best = best_set(ACTUAL, said(1.0) + noise[1], rivals, loss=absolute_error)
+    assert (set(best.included), best.p_values["last_value"] < 0.1, best.n) == ({"ours", "twin"}, True, 80)
 
 
 def test_metric_rows_name_the_baseline_that_a_figure_speaks_of():
