@@ -58,18 +58,20 @@ def fit(
         mode: scratch looks at no parent; warm goes on from it with its scaler, effect and features as they are.
         parent: Where a warm fit starts.
         settings: `members` and `seed` are used.
-        base: Weights that a fit from scratch starts from; without them from drawn ones. A warm fit looks at none.
+        base: Weights that a fit from scratch starts from; without them from drawn ones. A warm fit looks at none. Where
+            it has fewer members than asked for, they are started from again: those twins differ by their draws alone.
 
     Returns:
         A checkpoint of CPU tensors. The same arguments give the same bits on the same machine.
 
     Raises:
-        ArtifactError: A warm fit without a parent; a parent or base of another target, other features or fewer members.
+        ArtifactError: A warm fit without a parent, or from one of another size; a parent or base of another target or
+            with other features.
         ValueError: Too few rows with a known target.
     """
     if mode == "warm":
         return _warm(windows, _fitting(parent, settings), settings)
-    return _scratch(windows, settings, None if base is None else _fitting(base, settings))
+    return _scratch(windows, settings, base)
 
 
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
@@ -93,7 +95,7 @@ def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None) -> C
     epochs, loss = _choose_epochs(lesson, settings.seed)
     noises = [generator(settings.seed, member) for member in range(settings.members)]
     if base is not None:
-        networks = members(base.weights, lesson.tensors)[: settings.members]
+        networks = _started(base, lesson, settings.members)
         if loss_unseen(networks, lesson) <= _FOREIGN * loss:
             weights = _trained(networks, noises, lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
             card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.trained_to)
@@ -101,6 +103,12 @@ def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None) -> C
     drawn = (fresh(lesson.tensors, lesson.rows, noise) for noise in noises)
     weights = _trained(drawn, noises, lesson, Schedule(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
+
+
+def _started(base: Checkpoint, lesson: Lesson, count: int) -> list[Network]:
+    """`count` networks that stand where the base's members do, in turn."""
+    rounds = -(-count // base.card.members)
+    return [network for _ in range(rounds) for network in members(base.weights, lesson.tensors)][:count]
 
 
 def _warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
@@ -202,16 +210,15 @@ def rehearse(checkpoint: Checkpoint) -> None:
             )
 
 
-def _fitting(start: Checkpoint | None, settings: Settings) -> Checkpoint:
-    """The checkpoint that a fit starts from, if it can."""
-    if start is None:
+def _fitting(parent: Checkpoint | None, settings: Settings) -> Checkpoint:
+    """The checkpoint that a warm fit goes on from, if it can."""
+    if parent is None:
         raise ArtifactError(
             "A warm fit was expected to have a parent; found none. Fit from scratch (--mode scratch) first."
         )
-    enough = start.card.members >= settings.members if start.card.method == "base" else None
-    if enough is False or (enough is None and start.card.members != settings.members):
+    if parent.card.members != settings.members:
         raise ArtifactError(
             f"A fit of {settings.members} networks was expected to start from as many; its parent has "
-            f"{start.card.members}. Fit from scratch (--mode scratch), or set FORECASTING_MEMBERS back."
+            f"{parent.card.members}. Fit from scratch (--mode scratch), or set FORECASTING_MEMBERS back."
         )
-    return start
+    return parent

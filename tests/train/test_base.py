@@ -54,9 +54,14 @@ def test_fewer_members_than_the_base_has_are_its_first(base):
     assert {name.split(".")[0] for name in fitted.weights} == {"0"}
 
 
-def test_more_members_than_the_base_has_are_refused(base):
-    with pytest.raises(ArtifactError, match="of 5 networks was expected to start from as many"):
-        fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS.model_copy(update={"members": 5}), base=base)
+def test_members_beyond_the_bases_start_from_its_first_again_and_differ_by_their_draws(base, monkeypatch):
+    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)
+    three = SETTINGS.model_copy(update={"members": 3})
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=three, base=base)
+    own = [fitted.weights[f"{member}.from_state.weight"] for member in (0, 1, 2)]
+    apart = [float((weight - base.weights["0.from_state.weight"]).abs().max()) for weight in own]
+    assert max(apart[0], apart[2]) < 0.05 < apart[1]
+    assert not torch.equal(own[0], own[2])
 
 
 def test_a_base_of_another_target_is_refused(base):
@@ -94,7 +99,3 @@ def test_no_base_is_used_for_an_origin_inside_its_own_span(target):
         told = replace(windows, sessions=windows.sessions + (before - windows.sessions[-6]))
         base = base_for(told, SETTINGS)
         assert (None if base is None else base.trained_to) == expected
-
-
-def test_no_base_is_given_for_more_members_than_it_has():
-    assert base_for(some_windows(), SETTINGS.model_copy(update={"members": 32})) is None

@@ -77,3 +77,19 @@ def test_another_version_is_refused_even_when_its_hash_is_right(artifact, versio
 def test_the_card_can_be_read_by_a_person(artifact):
     card = json.loads((artifact.path / "model.json").read_text())
     assert (card["target"], card["method"], card["members"], card["seed"]) == ("volume", "scratch", 2, 3)
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no GPU here: a checkpoint made on one, loaded without one, is not tried"
+)
+@pytest.mark.parametrize("mode", ["scratch", "warm"])
+def test_a_checkpoint_made_on_a_gpu_speaks_the_same_on_a_cpu(checkpoint, tmp_path, monkeypatch, mode):
+    made = fit(
+        some_windows(), mode=mode, parent=checkpoint, settings=SETTINGS
+    )  # the module's own fit was on the GPU too
+    artifact, rows = save(made, tmp_path / "gpu"), np.arange(250, 300)
+    on_gpu = scaled_quantiles(made, some_windows(), rows)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    loaded = load(artifact.path, artifact.sha256)
+    assert {weight.device.type for weight in loaded.weights.values()} == {"cpu"}
+    np.testing.assert_allclose(scaled_quantiles(loaded, some_windows(), rows), on_gpu, atol=2e-3)
