@@ -1,0 +1,140 @@
+"""Other libraries as forecasters: each fitted on the rows whose target is known, then speaking for any row."""
+
+import itertools
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from peer_walks import Ground, H, Speak, Walk, searched, walk
+
+from forecasting.preprocess.features import LOOKBACK, STEP_NAMES
+from forecasting.preprocess.known_ahead import EVENT_NAMES
+from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
+from forecasting.preprocess.windows import Windows
+from forecasting.refits import Block
+from forecasting.train.baselines import linear_features
+
+STATISTICAL_SESSIONS = 500
+"""What AutoETS, AutoARIMA and Theta see: their searches grow with it, and older sessions teach them little."""
+
+ARIMA_FLAGS = (*EVENT_NAMES, "half_day", "third_friday", "triple_witching", "month_end", "before_holiday")
+"""AutoARIMA's regressors; all flags at once are collinear over two years and stop its search."""
+
+TREES: dict[str, Any] = {"num_leaves": 8, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5}
+"""LightGBM's settings for a few thousand rows; the number of trees is searched."""
+
+
+def run_lightgbm(ground: Ground, *, trees: list[int]) -> dict[str, Walk]:
+    """LightGBM with the number of trees that did best before."""
+    return {"LightGBM": searched(ground, lambda count: partial(fit_lightgbm, trees=count), trees)}
+
+
+def fit_lightgbm(known: Windows, *, trees: int) -> Speak:
+    """One LightGBM per horizon and level on the ridge's own columns."""
+    from lightgbm import LGBMRegressor
+
+    past, ahead = linear_features(known)
+    columns = [np.column_stack([past, ahead[:, place]]) for place in range(H)]
+
+    def learn(place: int, level: float) -> Any:  # noqa: ANN401 - ships no types
+        rows = np.isfinite(known.scaled[:, place])
+        model = LGBMRegressor(objective="quantile", alpha=level, n_estimators=trees, n_jobs=1, verbose=-1, **TREES)
+        return model.fit(columns[place][rows], known.scaled[rows, place])
+
+    models = [[learn(place, level) for level in QUANTILES] for place in range(H)]
+
+    def speak(asked: Block) -> Floats:
+        scaled = [[model.predict(columns[place][asked]) for model in models[place]] for place in range(H)]
+        return known.scale(asked).from_model(np.sort(np.transpose(scaled, (2, 0, 1)), axis=-1))
+
+    return speak
+
+
+def run_statistical(ground: Ground) -> dict[str, Walk]:
+    """AutoETS, AutoARIMA with the events and expiries, and the best of the Theta models, on log volume."""
+    from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
+
+    models = {
+        "AutoETS": (AutoETS(season_length=5), ()),
+        "AutoARIMA": (AutoARIMA(season_length=5), ARIMA_FLAGS),
+        "Theta": (AutoTheta(season_length=5, decomposition_type="additive"), ()),
+    }
+    return {
+        name: walk(ground, ground.blocks, partial(fit_statistical, model=model, names=flags))
+        for name, (model, flags) in models.items()
+    }
+
+
+def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Speak:  # noqa: ANN401 - ships no types
+    """A statsforecast model of the newest sessions; at later rows it keeps its parameters and reads on."""
+    series, newest = known.steps[:, 0], known.learnable
+    columns = [known.flag_names.index(name) for name in names]
+    seen = slice(newest - STATISTICAL_SESSIONS, newest)
+    columns = [column for column in columns if known.flags[seen, column].any()]
+    model.fit(series[seen], known.flags[seen][:, columns] if columns else None)
+
+    def speak(asked: Block) -> Floats:
+        scaled = np.empty((len(asked), H, len(QUANTILES)))
+        for at, row in enumerate(asked):
+            stop = known.warm_up + int(row) + 1
+            span = slice(stop - STATISTICAL_SESSIONS, stop)
+            beside = {"X": known.flags[span][:, columns], "X_future": known.known[row][:, columns]} if columns else {}
+            said = model.forward(series[span], h=H, level=[50, 80, 90], **beside)
+            bounds = (said[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
+            scaled[at] = np.column_stack(list(bounds))
+        return np.exp(scaled)
+
+    return speak
+
+
+def run_neural(ground: Ground, *, name: str, steps: list[int]) -> dict[str, Walk]:
+    """A neuralforecast model with the steps and the window scaler that did best before."""
+    choices = list(itertools.product(steps, ("robust", "identity")))
+    return {f"neuralforecast {name}": searched(ground, lambda one: partial(fit_neural, name=name, choice=one), choices)}
+
+
+def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Speak:
+    """A neuralforecast model of the log volume, our step features as its past and our flags as its future."""
+    from neuralforecast import NeuralForecast, models
+    from neuralforecast.losses.pytorch import MQLoss
+
+    past, future = list(STEP_NAMES[1:]), [f"flag_{name}" for name in known.flag_names]
+    centre, spread = known.steps[: known.learnable].mean(axis=0), known.steps[: known.learnable].std(axis=0)
+    steps = (known.steps - centre) / spread
+    shape = {"LSTM": {"encoder_n_layers": 1, "encoder_hidden_size": 32, "decoder_hidden_size": 64}, "NHITS": {}}[name]
+    model = getattr(models, name)(
+        h=H,
+        input_size=LOOKBACK,
+        loss=MQLoss(quantiles=list(QUANTILES)),
+        max_steps=choice[0],
+        scaler_type=choice[1],
+        windows_batch_size=128,
+        futr_exog_list=future,
+        hist_exog_list=past,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        **shape,
+    )
+    table = pd.DataFrame(np.column_stack([steps, known.flags]), columns=["y", *past, *future], dtype="float32")
+    table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))  # sessions as days: no gap to explain
+    forecaster = NeuralForecast(models=[model], freq="D")
+    forecaster.fit(table.iloc[: known.learnable].assign(unique_id="0"))
+
+    def speak(asked: Block) -> Floats:
+        # Every origin is a series of its own, so that one call forecasts them all.
+        stops = [known.warm_up + int(row) + 1 for row in asked]
+        history = [table.iloc[stop - LOOKBACK : stop].assign(unique_id=f"{stop:05d}") for stop in stops]
+        days = [table["ds"].iloc[stop - 1] + pd.to_timedelta(np.array(HORIZONS), unit="D") for stop in stops]
+        ahead = [
+            pd.DataFrame(known.known[row], columns=future, dtype="float32").assign(ds=day, unique_id=f"{stop:05d}")
+            for row, day, stop in zip(asked, days, stops, strict=True)
+        ]
+        said = forecaster.predict(df=pd.concat(history), futr_df=pd.concat(ahead)).drop(columns=["unique_id", "ds"])
+        scaled = said.to_numpy(dtype=np.float64).reshape(len(asked), H, len(QUANTILES))
+        return np.exp(centre[0] + spread[0] * np.sort(scaled, axis=-1))
+
+    return speak
