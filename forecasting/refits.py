@@ -17,6 +17,7 @@ from forecasting.preprocess.companions import known_at
 from forecasting.preprocess.targets import Floats
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.settings import Settings
+from forecasting.train import baselines, partner
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.partner import partner_quantiles
 
@@ -144,7 +145,8 @@ def _key(panel: Panel, settings: Settings) -> str:
     from forecasting.train.base import shipped_bases
     from forecasting.train.model import ARCHITECTURE
 
-    digest = hashlib.sha256(f"{settings.hash} {ARCHITECTURE} {shipped_bases()}".encode())
+    rules = (ARCHITECTURE, partner.VERSION, baselines.VERSION)
+    digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_bases()}".encode())
     for windows in panel:
         for field in fields(windows):
             digest.update(np.asarray(getattr(windows, field.name)).tobytes())

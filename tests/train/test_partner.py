@@ -1,0 +1,41 @@
+import numpy as np
+import pandas as pd
+
+from forecasting.preprocess.known_ahead import EVENT_NAMES
+from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.train.partner import partner_quantiles
+from tests.builders import random_bars
+from tests.train.windows import some_events
+
+ROWS = 900
+
+
+def windows_with_gaps(moved: float) -> Windows:
+    """Closes of a symbol that opens `moved` away, up and down in turn, on the sessions that react to earnings."""
+    bars = random_bars(days=ROWS + 260, seed=5)
+    events = some_events(bars)
+    jumps = pd.Series(0.0, bars.index)
+    jumps[events["session"]] = moved * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
+    prices = ["open", "high", "low", "close", "adj_close"]
+    bars[prices] = bars[prices].mul(np.exp(jumps.cumsum()), axis=0)  # no range of a session changes
+    origin = bars.index[-1].date()
+    return make_windows(bars, events, origin=origin, target="close", exchange="XNYS", train_sessions=ROWS)
+
+
+def widths(windows: Windows) -> tuple[float, float]:
+    """Log width of the 80 % interval of the next close: mean over targets that react to earnings, and over all."""
+    asked = np.arange(ROWS - 300, ROWS - 1)
+    width = np.log(np.divide(*partner_quantiles(windows, asked)[:, 0, [5, 1]].T))
+    reacts = windows.known[asked, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
+    return float(width[reacts].mean()), float(width.mean())
+
+
+def test_a_close_is_less_certain_where_earnings_have_opened_gaps_that_no_range_shows():
+    at_earnings, usual = widths(windows_with_gaps(0.08))
+    assert at_earnings > 1.5 * usual
+    at_earnings, usual = widths(windows_with_gaps(0.0))
+    assert at_earnings < 1.3 * usual
+
+
+def test_partner_quantiles_of_a_close_ascend():
+    assert (np.diff(partner_quantiles(windows_with_gaps(0.08), np.arange(ROWS)), axis=-1) > 0.0).all()
