@@ -17,6 +17,11 @@ from forecasting.store import database
 from tests.faults.mornings import without_prefect
 from tests.flows.conftest import LAST
 
+@pytest.fixture(scope="session")
+def prefect_server() -> None:
+    """None: these nights are plain calls."""
+
+
 FROM_A_ROW = """
 SELECT f.model_id, r.code_version, r.settings, m.seed, f.fetch_id, t.payload_hash, m.artifact_path, m.artifact_hash,
     m.fetch_id AS trained_on, m.parent_id, f.run_id
