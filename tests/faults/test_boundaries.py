@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from tests.faults.mornings import MORNINGS, Morning, contents, environment, in_a_process, write_sources
 from tests.flows.processes import until
 
-DRAWN = 3
+DRAWN = 2
 """Boundaries that are tried of each morning in the everyday suite."""
 
 
