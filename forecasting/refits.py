@@ -70,8 +70,7 @@ def fit_blocks(
 
 def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     """What every forecaster says at the rows of `block`, all fitted at the close of its first row and never again."""
-    from forecasting.train.fit import fit
-    from forecasting.train.pool import best_base
+    from forecasting.train.pool import fit_scratch
 
     windows, *others = panel
     fitted_at = int(block[0])
@@ -80,8 +79,7 @@ def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     asked = block - start
     session = windows.origins[fitted_at]
     known_others = [known_at(one, session, train_sessions=settings.train_sessions) for one in others]
-    base, _ = best_base(known, [one for one in known_others if one is not None], settings=settings)
-    checkpoint = fit(known, mode="scratch", parent=None, settings=settings, base=base)
+    checkpoint, _ = fit_scratch(known, [one for one in known_others if one is not None], settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, asked), PARTNER: partner_quantiles(known, asked)}
     return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
 

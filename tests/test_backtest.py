@@ -17,7 +17,7 @@ from forecasting.train.base import base_for
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.partner import partner_quantiles
-from forecasting.train.pool import best_base
+from forecasting.train.pool import fit_scratch
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=560, seed=8)
@@ -98,7 +98,8 @@ FOUR = SETTINGS.model_copy(update={"members": 4})
 COMPANIONS = [(random_bars(days=560, seed=seed), no_events()) for seed in (31, 32)]
 
 
-def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit():
+def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(monkeypatch):
+    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)  # toys teach little: judged, they might be left
     result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=FOUR), companions=COMPANIONS)
     for at, origin in enumerate(result.origins.tolist()):
         own, *others = (
@@ -112,13 +113,14 @@ def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit
             )
             for bars in (BARS, *(bars for bars, _ in COMPANIONS))
         )
-        base, theirs = best_base(own, others, settings=FOUR)
+        fitted, theirs = fit_scratch(own, others, settings=FOUR)
         assert theirs
-        network = network_quantiles(fit(own, mode="scratch", parent=None, settings=FOUR, base=base), own)
+        network = network_quantiles(fitted, own)
         np.testing.assert_array_equal(result.raw[NETWORK][at], network)
 
 
-def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do():
+def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(monkeypatch):
+    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)
     altered = [(bars.copy(), events) for bars, events in COMPANIONS]
     for bars, _ in altered:
         bars.iloc[-9:, :] *= 2.0
@@ -128,7 +130,7 @@ def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do():
 
 
 def test_kept_refits_of_other_companions_are_not_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)  # toys teach little: judged, they might be left
+    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)  # toys teach little: judged, they might be left
     asked = replace(spec(-20, -10, refit_every=11, settings=FOUR), folder=tmp_path)
     alone = backtest(BARS, no_events(), spec=asked)
     together = backtest(BARS, no_events(), spec=asked, companions=COMPANIONS)

@@ -21,7 +21,7 @@ from forecasting.train import checkpoint as checkpoints
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import check_parent, fit, rehearse
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
-from forecasting.train.pool import best_base
+from forecasting.train.pool import fit_scratch
 
 logger = logging.getLogger("forecasting.train")
 
@@ -127,7 +127,7 @@ def fit_and_keep(
     if choice.method == "warm":
         fitted, teachers = fit(windows, mode="warm", parent=parent, settings=settings), list[str]()
     else:
-        fitted, teachers = fit_scratch(windows, read_companions(windows_path), settings)
+        fitted, teachers = fit_beside(windows, read_companions(windows_path), settings)
     seconds = round(time.perf_counter() - started, 3)
     artifact = checkpoints.save(fitted, artifact_folder(settings, model_id))
     with database.transaction(settings.url) as connection:
@@ -162,11 +162,9 @@ def fit_and_keep(
     return model_id
 
 
-def fit_scratch(windows: Windows, companions: dict[str, Windows], settings: Settings) -> tuple[Checkpoint, list[str]]:
+def fit_beside(windows: Windows, companions: dict[str, Windows], settings: Settings) -> tuple[Checkpoint, list[str]]:
     """A fit from scratch, and the companions that taught the weights it started from."""
-    base, theirs = best_base(windows, list(companions.values()), settings=settings)
-    fitted = fit(windows, mode="scratch", parent=None, settings=settings, base=base)
-    taught = theirs and bool(fitted.card.base)
+    fitted, taught = fit_scratch(windows, list(companions.values()), settings=settings)
     if companions:
         outcome = "taught the weights it starts from" if taught else "knew its later sessions less well: left aside"
         logger.info("%d companions %s", len(companions), outcome)

@@ -50,6 +50,7 @@ def fit(
     parent: Checkpoint | None,
     settings: Settings,
     base: Checkpoint | None = None,
+    tolerance: float | None = None,
 ) -> Checkpoint:
     """An ensemble fitted on every row of `windows` whose target is known.
 
@@ -60,6 +61,8 @@ def fit(
         settings: `members` and `seed` are used.
         base: Weights that a fit from scratch starts from; without them from drawn ones. A warm fit looks at none. Where
             it has fewer members than asked for, they are started from again: those twins differ by their draws alone.
+        tolerance: How many times a drawn network's loss the base may have on the later rows; without it a shipped
+            base's, which has never seen the symbol.
 
     Returns:
         A checkpoint of CPU tensors. The same arguments give the same bits on the same machine.
@@ -71,7 +74,7 @@ def fit(
     """
     if mode == "warm":
         return _warm(windows, _fitting(parent, settings), settings)
-    return _scratch(windows, settings, base)
+    return _scratch(windows, settings, base, tolerance or _FOREIGN)
 
 
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
@@ -87,7 +90,7 @@ def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Fl
     return scaled
 
 
-def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None) -> Checkpoint:
+def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None, tolerance: float) -> Checkpoint:
     if base is not None:
         prepare_like(base, windows)  # refuses a base of another target or other features
     prepared = prepare(windows, method="scratch", settings=settings)
@@ -96,7 +99,7 @@ def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None) -> C
     noises = [generator(settings.seed, member) for member in range(settings.members)]
     if base is not None:
         networks = _started(base, lesson, settings.members)
-        if loss_unseen(networks, lesson) <= _FOREIGN * loss:
+        if loss_unseen(networks, lesson) <= tolerance * loss:
             weights = _trained(networks, noises, lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
             card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.trained_to)
             return Checkpoint(card, weights)

@@ -11,11 +11,30 @@ from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.base import base_for, fit_base
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import loss_unseen, split
+from forecasting.train.fit import fit, loss_unseen, split
 from forecasting.train.loop import Schedule, members
 from forecasting.train.prepare import learnable_rows, prepare
 
 _SCHEDULE = Schedule(4, 3e-3)
+_LEVEL = 1.0  # theirs knows the symbol's older rows, so it must be no worse there than a network that knows only them
+
+
+def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> tuple[Checkpoint, bool]:
+    """A fit from scratch, and whether it starts from weights that the companions taught.
+
+    Args:
+        windows: The symbol's rolling window.
+        companions: As for `best_base`.
+        settings: `members` and `seed` are used.
+
+    Raises:
+        ArtifactError: A shipped file is missing or altered, or was made by other code.
+        ValueError: Too few rows with a known target.
+    """
+    base, theirs = best_base(windows, companions, settings=settings)
+    tolerance = _LEVEL if theirs else None
+    fitted = fit(windows, mode="scratch", parent=None, settings=settings, base=base, tolerance=tolerance)
+    return fitted, theirs and bool(fitted.card.base)
 
 
 def best_base(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> tuple[Checkpoint | None, bool]:

@@ -50,7 +50,7 @@ def companions(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two companions; no shipped base has so many members, so theirs is the only base, and it is not judged."""
     monkeypatch.setenv("FORECASTING_COMPANIONS", "AAA,BBB")
     monkeypatch.setenv("FORECASTING_MEMBERS", "4")
-    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)
+    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)
 
 
 @pytest.fixture

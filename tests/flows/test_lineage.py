@@ -17,6 +17,7 @@ from forecasting.store import database
 from tests.faults.mornings import without_prefect
 from tests.flows.conftest import LAST
 
+
 @pytest.fixture(scope="session")
 def prefect_server() -> None:
     """None: these nights are plain calls."""

@@ -7,7 +7,7 @@ import torch
 from forecasting.train import pool
 from forecasting.train.base import base_for
 from forecasting.train.fit import fit, split
-from forecasting.train.pool import best_base
+from forecasting.train.pool import best_base, fit_scratch
 from forecasting.train.prepare import learnable_rows
 from tests.train.windows import SETTINGS, some_windows
 
@@ -63,12 +63,20 @@ def test_the_rows_that_judge_are_not_learned_from():
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_a_fit_starts_from_what_the_companions_taught(target, monkeypatch):
-    monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)
+    monkeypatch.setattr(pool, "_LEVEL", np.inf)
     windows = some_windows(target)
     companions = [some_windows(target, seed=seed) for seed in (21, 22)]
     base, _ = best_base(windows, companions, settings=FOUR)
     assert base is not None
-    fitted = fit(windows, mode="scratch", parent=None, settings=FOUR, base=base)
+    fitted, taught = fit_scratch(windows, companions, settings=FOUR)
     moved = max(float((fitted.weights[name] - base.weights[name]).abs().max()) for name in fitted.weights)
     assert 0.0 < moved < 0.05
-    assert fitted.card.base == base.card.trained_to
+    assert (fitted.card.base, taught) == (base.card.trained_to, True)
+
+
+def test_companions_that_are_worse_than_drawn_weights_are_left_aside(monkeypatch):
+    windows = some_windows()
+    monkeypatch.setattr(pool, "_LEVEL", 0.01)
+    fitted, taught = fit_scratch(windows, COMPANIONS, settings=FOUR)
+    drawn = fit(windows, mode="scratch", parent=None, settings=FOUR)
+    assert (same(fitted, drawn), fitted.card.base, taught) == (True, "", False)
