@@ -234,5 +234,8 @@ def _existing(folder: Path) -> Path:
 def _prefect_in_words() -> str:
     from prefect.settings import PREFECT_API_URL
 
-    url = PREFECT_API_URL.value()
-    return f"server {url}" if url else "no server configured: each run starts a temporary one"
+    from flows.server import check_server
+
+    if PREFECT_API_URL.value() is None:
+        return "no server configured: each run starts a temporary one"
+    return f"server {check_server()} answers"

@@ -206,3 +206,11 @@ def test_a_command_that_needs_a_server_says_so_when_it_does_not_answer(words: st
     found = processes.command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, dead))
     assert (found.returncode, found.stdout) == (1, "")
     assert found.stderr.startswith(f"The Prefect server {dead} does not answer.")
+
+
+def test_the_doctor_finds_a_server_that_does_not_answer(ledger: str, tmp_path: Path) -> None:
+    dead = f"http://127.0.0.1:{processes.free_port()}/api"
+    found = processes.command("flows.cli", "doctor", environment=processes.environment_of(tmp_path, dead))
+    assert found.returncode == 1
+    states = {words[0]: words[1] for line in found.stdout.splitlines() if len(words := line.split()) > 2}
+    assert (states["database"], states["prefect"]) == ("ok", "wrong")
