@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 import yaml
 
 from flows.start import start_night
+from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.store.views import VIEWS
@@ -92,6 +94,29 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
     assert len(units) == 3
     assert (found.returncode, found.stderr) == (0, "")
+
+
+def test_the_units_ask_for_what_the_example_leaves_empty_and_serve_needs_its_first_part_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
+    empty = {name for name, value in assignments(second).items() if not value}
+    asked = {
+        name
+        for unit in DEPLOY.glob("systemd/*.service")
+        for name in re.findall(r"\$\$\{([A-Z_]+):\?", unit.read_text())
+    }
+    assert asked == empty
+    for name, value in assignments(first).items():
+        assert value, name
+        monkeypatch.setenv(name, value.replace("/var/lib", str(tmp_path)))
+    assert read_settings().url == f"sqlite:///{tmp_path}/forecasting/forecasting.db"
+    assert "PREFECT_API_URL" not in first  # with it, `serve` would look for a server instead of starting one
+
+
+def assignments(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if re.match(r"[A-Z_]+=", line)]
+    return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
 @pytest.fixture
