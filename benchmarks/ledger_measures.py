@@ -1,0 +1,220 @@
+"""What a ledger of years takes to answer and to write one more night; the statements are the library's own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from ledger_rows import SOURCE, TARGET, Market, next_night, window_of
+
+from flows.steps.drift import ORIGINS
+from flows.steps.evaluate import EVIDENCE_ORIGINS
+from flows.steps.predict import NEWEST_PAST
+from flows.steps.report import report_night
+from forecasting.evaluate.scores import score_rows
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.revisions import Revision
+from forecasting.ingest.sources import Fetched
+from forecasting.settings import Settings
+from forecasting.store import database, reads, record, tables, writes
+
+Read = Callable[[sa.Connection, str], object]
+Pair = tuple[float, float]
+
+ASKED = 7
+"""Symbols, spread over all of them, that each question is asked of, once each."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        what: In words.
+        times: Seconds by the clock and of this process' processor, one pair per call.
+        aim: Seconds by the clock, None where none is set.
+    """
+
+    what: str
+    times: list[Pair]
+    aim: float | None = None
+
+    @property
+    def medians(self) -> Pair:
+        """The middle of each."""
+        return median(wall for wall, _ in self.times), median(busy for _, busy in self.times)
+
+
+def questions(last: date) -> list[tuple[str, float | None, Read]]:
+    """What people and nights ask of one symbol, each with its aim in seconds."""
+
+    def view(name: str) -> Read:
+        return lambda connection, symbol: reads.view(connection, name, symbol, TARGET)
+
+    def lines(origins: int) -> Read:
+        return lambda connection, symbol: record.scored_lines(connection, symbol, TARGET, last=last, origins=origins)
+
+    return [
+        ("view latest_forecasts", 0.010, view("latest_forecasts")),
+        ("view live_skill", 0.050, view("live_skill")),
+        ("view night_log, all nights", None, view("night_log")),
+        ("view forecast_vs_actual, all rows", None, view("forecast_vs_actual")),
+        ("forecasting show: report_night", 1.0, lambda c, symbol: report_night(c, symbol, TARGET, exchange="XNYS")),
+        ("forecasting models list: models", 1.0, lambda c, symbol: reads.models(c, symbol, TARGET)),
+        ("forecasting check: newest_live_origin", 1.0, lambda c, s: record.newest_live_origin(c, s, TARGET)),
+        ("a night reads bars", None, lambda c, symbol: reads.bars(c, symbol)),
+        ("a night reads forecast_origins", None, lambda c, symbol: reads.forecast_origins(c, symbol, TARGET)),
+        (
+            "a night reads past_forecasts",
+            None,
+            lambda c, symbol: reads.past_forecasts(c, symbol, TARGET, origin=last, limit=NEWEST_PAST),
+        ),
+        ("a night reads due_scores, none due", None, lambda c, s: reads.due_scores(c, s, TARGET, last=last)),
+        (f"a night reads scored_lines, {EVIDENCE_ORIGINS} origins", None, lines(EVIDENCE_ORIGINS)),
+        (f"a night reads scored_lines, {ORIGINS} origins", None, lines(ORIGINS)),
+    ]
+
+
+def measure_reads(url: str, symbols: list[str], last: date) -> list[Figure]:
+    """Each question asked of ASKED symbols on an open connection, after one that is not counted."""
+    asked = [symbols[i] for i in np.linspace(0, len(symbols) - 1, min(ASKED, len(symbols)), dtype=int)]
+    figures = []
+    with database.reading(url) as connection:
+        for what, aim, read in questions(last):
+            read(connection, symbols[len(symbols) // 3])
+            times: list[Pair] = []
+            for symbol in asked:
+                with _timed(times):
+                    read(connection, symbol)
+            figures.append(Figure(what, times, aim))
+    return figures
+
+
+def plans(url: str, symbol: str, last: date) -> Iterator[str]:
+    """Every statement that the questions send, with the database's plan for it."""
+    with database.reading(url) as connection:
+        sent: list[tuple[str, Any]] = []
+        listening = (connection.engine, "before_cursor_execute", lambda *told: sent.append((told[2], told[3])))
+        sa.event.listen(*listening)
+        for what, _, read in questions(last):
+            sent.clear()
+            read(connection, symbol)
+            for statement, parameters in list(sent):
+                yield f"\n## {what}\n{statement}\n"
+                word = "EXPLAIN (ANALYZE, BUFFERS)" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+                for row in connection.exec_driver_sql(f"{word} {statement}", parameters):
+                    yield str(row[-1])
+        sa.event.remove(*listening)
+
+
+def measure_writes(url: str, market: Market, night: int, settings: Settings) -> list[Figure]:
+    """The writes of one more night of every symbol, in the four transactions that a night of a symbol has."""
+    with database.reading(url) as connection:
+        champions = np.array([champion_id(connection, symbol) for symbol in market.symbols], dtype=object)
+    rows = next_night(market, night, settings, champions=champions)
+    spent: dict[str, list[Pair]] = {"fetch": [], "model": [], "forecasts": [], "scores": []}
+    for place, symbol in enumerate(market.symbols):
+        write_night(url, rows[symbol], brought(market, place, night, rows[symbol]["bar_versions"]), spent)
+    parts = [Figure(f"of it {name}", [_sum(times)]) for name, times in spent.items()]
+    total = _sum([pair for times in spent.values() for pair in times])
+    return [Figure(f"a night's writes, {len(market.symbols)} symbols", [total], 10.0), *parts, first_fetch(url, market)]
+
+
+def write_night(
+    url: str, rows: dict[str, list[dict[str, Any]]], came: tuple[Fetched, Revision], spent: dict[str, list[Pair]]
+) -> None:
+    """Write one symbol's night, adding the seconds of each transaction to `spent`; what it reads is not counted."""
+    (run,), (fetch,), (promotion,) = rows["runs"], rows["fetches"], rows["promotions"]
+    told = {"fetch_id": fetch["id"], "fetched_at": fetch["fetched_at"], "run_id": fetch["run_id"]}
+    with _timed(spent["fetch"]), database.transaction(url) as connection:
+        writes.start_run(connection, run)
+        writes.add_fetch(connection, *came, **told)
+    with _timed(spent["model"]), database.transaction(url) as connection:
+        writes.add_model(connection, rows["models"][0])
+    with _timed(spent["forecasts"]), database.transaction(url) as connection:
+        writes.add_forecasts(connection, rows["forecasts"])
+    with database.reading(url) as connection:
+        due = reads.due_scores(connection, run["symbol"], TARGET, last=run["as_of"].date())
+    scores = score_rows(due, target=TARGET, scored_at=fetch["fetched_at"])
+    with _timed(spent["scores"]), database.transaction(url) as connection:
+        added = writes.add_scores(connection, scores)
+        writes.add_promotion(connection, promotion)
+    if not added or added != len(scores):
+        raise SystemExit(f"{run['symbol']}: {added} of {len(scores)} scores were new; the night was there already.")
+
+
+def brought(market: Market, place: int, night: int, versions: list[dict[str, Any]]) -> tuple[Fetched, Revision]:
+    """The fetch of a symbol's night over its whole window, and what it changes."""
+    bars = window_of(market, place, night)
+    first, last = bars.index[0].date(), bars.index[-1].date()
+    fetched = Fetched(
+        SOURCE, market.symbols[place], first, last, bars, make_actions([]), "yfinance 1.7.0", "made up", True
+    )
+    changed = pd.DataFrame(versions)[["session", "version", "open", "high", "low", "close", "volume"]]
+    return fetched, Revision("extended", "1 new session", changed, [market.day(night - 1)], make_actions([]), [])
+
+
+def champion_id(connection: sa.Connection, symbol: str) -> str:
+    """Who speaks for the symbol."""
+    found = reads.champion(connection, symbol, TARGET)
+    return str(found["id"]) if found else ""
+
+
+def first_fetch(url: str, market: Market) -> Figure:
+    """The bars of a symbol never seen, written and taken back."""
+    bars = window_of(market, 0, market.first_night)
+    fetched = Fetched(SOURCE, "FIRST", bars.index[0].date(), bars.index[-1].date(), bars, make_actions([]), "y", "f")
+    versions = bars.drop(columns="adj_close").reset_index().assign(version=1)
+    revision = Revision("first", "", versions, [], make_actions([]), [])
+    times: list[Pair] = []
+    at = datetime.now(UTC)
+    for _ in range(5):
+        with database.transaction(url) as connection:
+            with _timed(times):
+                writes.add_fetch(connection, fetched, revision, fetch_id="first", fetched_at=at, run_id=None)
+            connection.rollback()
+    return Figure(f"a first fetch, {len(bars)} bar versions", times)
+
+
+def sizes(url: str) -> Iterator[tuple[str, float]]:
+    """What is on disk, GiB: of the whole, and of each large table with its indexes where the database tells."""
+    with database.reading(url) as connection:
+        if connection.dialect.name == "sqlite":
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            yield "whole database", pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one() / 2**30
+            return
+        yield (
+            "whole database",
+            connection.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one() / 2**30,
+        )
+        for name in ("forecasts", "scores", "bar_versions", "models", "runs", "fetches", "promotions", "standings"):
+            size = connection.execute(sa.text("SELECT pg_total_relation_size(:name)"), {"name": name}).scalar_one()
+            yield f"of it {name}", size / 2**30
+
+
+def counts(url: str) -> dict[str, int]:
+    """Rows of the large tables."""
+    with database.reading(url) as connection:
+        return {
+            table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in (tables.forecasts, tables.scores, tables.runs)
+        }
+
+
+def _sum(times: list[Pair]) -> Pair:
+    return sum(wall for wall, _ in times), sum(busy for _, busy in times)
+
+
+@contextmanager
+def _timed(times: list[Pair]) -> Iterator[None]:
+    started, busy = time.perf_counter(), time.process_time()
+    yield
+    times.append((time.perf_counter() - started, time.process_time() - busy))
