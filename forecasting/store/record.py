@@ -14,6 +14,7 @@ from forecasting.preprocess.targets import HORIZONS
 from forecasting.store import tables
 from forecasting.store.frames import frame
 
+_KINDS = ("live", "late", "replay")
 _KIND_RANK = sa.case({"live": 0, "late": 1}, value=tables.forecasts.c.kind, else_=2)
 
 
@@ -77,7 +78,7 @@ def scored(connection: sa.Connection, symbol: str, target: str, *, origins: int)
         sa.select(said, *judgement, model.c.name)
         .join(judged, sa.and_(*key))
         .join(model, model.c.id == said.c.model_id)
-        .where(*wanted, judged.c.origin_session >= _not_before(connection, wanted, origins))
+        .where(*wanted, *_newer(connection, wanted, origins))
         .order_by(
             said.c.origin_session, said.c.horizon, said.c.model_id, said.c.kind, judged.c.stage, judged.c.bar_version
         )
@@ -125,7 +126,7 @@ def scored_lines(
     newest_first = (judged.c.bar_version.desc(), judged.c.issued_at.desc(), judged.c.model_id)
     statement = (
         sa.select(*(judged.c[name] for name in names))
-        .where(*wanted, judged.c.origin_session >= _not_before(connection, wanted, origins))
+        .where(*wanted, *_newer(connection, wanted, origins))
         .order_by(sa.case({"live": 0, "late": 1}, value=judged.c.kind, else_=2), judged.c.stage.desc(), *newest_first)
     )
     found = _newest_origins(frame(connection, statement), origins)
@@ -137,8 +138,10 @@ def scored_lines(
     return in_order[["origin_session", "horizon", "target_session", "line", "pinball", "inside_80"]]
 
 
-def _not_before(connection: sa.Connection, wanted: list[sa.ColumnElement[bool]], origins: int) -> date:
-    """A session that the newest `origins` scored origins are not older than, found from the keys alone.
+def _newer(
+    connection: sa.Connection, wanted: list[sa.ColumnElement[bool]], origins: int
+) -> list[sa.ColumnElement[bool]]:
+    """What keeps the newest `origins` scored origins, and few others, by the order of the key alone.
 
     Each kind and horizon is asked for its own n-th newest origin: the n-th newest of all is as new as any of these.
     """
@@ -151,11 +154,13 @@ def _not_before(connection: sa.Connection, wanted: list[sa.ColumnElement[bool]],
         .limit(1)
         .offset(origins - 1)
         .scalar_subquery()
-        for kind in ("live", "late", "replay")
+        for kind in _KINDS
         for horizon in HORIZONS
     ]
     found = connection.execute(sa.select(*asked)).one()
-    return max((origin for origin in found if origin is not None), default=date.min)
+    oldest = max((origin for origin in found if origin is not None), default=date.min)
+    # Kind and horizon stand before the origin in the key: without them SQLite reads every year.
+    return [judged.c.kind.in_(_KINDS), judged.c.horizon.in_(HORIZONS), judged.c.origin_session >= oldest]
 
 
 def _newest_origins(found: pd.DataFrame, origins: int) -> pd.DataFrame:
