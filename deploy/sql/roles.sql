@@ -1,7 +1,7 @@
 -- Two roles for the ledger's database, without a password of their own: people and programs are made members of one.
 --   forecasting_reader   reads every table and view, writes nothing
---   forecasting_writer   runs the nights: adds rows, fills in the closing columns of runs, bars and findings; deletes and
---                        alters nothing
+--   forecasting_writer   runs the nights: adds rows, fills in the closing columns of runs, bars, findings and models;
+--                        deletes and alters nothing
 -- Run by the database's owner with the right to make roles, or a superuser, in the migrated database; again at will, and
 -- after an upgrade. Plain SQL, for any client:
 --   psql --dbname forecasting --file deploy/sql/roles.sql
@@ -32,3 +32,4 @@ GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings
 GRANT UPDATE ON runs, standings TO forecasting_writer;
 GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
 GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
+GRANT UPDATE (artifact_path) ON models TO forecasting_writer; -- emptied when weights are pruned

@@ -209,12 +209,7 @@ forecasts = Table(
     Column("kind", String(6), primary_key=True, comment="live, late or replay"),
     Column("target_session", Date, nullable=False),
     *(Column(name, Real, nullable=False) for name in ("q05", "q10", "q25", "q50", "q75", "q90", "q95")),
-    Column(
-        "role",
-        String(10),
-        nullable=False,
-        comment="champion (who spoke), silenced (the champion when it did not), challenger or baseline",
-    ),
+    Column("role", String(10), nullable=False, comment="champion, challenger or baseline, when issued"),
     Column("status", String(8), nullable=False, comment="ok or fallback"),
     Column("reason", Text, nullable=False, server_default=EMPTY),
     Column("last_value", Real, comment="the target's value on the origin session"),

@@ -63,6 +63,7 @@ ADDED_BY_0002 = {
     "fetches": {"currency"},
     "findings": {"cleared_at"},
     "forecasts": {"outside"},
+    "models": {"companion_fetches"},
     "scores": {"role", "model", "issued_at"},
 }
 

@@ -11,10 +11,13 @@ from forecasting.train.pool import best_base, fit_scratch
 from forecasting.train.prepare import learnable_rows
 from tests.train.windows import SETTINGS, some_windows
 
-FOUR = SETTINGS.model_copy(update={"members": 4})
-"""More members than the shipped bases have: none of them can be started from."""
-
 COMPANIONS = [some_windows(seed=seed) for seed in (21, 22)]
+
+
+@pytest.fixture
+def nothing_ships(monkeypatch):
+    """As for an origin older than every shipped base's span."""
+    monkeypatch.setattr(pool, "base_for", lambda windows, settings: None)
 
 
 def same(left, right) -> bool:
@@ -50,33 +53,35 @@ def test_companions_teach_a_symbol_that_the_shipped_base_does_not_know(monkeypat
     assert (theirs, base.card.method, same(base, again)) == (True, "base", True)
 
 
-def test_the_rows_that_judge_are_not_learned_from():
+def test_the_rows_that_judge_are_not_learned_from(nothing_ships):
     windows = some_windows()
     _, later = split(learnable_rows(windows))
     scaled = windows.scaled.copy()
     scaled[later] += 1.0
-    left, right = (best_base(one, COMPANIONS, settings=FOUR)[0] for one in (windows, replace(windows, scaled=scaled)))
+    left, right = (
+        best_base(one, COMPANIONS, settings=SETTINGS)[0] for one in (windows, replace(windows, scaled=scaled))
+    )
     assert left is not None
     assert right is not None
     assert same(left, right)
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_a_fit_starts_from_what_the_companions_taught(target, monkeypatch):
+def test_a_fit_starts_from_what_the_companions_taught(target, monkeypatch, nothing_ships):
     monkeypatch.setattr(pool, "_LEVEL", np.inf)
     windows = some_windows(target)
     companions = [some_windows(target, seed=seed) for seed in (21, 22)]
-    base, _ = best_base(windows, companions, settings=FOUR)
+    base, _ = best_base(windows, companions, settings=SETTINGS)
     assert base is not None
-    fitted, taught = fit_scratch(windows, companions, settings=FOUR)
+    fitted, taught = fit_scratch(windows, companions, settings=SETTINGS)
     moved = max(float((fitted.weights[name] - base.weights[name]).abs().max()) for name in fitted.weights)
     assert 0.0 < moved < 0.05
     assert (fitted.card.base, taught) == (base.card.trained_to, True)
 
 
-def test_companions_that_are_worse_than_drawn_weights_are_left_aside(monkeypatch):
+def test_companions_that_are_worse_than_drawn_weights_are_left_aside(monkeypatch, nothing_ships):
     windows = some_windows()
     monkeypatch.setattr(pool, "_LEVEL", 0.01)
-    fitted, taught = fit_scratch(windows, COMPANIONS, settings=FOUR)
-    drawn = fit(windows, mode="scratch", parent=None, settings=FOUR)
+    fitted, taught = fit_scratch(windows, COMPANIONS, settings=SETTINGS)
+    drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
     assert (same(fitted, drawn), fitted.card.base, taught) == (True, "", False)
