@@ -117,7 +117,8 @@ def issued(windows: Windows, rows: Block, raw: Floats) -> Floats:
         earlier = slice(max(0, at - NEWEST), at)
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
         past = Past(np.where(closed, windows.scaled[rows[earlier]], np.nan), network[earlier], partner[earlier])
-        said[at] = issue(network[at], partner[at], past, scale=windows.scale(int(row))).quantiles
+        spoken = issue(network[at], partner[at], past, scale=windows.scale(int(row)), target=windows.target)
+        said[at] = spoken.quantiles
     return said
 
 

@@ -213,6 +213,6 @@ def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tupl
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
         actual = np.where(closed, windows.scaled[rows[earlier]], np.nan)
         past = Past(actual, network[earlier], partner[earlier])
-        spoken = issue(network[at], partner[at], past, scale=windows.scale(int(row)))
+        spoken = issue(network[at], partner[at], past, scale=windows.scale(int(row)), target=windows.target)
         issued[at], used[at] = spoken.quantiles, spoken.past_forecasts
     return issued, used

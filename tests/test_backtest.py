@@ -58,7 +58,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
         base = base_for(windows, settings)
         network = network_quantiles(fit(windows, mode="scratch", parent=None, settings=settings, base=base), windows)
         partner = partner_quantiles(windows)
-        issued = speak(network, partner, closed(ledger, origin), scale=windows.scale())
+        issued = speak(network, partner, closed(ledger, origin), scale=windows.scale(), target=target)
         said = {NETWORK: network, PARTNER: partner}
         said |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}
         for name, quantiles in said.items():

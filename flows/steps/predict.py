@@ -138,7 +138,7 @@ def network_line(model: Record, role: str, settings: Settings, windows: Windows,
     """
     checkpoint = load_model(model, settings)
     network, partner = network_quantiles(checkpoint, windows), partner_quantiles(windows)
-    issued = speak(network, partner, tonight.past, scale=windows.scale())
+    issued = speak(network, partner, tonight.past, scale=windows.scale(), target=windows.target)
     used = tuple(int(n) for n in issued.past_forecasts)
     beyond = inputs_outside(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
     told = outside_text(beyond)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats, Scale
+from forecasting.settings import Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +26,17 @@ NEWEST = 500
 """Past forecasts that are looked at, at most."""
 
 _HALF_LIFE = 250.0  # forecasts: coverage drifts, so the older ones count less
-_PRIOR_FORECASTS = 40.0  # worth of belief that the raw quantiles are right
 _BOUNDS = (0.5, 2.5)
 _SIDES = np.sign(np.array(QUANTILES) - 0.5)
 _OUTWARD = np.maximum(QUANTILES, 1.0 - np.array(QUANTILES))  # seen outwards from the median, 0.05 is a 0.95
+# Standard error of the log of a normal's quantile, times the root of the draws it rests on; the median needs none.
+_LOG_ERROR = np.array([1.285, 1.334, 2.019, 1.0, 2.019, 1.334, 1.285])
+_CHANCE = 2.0  # standard errors at which a factor is believed by half
 _LEAST = 1e-9  # a quantile that stands on the median has no distance to stretch
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the partner has the rest
-_USUAL_WEIGHT = 0.8  # until enough is known: a network from base weights is rarely helped by more of the partner
-_PRIOR = 60.0  # forecasts' worth of belief in it
+# Until enough is known. The partner knows the gaps that a close's width comes from; of the rest the network knows more.
+_USUAL_WEIGHTS: dict[Target, float] = {"volume": 0.9, "range": 0.9, "close": 0.3}
+_PRIOR = 600.0  # forecasts' worth of belief in it
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,14 @@ def pinball(actual: Floats, quantiles: Floats) -> Floats:
     return loss
 
 
-def learn_weight(past: Past) -> float:
-    """The network's share of the combined forecast, in tenths; `_USUAL_WEIGHT` until `FEWEST` past forecasts are known.
+def learn_weight(past: Past, target: Target) -> float:
+    """The network's share of the combined forecast, in tenths; the target's usual until `FEWEST` past ones are known.
 
     Least pinball loss over recent past forecasts of all horizons, drawn towards the usual share.
     """
+    usual = _USUAL_WEIGHTS[target]
     if known_forecasts(past).min() < FEWEST:
-        return _USUAL_WEIGHT
+        return usual
     age = np.arange(len(past.actual))[::-1]
     recent = (0.5 ** (age / _HALF_LIFE))[:, None]
     losses = np.array(
@@ -103,7 +108,7 @@ def learn_weight(past: Past) -> float:
     losses = losses / np.sum(recent * np.isfinite(past.actual))
     # An average of losses is itself uncertain: a weight has to earn its distance from the usual one.
     belief = _PRIOR / (_PRIOR + recent.sum())
-    return float(_WEIGHTS[int(np.argmin(losses * (1.0 + 0.1 * belief * (_WEIGHTS - _USUAL_WEIGHT) ** 2)))])
+    return float(_WEIGHTS[int(np.argmin(losses * (1.0 + 0.1 * belief * (_WEIGHTS - usual) ** 2)))])
 
 
 def combine(network: Floats, partner: Floats, weight: float) -> Floats:
@@ -123,7 +128,7 @@ def learn_factors(past: Past, weight: float) -> Floats:
 
     Conformal and asymmetric: the factor of a level is the weighted quantile, at that level, of past actuals' distance
     from the median in units of the quantile's own; newer forecasts count more, so it follows a drift. It is drawn
-    towards 1 while few forecasts carry it, and stays 1 for a horizon with fewer than `FEWEST`.
+    towards 1 where chance alone might have taken it as far, and stays 1 for a horizon with fewer than `FEWEST`.
     """
     factors = np.ones((H, Q))
     combined = combine(past.network, past.partner, weight)  # (n, H, Q)
@@ -132,13 +137,23 @@ def learn_factors(past: Past, weight: float) -> Floats:
         if known.sum() < FEWEST:
             continue
         recent = 0.5 ** (np.arange(int(known.sum()))[::-1] / _HALF_LIFE)
-        trust = recent.sum() / (recent.sum() + _PRIOR_FORECASTS)
         spoken = combined[known, place]
         away = (past.actual[known, place] - spoken[:, MEDIAN])[:, None]
         distance = np.maximum(_SIDES * (spoken - spoken[:, [MEDIAN]]), _LEAST)  # (n, Q)
-        learned = np.clip(_weighted_quantiles(_SIDES * away / distance, recent), *_BOUNDS) ** trust
-        factors[place] = np.where(_SIDES == 0.0, 1.0, learned)
+        learned = np.clip(_weighted_quantiles(_SIDES * away / distance, recent), *_BOUNDS)
+        factors[place] = np.where(_SIDES == 0.0, 1.0, _beyond_chance(learned, recent))
     return factors
+
+
+def _beyond_chance(learned: Floats, weights: Floats) -> Floats:
+    """(Q,) the factors drawn nearer to 1, the more so the less their log exceeds the error it is known with.
+
+    From 500 forecasts one of 2 stays nearly what it is; one of 1.03 is noise, and following noise costs pinball loss.
+    """
+    far = np.log(learned) ** 2
+    error = (_CHANCE * _LOG_ERROR) ** 2 * (weights**2).sum() / weights.sum() ** 2
+    drawn: Floats = learned ** (far / (far + error))
+    return drawn
 
 
 def stretch(quantiles: Floats, factors: Floats) -> Floats:

@@ -23,6 +23,7 @@ from forecasting.predict.calibration import (
 from forecasting.preprocess.targets import HORIZONS, Floats, Scale
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import closes_at, next_sessions, opens_at
+from forecasting.settings import Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
     return quantiles[0] if rows is None else quantiles
 
 
-def speak(network: Floats, partner: Floats, past: "pd.DataFrame", *, scale: Scale) -> Issued:
+def speak(network: Floats, partner: Floats, past: "pd.DataFrame", *, scale: Scale, target: Target) -> Issued:
     """The forecast to issue at one origin.
 
     Args:
@@ -78,14 +79,15 @@ def speak(network: Floats, partner: Floats, past: "pd.DataFrame", *, scale: Scal
         past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
             target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
         scale: `windows.scale()` of the origin's row.
+        target: What is forecast; it has a usual weight of its own.
     """
-    return issue(scale.to_model(network), scale.to_model(partner), read_past(past), scale=scale)
+    return issue(scale.to_model(network), scale.to_model(partner), read_past(past), scale=scale, target=target)
 
 
-def issue(network: Floats, partner: Floats, past: Past, *, scale: Scale) -> Issued:
+def issue(network: Floats, partner: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
     """The same from arrays in model scale; the backtest, which has no ledger, comes in here."""
     past = Past(past.actual[-NEWEST:], past.network[-NEWEST:], past.partner[-NEWEST:])
-    weight, known = learn_weight(past), known_forecasts(past)
+    weight, known = learn_weight(past, target), known_forecasts(past)
     factors = learn_factors(past, weight)
     quantiles = scale.from_model(stretch(combine(network, partner, weight), factors))
     texts = [

@@ -37,13 +37,19 @@ def draw(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
 def test_under_the_stated_number_of_past_forecasts_nothing_is_changed():
     past = past_of(draw(FEWEST - 1, width=3.0))
     np.testing.assert_array_equal(learn_factors(past, 0.5), np.ones((H, Q)))
-    assert learn_weight(past) == 0.8
+    assert learn_weight(past, "volume") == 0.9
 
 
 def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
     factors = learn_factors(past_of(draw(500, width=2.0)), 0.5)
     np.testing.assert_allclose(np.delete(factors, MEDIAN, axis=1), 1.85, atol=0.45)
     np.testing.assert_array_equal(factors[:, MEDIAN], np.ones(H))
+
+
+def test_what_chance_alone_would_have_taken_as_far_is_hardly_followed():
+    factors = [learn_factors(past_of(draw(500, seed=seed)), 0.5) for seed in range(8)]
+    assert np.abs(np.log(factors)).mean() < 0.02
+    np.testing.assert_allclose(np.log(learn_factors(past_of(draw(500, width=1.6)), 0.5))[:, 0], np.log(1.6), atol=0.15)
 
 
 def test_each_side_and_horizon_has_its_own_factor():
@@ -93,12 +99,12 @@ def test_stretching_by_one_changes_nothing_and_the_median_stays():
 def test_the_weight_goes_to_the_one_that_has_lost_less(better, side):
     actual = draw(500)
     good, bad = actual[..., None] + 0.1 * NORMAL, NORMAL + 2.0 + np.zeros((500, H, 1))
-    weight = learn_weight(past_of(actual, good, bad) if better == "network" else past_of(actual, bad, good))
+    weight = learn_weight(past_of(actual, *((good, bad) if better == "network" else (bad, good))), "volume")
     assert weight == pytest.approx(side, abs=0.1)
 
 
 def test_equal_forecasters_share_as_usual():
-    assert learn_weight(past_of(draw(500))) == 0.8
+    assert learn_weight(past_of(draw(500)), "volume") == 0.9
 
 
 def test_a_combination_weighs_level_by_level():
