@@ -92,15 +92,18 @@ def test_no_forecast_changes_when_bars_after_its_origin_do():
         np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
 
 
-FOUR = SETTINGS.model_copy(update={"members": 4})
-"""More members than the shipped bases have, so that the companions' base is the only one."""
+@pytest.fixture
+def companions_alone(monkeypatch):
+    """Nothing ships, as for an older origin, and theirs is not judged: toys teach little."""
+    monkeypatch.setattr("forecasting.train.pool.base_for", lambda windows, settings: None)
+    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)
+
 
 COMPANIONS = [(random_bars(days=560, seed=seed), no_events()) for seed in (31, 32)]
 
 
-def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(monkeypatch):
-    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)  # toys teach little: judged, they might be left
-    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=FOUR), companions=COMPANIONS)
+def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(companions_alone):
+    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=SETTINGS), companions=COMPANIONS)
     for at, origin in enumerate(result.origins.tolist()):
         own, *others = (
             make_windows(
@@ -113,32 +116,30 @@ def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit
             )
             for bars in (BARS, *(bars for bars, _ in COMPANIONS))
         )
-        fitted, theirs = fit_scratch(own, others, settings=FOUR)
+        fitted, theirs = fit_scratch(own, others, settings=SETTINGS)
         assert theirs
         network = network_quantiles(fitted, own)
         np.testing.assert_array_equal(result.raw[NETWORK][at], network)
 
 
-def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(monkeypatch):
-    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)
+def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(companions_alone):
     altered = [(bars.copy(), events) for bars, events in COMPANIONS]
     for bars, _ in altered:
         bars.iloc[-9:, :] *= 2.0
-    asked = spec(-20, -10, refit_every=11, settings=FOUR)
+    asked = spec(-20, -10, refit_every=11, settings=SETTINGS)
     before, after = (backtest(BARS, no_events(), spec=asked, companions=one) for one in (COMPANIONS, altered))
     np.testing.assert_array_equal(before.issued, after.issued)
 
 
-def test_kept_refits_of_other_companions_are_not_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr("forecasting.train.pool._LEVEL", np.inf)  # toys teach little: judged, they might be left
-    asked = replace(spec(-20, -10, refit_every=11, settings=FOUR), folder=tmp_path)
+def test_kept_refits_of_other_companions_are_not_taken(tmp_path, companions_alone):
+    asked = replace(spec(-20, -10, refit_every=11, settings=SETTINGS), folder=tmp_path)
     alone = backtest(BARS, no_events(), spec=asked)
     together = backtest(BARS, no_events(), spec=asked, companions=COMPANIONS)
     assert not np.array_equal(alone.raw[NETWORK], together.raw[NETWORK])
 
 
 def test_processes_beside_this_one_give_the_same_bits():
-    asked = spec(-20, -10, refit_every=6, settings=FOUR)
+    asked = spec(-20, -10, refit_every=6, settings=SETTINGS)
     alone, shared = (
         backtest(BARS, no_events(), spec=replace(asked, workers=workers), companions=COMPANIONS) for workers in (1, 2)
     )

@@ -63,9 +63,10 @@ def lived(
             said = forecast_row(f"of {origin}" if name == "challenger" else name, str(origin))
             said["role"] = name if name in ("champion", "challenger") else "baseline"
             writes.add_forecasts(connection, [said])
+            model = "lstm" if name in ("champion", "challenger") else name
             shock = 0.02 * ((at_origin * 7) % 5 - 2)
             own = 0.002 * ((at_origin * (3 if name == "champion" else 5)) % 7 - 3)
-            writes.add_scores(connection, [score_row(said, pinball=pinball * (1 + shock + own))])
+            writes.add_scores(connection, [score_row(said, model=model, pinball=pinball * (1 + shock + own))])
 
 
 def decided(url: str, settings: Settings) -> dict[str, Any]:
