@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from flows.night import Night
+from forecasting.errors import StoreError
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import lineage, reads
@@ -47,8 +48,21 @@ def known_then(connection: Connection, night: Night, settings: Settings) -> Know
 
 
 def known_at(connection: Connection, night: Night, settings: Settings) -> datetime:
-    """The instant of the fetch that the night rests on: what was stored later, the night does not know."""
-    instant: datetime = resting_fetch(connection, night, settings)["fetched_at"]
+    """The instant of the fetch that the night rests on: what was stored later, the night does not know.
+
+    A night whose bar has not come rests on what was brought last.
+
+    Raises:
+        StoreError: Nothing was ever brought.
+    """
+    try:
+        fetch = resting_fetch(connection, night, settings)
+    except StoreError:
+        newest = reads.newest_fetch(connection, night.symbol)
+        if newest is None:
+            raise
+        fetch = newest
+    instant: datetime = fetch["fetched_at"]
     return instant
 
 

@@ -74,7 +74,12 @@ def _advisory_lock(url: str, name: str) -> Iterator[None]:
         connection.execute(_NAME_HOLDER, {"text": f"forecasting, {_holder()}"[:63]})
         if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), key):
             raise _locked(name, str(connection.scalar(_WHO_HOLDS, key) or ""))
-        yield
+        try:
+            yield
+        finally:
+            # Given back before the connection goes: a server notices a closed one only after a while, and the next run,
+            # started at once, would find the lock held.
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
 
 
 _NAME_HOLDER = sa.text("SELECT set_config('application_name', :text, false)")

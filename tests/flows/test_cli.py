@@ -142,7 +142,8 @@ def test_a_backtest_writes_the_documented_keys(
         "pinball",
     }
     keys |= {"coverage_80", "coverage_90"}
-    assert {*document} == {"symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons"}
+    about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set"}
+    assert {*document} == about | {"overall", "horizons"}
     assert set(document["overall"]) == keys
     assert {horizon: set(figures) for horizon, figures in document["horizons"].items()} == {
         str(h): keys for h in range(1, 6)

@@ -90,7 +90,7 @@ def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
 ) -> None:
     from flows.steps import evaluate, predict, preprocess, train
 
-    places = [(preprocess, "make_windows"), (train, "fit"), (train, "fit_and_keep"), (predict, "keep")]
+    places = [(preprocess, "make_windows"), (train, "fit_scratch"), (train, "fit_and_keep"), (predict, "keep")]
     places += [(evaluate, "decide_champion"), (evaluate, "publish"), (evaluate, "close_night")]
     for module, name in places:
         with monkeypatch.context() as patch:
@@ -236,11 +236,10 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_by_a_fit_of_this_one(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.steps import train
-    from forecasting.train import model, prepare
+    from forecasting.train import model, pool, prepare
 
     night(date(2024, 3, 7))
-    monkeypatch.setattr(train, "base_for", lambda windows, settings: None)  # bases ship with the code, made anew
+    monkeypatch.setattr(pool, "base_for", lambda windows, settings: None)  # bases ship with the code, made anew
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 2)
     night(LAST)
