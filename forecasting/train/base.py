@@ -23,6 +23,7 @@ from forecasting.train.checkpoint import Checkpoint, load
 from forecasting.train.loop import Schedule, fresh, generator, named, train
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
+from forecasting.train.threads import one_blas_thread
 
 EPOCHS = 2
 """Passes over all symbols; four are no better (2.297 against 2.299)."""
@@ -58,6 +59,7 @@ def shipped_bases() -> list[dict[str, str | int]]:
     return shipped
 
 
+@one_blas_thread()
 def fit_base(panel: Sequence[Windows], *, settings: Settings, schedule: Schedule = SCHEDULE) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 

@@ -14,6 +14,7 @@ from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Target
 from forecasting.train.linear import fit_ridge
+from forecasting.train.threads import one_blas_thread
 
 VERSION = "1"
 """Of the baselines' rules; a change of any of them raises it."""
@@ -33,6 +34,7 @@ def baseline_names(target: Target) -> tuple[str, ...]:
     return _NAMES[target]
 
 
+@one_blas_thread()
 def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
     """What a baseline says, in the target's own unit.
 

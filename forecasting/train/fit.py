@@ -26,6 +26,7 @@ from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.loop import Lesson, Rows, Schedule, Tensors, fresh, generator, members, named, speak, train
 from forecasting.train.model import Network, row_losses
 from forecasting.train.prepare import check_alike, learnable_rows, prepare, prepare_like, with_span
+from forecasting.train.threads import one_blas_thread
 
 EPOCHS = 8
 """At most so many passes over the rows from scratch."""
@@ -43,6 +44,7 @@ _WARM_RATE = 1e-4  # at 5e-4 twenty nights in a row narrowed 80 % intervals to 7
 _VALIDATION = 250  # later rows that choose the epochs: a year
 
 
+@one_blas_thread()
 def fit(
     windows: Windows,
     *,

@@ -12,6 +12,7 @@ from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
 from forecasting.train.effects import Adjusted, adjust, fit_effect
 from forecasting.train.linear import Ridge, fit_ridge, weighted_quantiles
+from forecasting.train.threads import one_blas_thread
 
 VERSION = 2
 """Of the partner's rules; a change of any of them raises it, and kept refits of another are not taken up."""
@@ -23,6 +24,7 @@ _PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its wa
 Rows = NDArray[np.int64]
 
 
+@one_blas_thread()
 def partner_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
     """What the partner says, in the target's own unit.
 

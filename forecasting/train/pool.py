@@ -14,6 +14,7 @@ from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, loss_unseen, split
 from forecasting.train.loop import Schedule, members
 from forecasting.train.prepare import learnable_rows, prepare
+from forecasting.train.threads import one_blas_thread
 
 _SCHEDULE = Schedule(4, 3e-3)
 _LEVEL = 1.0  # theirs knows the symbol's older rows, so it must be no worse there than a network that knows only them
@@ -37,6 +38,7 @@ def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Se
     return fitted, theirs and bool(fitted.card.base)
 
 
+@one_blas_thread()
 def best_base(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> tuple[Checkpoint | None, bool]:
     """The base to start from, None where there is none, and whether it is the companions'.
 

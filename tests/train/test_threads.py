@@ -1,0 +1,45 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from forecasting.train import baselines, effects, partner
+from forecasting.train.baselines import baseline_quantiles
+from forecasting.train.fit import fit
+from forecasting.train.linear import Ridge
+from forecasting.train.partner import partner_quantiles
+from tests.train.windows import SETTINGS, some_windows
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def noting(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., Ridge]:
+    def noted(*args: object, **named: object) -> Ridge:
+        found.append(blas_threads())
+        return ridge(*args, **named)
+
+    return noted
+
+
+@pytest.fixture
+def seen(monkeypatch) -> list[set[int]]:
+    """BLAS's threads at every ridge, on a machine that would use two."""
+    found: list[set[int]] = []
+    for module in (baselines, effects, partner):
+        monkeypatch.setattr(module, "fit_ridge", noting(module.fit_ridge, found))
+    return found
+
+
+def test_every_ridge_is_solved_on_one_thread_and_the_number_is_put_back(seen):
+    windows = some_windows()
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = blas_threads()
+        baseline_quantiles("ridge", windows)
+        partner_quantiles(windows, np.arange(290, 300))
+        fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+        assert blas_threads() == before
+    assert len(seen) > 10
+    assert set().union(*seen) == {1}
