@@ -25,6 +25,7 @@ from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.settings import Settings
 from forecasting.store import database, reads, record, tables, writes
+from forecasting.store.due import due_scores
 
 Read = Callable[[sa.Connection, str], object]
 Pair = tuple[float, float]
@@ -77,7 +78,7 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
             None,
             lambda c, symbol: reads.past_forecasts(c, symbol, TARGET, origin=last, limit=NEWEST_PAST),
         ),
-        ("a night reads due_scores, none due", None, lambda c, s: reads.due_scores(c, s, TARGET, last=last)),
+        ("a night reads due_scores, none due", None, lambda c, s: due_scores(c, s, TARGET, last=last)),
         (f"a night reads scored_lines, {EVIDENCE_ORIGINS} origins", None, lines(EVIDENCE_ORIGINS)),
         (f"a night reads scored_lines, {ORIGINS} origins", None, lines(ORIGINS)),
     ]
@@ -142,7 +143,7 @@ def write_night(
     with _timed(spent["forecasts"]), database.transaction(url) as connection:
         writes.add_forecasts(connection, rows["forecasts"])
     with database.reading(url) as connection:
-        due = reads.due_scores(connection, run["symbol"], TARGET, last=run["as_of"].date())
+        due = due_scores(connection, run["symbol"], TARGET, last=run["as_of"].date())
     scores = score_rows(due, target=TARGET, scored_at=fetch["fetched_at"])
     with _timed(spent["scores"]), database.transaction(url) as connection:
         added = writes.add_scores(connection, scores)

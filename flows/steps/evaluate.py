@@ -16,6 +16,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import database, lineage, reads, record, writes
 from forecasting.store.database import Connection
+from forecasting.store.due import due_scores
 
 logger = logging.getLogger("forecasting.evaluate")
 
@@ -29,7 +30,7 @@ def score_and_decide(night: Night, settings: Settings) -> int:
     """Scores and the promotion in one transaction; the number of scores added."""
     with database.transaction(settings.url) as connection:
         then = known_at(connection, night, settings)
-        due = reads.due_scores(connection, night.symbol, night.target, last=night.session, known_at=then)
+        due = due_scores(connection, night.symbol, night.target, last=night.session, known_at=then)
         added = writes.add_scores(connection, score_rows(due, target=night.target, scored_at=clock.now()))
         decide_champion(connection, night, settings)
     logger.info("scored %d forecasts of %s up to %s", added, night.symbol, night.session)

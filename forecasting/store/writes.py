@@ -16,8 +16,8 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.store import standings, tables
+from forecasting.store.findings import compared, spoken_of, standing
 from forecasting.store.rows import Row, insert, plain
-from forecasting.store.standing import compared, spoken_of, standing
 
 if TYPE_CHECKING:
     from forecasting.ingest.bars import Finding
