@@ -56,7 +56,7 @@ def work_off(
         wait_for(turn, turns)
         turns.remove(turn)
         try:
-            worked.done += take(turn, own[turn.night.symbol], switch_source=switch_source)
+            take(turn, own[turn.night.symbol], worked, switch_source=switch_source)
         except ForecastingError as trouble:
             later = next_turn(turn, trouble, now=clock.now())
             if later is not None:
@@ -77,17 +77,31 @@ def wait_for(turn: Turn, turns: Sequence[Turn]) -> None:
     name_state("Running", "", only=LATE)
 
 
-def take(turn: Turn, settings: Settings, *, switch_source: bool) -> list[str]:
-    """Ask for the bars and work off the nights; the ids of their runs."""
+def take(turn: Turn, settings: Settings, worked: Worked, *, switch_source: bool) -> None:
+    """Ask for the bars and work off the nights.
+
+    One that fails for good does not hold up the later ones, tonight or on any night after: they are worked off first.
+
+    Raises:
+        ForecastingError: The bars did not come, or a night failed: the oldest one's error.
+    """
     show_nights(turn.nights)
     ingest(turn.night, switch_source=switch_source)
     if turn.failures and turn.patient:
         began, _, _ = clock_time(turn.began, settings).partition(" ")
         waited = f"from {began} to {clock_time(clock.now(), settings)}, asked {turn.failures + 1} times"
         note_run(turn.night, settings, f"Waited for its bar {waited}.")
+    failed: list[ForecastingError] = []
     for night in turn.nights:
-        one_night(night, settings)
-    return [night.run_id(settings) for night in turn.nights]
+        try:
+            one_night(night, settings)
+        except ForecastingError as error:
+            logger.error("%s %s: %s", night.symbol, night.session, error)
+            failed.append(error)
+        else:
+            worked.done.append(night.run_id(settings))
+    if failed:
+        raise failed[0]
 
 
 def tell_wait(turn: Turn, trouble: ForecastingError, settings: Settings) -> None:

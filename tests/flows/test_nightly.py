@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -142,6 +143,28 @@ def test_a_night_that_failed_and_then_ended_well_shows_no_error(
     assert [(row["status"], row["error"]) for row in rows("runs")] == [("failed", "seeded")]
     night(LAST)
     assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
+
+
+def test_a_night_that_fails_for_good_does_not_hold_up_the_later_ones(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.catch_up import start_catch_up
+    from flows.steps import preprocess
+    from forecasting.errors import HistoryError
+
+    first, failing, last = between(date(2024, 3, 6), LAST)
+    made = preprocess.make_windows
+
+    def too_short(*args: Any, origin: date, **named: Any) -> Any:
+        if origin == failing:
+            raise HistoryError("seeded")
+        return made(*args, origin=origin, **named)
+
+    monkeypatch.setattr(preprocess, "make_windows", too_short)
+    with pytest.raises(HistoryError, match="seeded"):
+        start_catch_up(first=first, last=last, refit_every=1)
+    told = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))
+    assert told == [(str(first), "done", None), (str(failing), "failed", "seeded"), (str(last), "done", None)]
 
 
 def _broken(*args: object, **kwargs: object) -> None:
