@@ -17,7 +17,7 @@ from tests.flows.test_nightly import timeless
 
 __all__ = ["csv_of_bars", "night_folder", "prefect_server"]  # fixtures of the flows' tests, used here too
 
-KILLS = 5
+KILLS = 2
 
 
 def start(environment: dict[str, str]) -> subprocess.Popen[bytes]:

@@ -75,6 +75,7 @@ SAME = {
 }
 
 
+@pytest.mark.campaign
 def test_thirty_nights_with_ten_missed_have_thirty_origins_ten_marked_and_otherwise_the_same_tables(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

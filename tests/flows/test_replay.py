@@ -30,11 +30,11 @@ SESSIONS = between(date(2024, 2, 22), LAST)
 
 
 @pytest.fixture
-def yahoo(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """Yahoo for a small night on this database; calibration judges after three origins, promotion after six."""
     for name, value in {
         "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": sqlite_url,
         "SOURCE": "yahoo",
         "SYMBOLS": "MSFT",
         "MEMBERS": "1",

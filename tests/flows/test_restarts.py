@@ -69,6 +69,7 @@ def test_what_the_server_refuses_as_wrong_is_raised_and_its_own_trouble_is_not(s
         answer.raise_for_status()
 
 
+@pytest.mark.campaign
 def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_cut(tmp_path: Path) -> None:
     bars, known = tmp_path / "TEST.csv", random_bars(days=450, seed=3, last=LAST)
     write_yahoo_csv(known.iloc[:-3], bars)
