@@ -164,7 +164,8 @@ def show_settings(settings: Settings, *, as_json: bool = False) -> None:
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return
-    values["symbols"] = ",".join(values["symbols"])
+    for name in ("symbols", "companions"):
+        values[name] = ",".join(values[name])
     values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
     rows = [
         [f"FORECASTING_{name.upper()}", values[name], field.description]
