@@ -16,6 +16,9 @@ COLUMNS = ["session", "kind", "known_from", "announced", "timing", "known_rule"]
 TIMINGS = ("bmo", "amc", "")
 """Before the market opens, after it closes, or not known."""
 
+WITHDRAWN = "withdrawn"
+"""The known_rule of a row that takes an event back: from its known_from on no origin may use it."""
+
 MOVED_WITHIN = 30
 """Sessions between a coming date and the one that a list names in its place; the next quarter's is twice as far."""
 
@@ -109,7 +112,7 @@ def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exch
     before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
     near = (np.abs(before[:, None] - now[None, :]) <= MOVED_WITHIN).any(axis=1)
     moved = coming[near & ~coming["session"].isin(ahead).to_numpy()]
-    taken_back: pd.DataFrame = moved.assign(known_from=pd.Timestamp(session), known_rule="withdrawn")[COLUMNS]
+    taken_back: pd.DataFrame = moved.assign(known_from=pd.Timestamp(session), known_rule=WITHDRAWN)[COLUMNS]
     return taken_back
 
 

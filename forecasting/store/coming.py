@@ -7,11 +7,9 @@ from datetime import date
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.ingest.events import WITHDRAWN
 from forecasting.store import tables
 from forecasting.store.frames import frame
-
-WITHDRAWN = "withdrawn"
-"""The known_rule of a row that takes an event back: from its known_from on no origin may use it."""
 
 
 def spells(rows: pd.DataFrame) -> pd.DataFrame:

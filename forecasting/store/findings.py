@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from forecasting.store import tables
+from forecasting.store.frames import Row
 
 if TYPE_CHECKING:
     from forecasting.ingest.bars import Finding
     from forecasting.ingest.sources import Fetched
-
-Row = dict[str, Any]
 
 _SAME_VALUE = 1e-5  # prices of two answers that mean the same differ by less
 

@@ -1,4 +1,4 @@
-"""Query results as frames, with the types that the rest of the library computes with."""
+"""Query results as frames, with the types that the rest of the library computes with; or as one row."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,21 @@ def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
     names = list(result.keys())
     columns = list(zip(*result, strict=True)) or [()] * len(names)
     return pd.DataFrame({name: _typed(values, name) for name, values in zip(names, columns, strict=True)})
+
+
+Row = dict[str, Any]
+"""One row: column names, and values as SQLAlchemy gives them."""
+
+
+def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
+    """The statement's first row; None when it has none."""
+    found = connection.execute(statement).mappings().first()
+    return None if found is None else dict(found)
+
+
+def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
+    """What puts live forecasts before late ones before replays."""
+    return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 
 def _typed(values: tuple[Any, ...], name: str) -> NDArray[Any] | pd.Index | pd.Series:

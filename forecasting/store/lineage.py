@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import tables
-
-Row = dict[str, Any]
+from forecasting.store.frames import Row, first_row
 
 _OF_THE_BARS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
 
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:
     """The row of table models; None when there is none."""
-    return _first(connection, sa.select(tables.models).where(tables.models.c.id == model_id))
+    return first_row(connection, sa.select(tables.models).where(tables.models.c.id == model_id))
 
 
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     """The row of table fetches; None when there is none."""
-    return _first(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
+    return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
 
 
 def newest_request(connection: sa.Connection, symbol: str) -> Row | None:
     """The newest row of table fetches, whether it brought bars or not; None before the first."""
     table = tables.fetches
     newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    return _first(connection, newest)
+    return first_row(connection, newest)
 
 
 def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:
@@ -45,7 +43,7 @@ def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cuto
     brought = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
     brought = brought.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
     in_time = brought.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    found = _first(connection, in_time) or _first(connection, brought.order_by(table.c.fetched_at, table.c.id))
+    found = first_row(connection, in_time) or first_row(connection, brought.order_by(table.c.fetched_at, table.c.id))
     if found is None:
         raise StoreError(
             f"A fetch of {symbol} that reaches the session {session} was expected; none is stored. Run ingest first."
@@ -55,7 +53,7 @@ def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cuto
 
 def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     """The network that a run fitted; None when it fitted none."""
-    return _first(connection, sa.select(tables.models).where(tables.models.c.run_id == run_id))
+    return first_row(connection, sa.select(tables.models).where(tables.models.c.run_id == run_id))
 
 
 def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
@@ -114,14 +112,14 @@ def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> li
 
 def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     """The promotion that a run decided; None when it decided nothing."""
-    return _first(connection, sa.select(tables.promotions).where(tables.promotions.c.run_id == run_id))
+    return first_row(connection, sa.select(tables.promotions).where(tables.promotions.c.run_id == run_id))
 
 
 def lineage(connection: sa.Connection, model_id: str) -> Row:
     """A model's ancestors, the run that fitted it with its settings, the fetch that trained it, what it has said."""
     found = model(connection, model_id) or {}
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
-    fitted_by = _first(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
+    fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
     said = tables.forecasts
     counted = connection.execute(
         sa.select(sa.func.count(), sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session)).where(
@@ -147,8 +145,3 @@ def _parents(connection: sa.Connection, parent_id: str | None) -> list[str]:
         parent = model(connection, parent_id)
         parent_id = parent["parent_id"] if parent else None
     return chain
-
-
-def _first(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
-    found = connection.execute(statement).mappings().first()
-    return None if found is None else dict(found)

@@ -1,4 +1,4 @@
-"""Everything that is read from the ledger: bars as known at any instant, who speaks, what was said, what is due.
+"""Everything that is read from the ledger: bars as known at any instant, who speaks, what was said.
 
 Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware UTC; rows are plain dicts.
 """
@@ -6,7 +6,6 @@ Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware U
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -14,12 +13,8 @@ import sqlalchemy as sa
 from forecasting.preprocess.targets import HORIZONS
 from forecasting.store import tables
 from forecasting.store.coming import spells, without_moved
-from forecasting.store.frames import frame
+from forecasting.store.frames import Row, first_row, frame, kind_rank
 from forecasting.store.shares import split_factors
-
-Row = dict[str, Any]
-
-_KIND_RANK = sa.case({"live": 0, "late": 1}, value=tables.forecasts.c.kind, else_=2)
 
 
 def bars(
@@ -81,12 +76,12 @@ def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:
     table = tables.fetches
     brought = (table.c.symbol == symbol, table.c.verdict.not_in(tables.NO_BARS))
     newest = sa.select(table).where(*brought).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    return _first(connection, newest)
+    return first_row(connection, newest)
 
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
     """The run of that id; None when there is none."""
-    return _first(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
+    return first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
 
 
 def champion(connection: sa.Connection, symbol: str, target: str, *, session: date | None = None) -> Row | None:
@@ -106,7 +101,7 @@ def champion(connection: sa.Connection, symbol: str, target: str, *, session: da
         wanted.append(made.c.session <= session)
     order = (made.c.session.desc(), made.c.decided_at.desc(), made.c.id.desc())
     newest = sa.select(made.c.winner).where(*wanted).order_by(*order).limit(1)
-    return _first(connection, sa.select(model).where(model.c.id == newest.scalar_subquery()))
+    return first_row(connection, sa.select(model).where(model.c.id == newest.scalar_subquery()))
 
 
 def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
@@ -171,7 +166,7 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
     rank = sa.func.row_number().over(
         partition_by=(table.c.origin_session, table.c.horizon),
-        order_by=(_KIND_RANK, table.c.issued_at.desc(), table.c.model_id),
+        order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
     )
     wanted: list[sa.ColumnElement[bool]] = [table.c.symbol == symbol, table.c.target == target]
     wanted += [table.c.target_session <= origin, table.c.role.in_(("champion", "silenced")), model.c.name == "lstm"]
@@ -198,8 +193,3 @@ def view(connection: sa.Connection, name: str, symbol: str, target: str | None =
     table = sa.table(name, sa.column("symbol"), sa.column("target"))
     statement = sa.select(sa.text("*")).select_from(table).where(table.c.symbol == symbol)
     return frame(connection, statement if target is None else statement.where(table.c.target == target))
-
-
-def _first(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
-    found = connection.execute(statement).mappings().first()
-    return None if found is None else dict(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,9 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError
 from forecasting.preprocess.targets import HORIZONS
 from forecasting.store import tables
-from forecasting.store.frames import frame
+from forecasting.store.frames import Row, first_row, frame, kind_rank
 
 _KINDS = ("live", "late", "replay")
-_KIND_RANK = sa.case({"live": 0, "late": 1}, value=tables.forecasts.c.kind, else_=2)
 
 
 def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
@@ -29,7 +27,8 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     newest = sa.select(sa.func.max(said.c.origin_session)).where(*wanted).scalar_subquery()
     wanted.append(said.c.origin_session == (newest if origin is None else origin))
     found = frame(
-        connection, sa.select(said).where(*wanted).order_by(said.c.horizon, _KIND_RANK, said.c.issued_at.desc())
+        connection,
+        sa.select(said).where(*wanted).order_by(said.c.horizon, kind_rank(said.c.kind), said.c.issued_at.desc()),
     )
     if found.empty:
         at = f" at the origin {origin}" if origin else ""
@@ -46,13 +45,13 @@ def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
     return connection.scalar(sa.select(sa.literal(1)).where(said.c.run_id == run_id).limit(1)) is not None
 
 
-def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> dict[str, Any] | None:
+def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` where it waits, went on without its bar, or failed; else None."""
     table = tables.runs
     wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of > after)
     newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
-    found = connection.execute(newest).mappings().first()
-    return dict(found) if found is not None and found["status"] in ("late", "failed") else None
+    found = first_row(connection, newest)
+    return found if found is not None and found["status"] in ("late", "failed") else None
 
 
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
@@ -127,7 +126,7 @@ def scored_lines(
     statement = (
         sa.select(*(judged.c[name] for name in names))
         .where(*wanted, *_newer(connection, wanted, origins))
-        .order_by(sa.case({"live": 0, "late": 1}, value=judged.c.kind, else_=2), judged.c.stage.desc(), *newest_first)
+        .order_by(kind_rank(judged.c.kind), judged.c.stage.desc(), *newest_first)
     )
     found = _newest_origins(frame(connection, statement), origins)
     roles = found["role"].replace({"silenced": "champion"})
