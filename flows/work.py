@@ -80,8 +80,6 @@ def wait_for(turn: Turn, turns: Sequence[Turn]) -> None:
 def take(turn: Turn, settings: Settings, worked: Worked, *, switch_source: bool) -> None:
     """Ask for the bars and work off the nights.
 
-    One that fails for good does not hold up the later ones, tonight or on any night after: they are worked off first.
-
     Raises:
         ForecastingError: The bars did not come, or a night failed: the oldest one's error.
     """
@@ -91,8 +89,19 @@ def take(turn: Turn, settings: Settings, worked: Worked, *, switch_source: bool)
         began, _, _ = clock_time(turn.began, settings).partition(" ")
         waited = f"from {began} to {clock_time(clock.now(), settings)}, asked {turn.failures + 1} times"
         note_run(turn.night, settings, f"Waited for its bar {waited}.")
+    work_through(turn.nights, settings, worked)
+
+
+def work_through(nights: Sequence[Night], settings: Settings, worked: Worked) -> None:
+    """The nights whose bars are there, oldest first.
+
+    One that fails for good does not hold up the later ones, tonight or on any night after: they are worked off first.
+
+    Raises:
+        ForecastingError: A night failed: the oldest one's error.
+    """
     failed: list[ForecastingError] = []
-    for night in turn.nights:
+    for night in nights:
         try:
             one_night(night, settings)
         except ForecastingError as error:
@@ -123,22 +132,21 @@ def give_up(turn: Turn, trouble: ForecastingError, settings: Settings, worked: W
         logger.error("%s: %s", turn.night.symbol, trouble)
         return
     try:
-        done, note = go_on(turn, trouble, settings)
+        note = go_on(turn, trouble, settings, worked)
     except ForecastingError as error:
         mark_waiting(turn.night, settings, str(error), flow_run_id=runtime.flow_run.id, status="failed")
         worked.failed.append(error)
         logger.error("%s: %s", turn.night.symbol, error)
         return
-    worked.done += done
     worked.without.append(note)
     logger.warning("%s: %s", turn.night.symbol, note)
-    whole = turn.night.run_id(settings) in done  # its bar was stored before, by another target or a bare ingest
+    whole = turn.night.run_id(settings) in worked.done  # its bar was stored before, by another target or a bare ingest
     if not isinstance(trouble, DataLateError) and not whole:
         worked.failed.append(trouble)
 
 
-def go_on(turn: Turn, trouble: ForecastingError, settings: Settings) -> tuple[list[str], str]:
-    """Work off the nights whose bars are there and say of the newest that its bar was not; run ids, and what was said.
+def go_on(turn: Turn, trouble: ForecastingError, settings: Settings, worked: Worked) -> str:
+    """Work off the nights whose bars are there and say of the newest that its bar was not; what was said.
 
     Raises:
         ForecastingError: There is no bar at all to go on with.
@@ -152,11 +160,10 @@ def go_on(turn: Turn, trouble: ForecastingError, settings: Settings) -> tuple[li
     if isinstance(trouble, DataLateError):
         ingest(kept[-1] if kept else turn.night, newest=newest)
     mark_waiting(turn.night, settings, note, flow_run_id=runtime.flow_run.id, status=status)
-    for night in kept:
-        one_night(night, settings)
+    work_through(kept, settings, worked)
     if not kept:
         stand_still(turn.night)
-    return [night.run_id(settings) for night in kept], note
+    return note
 
 
 def nights_with_bars(nights: Sequence[Night], newest: date, settings: Settings) -> list[Night]:

@@ -9,13 +9,14 @@ import logging
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from flows.night import Night, run_folder
 from flows.steps.ingest import fetch_and_store, first_session
-from flows.steps.known import KnownThen, cutoff_of
+from flows.steps.known import KnownThen, cutoff_of, known_by, resting_fetch, windows_then
 from forecasting.errors import ForecastingError, HistoryError, RateLimitedError, StoreError, UnavailableError
 from forecasting.preprocess.companions import teaches
-from forecasting.preprocess.windows import Windows, load_windows, make_windows
+from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.settings import Settings
 from forecasting.store import database, lineage, reads
 from forecasting.store.database import Connection
@@ -62,7 +63,7 @@ def is_brought(one: Night, settings: Settings) -> bool:
 
 def write_companions(night: Night, settings: Settings) -> str:
     """Write the windows of every companion known then beside the night's own; who was left out and why, in words."""
-    folder = run_folder(settings, night.run_id(settings)) / "companions"
+    folder = companions_folder(night, settings)
     folder.mkdir(parents=True, exist_ok=True)
     for stale in folder.iterdir():  # of an attempt that was killed
         stale.unlink()
@@ -70,8 +71,8 @@ def write_companions(night: Night, settings: Settings) -> str:
     for one in companion_nights(night, settings):
         try:
             with database.reading(settings.url) as connection:
-                known = companion_known_then(connection, night, one, settings)
-            windows_of(one, known, settings).save(folder / f"{one.symbol}.npz")
+                known = known_by(connection, one, companion_fetch(connection, night, one, settings))
+            teaching_windows(one, known, settings).save(folder / f"{one.symbol}.npz")
         except (HistoryError, StoreError) as error:
             logger.warning("companion %s is left out: %s", one.symbol, error)
             left_out.append(one.symbol)
@@ -80,27 +81,20 @@ def write_companions(night: Night, settings: Settings) -> str:
     return f"Companions left out, since too little was known of them at {night.session}: {', '.join(left_out)}."
 
 
-def windows_of(one: Night, known: KnownThen, settings: Settings) -> Windows:
+def teaching_windows(one: Night, known: KnownThen, settings: Settings) -> Windows:
     """The companion's windows.
 
     Raises:
         HistoryError: No bar of the session, or too little to learn from.
     """
-    windows = make_windows(
-        known.bars,
-        known.events,
-        origin=one.session,
-        target=one.target,
-        exchange=settings.exchange,
-        train_sessions=settings.train_sessions,
-    )
+    windows = windows_then(one, known, settings)
     if not teaches(windows):
         raise HistoryError(f"{one.symbol} knows its {one.target} on too few sessions to learn from.")
     return windows
 
 
-def companion_known_then(connection: Connection, night: Night, one: Night, settings: Settings) -> KnownThen:
-    """What was known of a companion when the night's own bars were fetched.
+def companion_fetch(connection: Connection, night: Night, one: Night, settings: Settings) -> dict[str, Any]:
+    """The row in `fetches` of a companion's bars as they were known when the night's own were fetched.
 
     Where those came too late for a live forecast, and so did the companion's, the first fetch that brought them counts,
     as it does for the symbol: a replay far in the past may rest on bars fetched today.
@@ -108,29 +102,27 @@ def companion_known_then(connection: Connection, night: Night, one: Night, setti
     Raises:
         StoreError: Nothing that reaches the session was known.
     """
-    cutoff = cutoff_of(night, settings)
-    own = lineage.knowing_fetch(connection, night.symbol, night.session, cutoff=cutoff)["fetched_at"]
+    own = resting_fetch(connection, night, settings)["fetched_at"]
     fetch = lineage.knowing_fetch(connection, one.symbol, one.session, cutoff=own)
-    if own <= cutoff and fetch["fetched_at"] > own:
+    if own <= cutoff_of(night, settings) and fetch["fetched_at"] > own:
         raise StoreError(f"{one.symbol}'s bars were first fetched {fetch['fetched_at']}; the night's own {own}.")
-    return KnownThen(
-        fetch_id=fetch["id"],
-        data_as_of=fetch["fetched_at"],
-        bars=reads.bars(connection, one.symbol, last=one.session, known_at=fetch["fetched_at"]),
-        events=reads.events(connection, one.symbol, known_at=fetch["fetched_at"]),
-    )
+    return fetch
 
 
-def read_companions(windows_path: str) -> dict[str, Windows]:
+def read_companions(night: Night, settings: Settings) -> dict[str, Windows]:
     """The companions' windows beside the night's, by symbol in alphabetical order."""
-    folder = Path(windows_path).parent / "companions"
-    return {path.stem: load_windows(path) for path in sorted(folder.glob("*.npz"))}
+    return {path.stem: load_windows(path) for path in sorted(companions_folder(night, settings).glob("*.npz"))}
+
+
+def companions_folder(night: Night, settings: Settings) -> Path:
+    """Where a run keeps its companions' windows, named by symbol."""
+    return run_folder(settings, night.run_id(settings)) / "companions"
 
 
 def companion_fetches(connection: Connection, night: Night, settings: Settings, symbols: list[str]) -> str:
     """The fetch of each of these companions that a night rests on, as a JSON object; empty without companions."""
     ids = {
-        one.symbol: companion_known_then(connection, night, one, settings).fetch_id
+        one.symbol: companion_fetch(connection, night, one, settings)["id"]
         for one in companion_nights(night, settings)
         if one.symbol in symbols
     }

@@ -8,6 +8,7 @@ import pandas as pd
 
 from flows.night import Night
 from forecasting.errors import StoreError
+from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import lineage, reads
@@ -37,13 +38,33 @@ def known_then(connection: Connection, night: Night, settings: Settings) -> Know
     A live night knows its own fetch. A night made up for later knows the last fetch before the next session opened or,
     when there was none, the first that brought its bar: so live and replay read the same rows.
     """
-    fetch = resting_fetch(connection, night, settings)
+    return known_by(connection, night, resting_fetch(connection, night, settings))
+
+
+def known_by(connection: Connection, night: Night, fetch: dict[str, Any]) -> KnownThen:
+    """Bars and events of the night's symbol, up to its session, as they stood when a row of `fetches` was made."""
     instant = fetch["fetched_at"]
     return KnownThen(
         fetch_id=fetch["id"],
         data_as_of=instant,
         bars=reads.bars(connection, night.symbol, last=night.session, known_at=instant),
         events=reads.events(connection, night.symbol, known_at=instant),
+    )
+
+
+def windows_then(night: Night, known: KnownThen, settings: Settings) -> Windows:
+    """The night's windows, made of what it knows and nothing else.
+
+    Raises:
+        HistoryError: No bar of the session, or too little to learn from.
+    """
+    return make_windows(
+        known.bars,
+        known.events,
+        origin=night.session,
+        target=night.target,
+        exchange=settings.exchange,
+        train_sessions=settings.train_sessions,
     )
 
 

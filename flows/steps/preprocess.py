@@ -4,9 +4,8 @@ import logging
 
 from flows.night import Night, run_folder
 from flows.steps.companions import write_companions
-from flows.steps.known import known_then
+from flows.steps.known import known_then, windows_then
 from flows.steps.run_row import open_run
-from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
 from forecasting.store import database, reads, writes
 
@@ -18,14 +17,7 @@ def write_windows(night: Night, settings: Settings, *, flow_run_id: str | None =
     with database.transaction(settings.url) as connection:
         open_run(connection, night, settings, flow_run_id=flow_run_id)
         known = known_then(connection, night, settings)
-    windows = make_windows(
-        known.bars,
-        known.events,
-        origin=night.session,
-        target=night.target,
-        exchange=settings.exchange,
-        train_sessions=settings.train_sessions,
-    )
+    windows = windows_then(night, known, settings)
     folder = run_folder(settings, night.run_id(settings))
     folder.mkdir(parents=True, exist_ok=True)
     windows.save(folder / "windows.npz")

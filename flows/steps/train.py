@@ -10,7 +10,7 @@ from flows import clock
 from flows.night import Night, artifact_folder, short_id
 from flows.steps.companions import companion_fetches, read_companions
 from flows.steps.drift import drift_since_scratch
-from flows.steps.known import known_at, known_then
+from flows.steps.known import known_at, resting_fetch
 from flows.steps.run_row import code_version
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows, load_windows
@@ -55,7 +55,7 @@ def fit_challenger(night: Night, settings: Settings, windows_path: str) -> str:
     logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
     if choice.method == "skip":
         return ""
-    return fit_and_keep(night, settings, windows_path, choice=choice, champion=champion, parent=parent)
+    return fit_and_keep(night, settings, windows, choice=choice, champion=champion, parent=parent)
 
 
 def inspect_champion(
@@ -113,7 +113,7 @@ def why_not_runnable(model: Record, settings: Settings) -> str:
 def fit_and_keep(
     night: Night,
     settings: Settings,
-    windows_path: str,
+    windows: Windows,
     *,
     choice: ModeChoice,
     champion: Record | None,
@@ -123,11 +123,10 @@ def fit_and_keep(
     run_id = night.run_id(settings)
     model_id = short_id("model", run_id, choice.method)
     started = time.perf_counter()
-    windows = load_windows(Path(windows_path))
     if choice.method == "warm":
         fitted, teachers = fit(windows, mode="warm", parent=parent, settings=settings), list[str]()
     else:
-        fitted, teachers = fit_beside(windows, read_companions(windows_path), settings)
+        fitted, teachers = fit_beside(windows, read_companions(night, settings), settings)
     seconds = round(time.perf_counter() - started, 3)
     artifact = checkpoints.save(fitted, artifact_folder(settings, model_id))
     with database.transaction(settings.url) as connection:
@@ -147,7 +146,7 @@ def fit_and_keep(
                 "trained_to": date.fromisoformat(fitted.card.trained_to),
                 "epochs": fitted.card.epochs,
                 "chain_epochs": fitted.card.chain_epochs,
-                "fetch_id": known_then(connection, night, settings).fetch_id,
+                "fetch_id": resting_fetch(connection, night, settings)["id"],
                 "companion_fetches": companion_fetches(connection, night, settings, teachers),
                 "run_id": run_id,
                 "settings_hash": settings.hash,

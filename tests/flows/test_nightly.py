@@ -89,9 +89,9 @@ def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder:
 def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.steps import evaluate, predict, preprocess, train
+    from flows.steps import evaluate, known, predict, train
 
-    places = [(preprocess, "make_windows"), (train, "fit_scratch"), (train, "fit_and_keep"), (predict, "keep")]
+    places = [(known, "make_windows"), (train, "fit_scratch"), (train, "fit_and_keep"), (predict, "keep")]
     places += [(evaluate, "decide_champion"), (evaluate, "publish"), (evaluate, "close_night")]
     for module, name in places:
         with monkeypatch.context() as patch:
@@ -149,18 +149,18 @@ def test_a_night_that_fails_for_good_does_not_hold_up_the_later_ones(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.catch_up import start_catch_up
-    from flows.steps import preprocess
+    from flows.steps import known
     from forecasting.errors import HistoryError
 
     first, failing, last = between(date(2024, 3, 6), LAST)
-    made = preprocess.make_windows
+    made = known.make_windows
 
     def too_short(*args: Any, origin: date, **named: Any) -> Any:
         if origin == failing:
             raise HistoryError("seeded")
         return made(*args, origin=origin, **named)
 
-    monkeypatch.setattr(preprocess, "make_windows", too_short)
+    monkeypatch.setattr(known, "make_windows", too_short)
     with pytest.raises(HistoryError, match="seeded"):
         start_catch_up(first=first, last=last, refit_every=1)
     told = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))
