@@ -1,6 +1,6 @@
 """A stand-in for Yahoo on 127.0.0.1 that drives the real yfinance code, with every fault that Yahoo has shown.
 
-In a test:        with StandIn(bars, actions) as yahoo: ...  and  route_yahoo_here(yahoo.url, monkeypatch.setattr)
+In a test:        with asked_here(StandIn(bars, actions), monkeypatch.setattr) as yahoo: ...
 In a subprocess:  python -c "from tests.yahoo_stand_in import route_yahoo_here; route_yahoo_here('http://127.0.0.1:PORT');
                   from flows.cli import main; main()" run --source yahoo --symbol SBUX --as-of 2024-03-08
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -176,6 +176,18 @@ def forget_yahoo() -> None:
     cache._TzCacheManager._tz_cache = None
     cache._CookieCacheManager._Cookie_cache = None
     cache._ISINCacheManager._isin_cache = None
+
+
+@contextmanager
+def asked_here(stand_in: StandIn, setattr_: Callable[[object, str, object], None]) -> Iterator[StandIn]:
+    """Within the block yfinance asks the stand-in, and remembers nothing from before the block or for after it."""
+    forget_yahoo()
+    try:
+        with stand_in:
+            route_yahoo_here(stand_in.url, setattr_)
+            yield stand_in
+    finally:
+        forget_yahoo()
 
 
 def as_known_on(bars: pd.DataFrame, actions: pd.DataFrame, today: date) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -16,7 +16,7 @@ from forecasting.store import database
 from tests.builders import random_bars
 from tests.faults.mornings import without_prefect
 from tests.flows.conftest import LAST
-from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
+from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.filterwarnings(
     # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
@@ -42,11 +42,8 @@ def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> I
     }.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     without_prefect(monkeypatch.setattr)
-    forget_yahoo()
-    with StandIn(random_bars(days=600, seed=3, last=LAST)) as served:
-        route_yahoo_here(served.url, monkeypatch.setattr)
+    with asked_here(StandIn(random_bars(days=600, seed=3, last=LAST)), monkeypatch.setattr) as served:
         yield served
-    forget_yahoo()
 
 
 def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, *, off: set[date], slept_in: date | None) -> None:

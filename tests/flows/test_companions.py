@@ -20,7 +20,7 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import random_bars
 from tests.flows.conftest import LAST, write_yahoo_csv
-from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
+from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.filterwarnings(
     # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
@@ -71,13 +71,10 @@ def yahoo(companions: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
     """Yahoo with seeded bars of SBUX and both companions."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    forget_yahoo()
-    with StandIn(random_bars(days=650, seed=3, last=LAST)) as served:
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
         for seed, name in enumerate(("AAA", "BBB")):
             served.add(name, random_bars(days=650, seed=seed, last=LAST))
-        route_yahoo_here(served.url, monkeypatch.setattr)
         yield served
-    forget_yahoo()
 
 
 def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:

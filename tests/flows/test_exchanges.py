@@ -19,7 +19,7 @@ from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from tests.builders import random_bars
-from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
+from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.filterwarnings(
     # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
@@ -45,14 +45,11 @@ def two_exchanges(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
     monkeypatch.setattr(clock, "now", lambda: BEFORE_ANY_OPEN)
-    forget_yahoo()
-    with StandIn(random_bars(days=650, seed=3, last=MONDAY)) as served:
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=MONDAY)), monkeypatch.setattr) as served:
         london = random_bars(days=650, seed=4, last=MONDAY, exchange="XLON")
         served.add("VOD.L", london, zone="Europe/London", currency="GBp")
         served.today = MONDAY
-        route_yahoo_here(served.url, monkeypatch.setattr)
         yield served
-    forget_yahoo()
 
 
 def select(columns: str, table: str) -> set[tuple[str, ...]]:

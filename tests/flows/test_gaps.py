@@ -18,7 +18,7 @@ from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database, reads
 from tests.builders import random_bars
-from tests.yahoo_stand_in import StandIn, forget_yahoo, missing_row, null_volume, route_yahoo_here
+from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
 pytestmark = pytest.mark.filterwarnings(
     # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
@@ -40,11 +40,8 @@ def database_url(sqlite_url: str) -> str:
 def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    forget_yahoo()
-    with StandIn(BARS) as served:
-        route_yahoo_here(served.url, monkeypatch.setattr)
+    with asked_here(StandIn(BARS), monkeypatch.setattr) as served:
         yield served
-    forget_yahoo()
 
 
 def night(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:

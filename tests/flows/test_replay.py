@@ -19,7 +19,7 @@ from forecasting.store import database
 from tests.builders import random_bars
 from tests.faults.mornings import without_prefect
 from tests.flows.conftest import LAST
-from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here, scaled
+from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
 pytestmark = pytest.mark.filterwarnings(
     # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
@@ -46,11 +46,8 @@ def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> I
     for module in (calibration, forecasts):
         monkeypatch.setattr(module, "FEWEST", 3)
     without_prefect(monkeypatch.setattr)
-    forget_yahoo()
-    with StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT") as served:
-        route_yahoo_here(served.url, monkeypatch.setattr)
+    with asked_here(StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT"), monkeypatch.setattr) as served:
         yield served
-    forget_yahoo()
 
 
 def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import random_bars
 from tests.flows.conftest import LAST
-from tests.yahoo_stand_in import StandIn, forget_yahoo, live_bar, missing_row, route_yahoo_here, scaled
+from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
 
 pytestmark = pytest.mark.filterwarnings(
     # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
@@ -38,12 +38,9 @@ def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand
     """Yahoo with seeded SBUX bars up to LAST, on the morning after."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
-    forget_yahoo()
-    with StandIn(random_bars(days=650, seed=3, last=LAST)) as served:
-        route_yahoo_here(served.url, monkeypatch.setattr)
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
         wake_up(served, monkeypatch, LAST)
         yield served
-    forget_yahoo()
 
 
 def wake_up(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:

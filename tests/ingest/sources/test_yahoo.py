@@ -12,7 +12,16 @@ from forecasting.ingest.actions import adjusted_close, make_actions
 from forecasting.ingest.sources import yahoo as source
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
-from tests.yahoo_stand_in import StandIn, forget_yahoo, late_split, live_bar, null_row, null_volume, route_yahoo_here
+from tests.yahoo_stand_in import (
+    StandIn,
+    asked_here,
+    forget_yahoo,
+    late_split,
+    live_bar,
+    null_row,
+    null_volume,
+    route_yahoo_here,
+)
 
 BARS = random_bars(90, seed=11)
 DAYS = [day.date() for day in BARS.index]
@@ -23,11 +32,8 @@ ACTIONS = make_actions(
 
 @pytest.fixture
 def served(monkeypatch):
-    forget_yahoo()
-    with StandIn(BARS, ACTIONS) as stand_in:
-        route_yahoo_here(stand_in.url, monkeypatch.setattr)
+    with asked_here(StandIn(BARS, ACTIONS), monkeypatch.setattr) as stand_in:
         yield stand_in
-    forget_yahoo()
 
 
 @pytest.fixture
