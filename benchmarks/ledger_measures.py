@@ -72,7 +72,7 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
         ("forecasting models list: models", 1.0, lambda c, symbol: reads.models(c, symbol, TARGET)),
         ("forecasting check: newest_live_origin", 1.0, lambda c, s: record.newest_live_origin(c, s, TARGET)),
         ("a night reads bars", None, lambda c, symbol: reads.bars(c, symbol)),
-        ("a night reads forecast_origins", None, lambda c, symbol: reads.forecast_origins(c, symbol, TARGET)),
+        ("a night reads newest_finished", None, lambda c, symbol: reads.newest_finished(c, symbol, TARGET)),
         (
             "a night reads past_forecasts",
             None,

@@ -1,78 +1,102 @@
-"""How the champion stands against the best baseline over its newest scored sessions: the rows behind live_skill."""
+"""How the champion stands against each baseline over its newest origins: the running sums behind live_skill.
 
-from __future__ import annotations
+A night changes a handful of the 250 origins that are looked back over, so sums are carried on: what an origin counted
+before is taken out, what it counts now is put in. Sums of floats would keep a trace of what was taken out; losses
+rounded to a power of two have sums without any rounding, so that a sum carried on for years is the sum made anew, to
+the bit.
+"""
 
-from typing import Any
+from collections.abc import Mapping
+from datetime import date
+from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-Floats = NDArray[np.float64]
+from forecasting.settings import Target
 
 WINDOWS = (20, 60, 250)
-"""Scored target sessions that are looked back over."""
+"""Origins of the ledger that are looked back over, to the newest that the champion was scored on."""
+
+CHAMPION = ""
+"""The line of whichever model spoke; a baseline's line is its name. No model is named so, and it sorts first."""
+
+_GRAIN: dict[Target, float] = {"volume": 2.0**-10, "close": 2.0**-20, "range": 2.0**-40}
+"""What losses are rounded to, in the target's unit: far below what anybody reads, and far above 2^-53 of any sum."""
+
+Spot = tuple[int, date]
+"""Horizon and origin session."""
+
+Counter = tuple[int, int, str]
+"""Horizon, sessions of the window, and line."""
 
 
-def standings(scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per window, under the columns of table standings from window_sessions on; none without a champion.
+class Loss(NamedTuple):
+    """What one line lost at one spot: absolute error and pinball in the target's unit, and whether inside, 0 or 1."""
 
-    A session is judged once per line, by its first row. Champion and baseline are compared on the sessions that both
-    have; a baseline that has under nine tenths of the champion's is not compared. The best baseline is the one that
-    leaves the champion the lowest skill by absolute error.
+    error: float
+    pinball: float
+    inside_80: int
+    inside_90: int
+
+
+class Tally(NamedTuple):
+    """Sums over the origins of a window that both the line and the champion have a score of; n is how many."""
+
+    n: int = 0
+    error: float = 0.0
+    pinball: float = 0.0
+    inside_80: int = 0
+    inside_90: int = 0
+    champion_error: float = 0.0
+    champion_pinball: float = 0.0
+
+    def changed(self, line: Loss, champion: Loss, by: int) -> "Tally":
+        """With one origin put in (by 1) or taken out (by -1)."""
+        return Tally(
+            self.n + by,
+            self.error + by * line.error,
+            self.pinball + by * line.pinball,
+            self.inside_80 + by * line.inside_80,
+            self.inside_90 + by * line.inside_90,
+            self.champion_error + by * champion.error,
+            self.champion_pinball + by * champion.pinball,
+        )
+
+
+Since = Mapping[tuple[int, int], date]
+"""The first origin of each horizon's window."""
+
+Judged = Mapping[Spot, Mapping[str, Loss]]
+"""What counts at each spot, of each line."""
+
+
+def rounded(loss: float, target: Target) -> float:
+    """The loss to the nearest multiple of the target's grain."""
+    return round(loss / _GRAIN[target]) * _GRAIN[target]
+
+
+def carry_on(tallies: dict[Counter, Tally], before: Judged, after: Judged, *, old: Since, new: Since) -> None:
+    """Take out of every window what it counted before, and put in what it counts now.
 
     Args:
-        scores: Of one symbol, target, kind and horizon, the row that counts first: target_session, role (champion or
-            baseline), model (the model's name), error, pinball, inside_80 and inside_90.
+        tallies: Changed in place.
+        before: What counted at the spots that were touched, or that a window has passed. A spot without the champion
+            counts for nobody.
+        after: What counts at these spots now.
+        old: First origin of each horizon's windows before; where there is none, nothing was counted.
+        new: First origins now.
     """
-    lines = np.where(scores["role"] == "champion", "", scores["model"]).astype(str)  # "": whichever model spoke
-    once = (~scores[["target_session"]].assign(line=lines).duplicated()).to_numpy()
-    sessions, at = np.unique(scores["target_session"].to_numpy()[once], return_inverse=True)
-    names, line = np.unique(lines[once], return_inverse=True)  # "" sorts first
-    if not len(names) or names[0]:
-        return []
-    columns = [scores[name].to_numpy(dtype=float)[once] for name in ("error", "pinball", "inside_80", "inside_90")]
-    table = np.full((4, len(sessions), len(names)), np.nan)
-    table[:, at, line] = columns
-    table[0] = np.abs(table[0])
-    rows = []
-    for window in WINDOWS:
-        judged = np.isfinite(table[0, -window:, 0])
-        if judged.any():
-            row = _stand(table[:, -window:][:, judged], names[1:].tolist())
-            days = pd.DatetimeIndex(sessions[-window:][judged])
-            rows.append({"window_sessions": window, "first_session": days[0], "last_session": days[-1], **row})
-    return rows
+    for spot in {**before, **after}:
+        horizon, origin = spot
+        was, now = before.get(spot, {}), after.get(spot, {})
+        for window in WINDOWS:
+            held, holds = (origin >= since.get((horizon, window), date.max) for since in (old, new))
+            if held and holds and was == now:
+                continue
+            for lines, counted, by in ((was, held, -1), (now, holds, 1)):
+                if counted and CHAMPION in lines:
+                    _count(tallies, (horizon, window), lines, by)
 
 
-def _stand(table: Floats, baselines: list[str]) -> dict[str, Any]:
-    """One row from (4, D, 1 + baselines) absolute error, pinball, inside_80, inside_90; the champion's come first."""
-    error, pinball, inside_80, inside_90 = table
-    days = len(error)
-    known = np.isfinite(error)
-    compared = np.flatnonzero(10 * known[:, 1:].sum(axis=0) >= 9 * days)
-    skill, rival_mae = _skill(error, known)
-    pinball_skill, _ = _skill(pinball, known)
-    # A baseline without an error leaves no skill that could be told: nothing is closer to the champion, or past it.
-    closest = min(compared, key=lambda k: (np.nan_to_num(skill[k], nan=-np.inf), baselines[k]), default=None)
-    return {
-        "n": days,
-        "mae": error[:, 0].mean(),
-        "pinball": pinball[:, 0].mean(),
-        "coverage_80": inside_80[:, 0].mean(),
-        "coverage_90": inside_90[:, 0].mean(),
-        "best_baseline": None if closest is None else baselines[closest],
-        "baseline_mae": None if closest is None else rival_mae[closest],
-        "skill": min(skill[compared], default=None),
-        "pinball_skill": min(pinball_skill[compared], default=None),
-    }
-
-
-def _skill(loss: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """(baselines,) 1 - ours / theirs on the days that both have, NaN where theirs is 0; and theirs, the mean loss."""
-    shared = known[:, 1:].sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):  # a baseline that shares no day is never compared
-        theirs = np.where(known, loss, 0.0)[:, 1:].sum(axis=0) / shared
-        ours = np.where(known, loss[:, :1], 0.0)[:, 1:].sum(axis=0) / shared
-        skills: Floats = np.where(theirs > 0.0, 1.0 - ours / theirs, np.nan)
-    return skills, theirs
+def _count(tallies: dict[Counter, Tally], window: tuple[int, int], lines: Mapping[str, Loss], by: int) -> None:
+    for line, loss in lines.items():
+        counter = (*window, line)
+        tallies[counter] = tallies.get(counter, Tally()).changed(loss, lines[CHAMPION], by)

@@ -172,7 +172,7 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         if _revision(connection) == head():
             views.create(connection, grants)
             if found != head():
-                standings.renew_all(connection)
+                standings.make_anew(connection)
 
 
 def _config() -> Config:

@@ -16,7 +16,7 @@ from forecasting.store.types import UtcDateTime
 _TYPE_OF: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     "settled": sa.Boolean(),
-    **dict.fromkeys(("origin_date", "target_end_date", "first_session", "last_session"), sa.Date()),
+    **dict.fromkeys(("origin_date", "target_end_date"), sa.Date()),
 }
 _WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions"}  # never NULL; other numbers become floats
 

@@ -198,25 +198,23 @@ scores = Table(
 standings = Table(
     "standings",
     metadata,
-    # Derived from scores and written with them; live_skill shows it. See evaluate/standings.py.
+    # Derived from scores and written with them; live_skill divides them. See evaluate/standings.py.
     Column("symbol", String(15), primary_key=True),
     Column("target", String(10), primary_key=True),
     Column("kind", String(6), primary_key=True),
     Column("horizon", Integer, primary_key=True, autoincrement=False),
-    Column(
-        "window_sessions", Integer, primary_key=True, autoincrement=False, comment="scored sessions looked back over"
-    ),
-    Column("n", Integer, nullable=False, comment="of them, those that the champion has a score of"),
-    Column("first_session", Date, nullable=False),
-    Column("last_session", Date, nullable=False),
-    Column("mae", Real, nullable=False),
-    Column("best_baseline", String(30), comment="NULL when none has nine tenths of the champion's sessions"),
-    Column("baseline_mae", Real),
-    Column("skill", Real),
+    Column("window_sessions", Integer, primary_key=True, autoincrement=False, comment="origins looked back over"),
+    Column("line", String(30), primary_key=True, comment="a baseline's name; empty for the champion"),
+    Column("first_origin", Date, nullable=False),
+    Column("last_origin", Date, nullable=False, comment="the newest that the champion was scored on"),
+    Column("n", Integer, nullable=False, comment="origins of the window that both have a score of"),
+    # Sums over these n, in the target's unit.
+    Column("error", Real, nullable=False, comment="the line's absolute errors"),
     Column("pinball", Real, nullable=False),
-    Column("pinball_skill", Real),
-    Column("coverage_80", Real, nullable=False),
-    Column("coverage_90", Real, nullable=False),
+    Column("inside_80", Integer, nullable=False),
+    Column("inside_90", Integer, nullable=False),
+    Column("champion_error", Real, nullable=False, comment="the champion's on the same origins"),
+    Column("champion_pinball", Real, nullable=False),
 )
 
 metrics = Table(

@@ -71,11 +71,30 @@ JOIN models m ON m.id = f.model_id
 {_score_of("settled", "s", "MAX")}
 """
 
-# Summed up when scores are added: over years of scores, windows took SQLite 0.1 s a symbol, and Postgres half a minute.
-LIVE_SKILL = """
-SELECT symbol, target, kind, horizon, window_sessions, n, first_session, last_session, mae, best_baseline, baseline_mae,
-    skill, pinball, pinball_skill, coverage_80, coverage_90
-FROM standings
+# Of sums that add_scores carries on: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a minute.
+# A baseline without an error leaves no skill that could be told: nothing is closer to the champion, or past it.
+_LINE = "c.symbol, c.target, c.kind, c.horizon, c.window_sessions"
+_OF_LINE = f"PARTITION BY {_LINE}"
+LIVE_SKILL = f"""
+WITH compared AS (
+    SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.error / c.n AS mae, c.pinball / c.n AS pinball,
+        CAST(c.inside_80 AS DOUBLE PRECISION) / c.n AS coverage_80,
+        CAST(c.inside_90 AS DOUBLE PRECISION) / c.n AS coverage_90,
+        b.line AS baseline, b.error / b.n AS baseline_mae, 1 - b.champion_error / NULLIF(b.error, 0) AS skill,
+        1 - b.champion_pinball / NULLIF(b.pinball, 0) AS pinball_skill
+    FROM standings c LEFT JOIN standings b ON b.symbol = c.symbol AND b.target = c.target AND b.kind = c.kind
+        AND b.horizon = c.horizon AND b.window_sessions = c.window_sessions AND b.line <> '' AND 10 * b.n >= 9 * c.n
+    WHERE c.line = ''
+),
+ranked AS (
+    SELECT c.*, min(c.pinball_skill) OVER ({_OF_LINE}) AS least_pinball_skill,
+        row_number() OVER ({_OF_LINE} ORDER BY c.skill IS NOT NULL, c.skill, c.baseline) AS place
+    FROM compared c
+)
+SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.mae, c.baseline AS best_baseline, c.baseline_mae, c.skill,
+    c.pinball, c.least_pinball_skill AS pinball_skill, c.coverage_80, c.coverage_90
+FROM ranked c
+WHERE c.place = 1
 """
 
 QUANTILE_FORECASTS = f"""

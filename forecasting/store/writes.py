@@ -20,6 +20,7 @@ from forecasting.store.findings import compared, spoken_of, standing
 from forecasting.store.rows import Row, insert, plain
 
 if TYPE_CHECKING:
+    from forecasting.evaluate.standings import Spot
     from forecasting.ingest.bars import Finding
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
@@ -190,10 +191,16 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Write how forecasts did, and the standings that this changes."""
+    """Write how forecasts did, and carry the standings on."""
+    touched: dict[standings.Scope, set[Spot]] = {}
+    for row in rows:
+        scope = standings.Scope(row["symbol"], row["target"], row["kind"])
+        touched.setdefault(scope, set()).add((row["horizon"], plain(row, tables.scores)["origin_session"]))
+    before = {scope: standings.judged(connection, scope, spots) for scope, spots in touched.items()}
     added = insert(connection, tables.scores, rows)
-    if added:
-        standings.renew(connection, {(row["symbol"], row["target"], row["kind"], row["horizon"]) for row in rows})
+    for scope, spots in touched.items() if added else ():
+        after = standings.judged(connection, scope, spots)
+        standings.carry_on(connection, scope, before=before[scope], after=after)
     return added
 
 

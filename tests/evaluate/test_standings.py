@@ -1,81 +1,79 @@
 from __future__ import annotations
 
-import math
+from datetime import date, timedelta
 
-import numpy as np
-import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from forecasting.evaluate.standings import WINDOWS, standings
+from forecasting.evaluate.standings import CHAMPION, WINDOWS, Loss, Tally, carry_on, rounded
+from forecasting.settings import Target
 
-
-def scores(errors: dict[str, list[float | None]]) -> pd.DataFrame:
-    """A score per line and session from 2024-01-01 on; None leaves a session out; pinball is half of the error."""
-    days = pd.date_range("2024-01-01", periods=max(len(line) for line in errors.values()))
-    rows = [
-        (day, "champion" if name == "lstm" else "baseline", name, error, abs(error) / 2, abs(error) < 3, abs(error) < 5)
-        for name, line in errors.items()
-        for day, error in zip(days, line, strict=False)
-        if error is not None
-    ]
-    names = ["target_session", "role", "model", "error", "pinball", "inside_80", "inside_90"]
-    return pd.DataFrame(rows, columns=names)
+ORIGIN = date(2024, 1, 2)
+EVERY = {(1, window): date.min for window in WINDOWS}
 
 
-def naive(rows: pd.DataFrame, window: int) -> dict[str, object]:
-    """The same by loops over dicts."""
-    judged: dict[str, dict[pd.Timestamp, tuple[float, float]]] = {}
-    for row in rows.itertuples():
-        line = judged.setdefault("champion" if row.role == "champion" else row.model, {})
-        line.setdefault(row.target_session, (abs(row.error), row.pinball))
-    days = sorted({day for line in judged.values() for day in line})[-window:]
-    ours = {day: loss for day, loss in judged.pop("champion").items() if day in days}
-    rivals = []
-    for name, line in judged.items():
-        shared = [day for day in ours if day in line]
-        if 10 * len(shared) >= 9 * len(ours):
-            theirs = [sum(line[day][k] for day in shared) for k in (0, 1)]
-            skills = [1 - sum(ours[day][k] for day in shared) / theirs[k] for k in (0, 1)]
-            rivals.append((skills[0], name, theirs[0] / len(shared), skills[1]))
-    return {
-        "n": len(ours),
-        "mae": sum(error for error, _ in ours.values()) / len(ours),
-        "best_baseline": min(rivals)[1] if rivals else None,
-        "baseline_mae": min(rivals)[2] if rivals else None,
-        "skill": min(rivals)[0] if rivals else None,
-        "pinball_skill": min(rival[3] for rival in rivals) if rivals else None,
+def loss(error: float) -> Loss:
+    return Loss(error, error / 2, int(error < 3), int(error < 5))
+
+
+def tallied(*lines: dict[str, float], since: dict[tuple[int, int], date] = EVERY) -> dict[str, Tally]:
+    """Of the 20-session window, the lines of one origin after the other."""
+    tallies: dict[tuple[int, int, str], Tally] = {}
+    judged = {
+        (1, ORIGIN + timedelta(place)): {name: loss(error) for name, error in said.items()}
+        for place, said in enumerate(lines)
+    }
+    carry_on(tallies, {}, judged, old={}, new=since)
+    return {line: tally for (_, window, line), tally in tallies.items() if window == 20}
+
+
+def test_a_line_is_summed_beside_the_champion_over_the_origins_that_both_have():
+    found = tallied({CHAMPION: 1.0, "ridge": 4.0}, {CHAMPION: 6.0}, {"ridge": 2.0})
+    assert found == {
+        CHAMPION: Tally(2, 7.0, 3.5, 1, 1, 7.0, 3.5),
+        "ridge": Tally(1, 4.0, 2.0, 0, 1, 1.0, 0.5),
     }
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_standings_equal_their_naive_twin(seed):
-    rng = np.random.default_rng(seed)
-    lines = {
-        name: [float(rng.normal(0, 3)) if rng.random() < share else None for _ in range(300)]
-        for name, share in (("lstm", 0.99), ("ridge", 0.97), ("seasonal", 0.95), ("last_value", 0.7))
+def test_an_origin_before_the_window_counts_only_in_longer_ones():
+    later = ORIGIN + timedelta(1)
+    tallies: dict[tuple[int, int, str], Tally] = {}
+    since = {(1, 20): later, (1, 60): ORIGIN}
+    judged = {(1, ORIGIN): {CHAMPION: loss(1.0)}, (2, later): {CHAMPION: loss(1.0)}}
+    carry_on(tallies, {}, judged, old={}, new=since)
+    assert list(tallies) == [(1, 60, CHAMPION)]
+
+
+def test_a_score_that_is_judged_again_counts_as_it_is_now_and_a_passed_origin_no_more():
+    tallies: dict[tuple[int, int, str], Tally] = {}
+    first, second = (1, ORIGIN), (1, ORIGIN + timedelta(1))
+    carry_on(tallies, {}, {first: {CHAMPION: loss(1.0)}, second: {CHAMPION: loss(2.0)}}, old={}, new=EVERY)
+    passed = {first: {CHAMPION: loss(1.0)}}
+    new = {(1, 20): second[1], (1, 60): ORIGIN}
+    before, after = {second: {CHAMPION: loss(2.0)}}, {second: {CHAMPION: loss(4.0)}}
+    carry_on(tallies, before | passed, after | passed, old=EVERY, new=new)
+    assert [tallies[1, window, CHAMPION][:2] for window in (20, 60)] == [(1, 4.0), (2, 5.0)]
+
+
+@given(st.lists(st.tuples(st.floats(0, 3e7), st.floats(0, 3e7)), max_size=60), st.sampled_from(["volume", "close"]))
+def test_what_is_taken_out_leaves_no_trace(losses: list[tuple[float, float]], target: Target):
+    """Sums of 250 such losses stay below 2^53 grains of either target."""
+    tallies: dict[tuple[int, int, str], Tally] = {}
+    judged = {
+        (1, ORIGIN + timedelta(place)): {
+            CHAMPION: Loss(rounded(ours, target), rounded(ours / 3, target), 1, 1),
+            "ridge": Loss(rounded(theirs, target), rounded(theirs / 7, target), 0, 1),
+        }
+        for place, (ours, theirs) in enumerate(losses)
     }
-    drawn = scores(lines)
-    twice = pd.concat([drawn.sample(frac=1.0, random_state=seed), drawn.assign(error=99.0)])
-    found = standings(twice)
-    assert [row["window_sessions"] for row in found] == list(WINDOWS)
-    for row in found:
-        expected = naive(twice, row["window_sessions"])
-        assert {name: row[name] for name in expected} == pytest.approx(expected)
+    carry_on(tallies, {}, judged, old={}, new=EVERY)
+    for spot in judged:
+        carry_on(tallies, {spot: judged[spot]}, {}, old=EVERY, new=EVERY)
+    assert set(tallies.values()) <= {Tally()}
 
 
-def test_skill_is_positive_when_the_champion_is_better_than_the_best_baseline():
-    (row, *_) = standings(scores({"lstm": [1.0] * 5, "ridge": [-2.0] * 5, "seasonal": [4.0] * 5}))
-    assert (row["best_baseline"], row["skill"], row["pinball_skill"]) == ("ridge", 0.5, 0.5)
-    (row, *_) = standings(scores({"lstm": [4.0] * 5, "ridge": [-2.0] * 5}))
-    assert row["skill"] == -1.0
-
-
-def test_a_baseline_without_an_error_is_the_best_and_leaves_no_skill():
-    (row, *_) = standings(scores({"lstm": [1.0] * 5, "ridge": [0.0] * 5}))
-    assert (row["best_baseline"], row["baseline_mae"]) == ("ridge", 0.0)
-    assert math.isnan(row["skill"])
-
-
-def test_nothing_is_said_where_no_champion_was_scored():
-    assert standings(scores({"ridge": [1.0] * 5})) == []
-    assert standings(scores({"ridge": [1.0]}).iloc[:0]) == []
+@pytest.mark.parametrize(("target", "value"), [("volume", 2.0123e6), ("close", 1.2345678), ("range", 0.0123456789)])
+def test_rounding_changes_nothing_that_anybody_reads(target: Target, value: float):
+    assert rounded(value, target) == pytest.approx(value, rel=1e-6)
+    assert rounded(rounded(value, target), target) == rounded(value, target)
