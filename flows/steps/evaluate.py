@@ -4,13 +4,15 @@ import logging
 import shutil
 from typing import Any
 
+import pandas as pd
+
 from flows import clock
 from flows.night import Night, report_path, run_folder, short_id
 from flows.steps.known import known_at
 from flows.steps.prune import forget_spare, remove_forgotten
 from flows.steps.report import report_night, write_page
 from flows.steps.train import why_not_runnable
-from forecasting.evaluate.promotion import Decision, decide
+from forecasting.evaluate.promotion import CHALLENGER, Decision, decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.sessions import between
 from forecasting.settings import Settings
@@ -63,7 +65,7 @@ def decide_champion(connection: Connection, night: Night, settings: Settings) ->
 
 
 def contest(connection: Connection, night: Night, settings: Settings, *, champion: Record | None) -> Decision:
-    """Who won by the scores that the night knows."""
+    """Who won by the scores that the night knows, challengers of tonight's settings alone."""
     lines = record.scored_lines(
         connection,
         night.symbol,
@@ -72,8 +74,10 @@ def contest(connection: Connection, night: Night, settings: Settings, *, champio
         origins=EVIDENCE_ORIGINS,
         known_at=known_at(connection, night, settings),
     )
+    nights = lineage.nights_under(connection, night.symbol, night.target, settings_hash=settings.hash)
+    of_other_settings = (lines["line"] == CHALLENGER) & ~lines["origin_session"].isin(pd.to_datetime(sorted(nights)))
     return decide(
-        lines,
+        lines[~of_other_settings],
         champion_age=len(between(champion["trained_to"], night.session, settings.exchange)) - 1 if champion else None,
         max_age=settings.max_model_age,
         champion_trouble=why_not_runnable(champion, settings) if champion else "",

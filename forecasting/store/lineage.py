@@ -102,6 +102,13 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     return [dict(row) for row in connection.execute(done).mappings()]
 
 
+def nights_under(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> set[date]:
+    """Sessions of the nights that were worked off under these settings, finished or not."""
+    run = tables.runs
+    wanted = (run.c.symbol == symbol, run.c.target == target, run.c.settings_hash == settings_hash)
+    return set(connection.scalars(sa.select(run.c.as_of).where(*wanted)))
+
+
 def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     """The promotions and rollbacks that people asked for, oldest first, rows of table promotions."""
     made = tables.promotions

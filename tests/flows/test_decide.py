@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from flows.night import Night, artifact_folder
 from flows.steps.evaluate import decide_champion
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import between, shift
 from forecasting.settings import Settings
-from forecasting.store import lineage, reads, writes
+from forecasting.store import lineage, reads, tables, writes
 from forecasting.store.database import Connection, transaction
 from forecasting.train import checkpoint
 from forecasting.train.fit import fit
@@ -46,7 +47,7 @@ def lived(
     at = forecast_row("champion", str(LAST))["issued_at"]
     writes.add_fetch(connection, fetched(versions), change, fetch_id="2024-01-02T21:00", fetched_at=at, run_id=None)
     tonight = NIGHT.run_id(settings)
-    writes.start_run(connection, run_row(tonight, str(LAST)))
+    writes.start_run(connection, run_row(tonight, str(LAST), settings_hash=settings.hash))
     for name, run_id in (("champion", "first"), ("challenger", tonight)):
         kept = checkpoint.save(fitted, artifact_folder(settings, name))
         where = {"artifact_path": f"artifacts/{name}", "artifact_hash": kept.sha256, "run_id": run_id}
@@ -57,7 +58,7 @@ def lived(
     first |= {"winner": "champion", "origins": 0, "reason": "", "trigger": "night", "decided_at": at}
     writes.add_promotion(connection, first)
     for at_origin, origin in enumerate(sessions[:-1]):
-        writes.start_run(connection, run_row(str(origin), str(origin)))
+        writes.start_run(connection, run_row(str(origin), str(origin), settings_hash=settings.hash))
         writes.add_model(connection, model_row(f"of {origin}", run_id=str(origin)))  # that night's challenger
         for name, pinball in pinballs.items():
             said = forecast_row(f"of {origin}" if name == "challenger" else name, str(origin))
@@ -113,6 +114,19 @@ def test_the_ledger_decides_who_speaks_tomorrow(
     assert found["best_baseline"] == ("ridge" if "ridge" in pinballs else "")
     assert (found["baseline_pinball"] is None) == ("ridge" not in pinballs)
     assert decided(database_url, settings) == found  # a second evaluation of the night changes nothing
+
+
+def test_what_challengers_of_other_settings_lost_says_nothing_of_tonights(
+    database_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint
+) -> None:
+    settings = settings_of(tmp_path)
+    with transaction(database_url) as connection:
+        lived(connection, settings, fitted, {"champion": 4.0, "challenger": 3.6, "ridge": 4.4}, 40)
+        older = sa.update(tables.runs).where(tables.runs.c.as_of < shift(LAST, -12)).values(settings_hash="other")
+        connection.execute(older)
+    found = decided(database_url, settings)
+    assert (found["winner"], found["origins"]) == ("champion", 12)
+    assert "12 common origins, fewer than 20" in found["reason"]
 
 
 def altered(folder: Path) -> None:
