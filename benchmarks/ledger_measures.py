@@ -122,8 +122,9 @@ def measure_writes(url: str, market: Market, night: int, settings: Settings) -> 
         champions = np.array([champion_id(connection, symbol) for symbol in market.symbols], dtype=object)
     rows = next_night(market, night, settings, champions=champions)
     spent: dict[str, list[Pair]] = {"fetch": [], "model": [], "forecasts": [], "scores": []}
-    for place, symbol in enumerate(market.symbols):
-        write_night(url, rows[symbol], brought(market, place, night, rows[symbol]["bar_versions"]), spent)
+    with database.kept_open(url):  # as a run does
+        for place, symbol in enumerate(market.symbols):
+            write_night(url, rows[symbol], brought(market, place, night, rows[symbol]["bar_versions"]), spent)
     parts = [Figure(f"of it {name}", [_sum(times)]) for name, times in spent.items()]
     total = _sum([pair for times in spent.values() for pair in times])
     return [Figure(f"a night's writes, {len(market.symbols)} symbols", [total], 10.0), *parts, first_fetch(url, market)]

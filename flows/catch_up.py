@@ -45,7 +45,7 @@ def catch_up(
     """
     given = {"symbols": symbols, "target": target, "source": source, "events": events}
     settings = narrowed(read_settings(), given)
-    with readable_errors(), database.night_lock(settings.url, "night"):
+    with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         each = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in each]
         worked = work_off(nights, settings)

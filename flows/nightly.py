@@ -70,7 +70,7 @@ def nightly(
     """
     given = {"symbols": symbols, "target": target, "source": source, "events": events}
     settings = narrowed(read_settings(), given)
-    with readable_errors(), database.night_lock(settings.url, "night"):
+    with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         nights, failed = planned(settings, as_of=as_of, mode=mode)
         worked = work_off(nights, settings, patient=patient, switch_source=switch_source)
     if failed or worked.failed:

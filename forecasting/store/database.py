@@ -27,6 +27,7 @@ __all__ = [
     "downgrade",
     "engine",
     "head",
+    "kept_open",
     "night_lock",
     "reading",
     "transaction",
@@ -59,6 +60,19 @@ def reading(url: str) -> Iterator[Connection]:
     )
     with _begun(url, engine(url).execution_options(**options)) as connection:
         yield connection
+
+
+@contextmanager
+def kept_open(url: str) -> Iterator[None]:
+    """Holds the database open for the block and its many transactions.
+
+    SQLite puts its log back into the file whenever the last connection closes: some five waits for the disk, where a
+    commit is one or two.
+    """
+    with engine(url).execution_options(forecasting_reading=True).connect() as connection:
+        connection.execute(sa.text("SELECT 1 FROM runs LIMIT 1"))  # SQLite opens the log at the first read
+        connection.rollback()
+        yield
 
 
 def upgrade(url: str, revision: str = "head") -> None:

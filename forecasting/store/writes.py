@@ -195,7 +195,8 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     touched: dict[standings.Scope, set[Spot]] = {}
     for row in rows:
         scope = standings.Scope(row["symbol"], row["target"], row["kind"])
-        touched.setdefault(scope, set()).add((row["horizon"], plain(row, tables.scores)["origin_session"]))
+        origin = plain({"origin_session": row["origin_session"]}, tables.scores)["origin_session"]
+        touched.setdefault(scope, set()).add((row["horizon"], origin))
     before = {scope: standings.judged(connection, scope, spots) for scope, spots in touched.items()}
     added = insert(connection, tables.scores, rows)
     for scope, spots in touched.items() if added else ():
@@ -216,23 +217,21 @@ def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
     table, at = tables.bar_versions, seen["first_seen_at"]
-    settled = pd.DatetimeIndex(revision.settled)
-    versions = revision.versions
-    fresh = pd.DatetimeIndex(versions["session"])
+    settled, versions = {pd.Timestamp(day) for day in revision.settled}, revision.versions
     if len(versions):
         rows = _rows(versions[["session", "version", *_PRICES]], dict(seen))
-        for row, is_settled in zip(rows, fresh.isin(settled), strict=True):
-            row["settled_at"] = at if is_settled else None
+        for row in rows:
+            row["settled_at"] = at if row["session"] in settled else None
         insert(connection, table, rows)
     mine = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
-    again = fresh[versions["version"] > 1]
+    again = versions.loc[versions["version"] > 1, "session"]
     if len(again):
         later = table.alias("later")
         same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
         overtaken = sa.exists().where(same, later.c.version > table.c.version)
         span = table.c.session.between(again.min().date(), again.max().date())
         connection.execute(sa.update(table).where(*mine, span, overtaken).values(superseded_at=at))
-    confirmed = [day.date() for day in settled.difference(fresh)]
+    confirmed = sorted(day.date() for day in settled - set(versions["session"]))
     if confirmed:
         named = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
         connection.execute(sa.update(table).where(*mine, *named).values(settled_at=at))

@@ -16,7 +16,17 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError, UsageError
 from forecasting.store import tables, views
-from forecasting.store.database import check_ready, current, downgrade, engine, head, reading, transaction, upgrade
+from forecasting.store.database import (
+    check_ready,
+    current,
+    downgrade,
+    engine,
+    head,
+    kept_open,
+    reading,
+    transaction,
+    upgrade,
+)
 from tests.store.rows import store_bars
 
 ROOT = Path(__file__).parents[2]
@@ -222,6 +232,18 @@ def test_sqlite_readers_and_a_writer_do_not_wait_for_each_other(sqlite_url):
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
+
+
+def test_a_sqlite_file_that_is_kept_open_keeps_its_log_from_one_transaction_to_the_next(sqlite_url):
+    log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
+    with transaction(sqlite_url) as connection:
+        store_bars(connection, {"2024-03-07": 1.0}, seen="2024-03-07T21:00")
+    assert not log.exists()
+    with kept_open(sqlite_url):
+        with transaction(sqlite_url) as connection:
+            store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
+        assert log.stat().st_size
+    assert not log.exists()
 
 
 def test_two_upgrades_at_once_both_end_well(empty_database_url):
