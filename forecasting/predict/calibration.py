@@ -32,6 +32,7 @@ _OUTWARD = np.maximum(QUANTILES, 1.0 - np.array(QUANTILES))  # seen outwards fro
 # Standard error of the log of a normal's quantile, times the root of the draws it rests on; the median needs none.
 _LOG_ERROR = np.array([1.285, 1.334, 2.019, 1.0, 2.019, 1.334, 1.285])
 _CHANCE = 2.0  # standard errors at which a factor is believed by half
+_CHANCE_OWN = 6.0  # and one horizon's and side's own difference: many are looked at, and their misses come in clusters
 _LEAST = 1e-9  # a quantile that stands on the median has no distance to stretch
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the partner has the rest
 # Until enough is known. The partner knows the gaps that a close's width comes from; of the rest the network knows more.
@@ -126,32 +127,48 @@ def known_forecasts(past: Past) -> NDArray[np.int64]:
 def learn_factors(past: Past, weight: float) -> Floats:
     """(H, Q) by what to stretch each combined quantile's distance from the median, 1 where nothing is learned.
 
-    Conformal and asymmetric: the factor of a level is the weighted quantile, at that level, of past actuals' distance
-    from the median in units of the quantile's own; newer forecasts count more, so it follows a drift. It is drawn
-    towards 1 where chance alone might have taken it as far, and stays 1 for a horizon with fewer than `FEWEST`.
+    Conformal: a factor is the weighted quantile, at its level, of past actuals' distance from the median in units of
+    the quantile's own; newer forecasts count more, so it follows a drift. First one for either side of all horizons
+    together, which errs least; then each horizon's and side's own, as far as it cannot be chance that it differs.
+    A horizon with fewer than `FEWEST` forecasts stays at 1 and teaches none.
     """
     factors = np.ones((H, Q))
-    combined = combine(past.network, past.partner, weight)  # (n, H, Q)
-    for place in range(H):
-        known = np.isfinite(past.actual[:, place])
-        if known.sum() < FEWEST:
-            continue
-        recent = 0.5 ** (np.arange(int(known.sum()))[::-1] / _HALF_LIFE)
-        spoken = combined[known, place]
-        away = (past.actual[known, place] - spoken[:, MEDIAN])[:, None]
-        distance = np.maximum(_SIDES * (spoken - spoken[:, [MEDIAN]]), _LEAST)  # (n, Q)
-        learned = np.clip(_weighted_quantiles(_SIDES * away / distance, recent), *_BOUNDS)
-        factors[place] = np.where(_SIDES == 0.0, 1.0, _beyond_chance(learned, recent))
+    combined, known = combine(past.network, past.partner, weight), np.isfinite(past.actual)
+    places = np.flatnonzero(known.sum(axis=0) >= FEWEST)
+    if len(places) == 0:
+        return factors
+    reached = [_reached(past.actual[known[:, place], place], combined[known[:, place], place]) for place in places]
+    recent = [0.5 ** (np.arange(len(each))[::-1] / _HALF_LIFE) for each in reached]
+    shared = _shared_factor(np.concatenate(reached), np.concatenate(recent))
+    # Horizons overlap: together they tell as much of one side as either side of one horizon does, so the same error.
+    shared = _beyond_chance(shared, recent[0], _CHANCE)
+    for place, each, weights in zip(places, reached, recent, strict=True):
+        own = np.clip(_weighted_quantiles(each, weights, _OUTWARD), *_BOUNDS)
+        factors[place] = shared * _beyond_chance(own / shared, weights, _CHANCE_OWN)
+    factors[:, MEDIAN] = 1.0
     return factors
 
 
-def _beyond_chance(learned: Floats, weights: Floats) -> Floats:
-    """(Q,) the factors drawn nearer to 1, the more so the less their log exceeds the error it is known with.
+def _reached(actual: Floats, quantiles: Floats) -> Floats:
+    """(n, Q) how far actuals (n,) lie from the median on each quantile's side, in units of its own distance."""
+    median = quantiles[:, [MEDIAN]]
+    reached: Floats = _SIDES * (actual[:, None] - median) / np.maximum(_SIDES * (quantiles - median), _LEAST)
+    return reached
+
+
+def _shared_factor(reached: Floats, weights: Floats) -> Floats:
+    """(Q,) the factor at which both quantiles of a pair together cover what they should (Romano et al. 2019)."""
+    either = np.maximum(reached, reached[:, ::-1])
+    return np.clip(_weighted_quantiles(either, weights, 2.0 * _OUTWARD - 1.0), *_BOUNDS)
+
+
+def _beyond_chance(learned: Floats, weights: Floats, chance: float) -> Floats:
+    """(Q,) the factors drawn nearer to 1, by half where their log is `chance` times the error it is known with.
 
     From 500 forecasts one of 2 stays nearly what it is; one of 1.03 is noise, and following noise costs pinball loss.
     """
     far = np.log(learned) ** 2
-    error = (_CHANCE * _LOG_ERROR) ** 2 * (weights**2).sum() / weights.sum() ** 2
+    error = (chance * _LOG_ERROR) ** 2 * (weights**2).sum() / weights.sum() ** 2
     drawn: Floats = learned ** (far / (far + error))
     return drawn
 
@@ -162,9 +179,9 @@ def stretch(quantiles: Floats, factors: Floats) -> Floats:
     return np.sort(median + factors * (quantiles - median), axis=-1)
 
 
-def _weighted_quantiles(ratios: Floats, weights: Floats) -> Floats:
-    """(Q,) of each column of (n, Q) the value below which the level's share of the weight lies."""
+def _weighted_quantiles(ratios: Floats, weights: Floats, levels: Floats) -> Floats:
+    """(Q,) of each column of (n, Q) the value below which its level's share of the weight lies."""
     order = np.argsort(ratios, axis=0, kind="stable")
     ranked, heavy = np.take_along_axis(ratios, order, axis=0), weights[order]
     share = (np.cumsum(heavy, axis=0) - 0.5 * heavy) / weights.sum()  # a value stands in the middle of its own weight
-    return np.array([np.interp(_OUTWARD[k], share[:, k], ranked[:, k]) for k in range(Q)])
+    return np.array([np.interp(levels[k], share[:, k], ranked[:, k]) for k in range(Q)])

@@ -56,9 +56,28 @@ def test_each_side_and_horizon_has_its_own_factor():
     actual = draw(500)
     actual[:, 1] = np.where(actual[:, 1] > 0.0, 2.0 * actual[:, 1], actual[:, 1])
     factors = learn_factors(past_of(actual), 0.5)
-    assert (factors[1, MEDIAN + 1 :] > 1.5).all()
-    assert (np.delete(factors[1], range(MEDIAN, Q)) < 1.3).all()
-    assert (factors[0] < 1.3).all()
+    assert (factors[1, MEDIAN + 2 :] > 1.5).all()
+    assert factors[1, MEDIAN + 1] > 1.2
+    assert (np.delete(factors[1], range(MEDIAN, Q)) < 1.2).all()
+    assert (factors[0] < 1.2).all()
+
+
+def test_what_all_horizons_and_sides_miss_is_believed_sooner_than_what_one_does():
+    one = draw(500)
+    one[:, 0] = np.where(one[:, 0] > 0.0, 1.25 * one[:, 0], one[:, 0])
+    believed, doubted = learn_factors(past_of(draw(500, width=1.25)), 0.5), learn_factors(past_of(one), 0.5)
+    np.testing.assert_allclose(np.delete(believed, MEDIAN, axis=1), 1.22, atol=0.15)
+    assert (doubted[0, MEDIAN + 1 :] < 1.15).all()
+
+
+def test_a_horizon_with_too_few_closed_stays_as_it_is_and_teaches_the_others_nothing():
+    actual = draw(500, width=1.5)
+    actual[FEWEST - 1 :, 4] = np.nan
+    factors = learn_factors(past_of(actual), 0.5)
+    np.testing.assert_array_equal(factors[4], np.ones(Q))
+    assert (np.delete(factors[:4], MEDIAN, axis=1) > 1.2).all()
+    actual[:, 4] *= 100.0
+    np.testing.assert_array_equal(learn_factors(past_of(actual), 0.5), factors)
 
 
 def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
