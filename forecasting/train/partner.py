@@ -4,22 +4,26 @@ It errs otherwise than the network, so their mean is better than either. It is n
 of effects, are in baselines.py. Of a close it forecasts no direction, only how wide the return will be.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.preprocess.features import STEP_NAMES
+from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing_mean
+from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
-from forecasting.train.effects import Adjusted, adjust, fit_effect
+from forecasting.train.effects import Adjusted, Effect, adjust, fit_effect
 from forecasting.train.linear import Ridge, fit_ridge, weighted_quantiles
 from forecasting.train.threads import one_blas_thread
 
-VERSION = 2
+VERSION = 3
 """Of the partner's rules; a change of any of them raises it, and kept refits of another are not taken up."""
 
 _PENALTY = 100.0
 _HALF_LIFE = 1000.0  # sessions
 _PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its walk's variance (Parkinson 1980)
+_FADES = (1.0, 5.0, 25.0, 125.0)  # sessions at which a past move counts half (Bollerslev et al. 2018)
 
 Rows = NDArray[np.int64]
 
@@ -36,7 +40,10 @@ def partner_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
         (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
     """
     asked = np.array([len(windows) - 1]) if rows is None else rows
-    adjusted = adjust(windows, fit_effect(windows))
+    effect = fit_effect(windows)
+    adjusted = adjust(windows, effect)
+    if windows.target == "close":
+        adjusted = replace(adjusted, past=_moved(windows, effect))
     speak = _widths if windows.target == "close" else _points
     learned = np.stack([speak(adjusted, windows, place, asked) for place in range(len(HORIZONS))], axis=1)
     scaled = adjusted.centre[asked][..., None] + adjusted.width[asked][..., None] * learned
@@ -58,7 +65,7 @@ def _widths(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Flo
     truth = adjusted.truth[:, place]
     known = np.isfinite(truth)
     realised = np.full(len(truth), np.nan)
-    following = np.lib.stride_tricks.sliding_window_view(_squared_moves(windows)[1:], place + 1)
+    following = np.lib.stride_tricks.sliding_window_view(_squared_moves(windows)[windows.warm_up + 1 :], place + 1)
     realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
     realised -= np.log(adjusted.width * windows.spread)[:, place]
     features = _features(adjusted, place)
@@ -68,14 +75,40 @@ def _widths(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Flo
 
 
 def _squared_moves(windows: Windows) -> Floats:
-    """(N,) how far each row's session moved, squared, as a range: its own range, and the gap that it opened with.
+    """(D,) how far each session moved, squared, as a range: its own range, and the gap that it opened with.
 
     The range alone is blind to the night, which is when earnings are told (pinball loss 0.4 % less with the gap).
     """
-    steps = windows.steps[windows.warm_up :]
-    log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
+    log_range, gap = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
     squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2
     return squared
+
+
+def _moved(windows: Windows, effect: Effect) -> Floats:
+    """(N, P) how wide and which way the price has moved of late, and the row's own place among events.
+
+    In place of the lags and means of the range: fewer, and falls, after which returns are wider, are among them.
+    """
+    usual = effect.of(windows.flags)
+    log_range, moved = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
+    level = trailing_mean(log_range - usual, LEVEL_SESSIONS)
+    squared = _squared_moves(windows) * np.exp(-2.0 * usual)
+    signed = np.nan_to_num(moved / np.exp(level))  # before there is a level: as if it had stood still
+    columns = [0.5 * np.log(_faded_mean(squared, half_life)) - level for half_life in _FADES]
+    columns += [_faded_mean(signed, half_life) for half_life in _FADES[:-1]]
+    columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
+    return np.column_stack(columns)[windows.warm_up :]
+
+
+def _faded_mean(values: Floats, half_life: float) -> Floats:
+    """(D,) per session the mean of all up to it, the weight halved every `half_life` sessions back."""
+    decay = 0.5 ** (1.0 / half_life)
+    total = weight = 0.0
+    means = np.empty(len(values))
+    for at, value in enumerate(values.tolist()):
+        total, weight = decay * total + value, decay * weight + 1.0
+        means[at] = total / weight
+    return means
 
 
 def _features(adjusted: Adjusted, place: int) -> Floats:
