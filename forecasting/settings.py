@@ -27,9 +27,12 @@ _SHAPES_THE_FORECAST = ("target", "train_sessions", "seed", "members", "exchange
 
 
 class Settings(BaseSettings):
-    """Frozen settings; each field is an environment variable, FORECASTING_ in front of its name in capitals."""
+    """Frozen settings; each field is an environment variable, FORECASTING_ in front of its name in capitals.
 
-    model_config = SettingsConfigDict(env_prefix="FORECASTING_", frozen=True, extra="forbid")
+    An empty variable is one that is not set, as compose files and shells leave them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FORECASTING_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     data_dir: Path = Field(
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
