@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from forecasting.preprocess.features import own_column
 from forecasting.train.effects import adjust, fit_effect
 from tests.train.windows import some_windows
 
@@ -25,6 +26,18 @@ def test_an_effect_is_learned_from_sessions_that_may_be_learned_from():
     values[known.warm_up + 251 :] *= 3.0
     altered = replace(known, steps=steps, values=values)
     np.testing.assert_array_equal(fit_effect(known).coefficients, fit_effect(altered).coefficients)
+
+
+@pytest.mark.parametrize(("target", "half_the_sessions"), [("volume", 0.65), ("range", 0.5)])
+def test_newer_sessions_tell_more_of_an_effect_on_volume_and_no_more_of_one_on_the_range(target, half_the_sessions):
+    windows = some_windows(target, rows=1000)
+    friday, own = windows.flag_names.index("weekday_fri"), own_column(target)
+    gained = []
+    for louder in (slice(windows.learnable), slice(windows.learnable // 2, windows.learnable)):
+        steps = windows.steps.copy()
+        steps[louder, own] += windows.flags[louder, friday]
+        gained.append((fit_effect(replace(windows, steps=steps)).coefficients - fit_effect(windows).coefficients)[friday])
+    assert gained[1] / gained[0] == pytest.approx(half_the_sessions, abs=0.05)
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
