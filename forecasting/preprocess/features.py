@@ -25,6 +25,9 @@ LEVEL_SESSIONS = 22
 
 LAGS = 10
 MEANS = (5, 10, 44, 120)
+FADES = (1, 5, 25, 60)
+"""Half-lives, in sessions, of a range's fading means; Bollerslev, Hood, Huss and Pedersen (2018) reach to 125."""
+
 WARM_UP = max(MEANS) + LOOKBACK
 """Sessions before the first row: its window's oldest session needs the longest mean."""
 
@@ -68,6 +71,17 @@ def trailing_mean(values: Floats, sessions: int) -> Floats:
     return total / sessions
 
 
+def fading_mean(values: Floats, half_life: float, sessions: int) -> Floats:
+    """Mean over the last `sessions` values, each counting half of one `half_life` later; NaN until there are enough."""
+    weights = 0.5 ** (np.arange(sessions) / half_life)
+    total = np.full(len(values), np.nan)
+    if len(values) >= sessions:
+        total[sessions - 1 :] = 0.0
+        for back in range(sessions):
+            total[sessions - 1 :] += weights[back] * values[sessions - 1 - back : len(values) - back]
+    return total / float(weights.sum())
+
+
 def lag_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
     """(D, P) what the linear path sees of the past, and the P names; NaN until the longest mean has its sessions.
 
@@ -88,6 +102,21 @@ def lag_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]
         "return": signed,
         "abs_gap": np.abs(gap),
     }
+    return np.column_stack(list(columns.values())), tuple(columns)
+
+
+def memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
+    """(D, M) the long memory of a range, and the M names; of the other targets none, M = 0. NaN as in `lag_features`.
+
+    Fading means less the level, as volatility forgets slowly and on many scales at once; and the levels themselves, to
+    which it returns. The rival ridge goes without: Corsi's HAR, its kin, is one of three means.
+    """
+    if target != "range":
+        return np.empty((len(steps), 0)), ()
+    own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
+    level = trailing_mean(own, LEVEL_SESSIONS)
+    columns = {f"fading{k}": fading_mean(own, k, max(MEANS)) - level for k in FADES}
+    columns |= {"level": level, "other_level": trailing_mean(other, LEVEL_SESSIONS)}
     return np.column_stack(list(columns.values())), tuple(columns)
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats
 
-ARCHITECTURE = 1
-"""Version of the shape below; weights of another version are refused."""
+ARCHITECTURE = 2
+"""Version of the shape below and of the features it is shown; weights of another version are refused."""
 
 HIDDEN = 32
 HEAD = 64

@@ -182,4 +182,4 @@ def test_a_champion_of_an_older_architecture_gives_way(
         connection.execute(table.update().where(table.c.id == "champion").values(artifact_hash=hashed))
     found = decided(sqlite_url, settings)
     assert found["winner"] == "challenger"
-    assert "architecture 1; found 1 and 0" in found["reason"]
+    assert "architecture 2; found 1 and 0" in found["reason"]

@@ -264,18 +264,18 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
     night(date(2024, 3, 7))
     monkeypatch.setattr(pool, "base_for", lambda windows, settings: None)  # bases ship with the code, made anew
     for module in (model, prepare):
-        monkeypatch.setattr(module, "ARCHITECTURE", 2)
+        monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)
     (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert (run["status"], run["mode"]) == ("done", "scratch")
-    assert "architecture 2; found 1 and 1" in str(run["mode_reason"])
+    assert "architecture 3; found 1 and 2" in str(run["mode_reason"])
     spoken = rows("latest_forecasts")
     assert {row["status"] for row in spoken} == {"fallback"}
     assert "it was made by other code" in str(spoken[0]["reason"])
     with database.reading(read_settings().url) as connection:
         champion = reads.champion(connection, "TEST", "volume")
     assert champion is not None
-    assert champion["version"] == "2"
+    assert champion["version"] == "3"
 
 
 def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(

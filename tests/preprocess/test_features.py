@@ -5,7 +5,9 @@ from forecasting.preprocess.features import (
     MEANS,
     STEP_NAMES,
     carry,
+    fading_mean,
     lag_features,
+    memory_features,
     step_features,
     trailing_mean,
 )
@@ -49,6 +51,36 @@ def test_a_row_has_the_same_bits_wherever_history_starts():
     late, _ = lag_features(step_features(bars.iloc[-250:]), "volume")
     kept = 250 - max(MEANS) - 1
     np.testing.assert_array_equal(whole[-kept:], late[-kept:])
+
+
+def test_no_memory_of_a_range_changes_when_later_bars_do_and_each_hears_of_its_own_session():
+    bars = random_bars(days=DAYS, seed=7)
+    altered = bars.copy()
+    altered.iloc[SEEN:] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
+    before, names = memory_features(step_features(bars), "range")
+    after, _ = memory_features(step_features(altered), "range")
+    assert names == ("fading1", "fading5", "fading25", "fading60", "level", "other_level")
+    np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
+    assert (before[SEEN] != after[SEEN]).all()
+
+
+def test_the_memory_of_a_range_has_the_same_bits_wherever_history_starts():
+    bars = random_bars(days=400, seed=3)
+    whole, _ = memory_features(step_features(bars), "range")
+    late, _ = memory_features(step_features(bars.iloc[-250:]), "range")
+    kept = 250 - max(MEANS) - 1
+    np.testing.assert_array_equal(whole[-kept:], late[-kept:])
+
+
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_only_a_range_has_a_memory(target):
+    assert memory_features(step_features(random_bars(days=DAYS, seed=7)), target)[0].shape == (DAYS, 0)
+
+
+def test_a_fading_mean_counts_a_value_half_of_one_a_half_life_after_it():
+    np.testing.assert_allclose(fading_mean(np.array([5.0, 1.0, 4.0, 2.0]), 1.0, 3)[2:], [23.0 / 7.0, 17.0 / 7.0])
+    assert np.isnan(fading_mean(np.array([5.0, 1.0, 4.0]), 1.0, 3)[:2]).all()
+    assert np.isnan(fading_mean(np.array([5.0]), 1.0, 3)).all()
 
 
 def test_a_step_is_logs_and_returns_of_the_bar():
