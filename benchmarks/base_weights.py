@@ -1,9 +1,11 @@
 """Make the base weights that ship with the package, from a Parquet panel of daily bars.
 
-    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX --to 2014-12-31 --to 2019-12-31 --to 2024-03-08
+    ends=$(printf -- '--to %d-12-31 ' 2014 2016 2018 2020 2022)
+    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08
 
 PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
-2,500 sessions of each symbol are learned from; weights, cards and index.json go to forecasting/train/weights.
+2,500 sessions of each symbol are learned from; weights, cards and index.json go to forecasting/train/weights, beside
+those of other spans that are there.
 """
 
 import argparse
@@ -17,7 +19,7 @@ import pandas as pd
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings, Target
-from forecasting.train.base import fit_base
+from forecasting.train.base import fit_base, shipped_bases
 from forecasting.train.checkpoint import save
 
 WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
@@ -33,11 +35,16 @@ def main() -> None:
     asked = options.parse_args()
     panel = pd.read_parquet(asked.panel)
     panel = panel[~panel["Symbol"].isin(asked.leave_out)]
-    index = [make_base(panel, target, last) for last in asked.to for target in TARGETS]
+    made = {str(one["folder"]): one for one in shipped_bases()}
+    for last in asked.to:
+        for target in TARGETS:
+            base = make_base(panel, target, last)
+            made[str(base["folder"])] = base
+    index = sorted(made.values(), key=lambda one: (str(one["trained_to"]), TARGETS.index(one["target"])))
     (WEIGHTS / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
-def make_base(panel: pd.DataFrame, target: Target, last: date) -> dict[str, object]:
+def make_base(panel: pd.DataFrame, target: Target, last: date) -> dict[str, str | int]:
     """The index entry of one base, now on disk."""
     started = time.perf_counter()
     newest = sessions_index(date(1990, 1, 2), last)[-1].date()
@@ -46,7 +53,7 @@ def make_base(panel: pd.DataFrame, target: Target, last: date) -> dict[str, obje
     base = fit_base(windows, settings=settings)
     artifact = save(base, WEIGHTS / f"{target}-{newest}")
     print(f"{target} to {newest}: {len(windows)} symbols, {base.card.rows} rows, {time.perf_counter() - started:.0f} s")
-    entry: dict[str, object] = {"target": target, "trained_to": base.card.trained_to, "members": settings.members}
+    entry: dict[str, str | int] = {"target": target, "trained_to": base.card.trained_to, "members": settings.members}
     return entry | {"symbols": len(windows), "folder": artifact.path.name, "sha256": artifact.sha256}
 
 
