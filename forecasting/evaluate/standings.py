@@ -13,7 +13,7 @@ from typing import NamedTuple
 from forecasting.settings import Target
 
 WINDOWS = (20, 60, 250)
-"""Origins of the ledger that are looked back over, to the newest that the champion was scored on."""
+"""Nights that are looked back over, to the newest that the champion was scored on; not all need have a score."""
 
 CHAMPION = ""
 """The line of whichever model spoke; a baseline's line is its name. No model is named so, and it sorts first."""

@@ -42,7 +42,7 @@ def transaction(url: str) -> Iterator[Connection]:
     Raises:
         StoreError: The database cannot be reached, is locked, full or not writable.
     """
-    with _begun(url, engine(url)) as connection:
+    with _begun(url, _kept.get(url) or engine(url)) as connection:
         yield connection
 
 
@@ -58,21 +58,25 @@ def reading(url: str) -> Iterator[Connection]:
         if is_sqlite(parse(url))
         else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
-    with _begun(url, engine(url).execution_options(**options)) as connection:
+    with _begun(url, (_kept.get(url) or engine(url)).execution_options(**options)) as connection:
         yield connection
 
 
 @contextmanager
 def kept_open(url: str) -> Iterator[None]:
-    """Holds the database open for the block and its many transactions.
+    """Transactions of the block share a connection, which closes with it.
 
-    SQLite puts its log back into the file whenever the last connection closes: some five waits for the disk, where a
-    commit is one or two.
+    A new one costs Postgres a process; and SQLite puts its log back into the file whenever the last one closes, at some
+    five waits for the disk, where a commit is one or two.
     """
-    with engine(url).execution_options(forecasting_reading=True).connect() as connection:
-        connection.execute(sa.text("SELECT 1 FROM runs LIMIT 1"))  # SQLite opens the log at the first read
-        connection.rollback()
+    _kept[url] = engine(url, pooled=True)
+    try:
         yield
+    finally:
+        _kept.pop(url).dispose()
+
+
+_kept: dict[str, sa.Engine] = {}  # by URL, for as long as a block keeps its connection
 
 
 def upgrade(url: str, revision: str = "head") -> None:

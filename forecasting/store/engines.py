@@ -4,11 +4,12 @@ import sqlite3
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from forecasting.errors import StoreError, UsageError
 
@@ -26,11 +27,12 @@ _POSTGRES_OPTIONS = {
 
 
 @lru_cache(maxsize=16)
-def engine(url: str, *, migrating: bool = False) -> sa.Engine:
-    """The engine of `url`; it keeps no connection open.
+def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Engine:
+    """The engine of `url`; it keeps no connection open, unless it is a pooled one.
 
     Args:
         url: A SQLAlchemy URL, `sqlite:///PATH` or `postgresql://...`.
+        pooled: Keeps the newest connection for whoever comes next, until it is disposed of.
         migrating: May create the SQLite file, switches it to WAL and leaves foreign keys unchecked, since a table that
             is rebuilt is dropped for a moment.
 
@@ -38,12 +40,15 @@ def engine(url: str, *, migrating: bool = False) -> sa.Engine:
         UsageError: Not a URL of either database.
     """
     parsed = parse(url)
+    pool: dict[str, Any] = {"poolclass": NullPool}
+    if pooled:  # the ping finds out whether the server was restarted meanwhile
+        pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": -1, "pool_pre_ping": not is_sqlite(parsed)}
     if is_sqlite(parsed):
-        made = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), poolclass=NullPool)
+        made = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool)
         sa.event.listen(made, "begin", _begin_sqlite)
         return made
     parsed = parsed.set(drivername="postgresql+psycopg", query={**_POSTGRES_OPTIONS, **parsed.query})
-    return sa.create_engine(parsed, poolclass=NullPool)
+    return sa.create_engine(parsed, **pool)
 
 
 def parse(url: str) -> sa.URL:
@@ -128,7 +133,10 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
 
     def opened() -> sqlite3.Connection:
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        # Several threads may use it, one after the other: a night's tasks, where connections are kept.
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
         connection.execute("PRAGMA journal_mode = WAL" if migrating else "PRAGMA foreign_keys = ON")
         return connection
 
@@ -136,8 +144,9 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("forecasting_reading"):
-        connection.exec_driver_sql("PRAGMA query_only = ON")
+    reads = bool(connection.get_execution_options().get("forecasting_reading"))
+    connection.exec_driver_sql(f"PRAGMA query_only = {'ON' if reads else 'OFF'}")
+    if reads:
         connection.exec_driver_sql("BEGIN")
     else:
         # Taking the write lock first: a transaction that reads and then writes would otherwise fail when another

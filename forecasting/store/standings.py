@@ -95,14 +95,15 @@ def _stored(connection: sa.Connection, scope: Scope) -> tuple[dict[Counter, Tall
 
 
 def _origins(connection: sa.Connection, scope: Scope, last: Collection[date], old: Since) -> list[date]:
-    """Origins of the symbol and target, newest first: all that a window ends with, holds or has held till now."""
+    """Nights of the symbol and target, newest first: all that a window ends with, holds or has held till now."""
     if not last:
         return []
-    origin = tables.forecasts.c.origin_session
-    asked = sa.select(origin).distinct().where(*_within(tables.forecasts, scope)).order_by(origin.desc())
-    newest = list(connection.scalars(asked.where(origin.between(min([*last, *old.values()]), max(last)))))
+    # A forecast's origin is the session of its run; of the runs an index holds all that is asked, in a few pages.
+    night = tables.runs.c.as_of
+    asked = sa.select(night).distinct().where(*_within(tables.runs, scope)).order_by(night.desc())
+    newest = list(connection.scalars(asked.where(night.between(min([*last, *old.values()]), max(last)))))
     short = max(WINDOWS) - sum(each <= min(last) for each in newest)
-    return newest + list(connection.scalars(asked.where(origin < newest[-1]).limit(short))) if short > 0 else newest
+    return newest + list(connection.scalars(asked.where(night < newest[-1]).limit(short))) if short > 0 else newest
 
 
 def _windows(origins: Sequence[date], last: Mapping[int, date]) -> Since:
@@ -135,6 +136,5 @@ def _rows(
 
 
 def _within(table: sa.Table, scope: Scope) -> list[sa.ColumnElement[bool]]:
-    # Forecasts of any kind are origins: the same nights for live, late and replay.
-    names = scope._fields[:2] if table is tables.forecasts else scope._fields
-    return [table.c[name] == getattr(scope, name) for name in names]
+    # Of runs every kind is a night: the same for live, late and replay.
+    return [table.c[name] == getattr(scope, name) for name in scope._fields if name in table.c]

@@ -203,11 +203,11 @@ standings = Table(
     Column("target", String(10), primary_key=True),
     Column("kind", String(6), primary_key=True),
     Column("horizon", Integer, primary_key=True, autoincrement=False),
-    Column("window_sessions", Integer, primary_key=True, autoincrement=False, comment="origins looked back over"),
+    Column("window_sessions", Integer, primary_key=True, autoincrement=False, comment="nights looked back over"),
     Column("line", String(30), primary_key=True, comment="a baseline's name; empty for the champion"),
     Column("first_origin", Date, nullable=False),
     Column("last_origin", Date, nullable=False, comment="the newest that the champion was scored on"),
-    Column("n", Integer, nullable=False, comment="origins of the window that both have a score of"),
+    Column("n", Integer, nullable=False, comment="nights of the window that both have a score of"),
     # Sums over these n, in the target's unit.
     Column("error", Real, nullable=False, comment="the line's absolute errors"),
     Column("pinball", Real, nullable=False),

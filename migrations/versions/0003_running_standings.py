@@ -22,12 +22,12 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=6), nullable=False),
         sa.Column("horizon", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column(
-            "window_sessions", sa.Integer(), autoincrement=False, nullable=False, comment="origins looked back over"
+            "window_sessions", sa.Integer(), autoincrement=False, nullable=False, comment="nights looked back over"
         ),
         sa.Column("line", sa.String(length=30), nullable=False, comment="a baseline's name; empty for the champion"),
         sa.Column("first_origin", sa.Date(), nullable=False),
         sa.Column("last_origin", sa.Date(), nullable=False, comment="the newest that the champion was scored on"),
-        sa.Column("n", sa.Integer(), nullable=False, comment="origins of the window that both have a score of"),
+        sa.Column("n", sa.Integer(), nullable=False, comment="nights of the window that both have a score of"),
         sa.Column("error", sa.Double(), nullable=False, comment="the line's absolute errors"),
         sa.Column("pinball", sa.Double(), nullable=False),
         sa.Column("inside_80", sa.Integer(), nullable=False),

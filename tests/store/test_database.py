@@ -234,6 +234,26 @@ def test_sqlite_readers_and_a_writer_do_not_wait_for_each_other(sqlite_url):
     connection.close()
 
 
+def test_transactions_share_a_connection_while_it_is_kept_open_and_at_no_other_time(database_url):
+    mark, marked = sa.text("CREATE TEMPORARY TABLE mark (a INTEGER)"), sa.text("SELECT * FROM mark")
+    with kept_open(database_url):
+        with transaction(database_url) as connection:
+            connection.execute(mark)
+        with transaction(database_url) as connection:
+            assert connection.execute(marked).all() == []
+    with pytest.raises(Exception, match="mark"), transaction(database_url) as connection:
+        connection.execute(marked)
+
+
+def test_a_shared_connection_reads_and_writes_in_turn(database_url):
+    with kept_open(database_url):
+        for session in ("2024-03-07", "2024-03-08"):
+            with pytest.raises(Exception, match=r"read-?only"), reading(database_url) as connection:
+                connection.execute(sa.delete(tables.runs))
+            with transaction(database_url) as connection:
+                store_bars(connection, {session: 1.0}, seen=f"{session}T21:00")
+
+
 def test_a_sqlite_file_that_is_kept_open_keeps_its_log_from_one_transaction_to_the_next(sqlite_url):
     log = Path(sqlite_url.removeprefix("sqlite:///") + "-wal")
     with transaction(sqlite_url) as connection:

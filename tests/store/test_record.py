@@ -24,13 +24,13 @@ def drawn(url: str, *, seed: int) -> None:
             spoke = {"ridge": "champion", "lstm": "challenger"}.get(model, role) if place % 7 == 0 else role
             for horizon in (1, 5):
                 for kind in ("live", "late", "replay")[: rng.integers(1, 4)]:
-                    row = forecast_row(model, origin, horizon, kind=kind, role=spoke, run_id=ORIGINS[0])
+                    row = forecast_row(model, origin, horizon, kind=kind, role=spoke)
                     forecasts.append(row | {"issued_at": at(f"{origin}T{rng.integers(10, 24)}:00")})
                     for stage, version in (("first_print", 1), ("settled", 1), ("settled", 2))[: rng.integers(0, 4)]:
                         said = {"pinball": float(rng.random()), "inside_80": bool(rng.random() < 0.8)}
                         scores.append(score_row(forecasts[-1], stage=stage, bar_version=version, **said))
     with transaction(url) as connection:
-        start(connection, origins=(ORIGINS[0],), models=tuple(ROLES))
+        start(connection, origins=tuple(ORIGINS), models=tuple(ROLES))
         writes.add_forecasts(connection, forecasts)
         writes.add_scores(connection, scores)
 

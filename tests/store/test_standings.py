@@ -22,18 +22,19 @@ def drawn(url: str, *, seed: int, days: int = 290) -> Drawn:
     """Scores of a ledger of `days` nights, its forecasts stored: gaps, two stages, restated bars, three kinds."""
     rng = np.random.default_rng(seed)
     forecasts, scores = [], []
-    for origin in between(date(2023, 1, 3), date(2024, 12, 31))[:days]:
+    nights = between(date(2023, 1, 3), date(2024, 12, 31))[:days]
+    for origin in nights:
         for model, role in LINES.items():
             for horizon in (1, 2):
                 kind = str(rng.choice(["live", "live", "live", "late", "replay"]))
                 issued = at(f"{origin}T{22 if model == 'lstm:2' else 21}:00")
                 if rng.random() < (0.1 if model == "lstm:2" else 0.95):
                     row = forecast_row(model, origin.isoformat(), horizon, role=role, kind=kind)
-                    row |= {"run_id": "2024-01-03", "issued_at": issued}
+                    row |= {"issued_at": issued}
                     forecasts.append(row)
                     scores += judgements(row, rng)
     with transaction(url) as connection:
-        start(connection, origins=("2024-01-03",), models=tuple(LINES))
+        start(connection, origins=tuple(map(str, nights)), models=tuple(LINES))
         writes.add_forecasts(connection, forecasts)
     return scores
 
@@ -58,8 +59,7 @@ def written(connection: Connection) -> list[tuple[object, ...]]:
 
 def naive(connection: Connection, scores: Drawn) -> list[tuple[object, ...]]:
     """The same by loops over all that was ever scored."""
-    table = tables.forecasts
-    origins = list(connection.scalars(sa.select(table.c.origin_session).distinct().order_by(table.c.origin_session)))
+    origins = list(connection.scalars(sa.select(tables.runs.c.as_of).order_by(tables.runs.c.as_of)))
     counting: dict[tuple, dict] = {}
     for row in scores:
         if row["role"] == "challenger":

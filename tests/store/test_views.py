@@ -104,11 +104,11 @@ def scored(url: str, errors: dict[str, list[float]], *, kind: str = "live") -> N
             if error is None:
                 continue
             role = "champion" if model == "lstm" else "challenger" if model == "lstm:2" else "baseline"
-            forecasts.append(forecast_row(model, origin, role=role, kind=kind, run_id="2024-01-03"))
+            forecasts.append(forecast_row(model, origin, role=role, kind=kind))
             said = {"error": error, "pinball": abs(error) / 2, "inside_80": abs(error) < 3, "inside_90": abs(error) < 5}
             scores.append(score_row(forecasts[-1], **said))
     with transaction(url) as connection:
-        start(connection, origins=("2024-01-03",), models=tuple(errors))
+        start(connection, origins=tuple(sessions[: max(map(len, errors.values()))]), models=tuple(errors))
         writes.add_forecasts(connection, forecasts)
         writes.add_scores(connection, scores)
 
@@ -177,10 +177,11 @@ def test_live_skill_never_mixes_live_and_replay(database_url):
     scored(database_url, {"lstm": [1.0] * 3, "ridge": [2.0] * 3})
     scored_again = {"lstm": [4.0] * 4, "ridge": [2.0] * 4}
     with transaction(database_url) as connection:
+        writes.start_run(connection, run_row("2024-01-08", "2024-01-08"))
         for model, line in scored_again.items():
             for origin, error in zip(("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08"), line, strict=True):
                 role = "champion" if model == "lstm" else "baseline"
-                row = forecast_row(model, origin, role=role, kind="replay", run_id="2024-01-03")
+                row = forecast_row(model, origin, role=role, kind="replay")
                 writes.add_forecasts(connection, [row])
                 writes.add_scores(connection, [score_row(row, error=error, pinball=error)])
     found = [row[:4] for row in rows(database_url, "live_skill", *SKILL) if row[1] == 20]
@@ -190,7 +191,7 @@ def test_live_skill_never_mixes_live_and_replay(database_url):
 def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
     scored(database_url, {"lstm": [4.0, 4.0]})
     with transaction(database_url) as connection:
-        row = forecast_row("lstm", "2024-01-03", run_id="2024-01-03")
+        row = forecast_row("lstm", "2024-01-03")
         writes.add_scores(
             connection,
             [score_row(row, stage="settled", error=9.0), score_row(row, stage="settled", bar_version=2, error=2.0)],

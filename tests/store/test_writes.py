@@ -64,7 +64,7 @@ def a_night(connection: sa.Connection) -> list[int]:
     return [
         int(added),
         writes.add_events(connection, SYMBOL, events, source="csv:earnings.csv", first_seen_at=when),
-        writes.start_run(connection, run_row("r1", "2024-03-08")),
+        writes.start_run(connection, run_row("r1", "2024-03-07")),
         writes.add_model(connection, model_row("m1")),
         writes.add_forecasts(connection, [forecast]),
         writes.add_scores(connection, [score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))]),
