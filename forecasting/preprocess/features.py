@@ -26,7 +26,7 @@ LEVEL_SESSIONS = 22
 LAGS = 10
 MEANS = (5, 10, 44, 120)
 FADES = (1, 5, 25, 60)
-"""Half-lives, in sessions, of a range's fading means; Bollerslev, Hood, Huss and Pedersen (2018) reach to 125."""
+"""Half-lives, in sessions, of fading means; Bollerslev, Hood, Huss and Pedersen (2018) reach to 125."""
 
 WARM_UP = max(MEANS) + LOOKBACK
 """Sessions before the first row: its window's oldest session needs the longest mean."""

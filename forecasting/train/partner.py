@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing_mean
+from forecasting.preprocess.features import FADES, LEVEL_SESSIONS, MEANS, STEP_NAMES, fading_mean, trailing_mean
 from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
@@ -23,7 +23,6 @@ VERSION = 3
 _PENALTY = 100.0
 _HALF_LIFE = 1000.0  # sessions
 _PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its walk's variance (Parkinson 1980)
-_FADES = (1.0, 5.0, 25.0, 125.0)  # sessions at which a past move counts half (Bollerslev et al. 2018)
 
 Rows = NDArray[np.int64]
 
@@ -94,21 +93,10 @@ def _moved(windows: Windows, effect: Effect) -> Floats:
     level = trailing_mean(log_range - usual, LEVEL_SESSIONS)
     squared = _squared_moves(windows) * np.exp(-2.0 * usual)
     signed = np.nan_to_num(moved / np.exp(level))  # before there is a level: as if it had stood still
-    columns = [0.5 * np.log(_faded_mean(squared, half_life)) - level for half_life in _FADES]
-    columns += [_faded_mean(signed, half_life) for half_life in _FADES[:-1]]
+    columns = [0.5 * np.log(fading_mean(squared, half_life, max(MEANS))) - level for half_life in FADES]
+    columns += [fading_mean(signed, half_life, max(MEANS)) for half_life in FADES[:-1]]
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
-
-
-def _faded_mean(values: Floats, half_life: float) -> Floats:
-    """(D,) per session the mean of all up to it, the weight halved every `half_life` sessions back."""
-    decay = 0.5 ** (1.0 / half_life)
-    total = weight = 0.0
-    means = np.empty(len(values))
-    for at, value in enumerate(values.tolist()):
-        total, weight = decay * total + value, decay * weight + 1.0
-        means[at] = total / weight
-    return means
 
 
 def _features(adjusted: Adjusted, place: int) -> Floats:

@@ -6,7 +6,7 @@ import pandas as pd
 from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.train.effects import fit_effect
-from forecasting.train.partner import _faded_mean, _moved, partner_quantiles
+from forecasting.train.partner import _moved, partner_quantiles
 from tests.builders import random_bars
 from tests.train.windows import some_events
 
@@ -52,10 +52,3 @@ def test_how_the_price_has_moved_is_read_from_the_past_alone():
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any(axis=1).all()
-
-
-def test_a_faded_mean_is_the_mean_by_weights_that_halve():
-    values = np.random.default_rng(3).normal(size=60)
-    for half_life in (1.0, 25.0):
-        naive = [np.average(values[: t + 1], weights=0.5 ** (np.arange(t, -1, -1) / half_life)) for t in range(60)]
-        np.testing.assert_allclose(_faded_mean(values, half_life), naive, rtol=1e-10)
