@@ -248,5 +248,5 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
     if lacking:
         raise StoreError(
             f"The database {place(url)} cannot be written by this user, who lacks {', '.join(lacking)}. "
-            "Connect as the writer role."
+            "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql again."
         )
