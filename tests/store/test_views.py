@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
-
 import pandas as pd
 import pytest
 import sqlalchemy as sa
@@ -126,9 +124,6 @@ SKILL = (
 )
 
 
-near = partial(pytest.approx, rel=1e-3)  # losses are summed in grains of a thousandth of a share
-
-
 def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
     scored(
         database_url,
@@ -136,7 +131,7 @@ def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
             "lstm": [4.0] * 5 + [-2.0] * 20,
             "lstm:2": [0.1] * 25,
             "ridge": [1.0] * 5 + [4.0] * 20,
-            "seasonal": [9.0] * 5 + [-3.2] * 20,
+            "seasonal": [9.0] * 5 + [-3.25] * 20,
         },
     )
     assert rows(database_url, "live_skill", *SKILL) == [
@@ -146,14 +141,24 @@ def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
             20,
             2.0,
             "seasonal",
-            near(3.2),
-            near(1 - 2 / 3.2),
-            near(1 - 2 / 3.2),
+            pytest.approx(3.25),
+            pytest.approx(1 - 2 / 3.25),
+            pytest.approx(1 - 2 / 3.25),
             1.0,
         ),
         ("live", 60, 25, 2.4, "ridge", 3.4, pytest.approx(1 - 2.4 / 3.4), pytest.approx(1 - 2.4 / 3.4), 0.8),
         ("live", 250, 25, 2.4, "ridge", 3.4, pytest.approx(1 - 2.4 / 3.4), pytest.approx(1 - 2.4 / 3.4), 0.8),
     ]
+
+
+def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(database_url):
+    scored(database_url, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
+    assert rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
+
+
+def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_leaves_no_skill(database_url):
+    scored(database_url, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
+    assert rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
 
 
 def test_live_skill_looks_back_over_250_scored_sessions_and_no_more(database_url):
