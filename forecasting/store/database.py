@@ -42,7 +42,7 @@ def transaction(url: str) -> Iterator[Connection]:
     Raises:
         StoreError: The database cannot be reached, is locked, full or not writable.
     """
-    with _begun(url, _kept.get(url) or engine(url)) as connection:
+    with _begun(url, _opened(url)) as connection:
         yield connection
 
 
@@ -58,7 +58,7 @@ def reading(url: str) -> Iterator[Connection]:
         if is_sqlite(parse(url))
         else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
-    with _begun(url, (_kept.get(url) or engine(url)).execution_options(**options)) as connection:
+    with _begun(url, _opened(url).execution_options(**options)) as connection:
         yield connection
 
 
@@ -77,6 +77,10 @@ def kept_open(url: str) -> Iterator[None]:
 
 
 _kept: dict[str, sa.Engine] = {}  # by URL, for as long as a block keeps its connection
+
+
+def _opened(url: str) -> sa.Engine:
+    return _kept.get(url) or engine(url)
 
 
 def upgrade(url: str, revision: str = "head") -> None:

@@ -32,9 +32,9 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
 
     Args:
         url: A SQLAlchemy URL, `sqlite:///PATH` or `postgresql://...`.
-        pooled: Keeps the newest connection for whoever comes next, until it is disposed of.
         migrating: May create the SQLite file, switches it to WAL and leaves foreign keys unchecked, since a table that
             is rebuilt is dropped for a moment.
+        pooled: Keeps the newest connection for whoever comes next, until it is disposed of.
 
     Raises:
         UsageError: Not a URL of either database.

@@ -116,12 +116,11 @@ def _windows(origins: Sequence[date], last: Mapping[int, date]) -> Since:
     return since
 
 
-def _passed(origins: Iterable[date], old: Since, new: Since) -> set[Spot]:
+def _passed(origins: Sequence[date], old: Since, new: Since) -> set[Spot]:
     """Spots that a window held and holds no more, or the other way round; a window that is new held none."""
     ends = {key: sorted((old.get(key, date.max), first)) for key, first in new.items()}
-    listed = list(origins)
     return {
-        (horizon, origin) for (horizon, _), (low, high) in ends.items() for origin in listed if low <= origin < high
+        (horizon, origin) for (horizon, _), (low, high) in ends.items() for origin in origins if low <= origin < high
     }
 
 

@@ -195,13 +195,13 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     touched: dict[standings.Scope, set[Spot]] = {}
     for row in rows:
         scope = standings.Scope(row["symbol"], row["target"], row["kind"])
-        origin = plain({"origin_session": row["origin_session"]}, tables.scores)["origin_session"]
-        touched.setdefault(scope, set()).add((row["horizon"], origin))
+        touched.setdefault(scope, set()).add((row["horizon"], row["origin_session"]))
     before = {scope: standings.judged(connection, scope, spots) for scope, spots in touched.items()}
     added = insert(connection, tables.scores, rows)
-    for scope, spots in touched.items() if added else ():
-        after = standings.judged(connection, scope, spots)
-        standings.carry_on(connection, scope, before=before[scope], after=after)
+    if added:
+        for scope, spots in touched.items():
+            after = standings.judged(connection, scope, spots)
+            standings.carry_on(connection, scope, before=before[scope], after=after)
     return added
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import date
@@ -173,10 +174,6 @@ def test_a_champion_of_an_older_architecture_gives_way(
         lived(connection, settings, fitted, {"champion": 4.0, "challenger": 4.4, "ridge": 4.4}, 40)
         old = artifact_folder(settings, "champion") / "model.json"
         old.write_text(json.dumps(json.loads(old.read_text()) | {"architecture": 0}))
-        import hashlib
-
-        from forecasting.store import tables
-
         hashed = hashlib.sha256(old.read_bytes()).hexdigest()
         table = tables.models
         connection.execute(table.update().where(table.c.id == "champion").values(artifact_hash=hashed))

@@ -45,10 +45,11 @@ def test_every_lag_feature_hears_of_its_own_session():
     assert deaf == set()
 
 
-def test_a_row_has_the_same_bits_wherever_history_starts():
+@pytest.mark.parametrize(("features", "target"), [(lag_features, "volume"), (memory_features, "range")])
+def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
     bars = random_bars(days=400, seed=3)
-    whole, _ = lag_features(step_features(bars), "volume")
-    late, _ = lag_features(step_features(bars.iloc[-250:]), "volume")
+    whole, _ = features(step_features(bars), target)
+    late, _ = features(step_features(bars.iloc[-250:]), target)
     kept = 250 - max(MEANS) - 1
     np.testing.assert_array_equal(whole[-kept:], late[-kept:])
 
@@ -62,14 +63,6 @@ def test_no_memory_of_a_range_changes_when_later_bars_do_and_each_hears_of_its_o
     assert names == ("fading1", "fading5", "fading25", "fading60", "level", "other_level")
     np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
     assert (before[SEEN] != after[SEEN]).all()
-
-
-def test_the_memory_of_a_range_has_the_same_bits_wherever_history_starts():
-    bars = random_bars(days=400, seed=3)
-    whole, _ = memory_features(step_features(bars), "range")
-    late, _ = memory_features(step_features(bars.iloc[-250:]), "range")
-    kept = 250 - max(MEANS) - 1
-    np.testing.assert_array_equal(whole[-kept:], late[-kept:])
 
 
 @pytest.mark.parametrize("target", ["volume", "close"])
