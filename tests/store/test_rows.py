@@ -70,6 +70,22 @@ def test_values_of_numpy_and_pandas_are_kept_as_plain_ones(database_url):
     assert (found.finished_at, found.seconds_train, found.seconds_predict, found.note) == (None, None, 0.5, "quiet")
 
 
+def test_texts_and_numbers_come_back_to_the_letter_and_to_the_bit(database_url):
+    texts = ['"quoted"', "back\\slash", "{a,b}", "NULL", "", "two\nlines", " spaces ", "it's", "Größe %s"]
+    values = [0.1 + 0.2, -1.5, 0.0, 5e-324, -1.7976931348623157e308, float("inf"), 1e16, 123456789.123, 1 / 3]
+    given = [metrics(at)[0] | {"baseline": texts[at], "value": values[at]} for at in range(len(texts))]
+    given[3] |= {"p_value": None}
+    with transaction(database_url) as connection:
+        assert insert(connection, tables.metrics, [{"p_value": 0.5} | row for row in given]) == len(texts)
+        table = tables.metrics
+        found = connection.execute(
+            sa.select(table.c.baseline, table.c.value, table.c.p_value).order_by("horizon")
+        ).all()
+    assert [row.baseline for row in found] == texts
+    assert [row.value.hex() for row in found] == [value.hex() for value in values]
+    assert [row.p_value for row in found] == [0.5] * 3 + [None] + [0.5] * 5
+
+
 def test_a_naive_instant_is_refused(database_url):
     with transaction(database_url) as connection, pytest.raises(ValueError, match="naive 2024-03-08"):
         insert(connection, tables.runs, [run_row("r1", "2024-03-08", started_at=datetime(2024, 3, 8))])  # noqa: DTZ001
