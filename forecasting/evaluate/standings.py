@@ -6,8 +6,8 @@ rounded to a power of two have sums without any rounding, so that a sum carried 
 the bit.
 """
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from typing import NamedTuple
 
 from forecasting.settings import Target
@@ -26,6 +26,23 @@ Spot = tuple[int, date]
 
 Counter = tuple[int, int, str]
 """Horizon, sessions of the window, and line."""
+
+
+class Scored(NamedTuple):
+    """What of a score says whether it counts, and as what."""
+
+    horizon: int
+    origin_session: date
+    model_id: str
+    stage: str
+    bar_version: int
+    role: str
+    model: str
+    issued_at: datetime
+    error: float
+    pinball: float
+    inside_80: bool
+    inside_90: bool
 
 
 class Loss(NamedTuple):
@@ -71,6 +88,27 @@ Judged = Mapping[Spot, Mapping[str, Loss]]
 def rounded(loss: float, target: Target) -> float:
     """The loss to the nearest multiple of the target's grain."""
     return round(loss / _GRAIN[target]) * _GRAIN[target]
+
+
+def judged(scores: Iterable[Scored], target: Target) -> Judged:
+    """What counts at each spot of the scores.
+
+    A line counts once a spot: by its settled score where there is one, of several forecasts by the newest, of several
+    as new by the model whose id comes first.
+    """
+    last_counts = sorted(scores, key=lambda score: (score.stage, score.bar_version))
+    last_counts.sort(key=lambda score: score.model_id, reverse=True)
+    last_counts.sort(key=lambda score: score.issued_at)
+    counts = {
+        (score.horizon, score.origin_session, CHAMPION if score.role == "champion" else score.model): score
+        for score in last_counts
+    }
+    found: dict[Spot, dict[str, Loss]] = {}
+    for (horizon, origin, line), score in counts.items():
+        error, pinball = (rounded(loss, target) for loss in (abs(score.error), score.pinball))
+        loss = Loss(error, pinball, int(score.inside_80), int(score.inside_90))
+        found.setdefault((horizon, origin), {})[line] = loss
+    return found
 
 
 def carry_on(tallies: dict[Counter, Tally], before: Judged, after: Judged, *, old: Since, new: Since) -> None:

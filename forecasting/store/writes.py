@@ -17,10 +17,9 @@ import sqlalchemy as sa
 
 from forecasting.store import standings, tables
 from forecasting.store.findings import compared, spoken_of, standing
-from forecasting.store.rows import Row, insert, plain
+from forecasting.store.rows import Row, insert, insert_or_replace, plain
 
 if TYPE_CHECKING:
-    from forecasting.evaluate.standings import Spot
     from forecasting.ingest.bars import Finding
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
@@ -192,16 +191,14 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Write how forecasts did, and carry the standings on."""
-    touched: dict[standings.Scope, set[Spot]] = {}
+    of_scope: dict[standings.Scope, list[Row]] = {}
     for row in rows:
         scope = standings.Scope(row["symbol"], row["target"], row["kind"])
-        touched.setdefault(scope, set()).add((row["horizon"], row["origin_session"]))
-    before = {scope: standings.judged(connection, scope, spots) for scope, spots in touched.items()}
+        of_scope.setdefault(scope, []).append(row)
+    opened = [standings.opened(connection, scope, some) for scope, some in of_scope.items()]
     added = insert(connection, tables.scores, rows)
     if added:
-        for scope, spots in touched.items():
-            after = standings.judged(connection, scope, spots)
-            standings.carry_on(connection, scope, before=before[scope], after=after)
+        insert_or_replace(connection, tables.standings, [row for each in opened for row in standings.carried_on(each)])
     return added
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecasting.evaluate.standings import CHAMPION, WINDOWS, Loss, Tally, carry_on, rounded
+from forecasting.evaluate.standings import CHAMPION, WINDOWS, Loss, Scored, Tally, carry_on, judged, rounded
 from forecasting.settings import Target
 
 ORIGIN = date(2024, 1, 2)
@@ -15,6 +15,11 @@ EVERY = {(1, window): date.min for window in WINDOWS}
 
 def loss(error: float) -> Loss:
     return Loss(error, error / 2, int(error < 3), int(error < 5))
+
+
+def scored(error: float, model_id: str = "m", stage: str = "first_print", version: int = 1, hour: int = 21) -> Scored:
+    issued = datetime(2024, 1, 2, hour, tzinfo=UTC)
+    return Scored(1, ORIGIN, model_id, stage, version, "champion", "lstm", issued, error, abs(error) / 2, True, False)
 
 
 def tallied(*lines: dict[str, float], since: dict[tuple[int, int], date] = EVERY) -> dict[str, Tally]:
@@ -54,6 +59,26 @@ def test_a_score_that_is_judged_again_counts_as_it_is_now_and_a_passed_origin_no
     before, after = {second: {CHAMPION: loss(2.0)}}, {second: {CHAMPION: loss(4.0)}}
     carry_on(tallies, before | passed, after | passed, old=EVERY, new=new)
     assert [tallies[1, window, CHAMPION][:2] for window in (20, 60)] == [(1, 4.0), (2, 5.0)]
+
+
+@pytest.mark.parametrize("turn", range(5))
+def test_of_a_line_at_a_spot_the_newest_forecast_counts_by_its_settled_score_of_the_last_bar(turn: int):
+    scores = [
+        scored(-1.0, hour=20, stage="settled", version=9),
+        scored(-2.0),
+        scored(-3.0, stage="settled"),
+        scored(-4.0, stage="settled", version=2),
+        scored(-5.0, model_id="n", stage="settled", version=3),  # issued at the same instant: the first id counts
+    ]
+    found = judged(scores[turn:] + scores[:turn], "volume")
+    assert found == {(1, ORIGIN): {CHAMPION: Loss(4.0, 2.0, 1, 0)}}
+
+
+def test_a_baseline_is_a_line_by_its_name():
+    ridge = scored(3.0)._replace(role="baseline", model="ridge")
+    assert judged([ridge, scored(1.0)], "volume") == {
+        (1, ORIGIN): {"ridge": Loss(3.0, 1.5, 1, 0), CHAMPION: Loss(1.0, 0.5, 1, 0)}
+    }
 
 
 @given(st.lists(st.tuples(st.floats(0, 3e7), st.floats(0, 3e7)), max_size=60), st.sampled_from(["volume", "close"]))

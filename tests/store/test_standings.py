@@ -120,6 +120,16 @@ def test_scores_written_twice_count_once(database_url):
         assert written(connection) == naive(connection, scores)
 
 
+def test_a_score_that_is_there_already_counts_as_it_was_written(database_url):
+    scores = drawn(database_url, seed=6, days=30)
+    early, late = scores[: len(scores) // 2], scores[len(scores) // 2 :]
+    for some in (early, [row | {"error": 9e9, "pinball": 9e9} for row in early] + late):
+        with transaction(database_url) as connection:
+            writes.add_scores(connection, some)
+    with reading(database_url) as connection:
+        assert written(connection) == naive(connection, scores)
+
+
 def test_nothing_stands_where_no_champion_was_scored(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-01-03",), models=("ridge",))
