@@ -118,6 +118,8 @@ def add_actions(
     connection: sa.Connection, actions: pd.DataFrame, *, symbol: str, fetch_id: str, first_seen_at: datetime
 ) -> int:
     """Write dividends and splits (columns session, kind, value) as first seen at an instant."""
+    if actions.empty:
+        return 0
     seen = {"symbol": symbol, "fetch_id": fetch_id, "first_seen_at": first_seen_at}
     return insert(connection, tables.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
 
@@ -214,21 +216,20 @@ def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
     table, at = tables.bar_versions, seen["first_seen_at"]
-    settled, versions = {pd.Timestamp(day) for day in revision.settled}, revision.versions
-    if len(versions):
-        rows = _rows(versions[["session", "version", *_PRICES]], dict(seen))
-        for row in rows:
-            row["settled_at"] = at if row["session"] in settled else None
-        insert(connection, table, rows)
+    settled = {pd.Timestamp(day) for day in revision.settled}
+    rows = _rows(revision.versions[["session", "version", *_PRICES]], seen)
+    for row in rows:
+        row["settled_at"] = at if row["session"] in settled else None
+    insert(connection, table, rows)
     mine = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
-    again = versions.loc[versions["version"] > 1, "session"]
-    if len(again):
+    again = [row["session"] for row in rows if row["version"] > 1]
+    if again:
         later = table.alias("later")
         same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
         overtaken = sa.exists().where(same, later.c.version > table.c.version)
-        span = table.c.session.between(again.min().date(), again.max().date())
+        span = table.c.session.between(min(again).date(), max(again).date())
         connection.execute(sa.update(table).where(*mine, span, overtaken).values(superseded_at=at))
-    confirmed = sorted(day.date() for day in settled - set(versions["session"]))
+    confirmed = sorted(day.date() for day in settled - {row["session"] for row in rows})
     if confirmed:
         named = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
         connection.execute(sa.update(table).where(*mine, *named).values(settled_at=at))
