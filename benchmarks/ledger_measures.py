@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -122,6 +123,7 @@ def measure_writes(url: str, market: Market, night: int, settings: Settings) -> 
         champions = np.array([champion_id(connection, symbol) for symbol in market.symbols], dtype=object)
     rows = next_night(market, night, settings, champions=champions)
     spent: dict[str, list[Pair]] = {"fetch": [], "model": [], "forecasts": [], "scores": []}
+    gc.freeze()  # no night holds the rows of all symbols, which Python's collector would walk through again and again
     with database.kept_open(url):  # as a run does
         for place, symbol in enumerate(market.symbols):
             write_night(url, rows[symbol], brought(market, place, night, rows[symbol]["bar_versions"]), spent)
