@@ -25,7 +25,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.settings import Settings
-from forecasting.store import database, reads, record, tables, writes
+from forecasting.store import database, lineage, reads, record, tables, writes
 from forecasting.store.due import due_scores
 
 Read = Callable[[sa.Connection, str], object]
@@ -72,6 +72,9 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
         ("forecasting show: report_night", 1.0, lambda c, symbol: report_night(c, symbol, TARGET, exchange="XNYS")),
         ("forecasting models list: models", 1.0, lambda c, symbol: reads.models(c, symbol, TARGET)),
         ("forecasting check: newest_live_origin", 1.0, lambda c, s: record.newest_live_origin(c, s, TARGET)),
+        ("forecasting models show: lineage", 1.0, lambda c, s: lineage.lineage(c, reads.models(c, s, TARGET)[0]["id"])),
+        ("a night asks whether it has spoken", None, lambda c, s: record.has_forecasts(c, newest_run(c, s))),
+        ("a night reads its own model", None, lambda c, s: lineage.model_of_run(c, newest_run(c, s))),
         ("a night reads bars", None, lambda c, symbol: reads.bars(c, symbol)),
         ("a night reads newest_finished", None, lambda c, symbol: reads.newest_finished(c, symbol, TARGET)),
         (
@@ -83,6 +86,12 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
         (f"a night reads scored_lines, {EVIDENCE_ORIGINS} origins", None, lines(EVIDENCE_ORIGINS)),
         (f"a night reads scored_lines, {ORIGINS} origins", None, lines(ORIGINS)),
     ]
+
+
+def newest_run(connection: sa.Connection, symbol: str) -> str:
+    """The id of a symbol's newest run."""
+    run = tables.runs
+    return str(connection.scalar(sa.select(run.c.id).where(run.c.symbol == symbol).order_by(run.c.as_of.desc())))
 
 
 def measure_reads(url: str, symbols: list[str], last: date) -> list[Figure]:

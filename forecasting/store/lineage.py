@@ -53,7 +53,9 @@ def knowing_fetch(connection: sa.Connection, symbol: str, session: date, *, cuto
 
 def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     """The network that a run fitted; None when it fitted none."""
-    return first_row(connection, sa.select(tables.models).where(tables.models.c.run_id == run_id))
+    fitted, run = tables.models, tables.runs
+    same = (fitted.c.symbol == run.c.symbol, fitted.c.target == run.c.target)  # as an index has models
+    return first_row(connection, sa.select(fitted).where(run.c.id == run_id, *same, fitted.c.run_id == run_id))
 
 
 def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
@@ -128,11 +130,9 @@ def lineage(connection: sa.Connection, model_id: str) -> Row:
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
     fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
     said = tables.forecasts
-    counted = connection.execute(
-        sa.select(sa.func.count(), sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session)).where(
-            said.c.model_id == model_id
-        )
-    ).one()
+    of_model = (said.c.symbol == found.get("symbol"), said.c.target == found.get("target"), said.c.model_id == model_id)
+    origins = (sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session))
+    counted = connection.execute(sa.select(sa.func.count(), *origins).where(*of_model)).one()
     return {
         "parents": _parents(connection, found.get("parent_id")),
         "settings": fitted_by.get("settings"),

@@ -41,8 +41,11 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
 
 def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
     """Whether a run has written its forecasts."""
-    said = tables.forecasts
-    return connection.scalar(sa.select(sa.literal(1)).where(said.c.run_id == run_id).limit(1)) is not None
+    said, run = tables.forecasts, tables.runs
+    # Forecasts lie by symbol, target and origin, which are the run's; by the run's id alone all of them would be read.
+    same = (said.c.symbol == run.c.symbol, said.c.target == run.c.target, said.c.origin_session == run.c.as_of)
+    own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, said.c.run_id == run_id).limit(1)
+    return connection.scalar(own) is not None
 
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
