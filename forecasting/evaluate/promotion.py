@@ -96,9 +96,9 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, cham
         words = f"the champion cannot be run, so the challenger takes over: {champion_trouble.rstrip('.')}"
         return _decision(CHALLENGER, words, standing)
     too_old = champion_age > max_age
-    age = f"the champion is {champion_age} sessions old (limit {max_age})"
+    age = f"the champion is {_many(champion_age, 'session')} old (limit {max_age})"
     if standing.test is None:
-        few = f"{standing.origins} common origins, fewer than {MIN_ORIGINS}, say nothing yet"
+        few = f"{_many(standing.origins, 'common origin')}, fewer than {MIN_ORIGINS}, say nothing yet"
         if too_old:
             return _decision(CHALLENGER, f"{age}, so the challenger takes over for age; {few}", standing)
         return _decision(CHAMPION, f"the champion stays; {few}; {age}", standing)
@@ -192,13 +192,17 @@ def _figures(standing: Standing) -> str:
         return ""
     lines = [line for line in (CHAMPION, CHALLENGER, standing.best_baseline) if line in standing.pinballs]
     losses = ", ".join(f"{line} {_number(standing.pinballs[line])}" for line in lines)
-    text = f"Mean pinball on {standing.origins} origins, {standing.first} to {standing.last}: {losses}."
+    text = f"Mean pinball on {_many(standing.origins, 'origin')}, {standing.first} to {standing.last}: {losses}."
     if standing.test:
         test = standing.test
         text += f" Diebold-Mariano {test.statistic:+.2f}, {_p(test.p_value)}, lag {test.lag}."
     if standing.left_out:
         text += f" Not on all of these origins: {', '.join(standing.left_out)}."
     return text
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _number(value: float) -> str:

@@ -84,6 +84,13 @@ def test_too_few_origins_leave_the_champion_and_say_how_many_there_were():
     assert decision.reason.startswith("the champion stays; 19 common origins, fewer than 20, say nothing yet")
 
 
+def test_one_origin_and_one_session_are_not_spoken_of_as_many():
+    reason = decided({"champion": 1.0, "challenger": 2.0}, origins=1, age=1).reason
+    assert "1 common origin, fewer" in reason
+    assert "1 session old" in reason
+    assert "on 1 origin," in reason
+
+
 def test_with_too_few_origins_a_champion_past_its_age_yields_for_age():
     assert decided({"champion": 1.0, "challenger": 2.0}, origins=5, age=63).winner == "champion"
     decision = decided({"champion": 1.0, "challenger": 2.0}, origins=5, age=64)
