@@ -4,17 +4,20 @@
     python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08
 
 PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
-2,500 sessions of each symbol are learned from; weights, cards and index.json go to forecasting/train/weights, beside
-those of other spans that are there.
+2,500 sessions of each symbol are learned from, once without earnings dates and once with those that
+inferred_earnings.py reads off the bars up to the span's end. Weights, cards and index.json go to
+forecasting/train/weights, beside those of other spans that are there.
 """
 
 import argparse
 import json
 import time
 from datetime import date
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
+from inferred_earnings import inferred_earnings
 
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
@@ -36,33 +39,50 @@ def main() -> None:
     panel = pd.read_parquet(asked.panel)
     panel = panel[~panel["Symbol"].isin(asked.leave_out)]
     made = {str(one["folder"]): one for one in shipped_bases()}
-    for last in asked.to:
-        for target in TARGETS:
-            base = make_base(panel, target, last)
-            made[str(base["folder"])] = base
-    index = sorted(made.values(), key=lambda one: (str(one["trained_to"]), TARGETS.index(one["target"])))
+    for last, target, earnings in product(asked.to, TARGETS, (False, True)):
+        base = make_base(panel, target, last, earnings=earnings)
+        made[str(base["folder"])] = base
+    index = sorted(
+        made.values(), key=lambda one: (str(one["trained_to"]), TARGETS.index(one["target"]), one["earnings"])
+    )
     (WEIGHTS / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
-def make_base(panel: pd.DataFrame, target: Target, last: date) -> dict[str, str | int]:
+def make_base(panel: pd.DataFrame, target: Target, last: date, *, earnings: bool) -> dict[str, str | int | bool]:
     """The index entry of one base, now on disk."""
     started = time.perf_counter()
     newest = sessions_index(date(1990, 1, 2), last)[-1].date()
     settings = Settings(target=target, members=3, seed=0)
-    windows = [windows_of(bars, target, newest, settings) for _, bars in panel.groupby("Symbol", observed=True)]
+    windows = [
+        windows_of(bars, newest, settings, earnings=earnings) for _, bars in panel.groupby("Symbol", observed=True)
+    ]
     base = fit_base(windows, settings=settings)
-    artifact = save(base, WEIGHTS / f"{target}-{newest}")
-    print(f"{target} to {newest}: {len(windows)} symbols, {base.card.rows} rows, {time.perf_counter() - started:.0f} s")
-    entry: dict[str, str | int] = {"target": target, "trained_to": base.card.trained_to, "members": settings.members}
-    return entry | {"symbols": len(windows), "folder": artifact.path.name, "sha256": artifact.sha256}
+    artifact = save(base, WEIGHTS / (f"{target}-{newest}" + "-earnings" * earnings))
+    seconds = time.perf_counter() - started
+    print(f"{artifact.path.name}: {len(windows)} symbols, {base.card.rows} rows, {seconds:.0f} s", flush=True)
+    return {
+        "target": target,
+        "trained_to": base.card.trained_to,
+        "earnings": earnings,
+        "members": settings.members,
+        "symbols": len(windows),
+        "folder": artifact.path.name,
+        "sha256": artifact.sha256,
+    }
 
 
-def windows_of(bars: pd.DataFrame, target: Target, newest: date, settings: Settings) -> Windows:
-    """One symbol's windows up to `newest`, without any event."""
+def windows_of(bars: pd.DataFrame, newest: date, settings: Settings, *, earnings: bool) -> Windows:
+    """One symbol's windows up to `newest`, with earnings read off its bars up to then or without any."""
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
-    none = pd.DataFrame({name: pd.Series(dtype="datetime64[s]") for name in ("session", "known_from")}).assign(kind="")
+    bars = bars[: pd.Timestamp(newest)]
+    inferred = inferred_earnings(bars)
     return make_windows(
-        bars, none, origin=newest, target=target, exchange=settings.exchange, train_sessions=settings.train_sessions
+        bars,
+        inferred if earnings else inferred[:0],
+        origin=newest,
+        target=settings.target,
+        exchange=settings.exchange,
+        train_sessions=settings.train_sessions,
     )
 
 

@@ -77,6 +77,11 @@ class Windows:
         return self.warm_up + int((rows + places).max(initial=-2)) + 2
 
     @property
+    def told(self) -> bool:
+        """Whether a session whose value may be learned from has a place among the symbol's events."""
+        return bool(self.flags[: self.learnable, -len(known_ahead.EVENT_NAMES) :].any())
+
+    @property
     def last_values(self) -> Floats:
         """(N,) the target on the row's own session in its own unit; where unknown, carried from before."""
         return carry(self.values)[self.warm_up :]

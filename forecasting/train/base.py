@@ -4,7 +4,8 @@ Each symbol is seen through its own effect and its own scaler, and so is the sym
 shared is how a session's volume follows from the sessions before it and from what is due.
 
 Bases of several spans ship with the package, made by benchmarks/base_weights.py. None is ever used for an origin inside
-its own span: a replay of 2016 starts from the base that had seen 2014.
+its own span: a replay of 2016 starts from the base that had seen 2014. Of each span there are two: one for symbols
+whose earnings dates are told, from stocks whose own were read off their bars, and one for symbols without any.
 """
 
 import json
@@ -35,6 +36,9 @@ _SHIPPED = Path(__file__).with_name("weights")
 def base_for(windows: Windows, settings: Settings) -> Checkpoint | None:
     """The newest shipped base that has seen no session after the newest that `windows` may learn from.
 
+    It is one that knows earnings where the symbol's are told: the other trusts lags less, for those it learned from
+    held reactions (SBUX, 2015-2019, volume: error 0.9 % more; without dates the one that knows them errs 1.1 % more).
+
     Returns:
         None where there is none: an older origin.
 
@@ -45,7 +49,8 @@ def base_for(windows: Windows, settings: Settings) -> Checkpoint | None:
     usable = [
         one
         for one in shipped_bases()
-        if one["target"] == windows.target and np.datetime64(str(one["trained_to"])) <= newest
+        if (one["target"], one["earnings"]) == (windows.target, windows.told)
+        and np.datetime64(str(one["trained_to"])) <= newest
     ]
     if not usable:
         return None
@@ -53,9 +58,9 @@ def base_for(windows: Windows, settings: Settings) -> Checkpoint | None:
     return load(_SHIPPED / str(chosen["folder"]), str(chosen["sha256"]))
 
 
-def shipped_bases() -> list[dict[str, str | int]]:
-    """What ships: target, trained_to, members, symbols, folder and sha256 of each base."""
-    shipped: list[dict[str, str | int]] = json.loads((_SHIPPED / "index.json").read_text())
+def shipped_bases() -> list[dict[str, str | int | bool]]:
+    """What ships: target, trained_to, whether it knows earnings, members, symbols, folder and sha256 of each base."""
+    shipped: list[dict[str, str | int | bool]] = json.loads((_SHIPPED / "index.json").read_text())
     return shipped
 
 
@@ -73,7 +78,7 @@ def fit_base(panel: Sequence[Windows], *, settings: Settings, schedule: Schedule
     """
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
     lessons = [one.lesson for one in prepared]
-    eventless = not any(windows.flags[:, -len(EVENT_NAMES) :].any() for windows in panel)
+    eventless = not any(windows.told for windows in panel)
     weights: dict[str, Tensor] = {}
     for member in range(settings.members):
         noise = generator(settings.seed, member)

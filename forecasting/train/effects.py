@@ -143,8 +143,7 @@ def _echoes(windows: Windows, log_volume: Floats) -> Floats:
     events are told. Without dates it takes 2 to 3 % of pinball loss off (eight held-out stocks).
     """
     sessions, kinds = len(windows.steps), 5 * len(_ECHO_WEEKS)
-    told = windows.flags[: windows.learnable, -len(EVENT_NAMES) :].any()
-    if told:
+    if windows.told:
         return np.zeros((len(windows), len(HORIZONS), kinds))
     usual = trailing_mean(log_volume, LEVEL_SESSIONS)
     unusual = np.zeros(sessions + 2 * _NEAR)  # sessions that are not there were as usual

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import torch
 
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.targets import MEDIAN
+from forecasting.preprocess.windows import Windows
 from forecasting.settings import Target
 from forecasting.train.base import base_for, fit_base, shipped_bases
 from forecasting.train.checkpoint import Checkpoint
@@ -76,26 +77,47 @@ def test_a_base_without_events_says_nothing_of_them():
     assert not base.weights["1.from_past.weight"][:, -10:].any()
 
 
+def test_a_symbol_whose_earnings_are_told_starts_from_a_base_that_knows_some_and_another_from_one_that_does_not():
+    windows = later(some_windows(), date(2030, 1, 2))
+    told, untold = base_for(windows, SETTINGS), base_for(without_events(windows), SETTINGS)
+    assert told is not None
+    assert untold is not None
+    assert told.trained_to == untold.trained_to
+    assert told.weights["0.from_flags.weight"][:, -10:].any()
+    assert not untold.weights["0.from_flags.weight"][:, -10:].any()
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_shipped_base_can_be_loaded_and_run(target):
-    windows = some_windows(target)
     for one in (one for one in shipped_bases() if one["target"] == target):
-        told = replace(
-            windows, sessions=windows.sessions + (np.datetime64(str(one["trained_to"])) - windows.sessions[-6])
-        )
-        base = base_for(told, SETTINGS)
+        windows = some_windows(target) if one["earnings"] else without_events(some_windows(target))
+        base = base_for(later(windows, date.fromisoformat(str(one["trained_to"]))), SETTINGS)
         assert base is not None
         assert base.card.trained_to == one["trained_to"]
         spoken = scaled_quantiles(base, windows, np.arange(250, 300))
         assert np.abs(spoken[..., MEDIAN]).mean() < 2.0
 
 
+@pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_base_is_used_for_an_origin_inside_its_own_span(target):
-    windows = some_windows(target)
-    spans = sorted(date.fromisoformat(str(one["trained_to"])) for one in shipped_bases() if one["target"] == target)
+def test_no_base_is_used_for_an_origin_inside_its_own_span(target, told):
+    windows = some_windows(target) if told else without_events(some_windows(target))
+    spans = sorted(
+        date.fromisoformat(str(one["trained_to"]))
+        for one in shipped_bases()
+        if (one["target"], one["earnings"]) == (target, told)
+    )
     for newest, expected in zip(spans, [None, *spans], strict=False):
-        before = np.datetime64(newest) - np.timedelta64(1, "D")
-        told = replace(windows, sessions=windows.sessions + (before - windows.sessions[-6]))
-        base = base_for(told, SETTINGS)
+        base = base_for(later(windows, newest - timedelta(days=1)), SETTINGS)
         assert (None if base is None else base.trained_to) == expected
+
+
+def later(windows: Windows, newest: date) -> Windows:
+    """The windows moved in time, so that the newest session with a known value is `newest`."""
+    return replace(windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6]))
+
+
+def without_events(windows: Windows) -> Windows:
+    flags, known = windows.flags.copy(), windows.known.copy()
+    flags[:, -10:], known[..., -10:] = 0.0, 0.0
+    return replace(windows, flags=flags, known=known)
