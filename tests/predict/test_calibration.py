@@ -37,7 +37,7 @@ def draw(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
 def test_under_the_stated_number_of_past_forecasts_nothing_is_changed():
     past = past_of(draw(FEWEST - 1, width=3.0))
     np.testing.assert_array_equal(learn_factors(past, 0.5), np.ones((H, Q)))
-    assert learn_weight(past, "volume") == 0.9
+    assert [learn_weight(past, target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
 
 
 def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
@@ -123,7 +123,7 @@ def test_the_weight_goes_to_the_one_that_has_lost_less(better, side):
 
 
 def test_equal_forecasters_share_as_usual():
-    assert learn_weight(past_of(draw(500)), "volume") == 0.9
+    assert [learn_weight(past_of(draw(500)), target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
 
 
 def test_a_combination_weighs_level_by_level():

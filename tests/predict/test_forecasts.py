@@ -33,7 +33,7 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
 
 
 def test_the_first_night_weighs_both_as_usual_and_says_that_it_rests_on_nothing():
-    issued = speak(RAW, RAW**1.1, NOTHING, scale=SCALE, target="volume")
+    issued = speak(RAW, RAW**1.1, NOTHING, scale=SCALE, target="range")
     np.testing.assert_allclose(np.log(issued.quantiles), (0.9 + 0.1 * 1.1) * np.log(RAW))
     assert issued.past_forecasts.tolist() == [0] * H
     said = [json.loads(text) for text in issued.calibration]
