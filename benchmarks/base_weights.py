@@ -75,7 +75,7 @@ def windows_of(bars: pd.DataFrame, newest: date, settings: Settings, *, earnings
     """One symbol's windows up to `newest`, with earnings read off its bars up to then or without any."""
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
     bars = bars[: pd.Timestamp(newest)]
-    inferred = inferred_earnings(bars)
+    inferred = inferred_earnings(bars[-settings.train_sessions :])
     return make_windows(
         bars,
         inferred if earnings else inferred[:0],

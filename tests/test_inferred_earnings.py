@@ -27,6 +27,10 @@ def test_reactions_that_come_about_every_quarter_are_found():
     assert (bars.index[np.maximum(at - 21, 0)] == found["known_from"]).all()
 
 
+def test_a_stock_whose_sessions_are_all_alike_gets_no_dates():
+    assert inferred_earnings(random_bars(days=1200, seed=4)).empty
+
+
 def test_a_row_is_the_one_of_highest_scores_whose_intervals_are_quarters():
     scores = np.zeros(260)
     scores[[60, 123, 190, 253]] = 1.0
