@@ -56,8 +56,10 @@ def choose_mode(asked: Mode, champion: ChainFacts | None, *, scratch_every: int)
         return ModeChoice(asked, f"asked for: {asked}")
     if champion.drift:
         return ModeChoice("scratch", champion.drift)
-    if champion.sessions_since_scratch >= scratch_every:
-        return ModeChoice("scratch", f"{champion.sessions_since_scratch} sessions since the last fit from scratch")
+    sessions = champion.sessions_since_scratch
+    since = f"{sessions} session{'' if sessions == 1 else 's'} since the last fit from scratch"
+    if sessions >= scratch_every:
+        return ModeChoice("scratch", since)
     if champion.chain_epochs >= MAX_CHAIN_EPOCHS:
         return ModeChoice("scratch", f"the chain of warm fits has had {champion.chain_epochs} epochs")
-    return ModeChoice("warm", f"{champion.sessions_since_scratch} sessions since the last fit from scratch")
+    return ModeChoice("warm", since)

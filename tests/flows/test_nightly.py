@@ -237,8 +237,8 @@ def test_the_night_after_a_damaged_champion_is_spoken_for_by_its_successor(night
     ("variable", "value", "mode", "words"),
     [
         ("MEMBERS", "2", "scratch", "A fit of 2 networks was expected to start from as many; its parent has 1"),
-        ("TRAIN_SESSIONS", "300", "warm", "1 sessions since the last fit from scratch"),
-        ("SEED", "7", "warm", "1 sessions since the last fit from scratch"),
+        ("TRAIN_SESSIONS", "300", "warm", "1 session since the last fit from scratch"),
+        ("SEED", "7", "warm", "1 session since the last fit from scratch"),
     ],
 )
 def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
