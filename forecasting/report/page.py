@@ -129,6 +129,8 @@ def _counted(judged: record.Record) -> str:
         return ""
     days = judged.published["origin_session"]
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(judged.kinds.items()))
+    if judged.origins == 1:
+        return f"one night, {days.min()} ({kinds})"
     return f"{judged.origins} nights from {days.min()} to {days.max()} ({kinds})"
 
 

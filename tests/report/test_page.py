@@ -115,3 +115,12 @@ def test_the_markdown_carries_the_warnings():
     text = forecast_markdown(a_night(forecasts=forecasts(kind="replay", status="fallback", reason="too old")))
     assert "**Fallback.** A baseline speaks instead of the network: too old." in text
     assert "**Replay.**" in text
+
+
+def test_a_record_of_one_night_is_not_told_in_the_plural():
+    record = long_record(origins=1)
+    page = words(render_page(a_night(scored=record[record["horizon"] == 1])))
+    assert "Counted here and below: one night, " in page
+    assert "The only one in numbers" in page
+    assert "1 nights" not in page
+    assert " nights from " in words(render_page(a_night()))
