@@ -35,7 +35,7 @@ _CHANCE = 0.8  # standard errors at which a factor is believed by half; at 2 an 
 _CHANCE_OWN = 8.0  # and one horizon's and side's own difference: many are looked at, and their misses come in clusters
 _LEAST = 1e-9  # a quantile that stands on the median has no distance to stretch
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the partner has the rest
-# Until enough is known. The partner knows the gaps that a close's width comes from; of volume the network knows more.
+# Until enough is known. The partner knows the gaps that a close's width comes from; of the rest the network knows more.
 _USUAL_WEIGHTS: dict[Target, float] = {"volume": 1.0, "range": 0.9, "close": 0.5}
 _PRIOR = 600.0  # forecasts' worth of belief in it
 
