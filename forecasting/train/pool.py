@@ -2,7 +2,7 @@
 
 Companions make a base of their own, by the same code as the shipped ones, out of what was known of them at the origin
 and of the symbol's own older rows. On the symbol's later rows, which neither has learned from, the better one is
-chosen; `fit` then judges the choice against drawn weights and goes on with the symbol alone.
+chosen; `fit` then judges the choice against the linear partner and goes on with the symbol alone.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,9 @@ from forecasting.train.prepare import learnable_rows, prepare
 from forecasting.train.threads import one_blas_thread
 
 _SCHEDULE = Schedule(4, 3e-3)
-_LEVEL = 1.0  # theirs knows the symbol's older rows, so it must be no worse there than a network that knows only them
+# Theirs knows the symbol's older rows, so it must be level with the linear partner: for the S&P 500 the Nasdaq's base
+# has 0.98 to 1.00 of that loss, one of five stocks 1.13 to 1.31.
+_LEVEL = 1.02
 
 
 def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> tuple[Checkpoint, bool]:

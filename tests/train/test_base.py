@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.targets import MEDIAN
+from forecasting.preprocess.targets import HORIZONS, MEDIAN
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Target
 from forecasting.train.base import base_for, fit_base, shipped_bases
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import BASE_EPOCHS, fit, scaled_quantiles
+from forecasting.train.loop import Rows
+from forecasting.train.partner import partner_quantiles
 from tests.train.windows import SETTINGS, some_windows
 
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
@@ -47,6 +49,21 @@ def test_a_base_that_is_clearly_worse_on_the_later_rows_is_left_for_drawn_weight
     drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
     assert all(torch.equal(weight, drawn.weights[name]) for name, weight in fitted.weights.items())
     assert (fitted.card.base, fitted.card.epochs) == ("", drawn.card.epochs)
+
+
+def test_the_partner_that_judges_a_base_has_learned_from_no_row_that_it_judges_on(base, monkeypatch):
+    asked: list[tuple[Windows, Rows]] = []
+
+    def partner(windows, rows):
+        asked.append((windows, rows))
+        return partner_quantiles(windows, rows)
+
+    monkeypatch.setattr("forecasting.train.fit.partner_quantiles", partner)
+    fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS, base=base)
+    [(windows, rows)] = asked
+    learned = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
+    assert learned[-1] + len(HORIZONS) <= rows[0]
+    assert rows[-1] == len(windows) - 2  # the newest row has no target yet
 
 
 def test_fewer_members_than_the_base_has_are_its_first(base):

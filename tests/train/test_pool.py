@@ -79,7 +79,7 @@ def test_a_fit_starts_from_what_the_companions_taught(target, monkeypatch, nothi
     assert (fitted.card.base, taught) == (base.card.trained_to, True)
 
 
-def test_companions_that_are_worse_than_drawn_weights_are_left_aside(monkeypatch, nothing_ships):
+def test_companions_that_are_worse_than_the_linear_partner_are_left_for_drawn_weights(monkeypatch, nothing_ships):
     windows = some_windows()
     monkeypatch.setattr(pool, "_LEVEL", 0.01)
     fitted, taught = fit_scratch(windows, COMPANIONS, settings=SETTINGS)
