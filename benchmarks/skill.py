@@ -129,7 +129,20 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
             ]
         covers = (f"{100 * covered(result, quantiles, percent):.1f} %" for percent in (80, 90))
         lines += row(name, number(mean(errors) * scale), number(mean(losses) * scale), *covers, *ours[0], *ours[1])
-    return [*lines, "", *map(partial(not_told_apart, result), LOSSES)]
+    returns = [as_returns(result)] if result.spec.settings.target == "close" else []
+    return [*lines, "", *returns, *map(partial(not_told_apart, result), LOSSES)]
+
+
+def as_returns(result: BacktestResult) -> str:
+    """A close's pinball loss as that of its log return: in prices, years of a high price weigh more than others."""
+    ours = pinball(np.log(result.actual), np.log(result.issued))
+    told = []
+    for name, quantiles in result.baselines.items():
+        theirs = pinball(np.log(result.actual), np.log(quantiles))
+        gained, p_value = against(ours, theirs)
+        at = ", ".join(f"{skill(mean(ours[:, [h]]), mean(theirs[:, [h]])):+.1%}" for h in range(len(HORIZONS)))
+        told.append(f"{name} {100 * mean(theirs):.4f}, skill {gained} (p {p_value}; by horizon {at})")
+    return f"Pinball of log returns x 100: ours {100 * mean(ours):.4f}; {'; '.join(told)}."
 
 
 def not_told_apart(result: BacktestResult, loss: str) -> str:

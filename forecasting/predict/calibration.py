@@ -31,8 +31,11 @@ _SIDES = np.sign(np.array(QUANTILES) - 0.5)
 _OUTWARD = np.maximum(QUANTILES, 1.0 - np.array(QUANTILES))  # seen outwards from the median, 0.05 is a 0.95
 # Standard error of the log of a normal's quantile, times the root of the draws it rests on; the median needs none.
 _LOG_ERROR = np.array([1.285, 1.334, 2.019, 1.0, 2.019, 1.334, 1.285])
-_CHANCE = 0.8  # standard errors at which a factor is believed by half; at 2 an 80 % interval of volume covered 82.6 %
-_CHANCE_OWN = 8.0  # and one horizon's and side's own difference: many are looked at, and their misses come in clusters
+# Standard errors at which a factor is believed by half; at 2 an 80 % interval of volume covered 82.6 %. A close's
+# quantiles are those of past returns and so cover by themselves: there a factor is mostly chance.
+_CHANCES: dict[Target, float] = {"volume": 0.8, "range": 0.8, "close": 2.0}
+# And one horizon's and side's own difference: many are looked at, and their misses come in clusters.
+_CHANCES_OWN: dict[Target, float] = {"volume": 8.0, "range": 8.0, "close": 16.0}
 _LEAST = 1e-9  # a quantile that stands on the median has no distance to stretch
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the partner has the rest
 # Until enough is known. The partner knows the gaps that a close's width comes from; of the rest the network knows more.
@@ -124,7 +127,7 @@ def known_forecasts(past: Past) -> NDArray[np.int64]:
     return known
 
 
-def learn_factors(past: Past, weight: float) -> Floats:
+def learn_factors(past: Past, weight: float, target: Target) -> Floats:
     """(H, Q) by what to stretch each combined quantile's distance from the median, 1 where nothing is learned.
 
     Conformal: a factor is the weighted quantile, at its level, of past actuals' distance from the median in units of
@@ -141,10 +144,10 @@ def learn_factors(past: Past, weight: float) -> Floats:
     recent = [0.5 ** (np.arange(len(each))[::-1] / _HALF_LIFE) for each in reached]
     shared = _shared_factor(np.concatenate(reached), np.concatenate(recent))
     # Horizons overlap: together they tell as much of one side as either side of one horizon does, so the same error.
-    shared = _beyond_chance(shared, recent[0], _CHANCE)
+    shared = _beyond_chance(shared, recent[0], _CHANCES[target])
     for place, each, weights in zip(places, reached, recent, strict=True):
         own = np.clip(_weighted_quantiles(each, weights, _OUTWARD), *_BOUNDS)
-        factors[place] = shared * _beyond_chance(own / shared, weights, _CHANCE_OWN)
+        factors[place] = shared * _beyond_chance(own / shared, weights, _CHANCES_OWN[target])
     factors[:, MEDIAN] = 1.0
     return factors
 

@@ -79,7 +79,7 @@ def speak(network: Floats, partner: Floats, past: "pd.DataFrame", *, scale: Scal
         past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
             target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
         scale: `windows.scale()` of the origin's row.
-        target: What is forecast; it has a usual weight of its own.
+        target: What is forecast; it has a usual weight and a patience with misses of its own.
     """
     return issue(scale.to_model(network), scale.to_model(partner), read_past(past), scale=scale, target=target)
 
@@ -88,7 +88,7 @@ def issue(network: Floats, partner: Floats, past: Past, *, scale: Scale, target:
     """The same from arrays in model scale; the backtest, which has no ledger, comes in here."""
     past = Past(past.actual[-NEWEST:], past.network[-NEWEST:], past.partner[-NEWEST:])
     weight, known = learn_weight(past, target), known_forecasts(past)
-    factors = learn_factors(past, weight)
+    factors = learn_factors(past, weight, target)
     quantiles = scale.from_model(stretch(combine(network, partner, weight), factors))
     texts = [
         json.dumps(raw_text(network, partner, scale, place) | {"weight": weight, "factors": factors[place].tolist()})

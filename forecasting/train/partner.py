@@ -13,15 +13,17 @@ from forecasting.preprocess.features import FADES, LEVEL_SESSIONS, MEANS, STEP_N
 from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
+from forecasting.settings import Target
 from forecasting.train.effects import Adjusted, Effect, adjust, fit_effect
-from forecasting.train.linear import Ridge, fit_ridge, weighted_quantiles
+from forecasting.train.linear import fit_ridge, weighted_quantiles
 from forecasting.train.threads import one_blas_thread
 
-VERSION = 3
+VERSION = 4
 """Of the partner's rules; a change of any of them raises it, and kept refits of another are not taken up."""
 
 _PENALTY = 100.0
-_HALF_LIFE = 1000.0  # sessions
+# Sessions after which a row counts half. A return tells little of its width, so for close it takes more of them.
+_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
 _PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its walk's variance (Parkinson 1980)
 
 Rows = NDArray[np.int64]
@@ -55,8 +57,9 @@ def _points(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Flo
     truth = adjusted.truth[:, place]
     known = np.isfinite(truth)
     features = _features(adjusted, place)
-    ridge = _fit(features, truth, known)
-    return ridge.forecast(features[rows])[:, None] + weighted_quantiles(ridge.left_out, QUANTILES, _recency(known))
+    recency = _recency(known, windows.target)
+    ridge = fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=recency)
+    return ridge.forecast(features[rows])[:, None] + weighted_quantiles(ridge.left_out, QUANTILES, recency)
 
 
 def _widths(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Floats:
@@ -67,10 +70,10 @@ def _widths(adjusted: Adjusted, windows: Windows, place: int, rows: Rows) -> Flo
     following = np.lib.stride_tricks.sliding_window_view(_squared_moves(windows)[windows.warm_up + 1 :], place + 1)
     realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
     realised -= np.log(adjusted.width * windows.spread)[:, place]
-    features = _features(adjusted, place)
-    ridge = _fit(features, realised, known)
+    features, recency = _features(adjusted, place), _recency(known, windows.target)
+    ridge = fit_ridge(features[known], realised[known], penalty=_PENALTY, weights=recency)
     width_then, width_now = np.exp(realised[known] - ridge.left_out), np.exp(ridge.forecast(features[rows]))
-    return width_now[:, None] * weighted_quantiles(truth[known] / width_then, QUANTILES, _recency(known))
+    return width_now[:, None] * weighted_quantiles(truth[known] / width_then, QUANTILES, recency)
 
 
 def _squared_moves(windows: Windows) -> Floats:
@@ -84,17 +87,22 @@ def _squared_moves(windows: Windows) -> Floats:
 
 
 def _moved(windows: Windows, effect: Effect) -> Floats:
-    """(N, P) how wide and which way the price has moved of late, and the row's own place among events.
+    """(N, P) how wide and which way the price has moved of late and for long, and the row's own place among events.
 
-    In place of the lags and means of the range: fewer, and falls, after which returns are wider, are among them.
+    In place of the lags of the range: moves count by their square, as a variance does, and by their log, as a ridge of
+    logs does; and falls, after which returns are wider, are among them.
     """
     usual = effect.of(windows.flags)
     log_range, moved = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
-    level = trailing_mean(log_range - usual, LEVEL_SESSIONS)
+    log_range = log_range - usual
+    level = trailing_mean(log_range, LEVEL_SESSIONS)
     squared = _squared_moves(windows) * np.exp(-2.0 * usual)
-    signed = np.nan_to_num(moved / np.exp(level))  # before there is a level: as if it had stood still
+    away = np.nan_to_num(log_range - level)  # before there is a level: as wide as usual, and the price as it stood
+    signed = np.nan_to_num(moved / np.exp(level))
     columns = [0.5 * np.log(fading_mean(squared, half_life, max(MEANS))) - level for half_life in FADES]
     columns += [fading_mean(signed, half_life, max(MEANS)) for half_life in FADES[:-1]]
+    columns += [fading_mean(away, half_life, max(MEANS)) for half_life in FADES]
+    columns += [level, trailing_mean(log_range, max(MEANS))]
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
 
@@ -103,12 +111,8 @@ def _features(adjusted: Adjusted, place: int) -> Floats:
     return np.concatenate([adjusted.past, adjusted.known[:, place]], axis=1)
 
 
-def _fit(features: Floats, truth: Floats, known: NDArray[np.bool_]) -> Ridge:
-    return fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=_recency(known))
-
-
-def _recency(known: NDArray[np.bool_]) -> Floats:
-    """A weight per known row, halved every `_HALF_LIFE` rows back from the newest."""
+def _recency(known: NDArray[np.bool_], target: Target) -> Floats:
+    """A weight per known row, halved every half-life of the target back from the newest."""
     at = np.flatnonzero(known)
-    weights: Floats = 0.5 ** ((at[-1] - at) / _HALF_LIFE)
+    weights: Floats = 0.5 ** ((at[-1] - at) / _HALF_LIVES[target])
     return weights

@@ -19,7 +19,8 @@ from forecasting.predict.calibration import (
     read_past,
     stretch,
 )
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Scale
+from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats, Scale
+from forecasting.settings import Target
 
 H, Q = len(HORIZONS), len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
@@ -34,28 +35,32 @@ def draw(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.0, width, (n, H))
 
 
+def factors_of(past: Past, target: Target = "volume") -> Floats:
+    return learn_factors(past, 0.5, target)
+
+
 def test_under_the_stated_number_of_past_forecasts_nothing_is_changed():
     past = past_of(draw(FEWEST - 1, width=3.0))
-    np.testing.assert_array_equal(learn_factors(past, 0.5), np.ones((H, Q)))
+    np.testing.assert_array_equal(factors_of(past), np.ones((H, Q)))
     assert [learn_weight(past, target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
 
 
 def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
-    factors = learn_factors(past_of(draw(500, width=2.0)), 0.5)
+    factors = factors_of(past_of(draw(500, width=2.0)))
     np.testing.assert_allclose(np.delete(factors, MEDIAN, axis=1), 1.85, atol=0.45)
     np.testing.assert_array_equal(factors[:, MEDIAN], np.ones(H))
 
 
 def test_what_chance_alone_would_have_taken_as_far_is_hardly_followed():
-    factors = [learn_factors(past_of(draw(500, seed=seed)), 0.5) for seed in range(8)]
+    factors = [factors_of(past_of(draw(500, seed=seed))) for seed in range(8)]
     assert np.abs(np.log(factors)).mean() < 0.02
-    np.testing.assert_allclose(np.log(learn_factors(past_of(draw(500, width=1.6)), 0.5))[:, 0], np.log(1.6), atol=0.15)
+    np.testing.assert_allclose(np.log(factors_of(past_of(draw(500, width=1.6))))[:, 0], np.log(1.6), atol=0.15)
 
 
 def test_each_side_and_horizon_has_its_own_factor():
     actual = draw(500)
     actual[:, 1] = np.where(actual[:, 1] > 0.0, 2.0 * actual[:, 1], actual[:, 1])
-    factors = learn_factors(past_of(actual), 0.5)
+    factors = factors_of(past_of(actual))
     assert (factors[1, MEDIAN + 2 :] > 1.5).all()
     assert factors[1, MEDIAN + 1] > 1.2
     assert (np.delete(factors[1], range(MEDIAN, Q)) < 1.2).all()
@@ -65,19 +70,28 @@ def test_each_side_and_horizon_has_its_own_factor():
 def test_what_all_horizons_and_sides_miss_is_believed_sooner_than_what_one_does():
     one = draw(500)
     one[:, 0] = np.where(one[:, 0] > 0.0, 1.25 * one[:, 0], one[:, 0])
-    believed, doubted = learn_factors(past_of(draw(500, width=1.25)), 0.5), learn_factors(past_of(one), 0.5)
+    believed, doubted = factors_of(past_of(draw(500, width=1.25))), factors_of(past_of(one))
     np.testing.assert_allclose(np.delete(believed, MEDIAN, axis=1), 1.22, atol=0.15)
     assert (doubted[0, MEDIAN + 1 :] < 1.15).all()
+
+
+def test_a_small_miss_is_believed_of_a_volume_and_of_a_close_only_where_it_is_large():
+    small, large = past_of(draw(500, width=1.1)), past_of(draw(500, width=1.8))
+    tails = [0, 1, Q - 2, Q - 1]
+    volume, close = (np.log(factors_of(small, target))[:, tails].mean() for target in ("volume", "close"))
+    assert close < 0.7 * volume
+    volume, close = (np.log(factors_of(large, target))[:, tails].mean() for target in ("volume", "close"))
+    assert close > 0.9 * volume
 
 
 def test_a_horizon_with_too_few_closed_stays_as_it_is_and_teaches_the_others_nothing():
     actual = draw(500, width=1.5)
     actual[FEWEST - 1 :, 4] = np.nan
-    factors = learn_factors(past_of(actual), 0.5)
+    factors = factors_of(past_of(actual))
     np.testing.assert_array_equal(factors[4], np.ones(Q))
     assert (np.delete(factors[:4], MEDIAN, axis=1) > 1.2).all()
     actual[:, 4] *= 100.0
-    np.testing.assert_array_equal(learn_factors(past_of(actual), 0.5), factors)
+    np.testing.assert_array_equal(factors_of(past_of(actual)), factors)
 
 
 def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
@@ -90,7 +104,7 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     for t in nights:
         earlier = np.arange(t - 500, t)
         closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
-        spoken.append(stretch(raw, learn_factors(past_of(closed), 0.5)))
+        spoken.append(stretch(raw, factors_of(past_of(closed))))
     said, happened = np.array(spoken), actual[list(nights)]
 
     def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
