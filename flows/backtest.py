@@ -115,10 +115,12 @@ def everything(settings: Settings, *, last: date | None) -> tuple[pd.DataFrame, 
 def companion_series(settings: Settings) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """All checked bars and the events of each companion in the settings, but for the first symbol itself.
 
+    In alphabetical order, as a night has them.
+
     Raises:
         SourceError: One of them cannot be had; a backtest without it would answer another question.
     """
-    others = [symbol for symbol in settings.companions if symbol != settings.symbols[0]]
+    others = sorted(symbol for symbol in settings.companions if symbol != settings.symbols[0])
     alone = [settings.model_copy(update={"symbols": (symbol,), "events": None}) for symbol in others]
     return [everything(one, last=None)[:2] for one in alone]
 

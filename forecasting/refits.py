@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.predict.forecasts import network_quantiles
-from forecasting.preprocess.companions import known_at
+from forecasting.preprocess.companions import known_at, with_market
 from forecasting.preprocess.targets import Floats
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.settings import Settings
@@ -75,11 +75,14 @@ def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     windows, *others = panel
     fitted_at = int(block[0])
     start = max(0, fitted_at + 1 - settings.train_sessions)
-    known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
     asked = block - start
     session = windows.origins[fitted_at]
-    known_others = [known_at(one, session, train_sessions=settings.train_sessions) for one in others]
-    checkpoint, _ = fit_scratch(known, [one for one in known_others if one is not None], settings=settings)
+    cut = [(one, known_at(one, session, train_sessions=settings.train_sessions)) for one in others]
+    beside = [(whole, then) for whole, then in cut if then is not None]
+    known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
+    # Whole, for the rows after the first look back on sessions that the fit has not seen.
+    known = with_market(known, [whole for whole, _ in beside])
+    checkpoint, _ = fit_scratch(known, [then for _, then in beside], settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, asked), PARTNER: partner_quantiles(known, asked)}
     return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
 

@@ -9,6 +9,7 @@ import pytest
 from forecasting.backtest import BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.forecasts import network_quantiles, speak
+from forecasting.preprocess.companions import with_market
 from forecasting.preprocess.targets import HORIZONS, actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.refits import NETWORK, PARTNER
@@ -102,24 +103,27 @@ def companions_alone(monkeypatch):
 COMPANIONS = [(random_bars(days=560, seed=seed), no_events()) for seed in (31, 32)]
 
 
-def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(companions_alone):
-    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=SETTINGS), companions=COMPANIONS)
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(target, companions_alone):
+    settings = SETTINGS.model_copy(update={"target": target})
+    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=settings), companions=COMPANIONS)
     for at, origin in enumerate(result.origins.tolist()):
         own, *others = (
             make_windows(
                 bars.loc[: pd.Timestamp(origin)],
                 no_events(),
                 origin=origin,
-                target="volume",
+                target=target,
                 exchange="XNYS",
                 train_sessions=300,
             )
             for bars in (BARS, *(bars for bars, _ in COMPANIONS))
         )
-        fitted, theirs = fit_scratch(own, others, settings=SETTINGS)
+        own = with_market(own, others)
+        fitted, theirs = fit_scratch(own, others, settings=settings)
         assert theirs
-        network = network_quantiles(fitted, own)
-        np.testing.assert_array_equal(result.raw[NETWORK][at], network)
+        np.testing.assert_array_equal(result.raw[NETWORK][at], network_quantiles(fitted, own))
+        np.testing.assert_array_equal(result.raw[PARTNER][at], partner_quantiles(own))
 
 
 def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(companions_alone):

@@ -3,9 +3,10 @@
 import logging
 
 from flows.night import Night, run_folder
-from flows.steps.companions import write_companions
+from flows.steps.companions import read_companions, write_companions
 from flows.steps.known import known_then, windows_then
 from flows.steps.run_row import open_run
+from forecasting.preprocess.companions import with_market
 from forecasting.settings import Settings
 from forecasting.store import database, reads, writes
 
@@ -20,9 +21,10 @@ def write_windows(night: Night, settings: Settings, *, flow_run_id: str | None =
     windows = windows_then(night, known, settings)
     folder = run_folder(settings, night.run_id(settings))
     folder.mkdir(parents=True, exist_ok=True)
-    windows.save(folder / "windows.npz")
     if settings.companions:
         note_left_out(night, settings, write_companions(night, settings))
+        windows = with_market(windows, list(read_companions(night, settings).values()))
+    windows.save(folder / "windows.npz")
     logger.info("windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, known.fetch_id)
     return str(folder / "windows.npz")
 

@@ -1,8 +1,31 @@
 """Companions: other symbols that a fit learns from and nobody forecasts, cut to what was known of them at a session."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
+from forecasting.preprocess.features import MEANS, STEP_NAMES, trailing_mean
 from forecasting.preprocess.windows import FEWEST_ROWS, Windows
+
+
+def with_market(windows: Windows, companions: Sequence[Windows]) -> Windows:
+    """The windows beside what their companions say of the market: how much wider than usual prices ranged.
+
+    The mean, over the companions that had been trading for long enough, of log(high / low) less the mean of their own
+    newest 120 sessions. A session's value rests on sessions up to it alone. The order of the companions counts in the
+    last bits: alphabetical, wherever bits are compared.
+    """
+    days = windows.sessions[: len(windows.steps)]
+    total, told = np.zeros(len(days)), np.zeros(len(days))
+    for one in companions:
+        log_range = one.steps[:, STEP_NAMES.index("log_range")]
+        wider = log_range - trailing_mean(log_range, max(MEANS))
+        known = np.isin(one.sessions[: len(wider)], days) & np.isfinite(wider)
+        at = np.searchsorted(days, one.sessions[: len(wider)][known])
+        total[at] += wider[known]
+        told[at] += 1.0
+    return replace(windows, market=total / np.maximum(told, 1.0))
 
 
 def teaches(companion: Windows) -> bool:

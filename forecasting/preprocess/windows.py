@@ -37,6 +37,7 @@ class Windows:
         values: (D,) the target in its own unit; NaN where unknown.
         level: (N,) and spread (N, H): the row's way to model scale and back.
         scaled: (N, H) targets in model scale; NaN where the session is to come or its value unknown.
+        market: (D,) how much wider than usual the companions' prices ranged in each session, in logs; 0 without any.
         flag_names: C names.
     """
 
@@ -49,6 +50,7 @@ class Windows:
     level: Floats
     spread: Floats
     scaled: Floats
+    market: Floats
     flag_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -121,6 +123,7 @@ class Windows:
             level=self.level[start:stop].copy(),
             spread=self.spread[start:stop].copy(),
             scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
+            market=self.market[first:last].copy(),
         )
 
     def save(self, path: Path) -> None:
@@ -178,6 +181,7 @@ def make_windows(
         level=scale.level,
         spread=scale.spread,
         scaled=scale.to_model(_following(values)[WARM_UP:]),
+        market=np.zeros(len(line)),
         flag_names=names,
     )
 

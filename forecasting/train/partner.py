@@ -9,7 +9,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.preprocess.features import FADES, LEVEL_SESSIONS, MEANS, STEP_NAMES, fading_mean, trailing_mean
+from forecasting.preprocess.features import (
+    FADES,
+    LEVEL_SESSIONS,
+    LOOKBACK,
+    MEANS,
+    STEP_NAMES,
+    fading_mean,
+    trailing_mean,
+)
 from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
@@ -24,6 +32,7 @@ VERSION = 4
 _PENALTY = 100.0
 # Sessions after which a row counts half. A return tells little of its width, so for close it takes more of them.
 _HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
+_MARKET_FADES = (1, 25)
 _PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its walk's variance (Parkinson 1980)
 
 Rows = NDArray[np.int64]
@@ -90,7 +99,7 @@ def _moved(windows: Windows, effect: Effect) -> Floats:
     """(N, P) how wide and which way the price has moved of late and for long, and the row's own place among events.
 
     In place of the lags of the range: moves count by their square, as a variance does, and by their log, as a ridge of
-    logs does; and falls, after which returns are wider, are among them.
+    logs does; and falls, after which returns are wider, are among them. Beside them, how wide companions have ranged.
     """
     usual = effect.of(windows.flags)
     log_range, moved = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
@@ -103,6 +112,8 @@ def _moved(windows: Windows, effect: Effect) -> Floats:
     columns += [fading_mean(signed, half_life, max(MEANS)) for half_life in FADES[:-1]]
     columns += [fading_mean(away, half_life, max(MEANS)) for half_life in FADES]
     columns += [level, trailing_mean(log_range, max(MEANS))]
+    # Cut off at the look-back, for a companion's own usual takes the rest of the sessions before the first row.
+    columns += [fading_mean(windows.market, half_life, LOOKBACK) for half_life in _MARKET_FADES]
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
 

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecasting.preprocess.companions import known_at, teaches
+from forecasting.preprocess.companions import known_at, teaches, with_market
+from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.windows import FEWEST_ROWS, make_windows
 from tests.builders import no_events, random_bars
 
@@ -35,3 +36,46 @@ def test_a_companion_with_hardly_a_known_target_teaches_nothing():
     whole = windows_up_to(-1, 300)
     few = np.where(np.arange(len(whole))[:, None] < FEWEST_ROWS // 2 - 1, whole.scaled, np.nan)
     assert (teaches(whole), teaches(replace(whole, scaled=few))) == (True, False)
+
+
+OTHERS = [random_bars(days=days, seed=seed) for days, seed in ((700, 3), (600, 4), (480, 5))]
+
+
+def beside(bars_of_others, last: int = -1, rows: int = 600):
+    own = windows_up_to(last, rows)
+    origin = own.origins[-1].item()
+    others = [
+        make_windows(bars, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=rows)
+        for bars in bars_of_others
+    ]
+    return with_market(own, others)
+
+
+def test_the_market_is_how_much_wider_than_usual_the_companions_ranged():
+    windows = beside(OTHERS)
+    expected = []
+    for day in windows.sessions[: len(windows.steps)]:
+        wider = []
+        for bars in OTHERS:
+            ranges = np.log(np.log(bars["high"] / bars["low"])).loc[:day]
+            if len(ranges) >= 120:
+                wider.append(ranges.iloc[-1] - ranges.iloc[-120:].mean())
+        expected.append(np.mean(wider) if wider else 0.0)
+    np.testing.assert_allclose(windows.market, expected, atol=1e-12)
+    assert np.count_nonzero(windows.market) > 500
+
+
+def test_without_companions_the_market_is_as_usual():
+    np.testing.assert_array_equal(beside([]).market, 0.0)
+
+
+def test_the_market_of_a_session_is_the_same_to_the_bit_whatever_came_after_it():
+    later, then = beside(OTHERS), beside(OTHERS, last=-20)
+    np.testing.assert_array_equal(later.market[:-19], then.market)
+    assert later.market[-19] != 0.0
+
+
+def test_a_shorter_window_knows_as_much_of_the_market_as_its_rows_look_back_on():
+    longer, shorter = beside(OTHERS[:1]), beside(OTHERS[:1], rows=300)
+    looked_at = len(shorter) + LOOKBACK - 1
+    np.testing.assert_array_equal(longer.market[-looked_at:], shorter.market[-looked_at:])

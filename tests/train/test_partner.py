@@ -7,7 +7,7 @@ from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.train.effects import fit_effect
 from forecasting.train.partner import _moved, partner_quantiles
-from tests.builders import random_bars
+from tests.builders import no_events, random_bars
 from tests.train.windows import some_events
 
 ROWS = 900
@@ -52,3 +52,25 @@ def test_how_the_price_has_moved_is_read_from_the_past_alone():
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any(axis=1).all()
+
+
+def test_a_close_is_less_certain_after_companions_have_ranged_wide_where_its_own_width_follows_theirs():
+    bars = random_bars(days=ROWS + 260, seed=5)
+    wide = np.random.default_rng(1).normal(0.0, 0.5, len(bars))
+    told = np.append(0.0, wide[:-1])  # what companions did in a session, the symbol does in the next
+    moves = np.diff(np.log(bars["close"]), prepend=np.log(bars["close"].iloc[0])) * np.exp(told)
+    apart = (bars["high"] / bars["low"]) ** np.exp(told)
+    bars["close"] = 50.0 * np.exp(np.cumsum(moves))
+    bars["open"] = bars["close"] * np.exp(-moves)
+    bars["high"], bars["low"] = bars["close"] * np.sqrt(apart), bars["close"] / np.sqrt(apart)
+    origin = bars.index[-1].date()
+    alone = make_windows(bars, no_events(), origin=origin, target="close", exchange="XNYS", train_sessions=ROWS)
+    market = wide[-len(alone.steps) :]
+    asked = np.arange(ROWS - 300, ROWS - 1)
+    heard, deaf = (
+        np.log(np.divide(*partner_quantiles(windows, asked)[:, 0, [5, 1]].T))
+        for windows in (replace(alone, market=market), alone)
+    )
+    loud = market[alone.warm_up :][asked] > 0.5
+    assert heard[loud].mean() > 1.5 * heard[~loud].mean()
+    assert deaf[loud].mean() < 1.1 * deaf[~loud].mean()
