@@ -59,8 +59,6 @@ def test_an_unknown_exchange_is_named() -> None:
         calendar("LONDON")
 
 
-# exchange_calendars 4.13 under pandas 3.1, in its own code
-@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
 @pytest.mark.parametrize("name", ["XTKS", "XETR", "XTSE", "ASEX", "XTAE"])
 def test_an_exchange_has_a_calendar_or_a_sentence_that_says_why_not(name: str) -> None:
     try:

@@ -18,11 +18,6 @@ from tests.faults.mornings import without_prefect
 from tests.flows.conftest import LAST
 from tests.yahoo_stand_in import StandIn, asked_here
 
-pytestmark = pytest.mark.filterwarnings(
-    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
-    "ignore::pandas.errors.Pandas4Warning"
-)
-
 SESSIONS = between(shift(LAST, -29), LAST)
 OFF = {SESSIONS[place] for place in (4, 5, 6, 11, 17, 18, 19, 20, 26)}
 """Nine mornings on which nothing runs."""

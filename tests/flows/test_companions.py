@@ -22,11 +22,6 @@ from tests.builders import random_bars
 from tests.flows.conftest import LAST, write_yahoo_csv
 from tests.yahoo_stand_in import StandIn, asked_here
 
-pytestmark = pytest.mark.filterwarnings(
-    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
-    "ignore::pandas.errors.Pandas4Warning"
-)
-
 NAMES = "model_id, origin_session, horizon, q05, q10, q25, q50, q75, q90, q95"
 
 

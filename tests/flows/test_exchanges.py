@@ -21,11 +21,6 @@ from forecasting.store import database
 from tests.builders import random_bars
 from tests.yahoo_stand_in import StandIn, asked_here
 
-pytestmark = pytest.mark.filterwarnings(
-    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
-    "ignore::pandas.errors.Pandas4Warning"
-)
-
 MONDAY = date(2024, 2, 19)
 """Presidents' Day: London trades, New York does not."""
 

@@ -20,11 +20,6 @@ from forecasting.store import database, reads
 from tests.builders import random_bars
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
-pytestmark = pytest.mark.filterwarnings(
-    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
-    "ignore::pandas.errors.Pandas4Warning"
-)
-
 BARS = random_bars(days=650, seed=3)
 LAST, GONE, BLIND = (BARS.index[at].date() for at in (-2, -7, -12))
 VALUES = ["open", "high", "low", "close", "volume"]

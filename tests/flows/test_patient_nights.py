@@ -29,8 +29,6 @@ from tests.yahoo_stand_in import StandIn, missing_row
 
 __all__ = ["yahoo"]  # a fixture
 
-pytestmark = pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
-
 BEFORE = date(2024, 3, 7)
 
 Waits = list[tuple[str, str, str, str]]

@@ -21,11 +21,6 @@ from tests.faults.mornings import without_prefect
 from tests.flows.conftest import LAST
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
-pytestmark = pytest.mark.filterwarnings(
-    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
-    "ignore::pandas.errors.Pandas4Warning"
-)
-
 SESSIONS = between(date(2024, 2, 22), LAST)
 
 

@@ -27,11 +27,6 @@ from tests.builders import random_bars
 from tests.flows.conftest import LAST
 from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
 
-pytestmark = pytest.mark.filterwarnings(
-    # yfinance 1.7 on pandas 3.1: its own calls, which we cannot change; drop with the yfinance that no longer warns.
-    "ignore::pandas.errors.Pandas4Warning"
-)
-
 
 @pytest.fixture
 def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
