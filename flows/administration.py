@@ -52,33 +52,33 @@ def models_list(
 ) -> None:
     """List the networks, newest first, and which of them is champion."""
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
-    from flows import console, ledger
+    from flows import console, models
 
-    console.show_models(ledger.list_models(), as_json=as_json)
+    console.show_models(models.list_models(), as_json=as_json)
 
 
 @models_app.command("show")
 def models_show(model_id: str, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Show a model's lineage: code, settings, seed, bars, parent, weights and what it has said."""
     use(database_url=database_url)
-    from flows import console, ledger
+    from flows import console, models
 
-    console.show_record(ledger.show_model(model_id), as_json=as_json)
+    console.show_record(models.show_model(model_id), as_json=as_json)
 
 
 @models_app.command("promote")
 def models_promote(model_id: str, database_url: DatabaseUrl = None) -> None:
     """Make a model champion from the next forecast on; refused when its weights cannot be loaded and run."""
     use(database_url=database_url)
-    from flows import ledger
+    from flows import models
 
-    typer.echo(ledger.promote(model_id))
+    typer.echo(models.promote(model_id))
 
 
 @models_app.command("rollback")
 def models_rollback(symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
     """Hand back to the champion before the present one."""
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
-    from flows import ledger
+    from flows import models
 
-    typer.echo(ledger.roll_back())
+    typer.echo(models.roll_back())

@@ -127,17 +127,17 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> 
     if as_json:
         typer.echo(json.dumps(list(rows), indent=2, default=str))
         return
-    columns = ["model", "champion", "method", "parent", "trained to", "epochs", "seconds", "weights"]
+    columns = ["model", "champion", "method", "from", "trained to", "epochs", "seconds", "weights"]
     shown = [
         [
             row["id"],
             "yes" if row["champion"] else "",
             row["method"],
-            row["parent_id"] or "",
+            row["parent_id"] or row["base"],
             row["trained_to"],
             row["chain_epochs"],
             f"{row['seconds']:.1f}",
-            "kept" if row["artifact_path"] else "pruned",
+            row["weights"],
         ]
         for row in rows
     ]

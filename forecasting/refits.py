@@ -82,7 +82,7 @@ def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
     # Whole, for the rows after the first look back on sessions that the fit has not seen.
     known = with_market(known, [whole for whole, _ in beside])
-    checkpoint, _ = fit_scratch(known, [then for _, then in beside], settings=settings)
+    checkpoint = fit_scratch(known, [then for _, then in beside], settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, asked), PARTNER: partner_quantiles(known, asked)}
     return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
 

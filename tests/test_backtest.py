@@ -18,7 +18,7 @@ from forecasting.train.base import base_for
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.partner import partner_quantiles
-from forecasting.train.pool import fit_scratch
+from forecasting.train.pool import THEIRS, fit_scratch
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=560, seed=8)
@@ -120,8 +120,8 @@ def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit
             for bars in (BARS, *(bars for bars, _ in COMPANIONS))
         )
         own = with_market(own, others)
-        fitted, theirs = fit_scratch(own, others, settings=settings)
-        assert theirs
+        fitted = fit_scratch(own, others, settings=settings)
+        assert fitted.card.base == THEIRS
         np.testing.assert_array_equal(result.raw[NETWORK][at], network_quantiles(fitted, own))
         np.testing.assert_array_equal(result.raw[PARTNER][at], partner_quantiles(own))
 

@@ -21,7 +21,7 @@ from forecasting.train import checkpoint as checkpoints
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import check_parent, fit, rehearse
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
-from forecasting.train.pool import fit_scratch
+from forecasting.train.pool import THEIRS, fit_scratch
 
 logger = logging.getLogger("forecasting.train")
 
@@ -127,6 +127,7 @@ def fit_and_keep(
         fitted, teachers = fit(windows, mode="warm", parent=parent, settings=settings), list[str]()
     else:
         fitted, teachers = fit_beside(windows, read_companions(night, settings), settings)
+    began_from = fitted.card.base or "drawn"
     seconds = round(time.perf_counter() - started, 3)
     artifact = checkpoints.save(fitted, artifact_folder(settings, model_id))
     with database.transaction(settings.url) as connection:
@@ -138,9 +139,10 @@ def fit_and_keep(
                 "version": str(fitted.card.architecture),
                 "method": choice.method,
                 "parent_id": champion["id"] if choice.method == "warm" and champion else None,
+                "base": began_from,
                 "symbol": night.symbol,
                 "target": night.target,
-                "scope": "panel" if fitted.card.base else "symbol",
+                "scope": "symbol" if began_from == "drawn" else "panel",
                 "seed": settings.seed,
                 "trained_from": date.fromisoformat(fitted.card.trained_from),
                 "trained_to": date.fromisoformat(fitted.card.trained_to),
@@ -157,13 +159,15 @@ def fit_and_keep(
                 "created_at": clock.now(),
             },
         )
-    logger.info("fitted model %s (%s, %d epochs) in %.1f s", model_id, choice.method, fitted.card.epochs, seconds)
+    made = (model_id, choice.method, began_from, fitted.card.epochs, seconds)
+    logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", *made)
     return model_id
 
 
 def fit_beside(windows: Windows, companions: dict[str, Windows], settings: Settings) -> tuple[Checkpoint, list[str]]:
     """A fit from scratch, and the companions that taught the weights it started from."""
-    fitted, taught = fit_scratch(windows, list(companions.values()), settings=settings)
+    fitted = fit_scratch(windows, list(companions.values()), settings=settings)
+    taught = fitted.card.base == THEIRS
     if companions:
         outcome = "taught the weights it starts from" if taught else "knew its later sessions less well: left aside"
         logger.info("%d companions %s", len(companions), outcome)

@@ -15,6 +15,7 @@ FINDINGS_SHOWN = 40
 """An index whose source has no volume has a finding for every session; the table findings holds all of them."""
 
 _DASH = "\N{EN DASH}"
+_BEGINNINGS = {"drawn": "drawn weights", "companions": "weights that its companions taught"}
 
 
 def fact_groups(night: Night) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -59,8 +60,8 @@ def _model_facts(night: Night) -> list[tuple[str, str]]:
     if statuses != ["ok"]:
         spoke += f" ({', '.join(statuses)})"
     made = f"{model['method']}, {model['epochs']} epochs" if model.get("epochs") else str(model["method"])
-    if model.get("parent_id"):
-        made += f", from {model['parent_id']}"
+    if beginning := _beginning(model):
+        made += f", from {beginning}"
     return [
         ("Model", spoke),
         ("Fitted", made),
@@ -68,6 +69,14 @@ def _model_facts(night: Night) -> list[tuple[str, str]]:
         ("Age", _age(night)),
         ("Seed", str(model["seed"])),
     ]
+
+
+def _beginning(model: Mapping[str, Any]) -> str:
+    """What a network's fit began from, in words; empty for a baseline."""
+    if model.get("parent_id"):
+        return str(model["parent_id"])
+    base = str(model.get("base") or "")
+    return _BEGINNINGS.get(base, f"base weights {base}") if base else ""
 
 
 def _age(night: Night) -> str:

@@ -76,6 +76,13 @@ models = Table(
     Column("version", String(20), nullable=False),
     Column("method", String(10), nullable=False, comment="scratch, warm or baseline"),
     Column("parent_id", String(16), comment="the model a warm fit started from"),
+    Column(
+        "base",
+        String(40),
+        nullable=False,
+        server_default=EMPTY,
+        comment="the base weights its chain began from: a shipped one, companions or drawn; empty for a baseline",
+    ),
     Column("symbol", String(15), nullable=False),
     Column("target", String(10), nullable=False),
     Column("scope", String(10), nullable=False, comment="symbol or panel: whose bars trained it"),

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from forecasting.errors import ArtifactError
 from forecasting.settings import Target
@@ -46,7 +46,8 @@ class Card:
         epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
         validation_loss: Pinball loss, model scale, on the purged later part that chose the epochs (warm: its parent's);
             None where the epochs are fixed.
-        base: Newest session that the base weights it started from had seen; empty when they were drawn.
+        base: The base weights that its chain of fits began from, or that it is: a shipped folder's name or companions;
+            empty when they were drawn.
         settings_hash, seed, members: How it was made.
         architecture, format: Versions of the code's shape and of the folder.
     """
@@ -121,10 +122,7 @@ def load(path: Path, sha256: str) -> Checkpoint:
 
     from forecasting.train.model import ARCHITECTURE
 
-    model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
-    _same(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
-    card = json.loads(model)
-    _same(path / _WEIGHTS, card.pop("weights_sha256"), hashlib.sha256(weights).hexdigest())
+    card, weights = read_whole(path, sha256)
     found = (card.get("format"), card.get("architecture"))
     if found != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
         raise ArtifactError(
@@ -132,6 +130,19 @@ def load(path: Path, sha256: str) -> Checkpoint:
             "was made by other code. Fit from scratch (--mode scratch), or run the code that made it."
         )
     return Checkpoint(_card(card), from_bytes(weights))
+
+
+def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
+    """The card and the weights in the folder `path` as they were written, whatever code wrote them; without torch.
+
+    Raises:
+        ArtifactError: A file is missing or altered.
+    """
+    model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
+    _same(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
+    card: dict[str, Any] = json.loads(model)
+    _same(path / _WEIGHTS, card.pop("weights_sha256"), hashlib.sha256(weights).hexdigest())
+    return card, weights
 
 
 def _put(made: Path, folder: Path) -> None:

@@ -104,7 +104,7 @@ def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None, tole
         networks = _started(base, lesson, settings.members)
         if loss_unseen(networks, lesson) <= tolerance * _linear_loss(windows, prepared):
             weights = _trained(networks, noises, lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
-            card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.trained_to)
+            card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.base)
             return Checkpoint(card, weights)
     epochs, loss = _choose_epochs(lesson, settings.seed)
     drawn = (fresh(lesson.tensors, lesson.rows, noise) for noise in noises)

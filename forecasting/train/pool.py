@@ -7,6 +7,7 @@ symbol alone.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
@@ -17,6 +18,9 @@ from forecasting.train.loop import Schedule, members
 from forecasting.train.prepare import learnable_rows, prepare
 from forecasting.train.threads import one_blas_thread
 
+THEIRS = "companions"
+"""The name, in a card, of a base that the symbol's companions have taught."""
+
 _SCHEDULE = Schedule(4, 3e-3)
 # Theirs knows the symbol's older rows, so it must be level with the linear partner: for the S&P 500 the Nasdaq's base
 # has 0.98 to 1.00 of that loss, one of five stocks 1.13 to 1.31.
@@ -24,8 +28,8 @@ _LEVEL = 1.02
 _BETTER = 0.98  # of the shipped base's loss: nearer to it they differ by luck, and the shipped one has seen more
 
 
-def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> tuple[Checkpoint, bool]:
-    """A fit from scratch, and whether it starts from weights that the companions taught.
+def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> Checkpoint:
+    """A fit from scratch; its card says from which base.
 
     Args:
         windows: The symbol's rolling window.
@@ -36,15 +40,14 @@ def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Se
         ArtifactError: A shipped file is missing or altered, or was made by other code.
         ValueError: Too few rows with a known target.
     """
-    base, theirs = best_base(windows, companions, settings=settings)
-    tolerance = _LEVEL if theirs else None
-    fitted = fit(windows, mode="scratch", parent=None, settings=settings, base=base, tolerance=tolerance)
-    return fitted, theirs and bool(fitted.card.base)
+    base = best_base(windows, companions, settings=settings)
+    tolerance = _LEVEL if base is not None and base.card.base == THEIRS else None
+    return fit(windows, mode="scratch", parent=None, settings=settings, base=base, tolerance=tolerance)
 
 
 @one_blas_thread()
-def best_base(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> tuple[Checkpoint | None, bool]:
-    """The base to start from, None where there is none, and whether it is the companions'.
+def best_base(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> Checkpoint | None:
+    """The base to start from, named in its card; None where there is none.
 
     Args:
         windows: The symbol's rolling window.
@@ -56,14 +59,15 @@ def best_base(windows: Windows, companions: Sequence[Windows], *, settings: Sett
     """
     shipped = base_for(windows, settings)
     if not companions:
-        return shipped, False
+        return shipped
     older, _ = split(learnable_rows(windows))
     own = windows.cut(0, len(windows), known_to=int(older[-1]))
     taught = fit_base([own, *companions], settings=settings, schedule=_SCHEDULE)
+    taught = replace(taught, card=replace(taught.card, base=THEIRS))
     if shipped is None:
-        return taught, True
+        return taught
     lesson = prepare(windows, method="scratch", settings=settings).lesson
     losses = [
         loss_unseen(members(base.weights, lesson.tensors)[: settings.members], lesson) for base in (shipped, taught)
     ]
-    return (taught, True) if losses[1] < _BETTER * losses[0] else (shipped, False)
+    return taught if losses[1] < _BETTER * losses[0] else shipped

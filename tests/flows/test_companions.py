@@ -86,9 +86,10 @@ def test_a_night_learns_from_its_companions_and_forecasts_the_symbol_alone(file_
     assert set(bars) == {"TEST", "AAA", "BBB"}
     assert bars["AAA"] == bars["TEST"]
     assert select("DISTINCT symbol", "forecasts") == [("TEST",)]
-    ((scope, fetched),) = select("scope, companion_fetches", "models WHERE name = 'lstm'")
+    ((scope, base, fetched),) = select("scope, base, companion_fetches", "models WHERE name = 'lstm'")
     fetches = dict(select("symbol, id", "fetches"))
-    assert (scope, json.loads(str(fetched))) == ("panel", {name: fetches[name] for name in ("AAA", "BBB")})
+    assert (scope, base) == ("panel", "companions")
+    assert json.loads(str(fetched)) == {name: fetches[name] for name in ("AAA", "BBB")}
     assert select("note", "runs") == [("",)]
 
 

@@ -23,6 +23,13 @@ def prefect_server() -> None:
     """None: these nights are plain calls."""
 
 
+def listed(model_id: str) -> str:
+    """What `forecasting models list` says of a model's weights."""
+    shown = CliRunner().invoke(app, ["models", "list", "--json"])
+    (weights,) = (row["weights"] for row in json.loads(shown.stdout) if row["id"] == model_id)
+    return str(weights)
+
+
 FROM_A_ROW = """
 SELECT f.model_id, r.code_version, r.settings, m.seed, f.fetch_id, t.payload_hash, m.artifact_path, m.artifact_hash,
     m.fetch_id AS trained_on, m.parent_id, f.run_id
@@ -48,7 +55,9 @@ def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(
     assert model["fitted_on_the_night_of"] == "2024-03-07"
     assert (model["forecasts"], model["first_origin"], model["last_origin"]) == (10, "2024-03-07", "2024-03-08")
     assert model["weights"].startswith("there, unaltered")
+    assert (model["base"], listed(row["model_id"])) == ("volume-2022-12-30", "kept")
     (night_folder / row["artifact_path"] / "weights.safetensors").write_bytes(b"damaged")
     again = CliRunner().invoke(app, ["models", "show", row["model_id"]])
     assert "SHA-256" in again.stdout  # the sentence is wrapped into its column
     assert row["model_id"] in again.stdout
+    assert listed(row["model_id"]) == "damaged"

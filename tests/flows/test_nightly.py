@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import clock, ledger
+from flows import clock, ledger, models
 from flows.catch_up import start_catch_up
 from flows.start import start_night
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
@@ -203,10 +203,11 @@ def test_a_live_night_is_marked_live_and_one_after_the_open_late(
 def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder: Path) -> None:
     night(date(2024, 3, 7))
     night(LAST)
-    models = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
-    first, second = (models[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
+    networks = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
+    first, second = (networks[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
     assert (first["method"], second["method"]) == ("scratch", "warm")
     assert second["parent_id"] == first["id"]
+    assert second["base"] == first["base"] == "volume-2022-12-30"
     assert [row["winner"] for row in rows("promotions")] == [first["id"], first["id"]]
 
 
@@ -366,10 +367,10 @@ def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -
     first, second = sorted(
         (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
     )
-    ledger.promote(str(second["id"]))
+    models.promote(str(second["id"]))
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
-    assert str(first["id"]) in ledger.roll_back()
+    assert str(first["id"]) in models.roll_back()
     with database.reading(read_settings().url) as connection:
         champion = reads.champion(connection, "TEST", "volume")
     assert champion is not None

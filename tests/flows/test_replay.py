@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import clock, ledger, nightly
+from flows import clock, models, nightly
 from flows.replay import replay
 from forecasting.errors import ReplayError, UsageError
 from forecasting.evaluate import promotion
@@ -56,8 +56,8 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         if place != 4:  # the machine was off
             nightly.nightly.fn()
         if place == 7:
-            newest = max(ledger.list_models(), key=lambda row: str(row["trained_to"]))
-            ledger.promote(newest["id"])
+            newest = max(models.list_models(), key=lambda row: str(row["trained_to"]))
+            models.promote(newest["id"])
 
 
 def test_every_night_lived_through_comes_out_again_to_the_bit(

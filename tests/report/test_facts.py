@@ -29,6 +29,16 @@ def test_the_model_says_who_it_is_and_how_old():
     assert (facts["Age"], facts["Seed"], facts["Weights hash"]) == ("2 sessions", "7", "b5d4045c3f466fa9")
 
 
+def test_a_model_from_scratch_says_which_weights_it_started_from():
+    def fitted(base: str) -> str:
+        return facts_of(model={"method": "scratch", "parent_id": None, "base": base})["Fitted"]
+
+    assert fitted("volume-2024-03-08") == "scratch, 6 epochs, from base weights volume-2024-03-08"
+    assert fitted("companions") == "scratch, 6 epochs, from weights that its companions taught"
+    assert fitted("drawn") == "scratch, 6 epochs, from drawn weights"
+    assert fitted("") == "scratch, 6 epochs"  # of a network fitted before the ledger kept it
+
+
 def test_a_model_trained_up_to_the_origin_has_no_age():
     assert facts_of(model={"trained_to": date(2024, 3, 8)})["Age"] == "trained up to tonight"
 

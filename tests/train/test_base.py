@@ -34,12 +34,13 @@ def test_a_base_is_repeatable_to_the_bit_and_says_what_it_learned_from(base):
 def test_a_fit_from_a_base_has_its_own_scaler_and_stays_near_the_bases_weights(base, monkeypatch):
     windows = some_windows()
     monkeypatch.setattr("forecasting.train.fit._FOREIGN", np.inf)  # two toy symbols teach little: judged, it is left
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=base)
+    named = replace(base, card=replace(base.card, base="two toys"))
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=named)
     drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
     assert (fitted.card.past_mean, fitted.card.effect) == (drawn.card.past_mean, drawn.card.effect)
     moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in base.weights.items())
     assert 0.0 < moved < 0.05
-    assert (fitted.card.epochs, fitted.card.base) == (BASE_EPOCHS, base.card.trained_to)
+    assert (fitted.card.epochs, fitted.card.base) == (BASE_EPOCHS, "two toys")
 
 
 def test_a_base_that_is_clearly_worse_on_the_later_rows_is_left_for_drawn_weights(base):
@@ -110,7 +111,7 @@ def test_every_shipped_base_can_be_loaded_and_run(target):
         windows = some_windows(target) if one["earnings"] else without_events(some_windows(target))
         base = base_for(later(windows, date.fromisoformat(str(one["trained_to"]))), SETTINGS)
         assert base is not None
-        assert base.card.trained_to == one["trained_to"]
+        assert (base.card.base, base.card.trained_to) == (one["folder"], one["trained_to"])
         spoken = scaled_quantiles(base, windows, np.arange(250, 300))
         assert np.abs(spoken[..., MEDIAN]).mean() < 2.0
 

@@ -7,7 +7,7 @@ import torch
 from forecasting.train import pool
 from forecasting.train.base import base_for
 from forecasting.train.fit import fit, split
-from forecasting.train.pool import best_base, fit_scratch
+from forecasting.train.pool import THEIRS, best_base, fit_scratch
 from forecasting.train.prepare import learnable_rows
 from tests.train.windows import SETTINGS, some_windows
 
@@ -26,20 +26,20 @@ def same(left, right) -> bool:
 
 def test_without_companions_it_is_the_shipped_base():
     windows = some_windows()
-    base, theirs = best_base(windows, [], settings=SETTINGS)
+    base = best_base(windows, [], settings=SETTINGS)
     shipped = base_for(windows, SETTINGS)
     assert base is not None
     assert shipped is not None
-    assert (same(base, shipped), theirs) == (True, False)
+    assert (same(base, shipped), base.card.base) == (True, shipped.card.base)
 
 
 def test_companions_that_know_the_symbol_less_well_than_the_shipped_base_are_left_aside():
     windows = some_windows()
-    base, theirs = best_base(windows, COMPANIONS, settings=SETTINGS)  # three short toys against 94 real stocks
+    base = best_base(windows, COMPANIONS, settings=SETTINGS)  # three short toys against 94 real stocks
     shipped = base_for(windows, SETTINGS)
     assert base is not None
     assert shipped is not None
-    assert (same(base, shipped), theirs) == (True, False)
+    assert (same(base, shipped), base.card.base) == (True, shipped.card.base)
 
 
 def test_companions_teach_a_symbol_that_the_shipped_base_does_not_know(monkeypatch):
@@ -47,10 +47,10 @@ def test_companions_teach_a_symbol_that_the_shipped_base_does_not_know(monkeypat
     assert shipped is not None
     foreign = replace(shipped, weights={name: weight + 1.0 for name, weight in shipped.weights.items()})
     monkeypatch.setattr(pool, "base_for", lambda windows, settings: foreign)
-    (base, theirs), (again, _) = (best_base(some_windows(), COMPANIONS, settings=SETTINGS) for _ in range(2))
+    base, again = (best_base(some_windows(), COMPANIONS, settings=SETTINGS) for _ in range(2))
     assert base is not None
     assert again is not None
-    assert (theirs, base.card.method, same(base, again)) == (True, "base", True)
+    assert (base.card.base, base.card.method, same(base, again)) == (THEIRS, "base", True)
 
 
 def test_the_rows_that_judge_are_not_learned_from(nothing_ships):
@@ -58,9 +58,7 @@ def test_the_rows_that_judge_are_not_learned_from(nothing_ships):
     _, later = split(learnable_rows(windows))
     scaled = windows.scaled.copy()
     scaled[later] += 1.0
-    left, right = (
-        best_base(one, COMPANIONS, settings=SETTINGS)[0] for one in (windows, replace(windows, scaled=scaled))
-    )
+    left, right = (best_base(one, COMPANIONS, settings=SETTINGS) for one in (windows, replace(windows, scaled=scaled)))
     assert left is not None
     assert right is not None
     assert same(left, right)
@@ -71,17 +69,17 @@ def test_a_fit_starts_from_what_the_companions_taught(target, monkeypatch, nothi
     monkeypatch.setattr(pool, "_LEVEL", np.inf)
     windows = some_windows(target)
     companions = [some_windows(target, seed=seed) for seed in (21, 22)]
-    base, _ = best_base(windows, companions, settings=SETTINGS)
+    base = best_base(windows, companions, settings=SETTINGS)
     assert base is not None
-    fitted, taught = fit_scratch(windows, companions, settings=SETTINGS)
+    fitted = fit_scratch(windows, companions, settings=SETTINGS)
     moved = max(float((fitted.weights[name] - base.weights[name]).abs().max()) for name in fitted.weights)
     assert 0.0 < moved < 0.05
-    assert (fitted.card.base, taught) == (base.card.trained_to, True)
+    assert fitted.card.base == THEIRS
 
 
 def test_companions_that_are_worse_than_the_linear_partner_are_left_for_drawn_weights(monkeypatch, nothing_ships):
     windows = some_windows()
     monkeypatch.setattr(pool, "_LEVEL", 0.01)
-    fitted, taught = fit_scratch(windows, COMPANIONS, settings=SETTINGS)
+    fitted = fit_scratch(windows, COMPANIONS, settings=SETTINGS)
     drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
-    assert (same(fitted, drawn), fitted.card.base, taught) == (True, "", False)
+    assert (same(fitted, drawn), fitted.card.base) == (True, "")
