@@ -41,8 +41,10 @@ _STANDINGS = sa.select(
 # A forecast's origin is the session of its run; of the runs an index holds all that is asked, in a few pages.
 _NIGHT = tables.runs.c.as_of
 _NIGHTS = sa.select(_NIGHT).distinct().where(*_within(tables.runs)).order_by(_NIGHT.desc())
-_NIGHTS_IN = _NIGHTS.where(_NIGHT.between(sa.bindparam("oldest"), sa.bindparam("newest")))
-_NIGHTS_BEFORE = _NIGHTS.where(sa.bindparam("night") > _NIGHT).limit(sa.bindparam("short"))
+# Typed: an untyped date goes to sqlite3's own adapter, which Python deprecates from 3.12 on.
+_OLDEST, _NEWEST, _BEFORE = (sa.bindparam(name, type_=sa.Date) for name in ("oldest", "newest", "night"))
+_NIGHTS_IN = _NIGHTS.where(_NIGHT.between(_OLDEST, _NEWEST))
+_NIGHTS_BEFORE = _NIGHTS.where(_NIGHT < _BEFORE).limit(sa.bindparam("short"))
 
 
 @lru_cache
