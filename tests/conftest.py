@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import sys
 import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,15 @@ os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 sys.path.insert(0, str(Path(__file__).parent.parent))  # `tests.builders`, whatever folder pytest starts in
 
 DATABASES = ["sqlite", "postgres"]
+
+
+def refuse_untyped(value: date) -> str:
+    raise TypeError(f"{value!r} was bound without SQLAlchemy's type: Python 3.12 deprecates sqlite3's own adapters.")
+
+
+# On every Python as on the newest: the columns' types make text of dates and instants before sqlite3 sees them.
+for kind in (date, datetime):
+    sqlite3.register_adapter(kind, refuse_untyped)
 
 
 def pytest_unconfigure() -> None:
