@@ -12,33 +12,23 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from forecasting.article_network import EPOCHS, Floats, Losses, fit_network
 from forecasting.errors import HistoryError
 from forecasting.evaluate.scores import mae, skill
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
 ROWS, TRAIN_ROWS = 253, 200
 """The article's rows, and how many of them train."""
-
-EPOCHS, LOSS_EVERY = 1_000, 100
-"""Passes over the training rows, and how often the loss is noted."""
 
 SEEDS = (0, 1, 2, 3, 4)
 """The article fixes no seed; one draw of two LSTM units says little, so five are drawn."""
 
 INPUTS = ("open", "high", "low", "close", "adj_close")
 
-_HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
-
-Floats = NDArray[np.float32]
-Losses: TypeAlias = tuple[tuple[int, float], ...]
 Fit: TypeAlias = Callable[..., tuple[Floats, Losses]]
 Ours: TypeAlias = "pd.Series[float] | Callable[[pd.DatetimeIndex], pd.Series[float]]"
 
@@ -133,7 +123,7 @@ def run_article(
     """
     rows, note = _rows(bars)
     prices, volume = rows[list(INPUTS)], rows["volume"]
-    fit = partial(_fit, epochs=epochs, done=_counted(progress, total=3 * len(seeds)))
+    fit = partial(fit_network, epochs=epochs, done=_counted(progress, total=3 * len(seeds)))
     leaky, losses = _ask(prices, volume, scaled_on=ROWS, seeds=seeds, fit=fit)
     scaled, _ = _ask(prices, volume, scaled_on=TRAIN_ROWS, seeds=seeds, fit=fit)
     # Yesterday's prices under today's date: the first session has none, so one training row less.
@@ -209,46 +199,10 @@ def _ask(
     return [pd.Series(values, index=volume.index) for values in said], runs[0][1]
 
 
-def _fit(
-    x: Floats, y: Floats, *, trained: int, seed: int, epochs: int, done: Callable[[], None]
-) -> tuple[Floats, Losses]:
-    """Scaled forecasts (N, 1) for all N rows after training on the first `trained`, and the losses noted on the way."""
-    import torch
-    from torch import nn
-
-    from forecasting.train.loop import one_thread
-
-    steps, targets = torch.from_numpy(x)[:, None, :], torch.from_numpy(y)  # (N, 1, F), (N, 1)
-    losses: list[tuple[int, float]] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        lstm = nn.LSTM(x.shape[1], _HIDDEN, batch_first=True)
-        head = nn.Sequential(nn.ReLU(), nn.Linear(_HIDDEN, _DENSE), nn.ReLU(), nn.Linear(_DENSE, 1))
-    optimiser = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=_LEARNING_RATE)
-    with one_thread():
-        for epoch in range(epochs):
-            optimiser.zero_grad()
-            loss = nn.functional.mse_loss(_forward(lstm, head, steps[:trained]), targets[:trained])
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
-            optimiser.step()
-            if epoch % LOSS_EVERY == 0:
-                losses.append((epoch, float(loss.detach())))
-        with torch.no_grad():
-            said: Floats = _forward(lstm, head, steps).numpy()
-    done()
-    return said, tuple(losses)
-
-
 def _counted(progress: Callable[[int, int], None] | None, *, total: int) -> Callable[[], None]:
     """What tells `progress`, each time it is called, that one more of `total` is done."""
     done = count(1)
     return lambda: None if progress is None else progress(next(done), total)
-
-
-def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:
-    _, (last, _) = lstm(steps)  # (1, N, 2)
-    said: Tensor = head(last[0])  # (N, 1)
-    return said
 
 
 def _answer(words: tuple[str, str, str, str], forecasts: list[pd.Series], volume: pd.Series) -> Answer:

@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.article import EPOCHS, INPUTS, ROWS, TRAIN_ROWS, run_article
+from forecasting.article import INPUTS, ROWS, TRAIN_ROWS, run_article
+from forecasting.article_network import EPOCHS
 from forecasting.article_page import render_article
 from forecasting.errors import HistoryError
 from tests.builders import random_bars
