@@ -43,11 +43,14 @@ def show_model(model_id: str) -> dict[str, Any]:
 
 
 def state_of_weights(model: dict[str, Any], settings: Settings) -> str:
-    """Whether the weights of a network are `kept`, `damaged` (missing or altered) or `pruned` on purpose."""
+    """Whether the weights of a network are `kept`, `missing` from the data folder, `damaged` or `pruned` on purpose."""
     if model["artifact_path"] is None:
         return "pruned"
+    folder = settings.data_dir.absolute() / model["artifact_path"]
+    if not folder.exists():
+        return "missing"
     try:
-        read_whole(settings.data_dir.absolute() / model["artifact_path"], model["artifact_hash"])
+        read_whole(folder, model["artifact_hash"])
     except ArtifactError:
         return "damaged"
     return "kept"

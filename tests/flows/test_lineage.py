@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -61,3 +62,5 @@ def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(
     assert "SHA-256" in again.stdout  # the sentence is wrapped into its column
     assert row["model_id"] in again.stdout
     assert listed(row["model_id"]) == "damaged"
+    shutil.rmtree(night_folder / row["artifact_path"])
+    assert listed(row["model_id"]) == "missing"
