@@ -4,7 +4,7 @@ from typing import Any
 
 from flows import clock
 from flows.night import short_id
-from flows.steps.train import load_runnable, why_not_runnable
+from flows.steps.train import load_runnable, stored_at, why_not_runnable
 from forecasting.errors import ArtifactError, UsageError
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database, lineage, reads, writes
@@ -46,7 +46,7 @@ def state_of_weights(model: dict[str, Any], settings: Settings) -> str:
     """Whether the weights of a network are `kept`, `missing` from the data folder, `damaged` or `pruned` on purpose."""
     if model["artifact_path"] is None:
         return "pruned"
-    folder = settings.data_dir.absolute() / model["artifact_path"]
+    folder = stored_at(model, settings)
     if not folder.exists():
         return "missing"
     try:
@@ -61,7 +61,7 @@ def weights_in_words(model: dict[str, Any], settings: Settings) -> str:
     if model["method"] == "baseline":
         return "none: a baseline is fitted anew each night from the bars"
     trouble = why_not_runnable(model, settings)
-    return trouble or f"there, unaltered, run by this code: {settings.data_dir.absolute() / model['artifact_path']}"
+    return trouble or f"there, unaltered, run by this code: {stored_at(model, settings)}"
 
 
 def promote(model_id: str) -> str:

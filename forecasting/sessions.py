@@ -31,7 +31,8 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
         check_exchange(exchange)
         oldest, newest = _bounds(type(xc.get_calendar(exchange)))
         return xc.get_calendar(exchange, start=oldest, end=newest)
-    except (ValueError, NotImplementedError) as error:  # of 4.13 under pandas 3.1: Athens, Bucharest, Tel Aviv
+    # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens, Bucharest and Tel Aviv.
+    except (ValueError, NotImplementedError) as error:
         known = "cannot be made by" if exchange in xc.get_calendar_names() else "is not known to"
         raise UsageError(
             f"The calendar {exchange} {known} exchange_calendars {xc.__version__} with pandas {pd.__version__}: "

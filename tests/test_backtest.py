@@ -16,9 +16,10 @@ from forecasting.refits import NETWORK, PARTNER
 from forecasting.settings import Settings
 from forecasting.train.base import base_for
 from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.checkpoint import THEIRS
 from forecasting.train.fit import fit
 from forecasting.train.partner import partner_quantiles
-from forecasting.train.pool import THEIRS, fit_scratch
+from forecasting.train.pool import fit_scratch
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=560, seed=8)

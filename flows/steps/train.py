@@ -18,10 +18,10 @@ from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import database, lineage, reads, writes
 from forecasting.train import checkpoint as checkpoints
-from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.checkpoint import DRAWN, THEIRS, Checkpoint
 from forecasting.train.fit import check_parent, fit, rehearse
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
-from forecasting.train.pool import THEIRS, fit_scratch
+from forecasting.train.pool import fit_scratch
 
 logger = logging.getLogger("forecasting.train")
 
@@ -77,6 +77,12 @@ def inspect_champion(
     return parent, ChainFacts(True, "", since, champion["chain_epochs"], drifted)
 
 
+def stored_at(model: Record, settings: Settings) -> Path:
+    """The folder that a model row names, whose weights were not pruned."""
+    folder: Path = settings.data_dir.absolute() / model["artifact_path"]
+    return folder
+
+
 def load_model(model: Record, settings: Settings) -> Checkpoint:
     """The checkpoint of a model row.
 
@@ -87,7 +93,7 @@ def load_model(model: Record, settings: Settings) -> Checkpoint:
         raise ArtifactError(
             f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
         )
-    return checkpoints.load(settings.data_dir.absolute() / model["artifact_path"], model["artifact_hash"])
+    return checkpoints.load(stored_at(model, settings), model["artifact_hash"])
 
 
 def load_runnable(model: Record, settings: Settings) -> Checkpoint:
@@ -127,8 +133,7 @@ def fit_and_keep(
         fitted, teachers = fit(windows, mode="warm", parent=parent, settings=settings), list[str]()
     else:
         fitted, teachers = fit_beside(windows, read_companions(night, settings), settings)
-    began_from = fitted.card.base or "drawn"
-    seconds = round(time.perf_counter() - started, 3)
+    base, seconds = fitted.card.base or DRAWN, round(time.perf_counter() - started, 3)
     artifact = checkpoints.save(fitted, artifact_folder(settings, model_id))
     with database.transaction(settings.url) as connection:
         writes.add_model(
@@ -139,10 +144,10 @@ def fit_and_keep(
                 "version": str(fitted.card.architecture),
                 "method": choice.method,
                 "parent_id": champion["id"] if choice.method == "warm" and champion else None,
-                "base": began_from,
+                "base": base,
                 "symbol": night.symbol,
                 "target": night.target,
-                "scope": "symbol" if began_from == "drawn" else "panel",
+                "scope": "panel" if fitted.card.base else "symbol",
                 "seed": settings.seed,
                 "trained_from": date.fromisoformat(fitted.card.trained_from),
                 "trained_to": date.fromisoformat(fitted.card.trained_to),
@@ -159,8 +164,8 @@ def fit_and_keep(
                 "created_at": clock.now(),
             },
         )
-    made = (model_id, choice.method, began_from, fitted.card.epochs, seconds)
-    logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", *made)
+    made = f"{choice.method}, base {base}, {fitted.card.epochs} epochs"
+    logger.info("fitted model %s (%s) in %.1f s", model_id, made, seconds)
     return model_id
 
 

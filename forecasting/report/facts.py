@@ -9,13 +9,14 @@ from typing import Any
 from forecasting.report.night import Night, as_day
 from forecasting.report.units import GAP, instant, seconds, span_of_days, unit_of
 from forecasting.sessions import between
+from forecasting.train.checkpoint import DRAWN, THEIRS
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 FINDINGS_SHOWN = 40
 """An index whose source has no volume has a finding for every session; the table findings holds all of them."""
 
 _DASH = "\N{EN DASH}"
-_BEGINNINGS = {"drawn": "drawn weights", "companions": "weights that its companions taught"}
+_BEGINNINGS = {DRAWN: "drawn weights", THEIRS: "weights that its companions taught"}
 
 
 def fact_groups(night: Night) -> list[tuple[str, list[tuple[str, str]]]]:

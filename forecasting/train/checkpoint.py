@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folder's layout."""
 
+THEIRS, DRAWN = "companions", "drawn"
+"""Names, beside those of the shipped folders, of what a fit began from: taught by companions, or no base at all."""
+
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
 Vector = tuple[float, ...]
 
@@ -46,7 +49,7 @@ class Card:
         epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
         validation_loss: Pinball loss, model scale, on the purged later part that chose the epochs (warm: its parent's);
             None where the epochs are fixed.
-        base: The base weights that its chain of fits began from, or that it is: a shipped folder's name or companions;
+        base: The base weights that its chain of fits began from, or that it is: a shipped folder's name or THEIRS;
             empty when they were drawn.
         settings_hash, seed, members: How it was made.
         architecture, format: Versions of the code's shape and of the folder.

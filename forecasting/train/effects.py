@@ -7,6 +7,7 @@ how busy the symbol is. The effect of the target session is put back onto the fo
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forecasting.preprocess.features import (
     LEVEL_SESSIONS,
@@ -31,6 +32,8 @@ _PASSES = 3
 _ECHO_WEEKS = (13, 26, 39, 52)
 _NEAR = 5  # sessions around an echo
 _CENTRED = 10  # sessions either side of the moving level an effect is measured against
+
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,16 @@ class Adjusted:
     centre: Floats
     width: Floats
     truth: Floats
+
+    def to_learn(self, scaled: Floats, rows: Rows) -> Floats:
+        """(len(rows), H, Q) quantiles in model scale as a forecaster learns them."""
+        learned: Floats = (scaled - self.centre[rows][..., None]) / self.width[rows][..., None]
+        return learned
+
+    def to_scaled(self, learned: Floats, rows: Rows) -> Floats:
+        """(len(rows), H, Q) quantiles as a forecaster says them, in model scale."""
+        scaled: Floats = self.centre[rows][..., None] + self.width[rows][..., None] * learned
+        return scaled
 
 
 def fit_effect(windows: Windows) -> Effect:

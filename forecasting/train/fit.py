@@ -23,7 +23,8 @@ from forecasting.preprocess.targets import HORIZONS, Floats
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.loop import Lesson, Rows, Schedule, Tensors, fresh, generator, members, named, speak, train
+from forecasting.train.effects import Rows
+from forecasting.train.loop import Lesson, Schedule, Tensors, fresh, generator, members, named, speak, train
 from forecasting.train.model import Network, row_losses
 from forecasting.train.partner import partner_quantiles
 from forecasting.train.prepare import Prepared, check_alike, learnable_rows, prepare, prepare_like, with_span
@@ -91,8 +92,7 @@ def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Fl
     seen = prepare_like(checkpoint, windows)
     tensors, adjusted = seen.lesson.tensors, seen.adjusted
     mean = np.mean([speak(network, tensors, rows) for network in members(checkpoint.weights, tensors)], axis=0)
-    scaled: Floats = adjusted.centre[rows][..., None] + adjusted.width[rows][..., None] * mean
-    return scaled
+    return adjusted.to_scaled(mean, rows)
 
 
 def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None, tolerance: float) -> Checkpoint:
@@ -177,20 +177,28 @@ def split(rows: Rows) -> tuple[Rows, Rows]:
     return rows[: -held - len(HORIZONS)], rows[-held:]
 
 
+def before_later(windows: Windows, rows: Rows) -> Windows:
+    """The windows as known before the later of `rows`: what may be learned from by whatever is judged on those."""
+    older, _ = split(rows)
+    return windows.cut(0, len(windows), known_to=int(older[-1]))
+
+
 def loss_unseen(networks: list[Network], lesson: Lesson) -> float:
     """The loss of base networks on the later rows, unseen by them unless they learned from this very symbol."""
     _, later = split(lesson.rows)
-    said = np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0)
-    return float(row_losses(lesson.tensors.truth[later].cpu().numpy(), said).mean())
+    return _loss(np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0), lesson, later)
 
 
 def _linear_loss(windows: Windows, prepared: Prepared) -> float:
     """The loss of the linear partner on the later rows, learned from the older ones alone."""
-    older, later = split(prepared.lesson.rows)
-    then, adjusted = windows.cut(0, len(windows), known_to=int(older[-1])), prepared.adjusted
+    _, later = split(prepared.lesson.rows)
+    then = before_later(windows, prepared.lesson.rows)
     said = then.scale(later).to_model(partner_quantiles(then, later))
-    said = (said - adjusted.centre[later][..., None]) / adjusted.width[later][..., None]
-    return float(row_losses(prepared.lesson.tensors.truth[later].cpu().numpy(), said).mean())
+    return _loss(prepared.adjusted.to_learn(said, later), prepared.lesson, later)
+
+
+def _loss(said: Floats, lesson: Lesson, rows: Rows) -> float:
+    return float(row_losses(lesson.tensors.truth[rows].cpu().numpy(), said).mean())
 
 
 def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> None:

@@ -11,17 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.train.checkpoint import Card, Vector
-from forecasting.train.effects import Adjusted
+from forecasting.train.effects import Adjusted, Rows
 from forecasting.train.model import Network, initialise, pinball
-
-Rows = NDArray[np.int64]
 
 _SPAN = 44  # rows a sequence is scored on; the LOOKBACK - _SPAN before them only wake the LSTM up
 _DECAY = 1e-3

@@ -22,7 +22,7 @@ from forecasting.preprocess.known_ahead import EVENT_NAMES
 from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Target
-from forecasting.train.effects import Adjusted, Effect, adjust, fit_effect
+from forecasting.train.effects import Adjusted, Effect, Rows, adjust, fit_effect
 from forecasting.train.linear import fit_ridge, weighted_quantiles
 from forecasting.train.threads import one_blas_thread
 
@@ -34,8 +34,6 @@ _PENALTY = 100.0
 _HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
 _MARKET_FADES = (1, 25)
 _PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its walk's variance (Parkinson 1980)
-
-Rows = NDArray[np.int64]
 
 
 @one_blas_thread()
@@ -56,8 +54,7 @@ def partner_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
         adjusted = replace(adjusted, past=_moved(windows, effect))
     speak = _widths if windows.target == "close" else _points
     learned = np.stack([speak(adjusted, windows, place, asked) for place in range(len(HORIZONS))], axis=1)
-    scaled = adjusted.centre[asked][..., None] + adjusted.width[asked][..., None] * learned
-    quantiles = windows.scale(asked).from_model(scaled)
+    quantiles = windows.scale(asked).from_model(adjusted.to_scaled(learned, asked))
     return quantiles[0] if rows is None else quantiles
 
 

@@ -12,14 +12,11 @@ from dataclasses import replace
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.base import base_for, fit_base
-from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import fit, loss_unseen, split
+from forecasting.train.checkpoint import THEIRS, Checkpoint
+from forecasting.train.fit import before_later, fit, loss_unseen
 from forecasting.train.loop import Schedule, members
 from forecasting.train.prepare import learnable_rows, prepare
 from forecasting.train.threads import one_blas_thread
-
-THEIRS = "companions"
-"""The name, in a card, of a base that the symbol's companions have taught."""
 
 _SCHEDULE = Schedule(4, 3e-3)
 # Theirs knows the symbol's older rows, so it must be level with the linear partner: for the S&P 500 the Nasdaq's base
@@ -60,8 +57,7 @@ def best_base(windows: Windows, companions: Sequence[Windows], *, settings: Sett
     shipped = base_for(windows, settings)
     if not companions:
         return shipped
-    older, _ = split(learnable_rows(windows))
-    own = windows.cut(0, len(windows), known_to=int(older[-1]))
+    own = before_later(windows, learnable_rows(windows))
     taught = fit_base([own, *companions], settings=settings, schedule=_SCHEDULE)
     taught = replace(taught, card=replace(taught.card, base=THEIRS))
     if shipped is None:

@@ -9,8 +9,8 @@ from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import FEWEST_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Card, Checkpoint
-from forecasting.train.effects import Adjusted, Effect, adjust, fit_effect
-from forecasting.train.loop import Lesson, Rows, make_tensors, standardise
+from forecasting.train.effects import Adjusted, Effect, Rows, adjust, fit_effect
+from forecasting.train.loop import Lesson, make_tensors, standardise
 from forecasting.train.model import ARCHITECTURE
 
 

@@ -11,8 +11,8 @@ from forecasting.preprocess.windows import Windows
 from forecasting.settings import Target
 from forecasting.train.base import base_for, fit_base, shipped_bases
 from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.effects import Rows
 from forecasting.train.fit import BASE_EPOCHS, fit, scaled_quantiles
-from forecasting.train.loop import Rows
 from forecasting.train.partner import partner_quantiles
 from tests.train.windows import SETTINGS, some_windows
 

@@ -6,8 +6,9 @@ import torch
 
 from forecasting.train import pool
 from forecasting.train.base import base_for
+from forecasting.train.checkpoint import THEIRS
 from forecasting.train.fit import fit, split
-from forecasting.train.pool import THEIRS, best_base, fit_scratch
+from forecasting.train.pool import best_base, fit_scratch
 from forecasting.train.prepare import learnable_rows
 from tests.train.windows import SETTINGS, some_windows
 
