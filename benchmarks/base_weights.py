@@ -21,9 +21,10 @@ from inferred_earnings import inferred_earnings
 
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
-from forecasting.settings import Settings, Target
-from forecasting.train.base import fit_base, shipped_bases
+from forecasting.settings import Settings
 from forecasting.train.checkpoint import save
+from forecasting.train.pretrained import pretrain, shipped_weights
+from forecasting.vocabulary import Target
 
 WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
 TARGETS: tuple[Target, ...] = ("volume", "range", "close")
@@ -38,7 +39,7 @@ def main() -> None:
     asked = options.parse_args()
     panel = pd.read_parquet(asked.panel)
     panel = panel[~panel["Symbol"].isin(asked.leave_out)]
-    made = {str(one["folder"]): one for one in shipped_bases()}
+    made = {str(one["folder"]): one for one in shipped_weights()}
     for last, target, earnings in product(asked.to, TARGETS, (False, True)):
         base = make_base(panel, target, last, earnings=earnings)
         made[str(base["folder"])] = base
@@ -56,7 +57,7 @@ def make_base(panel: pd.DataFrame, target: Target, last: date, *, earnings: bool
     windows = [
         windows_of(bars, newest, settings, earnings=earnings) for _, bars in panel.groupby("Symbol", observed=True)
     ]
-    base = fit_base(windows, settings=settings)
+    base = pretrain(windows, settings=settings)
     artifact = save(base, WEIGHTS / (f"{target}-{newest}" + "-earnings" * earnings))
     seconds = time.perf_counter() - started
     print(f"{artifact.path.name}: {len(windows)} symbols, {base.card.rows} rows, {seconds:.0f} s", flush=True)

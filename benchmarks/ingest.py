@@ -33,7 +33,7 @@ from forecasting.ingest.sources import Fetched
 from forecasting.preprocess.features import WARM_UP
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
-from forecasting.store import database, reads, writes
+from forecasting.store import database, migrate, read, writes
 from forecasting.store.tables import metadata
 
 LAST = date(2024, 3, 8)
@@ -113,7 +113,7 @@ def postgres(url: str | None) -> Iterator[Callable[[], str]]:
 
 def migrated(url: str) -> str:
     """`url`, its schema at head."""
-    database.upgrade(url)
+    migrate.upgrade(url)
     return url
 
 
@@ -145,9 +145,9 @@ def ingest(url: str, told: Fetched, *, at: int) -> Seconds:
     seconds, clock = Seconds(), time.perf_counter()
     with database.transaction(url) as connection:
         with timed(seconds, "read"):
-            before = reads.newest_fetch(connection, told.symbol)
-            known = reads.bars(connection, told.symbol)
-            known_actions = reads.actions(connection, told.symbol)
+            before = read.newest_fetch(connection, told.symbol)
+            known = read.bars(connection, told.symbol)
+            known_actions = read.actions(connection, told.symbol)
         with timed(seconds, "check"):
             clean, findings = check_bars(told, exchange="XNYS", known=known)
         with timed(seconds, "diff"):

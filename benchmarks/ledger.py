@@ -24,8 +24,8 @@ from ledger_measures import Figure, counts, measure_reads, measure_writes, plans
 from ledger_rows import TARGET, Market, make_market, nights
 
 from forecasting.settings import Settings
-from forecasting.store import database, record, standings, tables
-from forecasting.store.engines import place
+from forecasting.store import database, migrate, read, standings, tables
+from forecasting.store.engine import place
 
 
 def main() -> None:
@@ -73,11 +73,11 @@ def server(url: str, folder: Path) -> Iterator[str | None]:
 
 def measure(url: str, market: Market, asked: argparse.Namespace) -> None:
     """Fill the database where it is empty, put every question, and print the table."""
-    database.upgrade(url)
+    migrate.upgrade(url)
     if not any(counts(url).values()):
         load(url, market, minutes=asked.minutes)
     with database.reading(url) as connection:
-        newest = record.newest_live_origin(connection, market.symbols[0], TARGET)
+        newest = read.newest_live_origin(connection, market.symbols[0], TARGET)
     if newest is None:
         raise SystemExit(f"{place(url)} holds other nights than these.")
     if asked.plans:

@@ -18,8 +18,8 @@ import sqlalchemy as sa
 from ledger_rows import Columns, Values
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from forecasting.store.database import engine
-from forecasting.store.types import UtcDateTime
+from forecasting.store.engine import engine
+from forecasting.store.tables.types import UtcDateTime
 
 
 class Sink(Protocol):

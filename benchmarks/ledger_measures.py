@@ -16,17 +16,17 @@ import pandas as pd
 import sqlalchemy as sa
 from ledger_rows import SOURCE, TARGET, Market, next_night, window_of
 
-from flows.steps.drift import ORIGINS
-from flows.steps.evaluate import EVIDENCE_ORIGINS
-from flows.steps.predict import NEWEST_PAST
-from flows.steps.report import report_night
 from forecasting.evaluate.scores import score_rows
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
+from forecasting.pipeline.evaluate import EVIDENCE_ORIGINS
+from forecasting.pipeline.publish import report_data
+from forecasting.pipeline.train import DRIFT_ORIGINS
+from forecasting.predict.calibration import MAX_FORECASTS
 from forecasting.settings import Settings
-from forecasting.store import database, lineage, reads, record, tables, writes
-from forecasting.store.due import due_scores
+from forecasting.store import database, read, tables, writes
+from forecasting.store.read import unscored_forecasts
 
 Read = Callable[[sa.Connection, str], object]
 Pair = tuple[float, float]
@@ -59,32 +59,32 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
     """What people and nights ask of one symbol, each with its aim in seconds."""
 
     def view(name: str) -> Read:
-        return lambda connection, symbol: reads.view(connection, name, symbol, TARGET)
+        return lambda connection, symbol: read.view(connection, name, symbol, TARGET)
 
     def lines(origins: int) -> Read:
-        return lambda connection, symbol: record.scored_lines(connection, symbol, TARGET, last=last, origins=origins)
+        return lambda connection, symbol: read.newest_scores(connection, symbol, TARGET, last=last, origins=origins)
 
     return [
         ("view latest_forecasts", 0.010, view("latest_forecasts")),
         ("view live_skill", 0.050, view("live_skill")),
         ("view night_log, all nights", None, view("night_log")),
         ("view forecast_vs_actual, all rows", None, view("forecast_vs_actual")),
-        ("forecasting show: report_night", 1.0, lambda c, symbol: report_night(c, symbol, TARGET, exchange="XNYS")),
-        ("forecasting models list: models", 1.0, lambda c, symbol: reads.models(c, symbol, TARGET)),
-        ("forecasting check: newest_live_origin", 1.0, lambda c, s: record.newest_live_origin(c, s, TARGET)),
-        ("forecasting models show: lineage", 1.0, lambda c, s: lineage.lineage(c, reads.models(c, s, TARGET)[0]["id"])),
-        ("a night asks whether it has spoken", None, lambda c, s: record.has_forecasts(c, newest_run(c, s))),
-        ("a night reads its own model", None, lambda c, s: lineage.model_of_run(c, newest_run(c, s))),
-        ("a night reads bars", None, lambda c, symbol: reads.bars(c, symbol)),
-        ("a night reads newest_finished", None, lambda c, symbol: reads.newest_finished(c, symbol, TARGET)),
+        ("forecasting show: report_night", 1.0, lambda c, symbol: report_data(c, symbol, TARGET, exchange="XNYS")),
+        ("forecasting models list: models", 1.0, lambda c, symbol: read.models(c, symbol, TARGET)),
+        ("forecasting check: newest_live_origin", 1.0, lambda c, s: read.newest_live_origin(c, s, TARGET)),
+        ("forecasting models show: lineage", 1.0, lambda c, s: read.lineage(c, read.models(c, s, TARGET)[0]["id"])),
+        ("a night asks whether it has spoken", None, lambda c, s: read.has_forecasts(c, newest_run(c, s))),
+        ("a night reads its own model", None, lambda c, s: read.model_of_run(c, newest_run(c, s))),
+        ("a night reads bars", None, lambda c, symbol: read.bars(c, symbol)),
+        ("a night reads newest_finished", None, lambda c, symbol: read.newest_finished(c, symbol, TARGET)),
         (
             "a night reads past_forecasts",
             None,
-            lambda c, symbol: reads.past_forecasts(c, symbol, TARGET, origin=last, limit=NEWEST_PAST),
+            lambda c, symbol: read.past_forecasts(c, symbol, TARGET, origin=last, limit=MAX_FORECASTS),
         ),
-        ("a night reads due_scores, none due", None, lambda c, s: due_scores(c, s, TARGET, last=last)),
-        (f"a night reads scored_lines, {EVIDENCE_ORIGINS} origins", None, lines(EVIDENCE_ORIGINS)),
-        (f"a night reads scored_lines, {ORIGINS} origins", None, lines(ORIGINS)),
+        ("a night reads unscored_forecasts, none due", None, lambda c, s: unscored_forecasts(c, s, TARGET, last=last)),
+        (f"a night reads the scores, {EVIDENCE_ORIGINS} origins", None, lines(EVIDENCE_ORIGINS)),
+        (f"a night reads the scores, {DRIFT_ORIGINS} origins", None, lines(DRIFT_ORIGINS)),
     ]
 
 
@@ -155,7 +155,7 @@ def write_night(
     with _timed(spent["forecasts"]), database.transaction(url) as connection:
         writes.add_forecasts(connection, rows["forecasts"])
     with database.reading(url) as connection:
-        due = due_scores(connection, run["symbol"], TARGET, last=run["as_of"].date())
+        due = unscored_forecasts(connection, run["symbol"], TARGET, last=run["as_of"].date())
     scores = score_rows(due, target=TARGET, scored_at=fetch["fetched_at"])
     with _timed(spent["scores"]), database.transaction(url) as connection:
         added = writes.add_scores(connection, scores)
@@ -177,7 +177,7 @@ def brought(market: Market, place: int, night: int, versions: list[dict[str, Any
 
 def champion_id(connection: sa.Connection, symbol: str) -> str:
     """Who speaks for the symbol."""
-    found = reads.champion(connection, symbol, TARGET)
+    found = read.champion(connection, symbol, TARGET)
     return str(found["id"]) if found else ""
 
 

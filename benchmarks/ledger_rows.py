@@ -17,15 +17,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.evaluate.scores import inside, interval_score, pinball
+from forecasting.evaluate.scores import inside, interval_score
+from forecasting.losses import pinball
 from forecasting.predict.calibration import H, Q
 from forecasting.preprocess.features import WARM_UP
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILE_COLUMNS
 from forecasting.sessions import next_sessions, sessions_index, shift
 from forecasting.settings import Settings
 from forecasting.store import tables
-from forecasting.store.types import UtcDateTime
+from forecasting.store.tables.types import UtcDateTime
 from forecasting.train.baselines import baseline_names
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILE_COLUMNS
 
 Values = Any
 """One value for every row, or an array or list of one each."""

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from peer_walks import Ground, H, Speak, Walk, searched, walk
 
+from forecasting.backtest.refits import Block
+from forecasting.losses import Floats
 from forecasting.preprocess.features import LOOKBACK, STEP_NAMES
-from forecasting.preprocess.known_ahead import EVENT_NAMES
-from forecasting.preprocess.targets import HORIZONS, QUANTILES, Floats
+from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
-from forecasting.refits import Block
 from forecasting.train.baselines import linear_features
+from forecasting.vocabulary import HORIZONS, QUANTILES
 
 STATISTICAL_SESSIONS = 500
 """What AutoETS, AutoARIMA and Theta see: their searches grow with it, and older sessions teach them little."""
@@ -68,7 +69,7 @@ def run_statistical(ground: Ground) -> dict[str, Walk]:
 
 def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Speak:  # noqa: ANN401 - ships no types
     """A statsforecast model of the newest sessions; at later rows it keeps its parameters and reads on."""
-    series, newest = known.steps[:, 0], known.learnable
+    series, newest = known.steps[:, 0], known.learnable_sessions
     columns = [known.flag_names.index(name) for name in names]
     seen = slice(newest - STATISTICAL_SESSIONS, newest)
     columns = [column for column in columns if known.flags[seen, column].any()]
@@ -79,7 +80,9 @@ def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Sp
         for at, row in enumerate(asked):
             stop = known.warm_up + int(row) + 1
             span = slice(stop - STATISTICAL_SESSIONS, stop)
-            beside = {"X": known.flags[span][:, columns], "X_future": known.known[row][:, columns]} if columns else {}
+            beside = (
+                {"X": known.flags[span][:, columns], "X_future": known.future_flags[row][:, columns]} if columns else {}
+            )
             said = model.forward(series[span], h=H, level=[50, 80, 90], **beside)
             bounds = (said[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
             scaled[at] = np.column_stack(list(bounds))
@@ -100,7 +103,10 @@ def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Speak:
     from neuralforecast.losses.pytorch import MQLoss
 
     past, future = list(STEP_NAMES[1:]), [f"flag_{name}" for name in known.flag_names]
-    centre, spread = known.steps[: known.learnable].mean(axis=0), known.steps[: known.learnable].std(axis=0)
+    centre, spread = (
+        known.steps[: known.learnable_sessions].mean(axis=0),
+        known.steps[: known.learnable_sessions].std(axis=0),
+    )
     steps = (known.steps - centre) / spread
     shape = {"LSTM": {"encoder_n_layers": 1, "encoder_hidden_size": 32, "decoder_hidden_size": 64}, "NHITS": {}}[name]
     model = getattr(models, name)(
@@ -122,7 +128,7 @@ def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Speak:
     table = pd.DataFrame(np.column_stack([steps, known.flags]), columns=["y", *past, *future], dtype="float32")
     table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))  # sessions as days: no gap to explain
     forecaster = NeuralForecast(models=[model], freq="D")
-    forecaster.fit(table.iloc[: known.learnable].assign(unique_id="0"))
+    forecaster.fit(table.iloc[: known.learnable_sessions].assign(unique_id="0"))
 
     def speak(asked: Block) -> Floats:
         # Every origin is a series of its own, so that one call forecasts them all.
@@ -130,7 +136,9 @@ def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Speak:
         history = [table.iloc[stop - LOOKBACK : stop].assign(unique_id=f"{stop:05d}") for stop in stops]
         days = [table["ds"].iloc[stop - 1] + pd.to_timedelta(np.array(HORIZONS), unit="D") for stop in stops]
         ahead = [
-            pd.DataFrame(known.known[row], columns=future, dtype="float32").assign(ds=day, unique_id=f"{stop:05d}")
+            pd.DataFrame(known.future_flags[row], columns=future, dtype="float32").assign(
+                ds=day, unique_id=f"{stop:05d}"
+            )
             for row, day, stop in zip(asked, days, stops, strict=True)
         ]
         said = forecaster.predict(df=pd.concat(history), futr_df=pd.concat(ahead)).drop(columns=["unique_id", "ds"])

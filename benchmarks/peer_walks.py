@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from flows.backtest import everything
-from forecasting.evaluate.scores import pinball
-from forecasting.preprocess.targets import HORIZONS, Floats
+from flows.clock import now
+from forecasting.backtest.refits import Block
+from forecasting.losses import Floats, pinball
+from forecasting.pipeline.backtest import load_series
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.refits import Block
 from forecasting.settings import Settings
+from forecasting.vocabulary import HORIZONS
 
 H = len(HORIZONS)
 
@@ -60,7 +61,7 @@ class Ground:
 
 def ground_of(settings: Settings, *, last: date, origins: int, every: int) -> Ground:
     """The newest origins up to `last` in blocks of `every`, and as many blocks before them."""
-    bars, events, _ = everything(settings, last=None)
+    bars, events, _ = load_series(settings, last=None, now=now)
     windows = make_windows(
         bars,
         events,

@@ -27,18 +27,19 @@ import numpy as np
 from peer_models import run_lightgbm, run_neural, run_statistical
 from peer_walks import Ground, H, Speak, Walk, ground_of, walk
 
-from forecasting.evaluate.scores import inside, pinball, skill
+from forecasting.backtest.refits import Block
+from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.predict.calibration import NEWEST, Past
+from forecasting.losses import Floats, pinball
+from forecasting.predict.calibration import MAX_FORECASTS, Past
 from forecasting.predict.forecasts import issue, network_quantiles
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, Floats
 from forecasting.preprocess.windows import Windows
-from forecasting.refits import Block
 from forecasting.settings import Settings, parse_date
-from forecasting.train.base import base_for
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.partner import partner_quantiles
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.pretrained import pretrained_for
+from forecasting.vocabulary import HORIZONS, MEDIAN
 
 LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "neuralforecast")
 
@@ -94,10 +95,10 @@ def run_ours(ground: Ground) -> dict[str, Walk]:
     count = sum(map(len, ground.blocks))
 
     def fit_ours(known: Windows, *, based: bool) -> Speak:
-        base = base_for(known, ground.settings) if based else None
+        base = pretrained_for(known, ground.settings) if based else None
         checkpoint = fit(known, mode="scratch", parent=None, settings=ground.settings, base=base)
         return lambda asked: np.stack(
-            [network_quantiles(checkpoint, known, asked), partner_quantiles(known, asked)], axis=1
+            [network_quantiles(checkpoint, known, asked), linear_quantiles(known, asked)], axis=1
         )
 
     whole = walk(ground, ground.earlier + ground.blocks, lambda known: fit_ours(known, based=True))
@@ -114,7 +115,7 @@ def issued(windows: Windows, rows: Block, raw: Floats) -> Floats:
     scale, said = windows.scale(rows), np.empty_like(raw[:, 0])
     network, partner = scale.to_model(raw[:, 0]), scale.to_model(raw[:, 1])
     for at, row in enumerate(rows):
-        earlier = slice(max(0, at - NEWEST), at)
+        earlier = slice(max(0, at - MAX_FORECASTS), at)
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
         past = Past(np.where(closed, windows.scaled[rows[earlier]], np.nan), network[earlier], partner[earlier])
         spoken = issue(network[at], partner[at], past, scale=windows.scale(int(row)), target=windows.target)

@@ -19,14 +19,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from flows.backtest import companion_series, everything
-from forecasting.backtest import BacktestResult, BacktestSpec, backtest
+from flows.clock import now
+from forecasting.backtest.figures import Loss, best_set
+from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import ForecastingError
-from forecasting.evaluate.scores import inside, pinball, skill
+from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.preprocess.targets import HORIZONS, Floats
-from forecasting.replay_scores import Loss, absolute_error, best_set
+from forecasting.losses import Floats, absolute_error, pinball
+from forecasting.pipeline.backtest import companion_series, load_series
 from forecasting.settings import Settings, parse_date
+from forecasting.vocabulary import HORIZONS
 
 UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"), "close": (1.0, "the bar's currency")}
 """What a target's errors are multiplied by in the table, and what they then are."""
@@ -94,8 +96,8 @@ def run(asked: argparse.Namespace, symbol: str) -> BacktestResult | None:
         workers=asked.workers,
     )
     try:
-        bars, events, _ = everything(settings, last=None)
-        result = backtest(bars, events, spec=spec, companions=companion_series(settings))
+        bars, events, _ = load_series(settings, last=None, now=now)
+        result = backtest(bars, events, spec=spec, companions=companion_series(settings, now=now))
     except ForecastingError as error:
         print(f"{symbol} left out: {error}", file=sys.stderr)
         return None

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from flows.administration import db_app, models_app
-from flows.options import (
+from flows.terminal.admin import db_app, models_app
+from flows.terminal.options import (
     AsJson,
     AsOf,
     DatabaseUrl,
@@ -56,11 +56,12 @@ def run(
     """Run a whole night: ingest, preprocess, train, predict, evaluate."""
     use(database_url=database_url, target=target, source=source, events=events, symbols=symbol)
     quieten_prefect()
-    from flows import console, ledger
-    from flows.start import start_night
+    from flows.terminal import console
+    from flows.terminal.start import start_night
+    from forecasting.pipeline.publish import newest_reports
 
     start_night(as_of=parse(as_of), mode=checked_mode(mode), switch_source=switch_source)
-    console.show_nights(ledger.newest_nights(parse(as_of)), as_json=as_json)
+    console.show_nights(newest_reports(settings(), parse(as_of)), as_json=as_json)
 
 
 @app.command(epilog="Example: forecasting ingest --symbol SBUX")
@@ -73,8 +74,8 @@ def ingest(
 ) -> None:
     """Bring the stored bars up to date and stop."""
     use(database_url=database_url, source=source, symbols=symbol)
-    from flows import console
-    from flows.start import start_ingest
+    from flows.terminal import console
+    from flows.terminal.start import start_ingest
 
     console.show_fetches(start_ingest(as_of=parse(as_of), switch_source=switch_source))
 
@@ -93,7 +94,7 @@ def catch_up(
     """Work off missed sessions, oldest first, from bars as known then; marked late or replay."""
     use(database_url=database_url, target=target, source=source, events=events, symbols=symbol)
     quieten_prefect()
-    from flows.catch_up import start_catch_up
+    from flows.terminal.start import start_catch_up
 
     typer.echo(start_catch_up(first=parse(first), last=parse(last), refit_every=refit_every))
 
@@ -121,8 +122,8 @@ def backtest(
 ) -> None:
     """Replay the nightly path at past origins and score it against every baseline."""
     use(database_url=database_url, target=target, source=source, events=events, symbols=[symbol] if symbol else None)
-    from flows import console
-    from flows.backtest import start_backtest
+    from flows.terminal import console
+    from flows.terminal.start import start_backtest
 
     document = start_backtest(
         required(first), required(last), refit_every=refit_every, workers=workers, store=store, out=out
@@ -136,9 +137,10 @@ def show(
 ) -> None:
     """Print the newest forecasts and how past ones did."""
     use(database_url=database_url, target=target, symbols=symbol)
-    from flows import console, ledger
+    from flows.terminal import console
+    from forecasting.pipeline.publish import newest_reports
 
-    console.show_nights(ledger.newest_nights(), as_json=as_json)
+    console.show_nights(newest_reports(settings()), as_json=as_json)
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --out report.html")
@@ -150,18 +152,19 @@ def report(
 ) -> None:
     """Write the report page from what the database holds."""
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
-    from flows import ledger
+    from forecasting.pipeline.publish import write_report
 
-    typer.echo(ledger.write_report(out))
+    typer.echo(write_report(settings(), out))
 
 
 @app.command(epilog="Example, in any scheduler: forecasting check || mail -s 'no forecast' me@example.org")
 def check(symbol: Symbols = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
     """Exit 4, with a sentence, unless the newest completed session has a live forecast."""
     use(database_url=database_url, target=target, symbols=symbol)
-    from flows import ledger
+    from flows import clock
+    from forecasting.pipeline.freshness import check_fresh
 
-    typer.echo(ledger.check_fresh())
+    typer.echo(check_fresh(settings(), now=clock.now))
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
@@ -172,11 +175,12 @@ def replay(
     last: Annotated[str | None, typer.Option("--to", help="The last night to replay.", show_default=False)] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Work every finished night off again from the stored bars, apart, and compare: each forecast to the bit."""
+    """Re-run every finished night from stored bars in a separate database and compare each forecast bit for bit."""
     use(database_url=database_url, target=target, events=events, symbols=symbol)
-    from flows.replay import replay as again
+    from flows import clock
+    from forecasting.pipeline.replay import replay as rerun
 
-    typer.echo(again(last=parse(last)))
+    typer.echo(rerun(settings(), now=clock.now, last=parse(last)))
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
@@ -188,7 +192,7 @@ def serve(
 ) -> None:
     """Stay, and run the night on its schedule through the Prefect server you have configured."""
     use(database_url=database_url, target=target, source=source, symbols=symbol)
-    from flows.start import start_serving
+    from flows.terminal.start import start_serving
 
     start_serving()
 
@@ -200,7 +204,7 @@ def worker(
 ) -> None:
     """Mark the runs of a killed worker Crashed, start them again, then be Prefect's worker."""
     use(database_url=database_url)
-    from flows.worker import start_worker
+    from flows.operations.worker import start_worker
 
     start_worker(pool)
 
@@ -224,7 +228,7 @@ def alarms(
     ] = None,
 ) -> None:
     """Have failed, late and odd nights reported by webhook or e-mail; doing it again replaces the address."""
-    from flows.alarms import set_alarms
+    from flows.operations.alarms import set_alarms
 
     for line in set_alarms(webhook=webhook, email=email):
         typer.echo(line)
@@ -240,8 +244,8 @@ def article(
 ) -> None:
     """Run the article's model as printed, then the same question asked honestly, then ours."""
     use(source=source or "sample", symbols=[symbol] if symbol else None)
-    from flows import console
-    from flows.backtest import start_article
+    from flows.terminal import console
+    from flows.terminal.start import start_article
 
     console.show_article(start_article(out, as_of=parse(as_of), seed=seed), out)
 
@@ -250,9 +254,10 @@ def article(
 def doctor(database_url: DatabaseUrl = None) -> None:
     """Say whether everything a night needs is in place, without changing anything; exit 1 when something is not."""
     use(database_url=database_url)
-    from flows import console, ledger
+    from flows.terminal import console
+    from flows.terminal.doctor import doctor as run_checks
 
-    checks = ledger.doctor()
+    checks = run_checks()
     console.show_checks(checks)
     if any(check["state"] != "ok" for check in checks):
         raise typer.Exit(1)
@@ -261,7 +266,7 @@ def doctor(database_url: DatabaseUrl = None) -> None:
 @app.command("settings")
 def show_settings(as_json: AsJson = False) -> None:
     """Print the settings in force and the variable that changes each; secrets stay hidden."""
-    from flows import console
+    from flows.terminal import console
 
     console.show_settings(settings(), as_json=as_json)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from flows.night import Night
+from forecasting.pipeline.night_run import NightSpec
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ STAGES = ("preprocess", "train", "predict", "evaluate")
 
 Told = Callable[[str, int, int], None]
 _watcher: ContextVar[Told | None] = ContextVar("watcher", default=None)
-_nights: ContextVar[tuple[Night, ...]] = ContextVar("nights", default=())
+_nights: ContextVar[tuple[NightSpec, ...]] = ContextVar("nights", default=())
 
 
 @contextmanager
@@ -44,12 +44,12 @@ def watched_nights() -> Iterator[None]:
             _watcher.reset(token)
 
 
-def show_nights(nights: Sequence[Night]) -> None:
+def show_nights(nights: Sequence[NightSpec]) -> None:
     """From here on the bar is about these nights, oldest first."""
     _nights.set(tuple(nights))
 
 
-def show_stage(night: Night, stage: str) -> None:
+def show_stage(night: NightSpec, stage: str) -> None:
     """Put the bar where `stage` of `night` begins: the same place however often it is tried again."""
     told, nights = _watcher.get(), _nights.get()
     if told is None or night not in nights:

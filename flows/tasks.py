@@ -1,82 +1,103 @@
-"""The five tasks of a night, as Prefect sees them. What each does stands in `flows/steps`, in the file of its name.
+"""The five tasks of a night, as Prefect sees them: each hands settings and clock to the pipeline step of its name.
 
-Only ids, paths and counts travel between them. None is retried by Prefect: ingest alone asks the world outside, and how
-long to wait before it asks again depends on the answer (`flows/work.py`).
+A task works on a shard of one night. Only ids, paths and counts travel between tasks. None is retried by Prefect:
+ingest alone makes requests, and how long to wait before the next one depends on the answer (`flows/retry.py`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 
 from prefect import runtime, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.events import tell_night
-from flows.night import Night
-from flows.steps import companions as companions_step
-from flows.steps import evaluate as evaluate_step
-from flows.steps import ingest as ingest_step
-from flows.steps import predict as predict_step
-from flows.steps import preprocess as preprocess_step
-from flows.steps import train as train_step
-from flows.steps.run_row import stage
+from flows import clock
+from flows.operations.artifacts import publish_artifacts
+from flows.operations.events import emit_outcomes
+from flows.progress import show_stage
+from forecasting.pipeline import evaluate as evaluate_step
+from forecasting.pipeline import ingest as ingest_step
+from forecasting.pipeline import predict as predict_step
+from forecasting.pipeline import preprocess as preprocess_step
+from forecasting.pipeline import publish as publish_step
+from forecasting.pipeline import train as train_step
+from forecasting.pipeline.companions import fetch_companions
+from forecasting.pipeline.night_run import NightInputs, NightRun, NightSpec, night_run
+from forecasting.pipeline.run_row import close_nights, timed
+from forecasting.pipeline.shard import only
+from forecasting.settings import read_settings
 
 
 @task(task_run_name="ingest-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def ingest(night: Night, *, newest: date | None = None, switch_source: bool = False) -> str:
+def ingest(night: NightSpec, *, newest: date | None = None, switch_source: bool = False) -> str:
     """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch that did it."""
-    settings = night.settings()
-    with stage(night, settings, "ingest"):
-        companions_step.bring(night, settings, switch_source=switch_source)
-        return ingest_step.fetch_and_store(
-            night, settings, newest=newest, switch_source=switch_source, flow_run_id=runtime.flow_run.id
-        )
+    with stage(night, "ingest") as run:
+        fetch_companions([run], switch_source=switch_source)
+        return only(ingest_step.fetch_and_store([run], last=newest, switch_source=switch_source))
 
 
 @task(task_run_name="preprocess-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def preprocess(night: Night) -> str:
-    """Write what may be known at the night's session into the run's folder; the path of the windows."""
-    settings = night.settings()
-    with stage(night, settings, "preprocess"):
-        return preprocess_step.write_windows(night, settings, flow_run_id=runtime.flow_run.id)
+def preprocess(night: NightSpec) -> NightInputs:
+    """Write the windows of what was known at the night's session; their path and the fetch behind them."""
+    with stage(night, "preprocess") as run:
+        return only(preprocess_step.write_windows([run]))
 
 
 @task(task_run_name="train-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def train(night: Night, windows_path: str) -> str:
+def train(night: NightSpec, inputs: NightInputs) -> str:
     """Fit tonight's challenger; its model id, or an empty text when the night fits none."""
-    settings = night.settings()
-    with stage(night, settings, "train"):
-        return train_step.fit_challenger(night, settings, windows_path)
+    with stage(night, "train") as run:
+        return only(train_step.fit_challengers([run], [inputs]))
 
 
 @task(task_run_name="predict-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def predict(night: Night, windows_path: str, challenger_id: str) -> int:
+def predict(night: NightSpec, inputs: NightInputs, challenger_id: str) -> int:
     """Write the forecasts of champion, challenger and baselines; the number of rows."""
-    settings = night.settings()
-    with stage(night, settings, "predict"):
-        return predict_step.write_forecasts(night, settings, windows_path, challenger_id=challenger_id)
-
-
-@task(task_run_name="score-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def score(night: Night) -> int:
-    """Score what has closed on a night that could not forecast; the number of scores."""
-    return evaluate_step.score_and_decide(night, night.settings())
-
-
-@task(task_run_name="stand-still-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def stand_still(night: Night) -> int:
-    """Score what has closed and show it, on a night whose bar did not come; the number of scores."""
-    settings = night.settings()
-    scored = evaluate_step.score_and_decide(night, settings)
-    evaluate_step.publish(night, settings)
-    return scored
+    with stage(night, "predict") as run:
+        return only(predict_step.write_forecasts([run], [inputs], [challenger_id]))
 
 
 @task(task_run_name="evaluate-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def evaluate(night: Night) -> int:
-    """Score what has closed, decide who speaks next, write the report; the number of scores."""
-    settings = night.settings()
-    with stage(night, settings, "evaluate"):
-        scored = evaluate_step.score_and_decide(night, settings)
-        evaluate_step.publish(night, settings)
-    tell_night(night, settings)
-    evaluate_step.close_night(night, settings)
+def evaluate(night: NightSpec, inputs: NightInputs) -> int:
+    """Score what has closed, decide on the champion, write the report; the number of scores."""
+    with stage(night, "evaluate") as run:
+        scored = only(evaluate_step.score_and_decide([run], [inputs]))
+        publish(run)
+    emit_outcomes(run)
+    close_nights([run])
     return scored
+
+
+@task(task_run_name="score-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
+def score(night: NightSpec) -> int:
+    """Score what has closed on a night that could not forecast; the number of scores."""
+    return only(evaluate_step.score_and_decide([run_of(night)], [None]))
+
+
+@task(task_run_name="score-only-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
+def score_only(night: NightSpec) -> int:
+    """Score what has closed and show it, on a night whose bar did not come; the number of scores."""
+    run = run_of(night)
+    scored = only(evaluate_step.score_and_decide([run], [None]))
+    publish(run)
+    return scored
+
+
+def run_of(night: NightSpec) -> NightRun:
+    """The night under the settings in force, with the real clock and the id of this flow run."""
+    return night_run(night, read_settings(), now=clock.now, flow_run_id=runtime.flow_run.id)
+
+
+@contextmanager
+def stage(night: NightSpec, name: str) -> Iterator[NightRun]:
+    """Show and time the block as a stage of the night."""
+    show_stage(night, name)
+    run = run_of(night)
+    with timed([run], name):
+        yield run
+
+
+def publish(run: NightRun) -> None:
+    """Write the report page and, on a Prefect run, its artifacts."""
+    page = only(publish_step.publish_pages([run]))
+    publish_artifacts(page.data, page.path)

@@ -5,19 +5,15 @@ import json
 import re
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_named
-
-Target = Literal["volume", "close", "range"]
-"""What is forecast: shares traded, closing price in the bar's currency, or log(high / low)."""
-
-Mode = Literal["auto", "scratch", "warm", "skip"]
-"""How tonight's challenger is fitted; `auto` chooses and records why, `skip` fits none."""
+from forecasting.vocabulary import Mode as Mode
+from forecasting.vocabulary import Target as Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet. A symbol becomes part of file names and Prefect names, so nothing else is let in."""

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from forecasting.sessions import sessions_index
+
+LAST = date(2024, 3, 8)
+"""The newest session of the tests' bars."""
 
 
 def random_bars(
@@ -41,3 +45,17 @@ def no_events() -> pd.DataFrame:
             "known_from": pd.Series(dtype="datetime64[s]"),
         }
     )
+
+
+def write_yahoo_csv(bars: pd.DataFrame, path: Path) -> None:
+    """`bars` as Yahoo's download would have them."""
+    names = {
+        "open": "Open",
+        "high": "High",
+        "low": "Low",
+        "close": "Close",
+        "adj_close": "Adj Close",
+        "volume": "Volume",
+    }
+    table = bars.rename(columns=names).rename_axis("Date").astype({"Volume": "int64"})
+    table.to_csv(path, date_format="%Y-%m-%d")

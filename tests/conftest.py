@@ -1,4 +1,4 @@
-"""Databases and safety for all tests: none reaches a Prefect server, a cloud or a folder of the user's."""
+"""Databases, a Prefect server, one small night and safety for all tests: none reaches anything of the user's."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def empty_postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from forecasting.store.database import upgrade
+    from forecasting.store.migrate import upgrade
 
     path = tmp_path_factory.mktemp("migrated") / "forecasting.db"
     upgrade(f"sqlite:///{path}")
@@ -95,7 +95,7 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: sa.Engine) -> Iterator[str]:
-    from forecasting.store.database import upgrade
+    from forecasting.store.migrate import upgrade
 
     with fresh_postgres(postgres_server) as url:
         upgrade(url)
@@ -130,3 +130,49 @@ def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterato
     yield server.url.set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A temporary Prefect server; without the heartbeat, whose thread makes every flow end a second late."""
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    with (
+        temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}),
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
+        yield
+
+
+@pytest.fixture
+def csv_of_bars(tmp_path: Path) -> Path:
+    """650 sessions of seeded bars up to LAST in Yahoo's columns."""
+    from tests.builders import LAST, random_bars, write_yahoo_csv
+
+    path = tmp_path / "TEST.csv"
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), path)
+    return path
+
+
+@pytest.fixture
+def night_folder(
+    tmp_path: Path, database_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> Path:
+    """The data folder of a small night on the test's database: one network, a short window."""
+    settings = {
+        "DATA_DIR": str(tmp_path / "data"),
+        "DATABASE_URL": database_url,
+        "SOURCE": f"csv:{csv_of_bars}",
+        "SYMBOLS": "TEST",
+        "MEMBERS": "1",
+        "TRAIN_SESSIONS": "320",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    return tmp_path / "data"

@@ -15,9 +15,9 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from forecasting.losses import Floats
+from forecasting.vocabulary import CHALLENGER, CHAMPION
 
 SMOOTHING = 0.05
 """Weight of the newest session: a mean over about the last 40, slow because one session says little."""
@@ -119,6 +119,21 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
         skill=skill,
         coverage=coverage,
     )
+
+
+def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
+    """The verdict on the champion against the baseline that is best over all of `losses`.
+
+    Args:
+        losses: As `evidence.forecaster_losses` gives them.
+    """
+    baselines = losses[~losses["forecaster"].isin([CHAMPION, CHALLENGER])]
+    means = baselines.groupby("forecaster")["pinball"].mean()
+    best = str(means.idxmin()) if len(means) else ""
+    champion = losses[losses["forecaster"] == CHAMPION].groupby("target_session")[["pinball", "inside_80"]].mean()
+    baseline = baselines[baselines["forecaster"] == best].groupby("target_session")["pinball"].mean()
+    days = pd.concat([champion, baseline.rename("baseline_pinball")], axis=1, join="inner").sort_index()
+    return watch(days, baseline=best)
 
 
 def long_run_deviation(values: Floats, lag: int = _LAG) -> float:

@@ -13,41 +13,37 @@ The rules, in order:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 import pandas as pd
 
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import DieboldMariano, diebold_mariano
-
-MIN_ORIGINS = 20
-"""Common origins below which no line is judged; four weeks, so that one earnings day does not decide."""
+from forecasting.vocabulary import CHALLENGER, CHAMPION, MIN_ORIGINS
 
 TIE = 0.005
-"""Relative difference in pinball loss, half a per cent, within which two lines are level: what one more seed moves."""
+"""Relative difference in pinball loss, half a per cent, within which two are level: one more seed moves as much."""
 
 SIGNIFICANCE = 0.05
 """Two-sided p below which even a difference within TIE counts."""
 
-CHAMPION: Literal["champion"] = "champion"
-CHALLENGER: Literal["challenger"] = "challenger"
-SILENCED = "silenced"
-"""Role of a champion's forecast on a night on which a baseline speaks in its place: of its line, but not published."""
 
 Winner = Literal["champion", "challenger"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How the lines did on identical origins and horizons.
+class Comparison:
+    """How the forecasters did on identical origins and horizons.
 
     Attributes:
         origins: Common origins.
         first: ISO date of the oldest of them, empty when there are none.
         last: ISO date of the newest.
-        pinballs: Mean loss of each line that covers them all, over origins of the mean over horizons; target's unit.
+        pinballs: Mean loss of each forecaster that covers them all, over origins of the mean over horizons, in the
+            target's unit.
         best_baseline: The baseline with the lowest loss; empty when none covers them all.
         left_out: Baselines that do not cover them all.
         test: Challenger against champion, negative when the challenger lost less; None below MIN_ORIGINS.
@@ -80,75 +76,84 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, cham
     """Who is champion from now on.
 
     Args:
-        losses: Columns origin_session, horizon, line (`champion`, `challenger`, or a baseline's name) and pinball, each
-            issued before its target session; NaN pinball is left out. May be empty.
+        losses: Columns origin_session, horizon, forecaster (`champion`, `challenger`, or a baseline's name) and
+            pinball, each issued before its target session; NaN pinball is left out. May be empty.
         champion_age: Sessions since the champion's last training session; None when there is no champion.
         max_age: Sessions after which a champion may no longer speak.
         champion_trouble: Why the champion cannot be run; empty when it can.
 
     Raises:
-        ValueError: Two losses of one line for one origin and horizon.
+        ValueError: Two losses of one forecaster for one origin and horizon.
     """
-    standing = stand(losses, lines=(CHAMPION, CHALLENGER))
+    comparison = compare(losses, forecasters=(CHAMPION, CHALLENGER))
     if champion_age is None:
-        return _decision(CHALLENGER, "there is no champion, so the challenger takes over", standing)
+        return _decision(CHALLENGER, "there is no champion, so the challenger takes over", comparison)
     if champion_trouble:
         words = f"the champion cannot be run, so the challenger takes over: {champion_trouble.rstrip('.')}"
-        return _decision(CHALLENGER, words, standing)
+        return _decision(CHALLENGER, words, comparison)
     too_old = champion_age > max_age
     age = f"the champion is {_many(champion_age, 'session')} old (limit {max_age})"
-    if standing.test is None:
-        few = f"{_many(standing.origins, 'common origin')}, fewer than {MIN_ORIGINS}, say nothing yet"
+    if comparison.test is None:
+        few = f"{_many(comparison.origins, 'common origin')}, fewer than {MIN_ORIGINS}, say nothing yet"
         if too_old:
-            return _decision(CHALLENGER, f"{age}, so the challenger takes over for age; {few}", standing)
-        return _decision(CHAMPION, f"the champion stays; {few}; {age}", standing)
-    winner, words = _contest(standing.pinballs, standing.test)
+            return _decision(CHALLENGER, f"{age}, so the challenger takes over for age; {few}", comparison)
+        return _decision(CHAMPION, f"the champion stays; {few}; {age}", comparison)
+    winner, words = _choose_winner(comparison.pinballs, comparison.test)
     if winner == CHAMPION and too_old:
-        return _for_age(standing, f"{age}; {words}")
-    return _decision(winner, f"{words}; {age}", standing)
+        return _for_age(comparison, f"{age}; {words}")
+    return _decision(winner, f"{words}; {age}", comparison)
 
 
-def stand(losses: pd.DataFrame, *, lines: Sequence[str], newest: int | None = None) -> Standing:
-    """Mean losses of `lines` and of every baseline on the origins and horizons that `lines` have in common.
+def compare(losses: pd.DataFrame, *, forecasters: Sequence[str], newest: int | None = None) -> Comparison:
+    """Mean losses of `forecasters` and of every baseline on the origins and horizons that `forecasters` have in common.
 
     Args:
         losses: As for `decide`.
-        lines: The lines that must be present at an origin and horizon for it to count.
+        forecasters: Those that must be present at an origin and horizon for it to count.
         newest: Only that many of the newest common origins; None for all.
     """
-    common = _common(losses, lines, newest)
+    common = _common(losses, forecasters, newest)
     if common.empty:
-        return Standing(0, "", "", {}, "", tuple(_baselines(losses)), None)
+        return Comparison(0, "", "", {}, "", tuple(_baselines(losses)), None)
     whole = common.dropna(axis="columns")
     by_origin = whole.groupby(level="origin_session").mean()
-    pinballs = {str(line): float(value) for line, value in by_origin.mean().items()}
-    baselines = {line: value for line, value in pinballs.items() if line not in (CHAMPION, CHALLENGER)}
+    pinballs = {str(forecaster): float(value) for forecaster, value in by_origin.mean().items()}
+    baselines = {
+        forecaster: value for forecaster, value in pinballs.items() if forecaster not in (CHAMPION, CHALLENGER)
+    }
     longest = int(common.index.get_level_values("horizon").max())
-    return Standing(
+    return Comparison(
         origins=len(by_origin),
         first=_day(by_origin.index[0]),
         last=_day(by_origin.index[-1]),
         pinballs=pinballs,
-        best_baseline=min(baselines, key=lambda line: (baselines[line], line), default=""),
-        left_out=tuple(line for line in _baselines(losses) if line not in baselines),
+        best_baseline=min(baselines, key=lambda name: (baselines[name], name), default=""),
+        left_out=tuple(name for name in _baselines(losses) if name not in baselines),
         test=_test(by_origin, longest),
     )
 
 
-def _common(losses: pd.DataFrame, lines: Sequence[str], newest: int | None) -> pd.DataFrame:
+def only_of_nights(losses: pd.DataFrame, nights: Collection[date]) -> pd.DataFrame:
+    """The losses without those of challengers that were fitted on other nights than these sessions'."""
+    sessions = pd.to_datetime(sorted(nights))
+    other = (losses["forecaster"] == CHALLENGER) & ~losses["origin_session"].isin(sessions)
+    return losses[~other]
+
+
+def _common(losses: pd.DataFrame, forecasters: Sequence[str], newest: int | None) -> pd.DataFrame:
     # pivot, not pivot_table: a duplicate must raise, not be averaged away.
     table = losses.dropna(subset=["pinball"]).pivot(
-        index=["origin_session", "horizon"], columns="line", values="pinball"
+        index=["origin_session", "horizon"], columns="forecaster", values="pinball"
     )
-    if any(line not in table.columns for line in lines):
+    if any(name not in table.columns for name in forecasters):
         return table.iloc[:0]
-    table = table.dropna(subset=list(lines)).sort_index()
+    table = table.dropna(subset=list(forecasters)).sort_index()
     origins = table.index.get_level_values("origin_session")
     return table if newest is None else table[origins.isin(origins.unique()[-newest:])]
 
 
 def _baselines(losses: pd.DataFrame) -> list[str]:
-    return sorted(set(losses["line"].astype(str)) - {CHAMPION, CHALLENGER})
+    return sorted(set(losses["forecaster"].astype(str)) - {CHAMPION, CHALLENGER})
 
 
 def _test(by_origin: pd.DataFrame, longest: int) -> DieboldMariano | None:
@@ -157,7 +162,7 @@ def _test(by_origin: pd.DataFrame, longest: int) -> DieboldMariano | None:
     return diebold_mariano(by_origin[CHALLENGER].to_numpy(), by_origin[CHAMPION].to_numpy(), horizon=longest)
 
 
-def _contest(pinballs: dict[str, float], test: DieboldMariano) -> tuple[Winner, str]:
+def _choose_winner(pinballs: dict[str, float], test: DieboldMariano) -> tuple[Winner, str]:
     change = -skill(pinballs[CHALLENGER], pinballs[CHAMPION]) if pinballs[CHAMPION] else 0.0
     worse = pinballs[CHALLENGER] > pinballs[CHAMPION]
     if worse and (change > TIE or test.p_value < SIGNIFICANCE):
@@ -167,37 +172,37 @@ def _contest(pinballs: dict[str, float], test: DieboldMariano) -> tuple[Winner, 
     return CHALLENGER, f"the challenger is better by {-change:.1%}"
 
 
-def _for_age(standing: Standing, words: str) -> Decision:
-    baseline = standing.pinballs.get(standing.best_baseline)
-    if baseline is not None and standing.pinballs[CHALLENGER] > baseline * (1 + TIE):
-        return _decision(CHAMPION, f"{words} and behind {standing.best_baseline}, which speaks instead", standing)
-    return _decision(CHALLENGER, f"{words}, but takes over for age", standing)
+def _for_age(comparison: Comparison, words: str) -> Decision:
+    baseline = comparison.pinballs.get(comparison.best_baseline)
+    if baseline is not None and comparison.pinballs[CHALLENGER] > baseline * (1 + TIE):
+        return _decision(CHAMPION, f"{words} and behind {comparison.best_baseline}, which speaks instead", comparison)
+    return _decision(CHALLENGER, f"{words}, but takes over for age", comparison)
 
 
-def _decision(winner: Winner, words: str, standing: Standing) -> Decision:
+def _decision(winner: Winner, words: str, comparison: Comparison) -> Decision:
     return Decision(
         winner=winner,
-        reason=f"{words}. {_figures(standing)}".strip(),
-        p_value=standing.test.p_value if standing.test else None,
-        origins=standing.origins,
-        champion_pinball=standing.pinballs.get(CHAMPION),
-        challenger_pinball=standing.pinballs.get(CHALLENGER),
-        baseline_pinball=standing.pinballs.get(standing.best_baseline),
-        best_baseline=standing.best_baseline,
+        reason=f"{words}. {_figures(comparison)}".strip(),
+        p_value=comparison.test.p_value if comparison.test else None,
+        origins=comparison.origins,
+        champion_pinball=comparison.pinballs.get(CHAMPION),
+        challenger_pinball=comparison.pinballs.get(CHALLENGER),
+        baseline_pinball=comparison.pinballs.get(comparison.best_baseline),
+        best_baseline=comparison.best_baseline,
     )
 
 
-def _figures(standing: Standing) -> str:
-    if not standing.origins:
+def _figures(comparison: Comparison) -> str:
+    if not comparison.origins:
         return ""
-    lines = [line for line in (CHAMPION, CHALLENGER, standing.best_baseline) if line in standing.pinballs]
-    losses = ", ".join(f"{line} {_number(standing.pinballs[line])}" for line in lines)
-    text = f"Mean pinball on {_many(standing.origins, 'origin')}, {standing.first} to {standing.last}: {losses}."
-    if standing.test:
-        test = standing.test
+    forecasters = [name for name in (CHAMPION, CHALLENGER, comparison.best_baseline) if name in comparison.pinballs]
+    losses = ", ".join(f"{name} {_number(comparison.pinballs[name])}" for name in forecasters)
+    text = f"Mean pinball on {_many(comparison.origins, 'origin')}, {comparison.first} to {comparison.last}: {losses}."
+    if comparison.test:
+        test = comparison.test
         text += f" Diebold-Mariano {test.statistic:+.2f}, {_p(test.p_value)}, lag {test.lag}."
-    if standing.left_out:
-        text += f" Not on all of these origins: {', '.join(standing.left_out)}."
+    if comparison.left_out:
+        text += f" Not on all of these origins: {', '.join(comparison.left_out)}."
     return text
 
 

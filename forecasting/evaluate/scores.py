@@ -14,15 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from forecasting.preprocess.targets import QUANTILE_COLUMNS, QUANTILES, actual_of
-from forecasting.settings import Target
-
-Floats = NDArray[np.float64]
+from forecasting.losses import Floats, pinball
+from forecasting.preprocess.targets import actual_of
+from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, Target
 
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
 
-_MEDIAN = QUANTILES.index(0.50)
 _BAR = ("open", "high", "low", "close", "volume")
 
 
@@ -31,32 +29,9 @@ def mae(actual: ArrayLike, forecast: ArrayLike) -> float:
     return float(np.mean(np.abs(_errors(actual, forecast))))
 
 
-def rmse(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Root mean squared error, in the target's unit; the mean, not the median, is what minimises it."""
-    return float(np.sqrt(np.mean(_errors(actual, forecast) ** 2)))
-
-
 def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
     """Mean of forecast minus actual: positive when the forecasts are too high."""
     return float(np.mean(_errors(actual, forecast)))
-
-
-def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
-    """Pinball (quantile) loss of each forecast, mean over the seven levels, in the target's unit.
-
-    At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and Bassett 1978).
-
-    Args:
-        actual: (...) what happened.
-        quantiles: (..., Q) forecasts at QUANTILES, ascending.
-
-    Returns:
-        (...) losses, at least 0.
-    """
-    above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)  # (..., Q)
-    levels = np.asarray(QUANTILES)
-    losses: Floats = np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
-    return losses
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
@@ -74,7 +49,7 @@ def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
         (...) scores, at least 0.
     """
     happened, said = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
-    total: Floats = 0.5 * np.abs(happened - said[..., _MEDIAN])
+    total: Floats = 0.5 * np.abs(happened - said[..., MEDIAN])
     for percent, (low, high) in INTERVALS.items():
         lower, upper, alpha = said[..., low], said[..., high], 1.0 - percent / 100
         missed = np.maximum(lower - happened, 0.0) + np.maximum(happened - upper, 0.0)
@@ -137,7 +112,7 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
         horizon=due["horizon"].astype(int),
         bar_version=due["bar_version"].astype(int),
         actual=actual,
-        error=said[:, _MEDIAN] - actual,
+        error=said[:, MEDIAN] - actual,
         pinball=pinball(actual, said),
         interval_score=interval_score(actual, said),
         inside_80=inside(actual, said, 80),

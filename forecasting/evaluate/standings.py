@@ -10,13 +10,11 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
-from forecasting.settings import Target
+from forecasting.vocabulary import CHAMPION, PUBLISHED_LINE, Target
 
 WINDOWS = (20, 60, 250)
 """Nights that are looked back over, to the newest that the champion was scored on; not all need have a score."""
 
-CHAMPION = ""
-"""The line of whichever model spoke; a baseline's line is its name. No model is named so, and it sorts first."""
 
 _GRAIN: dict[Target, float] = {"volume": 2.0**-10, "close": 2.0**-20, "range": 2.0**-40}
 """What losses are rounded to, in the target's unit: far below what anybody reads, and far above 2^-53 of any sum."""
@@ -100,7 +98,7 @@ def judged(scores: Iterable[Scored], target: Target) -> Judged:
     last_counts.sort(key=lambda score: score.model_id, reverse=True)
     last_counts.sort(key=lambda score: score.issued_at)
     counts = {
-        (score.horizon, score.origin_session, CHAMPION if score.role == "champion" else score.model): score
+        (score.horizon, score.origin_session, PUBLISHED_LINE if score.role == CHAMPION else score.model): score
         for score in last_counts
     }
     found: dict[Spot, dict[str, Loss]] = {}
@@ -130,11 +128,11 @@ def carry_on(tallies: dict[Counter, Tally], before: Judged, after: Judged, *, ol
             if held and holds and was == now:
                 continue
             for lines, counted, by in ((was, held, -1), (now, holds, 1)):
-                if counted and CHAMPION in lines:
+                if counted and PUBLISHED_LINE in lines:
                     _count(tallies, (horizon, window), lines, by)
 
 
 def _count(tallies: dict[Counter, Tally], window: tuple[int, int], lines: Mapping[str, Loss], by: int) -> None:
     for line, loss in lines.items():
         counter = (*window, line)
-        tallies[counter] = tallies.get(counter, Tally()).changed(loss, lines[CHAMPION], by)
+        tallies[counter] = tallies.get(counter, Tally()).changed(loss, lines[PUBLISHED_LINE], by)

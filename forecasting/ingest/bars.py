@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.ingest.actions import adjustment_mismatch
+from forecasting.ingest.actions import adjustment_mismatch, make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.shape import COLUMNS, check_shape
 from forecasting.sessions import early_closes, sessions_index
@@ -81,6 +81,11 @@ def canonical(frame: pd.DataFrame) -> pd.DataFrame:
 def no_bars() -> pd.DataFrame:
     """Canonical bars without a row."""
     return canonical(pd.DataFrame(index=pd.DatetimeIndex([])))
+
+
+def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetched:
+    """The result of a failed request: no bars, for the span that was asked for."""
+    return Fetched(source, symbol, first, last, no_bars(), make_actions([]), library_version="", title="")
 
 
 def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Finding]]:

@@ -55,6 +55,21 @@ def bundled_events(symbol: str) -> pd.DataFrame:
     return read_events_csv(Path(str(files("forecasting.ingest") / _BUNDLED[symbol])))
 
 
+def usable_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataFrame:
+    """The earnings dates of `csv:PATH`, or the bundled ones of the symbol, in the columns of `reacting`.
+
+    Raises:
+        UsageError: The option is not of the form csv:PATH, or names no file.
+        BadDataError: The file cannot be read.
+    """
+    if option is None:
+        return reacting(bundled_events(symbol), exchange=exchange)
+    kind, _, path = option.partition(":")
+    if kind != "csv" or not path:
+        raise UsageError(f"--events is csv:PATH, a file with the columns announced and timing; found {option!r}.")
+    return reacting(read_events_csv(Path(path)), exchange=exchange)
+
+
 def reacting(
     events: pd.DataFrame, *, exchange: str = "XNYS", known_ahead: int = 21, seen: date | None = None
 ) -> pd.DataFrame:

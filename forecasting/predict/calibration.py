@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats, Scale
-from forecasting.settings import Target
+from forecasting.losses import Floats, pinball, weighted_quantiles
+from forecasting.preprocess.targets import Scale
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
 H, Q = len(HORIZONS), len(QUANTILES)
 
-FEWEST = 60
+MIN_FORECASTS = 60
 """Past forecasts under which nothing is calibrated: the raw quantiles are issued."""
 
-NEWEST = 500
+MAX_FORECASTS = 500
 """Past forecasts that are looked at, at most."""
 
 _HALF_LIFE = 250.0  # forecasts: coverage drifts, so the older ones count less
@@ -33,12 +34,12 @@ _OUTWARD = np.maximum(QUANTILES, 1.0 - np.array(QUANTILES))  # seen outwards fro
 _LOG_ERROR = np.array([1.285, 1.334, 2.019, 1.0, 2.019, 1.334, 1.285])
 # Standard errors at which a factor is believed by half; at 2 an 80 % interval of volume covered 82.6 %. A close's
 # quantiles are those of past returns and so cover by themselves: there a factor is mostly chance.
-_CHANCES: dict[Target, float] = {"volume": 0.8, "range": 0.8, "close": 2.0}
+_SHRINKAGE: dict[Target, float] = {"volume": 0.8, "range": 0.8, "close": 2.0}
 # And one horizon's and side's own difference: many are looked at, and their misses come in clusters.
-_CHANCES_OWN: dict[Target, float] = {"volume": 8.0, "range": 8.0, "close": 16.0}
+_SHRINKAGE_OWN: dict[Target, float] = {"volume": 8.0, "range": 8.0, "close": 16.0}
 _LEAST = 1e-9  # a quantile that stands on the median has no distance to stretch
-_WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the partner has the rest
-# Until enough is known. The partner knows the gaps that a close's width comes from; of the rest the network knows more.
+_WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the linear has the rest
+# Until enough is known. The linear knows the gaps that a close's width comes from; of the rest the network knows more.
 _USUAL_WEIGHTS: dict[Target, float] = {"volume": 1.0, "range": 0.9, "close": 0.5}
 _PRIOR = 600.0  # forecasts' worth of belief in it
 
@@ -49,19 +50,19 @@ class Past:
 
     Attributes:
         actual: (n, H) NaN where that horizon has not closed.
-        network: (n, H, Q) raw quantiles as issued, and partner.
+        network: (n, H, Q) raw quantiles as issued, and linear.
     """
 
     actual: Floats
     network: Floats
-    partner: Floats
+    linear: Floats
 
 
-def raw_text(network: Floats, partner: Floats, scale: Scale, place: int) -> dict[str, object]:
+def raw_text(network: Floats, linear: Floats, scale: Scale, place: int) -> dict[str, object]:
     """What the ledger keeps of one horizon's raw forecasts, ready for JSON, so that a later night can learn from it."""
     return {
         "network": network[place].tolist(),
-        "partner": partner[place].tolist(),
+        "partner": linear[place].tolist(),
         "level": float(scale.level),
         "spread": float(scale.spread[place]),
     }
@@ -88,26 +89,18 @@ def read_past(past: "pd.DataFrame") -> Past:
     return Past(np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan), both[0], both[1])
 
 
-def pinball(actual: Floats, quantiles: Floats) -> Floats:
-    """(..) mean pinball loss of quantiles (.., Q) against actual (..); NaN stays NaN."""
-    levels = np.array(QUANTILES)
-    away = actual[..., None] - quantiles
-    loss: Floats = np.maximum(levels * away, (levels - 1.0) * away).mean(axis=-1)
-    return loss
-
-
 def learn_weight(past: Past, target: Target) -> float:
-    """The network's share of the combined forecast, in tenths; the target's usual until `FEWEST` past ones are known.
+    """The network's share of the combined forecast, in tenths; the target's usual until MIN_FORECASTS are closed.
 
     Least pinball loss over recent past forecasts of all horizons, drawn towards the usual share.
     """
     usual = _USUAL_WEIGHTS[target]
-    if known_forecasts(past).min() < FEWEST:
+    if known_forecasts(past).min() < MIN_FORECASTS:
         return usual
     age = np.arange(len(past.actual))[::-1]
     recent = (0.5 ** (age / _HALF_LIFE))[:, None]
     losses = np.array(
-        [np.nansum(recent * pinball(past.actual, combine(past.network, past.partner, weight))) for weight in _WEIGHTS]
+        [np.nansum(recent * pinball(past.actual, combine(past.network, past.linear, weight))) for weight in _WEIGHTS]
     )
     losses = losses / np.sum(recent * np.isfinite(past.actual))
     # An average of losses is itself uncertain: a weight has to earn its distance from the usual one.
@@ -115,9 +108,9 @@ def learn_weight(past: Past, target: Target) -> float:
     return float(_WEIGHTS[int(np.argmin(losses * (1.0 + 0.1 * belief * (_WEIGHTS - usual) ** 2)))])
 
 
-def combine(network: Floats, partner: Floats, weight: float) -> Floats:
+def combine(network: Floats, linear: Floats, weight: float) -> Floats:
     """Weighted mean of the quantiles, level by level: as sharp as its parts, where a mixture would be wider."""
-    combined: Floats = weight * network + (1.0 - weight) * partner
+    combined: Floats = weight * network + (1.0 - weight) * linear
     return combined
 
 
@@ -133,26 +126,28 @@ def learn_factors(past: Past, weight: float, target: Target) -> Floats:
     Conformal: a factor is the weighted quantile, at its level, of past actuals' distance from the median in units of
     the quantile's own; newer forecasts count more, so it follows a drift. First one for either side of all horizons
     together, which errs least; then each horizon's and side's own, as far as it cannot be chance that it differs.
-    A horizon with fewer than `FEWEST` forecasts stays at 1 and teaches none.
+    A horizon with fewer than `MIN_FORECASTS` forecasts stays at 1 and has_enough_targets none.
     """
     factors = np.ones((H, Q))
-    combined, known = combine(past.network, past.partner, weight), np.isfinite(past.actual)
-    places = np.flatnonzero(known.sum(axis=0) >= FEWEST)
+    combined, known = combine(past.network, past.linear, weight), np.isfinite(past.actual)
+    places = np.flatnonzero(known.sum(axis=0) >= MIN_FORECASTS)
     if len(places) == 0:
         return factors
-    reached = [_reached(past.actual[known[:, place], place], combined[known[:, place], place]) for place in places]
+    reached = [
+        _distance_ratio(past.actual[known[:, place], place], combined[known[:, place], place]) for place in places
+    ]
     recent = [0.5 ** (np.arange(len(each))[::-1] / _HALF_LIFE) for each in reached]
     shared = _shared_factor(np.concatenate(reached), np.concatenate(recent))
     # Horizons overlap: together they tell as much of one side as either side of one horizon does, so the same error.
-    shared = _beyond_chance(shared, recent[0], _CHANCES[target])
+    shared = _shrink(shared, recent[0], _SHRINKAGE[target])
     for place, each, weights in zip(places, reached, recent, strict=True):
-        own = np.clip(_weighted_quantiles(each, weights, _OUTWARD), *_BOUNDS)
-        factors[place] = shared * _beyond_chance(own / shared, weights, _CHANCES_OWN[target])
+        own = np.clip(_quantiles_of_columns(each, weights, _OUTWARD), *_BOUNDS)
+        factors[place] = shared * _shrink(own / shared, weights, _SHRINKAGE_OWN[target])
     factors[:, MEDIAN] = 1.0
     return factors
 
 
-def _reached(actual: Floats, quantiles: Floats) -> Floats:
+def _distance_ratio(actual: Floats, quantiles: Floats) -> Floats:
     """(n, Q) how far actuals (n,) lie from the median on each quantile's side, in units of its own distance."""
     median = quantiles[:, [MEDIAN]]
     reached: Floats = _SIDES * (actual[:, None] - median) / np.maximum(_SIDES * (quantiles - median), _LEAST)
@@ -162,10 +157,10 @@ def _reached(actual: Floats, quantiles: Floats) -> Floats:
 def _shared_factor(reached: Floats, weights: Floats) -> Floats:
     """(Q,) the factor at which both quantiles of a pair together cover what they should (Romano et al. 2019)."""
     either = np.maximum(reached, reached[:, ::-1])
-    return np.clip(_weighted_quantiles(either, weights, 2.0 * _OUTWARD - 1.0), *_BOUNDS)
+    return np.clip(_quantiles_of_columns(either, weights, 2.0 * _OUTWARD - 1.0), *_BOUNDS)
 
 
-def _beyond_chance(learned: Floats, weights: Floats, chance: float) -> Floats:
+def _shrink(learned: Floats, weights: Floats, chance: float) -> Floats:
     """(Q,) the factors drawn nearer to 1, by half where their log is `chance` times the error it is known with.
 
     From 500 forecasts one of 2 stays nearly what it is; one of 1.03 is noise, and following noise costs pinball loss.
@@ -176,15 +171,12 @@ def _beyond_chance(learned: Floats, weights: Floats, chance: float) -> Floats:
     return drawn
 
 
-def stretch(quantiles: Floats, factors: Floats) -> Floats:
+def widen(quantiles: Floats, factors: Floats) -> Floats:
     """Quantiles (.., H, Q) at `factors` times their distance from the median; sorted, should neighbours now cross."""
     median = quantiles[..., MEDIAN : MEDIAN + 1]
     return np.sort(median + factors * (quantiles - median), axis=-1)
 
 
-def _weighted_quantiles(ratios: Floats, weights: Floats, levels: Floats) -> Floats:
+def _quantiles_of_columns(ratios: Floats, weights: Floats, levels: Floats) -> Floats:
     """(Q,) of each column of (n, Q) the value below which its level's share of the weight lies."""
-    order = np.argsort(ratios, axis=0, kind="stable")
-    ranked, heavy = np.take_along_axis(ratios, order, axis=0), weights[order]
-    share = (np.cumsum(heavy, axis=0) - 0.5 * heavy) / weights.sum()  # a value stands in the middle of its own weight
-    return np.array([np.interp(levels[k], share[:, k], ranked[:, k]) for k in range(Q)])
+    return np.array([weighted_quantiles(ratios[:, k], levels[k : k + 1], weights)[0] for k in range(Q)])

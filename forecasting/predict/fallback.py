@@ -1,30 +1,30 @@
-"""Who speaks tonight: the champion, or the best baseline in its place, and why. The night goes on either way."""
+"""Choose the published forecast: the champion's, or the best baseline's with the reason."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from forecasting.vocabulary import CHAMPION, MIN_ORIGINS
+
 WINDOW_ORIGINS = 60
 """Newest scored origins over which the champion is held against the best baseline; about a quarter."""
 
-MIN_ORIGINS = 20
-"""With fewer scored origins nobody is called behind."""
 
 HYSTERESIS = 0.02
 """How much higher, relatively, the champion's pinball loss must be: two seeds of one model differ by half of this."""
 
 
 @dataclass(frozen=True)
-class SpeakerFacts:
-    """What is known of the champion before anybody speaks.
+class ChampionFacts:
+    """What decides whether the champion is published.
 
     Attributes:
         champion: Its model id; None when there is none.
         baseline: The best baseline by the scores so far, or the one that stands in while there are none.
         damage: Why its artifact could not be loaded or run; empty when it could.
         age_sessions: Sessions from its last training session to the origin; None when unknown, which is no objection.
-        max_age_sessions: Sessions after which it may no longer speak.
+        max_age_sessions: Sessions after which it is no longer published.
         finite: Whether each of tonight's quantiles is a finite number.
         champion_pinball: Mean loss over the newest WINDOW_ORIGINS scored origins; None when unscored.
         baseline_pinball: The baseline's on the same origins and horizons; None when unscored.
@@ -43,21 +43,21 @@ class SpeakerFacts:
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """The line that speaks, with the status and reason its rows carry.
+class Published:
+    """The forecaster that is published, with the status and reason that its rows carry.
 
     Attributes:
-        line: `champion`, or the baseline's name.
+        forecaster: `champion`, or the baseline's name.
         status: `ok` or `fallback`.
         reason: In words, with figures; empty when ok.
     """
 
-    line: str
+    forecaster: str
     status: Literal["ok", "fallback"]
     reason: str
 
 
-def speaker(facts: SpeakerFacts) -> Speaker:
+def choose_published(facts: ChampionFacts) -> Published:
     """The champion, unless an objection stands; then the best baseline, with the first objection as the reason.
 
     In order: no champion; artifact damaged; older than the limit; forecast not finite; behind the best baseline by more
@@ -65,11 +65,11 @@ def speaker(facts: SpeakerFacts) -> Speaker:
     """
     objection = _objection(facts)
     if objection:
-        return Speaker(facts.baseline, "fallback", f"{objection}; {facts.baseline} speaks instead")
-    return Speaker("champion", "ok", "")
+        return Published(facts.baseline, "fallback", f"{objection}; {facts.baseline} is published instead")
+    return Published(CHAMPION, "ok", "")
 
 
-def _objection(facts: SpeakerFacts) -> str:
+def _objection(facts: ChampionFacts) -> str:
     if facts.champion is None:
         return "there is no champion yet"
     if facts.damage:
@@ -82,7 +82,7 @@ def _objection(facts: SpeakerFacts) -> str:
     return _behind(facts)
 
 
-def _behind(facts: SpeakerFacts) -> str:
+def _behind(facts: ChampionFacts) -> str:
     ours, theirs = facts.champion_pinball, facts.baseline_pinball
     if ours is None or theirs is None or facts.origins < MIN_ORIGINS or ours <= theirs * (1 + HYSTERESIS):
         return ""

@@ -1,16 +1,17 @@
-"""What is issued at an origin: quantiles of the network and its partner, combined and calibrated; and of which kind."""
+"""What is issued at an origin: quantiles of the network and its linear, combined and calibrated; and of which kind."""
 
 import json
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forecasting.losses import Floats
 from forecasting.predict.calibration import (
-    FEWEST,
-    NEWEST,
+    MAX_FORECASTS,
+    MIN_FORECASTS,
     Past,
     combine,
     known_forecasts,
@@ -18,19 +19,17 @@ from forecasting.predict.calibration import (
     learn_weight,
     raw_text,
     read_past,
-    stretch,
+    widen,
 )
-from forecasting.preprocess.targets import HORIZONS, Floats, Scale
+from forecasting.preprocess.targets import Scale
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import closes_at, next_sessions, opens_at
-from forecasting.settings import Target
+from forecasting.vocabulary import HORIZONS, Kind, Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from forecasting.train.checkpoint import Checkpoint
-
-Kind = Literal["live", "late", "replay"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Issued:
     Attributes:
         quantiles: (H, Q) in the target's own unit; they ascend.
         past_forecasts: (H,) how many closed forecasts the calibration rests on; 0 where it did nothing.
-        calibration: H JSON texts: raw quantiles of network and partner in model scale, the way back to the target's
+        calibration: H JSON texts: raw quantiles of network and linear in model scale, the way back to the target's
             unit, the weight and the factors. `read_past` reads them on a later night.
     """
 
@@ -70,31 +69,33 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
     return quantiles[0] if rows is None else quantiles
 
 
-def speak(network: Floats, partner: Floats, past: "pd.DataFrame", *, scale: Scale, target: Target) -> Issued:
+def combine_and_calibrate(
+    network: Floats, linear: Floats, past: "pd.DataFrame", *, scale: Scale, target: Target
+) -> Issued:
     """The forecast to issue at one origin.
 
     Args:
         network: (H, Q) raw quantiles in the target's own unit.
-        partner: (H, Q) the linear forecaster's.
+        linear: (H, Q) the linear forecaster's.
         past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
             target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
         scale: `windows.scale()` of the origin's row.
         target: What is forecast; it has a usual weight and a patience with misses of its own.
     """
-    return issue(scale.to_model(network), scale.to_model(partner), read_past(past), scale=scale, target=target)
+    return issue(scale.to_model(network), scale.to_model(linear), read_past(past), scale=scale, target=target)
 
 
-def issue(network: Floats, partner: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
+def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
     """The same from arrays in model scale; the backtest, which has no ledger, comes in here."""
-    past = Past(past.actual[-NEWEST:], past.network[-NEWEST:], past.partner[-NEWEST:])
+    past = Past(past.actual[-MAX_FORECASTS:], past.network[-MAX_FORECASTS:], past.linear[-MAX_FORECASTS:])
     weight, known = learn_weight(past, target), known_forecasts(past)
     factors = learn_factors(past, weight, target)
-    quantiles = scale.from_model(stretch(combine(network, partner, weight), factors))
+    quantiles = scale.from_model(widen(combine(network, linear, weight), factors))
     texts = [
-        json.dumps(raw_text(network, partner, scale, place) | {"weight": weight, "factors": factors[place].tolist()})
+        json.dumps(raw_text(network, linear, scale, place) | {"weight": weight, "factors": factors[place].tolist()})
         for place in range(len(HORIZONS))
     ]
-    return Issued(quantiles, np.where(known >= FEWEST, known, 0), texts)
+    return Issued(quantiles, np.where(known >= MIN_FORECASTS, known, 0), texts)
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:

@@ -17,23 +17,23 @@ def with_market(windows: Windows, companions: Sequence[Windows]) -> Windows:
     last bits: alphabetical, wherever bits are compared.
     """
     days = windows.sessions[: len(windows.steps)]
-    total, told = np.zeros(len(days)), np.zeros(len(days))
+    total, counted = np.zeros(len(days)), np.zeros(len(days))
     for one in companions:
         log_range = one.steps[:, STEP_NAMES.index("log_range")]
         wider = log_range - trailing_mean(log_range, max(MEANS))
         known = np.isin(one.sessions[: len(wider)], days) & np.isfinite(wider)
         at = np.searchsorted(days, one.sessions[: len(wider)][known])
         total[at] += wider[known]
-        told[at] += 1.0
-    return replace(windows, market=total / np.maximum(told, 1.0))
+        counted[at] += 1.0
+    return replace(windows, companion_range=total / np.maximum(counted, 1.0))
 
 
-def teaches(companion: Windows) -> bool:
+def has_enough_targets(companion: Windows) -> bool:
     """Whether there are enough rows with a known target to learn from: an index without volumes has none."""
     return int(np.isfinite(companion.scaled).any(axis=1).sum()) >= FEWEST_ROWS // 2
 
 
-def known_at(companion: Windows, session: np.datetime64, *, train_sessions: int) -> Windows | None:
+def cut_to_session(companion: Windows, session: np.datetime64, *, train_sessions: int) -> Windows | None:
     """The newest `train_sessions` rows of a companion as they stood at the close of `session`.
 
     Returns:
@@ -43,4 +43,4 @@ def known_at(companion: Windows, session: np.datetime64, *, train_sessions: int)
     if row == len(companion) or companion.origins[row] != session or row + 1 < FEWEST_ROWS:
         return None
     cut = companion.cut(max(0, row + 1 - train_sessions), row + 1, known_to=row)
-    return cut if teaches(cut) else None
+    return cut if has_enough_targets(cut) else None

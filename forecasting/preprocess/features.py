@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from forecasting.preprocess.targets import Floats, values_of
-from forecasting.settings import Target
+from forecasting.losses import Floats
+from forecasting.preprocess.targets import values_of
+from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ LEVEL_SESSIONS = 22
 
 LAGS = 10
 MEANS = (5, 10, 44, 120)
-FADES = (1, 5, 25, 60)
+HALF_LIVES = (1, 5, 25, 60)
 """Half-lives, in sessions, of fading means; Bollerslev, Hood, Huss and Pedersen (2018) reach to 125."""
 
 WARM_UP = max(MEANS) + LOOKBACK
@@ -71,7 +72,7 @@ def trailing_mean(values: Floats, sessions: int) -> Floats:
     return total / sessions
 
 
-def fading_mean(values: Floats, half_life: float, sessions: int) -> Floats:
+def exponential_mean(values: Floats, half_life: float, sessions: int) -> Floats:
     """Mean over the last `sessions` values, each counting half of one `half_life` later; NaN until there are enough."""
     weights = 0.5 ** (np.arange(sessions) / half_life)
     total = np.full(len(values), np.nan)
@@ -105,7 +106,7 @@ def lag_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]
     return np.column_stack(list(columns.values())), tuple(columns)
 
 
-def memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
+def long_memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
     """(D, M) the long memory of a range, and the M names; of the other targets none, M = 0. NaN as in `lag_features`.
 
     Fading means less the level, as volatility forgets slowly and on many scales at once; and the levels themselves, to
@@ -115,7 +116,7 @@ def memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, .
         return np.empty((len(steps), 0)), ()
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level = trailing_mean(own, LEVEL_SESSIONS)
-    columns = {f"fading{k}": fading_mean(own, k, max(MEANS)) - level for k in FADES}
+    columns = {f"fading{k}": exponential_mean(own, k, max(MEANS)) - level for k in HALF_LIVES}
     columns |= {"level": level, "other_level": trailing_mean(other, LEVEL_SESSIONS)}
     return np.column_stack(list(columns.values())), tuple(columns)
 

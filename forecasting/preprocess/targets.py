@@ -12,26 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from forecasting.settings import Target
+from forecasting.losses import Floats
+from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Floats = NDArray[np.float64]
-
-HORIZONS = (1, 2, 3, 4, 5)
-"""Sessions ahead of the origin that every forecast covers."""
-
-QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
-"""Levels of every forecast; the outer pairs are the 90 % and 80 % intervals."""
-
-QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
-"""The ledger's names of the same levels, in the same order."""
-
-MEDIAN = QUANTILES.index(0.50)
-"""Where the median stands among the levels."""
 
 SMALLEST_RANGE = 1e-4
 """A basis point: log ranges are floored here, so that a bar that never moved still has a logarithm."""

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.errors import HistoryError
-from forecasting.preprocess import known_ahead
+from forecasting.losses import Floats
+from forecasting.preprocess import future_covariates
 from forecasting.preprocess.features import LEVEL_SESSIONS, WARM_UP, carry, own_column, step_features, trailing_mean
-from forecasting.preprocess.targets import HORIZONS, Floats, Scale, actual_of, values_of
+from forecasting.preprocess.targets import Scale, actual_of, values_of
 from forecasting.sessions import next_sessions, sessions_index
-from forecasting.settings import Target
+from forecasting.vocabulary import HORIZONS, Target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +34,11 @@ class Windows:
         sessions: (D + H,) days; the last H come after the newest origin.
         steps: (D, F) per-session features; row t sees sessions <= t.
         flags: (D, C) calendar and event flags of each session itself.
-        known: (N, H, C) the same flags of the H target sessions, events as known at the row's own origin.
+        future_flags: (N, H, C) the same flags of the H target sessions, events as known at the row's own origin.
         values: (D,) the target in its own unit; NaN where unknown.
         level: (N,) and spread (N, H): the row's way to model scale and back.
         scaled: (N, H) targets in model scale; NaN where the session is to come or its value unknown.
-        market: (D,) how much wider than usual the companions' prices ranged in each session, in logs; 0 without any.
+        companion_range: (D,) how much wider than usual the companions' prices ranged, in logs; 0 without companions.
         flag_names: C names.
     """
 
@@ -45,12 +46,12 @@ class Windows:
     sessions: NDArray[np.datetime64]
     steps: Floats
     flags: Floats
-    known: Floats
+    future_flags: Floats
     values: Floats
     level: Floats
     spread: Floats
     scaled: Floats
-    market: Floats
+    companion_range: Floats
     flag_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -73,15 +74,15 @@ class Windows:
         return np.lib.stride_tricks.sliding_window_view(self.sessions[self.warm_up + 1 :], H)
 
     @property
-    def learnable(self) -> int:
+    def learnable_sessions(self) -> int:
         """Sessions, from the first, whose values may be learned from: those up to the newest known target."""
         rows, places = np.nonzero(np.isfinite(self.scaled))
         return self.warm_up + int((rows + places).max(initial=-2)) + 2
 
     @property
-    def told(self) -> bool:
+    def has_events(self) -> bool:
         """Whether a session whose value may be learned from has a place among the symbol's events."""
-        return bool(self.flags[: self.learnable, -len(known_ahead.EVENT_NAMES) :].any())
+        return bool(self.flags[: self.learnable_sessions, -len(future_covariates.EVENT_NAMES) :].any())
 
     @property
     def last_values(self) -> Floats:
@@ -118,12 +119,12 @@ class Windows:
             sessions=self.sessions[first : last + H].copy(),
             steps=self.steps[first:last].copy(),
             flags=self.flags[first:last].copy(),
-            known=self.known[start:stop].copy(),
+            future_flags=self.future_flags[start:stop].copy(),
             values=self.values[first:last].copy(),
             level=self.level[start:stop].copy(),
             spread=self.spread[start:stop].copy(),
             scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
-            market=self.market[first:last].copy(),
+            companion_range=self.companion_range[first:last].copy(),
         )
 
     def save(self, path: Path) -> None:
@@ -169,19 +170,19 @@ def make_windows(
     steps, values = step_features(bars)[kept], values_of(target, bars)[kept]
     line = bars.index[kept]
     ahead = next_sessions(origin, H, exchange)
-    flags, known, names = _known(events, line[0].date(), ahead, exchange)
+    flags, future_flags, names = _calendar_and_events(events, line[0].date(), ahead, exchange)
     scale = _scale(steps, values, target)
     return Windows(
         target=target,
         sessions=np.append(line.to_numpy(), np.array(ahead, dtype="datetime64[D]")).astype("datetime64[D]"),
         steps=steps,
         flags=flags,
-        known=known[WARM_UP:],
+        future_flags=future_flags[WARM_UP:],
         values=values,
         level=scale.level,
         spread=scale.spread,
         scaled=scale.to_model(_following(values)[WARM_UP:]),
-        market=np.zeros(len(line)),
+        companion_range=np.zeros(len(line)),
         flag_names=names,
     )
 
@@ -208,17 +209,17 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
     return bars.reindex(line)
 
 
-def _known(
+def _calendar_and_events(
     events: "pd.DataFrame", first: date, ahead: list[date], exchange: str
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
-    calendar, names = known_ahead.calendar_flags(first, ahead[-1], exchange)
+    calendar, names = future_covariates.calendar_flags(first, ahead[-1], exchange)
     sessions = len(calendar) - H
-    dated = known_ahead.date_events(events, sessions_index(first, ahead[-1], exchange))
+    positions = future_covariates.date_events(events, sessions_index(first, ahead[-1], exchange))
     following = np.lib.stride_tricks.sliding_window_view(calendar[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
-    own = np.concatenate([calendar[:sessions], known_ahead.own_event_flags(dated, sessions)], axis=-1)
-    targets = np.concatenate([following, known_ahead.target_event_flags(dated, sessions)], axis=-1)
-    return own, targets, names + known_ahead.EVENT_NAMES
+    own = np.concatenate([calendar[:sessions], future_covariates.own_event_flags(positions, sessions)], axis=-1)
+    targets = np.concatenate([following, future_covariates.target_event_flags(positions, sessions)], axis=-1)
+    return own, targets, names + future_covariates.EVENT_NAMES
 
 
 def _scale(steps: Floats, values: Floats, target: Target) -> Scale:

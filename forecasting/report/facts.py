@@ -6,20 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from forecasting.report.night import Night, as_day
+from forecasting.report.data import ReportData, as_day
 from forecasting.report.units import GAP, instant, seconds, span_of_days, unit_of
 from forecasting.sessions import between
-from forecasting.train.checkpoint import DRAWN, THEIRS
+from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 FINDINGS_SHOWN = 40
 """An index whose source has no volume has a finding for every session; the table findings holds all of them."""
 
 _DASH = "\N{EN DASH}"
-_BEGINNINGS = {DRAWN: "drawn weights", THEIRS: "weights that its companions taught"}
+_BEGINNINGS = {RANDOM: "drawn weights", COMPANION_TRAINED: "weights that its companions taught"}
 
 
-def fact_groups(night: Night) -> list[tuple[str, list[tuple[str, str]]]]:
+def fact_groups(night: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
     """Named groups of (name, value) pairs, in the order they are read."""
     return [
         ("Who spoke", _model_facts(night)),
@@ -29,7 +29,7 @@ def fact_groups(night: Night) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def stage_rows(night: Night) -> list[tuple[str, str, float]]:
+def stage_rows(night: ReportData) -> list[tuple[str, str, float]]:
     """Each stage with its time in words and its share of the whole; empty when no stage has been timed."""
     spent = {stage: night.run.get(f"seconds_{stage}") for stage in STAGES}
     known = {stage: float(value) for stage, value in spent.items() if value is not None and math.isfinite(value)}
@@ -39,7 +39,7 @@ def stage_rows(night: Night) -> list[tuple[str, str, float]]:
     return [(stage, seconds(known.get(stage)), known.get(stage, 0.0) / total) for stage in STAGES]
 
 
-def finding_rows(night: Night) -> list[dict[str, str]]:
+def finding_rows(night: ReportData) -> list[dict[str, str]]:
     """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` says which are new tonight."""
     return [
         {
@@ -54,7 +54,7 @@ def finding_rows(night: Night) -> list[dict[str, str]]:
     ]
 
 
-def _model_facts(night: Night) -> list[tuple[str, str]]:
+def _model_facts(night: ReportData) -> list[tuple[str, str]]:
     model = night.model
     statuses = sorted(set(night.rows["status"].astype(str)))
     spoke = f"{model['name']} {model['version']}".strip()
@@ -80,14 +80,14 @@ def _beginning(model: Mapping[str, Any]) -> str:
     return _BEGINNINGS.get(base, f"base weights {base}") if base else ""
 
 
-def _age(night: Night) -> str:
+def _age(night: ReportData) -> str:
     if night.model.get("trained_to") is None:
         return _DASH
     sessions = len(between(as_day(night.model["trained_to"]), night.origin, night.exchange)) - 1
     return "trained up to tonight" if sessions <= 0 else f"{sessions} session{'s' if sessions > 1 else ''}"
 
 
-def _decision_facts(night: Night) -> list[tuple[str, str]]:
+def _decision_facts(night: ReportData) -> list[tuple[str, str]]:
     run, decision = night.run, night.decision
     mode = str(run.get("mode") or "undecided")
     facts = [("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode)]
@@ -107,7 +107,7 @@ def _p_value(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f", p{GAP}={GAP}{value:.3f}"
 
 
-def _pinballs(night: Night, decision: Mapping[str, Any]) -> str:
+def _pinballs(night: ReportData, decision: Mapping[str, Any]) -> str:
     unit = unit_of(night)
     named = (
         ("champion", "champion"),
@@ -121,7 +121,7 @@ def _pinballs(night: Night, decision: Mapping[str, Any]) -> str:
     return f"{', '.join(told)} ({unit.name})" if told else _DASH
 
 
-def _data_facts(night: Night) -> list[tuple[str, str]]:
+def _data_facts(night: ReportData) -> list[tuple[str, str]]:
     fetch = night.fetch
     verdict = f"{fetch['verdict']}: {fetch['detail']}" if fetch.get("detail") else str(fetch["verdict"])
     newest = f"{night.known.index[-1]}, {'first print' if night.is_provisional else 'settled'}"
@@ -138,7 +138,7 @@ def _data_facts(night: Night) -> list[tuple[str, str]]:
     ]
 
 
-def _identity_facts(night: Night) -> list[tuple[str, str]]:
+def _identity_facts(night: ReportData) -> list[tuple[str, str]]:
     run, model = night.run, night.model
     return [
         ("Issued", instant(night.rows["issued_at"].iloc[0])),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from forecasting.report import facts, plots, record, record_plots, units, wording
-from forecasting.report.night import Night
+from forecasting.report import facts, fan_chart, track_record, track_record_charts, units, wording
+from forecasting.report.data import ReportData
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def render_page(night: Night) -> str:
+def render_page(night: ReportData) -> str:
     """The whole page; it asks nothing of any network, and its script only shows values under the pointer."""
-    judged = record.record_of(night.scored)
+    judged = track_record.record_of(night.scored)
     unit = units.unit_of(night)
     return (
         _environment()
@@ -26,10 +26,10 @@ def render_page(night: Night) -> str:
             headline=wording.headline(night),
             so_far=wording.record_sentence(night, judged),
             notices=wording.notices(night),
-            fan=[plots.fan_chart(night, layout) for layout in ("wide", "narrow")],
+            fan=[fan_chart.fan_chart(night, layout) for layout in ("wide", "narrow")],
             last=_last_row(night),
             forecasts=_forecast_rows(night),
-            past=[record_plots.past_chart(night, judged, layout) for layout in ("wide", "narrow")]
+            past=[track_record_charts.past_chart(night, judged, layout) for layout in ("wide", "narrow")]
             if judged.origins
             else [],
             past_rows=_past_rows(night, judged),
@@ -46,7 +46,7 @@ def render_page(night: Night) -> str:
     )
 
 
-def forecast_markdown(night: Night) -> str:
+def forecast_markdown(night: ReportData) -> str:
     """The sentence of the night and its forecast table, in Markdown."""
     unit = units.unit_of(night)
     lines = [
@@ -82,12 +82,12 @@ def _environment() -> Environment:
     return environment
 
 
-def _last_row(night: Night) -> dict[str, Any]:
+def _last_row(night: ReportData) -> dict[str, Any]:
     value = units.unit_of(night).number(night.last_value)
     return {"day": units.short_day(night.known.index[-1]), "value": value, "provisional": night.is_provisional}
 
 
-def _forecast_rows(night: Night) -> list[dict[str, Any]]:
+def _forecast_rows(night: ReportData) -> list[dict[str, Any]]:
     unit = units.unit_of(night)
     decimals = 1 if night.target == "close" else 0
     return [
@@ -107,7 +107,7 @@ def _forecast_rows(night: Night) -> list[dict[str, Any]]:
     ]
 
 
-def _past_rows(night: Night, judged: record.Record) -> list[dict[str, str]]:
+def _past_rows(night: ReportData, judged: track_record.Record) -> list[dict[str, str]]:
     unit = units.unit_of(night)
     return [
         {
@@ -124,7 +124,7 @@ def _past_rows(night: Night, judged: record.Record) -> list[dict[str, str]]:
     ]
 
 
-def _counted(judged: record.Record) -> str:
+def _counted(judged: track_record.Record) -> str:
     if not judged.origins:
         return ""
     days = judged.published["origin_session"]
@@ -134,8 +134,8 @@ def _counted(judged: record.Record) -> str:
     return f"{judged.origins} nights from {days.min()} to {days.max()} ({kinds})"
 
 
-def _skill_tables(night: Night, judged: record.Record) -> dict[str, list[dict[str, Any]]]:
-    unit, found = units.unit_of(night), record.skills(judged)
+def _skill_tables(night: ReportData, judged: track_record.Record) -> dict[str, list[dict[str, Any]]]:
+    unit, found = units.unit_of(night), track_record.skills(judged)
     if found.empty:
         return {"skills": [], "losses": []}
     each = found[found["horizon"] > 0]
@@ -144,7 +144,7 @@ def _skill_tables(night: Night, judged: record.Record) -> dict[str, list[dict[st
     for row in found[found["horizon"] == 0].to_dict("records"):
         own = each[each["baseline"] == row["baseline"]]
         by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
-        bars = record_plots.skill_bars(by_horizon, limit=limit)
+        bars = track_record_charts.skill_bars(by_horizon, limit=limit)
         skills.append({**_loss_row(row, unit, finer=0), "bars": bars})
     return {"skills": skills, "losses": [_loss_row(row, unit, finer=1) for row in found.to_dict("records")]}
 
@@ -160,8 +160,8 @@ def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str,
     }
 
 
-def _coverage_tables(judged: record.Record) -> list[dict[str, Any]]:
-    found = record.coverages(judged)
+def _coverage_tables(judged: track_record.Record) -> list[dict[str, Any]]:
+    found = track_record.coverages(judged)
     return [
         {
             "level": units.percent(float(level)),  # type: ignore[arg-type]  # groupby on one column gives its values
@@ -172,7 +172,9 @@ def _coverage_tables(judged: record.Record) -> list[dict[str, Any]]:
                     "share": units.percent(row["share"]),
                     "band": f"{100 * row['low']:.0f}\N{EN DASH}{units.percent(row['high'])}",
                     "verdict": _verdict(row),
-                    "strip": record_plots.coverage_strip(row["share"], row["low"], row["high"], level=row["level"]),
+                    "strip": track_record_charts.coverage_strip(
+                        row["share"], row["low"], row["high"], level=row["level"]
+                    ),
                 }
                 for row in group.to_dict("records")
             ],
@@ -187,4 +189,4 @@ def _verdict(row: dict[Any, Any]) -> str:
     if row["share"] > row["high"]:
         return "too wide"
     # With a handful of forecasts nearly every share lies in the band, and that says nothing.
-    return "fits" if row["n"] >= record.ENOUGH_LIVE else "too few"
+    return "fits" if row["n"] >= track_record.ENOUGH_LIVE else "too few"

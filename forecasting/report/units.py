@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from forecasting.report.night import Night, as_day
+from forecasting.report.data import ReportData, as_day
 
 GAP = "\N{NO-BREAK SPACE}"
 """Between a number and its unit."""
@@ -61,7 +61,7 @@ class Unit:
         return self.after or self.before or self.bare
 
 
-def unit_of(night: Night) -> Unit:
+def unit_of(night: ReportData) -> Unit:
     """The unit in which a night's values are easiest to read: about three digits."""
     if night.target == "range":
         return Unit(0.01, 2, "", "%")

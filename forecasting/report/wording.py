@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from forecasting.report.night import Night, as_day
-from forecasting.report.record import Record, skills
+from forecasting.report.data import ReportData, as_day
+from forecasting.report.track_record import Record, skills
 from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
 from forecasting.sessions import early_closes, is_session, shift
 
@@ -33,7 +33,7 @@ class Notice:
     text: str
 
 
-def headline(night: Night) -> dict[str, str]:
+def headline(night: ReportData) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
     unit, row = unit_of(night), night.rows.iloc[0]
     verb = {
@@ -50,14 +50,14 @@ def headline(night: Night) -> dict[str, str]:
     }
 
 
-def sentence(night: Night) -> str:
+def sentence(night: ReportData) -> str:
     """The same as plain text."""
     parts = headline(night)
     interval = f"(80{GAP}% interval {parts['interval']})"
     return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
 
 
-def record_sentence(night: Night, record: Record) -> str:
+def record_sentence(night: ReportData, record: Record) -> str:
     """How the forecasts one session ahead did so far; empty before the first score."""
     ahead = record.ahead(1)
     if ahead.empty:
@@ -80,7 +80,7 @@ def record_sentence(night: Night, record: Record) -> str:
     return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
 
 
-def notices(night: Night) -> list[Notice]:
+def notices(night: ReportData) -> list[Notice]:
     """What a reader must know before the numbers, gravest first."""
     found: list[Notice] = []
     rows, run = night.rows, night.run
@@ -111,7 +111,7 @@ def notices(night: Night) -> list[Notice]:
     return found
 
 
-def day_notes(night: Night, session: date) -> list[str]:
+def day_notes(night: ReportData, session: date) -> list[str]:
     """What is special about a session: earnings, half day, expiry, the first after a holiday."""
     events = night.events
     notes = [str(kind) for day, kind in zip(events["session"], events["kind"], strict=True) if as_day(day) == session]
@@ -129,7 +129,7 @@ def baseline_label(name: str) -> str:
     return _BASELINES.get(name, name.replace("_", " "))
 
 
-def _comparison(night: Night, median: float) -> str:
+def _comparison(night: ReportData, median: float) -> str:
     unit, last_day = unit_of(night), night.known.index[-1]
     last = f"{last_day:%A}'s {unit.brief(night.last_value)}"
     if night.target == "close":
@@ -147,7 +147,7 @@ def _against(value: float, other: float, *, decimals: int = 0) -> str:
     return f"{percent(abs(change), decimals=decimals)} {'above' if change > 0 else 'below'}"
 
 
-def _unfinished(night: Night, run: Mapping[str, Any]) -> Notice:
+def _unfinished(night: ReportData, run: Mapping[str, Any]) -> Notice:
     told = str(run.get("error") or run.get("note") or "")
     title = "Data late" if run["status"] == "late" else "Newest night failed"
     origin, missing = long_day(night.origin), long_day(as_day(run["as_of"]))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy.types import TypeEngine
 
 from forecasting.store.tables import metadata
-from forecasting.store.types import UtcDateTime
+from forecasting.store.tables.types import UtcDateTime
 
 # A view's columns carry no type on SQLite; they are named like the tables' columns they come from, or listed here.
 _TYPE_OF: dict[str, TypeEngine[Any]] = {

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError
 
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.engines import engine, is_sqlite, parse, sqlite_path, store_error
+from forecasting.store.engine import engine, is_sqlite, parse, sqlite_path, store_error
 
 
 @contextmanager

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from forecasting.evaluate import standings
 from forecasting.evaluate.standings import WINDOWS, Counter, Scored, Since, Spot, Tally
-from forecasting.settings import Target
 from forecasting.store import tables
-from forecasting.store.rows import Row, insert
+from forecasting.store.upsert import Row, insert
+from forecasting.vocabulary import Target
 
 _COUNTED = ("champion", "baseline")
 """Roles of those whose scores can count; a challenger is nobody's standing."""

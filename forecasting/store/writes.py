@@ -6,7 +6,6 @@ refuses a row: see rows.py.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.store import standings, tables
+from forecasting.ids import finding_id
+from forecasting.ingest.event_history import KEY, VALUES, unseen
+from forecasting.store import read, standings, tables
 from forecasting.store.findings import compared, spoken_of, standing
-from forecasting.store.rows import Row, insert, insert_or_replace, plain
+from forecasting.store.upsert import Row, insert, insert_or_replace, plain
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
     from forecasting.ingest.bars import Finding
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from forecasting.ingest.sources import Fetched
 
 _PRICES = ["open", "high", "low", "close", "volume"]
-_QUANTILES = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 
 
 def add_fetch(
@@ -99,7 +100,7 @@ def add_findings(
         connection.execute(cleared, [{"gone": id} for id in gone])
     rows = [
         {
-            "id": _id(fetch_id, finding.session, finding.rule),
+            "id": finding_id(fetch_id, finding.session, finding.rule),
             "symbol": fetched.symbol,
             "session": finding.session,
             "rule": finding.rule,
@@ -136,20 +137,9 @@ def add_events(
         source: Where they come from.
         first_seen_at: When they were read, aware.
     """
-    said = ["known_from", "known_rule", "announced", "timing"]
-    rows = _rows(
-        frame[["session", "kind", *said]], {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
-    )
-    table = tables.events
-    stored = connection.execute(
-        sa.select(table.c.session, table.c.kind, *(table.c[name] for name in said))
-        .where(table.c.symbol == symbol)
-        .order_by(table.c.first_seen_at)
-    )
-    newest = {(row.session, row.kind): tuple(row[2:]) for row in stored}
-    kept = [plain(row, table) for row in rows]
-    fresh = [row for row in kept if newest.get((row["session"], row["kind"])) != tuple(row[name] for name in said)]
-    return insert(connection, table, fresh)
+    new = unseen(read.event_rows(connection, symbol), frame)
+    seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
+    return insert(connection, tables.events, _rows(new[[*KEY, *VALUES]], seen))
 
 
 def start_run(connection: sa.Connection, row: Row) -> int:
@@ -169,7 +159,7 @@ def add_model(connection: sa.Connection, row: Row) -> int:
     return insert(connection, tables.models, [row])
 
 
-def forget_artifact(connection: sa.Connection, model_id: str) -> int:
+def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
     """Empty a model's artifact_path once its file is to be removed; the hash stays, as what it was."""
     table = tables.models
     return connection.execute(table.update().where(table.c.id == model_id).values(artifact_path=None)).rowcount
@@ -182,8 +172,8 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
         ValueError: A quantile is infinite or not a number; somebody else should have spoken.
     """
     for row in rows:
-        if not all(math.isfinite(row[name]) for name in _QUANTILES):
-            found = ", ".join(f"{name} {row[name]}" for name in _QUANTILES)
+        if not all(math.isfinite(row[name]) for name in QUANTILE_COLUMNS):
+            found = ", ".join(f"{name} {row[name]}" for name in QUANTILE_COLUMNS)
             raise ValueError(
                 f"A forecast must be finite; model {row['model_id']} said for {row['symbol']} {row['target']} on "
                 f"{row['target_session']}: {found}. Let the fallback speak."
@@ -239,7 +229,3 @@ def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
     names = frame.columns.tolist()  # once: iterating over an index of texts costs more than making the row
     columns = [frame[name].tolist() for name in names]
     return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
-
-
-def _id(*parts: object) -> str:
-    return hashlib.sha256("|".join(str(part) for part in parts).encode()).hexdigest()[:16]

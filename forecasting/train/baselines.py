@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.errors import UsageError
+from forecasting.losses import Floats
 from forecasting.preprocess.features import carry, lag_features, own_column, trailing_mean
-from forecasting.preprocess.known_ahead import EVENT_NAMES
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats
+from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
-from forecasting.settings import Target
-from forecasting.train.linear import fit_ridge
+from forecasting.train.ridge import fit_ridge
 from forecasting.train.threads import one_blas_thread
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 VERSION = "1"
 """Of the baselines' rules; a change of any of them raises it."""
@@ -65,7 +65,7 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """What the ridge knows of a row: (N, P) the past and its own events, (N, H, C) the target sessions' flags."""
     past, _ = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
-    return np.column_stack([past, windows.flags[:, events]])[windows.warm_up :], windows.known
+    return np.column_stack([past, windows.flags[:, events]])[windows.warm_up :], windows.future_flags
 
 
 def _design(name: str, windows: Windows) -> Floats:
@@ -73,7 +73,7 @@ def _design(name: str, windows: Windows) -> Floats:
     if name == "ridge":
         past, known = linear_features(windows)
     else:
-        past, known = _har_features(windows), windows.known[..., : -len(EVENT_NAMES)]
+        past, known = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
     beside = np.broadcast_to(past[:, None], (len(windows), len(HORIZONS), past.shape[1]))
     return np.concatenate([beside, known], axis=-1)
 
@@ -92,7 +92,7 @@ def _linear(design: Floats, windows: Windows, rows: NDArray[np.int64]) -> Floats
         known = np.isfinite(windows.scaled[:, place])
         truth = windows.scaled[known, place]
         ridge = fit_ridge(design[known, place], truth, penalty=_PENALTY, weights=np.ones(len(truth)))
-        errors = np.quantile(ridge.left_out, QUANTILES)
+        errors = np.quantile(ridge.loo_residuals, QUANTILES)
         quantiles[:, place] = ridge.forecast(design[rows, place])[:, None] + errors
     return quantiles
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from forecasting.errors import ArtifactError
-from forecasting.settings import Target
+from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folder's layout."""
 
-THEIRS, DRAWN = "companions", "drawn"
-"""Names, beside those of the shipped folders, of what a fit began from: taught by companions, or no base at all."""
 
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
 Vector = tuple[float, ...]

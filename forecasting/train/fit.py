@@ -18,17 +18,28 @@ import torch
 from torch import Tensor
 
 from forecasting.errors import ArtifactError
+from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
-from forecasting.preprocess.targets import HORIZONS, Floats
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
+from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.effects import Rows
-from forecasting.train.loop import Lesson, Schedule, Tensors, fresh, generator, members, named, speak, train
-from forecasting.train.model import Network, row_losses
-from forecasting.train.partner import partner_quantiles
-from forecasting.train.prepare import Prepared, check_alike, learnable_rows, prepare, prepare_like, with_span
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.model import Network
+from forecasting.train.prepare import Prepared, check_alike, prepare, prepare_like, training_rows, with_span
 from forecasting.train.threads import one_blas_thread
+from forecasting.train.training_loop import (
+    Schedule,
+    Tensors,
+    TrainingRows,
+    generator,
+    load_members,
+    named_weights,
+    new_network,
+    predict_rows,
+    train,
+)
+from forecasting.vocabulary import HORIZONS
 
 EPOCHS = 8
 """At most so many passes over the rows from scratch."""
@@ -43,7 +54,7 @@ _RATE = 3e-3
 _BASE_RATE = 2e-4  # at 6e-4 for 8 epochs half of what the base knows is gone again (2015-2019, MAE 2.125 for 2.119)
 # A base that loses by more to the linear partner knows other markets: in volume stocks have 0.74 to 0.97 of its loss on
 # the later rows, the S&P 500 and the Nasdaq 1.33 to 1.67. In close, where both know little, it is 0.86 to 1.05.
-_FOREIGN = 1.05
+MAX_LOSS_RATIO = 1.05
 _WARM_RATE = 1e-4  # at 5e-4 twenty nights in a row narrowed 80 % intervals to 75 % cover and lost pinball
 _VALIDATION = 250  # later rows that choose the epochs: a year
 
@@ -80,7 +91,7 @@ def fit(
     """
     if mode == "warm":
         return _warm(windows, _fitting(parent, settings), settings)
-    return _scratch(windows, settings, base, tolerance or _FOREIGN)
+    return _scratch(windows, settings, base, tolerance or MAX_LOSS_RATIO)
 
 
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
@@ -90,77 +101,77 @@ def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Fl
         ArtifactError: The checkpoint knows other features than the windows hold.
     """
     seen = prepare_like(checkpoint, windows)
-    tensors, adjusted = seen.lesson.tensors, seen.adjusted
-    mean = np.mean([speak(network, tensors, rows) for network in members(checkpoint.weights, tensors)], axis=0)
-    return adjusted.to_scaled(mean, rows)
+    tensors, adjusted = seen.training.tensors, seen.adjusted
+    mean = np.mean(
+        [predict_rows(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)], axis=0
+    )
+    return adjusted.from_adjusted(mean, rows)
 
 
 def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None, tolerance: float) -> Checkpoint:
     prepared = prepare(windows, method="scratch", settings=settings)
-    lesson = prepared.lesson
-    noises = [generator(settings.seed, member) for member in range(settings.members)]
+    training = prepared.training
+    rngs = [generator(settings.seed, member) for member in range(settings.members)]
     if base is not None:
         prepare_like(base, windows)  # refuses a base of another target or other features
-        networks = _started(base, lesson, settings.members)
-        if loss_unseen(networks, lesson) <= tolerance * _linear_loss(windows, prepared):
-            weights = _trained(networks, noises, lesson, Schedule(BASE_EPOCHS, _BASE_RATE))
+        networks = _started(base, training, settings.members)
+        if validation_loss_of(networks, training) <= tolerance * _linear_loss(windows, prepared):
+            weights = _trained(networks, rngs, training, Schedule(BASE_EPOCHS, _BASE_RATE))
             card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.base)
             return Checkpoint(card, weights)
-    epochs, loss = _choose_epochs(lesson, settings.seed)
-    drawn = (fresh(lesson.tensors, lesson.rows, noise) for noise in noises)
-    weights = _trained(drawn, noises, lesson, Schedule(epochs, _RATE))
+    epochs, loss = _choose_epochs(training, settings.seed)
+    drawn = (new_network(training.tensors, training.rows, rng) for rng in rngs)
+    weights = _trained(drawn, rngs, training, Schedule(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
 
 
-def _started(base: Checkpoint, lesson: Lesson, count: int) -> list[Network]:
+def _started(base: Checkpoint, training: TrainingRows, count: int) -> list[Network]:
     """`count` networks that stand where the base's members do, in turn."""
     rounds = -(-count // base.card.members)
-    return [network for _ in range(rounds) for network in members(base.weights, lesson.tensors)][:count]
+    return [network for _ in range(rounds) for network in load_members(base.weights, training.tensors)][:count]
 
 
 def _warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:
-    seen, rows = prepare_like(parent, windows), learnable_rows(windows)
-    lesson = Lesson(seen.lesson.tensors, rows)
-    networks = members(parent.weights, lesson.tensors)
+    seen, rows = prepare_like(parent, windows), training_rows(windows)
+    training = TrainingRows(seen.training.tensors, rows)
+    networks = load_members(parent.weights, training.tensors)
     chain = parent.card.chain_epochs
-    noises = [
-        generator(settings.seed + chain, member) for member in range(len(networks))
-    ]  # no two nights shuffle alike
-    weights = _trained(networks, noises, lesson, Schedule(WARM_EPOCHS, _WARM_RATE))
+    rngs = [generator(settings.seed + chain, member) for member in range(len(networks))]  # no two nights shuffle alike
+    weights = _trained(networks, rngs, training, Schedule(WARM_EPOCHS, _WARM_RATE))
     card = replace(seen.card, method="warm", epochs=WARM_EPOCHS, chain_epochs=chain + WARM_EPOCHS)
     card = replace(card, settings_hash=settings.hash, seed=settings.seed)
     return Checkpoint(with_span(card, windows, rows), weights)
 
 
 def _trained(
-    networks: Iterable[Network], noises: list[torch.Generator], lesson: Lesson, schedule: Schedule
+    networks: Iterable[Network], rngs: list[torch.Generator], training: TrainingRows, schedule: Schedule
 ) -> dict[str, Tensor]:
     """The weights of every member after training, one after the other: faster on a CPU than all in one batch."""
     weights: dict[str, Tensor] = {}
-    for member, (network, noise) in enumerate(zip(networks, noises, strict=True)):
-        train(network, [lesson], schedule, noise=noise)
-        weights |= named(network, member)
+    for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
+        train(network, [training], schedule, rng=rng)
+        weights |= named_weights(network, member)
     return weights
 
 
-def _choose_epochs(lesson: Lesson, seed: int) -> tuple[int, float]:
+def _choose_epochs(training: TrainingRows, seed: int) -> tuple[int, float]:
     """How many epochs to train for and their loss, read on the later rows by one network that has not seen them.
 
     The most epochs whose loss cannot be told from the least: within one standard error of the difference. The least
     itself is a noisy choice: following it, three or four epochs on most refits, cost 1 % of error against all eight.
     """
-    tensors = lesson.tensors
-    older, later = split(lesson.rows)
-    noise = generator(seed, 0)
-    network = fresh(tensors, older, noise)
+    tensors = training.tensors
+    older, later = split_validation(training.rows)
+    rng = generator(seed, 0)
+    network = new_network(tensors, older, rng)
     truth = tensors.truth[later].cpu().numpy()
     losses: list[Floats] = []
     train(
         network,
-        [Lesson(tensors, older)],
+        [TrainingRows(tensors, older)],
         Schedule(EPOCHS, _RATE),
-        noise=noise,
-        after_epoch=lambda: losses.append(row_losses(truth, speak(network, tensors, later))),
+        rng=rng,
+        after_epoch=lambda: losses.append(row_losses(truth, predict_rows(network, tensors, later))),
     )
     means = [float(loss.mean()) for loss in losses]
     best = int(np.argmin(means))
@@ -171,34 +182,36 @@ def _choose_epochs(lesson: Lesson, seed: int) -> tuple[int, float]:
     return best + 1, means[best]
 
 
-def split(rows: Rows) -> tuple[Rows, Rows]:
+def split_validation(rows: Rows) -> tuple[Rows, Rows]:
     """The older rows and the later ones that judge; purged: no older row's target is a later row's past."""
     held = min(_VALIDATION, len(rows) // 5)
     return rows[: -held - len(HORIZONS)], rows[-held:]
 
 
-def before_later(windows: Windows, rows: Rows) -> Windows:
+def before_validation(windows: Windows, rows: Rows) -> Windows:
     """The windows as known before the later of `rows`: what may be learned from by whatever is judged on those."""
-    older, _ = split(rows)
+    older, _ = split_validation(rows)
     return windows.cut(0, len(windows), known_to=int(older[-1]))
 
 
-def loss_unseen(networks: list[Network], lesson: Lesson) -> float:
+def validation_loss_of(networks: list[Network], training: TrainingRows) -> float:
     """The loss of base networks on the later rows, unseen by them unless they learned from this very symbol."""
-    _, later = split(lesson.rows)
-    return _loss(np.mean([speak(network, lesson.tensors, later) for network in networks], axis=0), lesson, later)
+    _, later = split_validation(training.rows)
+    return _loss(
+        np.mean([predict_rows(network, training.tensors, later) for network in networks], axis=0), training, later
+    )
 
 
 def _linear_loss(windows: Windows, prepared: Prepared) -> float:
     """The loss of the linear partner on the later rows, learned from the older ones alone."""
-    _, later = split(prepared.lesson.rows)
-    then = before_later(windows, prepared.lesson.rows)
-    said = then.scale(later).to_model(partner_quantiles(then, later))
-    return _loss(prepared.adjusted.to_learn(said, later), prepared.lesson, later)
+    _, later = split_validation(prepared.training.rows)
+    then = before_validation(windows, prepared.training.rows)
+    said = then.scale(later).to_model(linear_quantiles(then, later))
+    return _loss(prepared.adjusted.to_adjusted(said, later), prepared.training, later)
 
 
-def _loss(said: Floats, lesson: Lesson, rows: Rows) -> float:
-    return float(row_losses(lesson.tensors.truth[rows].cpu().numpy(), said).mean())
+def _loss(said: Floats, training: TrainingRows, rows: Rows) -> float:
+    return float(row_losses(training.tensors.truth[rows].cpu().numpy(), said).mean())
 
 
 def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> None:
@@ -211,7 +224,7 @@ def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> No
     _fitting(parent, settings)
 
 
-def rehearse(checkpoint: Checkpoint) -> None:
+def check_runs(checkpoint: Checkpoint) -> None:
     """Let the checkpoint speak once, on inputs of nothing, to see that this code can run it.
 
     Raises:
@@ -226,8 +239,8 @@ def rehearse(checkpoint: Checkpoint) -> None:
         warm_up=LOOKBACK - 1,
         directed=card.target != "close",
     )
-    for network in members(checkpoint.weights, tensors):
-        if not np.isfinite(speak(network, tensors, np.array([0]))).all():
+    for network in load_members(checkpoint.weights, tensors):
+        if not np.isfinite(predict_rows(network, tensors, np.array([0]))).all():
             raise ArtifactError(
                 "A model was expected to say finite quantiles of a plain session; a member of this one does not. "
                 "Promote another, or fit from scratch (--mode scratch)."

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from forecasting.settings import Mode
+from forecasting.vocabulary import Mode
 
 Method = Literal["scratch", "warm", "skip"]
 

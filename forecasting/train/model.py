@@ -4,12 +4,11 @@ Quantiles never cross by construction: a median, and above and below it steps th
 narrowed together by one factor per row and horizon.
 """
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 ARCHITECTURE = 2
 """Version of the shape below and of the features it is shown; weights of another version are refused."""
@@ -47,19 +46,19 @@ class Network(nn.Module):
         self.linear_past = nn.Parameter(torch.empty(past, H, 2))
         self.linear_flags = nn.Parameter(torch.empty(flags, H, 2))
 
-    def forward(self, steps: Tensor, past: Tensor, known: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def forward(self, steps: Tensor, past: Tensor, known: Tensor, rng: torch.Generator | None = None) -> Tensor:
         """Quantiles (B, L, H, Q) of the last L sessions of each sequence.
 
         Args:
             steps: (B, T, S) sessions, oldest first.
             past: (B, L, P) features of the last L.
             known: (B, L, H, K) what is known of their target sessions.
-            noise: Where dropout draws from; without it nothing is dropped.
+            rng: Where dropout draws from; without it nothing is dropped.
         """
-        state = _drop(self.lstm(steps)[0][:, -past.shape[1] :], noise)  # (B, L, HIDDEN)
+        state = _drop(self.lstm(steps)[0][:, -past.shape[1] :], rng)  # (B, L, HIDDEN)
         row = self.from_state(state) + self.from_past(past)  # (B, L, HEAD)
         joined = row[:, :, None] + self.from_flags(known) + self.from_horizon  # (B, L, H, HEAD)
-        raw = self.shape(_drop(functional.relu(joined), noise)) + self.shape_bias  # (B, L, H, Q + 1)
+        raw = self.shape(_drop(functional.relu(joined), rng)) + self.shape_bias  # (B, L, H, Q + 1)
         linear = torch.einsum("blp,pho->blho", past, self.linear_past)
         linear = linear + torch.einsum("blhc,cho->blho", known, self.linear_flags)  # (B, L, H, 2)
         median = raw[..., :1] + linear[..., :1]
@@ -75,15 +74,15 @@ def _quantiles(median: Tensor, raw: Tensor, linear: Tensor) -> Tensor:
     return torch.cat([median - below.flip(-1), median, median + above], dim=-1)
 
 
-def _drop(values: Tensor, noise: torch.Generator | None) -> Tensor:
+def _drop(values: Tensor, rng: torch.Generator | None) -> Tensor:
     # nn.Dropout draws from the process's generator, which others share: one seed would not always give the same bits.
-    if noise is None:
+    if rng is None:
         return values
-    kept = torch.rand(values.shape, generator=noise, device=values.device) >= DROPOUT
+    kept = torch.rand(values.shape, generator=rng, device=values.device) >= DROPOUT
     return values * kept / (1.0 - DROPOUT)
 
 
-def initialise(network: Network, truth: Tensor, noise: torch.Generator) -> None:
+def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
     """Draw the weights; start the quantiles at those of `truth` (N, H) and the linear path at nothing.
 
     Uniform within 1 / sqrt(fan-in) as in torch; the forget gate opens by 1 (Jozefowicz et al., 2015).
@@ -91,7 +90,7 @@ def initialise(network: Network, truth: Tensor, noise: torch.Generator) -> None:
     with torch.no_grad():
         for name, weight in network.named_parameters():
             fan_in = weight.shape[-1] if name != "from_horizon" and weight.ndim > 1 else HIDDEN
-            weight.uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=noise)
+            weight.uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=rng)
         network.lstm.get_parameter("bias_ih_l0")[HIDDEN : 2 * HIDDEN] += 1.0
         network.linear_past.zero_()
         network.linear_flags.zero_()
@@ -115,18 +114,3 @@ def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:
     away = torch.where(known, truth, 0.0)[..., None] - quantiles
     loss = torch.maximum(levels * away, (levels - 1.0) * away).mean(-1)
     return (loss * known).sum() / known.sum().clamp_min(1)
-
-
-def row_losses(truth: Floats, quantiles: Floats) -> Floats:
-    """(n,) the same loss of each row, mean over the horizons that are known; rows without one are left out.
-
-    Args:
-        truth: (N, H) NaN where not known.
-        quantiles: (N, H, Q).
-    """
-    away = truth[..., None] - quantiles
-    levels = np.array(QUANTILES)
-    losses = np.maximum(levels * away, (levels - 1.0) * away).mean(axis=-1)
-    known = np.isfinite(losses).any(axis=1)
-    rows: Floats = np.nanmean(losses[known], axis=1)
-    return rows

@@ -8,10 +8,10 @@ import numpy as np
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import FEWEST_ROWS, Windows
 from forecasting.settings import Settings
+from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.checkpoint import Card, Checkpoint
-from forecasting.train.effects import Adjusted, Effect, Rows, adjust, fit_effect
-from forecasting.train.loop import Lesson, make_tensors, standardise
 from forecasting.train.model import ARCHITECTURE
+from forecasting.train.training_loop import TrainingRows, make_tensors, standardise
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,21 @@ class Prepared:
     Attributes:
         card: Scaler and effect, and what rows and settings they are of.
         adjusted: The windows with the effect taken out.
-        lesson: Standardised tensors, and the rows to learn from.
+        training: Standardised tensors, and the rows to learn from.
     """
 
     card: Card
-    adjusted: Adjusted
-    lesson: Lesson
+    adjusted: AdjustedWindows
+    training: TrainingRows
 
 
 def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
-    """Effect and scaler learned from the rows with a known target, and from no other.
+    """CalendarEffect and scaler learned from the rows with a known target, and from no other.
 
     Raises:
         ValueError: Too few rows with a known target.
     """
-    rows = learnable_rows(windows)
+    rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     step_mean, step_scale = standardise(adjusted.steps[windows.warm_up + rows])
@@ -63,7 +63,7 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
         architecture=ARCHITECTURE,
     )
     card = with_span(card, windows, rows)
-    return Prepared(card, adjusted, Lesson(make_tensors(card, adjusted, windows.warm_up), rows))
+    return Prepared(card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), rows))
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
@@ -74,7 +74,7 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """
     check_alike(checkpoint, windows)
     card = checkpoint.card
-    adjusted = adjust(windows, Effect(np.array(card.effect), card.effect_intercept))
+    adjusted = adjust(windows, CalendarEffect(np.array(card.effect), card.effect_intercept))
     found = (len(card.step_mean), len(card.past_mean))
     wanted = (adjusted.steps.shape[1], adjusted.past.shape[1])
     if found != wanted:
@@ -82,7 +82,9 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
             f"A model that sees {wanted[0]} features of a session and {wanted[1]} of a row was expected; found one of "
             f"{found[0]} and {found[1]}: it was made by other code. Fit from scratch (--mode scratch)."
         )
-    return Prepared(card, adjusted, Lesson(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows))))
+    return Prepared(
+        card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
+    )
 
 
 def check_alike(checkpoint: Checkpoint, windows: Windows) -> None:
@@ -99,7 +101,7 @@ def check_alike(checkpoint: Checkpoint, windows: Windows) -> None:
         )
 
 
-def learnable_rows(windows: Windows) -> Rows:
+def training_rows(windows: Windows) -> Rows:
     """The rows from the first to the last with a known target; those between without one lose nothing, being masked.
 
     Raises:
@@ -113,5 +115,5 @@ def learnable_rows(windows: Windows) -> Rows:
 
 def with_span(card: Card, windows: Windows, rows: Rows) -> Card:
     """The card with the span of `rows`: oldest origin, newest session whose value is learned from, how many."""
-    oldest, newest = windows.origins[rows[0]], windows.sessions[windows.learnable - 1]
+    oldest, newest = windows.origins[rows[0]], windows.sessions[windows.learnable_sessions - 1]
     return replace(card, trained_from=str(oldest), trained_to=str(newest), rows=len(rows))

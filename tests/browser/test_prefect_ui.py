@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from forecasting.store import database
+from forecasting.store import migrate
 from tests.flows import processes
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -29,7 +29,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API's URL of a server that one night of the sample has been reported to."""
     folder = tmp_path_factory.mktemp("ui")
     with processes.prefect_server(folder) as url:
-        database.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
+        migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
         command = [sys.executable, "-m", "flows.cli", "run"]
         environment = processes.environment_of(folder, url)
         done = subprocess.run(command, env=environment, cwd=processes.ROOT, capture_output=True, text=True, timeout=120)
@@ -62,7 +62,7 @@ def test_the_run_is_named_by_symbol_and_session_and_shows_the_library_s_log(nigh
     (run,) = processes.runs(night)
     assert run["name"] == "nightly-^GSPC-2018-12-31"
     page.goto(f"{night.removesuffix('/api')}/runs/flow-run/{run['id']}")
-    page.get_by_text("wrote 30 forecasts, origin 2018-12-31").wait_for()
+    page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()
     page.get_by_text("Finished in state Completed").first.wait_for()
     page.get_by_text("Artifacts", exact=True).first.click()
     for key in ("forecasts", "scores", "findings", "promotion", "night"):

@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.promotion import MIN_ORIGINS, decide, stand
+from forecasting.evaluate.promotion import compare, decide
 from forecasting.evaluate.significance import diebold_mariano
+from forecasting.vocabulary import MIN_ORIGINS
 from tests.builders import random_bars
 
 
@@ -21,7 +22,7 @@ def losses_of(lines, *, origins=60, horizons=5, seed=0, noise=0.05):
                 {
                     "origin_session": np.repeat(sessions, horizons),
                     "horizon": np.tile(np.arange(1, horizons + 1), origins),
-                    "line": line,
+                    "forecaster": line,
                     "pinball": table.ravel(),
                 }
             )
@@ -36,7 +37,7 @@ def decided(lines, *, age=10, **shape):
 def test_a_better_challenger_takes_over_and_the_reason_holds_every_figure():
     losses = losses_of({"champion": 1.0, "challenger": 0.9, "ridge": 1.1, "last_value": 1.5})
     decision = decide(losses, champion_age=10, max_age=63)
-    by_origin = losses.pivot_table(index="origin_session", columns="line", values="pinball")
+    by_origin = losses.pivot_table(index="origin_session", columns="forecaster", values="pinball")
     test = diebold_mariano(by_origin["challenger"], by_origin["champion"], horizon=5)
     first, last = by_origin.index[0].date(), by_origin.index[-1].date()
     assert decision.winner == "challenger"
@@ -103,7 +104,7 @@ def test_exactly_enough_origins_are_judged():
 
 
 def test_no_champion_is_no_contest_even_without_a_single_score():
-    nothing = pd.DataFrame({"origin_session": [], "horizon": [], "line": [], "pinball": []})
+    nothing = pd.DataFrame({"origin_session": [], "horizon": [], "forecaster": [], "pinball": []})
     decision = decide(nothing, champion_age=None, max_age=63)
     assert decision.winner == "challenger"
     assert decision.reason == "there is no champion, so the challenger takes over."
@@ -111,7 +112,7 @@ def test_no_champion_is_no_contest_even_without_a_single_score():
 
 
 def test_no_scores_at_all_leave_the_champion():
-    nothing = pd.DataFrame({"origin_session": [], "horizon": [], "line": [], "pinball": []})
+    nothing = pd.DataFrame({"origin_session": [], "horizon": [], "forecaster": [], "pinball": []})
     assert decide(nothing, champion_age=0, max_age=63).winner == "champion"
 
 
@@ -131,7 +132,7 @@ def test_without_any_baseline_the_lines_are_still_compared():
 
 def test_a_baseline_missing_on_a_common_origin_is_left_out_and_named():
     losses = losses_of({"champion": 1.0, "challenger": 0.9, "ridge": 0.1, "har": 1.2})
-    losses = losses.drop(losses[losses["line"] == "ridge"].index[-1])
+    losses = losses.drop(losses[losses["forecaster"] == "ridge"].index[-1])
     decision = decide(losses, champion_age=1, max_age=63)
     assert decision.best_baseline == "har"
     assert decision.reason.endswith("Not on all of these origins: ridge.")
@@ -140,12 +141,14 @@ def test_a_baseline_missing_on_a_common_origin_is_left_out_and_named():
 def test_only_origins_and_horizons_of_both_lines_count():
     losses = losses_of({"champion": 1.0, "challenger": 0.9}, origins=40)
     newest = losses["origin_session"].max()
-    easy = (losses["line"] == "challenger") & (losses["origin_session"] == newest)
+    easy = (losses["forecaster"] == "challenger") & (losses["origin_session"] == newest)
     losses.loc[easy & (losses["horizon"] > 1), "pinball"] = np.nan  # not closed yet
-    losses = losses[~((losses["line"] == "champion") & (losses["origin_session"] == losses["origin_session"].min()))]
+    losses = losses[
+        ~((losses["forecaster"] == "champion") & (losses["origin_session"] == losses["origin_session"].min()))
+    ]
     decision = decide(losses, champion_age=1, max_age=63)
     assert decision.origins == 39
-    common = losses.pivot(index=["origin_session", "horizon"], columns="line", values="pinball").dropna()
+    common = losses.pivot(index=["origin_session", "horizon"], columns="forecaster", values="pinball").dropna()
     means = common.groupby("origin_session").mean().mean()
     assert decision.champion_pinball == pytest.approx(means["champion"])
     assert decision.challenger_pinball == pytest.approx(means["challenger"])
@@ -165,7 +168,9 @@ def test_two_losses_of_one_line_for_one_forecast_are_refused():
 
 def test_a_standing_of_the_champion_alone_looks_at_the_newest_origins():
     losses = losses_of({"champion": 1.0, "ridge": 1.1, "har": 1.3}, origins=80)
-    standing = stand(losses, lines=("champion",), newest=60)
+    standing = compare(losses, forecasters=("champion",), newest=60)
     recent = losses[losses["origin_session"].isin(losses["origin_session"].unique()[-60:])]
     assert (standing.origins, standing.best_baseline, standing.test) == (60, "ridge", None)
-    assert standing.pinballs["champion"] == pytest.approx(recent.loc[recent["line"] == "champion", "pinball"].mean())
+    assert standing.pinballs["champion"] == pytest.approx(
+        recent.loc[recent["forecaster"] == "champion", "pinball"].mean()
+    )

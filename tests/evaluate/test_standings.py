@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecasting.evaluate.standings import CHAMPION, WINDOWS, Loss, Scored, Tally, carry_on, judged, rounded
-from forecasting.settings import Target
+from forecasting.evaluate.standings import WINDOWS, Loss, Scored, Tally, carry_on, judged, rounded
+from forecasting.vocabulary import PUBLISHED_LINE, Target
 
 ORIGIN = date(2024, 1, 2)
 EVERY = {(1, window): date.min for window in WINDOWS}
@@ -34,9 +34,9 @@ def tallied(*lines: dict[str, float], since: dict[tuple[int, int], date] = EVERY
 
 
 def test_a_line_is_summed_beside_the_champion_over_the_origins_that_both_have():
-    found = tallied({CHAMPION: 1.0, "ridge": 4.0}, {CHAMPION: 6.0}, {"ridge": 2.0})
+    found = tallied({PUBLISHED_LINE: 1.0, "ridge": 4.0}, {PUBLISHED_LINE: 6.0}, {"ridge": 2.0})
     assert found == {
-        CHAMPION: Tally(2, 7.0, 3.5, 1, 1, 7.0, 3.5),
+        PUBLISHED_LINE: Tally(2, 7.0, 3.5, 1, 1, 7.0, 3.5),
         "ridge": Tally(1, 4.0, 2.0, 0, 1, 1.0, 0.5),
     }
 
@@ -45,20 +45,20 @@ def test_an_origin_before_the_window_counts_only_in_longer_ones():
     later = ORIGIN + timedelta(1)
     tallies: dict[tuple[int, int, str], Tally] = {}
     since = {(1, 20): later, (1, 60): ORIGIN}
-    judged = {(1, ORIGIN): {CHAMPION: loss(1.0)}, (2, later): {CHAMPION: loss(1.0)}}
+    judged = {(1, ORIGIN): {PUBLISHED_LINE: loss(1.0)}, (2, later): {PUBLISHED_LINE: loss(1.0)}}
     carry_on(tallies, {}, judged, old={}, new=since)
-    assert list(tallies) == [(1, 60, CHAMPION)]
+    assert list(tallies) == [(1, 60, PUBLISHED_LINE)]
 
 
 def test_a_score_that_is_judged_again_counts_as_it_is_now_and_a_passed_origin_no_more():
     tallies: dict[tuple[int, int, str], Tally] = {}
     first, second = (1, ORIGIN), (1, ORIGIN + timedelta(1))
-    carry_on(tallies, {}, {first: {CHAMPION: loss(1.0)}, second: {CHAMPION: loss(2.0)}}, old={}, new=EVERY)
-    passed = {first: {CHAMPION: loss(1.0)}}
+    carry_on(tallies, {}, {first: {PUBLISHED_LINE: loss(1.0)}, second: {PUBLISHED_LINE: loss(2.0)}}, old={}, new=EVERY)
+    passed = {first: {PUBLISHED_LINE: loss(1.0)}}
     new = {(1, 20): second[1], (1, 60): ORIGIN}
-    before, after = {second: {CHAMPION: loss(2.0)}}, {second: {CHAMPION: loss(4.0)}}
+    before, after = {second: {PUBLISHED_LINE: loss(2.0)}}, {second: {PUBLISHED_LINE: loss(4.0)}}
     carry_on(tallies, before | passed, after | passed, old=EVERY, new=new)
-    assert [tallies[1, window, CHAMPION][:2] for window in (20, 60)] == [(1, 4.0), (2, 5.0)]
+    assert [tallies[1, window, PUBLISHED_LINE][:2] for window in (20, 60)] == [(1, 4.0), (2, 5.0)]
 
 
 @pytest.mark.parametrize("turn", range(5))
@@ -71,13 +71,13 @@ def test_of_a_line_at_a_spot_the_newest_forecast_counts_by_its_settled_score_of_
         scored(-5.0, model_id="n", stage="settled", version=3),  # issued at the same instant: the first id counts
     ]
     found = judged(scores[turn:] + scores[:turn], "volume")
-    assert found == {(1, ORIGIN): {CHAMPION: Loss(4.0, 2.0, 1, 0)}}
+    assert found == {(1, ORIGIN): {PUBLISHED_LINE: Loss(4.0, 2.0, 1, 0)}}
 
 
 def test_a_baseline_is_a_line_by_its_name():
     ridge = scored(3.0)._replace(role="baseline", model="ridge")
     assert judged([ridge, scored(1.0)], "volume") == {
-        (1, ORIGIN): {"ridge": Loss(3.0, 1.5, 1, 0), CHAMPION: Loss(1.0, 0.5, 1, 0)}
+        (1, ORIGIN): {"ridge": Loss(3.0, 1.5, 1, 0), PUBLISHED_LINE: Loss(1.0, 0.5, 1, 0)}
     }
 
 
@@ -87,7 +87,7 @@ def test_what_is_taken_out_leaves_no_trace(losses: list[tuple[float, float]], ta
     tallies: dict[tuple[int, int, str], Tally] = {}
     judged = {
         (1, ORIGIN + timedelta(place)): {
-            CHAMPION: Loss(rounded(ours, target), rounded(ours / 3, target), 1, 1),
+            PUBLISHED_LINE: Loss(rounded(ours, target), rounded(ours / 3, target), 1, 1),
             "ridge": Loss(rounded(theirs, target), rounded(theirs / 7, target), 0, 1),
         }
         for place, (ours, theirs) in enumerate(losses)

@@ -27,11 +27,16 @@ from forecasting.sessions import calendar, closes_at
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.train import fit as _fit  # noqa: F401 - as above
-from tests.builders import random_bars
-from tests.flows.conftest import write_yahoo_csv
+from tests.builders import random_bars, write_yahoo_csv
 
 SYMBOL = "TEST"
-PRELOADED = ["tests.faults.mornings", "torch._dynamo", "sklearn.preprocessing", "exchange_calendars", "flows.artifacts"]
+PRELOADED = [
+    "tests.faults.mornings",
+    "torch._dynamo",
+    "sklearn.preprocessing",
+    "exchange_calendars",
+    "flows.operations.artifacts",
+]
 """Imported once, before any night is forked: together they take longer than a night."""
 
 calendar("XNYS")  # likewise: building it takes a third of a night

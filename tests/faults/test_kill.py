@@ -12,10 +12,8 @@ from pathlib import Path
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
-from tests.flows.conftest import LAST, csv_of_bars, night_folder, prefect_server
+from tests.builders import LAST
 from tests.flows.test_nightly import timeless
-
-__all__ = ["csv_of_bars", "night_folder", "prefect_server"]  # fixtures of the flows' tests, used here too
 
 KILLS = 2
 

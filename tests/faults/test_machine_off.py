@@ -13,9 +13,8 @@ from flows import clock, nightly
 from forecasting.sessions import between, closes_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import database
-from tests.builders import random_bars
+from tests.builders import LAST, random_bars
 from tests.faults.mornings import without_prefect
-from tests.flows.conftest import LAST
 from tests.yahoo_stand_in import StandIn, asked_here
 
 SESSIONS = between(shift(LAST, -29), LAST)

@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from flows.start import start_night
+from flows.terminal.start import start_night
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
-from forecasting.store.views import VIEWS
-from tests.flows.conftest import LAST
+from forecasting.store.tables.views import VIEWS
+from tests.builders import LAST
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -52,7 +52,7 @@ def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time() -> None
 
 
 def test_every_deployment_s_lock_is_known_to_the_zombies() -> None:
-    from flows.zombies import LOCKS
+    from flows.operations.crashed_runs import LOCKS
 
     assert {name.partition("/")[2] for name in LOCKS} == set(deployments())
 

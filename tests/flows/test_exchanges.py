@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from flows import clock, ledger
-from flows.catch_up import start_catch_up
-from flows.night import Night
+from flows import clock
 from flows.nightly import nightly
-from flows.start import start_ingest, start_night
+from flows.terminal.start import start_catch_up, start_ingest, start_night
 from forecasting.errors import NothingFreshError, UsageError
+from forecasting.pipeline.freshness import check_fresh
+from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.publish import newest_reports
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
@@ -68,9 +69,12 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
         ("VOD.L", "2024-02-19", "2024-02-20", "1", "live"),
         ("VOD.L", "2024-02-19", "2024-02-21", "2", "live"),
     }
-    assert ledger.check_fresh() == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
+    assert (
+        check_fresh(read_settings(), now=clock.now)
+        == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
+    )
     assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp")}
-    assert [unit_of(shown).name for shown in ledger.newest_nights()] == ["$", "GBp"]
+    assert [unit_of(shown).name for shown in newest_reports(read_settings())] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
 
 
@@ -81,7 +85,7 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_says_so(
     night()
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
     with pytest.raises(NothingFreshError, match=r"VOD\.L .* 2024-02-19, .* after XLON had opened again at 08:00 UTC"):
-        ledger.check_fresh()
+        check_fresh(read_settings(), now=clock.now)
 
 
 def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: StandIn) -> None:
@@ -117,7 +121,8 @@ def test_a_setting_names_the_exchange_where_the_suffix_does_not(monkeypatch: pyt
     monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=XLON")
     settings = read_settings()
     assert [settings.for_symbol(symbol).exchange for symbol in settings.symbols] == ["XLON", "XTSE", "XNYS"]
-    assert Night("VOD", MONDAY, "volume", "yahoo").settings() == settings.for_symbol("VOD")
+    vod = night_run(NightSpec("VOD", MONDAY, "volume", "yahoo"), settings, now=clock.now)
+    assert vod.settings == settings.for_symbol("VOD")
     monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=LONDON")
     with pytest.raises(UsageError, match=r"FORECASTING_EXCHANGES: .* found 'LONDON'"):
         read_settings()
@@ -132,5 +137,6 @@ def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> 
 def test_a_nights_id_is_the_same_whether_the_settings_are_of_its_symbol_or_of_several() -> None:
     settings = Settings(symbols=("SBUX", "VOD.L"))
     for symbol in settings.symbols:
-        night_of = Night(symbol, MONDAY, "volume", "yahoo")
-        assert night_of.run_id(settings) == night_of.run_id(settings.for_symbol(symbol))
+        spec = NightSpec(symbol, MONDAY, "volume", "yahoo")
+        many, alone = (night_run(spec, given, now=clock.now) for given in (settings, settings.for_symbol(symbol)))
+        assert many.id == alone.id

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import clock, ledger
-from flows.start import start_night
+from flows import clock
+from flows.terminal.start import start_night
+from forecasting.pipeline.publish import newest_reports
 from forecasting.report.page import render_page
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database, reads
+from forecasting.store import database, read
 from tests.builders import random_bars
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
@@ -49,7 +50,7 @@ def night(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> No
 
 def stored() -> pd.DataFrame:
     with database.reading(read_settings().url) as connection:
-        return reads.bars(connection, "SBUX")[VALUES]
+        return read.bars(connection, "SBUX")[VALUES]
 
 
 def test_a_gap_is_said_and_left_open_the_night_speaks_all_the_same_and_the_bar_is_taken_when_it_comes(
@@ -62,7 +63,7 @@ def test_a_gap_is_said_and_left_open_the_night_speaks_all_the_same_and_the_bar_i
     pd.testing.assert_frame_equal(stored(), holed.loc[stored().index[0] :], check_freq=False)
     with database.reading(read_settings().url) as connection:
         found = connection.execute(sa.text("SELECT session, rule FROM findings ORDER BY session")).all()
-        spoken = reads.forecasts(connection, "SBUX", "volume")
+        spoken = read.forecasts(connection, "SBUX", "volume")
     assert [(str(day)[:10], rule) for day, rule in found] == [
         (str(BLIND), "volume_unknown"),
         (str(GONE), "missing_session"),
@@ -70,7 +71,7 @@ def test_a_gap_is_said_and_left_open_the_night_speaks_all_the_same_and_the_bar_i
     ]
     assert np.isfinite(spoken[["q05", "q50", "q95"]].to_numpy()).all()
     assert spoken["last_value"].isna().all()  # the origin's own volume is not known, and none is made up
-    page = render_page(ledger.newest_nights()[0])
+    page = render_page(newest_reports(read_settings())[0])
     assert str(GONE) in page
     assert "no bar of it has come yet" in page
 

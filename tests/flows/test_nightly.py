@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import clock, ledger, models
-from flows.catch_up import start_catch_up
-from flows.start import start_night
+from flows import clock
+from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
+from forecasting.pipeline import registry
+from forecasting.pipeline.freshness import check_fresh
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
-from forecasting.store import database, reads
+from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
-from tests.builders import random_bars
-from tests.flows.conftest import LAST, write_yahoo_csv
+from tests.builders import LAST, random_bars, write_yahoo_csv
 
 VIEWS = ("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "quantile_forecasts", "night_log")
 TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
@@ -89,10 +89,11 @@ def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder:
 def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.steps import evaluate, known, predict, train
+    from flows import tasks
+    from forecasting.pipeline import evaluate, predict, snapshot, train
 
-    places = [(known, "make_windows"), (train, "fit_scratch"), (train, "fit_and_keep"), (predict, "keep")]
-    places += [(evaluate, "decide_champion"), (evaluate, "publish"), (evaluate, "close_night")]
+    places = [(snapshot, "make_windows"), (train, "fit_scratch"), (train, "_fit_and_save"), (predict, "forecast_rows")]
+    places += [(evaluate, "decide"), (tasks, "publish"), (tasks, "close_nights")]
     for module, name in places:
         with monkeypatch.context() as patch:
             patch.setattr(module, name, _killed)
@@ -114,12 +115,11 @@ def _killed(*args: object, **kwargs: object) -> None:
 def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import nightly
-    from flows.steps import evaluate
+    from forecasting.pipeline import evaluate, plan
 
     sessions = between(date(2024, 3, 6), LAST)
     for session in sessions:
-        monkeypatch.setattr(nightly, "newest_session", lambda *_, session=session: session)
+        monkeypatch.setattr(plan, "newest_session", lambda *_, session=session, **__: session)
         with monkeypatch.context() as patch:
             if session == sessions[1]:
                 patch.setattr(evaluate, "score_and_decide", _killed)
@@ -134,10 +134,10 @@ def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
 def test_a_night_that_failed_and_then_ended_well_shows_no_error(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.steps import predict
+    from forecasting.predict import candidates
 
     with monkeypatch.context() as patch:
-        patch.setattr(predict, "partner_quantiles", _broken)
+        patch.setattr(candidates, "linear_quantiles", _broken)
         with pytest.raises(ZeroDivisionError):
             night(LAST)
     assert [(row["status"], row["error"]) for row in rows("runs")] == [("failed", "seeded")]
@@ -148,19 +148,19 @@ def test_a_night_that_failed_and_then_ended_well_shows_no_error(
 def test_a_night_that_fails_for_good_does_not_hold_up_the_later_ones(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.catch_up import start_catch_up
-    from flows.steps import known
+    from flows.terminal.start import start_catch_up
     from forecasting.errors import HistoryError
+    from forecasting.pipeline import snapshot
 
     first, failing, last = between(date(2024, 3, 6), LAST)
-    made = known.make_windows
+    made = snapshot.make_windows
 
     def too_short(*args: Any, origin: date, **named: Any) -> Any:
         if origin == failing:
             raise HistoryError("seeded")
         return made(*args, origin=origin, **named)
 
-    monkeypatch.setattr(known, "make_windows", too_short)
+    monkeypatch.setattr(snapshot, "make_windows", too_short)
     with pytest.raises(HistoryError, match="seeded"):
         start_catch_up(first=first, last=last, refit_every=1)
     told = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))
@@ -260,10 +260,12 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_by_a_fit_of_this_one(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.train import model, pool, prepare
+    from forecasting.train import model, prepare, starting_weights
 
     night(date(2024, 3, 7))
-    monkeypatch.setattr(pool, "base_for", lambda windows, settings: None)  # bases ship with the code, made anew
+    monkeypatch.setattr(
+        starting_weights, "pretrained_for", lambda windows, settings: None
+    )  # bases ship with the code, made anew
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)
@@ -274,7 +276,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
     assert {row["status"] for row in spoken} == {"fallback"}
     assert "it was made by other code" in str(spoken[0]["reason"])
     with database.reading(read_settings().url) as connection:
-        champion = reads.champion(connection, "TEST", "volume")
+        champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["version"] == "3"
 
@@ -282,7 +284,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
 def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.steps import predict
+    from forecasting.pipeline import predict
 
     night(date(2024, 3, 7))
     first = {path.name for path in (night_folder / "artifacts").iterdir()}
@@ -349,7 +351,7 @@ def test_a_past_span_replayed_beside_live_nights_knows_nothing_of_them_and_chang
     night(date(2024, 3, 7))
     night(LAST)
     with database.reading(read_settings().url) as connection:
-        before = reads.champion(connection, "TEST", "volume")
+        before = read.champion(connection, "TEST", "volume")
     start_catch_up(first=date(2024, 2, 1), last=date(2024, 2, 2), refit_every=1)
     fitted = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
     replayed = [row for row in rows("runs") if row["trigger"] == "catch-up"]
@@ -358,7 +360,7 @@ def test_a_past_span_replayed_beside_live_nights_knows_nothing_of_them_and_chang
     assert all(str(fitted[row["id"]]["trained_to"]) <= str(row["as_of"]) for row in replayed)
     assert {str(row["parent_id"]) for row in fitted.values()} <= {"None", *(str(row["id"]) for row in fitted.values())}
     with database.reading(read_settings().url) as connection:
-        assert reads.champion(connection, "TEST", "volume") == before
+        assert read.champion(connection, "TEST", "volume") == before
 
 
 def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -> None:
@@ -367,12 +369,12 @@ def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -
     first, second = sorted(
         (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
     )
-    models.promote(str(second["id"]))
+    registry.promote(str(second["id"]), read_settings(), now=clock.now)
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
-    assert str(first["id"]) in models.roll_back()
+    assert str(first["id"]) in registry.roll_back(read_settings(), now=clock.now)
     with database.reading(read_settings().url) as connection:
-        champion = reads.champion(connection, "TEST", "volume")
+        champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["id"] == first["id"]
 
@@ -382,9 +384,9 @@ def test_check_names_the_session_without_a_live_forecast(night_folder: Path, mon
 
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
     with pytest.raises(NothingFreshError, match="2024-03-08"):
-        ledger.check_fresh()
+        check_fresh(read_settings(), now=clock.now)
     night(LAST)
-    assert ledger.check_fresh() == "Fresh: TEST from the session 2024-03-08."
+    assert check_fresh(read_settings(), now=clock.now) == "Fresh: TEST from the session 2024-03-08."
 
 
 @pytest.mark.parametrize(
@@ -433,17 +435,18 @@ def test_bars_of_another_source_are_refused_until_the_switch_is_asked_for(
 
 
 def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path) -> None:
-    from flows.night import Night
-    from flows.steps.prune import forget_spare, remove_forgotten
+    from forecasting.pipeline.night_run import NightSpec, night_run
+    from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
 
     for session in between(date(2024, 3, 4), LAST):
         night(session)
     settings = read_settings().model_copy(update={"keep_artifacts": 2})
-    last = Night("TEST", LAST, "volume", "csv:x")
+    last = night_run(NightSpec("TEST", LAST, "volume", "csv:x"), settings, now=clock.now)
     with database.transaction(settings.url) as connection:
-        assert forget_spare(connection, last, settings) == 2
+        spare = prunable_weights(connection, last)
+        assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
     assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
-    assert remove_forgotten(last, settings) == 2
+    assert delete_pruned_files([last]) == 2
     fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
     kept = [row["id"] for row in fitted if row["artifact_path"]]
     assert kept == [fitted[0]["id"], fitted[3]["id"], fitted[4]["id"]]  # the first is still champion
@@ -453,12 +456,12 @@ def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path
 def test_a_champion_out_of_bounds_asks_for_a_fit_from_scratch(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.steps import drift
     from forecasting.evaluate.drift import DriftVerdict
+    from forecasting.pipeline import train
 
     night(date(2024, 3, 6))
     verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), 60, 40, None, None)
-    monkeypatch.setattr(drift, "drift", lambda connection, night, known_at: verdict)
+    monkeypatch.setattr(train, "watch_forecaster", lambda losses: verdict)
     night(date(2024, 3, 7))
     night(LAST)
     modes = [(row["mode"], row["mode_reason"]) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]

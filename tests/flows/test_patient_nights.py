@@ -14,15 +14,16 @@ from prefect import get_client
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL
 
-from flows import clock, events, ledger
+from flows import clock
 from flows.nightly import nightly
+from flows.operations import events
 from forecasting.errors import LockedError, UnavailableError
+from forecasting.pipeline.publish import newest_reports
 from forecasting.report import wording
 from forecasting.sessions import last_completed, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
-from tests.builders import random_bars
-from tests.flows.conftest import LAST, write_yahoo_csv
+from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.processes import running, stop, until
 from tests.flows.test_yahoo_nights import select, set_clock, wake_up, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row
@@ -123,14 +124,14 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_and_everybody_told(
         ("late", 12),
         ("unchanged", 1),
     ]
-    (shown,) = ledger.newest_nights()
+    (shown,) = newest_reports(read_settings())
     assert [(notice.title, note in notice.text) for notice in wording.notices(shown)] == [("Data late", True)]
     assert shown.findings[["rule", "session"]].astype(str).to_numpy().tolist() == [["missing_session", "2024-03-07"]]
     assert note in (night_folder / "reports" / "SBUX-volume.html").read_text(encoding="utf-8")
     yahoo.edits = []
     lived(LAST, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",)] * 3
-    assert wording.notices(ledger.newest_nights()[0]) == []
+    assert wording.notices(newest_reports(read_settings())[0]) == []
 
 
 def test_the_first_night_ever_goes_on_as_the_night_of_the_newest_bar(
@@ -159,7 +160,7 @@ def test_a_source_deaf_until_the_stated_hour_fails_the_night_with_its_words(
     ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
     assert status == "failed"
     assert "Given up at 05:35 America/New_York; the night went on with the bars up to 2024-03-07." in str(error)
-    (shown,) = ledger.newest_nights()
+    (shown,) = newest_reports(read_settings())
     assert [notice.title for notice in wording.notices(shown)] == ["Newest night failed"]
 
 

@@ -8,10 +8,10 @@ from io import StringIO
 import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from flows.night import Night
 from flows.progress import progress_bar, show_nights, show_stage, watched_nights
+from forecasting.pipeline.night_run import NightSpec
 
-NIGHTS = [Night("AAA", date(2024, 3, day), "volume", "sample") for day in (7, 8)]
+NIGHTS = [NightSpec("AAA", date(2024, 3, day), "volume", "sample") for day in (7, 8)]
 ERASED = "\r\x1b[2K"
 """What rich writes before it draws a row anew: the bar that stood there is gone."""
 
@@ -50,7 +50,7 @@ def test_nothing_is_written_where_no_terminal_watches(
     ],
 )
 def test_a_stage_has_one_place_on_the_bar_however_often_it_is_tried(
-    monkeypatch: pytest.MonkeyPatch, night: Night, stage: str, says: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, night: NightSpec, stage: str, says: tuple[str, str]
 ) -> None:
     terminal = a_terminal(monkeypatch)
     with watched_nights():

@@ -13,11 +13,10 @@ import sqlalchemy as sa
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.server import unless_away
-from forecasting.store import database
-from tests.builders import random_bars
+from flows.operations.server import tolerate_outage
+from forecasting.store import database, migrate
+from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import processes
-from tests.flows.conftest import LAST, write_yahoo_csv
 
 NIGHTLY = "nightly/nightly"
 
@@ -31,7 +30,7 @@ def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(tmp_path: 
     bars = tmp_path / "TEST.csv"
     write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)
     ledger = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
-    database.upgrade(ledger)
+    migrate.upgrade(ledger)
     port, log = processes.free_port(), tmp_path / "worker.log"
     with ExitStack() as stack:
         first = stack.enter_context(ExitStack())
@@ -54,7 +53,7 @@ def test_a_server_that_stays_away_is_told_of_in_the_log_and_does_not_end_the_nig
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     nowhere = f"http://127.0.0.1:{processes.free_port()}/api"
-    with temporary_settings({PREFECT_API_URL: nowhere}), unless_away("the artifacts of a night"):
+    with temporary_settings({PREFECT_API_URL: nowhere}), tolerate_outage("the artifacts of a night"):
         with get_client(sync_client=True) as client:
             client.hello()
         pytest.fail("there is a server after all")
@@ -65,7 +64,7 @@ def test_a_server_that_stays_away_is_told_of_in_the_log_and_does_not_end_the_nig
 def test_what_the_server_refuses_as_wrong_is_raised_and_its_own_trouble_is_not(status: int, raised: bool) -> None:
     answer = httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts"))
     expected = pytest.raises(httpx.HTTPStatusError) if raised else nullcontext()
-    with expected, unless_away("an artifact"):
+    with expected, tolerate_outage("an artifact"):
         answer.raise_for_status()
 
 
@@ -74,7 +73,7 @@ def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_
     bars, known = tmp_path / "TEST.csv", random_bars(days=450, seed=3, last=LAST)
     write_yahoo_csv(known.iloc[:-3], bars)
     ledger = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
-    database.upgrade(ledger)
+    migrate.upgrade(ledger)
     port, log = processes.free_port(), tmp_path / "serve.log"
     url = f"http://127.0.0.1:{port}/api"
     environment = processes.without_server(processes.environment_of(tmp_path, url, bars))

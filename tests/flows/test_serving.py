@@ -11,10 +11,9 @@ import sqlalchemy as sa
 
 from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions
-from forecasting.store import database
-from tests.builders import random_bars
+from forecasting.store import database, migrate
+from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import processes
-from tests.flows.conftest import write_yahoo_csv
 from tests.flows.sinks import http_sink, smtp_sink
 
 NIGHTLY = "nightly/nightly"
@@ -29,7 +28,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
-    database.upgrade(url)
+    migrate.upgrade(url)
     return url
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from flows.nightly import nightly
 from forecasting.settings import read_settings
-from forecasting.store import database, reads
-from tests.builders import random_bars
-from tests.flows.conftest import LAST
+from forecasting.store import database, read
+from tests.builders import LAST, random_bars
 from tests.flows.test_patient_nights import watched
 from tests.flows.test_yahoo_nights import select, wake_up, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row, null_row
@@ -140,7 +139,7 @@ def test_an_earnings_date_that_moved_is_taken_back_from_the_night_that_saw_it(
     ((before,),) = select("fetched_at", "fetches WHERE verdict = 'first'")
     known_at = datetime.fromisoformat(f"{str(before)[:19]}+00:00")
     with database.reading(read_settings().url) as connection:
-        now, then = reads.events(connection, "MSFT"), reads.events(connection, "MSFT", known_at=known_at)
+        now, then = read.events(connection, "MSFT"), read.events(connection, "MSFT", known_at=known_at)
     assert spells(now) == [("2024-05-01", str(MOVES)), ("2024-05-08", None)]
     assert spells(then) == [("2024-05-01", None)]
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.start import start_night
+from flows.terminal.start import start_night
 from forecasting.errors import (
     BadDataError,
     DataLateError,
@@ -23,8 +23,7 @@ from forecasting.sessions import between, closes_at, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
-from tests.builders import random_bars
-from tests.flows.conftest import LAST
+from tests.builders import LAST, random_bars
 from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
 
 

@@ -7,28 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from forecasting.losses import Floats, pinball
 from forecasting.predict.calibration import (
-    FEWEST,
+    MIN_FORECASTS,
     Past,
     combine,
     known_forecasts,
     learn_factors,
     learn_weight,
-    pinball,
     raw_text,
     read_past,
-    stretch,
+    widen,
 )
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES, Floats, Scale
-from forecasting.settings import Target
+from forecasting.preprocess.targets import Scale
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 H, Q = len(HORIZONS), len(QUANTILES)
 NORMAL = norm.ppf(QUANTILES)
 
 
-def past_of(actual: np.ndarray, network: np.ndarray | None = None, partner: np.ndarray | None = None) -> Past:
+def past_of(actual: np.ndarray, network: np.ndarray | None = None, linear: np.ndarray | None = None) -> Past:
     plain = np.broadcast_to(NORMAL, (*actual.shape, Q))
-    return Past(actual, plain if network is None else network, plain if partner is None else partner)
+    return Past(actual, plain if network is None else network, plain if linear is None else linear)
 
 
 def draw(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -40,7 +40,7 @@ def factors_of(past: Past, target: Target = "volume") -> Floats:
 
 
 def test_under_the_stated_number_of_past_forecasts_nothing_is_changed():
-    past = past_of(draw(FEWEST - 1, width=3.0))
+    past = past_of(draw(MIN_FORECASTS - 1, width=3.0))
     np.testing.assert_array_equal(factors_of(past), np.ones((H, Q)))
     assert [learn_weight(past, target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
 
@@ -86,7 +86,7 @@ def test_a_small_miss_is_believed_of_a_volume_and_of_a_close_only_where_it_is_la
 
 def test_a_horizon_with_too_few_closed_stays_as_it_is_and_teaches_the_others_nothing():
     actual = draw(500, width=1.5)
-    actual[FEWEST - 1 :, 4] = np.nan
+    actual[MIN_FORECASTS - 1 :, 4] = np.nan
     factors = factors_of(past_of(actual))
     np.testing.assert_array_equal(factors[4], np.ones(Q))
     assert (np.delete(factors[:4], MEDIAN, axis=1) > 1.2).all()
@@ -104,7 +104,7 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     for t in nights:
         earlier = np.arange(t - 500, t)
         closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
-        spoken.append(stretch(raw, factors_of(past_of(closed))))
+        spoken.append(widen(raw, factors_of(past_of(closed))))
     said, happened = np.array(spoken), actual[list(nights)]
 
     def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
@@ -117,14 +117,14 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=Q, max_size=Q), st.lists(st.floats(0.5, 2.5), min_size=Q, max_size=Q))
 def test_stretched_quantiles_never_cross(values, factors):
-    stretched = stretch(np.sort(np.array(values)), np.array(factors))
+    stretched = widen(np.sort(np.array(values)), np.array(factors))
     assert (np.diff(stretched) >= 0.0).all()
 
 
 def test_stretching_by_one_changes_nothing_and_the_median_stays():
     quantiles = np.sort(draw(Q).T, axis=-1)
-    np.testing.assert_allclose(stretch(quantiles, np.ones((H, Q))), quantiles)
-    narrowed = stretch(quantiles, np.full((H, Q), 0.5))
+    np.testing.assert_allclose(widen(quantiles, np.ones((H, Q))), quantiles)
+    narrowed = widen(quantiles, np.full((H, Q), 0.5))
     np.testing.assert_array_equal(narrowed[:, MEDIAN], quantiles[:, MEDIAN])
 
 
@@ -152,16 +152,16 @@ def test_pinball_keeps_what_is_not_known_apart():
 def test_what_a_night_issued_is_read_back_on_a_later_one():
     rng = np.random.default_rng(2)
     scale = Scale(np.array(15.5), np.full(H, 2.0))
-    network, partner = rng.normal(size=(2, H, Q))
+    network, linear = rng.normal(size=(2, H, Q))
     days = pd.to_datetime(["2024-03-04"] * H)
-    texts = [json.dumps(raw_text(network, partner, scale, place)) for place in range(H)]
+    texts = [json.dumps(raw_text(network, linear, scale, place)) for place in range(H)]
     volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
     issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
     baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}
     past = read_past(pd.concat([pd.DataFrame(issued).iloc[::-1], pd.DataFrame(baseline)]))
     np.testing.assert_allclose(past.actual, [[0.1, 0.2, 0.3, 0.4, np.nan]])
     np.testing.assert_array_equal(past.network, network[None])
-    np.testing.assert_array_equal(past.partner, partner[None])
+    np.testing.assert_array_equal(past.linear, linear[None])
     assert known_forecasts(past).tolist() == [1, 1, 1, 1, 0]
 
 

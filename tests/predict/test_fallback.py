@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from forecasting.predict.fallback import MIN_ORIGINS, Speaker, SpeakerFacts, speaker
+from forecasting.predict.fallback import ChampionFacts, Published, choose_published
+from forecasting.vocabulary import MIN_ORIGINS
 
-FIT = SpeakerFacts(
+FIT = ChampionFacts(
     champion="3f9c",
     baseline="ridge",
     age_sessions=5,
@@ -15,31 +16,31 @@ FIT = SpeakerFacts(
 
 
 def test_a_fit_champion_speaks_and_gives_no_reason():
-    assert speaker(FIT) == Speaker("champion", "ok", "")
+    assert choose_published(FIT) == Published("champion", "ok", "")
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"champion": None}, "there is no champion yet; ridge speaks instead"),
+        ({"champion": None}, "there is no champion yet; ridge is published instead"),
         (
             {"damage": "expected sha256 ab12, found cd34."},
-            "champion 3f9c cannot be used: expected sha256 ab12, found cd34; ridge speaks instead",
+            "champion 3f9c cannot be used: expected sha256 ab12, found cd34; ridge is published instead",
         ),
         (
             {"age_sessions": 64},
-            "champion 3f9c was trained 64 sessions before the origin (limit 63); ridge speaks instead",
+            "champion 3f9c was trained 64 sessions before the origin (limit 63); ridge is published instead",
         ),
-        ({"finite": False}, "champion 3f9c gave a forecast that is not finite; ridge speaks instead"),
+        ({"finite": False}, "champion 3f9c gave a forecast that is not finite; ridge is published instead"),
         (
             {"champion_pinball": 0.682},
             "champion 3f9c is behind by 10.0% (limit 2%): mean pinball 0.682 against 0.62 of ridge "
-            "over the last 60 scored origins; ridge speaks instead",
+            "over the last 60 scored origins; ridge is published instead",
         ),
     ],
 )
 def test_each_objection_lets_the_baseline_speak_and_says_why(change, reason):
-    assert speaker(replace(FIT, **change)) == Speaker("ridge", "fallback", reason)
+    assert choose_published(replace(FIT, **change)) == Published("ridge", "fallback", reason)
 
 
 @pytest.mark.parametrize(
@@ -54,18 +55,21 @@ def test_each_objection_lets_the_baseline_speak_and_says_why(change, reason):
     ],
 )
 def test_what_is_within_limits_or_unknown_is_no_objection(change):
-    assert speaker(replace(FIT, **change)).status == "ok"
+    assert choose_published(replace(FIT, **change)).status == "ok"
 
 
 def test_the_first_objection_is_the_one_told():
     worst = replace(FIT, damage="the file is missing", age_sessions=900, finite=False, champion_pinball=9.0)
-    assert speaker(worst).reason == "champion 3f9c cannot be used: the file is missing; ridge speaks instead"
+    assert (
+        choose_published(worst).reason
+        == "champion 3f9c cannot be used: the file is missing; ridge is published instead"
+    )
 
 
 def test_a_perfect_baseline_does_not_divide_by_zero():
-    assert speaker(replace(FIT, baseline_pinball=0.0)).line == "ridge"
+    assert choose_published(replace(FIT, baseline_pinball=0.0)).forecaster == "ridge"
 
 
 def test_losses_in_shares_are_written_out():
-    spoken = speaker(replace(FIT, champion_pinball=700_000.0, baseline_pinball=600_000.0))
+    spoken = choose_published(replace(FIT, champion_pinball=700_000.0, baseline_pinball=600_000.0))
     assert "by 16.7% (limit 2%): mean pinball 700,000 against 600,000 of ridge" in spoken.reason

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from forecasting.predict.calibration import FEWEST
-from forecasting.predict.forecasts import kind_of, network_quantiles, speak
-from forecasting.preprocess.targets import HORIZONS, QUANTILES, Scale
+from forecasting.predict.calibration import MIN_FORECASTS
+from forecasting.predict.forecasts import combine_and_calibrate, kind_of, network_quantiles
+from forecasting.preprocess.targets import Scale
 from forecasting.sessions import between
 from forecasting.train.fit import fit
+from forecasting.vocabulary import HORIZONS, QUANTILES
 from tests.train.windows import SETTINGS, some_windows
 
 H, Q = len(HORIZONS), len(QUANTILES)
@@ -22,7 +23,7 @@ NOTHING = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "targ
 def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
     """A ledger of `n` nights that issued RAW, every horizon of which has closed at values `width` too wide."""
     rng = np.random.default_rng(seed)
-    texts = speak(RAW, RAW, NOTHING, scale=SCALE, target="volume").calibration
+    texts = combine_and_calibrate(RAW, RAW, NOTHING, scale=SCALE, target="volume").calibration
     sessions = between(date(2020, 1, 2), date(2024, 1, 2))[:n]
     rows = [
         (session, horizon, np.exp(15.0 + width * rng.normal()), texts[horizon - 1])
@@ -33,7 +34,7 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
 
 
 def test_the_first_night_weighs_both_as_usual_and_says_that_it_rests_on_nothing():
-    issued = speak(RAW, RAW**1.1, NOTHING, scale=SCALE, target="range")
+    issued = combine_and_calibrate(RAW, RAW**1.1, NOTHING, scale=SCALE, target="range")
     np.testing.assert_allclose(np.log(issued.quantiles), (0.9 + 0.1 * 1.1) * np.log(RAW))
     assert issued.past_forecasts.tolist() == [0] * H
     said = [json.loads(text) for text in issued.calibration]
@@ -41,8 +42,8 @@ def test_the_first_night_weighs_both_as_usual_and_says_that_it_rests_on_nothing(
 
 
 def test_a_calibrated_night_says_how_many_forecasts_it_rests_on():
-    issued = speak(RAW, RAW, nights(FEWEST, width=2.0), scale=SCALE, target="volume")
-    assert issued.past_forecasts.tolist() == [FEWEST] * H
+    issued = combine_and_calibrate(RAW, RAW, nights(MIN_FORECASTS, width=2.0), scale=SCALE, target="volume")
+    assert issued.past_forecasts.tolist() == [MIN_FORECASTS] * H
     assert (issued.quantiles[:, -1] > RAW[:, -1]).all()
     assert (issued.quantiles[:, 0] < RAW[:, 0]).all()
 
@@ -51,13 +52,13 @@ def test_the_order_of_the_ledgers_rows_does_not_matter():
     past = nights(80, width=2.0)
     shuffled = past.sample(frac=1.0, random_state=1)
     np.testing.assert_array_equal(
-        speak(RAW, RAW, past, scale=SCALE, target="volume").quantiles,
-        speak(RAW, RAW, shuffled, scale=SCALE, target="volume").quantiles,
+        combine_and_calibrate(RAW, RAW, past, scale=SCALE, target="volume").quantiles,
+        combine_and_calibrate(RAW, RAW, shuffled, scale=SCALE, target="volume").quantiles,
     )
 
 
 def test_issued_quantiles_ascend():
-    issued = speak(RAW, RAW[:, ::-1], nights(200, width=0.3), scale=SCALE, target="volume")
+    issued = combine_and_calibrate(RAW, RAW[:, ::-1], nights(200, width=0.3), scale=SCALE, target="volume")
     assert (np.diff(issued.quantiles, axis=-1) >= 0.0).all()
 
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecasting.preprocess.companions import known_at, teaches, with_market
+from forecasting.preprocess.companions import cut_to_session, has_enough_targets, with_market
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.windows import FEWEST_ROWS, make_windows
 from tests.builders import no_events, random_bars
@@ -18,24 +18,24 @@ def windows_up_to(last: int, rows: int):
 
 def test_a_companion_is_cut_to_what_a_night_would_have_made_of_it():
     whole, night = windows_up_to(-1, 600), windows_up_to(-20, 260)
-    cut = known_at(whole, night.origins[-1], train_sessions=260)
+    cut = cut_to_session(whole, night.origins[-1], train_sessions=260)
     assert cut is not None
-    for name in ("steps", "flags", "known", "level", "spread", "scaled", "values", "sessions"):
+    for name in ("steps", "flags", "future_flags", "level", "spread", "scaled", "values", "sessions"):
         np.testing.assert_array_equal(getattr(cut, name), getattr(night, name), err_msg=name)
 
 
 def test_a_companion_without_the_session_or_with_too_few_rows_before_it_is_left_out():
     whole = windows_up_to(-1, 600)
     later = whole.origins[-1] + np.timedelta64(3, "D")
-    assert known_at(whole, later, train_sessions=300) is None
-    assert known_at(whole, whole.origins[FEWEST_ROWS - 2], train_sessions=300) is None
-    assert known_at(whole, whole.origins[FEWEST_ROWS - 1], train_sessions=300) is not None
+    assert cut_to_session(whole, later, train_sessions=300) is None
+    assert cut_to_session(whole, whole.origins[FEWEST_ROWS - 2], train_sessions=300) is None
+    assert cut_to_session(whole, whole.origins[FEWEST_ROWS - 1], train_sessions=300) is not None
 
 
 def test_a_companion_with_hardly_a_known_target_teaches_nothing():
     whole = windows_up_to(-1, 300)
     few = np.where(np.arange(len(whole))[:, None] < FEWEST_ROWS // 2 - 1, whole.scaled, np.nan)
-    assert (teaches(whole), teaches(replace(whole, scaled=few))) == (True, False)
+    assert (has_enough_targets(whole), has_enough_targets(replace(whole, scaled=few))) == (True, False)
 
 
 OTHERS = [random_bars(days=days, seed=seed) for days, seed in ((700, 3), (600, 4), (480, 5))]
@@ -61,21 +61,21 @@ def test_the_market_is_how_much_wider_than_usual_the_companions_ranged():
             if len(ranges) >= 120:
                 wider.append(ranges.iloc[-1] - ranges.iloc[-120:].mean())
         expected.append(np.mean(wider) if wider else 0.0)
-    np.testing.assert_allclose(windows.market, expected, atol=1e-12)
-    assert np.count_nonzero(windows.market) > 500
+    np.testing.assert_allclose(windows.companion_range, expected, atol=1e-12)
+    assert np.count_nonzero(windows.companion_range) > 500
 
 
 def test_without_companions_the_market_is_as_usual():
-    np.testing.assert_array_equal(beside([]).market, 0.0)
+    np.testing.assert_array_equal(beside([]).companion_range, 0.0)
 
 
 def test_the_market_of_a_session_is_the_same_to_the_bit_whatever_came_after_it():
     later, then = beside(OTHERS), beside(OTHERS, last=-20)
-    np.testing.assert_array_equal(later.market[:-19], then.market)
-    assert later.market[-19] != 0.0
+    np.testing.assert_array_equal(later.companion_range[:-19], then.companion_range)
+    assert later.companion_range[-19] != 0.0
 
 
 def test_a_shorter_window_knows_as_much_of_the_market_as_its_rows_look_back_on():
     longer, shorter = beside(OTHERS[:1]), beside(OTHERS[:1], rows=300)
     looked_at = len(shorter) + LOOKBACK - 1
-    np.testing.assert_array_equal(longer.market[-looked_at:], shorter.market[-looked_at:])
+    np.testing.assert_array_equal(longer.companion_range[-looked_at:], shorter.companion_range[-looked_at:])

@@ -5,9 +5,9 @@ from forecasting.preprocess.features import (
     MEANS,
     STEP_NAMES,
     carry,
-    fading_mean,
+    exponential_mean,
     lag_features,
-    memory_features,
+    long_memory_features,
     step_features,
     trailing_mean,
 )
@@ -45,7 +45,7 @@ def test_every_lag_feature_hears_of_its_own_session():
     assert deaf == set()
 
 
-@pytest.mark.parametrize(("features", "target"), [(lag_features, "volume"), (memory_features, "range")])
+@pytest.mark.parametrize(("features", "target"), [(lag_features, "volume"), (long_memory_features, "range")])
 def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
     bars = random_bars(days=400, seed=3)
     whole, _ = features(step_features(bars), target)
@@ -58,8 +58,8 @@ def test_no_memory_of_a_range_changes_when_later_bars_do_and_each_hears_of_its_o
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
     altered.iloc[SEEN:] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
-    before, names = memory_features(step_features(bars), "range")
-    after, _ = memory_features(step_features(altered), "range")
+    before, names = long_memory_features(step_features(bars), "range")
+    after, _ = long_memory_features(step_features(altered), "range")
     assert names == ("fading1", "fading5", "fading25", "fading60", "level", "other_level")
     np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
     assert (before[SEEN] != after[SEEN]).all()
@@ -67,13 +67,13 @@ def test_no_memory_of_a_range_changes_when_later_bars_do_and_each_hears_of_its_o
 
 @pytest.mark.parametrize("target", ["volume", "close"])
 def test_only_a_range_has_a_memory(target):
-    assert memory_features(step_features(random_bars(days=DAYS, seed=7)), target)[0].shape == (DAYS, 0)
+    assert long_memory_features(step_features(random_bars(days=DAYS, seed=7)), target)[0].shape == (DAYS, 0)
 
 
 def test_a_fading_mean_counts_a_value_half_of_one_a_half_life_after_it():
-    np.testing.assert_allclose(fading_mean(np.array([5.0, 1.0, 4.0, 2.0]), 1.0, 3)[2:], [23.0 / 7.0, 17.0 / 7.0])
-    assert np.isnan(fading_mean(np.array([5.0, 1.0, 4.0]), 1.0, 3)[:2]).all()
-    assert np.isnan(fading_mean(np.array([5.0]), 1.0, 3)).all()
+    np.testing.assert_allclose(exponential_mean(np.array([5.0, 1.0, 4.0, 2.0]), 1.0, 3)[2:], [23.0 / 7.0, 17.0 / 7.0])
+    assert np.isnan(exponential_mean(np.array([5.0, 1.0, 4.0]), 1.0, 3)[:2]).all()
+    assert np.isnan(exponential_mean(np.array([5.0]), 1.0, 3)).all()
 
 
 def test_a_step_is_logs_and_returns_of_the_bar():

@@ -11,8 +11,8 @@ from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import FEWEST_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions
-from forecasting.settings import Target
 from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars
 
 DAYS = 520
@@ -55,7 +55,7 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target):
 def test_an_event_becoming_known_later_changes_no_earlier_row():
     event = pd.DataFrame({"session": [BARS.index[-33]], "kind": ["earnings"], "known_from": [BARS.index[-36]]})
     without, given = windows_of(), windows_of(events=event)
-    knows = (without.known != given.known).any(axis=(1, 2))
+    knows = (without.future_flags != given.future_flags).any(axis=(1, 2))
     assert given.origins[np.flatnonzero(knows)[0]] == BARS.index[-36].to_datetime64().astype("datetime64[D]")
 
 
@@ -65,7 +65,7 @@ def test_the_last_row_is_the_origin_and_knows_none_of_its_targets():
     assert windows.target_sessions[-1].tolist() == next_sessions(ORIGIN, 5)
     assert np.isnan(windows.scaled[-1]).all()
     assert np.isfinite(windows.scaled[:-5]).all()
-    assert windows.learnable == len(windows.steps)
+    assert windows.learnable_sessions == len(windows.steps)
 
 
 def test_targets_are_the_bars_that_follow():
@@ -92,7 +92,7 @@ def test_an_unknown_volume_is_never_a_target_and_leaves_every_feature_finite():
     unknown = [(row - h, h - 1) for h in range(5, 0, -1)]
     np.testing.assert_array_equal(np.argwhere(np.isnan(windows.scaled[:-5])), unknown)
     assert windows.last_values[row] == BARS["volume"].iloc[-41]
-    assert all(np.isfinite(part).all() for part in (windows.steps, windows.known, windows.level))
+    assert all(np.isfinite(part).all() for part in (windows.steps, windows.future_flags, windows.level))
 
 
 def test_a_missing_session_counts_as_a_session():
@@ -120,7 +120,7 @@ def test_unknown_volumes_anywhere_leave_features_finite_and_no_value_in_their_pl
     np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])  # nothing filled in
     following = np.array([windows.values[windows.warm_up + h : len(windows.values) - 5 + h] for h in range(1, 6)]).T
     np.testing.assert_array_equal(np.isnan(windows.scaled[:-5]), np.isnan(following))
-    for part in (windows.steps, windows.known, windows.level, windows.last_values):
+    for part in (windows.steps, windows.future_flags, windows.level, windows.last_values):
         assert np.isfinite(part).all()
     for name in baseline_names("volume"):
         assert np.isfinite(baseline_quantiles(name, windows)).all(), name

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pandas as pd
 
-from forecasting.preprocess.targets import HORIZONS, QUANTILE_COLUMNS
-from forecasting.report.night import FINDING_COLUMNS, SCORED_COLUMNS, Night
+from forecasting.report.data import FINDING_COLUMNS, SCORED_COLUMNS, ReportData
 from forecasting.sessions import next_sessions, shift
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars
 
 ORIGIN = date(2024, 3, 8)
@@ -95,7 +95,7 @@ def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live"
     return scored(*rows)
 
 
-def a_night(target: str = "volume", **changed: object) -> Night:
+def a_night(target: str = "volume", **changed: object) -> ReportData:
     """A night with nothing to warn of; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
     values = values_of(target)
     fields: dict[str, object] = {
@@ -145,4 +145,4 @@ def a_night(target: str = "volume", **changed: object) -> Night:
     }
     for name, value in changed.items():
         fields[name] = {**fields[name], **value} if isinstance(value, dict) and fields.get(name) else value
-    return Night(**fields)
+    return ReportData(**fields)

@@ -3,7 +3,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from forecasting.report.record import record_of
+from forecasting.report.track_record import record_of
 from forecasting.report.wording import Notice, day_notes, notices, record_sentence, sentence
 from tests.report.nights import a_night, forecasts, long_record, score, scored, values_of
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
-from forecasting.preprocess.targets import QUANTILE_COLUMNS
 from forecasting.sessions import next_sessions
 from forecasting.store import writes
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL, TARGET = "SBUX", "volume"
 

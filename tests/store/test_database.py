@@ -15,18 +15,11 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.store import tables, views
-from forecasting.store.database import (
-    check_ready,
-    current,
-    downgrade,
-    engine,
-    head,
-    kept_open,
-    reading,
-    transaction,
-    upgrade,
-)
+from forecasting.store import tables
+from forecasting.store.database import kept_open, reading, transaction
+from forecasting.store.engine import engine
+from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
+from forecasting.store.tables import views
 from tests.store.rows import store_bars
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +86,7 @@ def test_a_sqlite_file_that_is_not_migrated_is_refused(tmp_path):
 
 
 def test_an_older_revision_asks_for_the_upgrade(database_url, monkeypatch):
-    monkeypatch.setattr("forecasting.store.database._revisions", lambda: ["0009", NEWEST])
+    monkeypatch.setattr("forecasting.store.migrate._revisions", lambda: ["0009", NEWEST])
     assert f"is at revision {NEWEST}; this code needs 0009. Run `forecasting db upgrade`" in refusal(database_url)
 
 
@@ -268,7 +261,7 @@ def test_a_sqlite_file_that_is_kept_open_keeps_its_log_from_one_transaction_to_t
 
 def test_two_upgrades_at_once_both_end_well(empty_database_url):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    code = "import sys; from forecasting.store.database import upgrade; upgrade(sys.argv[1])"
+    code = "import sys; from forecasting.store.migrate import upgrade; upgrade(sys.argv[1])"
     command = [sys.executable, "-W", "ignore", "-c", code, empty_database_url]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
     assert [process.communicate()[1] for process in both] == ["", ""]
@@ -277,9 +270,10 @@ def test_two_upgrades_at_once_both_end_well(empty_database_url):
 
 STOPS_HALF_WAY = """
 import sys
-from forecasting.store import database, tables, views
+from forecasting.store import migrate
+from forecasting.store.tables import views
 views.create = lambda *_: (print("migrated", flush=True), sys.stdin.read())
-database.upgrade(sys.argv[1])
+migrate.upgrade(sys.argv[1])
 """
 
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from forecasting.ingest.bars import Finding
 from forecasting.sessions import between
-from forecasting.store import record, tables, writes
+from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction
 from tests.store.rows import at, bar_rows, fetched, revision
 
@@ -103,7 +103,7 @@ def test_a_night_shows_what_stood_then_and_what_it_newly_found(database_url):
         night(connection, "2024-03-08", rejected(), jump(LAST))
         night(connection, "2024-03-09", rejected(), rejected(day=FIRST))
         night(connection, "2024-03-10", rejected(day=FIRST))
-        shown = {id: record.findings(connection, id) for id in ("2024-03-08", "2024-03-09", "2024-03-10")}
+        shown = {id: read.findings(connection, id) for id in ("2024-03-08", "2024-03-09", "2024-03-10")}
     days = {id: [day.date() for day in frame["session"]] for id, frame in shown.items()}
     assert days == {"2024-03-08": [BAD, LAST], "2024-03-09": [FIRST, BAD], "2024-03-10": [FIRST]}
     since = shown["2024-03-09"]["since"]
@@ -120,4 +120,4 @@ def test_findings_of_another_symbol_neither_show_nor_clear(database_url):
             connection, other, revision(bar_rows({})), fetch_id="msft", fetched_at=at("2024-03-09T12:00"), run_id=None
         )
         assert stored(connection) == [("price_unknown", "2024-03-08", None)]
-        assert record.findings(connection, "msft").empty
+        assert read.findings(connection, "msft").empty

@@ -8,11 +8,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from forecasting.store import database, tables
-from forecasting.store.database import current, downgrade, engine, reading, upgrade
+from forecasting.store import migrate, tables
+from forecasting.store.database import reading
+from forecasting.store.engine import engine
+from forecasting.store.migrate import current, downgrade, upgrade
 from tests.store.rows import SYMBOL, at, forecast_row, model_row, run_row, score_row
 
-SCRIPTS = ScriptDirectory.from_config(database._config())
+SCRIPTS = ScriptDirectory.from_config(migrate._config())
 REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
 
 
@@ -47,7 +49,7 @@ def test_no_name_is_longer_than_postgres_keeps():
 
 
 def test_there_is_one_line_of_revisions():
-    assert SCRIPTS.get_heads() == [database.head()]
+    assert SCRIPTS.get_heads() == [migrate.head()]
 
 
 @pytest.mark.parametrize("revision", ["base", *REVISIONS])
@@ -56,7 +58,7 @@ def test_every_revision_can_be_left_upwards_and_reached_again(empty_database_url
     downgrade(empty_database_url, revision)
     assert current(empty_database_url) == (None if revision == "base" else revision)
     upgrade(empty_database_url)
-    assert current(empty_database_url) == database.head()
+    assert current(empty_database_url) == migrate.head()
 
 
 ADDED_LATER = {

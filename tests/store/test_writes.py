@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import Finding
-from forecasting.store import reads, tables, writes
+from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
 from tests.store.rows import (
     SYMBOL,
@@ -128,13 +128,13 @@ def test_an_unknown_volume_is_null_and_not_nought(database_url):
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
         assert connection.scalar(sa.select(tables.bar_versions.c.volume)) is None
-        assert np.isnan(reads.bars(connection, SYMBOL)["volume"].iloc[0])
+        assert np.isnan(read.bars(connection, SYMBOL)["volume"].iloc[0])
 
 
 def test_a_fetch_keeps_the_adjustment_that_the_next_one_is_compared_with(database_url):
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-07": 1.0, "2024-03-08": 1.0}, seen="2024-03-08T21:00")
-        row = reads.newest_fetch(connection, SYMBOL)
+        row = read.newest_fetch(connection, SYMBOL)
     assert row is not None
     assert (row["adjustment_session"], row["adjustment"]) == (date(2024, 3, 8), 1.0)
 
@@ -173,7 +173,7 @@ def test_a_run_is_filled_in_as_it_proceeds(database_url):
         writes.start_run(connection, run_row("r1", "2024-03-08", status="running"))
         assert writes.update_run(connection, "r1", {"status": "done", "seconds_train": np.float64(3.5)}) == 1
         assert writes.update_run(connection, "r2", {"status": "done"}) == 0
-        row = reads.run(connection, "r1")
+        row = read.run(connection, "r1")
     assert row is not None
     assert (row["status"], row["seconds_train"], row["as_of"]) == ("done", 3.5, date(2024, 3, 8))
 
@@ -195,8 +195,8 @@ def test_only_events_that_are_new_or_moved_are_added(database_url):
             writes.add_events(connection, SYMBOL, frame, source="csv", first_seen_at=at(seen))
             for frame, seen in ((events, "2024-03-07"), (events, "2024-03-08"), (moved, "2024-03-09"))
         ]
-        now = reads.events(connection, SYMBOL)
-        before = reads.events(connection, SYMBOL, known_at=at("2024-03-08T12:00"))
+        now = read.events(connection, SYMBOL)
+        before = read.events(connection, SYMBOL, known_at=at("2024-03-08T12:00"))
     assert added == [2, 0, 1]
     assert [day.date().isoformat() for day in now["session"]] == ["2024-01-31", "2024-04-30"]
     assert [day.date().isoformat() for day in before["session"]] == ["2024-01-31", "2024-05-01"]

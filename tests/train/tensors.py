@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from forecasting.train.effects import Adjusted
-from forecasting.train.loop import Tensors
+from forecasting.train.calendar_effects import AdjustedWindows
+from forecasting.train.training_loop import Tensors
 
 
-def plain_tensors(adjusted: Adjusted, warm_up: int) -> Tensors:
+def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:
     parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.known, adjusted.truth)
     steps, past, known, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
     return Tensors(steps=steps, past=past, known=known, truth=truth, warm_up=warm_up, directed=True)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.preprocess.targets import HORIZONS, MEDIAN, QUANTILES
 from forecasting.train.baselines import baseline_names, baseline_quantiles
-from forecasting.train.partner import partner_quantiles
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import some_windows
 
 EVERY = [(target, name) for target in ("volume", "close", "range") for name in baseline_names(target)]
@@ -88,6 +88,6 @@ def test_an_unknown_baseline_is_refused_by_name():
 def test_the_partner_learns_only_from_known_targets_and_speaks_ascending_quantiles(target):
     windows = some_windows(target)
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
-    spoken = partner_quantiles(whole, np.array([280]))
-    np.testing.assert_array_equal(spoken[0], partner_quantiles(cut))
+    spoken = linear_quantiles(whole, np.array([280]))
+    np.testing.assert_array_equal(spoken[0], linear_quantiles(cut))
     assert (np.diff(spoken, axis=-1) >= 0.0).all()

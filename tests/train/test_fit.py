@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.targets import MEDIAN
+from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.effects import adjust, fit_effect
 from forecasting.train.fit import EPOCHS, WARM_EPOCHS, fit, scaled_quantiles
-from forecasting.train.loop import Lesson, Schedule, fresh, generator, speak, train
+from forecasting.train.training_loop import Schedule, TrainingRows, generator, new_network, predict_rows, train
+from forecasting.vocabulary import MEDIAN
 from tests.train.tensors import plain_tensors
 from tests.train.windows import SETTINGS, some_windows
 
@@ -31,10 +31,10 @@ def test_the_network_can_learn_ten_windows_by_heart():
     rows, ten = np.arange(100, 150), np.arange(130, 140)
     truth = torch.full_like(tensors.truth, torch.nan)
     truth[ten] = tensors.truth[ten]
-    noise = generator(0, 0)
-    network = fresh(tensors, rows, noise)
-    train(network, [Lesson(replace(tensors, truth=truth), rows)], Schedule(400, 1e-2), noise=noise)
-    errors = np.abs(speak(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
+    rng = generator(0, 0)
+    network = new_network(tensors, rows, rng)
+    train(network, [TrainingRows(replace(tensors, truth=truth), rows)], Schedule(400, 1e-2), rng=rng)
+    errors = np.abs(predict_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
 

@@ -3,29 +3,30 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.preprocess.targets import HORIZONS, QUANTILES
-from forecasting.train.model import Network, initialise, pinball, row_losses
+from forecasting.losses import row_losses
+from forecasting.train.model import Network, initialise, pinball
+from forecasting.vocabulary import HORIZONS, QUANTILES
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**31 - 1), st.floats(0.1, 30.0))
 def test_quantiles_never_cross_whatever_the_weights(seed, size):
-    noise = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     network = Network(3, 4, 6)
     with torch.no_grad():
         for weight in network.parameters():
-            weight.normal_(0.0, size, generator=noise)
-        draw = [torch.randn(shape, generator=noise) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
+            weight.normal_(0.0, size, generator=rng)
+        draw = [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
         quantiles = network(*draw)
     assert quantiles.shape == (2, 4, len(HORIZONS), len(QUANTILES))
     assert (torch.diff(quantiles, dim=-1) >= 0.0).all()
 
 
 def test_a_fresh_network_starts_within_half_a_deviation_of_the_quantiles_of_the_truth():
-    noise = torch.Generator().manual_seed(0)
-    truth = torch.randn(2000, len(HORIZONS), generator=noise) * 3.0 + 1.0
+    rng = torch.Generator().manual_seed(0)
+    truth = torch.randn(2000, len(HORIZONS), generator=rng) * 3.0 + 1.0
     network = Network(3, 4, 6)
-    initialise(network, truth, noise)
+    initialise(network, truth, rng)
     with torch.no_grad():
         quantiles = network(torch.zeros(1, 9, 3), torch.zeros(1, 1, 4), torch.zeros(1, 1, 5, 6))[0, 0]
     expected = torch.quantile(truth, torch.tensor(QUANTILES), dim=0).T
@@ -33,10 +34,10 @@ def test_a_fresh_network_starts_within_half_a_deviation_of_the_quantiles_of_the_
 
 
 def test_dropout_drops_only_when_given_noise_and_repeats_with_its_seed():
-    noise = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     network = Network(3, 4, 6)
-    initialise(network, torch.randn(50, len(HORIZONS), generator=noise), noise)
-    draw = [torch.randn(shape, generator=noise) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
+    initialise(network, torch.randn(50, len(HORIZONS), generator=rng), rng)
+    draw = [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
     plain, again = network(*draw), network(*draw)
     left, right = (network(*draw, torch.Generator().manual_seed(1)) for _ in range(2))
     assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (True, True, False)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from forecasting.train import baselines, effects, partner
+from forecasting.train import baselines, calendar_effects, linear_model
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.linear import Ridge
-from forecasting.train.partner import partner_quantiles
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.ridge import Ridge
 from tests.train.windows import SETTINGS, some_windows
 
 
@@ -28,7 +28,7 @@ def noting(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., 
 def seen(monkeypatch) -> list[set[int]]:
     """BLAS's threads at every ridge, on a machine that would use two."""
     found: list[set[int]] = []
-    for module in (baselines, effects, partner):
+    for module in (baselines, calendar_effects, linear_model):
         monkeypatch.setattr(module, "fit_ridge", noting(module.fit_ridge, found))
     return found
 
@@ -38,7 +38,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_put_back(seen):
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
         baseline_quantiles("ridge", windows)
-        partner_quantiles(windows, np.arange(290, 300))
+        linear_quantiles(windows, np.arange(290, 300))
         fit(windows, mode="scratch", parent=None, settings=SETTINGS)
         assert blas_threads() == before
     assert len(seen) > 10

@@ -5,7 +5,8 @@ from functools import cache
 import pandas as pd
 
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.settings import Settings, Target
+from forecasting.settings import Settings
+from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars
 
 SETTINGS = Settings(train_sessions=300, members=2, seed=3)

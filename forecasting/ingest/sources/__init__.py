@@ -43,14 +43,6 @@ class Fetched:
     currency: str = ""
 
 
-def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetched:
-    """What a request brought that failed: nothing, for what was asked."""
-    from forecasting.ingest.actions import make_actions
-    from forecasting.ingest.bars import no_bars
-
-    return Fetched(source, symbol, first, last, no_bars(), make_actions([]), library_version="", title="")
-
-
 class Source(Protocol):
     """Anything that can bring a symbol's bars.
 

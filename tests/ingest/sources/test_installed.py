@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from flows.start import start_ingest
+from flows.terminal.start import start_ingest
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.sources.choose import is_live, newest_session, source_of
 from tests.builders import random_bars

@@ -1,0 +1,1 @@
+"""Around the flows: Prefect's server, worker, events, alarms, artifacts and logs."""

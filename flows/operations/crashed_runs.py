@@ -1,0 +1,127 @@
+"""Runs that a killed worker or a power cut left behind as running: marked Crashed at the next start, and made up for.
+
+Prefect cannot tell such a run from a living one (facts seen in 3.9: it stays Running for ever). We can: a living night
+holds the night's lock, which goes with its process. Where the lock is free, a run that says it is running is not.
+"""
+
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
+
+from flows import clock
+from forecasting.errors import LockedError
+from forecasting.settings import read_settings
+from forecasting.store import database
+
+logger = logging.getLogger("forecasting.crashed_runs")
+
+LOCKS = {
+    "nightly/nightly": "night",
+    "nightly/weekly-scratch": "night",
+    "catch-up/catch-up": "night",
+    "backtest/backtest": "backtest",
+}
+"""Our deployments, and the lock that a living run of each holds."""
+
+STARTING = {
+    StateType.PENDING: timedelta(minutes=1),
+    StateType.RUNNING: timedelta(seconds=10),
+    StateType.CANCELLING: timedelta(minutes=1),
+}
+"""States of a run that has a process or should have, and the age by which a living one has reached the lock."""
+
+STOPPED = "Runner is shutting down."
+"""What Prefect's runner says of a run that it cancelled because `forecasting serve` was told to stop."""
+
+
+def restart_crashed_runs() -> list[str]:
+    """Mark our dead runs Crashed and start each one's deployment again at once; a sentence about each.
+
+    So are runs that ended with the `serve` that was told to stop. A run whose lock is held is left alone. One that may
+    just be starting is waited for, a minute at most.
+    """
+    told: list[str] = []
+    with get_client(sync_client=True) as client:
+        for name, lock in LOCKS.items():
+            try:
+                deployment = client.read_deployment_by_name(name)
+            except ObjectNotFound:
+                continue
+            told += clear_deployment(client, deployment, name=name, lock=lock)
+    for line in told:
+        logger.warning(line)
+    return told
+
+
+def clear_deployment(client: SyncPrefectClient, deployment: DeploymentResponse, *, name: str, lock: str) -> list[str]:
+    """The same for one deployment."""
+    dead = runs_in(client, deployment, list(STARTING))
+    if dead:
+        time.sleep(max(seconds_until_old(run) for run in dead))
+        alive_then = {run.id for run in dead}
+        dead = [run for run in runs_in(client, deployment, list(STARTING)) if run.id in alive_then]
+    stopped = runs_in(client, deployment, [StateType.CANCELLED])[-1:]
+    stopped = [run for run in stopped if run.state is not None and run.state.message == STOPPED]
+    if not dead and not stopped:
+        return []
+    try:
+        with database.night_lock(read_settings().url, lock):
+            told = [mark_crashed(client, run, name) for run in dead]
+            told += [f"{run.name} of {name} was stopped with `serve`: started again." for run in stopped]
+            return [
+                line for line, run in zip(told, dead + stopped, strict=True) if start_again(client, run, deployment)
+            ]
+    except LockedError as held:
+        return [f"{len(dead)} running of {name}, left alone: {held}"]
+
+
+def runs_in(client: SyncPrefectClient, deployment: DeploymentResponse, types: list[StateType]) -> list[FlowRun]:
+    """The deployment's newest runs whose state is one of `types`, oldest first."""
+    found = client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
+        ),
+        sort=FlowRunSort.START_TIME_DESC,
+        limit=20,
+    )
+    return found[::-1]
+
+
+def seconds_until_old(run: FlowRun) -> float:
+    """Seconds until a run has been in its state for longer than it takes to reach the lock."""
+    if run.state is None:
+        return 0.0
+    age = clock.now() - run.state.timestamp
+    return max(0.0, (STARTING.get(run.state.type, timedelta()) - age).total_seconds())
+
+
+def mark_crashed(client: SyncPrefectClient, run: FlowRun, name: str) -> str:
+    """Mark one run Crashed, which frees its place; a sentence about it."""
+    words = "Its process is gone (a killed worker or a reboot); found and marked at the next start."
+    client.set_flow_run_state(run.id, Crashed(message=words), force=True)
+    return f"{run.name} of {name} was running without a process: marked Crashed and started again."
+
+
+def start_again(client: SyncPrefectClient, run: FlowRun, deployment: DeploymentResponse) -> bool:
+    """Have a run's deployment run once more with the run's parameters; False when that was done before."""
+    key = f"instead-of-{run.id}"
+    made = client.create_flow_run_from_deployment(
+        deployment.id, parameters=dict[str, Any](run.parameters), idempotency_key=key
+    )
+    return made.state is not None and made.state.is_scheduled()

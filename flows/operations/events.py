@@ -1,0 +1,128 @@
+"""Prefect events that a run emits for alerting; no-op outside a flow run. Automations turn them into calls.
+
+night.failed        a night ended with an error
+night.late          the newest session's bar is not there yet, and the night waits
+forecast.fallback   a baseline was published in the champion's place
+data.revised        bars that were stored have been restated, rebased by a split, or held back
+drift               the champion is outside its control chart
+promotion           another model is published from now on
+"""
+
+from typing import Any, Literal, get_args
+
+from prefect import Flow, get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.states import Running
+
+from flows.operations.server import tolerate_outage
+from forecasting.errors import StoreError
+from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.settings import read_settings
+from forecasting.store import database, read
+
+Event = Literal["night.failed", "night.late", "forecast.fallback", "data.revised", "drift", "promotion"]
+
+EVENTS: tuple[Event, ...] = get_args(Event)
+
+LATE = "Late"
+"""Name of the running state in which a night waits for a bar or an answer, as people see it in the list of runs."""
+
+ALERT_VERDICTS = ("split", "revised", "held")
+"""Verdicts about stored bars that a person should see; dividends and new bars are everyday."""
+
+
+def emit(event: Event, night: NightSpec, words: str) -> None:
+    """Emit one event about a night's symbol and target; nothing outside a flow run.
+
+    Args:
+        event: Its name.
+        night: Whose symbol, target and session it is about.
+        words: What happened, in a sentence for the person who is alerted.
+    """
+    if FlowRunContext.get() is None:
+        return
+    emit_event(
+        event,
+        resource={
+            "prefect.resource.id": f"forecasting.{night.symbol}.{night.target}",
+            "prefect.resource.name": f"{night.symbol} {night.target}",
+        },
+        payload={
+            "symbol": night.symbol,
+            "target": night.target,
+            "session": night.session.isoformat(),
+            "words": words,
+        },
+    )
+
+
+def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook of a flow that failed: emits night.failed with the run's name and the error's own paragraph."""
+    paragraph = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
+    emit_event(
+        "night.failed",
+        resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
+        related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}],
+        payload={"session": "", "words": f"{flow_run.name} failed. {paragraph}", **subject_of(flow_run)},
+    )
+
+
+def subject_of(flow_run: FlowRun) -> dict[str, str]:
+    """Symbols and target of a run as its parameters have them, else as the settings do."""
+    settings = read_settings()
+    symbols = flow_run.parameters.get("symbols") or settings.symbols
+    return {"symbol": ", ".join(symbols), "target": flow_run.parameters.get("target") or settings.target}
+
+
+def name_state(name: str, message: str, *, only: str = "") -> bool:
+    """Rename the running state of this flow run, for people, and say whether that was done: it stays a running run.
+
+    Args:
+        name: The state's new name.
+        message: Why.
+        only: Do it only when the present state has this name.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return False
+    with tolerate_outage(f"the state {name}"), get_client(sync_client=True) as client:
+        present = client.read_flow_run(context.flow_run.id).state
+        if present is None or not present.is_running() or (only and present.name != only):
+            return False
+        # Forced: the server takes a second Running for a repeated start and would refuse it.
+        client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message), force=True)
+        return True
+    return False  # type: ignore[unreachable]  # mypy does not see that tolerate_outage may end the block
+
+
+def emit_outcomes(run: NightRun) -> None:
+    """Emit what the ledger says about a night that has been evaluated; nothing outside a flow run."""
+    if FlowRunContext.get() is None:
+        return
+    night = run.spec
+    with database.reading(run.settings.url) as connection:
+        fetch = read.newest_fetch(connection, night.symbol)
+        decision = read.decision_of_run(connection, run.id)
+        fallback = fallback_reason(connection, run)
+        row = read.run(connection, run.id)
+    if fetch is not None and fetch["run_id"] == run.id and fetch["verdict"] in ALERT_VERDICTS:
+        emit("data.revised", night, f"{fetch['verdict']}: {fetch['detail']}")
+    if row is not None and row["mode_reason"].startswith("drift: "):
+        emit("drift", night, row["mode_reason"])
+    if fallback:
+        emit("forecast.fallback", night, fallback)
+    if decision is not None and decision["champion"] and decision["winner"] != decision["champion"]:
+        winner, champion = decision["winner"], decision["champion"]
+        emit("promotion", night, f"{winner} is published in place of {champion}: {decision['reason']}")
+
+
+def fallback_reason(connection: database.Connection, run: NightRun) -> str:
+    """Why a baseline was published on this night, or an empty text when the champion was."""
+    try:
+        published = read.published(connection, run.spec.symbol, run.spec.target, origin=run.spec.session)
+    except StoreError:
+        return ""  # the night failed before it had a forecast; night.failed says so
+    fell = published[(published["status"] == "fallback") & (published["run_id"] == run.id)]
+    return str(fell["reason"].iloc[0]) if len(fell) else ""

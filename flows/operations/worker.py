@@ -1,0 +1,23 @@
+"""Prefect's worker, after what a killed one left behind has been cleared away."""
+
+import os
+import sys
+
+from flows.operations.crashed_runs import restart_crashed_runs
+from flows.operations.server import check_server
+from forecasting.settings import read_settings
+from forecasting.store import migrate
+
+
+def start_worker(pool: str) -> None:
+    """Become Prefect's worker of `pool`, one run at a time; does not return.
+
+    Raises:
+        ForecastingError: The ledger or the Prefect server is not ready: better seen now than at 05:30.
+    """
+    migrate.check_ready(read_settings().url)
+    check_server()
+    restart_crashed_runs()
+    # Replacing this process, rather than starting a child, lets systemd and Docker signal the worker itself.
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", "1"]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell

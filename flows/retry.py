@@ -1,0 +1,119 @@
+"""Retry policy: 30 minutes after a refusal, 1 to 15 after no answer, 20 for a late bar; up to a stated hour."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
+from forecasting.pipeline.night_run import NightSpec
+from forecasting.sessions import opens_at, shift
+from forecasting.settings import Settings
+
+REFUSED = timedelta(minutes=30)
+"""After "too many requests", unless the source names a pause itself: asking sooner lengthens the refusal."""
+
+UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
+"""After no answer or a broken one; the last pause repeats."""
+
+NO_BAR = timedelta(minutes=20)
+"""After an answer without the session's bar: it comes within minutes, hours or days."""
+
+INTERACTIVE = timedelta(seconds=2)
+"""The one pause while a person waits at a terminal, after no answer."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One symbol's nights, and when they are to be worked off.
+
+    Attributes:
+        nights: Oldest first; one request brings the bars of all.
+        began: When the first request was due.
+        due: When the next one is.
+        deadline: When retrying ends.
+        unattended: Whether nobody waits at a terminal.
+        error: What the last request ended with; None before the first.
+        failures: Failed requests so far.
+        unanswered: Those in a row that brought no answer, which lengthens the pause.
+    """
+
+    nights: tuple[NightSpec, ...]
+    began: datetime
+    due: datetime
+    deadline: datetime
+    unattended: bool
+    error: ForecastingError | None = None
+    failures: int = 0
+    unanswered: int = 0
+
+    @property
+    def night(self) -> NightSpec:
+        """The newest of the nights, whose bar is asked for."""
+        return self.nights[-1]
+
+
+def first_attempt(nights: Sequence[NightSpec], settings: Settings, *, now: datetime, unattended: bool) -> Attempt:
+    """The attempt at nights that no request was made for yet, due now."""
+    deadline = last_hour(nights[-1], settings, now=now) if unattended else now + timedelta(days=1)
+    return Attempt(tuple(nights), began=now, due=now, deadline=deadline, unattended=unattended)
+
+
+def last_hour(night: NightSpec, settings: Settings, *, now: datetime) -> datetime:
+    """When a night that begins now stops retrying: at the next FORECASTING_LATE_UNTIL, before the next session opens.
+
+    Once that session has opened no forecast of the night is live, and there is nothing to wait for.
+    """
+    zone = ZoneInfo(settings.timezone)
+    stated = at_hour(now, settings.late_until, zone)
+    if stated <= now:
+        stated = at_hour(now.astimezone(zone) + timedelta(days=1), settings.late_until, zone)
+    return min(stated, opens_at(shift(night.session, 1, settings.exchange), settings.exchange))
+
+
+def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
+    """The instant of an hour on the day that `day` falls on in a time zone."""
+    return datetime.combine(day.astimezone(zone).date(), hour, tzinfo=zone)
+
+
+def next_attempt(attempt: Attempt, error: ForecastingError, *, now: datetime) -> Attempt | None:
+    """The attempt after a failed request; None when retrying cannot help, or the deadline has come."""
+    unanswered = attempt.unanswered + 1 if isinstance(error, UnavailableError) else 0
+    pause = pause_after(error, unanswered) if attempt.unattended else interactive_pause(attempt, error)
+    if pause is None or now >= attempt.deadline:
+        return None
+    if isinstance(error, RateLimitedError) and now + pause > attempt.deadline:
+        return None
+    due = min(now + pause, attempt.deadline)
+    return replace(attempt, due=due, error=error, failures=attempt.failures + 1, unanswered=unanswered)
+
+
+def after_refusal(attempt: Attempt, refused: Attempt) -> Attempt:
+    """Another symbol's attempt, put off where the same source has just refused this process: it would refuse again."""
+    if not isinstance(refused.error, RateLimitedError) or attempt.night.source != refused.night.source:
+        return attempt
+    return replace(attempt, due=min(max(attempt.due, refused.due), attempt.deadline))
+
+
+def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
+    """How long an unattended night waits before it asks again; None where that cannot help.
+
+    Args:
+        error: What the request ended with.
+        unanswered: Requests in a row without an answer, this one included.
+    """
+    if isinstance(error, RateLimitedError):
+        return REFUSED if error.retry_after_s is None else timedelta(seconds=error.retry_after_s)
+    if isinstance(error, UnavailableError):
+        return UNANSWERED[min(unanswered, len(UNANSWERED)) - 1]
+    return NO_BAR if isinstance(error, DataLateError) else None
+
+
+def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | None:
+    """The same for a person who waits: a late bar does not come within seconds."""
+    return INTERACTIVE if isinstance(error, UnavailableError) and not attempt.failures else None
+
+
+def clock_time(moment: datetime, settings: Settings) -> str:
+    """`09:00 America/New_York`: an instant as people there read it."""
+    return f"{moment.astimezone(ZoneInfo(settings.timezone)):%H:%M} {settings.timezone}"

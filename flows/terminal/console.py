@@ -1,0 +1,194 @@
+"""What the command line prints: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from forecasting.article.experiment import ArticleResult
+from forecasting.pipeline.night_run import report_path
+from forecasting.report import wording
+from forecasting.report.data import ReportData
+from forecasting.report.units import unit_of
+from forecasting.settings import Settings, read_settings
+from forecasting.vocabulary import QUANTILE_COLUMNS
+
+LEFT = frozenset(
+    {"session", "check", "state", "found", "setting", "value", "meaning", "model", "question", "what changed"}
+)
+"""Columns of words; numbers stand to the right."""
+
+
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
+    """Print each night's forecasts and where its report and the database are."""
+    if as_json:
+        typer.echo(json.dumps([night_document(night) for night in nights], indent=2, default=str))
+        return
+    settings = read_settings()
+    for night in nights:
+        show_night(night)
+        typer.echo(f"Report:   {report_path(settings, night.symbol, night.target)}")
+    typer.echo(f"Database: {where(settings)}")
+
+
+def show_night(night: ReportData) -> None:
+    """Print what one night says: the sentence, the caveats, the table."""
+    unit = unit_of(night)
+    typer.echo(f"\n{night.symbol} {night.target}: {night.fetch['title']}")
+    typer.echo(wording.sentence(night))
+    for notice in wording.notices(night):
+        typer.echo(f"{notice.title}: {notice.text}")
+    rows = [
+        [
+            f"{row['target_session']:%a %Y-%m-%d}",
+            unit.number(row["q50"]),
+            unit.span(row["q10"], row["q90"]),
+            unit.number(night.last_value),
+            row["kind"],
+            row["status"],
+        ]
+        for row in night.rows.to_dict("records")
+    ]
+    typer.echo(f"In {unit.name}; last is the value of {night.origin}.")
+    show_table(["session", "median", "80 % interval", "last", "kind", "status"], rows)
+
+
+def night_document(night: ReportData) -> dict[str, Any]:
+    """The night as a JSON object: who spoke, from when, and the forecasts in the target's own unit."""
+    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
+    columns += ["outside", "issued_at", "data_as_of"]
+    return {
+        "symbol": night.symbol,
+        "target": night.target,
+        "series": night.fetch["title"],
+        "origin_session": night.origin,
+        "last_value": night.last_value,
+        "model_id": night.model["id"],
+        "model": night.model["name"],
+        "run_id": night.run["id"],
+        "mode": night.run["mode"],
+        "notices": {notice.title: notice.text for notice in wording.notices(night)},
+        "forecasts": night.rows[columns].to_dict("records"),
+    }
+
+
+def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:
+    """Print a backtest's figures by horizon beside each baseline's error."""
+    overall = document["overall"]
+    names = list(overall["baselines"])
+    typer.echo(
+        f"\n{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
+        f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
+    )
+    rows = []
+    for horizon, figures in [*document["horizons"].items(), ("all", overall)]:
+        rows.append(
+            [
+                horizon,
+                f"{figures['mae']:,.6g}",
+                *(f"{figures['baselines'][name]:,.6g}" for name in names),
+                f"{100 * figures['skill_vs_best']:+.1f} %",
+                f"{figures['dm_p_value']:.3g}",
+                f"{100 * figures['coverage_80']:.1f} %",
+                f"{100 * figures['coverage_90']:.1f} %",
+            ]
+        )
+    show_table(["horizon", "mae", *names, f"against {overall['best_baseline']}", "p", "in 80 %", "in 90 %"], rows)
+    if out is not None:
+        typer.echo(f"Written to {out}")
+
+
+def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each ingest brought."""
+    columns = ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"]
+    names = ["symbol", "source", "fetched_at", "row_count", "last_received", "verdict", "detail"]
+    show_table(columns, [[row[name] for name in names] for row in fetches])
+
+
+def show_article(result: ArticleResult, out: Path) -> None:
+    """Print each way of asking with its error, and where the page is."""
+    typer.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
+    rows = [[answer.name, answer.question, answer.change, f"{answer.mae / 1e6:.3f}"] for answer in result.answers]
+    show_table(["model", "question", "what changed", "MAE"], rows)
+    typer.echo(f"Page: {out}")
+
+
+def show_models(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
+    """Print the networks, newest first."""
+    if as_json:
+        typer.echo(json.dumps(list(rows), indent=2, default=str))
+        return
+    columns = ["model", "champion", "method", "from", "trained to", "epochs", "seconds", "weights"]
+    shown = [
+        [
+            row["id"],
+            "yes" if row["champion"] else "",
+            row["method"],
+            row["parent_id"] or row["base"],
+            row["trained_to"],
+            row["chain_epochs"],
+            f"{row['seconds']:.1f}",
+            row["weights"],
+        ]
+        for row in rows
+    ]
+    show_table(columns, shown)
+
+
+def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
+    """Print one record, a line a field."""
+    if as_json:
+        typer.echo(json.dumps(dict(record), indent=2, default=str))
+        return
+    show_table(["setting", "value"], [[name, value] for name, value in record.items()])
+
+
+def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
+    """Print what `doctor` found."""
+    show_table(["check", "state", "found"], [[row["check"], row["state"], row["found"]] for row in checks])
+
+
+def show_settings(settings: Settings, *, as_json: bool = False) -> None:
+    """Print the settings in force; secrets stay hidden."""
+    values = settings.model_dump(mode="json")
+    values["exchanges"] |= {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    for name in ("symbols", "companions"):
+        values[name] = ",".join(values[name])
+    values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
+    rows = [
+        [f"FORECASTING_{name.upper()}", values[name], field.description]
+        for name, field in Settings.model_fields.items()
+    ]
+    show_table(["setting", "value", "meaning"], rows)
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print one table; words to the left, numbers to the right."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        shown.add_column(name, justify="left" if name in LEFT else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*("" if value is None else str(value) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)  # rich assumes 80 columns where it sees no terminal
+    console.print(shown)
+
+
+def where(settings: Settings) -> str:
+    """Where the database is, without its password."""
+    from forecasting.store.engine import place
+
+    return place(settings.url)

@@ -1,0 +1,94 @@
+"""The options that commands share, and what becomes of them: they win over the environment, for this process."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from forecasting.settings import Settings
+    from forecasting.vocabulary import Mode
+
+Symbols = Annotated[
+    list[str] | None,
+    typer.Option("--symbol", help="A symbol as Yahoo writes it; repeat for several.", show_default=False),
+]
+Symbol = Annotated[str | None, typer.Option("--symbol", help="A symbol as Yahoo writes it.", show_default=False)]
+TargetOption = Annotated[str | None, typer.Option("--target", help="volume, close or range.", show_default=False)]
+SourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--source", help="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.", show_default=False
+    ),
+]
+EventsOption = Annotated[
+    str | None,
+    typer.Option("--events", help="Earnings dates as csv:PATH (columns announced, timing).", show_default=False),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option("--as-of", help="The newest session that may be known, like 2024-03-08.", show_default=False),
+]
+ModeOption = Annotated[str, typer.Option("--mode", help="auto, scratch, warm or skip.")]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url", help="SQLAlchemy URL; else FORECASTING_DATABASE_URL, else a SQLite file.", show_default=False
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Switch = Annotated[bool, typer.Option("--switch-source", help="Allow bars of another source for a known symbol.")]
+
+
+def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
+    """Let this command's options win over the environment, for this process and the flows it starts."""
+    if symbols:
+        os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
+    for name, value in options.items():
+        if value is not None:
+            os.environ[f"FORECASTING_{name.upper()}"] = value
+
+
+def quieten_prefect() -> None:
+    """Keep Prefect's narration off the terminal unless asked for; its UI has every line all the same."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLEMAX_LOSS_RATIO_COMPANIONS", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    # Prefect gives its temporary server 20 s; on a busy machine it took 40, and the night ended in a stack trace.
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+
+
+def settings() -> Settings:
+    """The settings in force, or one readable paragraph about the field that is wrong."""
+    from forecasting.settings import read_settings
+
+    return read_settings()
+
+
+def parse(text: str | None) -> date | None:
+    """The date named by an option, or None where it was not given."""
+    return required(text) if text is not None else None
+
+
+def required(text: str) -> date:
+    """The date named by an option."""
+    from forecasting.settings import parse_date
+
+    return parse_date(text)
+
+
+def checked_mode(text: str) -> Mode:
+    """One of the four modes.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    from forecasting.errors import UsageError
+
+    if text not in ("auto", "scratch", "warm", "skip"):
+        raise UsageError(f"--mode is auto, scratch, warm or skip; found {text!r}.")
+    return cast("Mode", text)

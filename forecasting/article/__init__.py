@@ -1,0 +1,1 @@
+"""The experiment of the article this project comes from, asked as printed and asked honestly."""

@@ -1,0 +1,1 @@
+"""The walk-forward backtest: the nightly path replayed at past origins, and its figures."""

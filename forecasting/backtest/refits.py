@@ -1,0 +1,154 @@
+"""The refits of a backtest: each from scratch at its own origin, in parallel, kept so that none is done twice."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.losses import Floats
+from forecasting.predict.forecasts import network_quantiles
+from forecasting.preprocess.companions import cut_to_session, with_market
+from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.settings import Settings
+from forecasting.train import baselines, linear_model
+from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.linear_model import linear_quantiles
+
+NETWORK, LINEAR = "network", "linear"
+
+Raw = dict[str, Floats]
+"""Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, its partner and every baseline."""
+
+Block = NDArray[np.int64]
+"""Rows of the windows that one fit speaks for, the row it is fitted at first."""
+
+Panel = Sequence[Windows]
+"""The symbol's windows, then those of its companions."""
+
+Progress = Callable[[int, int], None]
+
+
+def fit_blocks(
+    panel: Panel,
+    blocks: list[Block],
+    settings: Settings,
+    *,
+    workers: int,
+    folder: Path | None,
+    progress: Progress | None,
+) -> Raw:
+    """Every block's raw forecasts, joined in order.
+
+    Args:
+        panel: Every row of every block, and those before to learn from; companions with all their rows.
+        blocks: Ascending.
+        settings: target, train_sessions, members and seed are used.
+        workers: Processes; 0 means one a core, 1 none beside this one.
+        folder: Where finished blocks are kept and looked for; a changed bar or setting finds none of them.
+        progress: Called with rows done and rows in all, after each block.
+    """
+    kept = None if folder is None else _Kept(folder, _key(panel, settings))
+    found = {} if kept is None else {at: raw for at, block in enumerate(blocks) if (raw := kept.read(block))}
+    missing = {at: block for at, block in enumerate(blocks) if at not in found}
+    done, total = sum(len(blocks[at]) for at in found), sum(map(len, blocks))
+    for at, raw in _fit_all(panel, missing, settings, workers):
+        found[at] = raw
+        if kept is not None:
+            kept.write(blocks[at], raw)
+        done += len(blocks[at])
+        if progress is not None:
+            progress(done, total)
+    return {name: np.concatenate([found[at][name] for at in range(len(blocks))]) for name in found[0]}
+
+
+def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
+    """What every forecaster says at the rows of `block`, all fitted at the close of its first row and never again."""
+    from forecasting.train.starting_weights import fit_scratch
+
+    windows, *others = panel
+    fitted_at = int(block[0])
+    start = max(0, fitted_at + 1 - settings.train_sessions)
+    asked = block - start
+    session = windows.origins[fitted_at]
+    cut = [(one, cut_to_session(one, session, train_sessions=settings.train_sessions)) for one in others]
+    beside = [(whole, then) for whole, then in cut if then is not None]
+    known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
+    # Whole, for the rows after the first look back on sessions that the fit has not seen.
+    known = with_market(known, [whole for whole, _ in beside])
+    checkpoint = fit_scratch(known, [then for _, then in beside], settings=settings)
+    raw = {NETWORK: network_quantiles(checkpoint, known, asked), LINEAR: linear_quantiles(known, asked)}
+    return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
+
+
+def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
+    """Each block's number and raw forecasts, as they are done."""
+    workers = min(workers or os.cpu_count() or 1, len(blocks))
+    if workers <= 1:
+        yield from ((at, forecast_block(panel, block, settings)) for at, block in blocks.items())
+        return
+    with TemporaryDirectory() as shared:
+        paths = [Path(shared) / f"{at}.npz" for at in range(len(panel))]
+        for windows, path in zip(panel, paths, strict=True):
+            windows.save(path)
+        # Spawned, not forked: torch's threads do not survive a fork.
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(paths,))
+        with pool:
+            tasks = {pool.submit(_forecast_shared, block, settings): at for at, block in blocks.items()}
+            for task in as_completed(tasks):
+                yield tasks[task], task.result()
+
+
+_shared: list[Windows] = []  # the panel of a worker process, which serves one backtest and then ends
+
+
+def _start(paths: list[Path]) -> None:
+    _shared.extend(load_windows(path) for path in paths)
+
+
+def _forecast_shared(block: Block, settings: Settings) -> Raw:
+    return forecast_block(_shared, block, settings)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Finished blocks on disk, one .npz each, named by what they were made from."""
+
+    folder: Path
+    key: str
+
+    def read(self, block: Block) -> Raw | None:
+        path = self._path(block)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+
+    def write(self, block: Block, raw: Raw) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(block)
+        part = path.with_suffix(".part.npz")
+        np.savez(part, allow_pickle=False, **raw)
+        part.replace(path)  # whole or not at all, whenever the process is killed
+
+    def _path(self, block: Block) -> Path:
+        return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}.npz"
+
+
+def _key(panel: Panel, settings: Settings) -> str:
+    """Sixteen hex digits over everything a raw forecast depends on but the block."""
+    from forecasting.train.model import ARCHITECTURE
+    from forecasting.train.pretrained import shipped_weights
+
+    rules = (ARCHITECTURE, linear_model.VERSION, baselines.VERSION, NETWORK, LINEAR)
+    digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()}".encode())
+    for windows in panel:
+        for field in fields(windows):
+            digest.update(np.asarray(getattr(windows, field.name)).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,63 @@
+"""Losses of quantile forecasts and weighted quantiles: the one place where each is written down.
+
+The training loss on tensors is in train/model.py; a test holds it against `pinball`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from forecasting.vocabulary import MEDIAN, QUANTILES
+
+Floats = NDArray[np.float64]
+
+
+def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
+    """Pinball (quantile) loss of each forecast, mean over the seven levels, in the unit of the arguments.
+
+    At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and Bassett 1978).
+
+    Args:
+        actual: (...) what happened; NaN gives NaN.
+        quantiles: (..., Q) forecasts at QUANTILES, ascending.
+
+    Returns:
+        (...) losses, at least 0.
+    """
+    above = np.asarray(actual, dtype=float)[..., None] - np.asarray(quantiles, dtype=float)  # (..., Q)
+    levels = np.asarray(QUANTILES)
+    losses: Floats = np.maximum(levels * above, (levels - 1.0) * above).mean(axis=-1)
+    return losses
+
+
+def row_losses(actual: Floats, quantiles: Floats) -> Floats:
+    """(n,) pinball loss of each row, mean over the horizons that are known; rows without one are left out.
+
+    Args:
+        actual: (N, H) NaN where not known.
+        quantiles: (N, H, Q).
+    """
+    losses = pinball(actual, quantiles)
+    known = np.isfinite(losses).any(axis=1)
+    rows: Floats = np.nanmean(losses[known], axis=1)
+    return rows
+
+
+def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
+    """(...) distance of the median of quantiles (..., Q) from actual (...)."""
+    error: Floats = np.abs(actual - quantiles[..., MEDIAN])
+    return error
+
+
+def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights: Floats) -> Floats:
+    """(Q,) the values below which each share of the weight lies, interpolated between neighbours.
+
+    Args:
+        values: (n,) no NaN.
+        levels: (Q,) shares, 0 to 1, ascending.
+        weights: (n,) positive.
+    """
+    order = np.argsort(values, kind="stable")
+    share = np.cumsum(weights[order]) - 0.5 * weights[order]  # a value stands in the middle of its own weight
+    return np.interp(levels, share / weights.sum(), values[order])

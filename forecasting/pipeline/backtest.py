@@ -1,0 +1,146 @@
+"""Load a symbol's whole series, walk forward over it, keep the figures; and the article's experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from forecasting.article.experiment import ROWS, TRAIN_ROWS, ArticleResult, run_article
+from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
+from forecasting.errors import HistoryError
+from forecasting.ids import short_id
+from forecasting.ingest.bars import check_bars
+from forecasting.ingest.events import usable_events
+from forecasting.ingest.sources.choose import newest_session, source_of
+from forecasting.pipeline.run_row import code_version
+from forecasting.sessions import last_completed
+from forecasting.settings import Settings
+from forecasting.store import database, migrate, writes
+from forecasting.vocabulary import MEDIAN, Clock
+
+OLDEST = date(1962, 1, 2)
+"""Yahoo's oldest daily bar: a backtest asks for all there is."""
+
+TEST_SESSIONS = ROWS - TRAIN_ROWS
+"""The article's test days, which our model forecasts too."""
+
+Advance = Callable[[int, int], None]
+"""Called with how much is done and how much there is in all."""
+
+Bar = Callable[[str], AbstractContextManager[Advance | None]]
+"""Shows the progress of the work that a text names; without a terminal it gives None."""
+
+
+def no_bar(what: str) -> AbstractContextManager[Advance | None]:
+    """Shows nothing."""
+    return nullcontext(None)
+
+
+def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar) -> dict[str, Any]:
+    """The result document of a walk-forward backtest, its figures kept in table metrics where `store` asks for it."""
+    settings = spec.settings
+    if store:
+        migrate.check_ready(settings.url)
+    bars, events, _ = load_series(settings, last=None, now=now)
+    with bar(f"{spec.symbol} {settings.target}") as advance:
+        result = backtest(bars, events, spec=spec, companions=companion_series(settings, now=now), progress=advance)
+    if store:
+        add_metrics(result, settings, now=now)
+    document: dict[str, Any] = result.document()
+    return document
+
+
+def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int, workers: int) -> BacktestSpec:
+    """What to replay of the settings' first symbol; finished refits are kept in the data folder and taken up again."""
+    return BacktestSpec(
+        symbol=settings.symbols[0],
+        first=first,
+        last=last,
+        refit_every=refit_every,
+        settings=settings.for_symbol(settings.symbols[0]),
+        workers=workers,
+        folder=settings.data_dir.absolute() / "backtests",
+    )
+
+
+def article_experiment(
+    settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar
+) -> ArticleResult:
+    """The article's experiment on the newest rows of the source; our model beside it where its history is there."""
+    settings = settings.for_symbol(settings.symbols[0])
+    bars, events, title = load_series(settings, last=as_of, now=now)
+    try:
+        ours = our_medians(bars, events, settings, bar=bar)
+    except HistoryError:
+        ours = None
+    with bar("the article's networks") as advance:
+        return run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
+
+
+def our_medians(bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, *, bar: Bar = no_bar) -> pd.Series[float]:
+    """Our medians one session ahead for the newest TEST_SESSIONS of `bars`, each made at the session before."""
+    origins = bars.index[-TEST_SESSIONS - 1 : -1]
+    spec = BacktestSpec(
+        symbol=settings.symbols[0],
+        first=origins[0].date(),
+        last=origins[-1].date(),
+        refit_every=21,
+        settings=settings,
+        workers=1,
+    )
+    with bar("ours") as advance:
+        result = backtest(bars, events, spec=spec, progress=advance)
+    return pd.Series(result.issued[:, 0, MEDIAN], index=bars.index[-len(result.issued) :])
+
+
+def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """All checked bars of the first symbol up to `last`, its events and the series' title; nothing is stored."""
+    symbol = settings.symbols[0]
+    source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
+    newest = last or newest_session(source, symbol) or last_completed(now(), settings.exchange)
+    fetched = source.fetch(symbol, OLDEST, newest)
+    bars, _ = check_bars(fetched, exchange=settings.exchange, known=None)
+    return bars, usable_events(symbol, settings.events, exchange=settings.exchange), fetched.title
+
+
+def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
+    """All checked bars and the events of each companion in the settings, but for the first symbol itself.
+
+    In alphabetical order, as a night has them.
+
+    Raises:
+        SourceError: One of them cannot be had; a backtest without it would answer another question.
+    """
+    others = sorted(symbol for symbol in settings.companions if symbol != settings.symbols[0])
+    alone = [settings.model_copy(update={"symbols": (symbol,), "events": None}) for symbol in others]
+    return [load_series(one, last=None, now=now)[:2] for one in alone]
+
+
+def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> None:
+    """Add the result's figures to the table metrics, under a model row that names the backtest; twice adds nothing."""
+    spec = result.spec
+    about = (spec.symbol, settings.target, str(spec.first), str(spec.last), str(spec.refit_every), settings.hash)
+    model_id = short_id("backtest", *about)
+    model = {
+        "id": model_id,
+        "name": "backtest",
+        "version": f"every {spec.refit_every}",
+        "method": "backtest",
+        "symbol": spec.symbol,
+        "target": settings.target,
+        "scope": "symbol",
+        "seed": settings.seed,
+        "settings_hash": settings.hash,
+        "code_version": code_version(),
+        "seconds": result.seconds,
+        "created_at": now(),
+    }
+    with database.transaction(settings.url) as connection:
+        writes.add_model(connection, model)
+        writes.add_metrics(
+            connection, [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
+        )

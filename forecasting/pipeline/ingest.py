@@ -1,0 +1,230 @@
+"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import partial
+from typing import Any, Literal
+
+import pandas as pd
+
+from forecasting.errors import ForecastingError, RateLimitedError, SourceError, UsageError
+from forecasting.ids import short_id
+from forecasting.ingest import events as earnings
+from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
+from forecasting.ingest.bars import nothing_fetched, payload_hash
+from forecasting.ingest.event_history import Change, Lists, changes
+from forecasting.ingest.revisions import Revision, nothing_changed
+from forecasting.ingest.sources import EarningsSource, Fetched, Source
+from forecasting.ingest.sources.choose import is_live, source_of
+from forecasting.pipeline import shard
+from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.run_row import open_run
+from forecasting.pipeline.shard import Outcome
+from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.windows import FEWEST_ROWS
+from forecasting.sessions import shift
+from forecasting.settings import Settings
+from forecasting.store import read, writes
+from forecasting.store.database import Connection
+
+logger = logging.getLogger("forecasting.ingest")
+
+Purpose = Literal["night", "ingest", "companion"]
+"""Why bars are fetched: for a night of their symbol, for themselves, or as training data of another symbol."""
+
+StopOn = tuple[type[SourceError], ...]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    source: Source
+    switched_from: str
+    bars: StoredBars
+    events: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a request brought and means; with an error, the row of a request that stored nothing."""
+
+    source: Source
+    fetched: Fetched
+    revision: Revision
+    events: list[Change]
+    fetched_at: datetime
+    error: ForecastingError | None = None
+
+
+def fetch_and_store(
+    runs: Sequence[NightRun],
+    *,
+    last: date | None = None,
+    switch_source: bool = False,
+    purpose: Purpose = "night",
+    stop_on: StopOn = (RateLimitedError,),
+) -> list[Outcome[str]]:
+    """The id of the fetch that brought each night's bars up to its session, its row and the run's written together.
+
+    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. A bare ingest
+    and a companion open no run; of a companion no earnings dates are requested. An outcome's error is a SourceError (no
+    usable answer), DataLateError (the newest bar is older than the night's session), HistoryError (too few sessions) or
+    UsageError (the stored bars came from another source).
+
+    Args:
+        runs: The nights, one a symbol.
+        last: The newest session to fetch instead of each night's own, for a night that continues without its own bar.
+        switch_source: Allow bars of another source for a symbol that has some.
+        purpose: Of the fetch.
+        stop_on: After such an error the other nights' requests are not made: they end with the same error.
+    """
+    asked = shard.given(runs, [last or run.spec.session for run in runs])
+    stored = shard.read_each(
+        asked, lambda connection, run, session: _read_stored(connection, run, session, switch_source=switch_source)
+    )
+    answers = _request_in_turn(stored, asked, purpose=purpose, stop_on=stop_on)
+    written = shard.write_each(
+        answers, lambda connection, run, answer: _write(connection, run, answer, purpose=purpose)
+    )
+    return shard.compute_each(written, _fetch_id)
+
+
+def first_session(session: date, settings: Settings) -> date:
+    """The oldest session a night at `session` asks for: the training window and what its first row looks back on."""
+    return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
+
+
+def _read_stored(connection: Connection, run: NightRun, session: date, *, switch_source: bool) -> _Stored:
+    symbol = run.spec.symbol
+    source = source_of(run.spec.source, cache_dir=run.settings.data_dir.absolute() / "yahoo-cache")
+    newest = read.newest_fetch(connection, symbol)
+    adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
+    return _Stored(
+        source=source,
+        switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
+        bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
+        events=read.event_rows(connection, symbol),
+    )
+
+
+def _request_in_turn(
+    stored: Sequence[Outcome[_Stored]], asked: Sequence[Outcome[date]], *, purpose: Purpose, stop_on: StopOn
+) -> list[Outcome[_Answer]]:
+    answers: list[Outcome[_Answer]] = []
+    refused: dict[str, ForecastingError] = {}
+    for one, session in zip(stored, asked, strict=True):
+        name = one.run.spec.source
+        if one.error is not None or name in refused:
+            answers.append(Outcome(one.run, error=one.error or refused[name]))
+            continue
+        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), session.get(), purpose=purpose))
+        answers.append(answer)
+        error = answer.error or (answer.value.error if answer.value else None)
+        if isinstance(error, stop_on):
+            refused[name] = error
+    return answers
+
+
+def _request(run: NightRun, stored: _Stored, session: date, *, purpose: Purpose) -> _Answer:
+    """The assessed answer to one request.
+
+    Raises:
+        SourceError: A file cannot be used: nothing left this machine, so no row is kept.
+    """
+    source, spec, settings = stored.source, run.spec, run.settings
+    first = first_session(session, settings)
+    try:
+        fetched = source.fetch(spec.symbol, first, session)
+    except SourceError as error:
+        if not is_live(source):
+            raise
+        nothing = nothing_fetched(source.name, spec.symbol, first, session)
+        return _Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], run.now(), error)
+    lists = Lists(
+        usable=earnings.usable_events(spec.symbol, spec.events, exchange=settings.exchange),
+        listed=_listed_events(run, source, session, requested=purpose != "companion"),
+        usable_source=spec.events or "bundled",
+        listed_source=source.name,
+        seen_at=run.now(),
+    )
+    request = Request(session, spec.source, settings.exchange, WARM_UP + FEWEST_ROWS)
+    assessed = assess(fetched, request, stored.bars)
+    added = changes(stored.events, lists, session=session, exchange=settings.exchange)
+    revision = _with_switch(assessed, stored.switched_from)
+    return _Answer(source, fetched, revision, added, lists.seen_at, assessed.error)
+
+
+def _listed_events(run: NightRun, source: Source, session: date, *, requested: bool) -> pd.DataFrame:
+    """Earnings dates as the source lists them now, coming ones known from now on; none unless `requested`."""
+    exchange = run.settings.exchange
+    if not requested or not isinstance(source, EarningsSource) or run.spec.events is not None:
+        return earnings.reacting(earnings.bundled_events(""), exchange=exchange)
+    return earnings.reacting(source.earnings_dates(run.spec.symbol), exchange=exchange, seen=session)
+
+
+def _with_switch(assessed: Assessment, switched_from: str) -> Revision:
+    revision = assessed.revision
+    if assessed.error is not None or not switched_from:
+        return revision
+    return replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
+
+
+def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: Purpose) -> str | ForecastingError:
+    """The id of the stored fetch, or the error of a request that stored nothing."""
+    fetched_at, run_id = answer.fetched_at, run.id if purpose == "night" else None
+    failed = answer.error is not None
+    if failed and not is_live(answer.source):
+        return answer.error or ""
+    fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id) if failed else _fetched_id(answer.fetched, run)
+    if purpose == "night" and not failed:
+        open_run(connection, run, started_at=fetched_at)
+    writes.add_fetch(
+        connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
+    )
+    logger.info("fetch %s of %s: %s", fetch_id, run.spec.symbol, answer.revision.verdict)
+    if answer.error is not None:
+        return answer.error
+    for change in answer.events:
+        writes.add_events(connection, run.spec.symbol, change.rows, source=change.source, first_seen_at=fetched_at)
+    return fetch_id
+
+
+def _fetch_id(run: NightRun, written: str | ForecastingError) -> str:
+    if isinstance(written, ForecastingError):
+        raise written
+    return written
+
+
+def _fetched_id(fetched: Fetched, run: NightRun) -> str:
+    """The same answer to the same night is the same fetch, however often the night is run."""
+    asked = f"{fetched.first_asked}..{fetched.last_asked}"
+    return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), run.id)
+
+
+def _failed_id(answer: _Answer, instant: str, run_id: str | None) -> str:
+    """Each request that stored nothing is one of its own."""
+    fetched = answer.fetched
+    asked = f"{fetched.first_asked}..{fetched.last_asked}"
+    return short_id("fetch", fetched.source, fetched.symbol, asked, answer.revision.verdict, instant, run_id or "")
+
+
+def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
+    """The source of the symbol's stored bars where this one is another, else empty.
+
+    Vendors count volume differently: a symbol keeps its source unless the user says otherwise.
+
+    Raises:
+        UsageError: The newest stored fetch came from another source and no switch was asked for.
+    """
+    if newest is None or newest["source"] == source.name:
+        return ""
+    if not allowed:
+        raise UsageError(
+            f"{symbol}'s stored bars came from {newest['source']}; these would come from {source.name}. "
+            "Volumes differ by vendor, so sources are not mixed by accident: use the same --source, another database, "
+            "or --switch-source to allow it; the switch is kept with the fetch."
+        )
+    return str(newest["source"])

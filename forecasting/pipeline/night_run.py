@@ -1,0 +1,106 @@
+"""One symbol's night: what is asked, what it runs under, and the id and folders that follow from both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from forecasting.ids import short_id
+from forecasting.settings import Settings
+from forecasting.vocabulary import Clock, Mode, Target
+
+
+@dataclass(frozen=True)
+class NightSpec:
+    """What one night is asked to do: the part that travels between Prefect tasks.
+
+    Attributes:
+        symbol: Yahoo's ticker.
+        session: The origin: the newest session whose bar the night may use.
+        target: What is forecast.
+        source: `yahoo`, `csv:PATH`, `parquet:PATH`, `sample` or an installed `NAME:ARGUMENT`.
+        events: `csv:PATH` of earnings dates, or None for the bundled ones.
+        mode: How the challenger is fitted.
+        trigger: `run`, `schedule` or `catch-up`.
+    """
+
+    symbol: str
+    session: date
+    target: Target
+    source: str
+    events: str | None = None
+    mode: Mode = "auto"
+    trigger: str = "run"
+
+
+@dataclass(frozen=True)
+class NightInputs:
+    """What preprocess hands to the later steps: small enough to travel, and looked up once a night.
+
+    Attributes:
+        windows_path: The file of the night's windows.
+        fetch_id: The fetch whose bars the night uses.
+        data_as_of: When that fetch was made; nothing stored later is used.
+        companion_fetches: The fetch of each companion whose windows lie beside the night's own, by symbol.
+    """
+
+    windows_path: str
+    fetch_id: str
+    data_as_of: datetime
+    companion_fetches: dict[str, str]
+
+
+@dataclass(frozen=True)
+class NightRun:
+    """One night and what it runs under.
+
+    Attributes:
+        spec: What is asked.
+        settings: Of this symbol and target alone; `night_run` makes them so.
+        now: The clock, handed in by flows; tests hand in another.
+        flow_run_id: Prefect's; None without it.
+    """
+
+    spec: NightSpec
+    settings: Settings
+    now: Clock
+    flow_run_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id: the same night under the same settings has the same, so that a repeated run finds its rows."""
+        spec = self.spec
+        parts = ("run", spec.symbol, spec.session.isoformat(), spec.target, spec.source, self.settings.hash)
+        return short_id(*parts)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps what its steps hand each other; emptied when the night is done."""
+        return runs_folder(self.settings) / self.id
+
+    def companion(self, symbol: str) -> NightRun:
+        """The same night of a companion: its bars are fetched, nothing of it is forecast."""
+        spec = NightSpec(symbol, self.spec.session, self.spec.target, self.spec.source, None, self.spec.mode)
+        return NightRun(spec, self.settings.for_symbol(symbol), self.now, self.flow_run_id)
+
+
+def night_run(spec: NightSpec, settings: Settings, *, now: Clock, flow_run_id: str | None = None) -> NightRun:
+    """The night under the settings of its symbol and target: its own exchange, and so its own hash."""
+    own = settings.for_symbol(spec.symbol).model_copy(update={"target": spec.target})
+    return NightRun(spec, own, now, flow_run_id)
+
+
+def runs_folder(settings: Settings) -> Path:
+    """The parent of all runs' folders."""
+    return settings.data_dir.absolute() / "runs"
+
+
+def artifact_folder(settings: Settings, model_id: str) -> Path:
+    """The folder of a model's weights and their JSON."""
+    return settings.data_dir.absolute() / "artifacts" / model_id
+
+
+def report_path(settings: Settings, symbol: str, target: Target) -> Path:
+    """The report page of a symbol and target; `^` is awkward in shells and links."""
+    return settings.data_dir.absolute() / "reports" / f"{symbol.replace('^', '_')}-{target}.html"

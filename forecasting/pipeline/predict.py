@@ -1,0 +1,200 @@
+"""Write each night's forecasts: champion, challenger and every baseline, into one table through one path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import ArtifactError
+from forecasting.evaluate.evidence import forecaster_losses
+from forecasting.evaluate.promotion import compare
+from forecasting.pipeline import shard
+from forecasting.pipeline.night_run import NightInputs, NightRun
+from forecasting.pipeline.registry import load_model
+from forecasting.pipeline.run_row import code_version
+from forecasting.pipeline.shard import Outcome
+from forecasting.predict.calibration import MAX_FORECASTS
+from forecasting.predict.candidates import (
+    Candidate,
+    assign_roles,
+    baseline_candidates,
+    forecast_rows,
+    network_candidate,
+)
+from forecasting.predict.fallback import WINDOW_ORIGINS, ChampionFacts, Published, choose_published
+from forecasting.predict.forecasts import kind_of
+from forecasting.preprocess.targets import actual_of
+from forecasting.preprocess.windows import load_windows
+from forecasting.sessions import between, next_sessions
+from forecasting.store import read, writes
+from forecasting.store.database import Connection
+from forecasting.train.baselines import VERSION, baseline_names
+from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
+
+logger = logging.getLogger("forecasting.predict")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PredictionInputs:
+    """Inputs read from the store before any model forecasts.
+
+    Attributes:
+        inputs: What preprocess handed on.
+        bars: As known at the night's session.
+        champion: Its row in `models`; on the first night the challenger's; None when there is neither.
+        challenger: Tonight's, when it is another than the champion.
+        scores: Of the newest origins, as `evidence.forecaster_losses` takes them.
+        past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
+    """
+
+    inputs: NightInputs
+    bars: pd.DataFrame
+    champion: Row | None
+    challenger: Row | None
+    scores: pd.DataFrame
+    past: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Forecasts:
+    read: PredictionInputs
+    candidates: list[Candidate]
+    published: Published
+
+
+def write_forecasts(
+    runs: Sequence[NightRun], inputs: Sequence[NightInputs], challenger_ids: Sequence[str]
+) -> list[Outcome[int]]:
+    """The number of forecast rows added for each night: 0 where its run has written its forecasts before.
+
+    A champion that is missing, damaged, too old, not finite or behind does not stop the night: the best baseline's
+    forecast is published in its place, with status fallback and the reason.
+    """
+    asked = shard.given(runs, list(zip(inputs, challenger_ids, strict=True)))
+    stored = shard.read_each(asked, lambda connection, run, one: _read_unless_written(connection, run, *one))
+    forecasts = shard.compute_each(stored, lambda run, one: None if one is None else _forecast(run, one))
+    return shard.write_each(forecasts, lambda connection, run, one: 0 if one is None else _write(connection, run, one))
+
+
+def _read_unless_written(
+    connection: Connection, run: NightRun, inputs: NightInputs, challenger_id: str
+) -> PredictionInputs | None:
+    return None if read.has_forecasts(connection, run.id) else read_inputs(connection, run, inputs, challenger_id)
+
+
+def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, challenger_id: str) -> PredictionInputs:
+    """What the store holds; on the first night the only network is both challenger and champion."""
+    symbol, target, session, known_at = run.spec.symbol, run.spec.target, run.spec.session, inputs.data_as_of
+    champion = read.champion(connection, symbol, target, session=session)
+    challenger = read.model(connection, challenger_id) if challenger_id else None
+    bars = read.bars(connection, symbol, last=session, known_at=known_at)
+    return PredictionInputs(
+        inputs=inputs,
+        bars=bars,
+        champion=champion or challenger,
+        challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
+        scores=read.newest_scores(connection, symbol, target, last=session, origins=WINDOW_ORIGINS, known_at=known_at),
+        past=closed_forecasts(connection, run, bars),
+    )
+
+
+def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame) -> pd.DataFrame:
+    """Past forecasts of the network with the actuals as known at the night's session."""
+    symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
+    past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS)
+    actual = actual_of(target, bars).reindex(pd.DatetimeIndex(past["target_session"])).to_numpy()
+    factor = past["split_factor"].to_numpy()
+    # A split changes how many shares trade and what one costs; a forecast made before it stays on its own basis.
+    basis = {"volume": 1.0 / factor, "close": factor, "range": np.ones(len(factor))}[target]
+    return past.assign(actual=actual * basis)
+
+
+def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
+    windows = load_windows(Path(stored.inputs.windows_path))
+    candidates = baseline_candidates(windows, symbol=run.spec.symbol, settings_hash=run.settings.hash)
+    damage: dict[Role, str] = {}
+    networks: tuple[tuple[Role, Row | None], ...] = ((CHAMPION, stored.champion), (CHALLENGER, stored.challenger))
+    for role, model in networks:
+        if model is None:
+            continue
+        try:
+            candidates.append(network_candidate(model, role, load_model(model, run.settings), windows, stored.past))
+        except ArtifactError as error:
+            damage[role] = str(error)
+            logger.warning("%s %s cannot be used: %s", role, model["id"], error)
+    published = choose_published(_champion_facts(run, stored, candidates, damage=damage.get(CHAMPION, "")))
+    return _Forecasts(stored, assign_roles(candidates, published), published)
+
+
+def _champion_facts(
+    run: NightRun, stored: PredictionInputs, candidates: Sequence[Candidate], *, damage: str
+) -> ChampionFacts:
+    """What decides whether the champion's forecast is published."""
+    losses = forecaster_losses(stored.scores, origins=WINDOW_ORIGINS)
+    comparison = compare(losses, forecasters=(CHAMPION,), newest=WINDOW_ORIGINS)
+    # The strongest on most symbols is listed last.
+    baseline = comparison.best_baseline or baseline_names(run.spec.target)[-1]
+    own = next((one for one in candidates if one.role == CHAMPION), None)
+    trained_to = stored.champion["trained_to"] if stored.champion else None
+    return ChampionFacts(
+        champion=stored.champion["id"] if stored.champion else None,
+        baseline=baseline,
+        damage=damage,
+        age_sessions=len(between(trained_to, run.spec.session, run.settings.exchange)) - 1 if trained_to else None,
+        max_age_sessions=run.settings.max_model_age,
+        finite=own is None or own.is_finite,
+        champion_pinball=comparison.pinballs.get(CHAMPION),
+        baseline_pinball=comparison.pinballs.get(baseline),
+        origins=comparison.origins,
+    )
+
+
+def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
+    """Write the baselines' model rows and every candidate's forecasts; the number of forecasts added."""
+    issued_at, spec, exchange = run.now(), run.spec, run.settings.exchange
+    about = {
+        "symbol": spec.symbol,
+        "target": spec.target,
+        "origin_session": spec.session,
+        "kind": kind_of(issued_at, spec.session, exchange),
+        "last_value": float(actual_of(spec.target, made.read.bars).iloc[-1]),
+        "issued_at": issued_at,
+        "data_as_of": made.read.inputs.data_as_of,
+        "fetch_id": made.read.inputs.fetch_id,
+        "run_id": run.id,
+    }
+    sessions = next_sessions(spec.session, len(HORIZONS), exchange)
+    for one in made.candidates:
+        if one.forecaster in baseline_names(spec.target):
+            writes.add_model(connection, _baseline_row(run, one, created_at=issued_at))
+    rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions)
+    added = writes.add_forecasts(connection, rows)
+    what = made.published.reason or "the champion's is published"
+    logger.info("wrote %d forecasts of %s, origin %s: %s", added, spec.symbol, spec.session, what)
+    return added
+
+
+def _baseline_row(run: NightRun, candidate: Candidate, *, created_at: datetime) -> Row:
+    """The row in `models` of a baseline."""
+    return {
+        "id": candidate.model_id,
+        "name": candidate.forecaster,
+        "version": VERSION,
+        "method": BASELINE,
+        "symbol": run.spec.symbol,
+        "target": run.spec.target,
+        "scope": "symbol",
+        "seed": run.settings.seed,
+        "settings_hash": run.settings.hash,
+        "code_version": code_version(),
+        "created_at": created_at,
+    }

@@ -1,0 +1,237 @@
+"""The models of the ledger: load, check, list, promote, roll back, prune."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from forecasting.errors import ArtifactError, UsageError
+from forecasting.ids import short_id
+from forecasting.pipeline.night_run import NightRun, artifact_folder
+from forecasting.settings import Settings
+from forecasting.store import database, migrate, read, writes
+from forecasting.store.database import Connection
+from forecasting.train.checkpoint import Checkpoint, load, read_whole
+from forecasting.vocabulary import Clock
+
+logger = logging.getLogger("forecasting.train")
+
+Row = dict[str, Any]
+
+
+def load_model(model: Row, settings: Settings) -> Checkpoint:
+    """The checkpoint of a model row.
+
+    Raises:
+        ArtifactError: Missing, pruned, altered, or of code that this code cannot run.
+    """
+    if model["artifact_path"] is None or model["artifact_hash"] is None:
+        raise ArtifactError(
+            f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
+        )
+    return load(weights_folder(model, settings), model["artifact_hash"])
+
+
+def load_runnable(model: Row, settings: Settings) -> Checkpoint:
+    """The checkpoint of a model row, once it has been run: what a champion must be able to do.
+
+    Raises:
+        ArtifactError: It cannot be loaded, or this code cannot run it.
+    """
+    from forecasting.train.fit import check_runs
+
+    checkpoint = load_model(model, settings)
+    check_runs(checkpoint)
+    return checkpoint
+
+
+def why_not_runnable(model: Row, settings: Settings) -> str:
+    """Why this code cannot load and run a model, in words; empty when it can."""
+    try:
+        load_runnable(model, settings)
+    except ArtifactError as error:
+        return str(error)
+    return ""
+
+
+def weights_folder(model: Row, settings: Settings) -> Path:
+    """The folder that a model row names, whose weights were not pruned."""
+    folder: Path = settings.data_dir.absolute() / model["artifact_path"]
+    return folder
+
+
+def check_champion(symbol: str, settings: Settings) -> None:
+    """Refuse a warm fit that has no champion to start from, before anything is written.
+
+    Raises:
+        UsageError: There is no champion.
+        ArtifactError: Its weights are missing, altered, or of code that this code cannot run.
+    """
+    with database.reading(settings.url) as connection:
+        champion = read.champion(connection, symbol, settings.target)
+    if champion is None:
+        raise UsageError(
+            f"--mode warm starts from a champion of {symbol} {settings.target}; there is none yet. Use --mode scratch."
+        )
+    load_model(champion, settings)
+
+
+def list_models(settings: Settings) -> list[Row]:
+    """The networks of the first symbol, newest first, the champion marked, each with the state of its weights."""
+    migrate.check_ready(settings.url)
+    with database.reading(settings.url) as connection:
+        champion = read.champion(connection, settings.symbols[0], settings.target)
+        rows = read.models(connection, settings.symbols[0], settings.target)
+    return [
+        {
+            **row,
+            "champion": champion is not None and row["id"] == champion["id"],
+            "weights": weights_state(row, settings),
+        }
+        for row in rows
+        if row["name"] == "lstm"
+    ]
+
+
+def show_model(model_id: str, settings: Settings) -> Row:
+    """A model's row, the state of its weights, the settings and bars that made it, and its forecasts.
+
+    Raises:
+        UsageError: No such model.
+    """
+    migrate.check_ready(settings.url)
+    with database.reading(settings.url) as connection:
+        model = stored_model(connection, model_id)
+        return {**model, "weights": describe_weights(model, settings), **read.lineage(connection, model_id)}
+
+
+def weights_state(model: Row, settings: Settings) -> str:
+    """Whether the weights of a network are `kept`, `missing` from the data folder, `damaged` or `pruned` on purpose."""
+    if model["artifact_path"] is None:
+        return "pruned"
+    folder = weights_folder(model, settings)
+    if not folder.exists():
+        return "missing"
+    try:
+        read_whole(folder, model["artifact_hash"])
+    except ArtifactError:
+        return "damaged"
+    return "kept"
+
+
+def describe_weights(model: Row, settings: Settings) -> str:
+    """Whether the weights of a model are there, unaltered, and run under this code; else why not."""
+    if model["method"] == "baseline":
+        return "none: a baseline is fitted anew each night from the bars"
+    return why_not_runnable(model, settings) or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
+
+
+def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
+    """A sentence that names the model published from the next forecast on.
+
+    Raises:
+        UsageError: No such model, or a baseline.
+        ArtifactError: Its weights cannot be loaded and run by this code.
+    """
+    migrate.check_ready(settings.url)
+    with database.transaction(settings.url) as connection:
+        model = stored_model(connection, model_id)
+        if model["method"] == "baseline":
+            raise UsageError(
+                f"{model_id} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
+            )
+        return make_champion(connection, model, settings, trigger="promote", now=now)
+
+
+def roll_back(settings: Settings, *, now: Clock) -> str:
+    """A sentence that names the model published from the next forecast on: the champion before the present one.
+
+    Raises:
+        UsageError: There was no other champion before.
+        ArtifactError: Its weights cannot be loaded and run by this code.
+    """
+    migrate.check_ready(settings.url)
+    with database.transaction(settings.url) as connection:
+        before = read.champion_before(connection, settings.symbols[0], settings.target)
+        if before is None:
+            raise UsageError(f"{settings.symbols[0]} {settings.target} has had no other champion to go back to.")
+        return make_champion(connection, before, settings, trigger="rollback", now=now)
+
+
+def stored_model(connection: Connection, model_id: str) -> Row:
+    """The row of a model.
+
+    Raises:
+        UsageError: No such model.
+    """
+    model = read.model(connection, model_id)
+    if model is None:
+        raise UsageError(
+            f"A model id is expected, as `forecasting models list` prints it; found no model {model_id!r}."
+        )
+    return dict(model)
+
+
+_BY_HAND = {"promote": "asked for by hand", "rollback": "rolled back by hand"}
+
+
+def make_champion(connection: Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
+    """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
+    load_runnable(model, settings)
+    champion = read.champion(connection, model["symbol"], model["target"])
+    if champion is not None and champion["id"] == model["id"]:
+        return f"{model['id']} is the champion of {model['symbol']} {model['target']} already."
+    decided_at, session, reason = now(), model["trained_to"], _BY_HAND[trigger]
+    writes.add_promotion(
+        connection,
+        {
+            "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
+            "symbol": model["symbol"],
+            "target": model["target"],
+            "session": max(read.newest_decision(connection, model["symbol"], model["target"]) or session, session),
+            "champion": champion["id"] if champion else None,
+            "challenger": model["id"],
+            "winner": model["id"],
+            "origins": 0,
+            "reason": reason,
+            "trigger": trigger,
+            "decided_at": decided_at,
+        },
+    )
+    return f"{model['id']} is published for {model['symbol']} {model['target']} from the next forecast on ({reason})."
+
+
+def prunable_weights(connection: Connection, run: NightRun) -> list[str]:
+    """The models whose weights neither a recent forecast nor a rollback needs.
+
+    Kept are the newest `keep_artifacts` fits, every model that a forecast of the newest `keep_artifacts` origins came
+    from, so that such a row can be made again, the champion whatever its age, and the one before it, which a rollback
+    asks for.
+    """
+    symbol, target, kept = run.spec.symbol, run.spec.target, run.settings.keep_artifacts
+    networks = [row for row in read.models(connection, symbol, target) if row["artifact_path"]]
+    champion = read.champion(connection, symbol, target)
+    then = read.champion(connection, symbol, target, session=run.spec.session)  # another one in a replay
+    before = read.champion_before(connection, symbol, target)
+    needed = {row["id"] for row in (champion, then, before) if row is not None}
+    needed |= read.models_of_newest(connection, symbol, target, origins=kept)
+    return [row["id"] for row in networks[kept:] if row["id"] not in needed]
+
+
+def delete_pruned_files(runs: Sequence[NightRun]) -> int:
+    """The number of folders deleted, whose models' paths are empty: also those that a kill left behind."""
+    deleted = 0
+    with database.reading(runs[0].settings.url) as connection:
+        rows = [read.models(connection, run.spec.symbol, run.spec.target) for run in runs]
+    for run, models in zip(runs, rows, strict=True):
+        pruned = [row["id"] for row in models if row["artifact_hash"] and row["artifact_path"] is None]
+        for folder in (artifact_folder(run.settings, model_id) for model_id in pruned):
+            if folder.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                deleted += 1
+    if deleted:
+        logger.info("pruned the weights of %d networks", deleted)
+    return deleted

@@ -1,0 +1,133 @@
+"""Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
+
+The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
+steps on what was known on its day. So every forecast must be the same bit for bit: same machine, same code.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from forecasting.errors import ReplayError, UsageError
+from forecasting.pipeline.evaluate import score_and_decide
+from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.predict import write_forecasts
+from forecasting.pipeline.preprocess import write_windows
+from forecasting.pipeline.run_row import close_nights
+from forecasting.pipeline.shard import only
+from forecasting.pipeline.train import fit_challengers
+from forecasting.settings import Settings
+from forecasting.store import copy_inputs, database, migrate, read, writes
+from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
+
+Row = dict[str, Any]
+
+_COMPARED = ("role", "status", *QUANTILE_COLUMNS)
+"""What must be equal; kind and times cannot be, for all of it is made afterwards."""
+
+
+@dataclass(frozen=True)
+class History:
+    """The nights to be replayed, oldest first, rows of table runs; and the promotions by hand between them."""
+
+    nights: list[Row]
+    by_hand: list[Row]
+
+
+def replay(settings: Settings, *, now: Clock, last: date | None = None) -> str:
+    """A sentence a symbol that says all its finished nights up to `last` are the same bit for bit.
+
+    The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one.
+
+    Raises:
+        UsageError: There is no finished night of these settings.
+        ReplayError: A forecast differs; names the first.
+    """
+    migrate.check_ready(settings.url)
+    sentences: list[str] = []
+    for symbol in settings.symbols:
+        history = finished_nights(symbol, settings, last=last)
+        scratch = scratch_ledger(settings)
+        for row in history.nights:
+            rerun_night(row, scratch, [hand for hand in history.by_hand if hand["session"] == row["as_of"]], now=now)
+        sentences.append(compare(symbol, settings, scratch, history.nights))
+    return "\n".join(sentences)
+
+
+def finished_nights(symbol: str, settings: Settings, *, last: date | None) -> History:
+    """The finished nights of a symbol under the settings in force.
+
+    Raises:
+        UsageError: There is none.
+    """
+    with database.reading(settings.url) as connection:
+        runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
+        by_hand = read.decisions_by_hand(connection, symbol, settings.target)
+    kept = [row for row in runs if last is None or row["as_of"] <= last]
+    if not kept:
+        raise UsageError(
+            f"No finished night of {symbol} {settings.target} under the settings in force is stored"
+            f"{f' up to {last}' if last else ''}; there is nothing to replay. `forecasting settings` lists them."
+        )
+    return History(kept, by_hand)
+
+
+def scratch_ledger(settings: Settings) -> Settings:
+    """The same settings on an empty ledger of its own, with a copy of the input tables."""
+    folder = settings.data_dir.absolute() / "replay"
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
+    migrate.upgrade(scratch.url)
+    with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
+        copy_inputs.copy_inputs(source, target)
+    return scratch
+
+
+def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
+    """Work one night off without asking its source, then the promotions that were made by hand after it."""
+    asked: Mode = row["mode"] if row["mode_reason"].startswith("asked for") else "auto"
+    spec = NightSpec(row["symbol"], row["as_of"], row["target"], row["source"], settings.events, asked, row["trigger"])
+    run: NightRun = night_run(spec, settings, now=now)
+    inputs = only(write_windows([run]))
+    challenger_id = only(fit_challengers([run], [inputs]))
+    only(write_forecasts([run], [inputs], [challenger_id]))
+    only(score_and_decide([run], [inputs]))
+    close_nights([run])
+    with database.transaction(settings.url) as connection:
+        for hand in by_hand:
+            writes.add_promotion(connection, hand | {"decided_at": now()})
+
+
+def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row]) -> str:
+    """How many forecasts of how many nights are the same.
+
+    Raises:
+        ReplayError: Names the first that differs, and how many do.
+    """
+    wanted, found = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
+    wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    if wrong:
+        origin, horizon, model = wrong[0]
+        raise ReplayError(
+            f"{len(nights)} nights of {symbol} {settings.target} were expected to come out again to the bit; "
+            f"{len(wrong)} of {len(wanted)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
+            f"model {model}: {wanted.get(wrong[0])} was issued, {found.get(wrong[0])} came out. Same machine, code "
+            f"version and settings? The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+        )
+    first, last = nights[0]["as_of"], nights[-1]["as_of"]
+    return f"{symbol}: {len(nights)} nights, {first} to {last}: all {len(wanted)} forecasts the same to the bit."
+
+
+def _issued(symbol: str, settings: Settings, run_ids: set[str]) -> dict[tuple[str, int, str], tuple[object, ...]]:
+    with database.reading(settings.url) as connection:
+        rows = read.forecasts(connection, symbol, settings.target).to_dict("records")
+    return {
+        (f"{row['origin_session']:%Y-%m-%d}", int(row["horizon"]), str(row["model_id"])): tuple(
+            row[name] for name in _COMPARED
+        )
+        for row in rows
+        if row["run_id"] in run_ids
+    }

@@ -1,0 +1,125 @@
+"""The night's own row in `runs`: opened with the first write, timed stage by stage, noted, closed at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from forecasting.pipeline.night_run import NightRun, runs_folder
+from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
+from forecasting.store import database, read, writes
+from forecasting.store.database import Connection
+
+
+def open_run(connection: Connection, run: NightRun, *, started_at: datetime, note: str = "") -> None:
+    """Add the night's row unless it is there; a night that is run again keeps its first start and its note.
+
+    Args:
+        connection: In the caller's transaction.
+        run: The night.
+        started_at: When it began, for a new row.
+        note: Put beside what is noted already, once.
+    """
+    row = {
+        "id": run.id,
+        "as_of": run.spec.session,
+        "symbol": run.spec.symbol,
+        "target": run.spec.target,
+        "source": run.spec.source,
+        "trigger": run.spec.trigger,
+        "status": "running",
+        "started_at": started_at,
+        "flow_run_id": run.flow_run_id,
+        "code_version": code_version(),
+        "settings_hash": run.settings.hash,
+        "settings": json.dumps(run.settings.shaping(), sort_keys=True),
+        "note": note,
+    }
+    if writes.start_run(connection, row):
+        return
+    stored = read.run(connection, run.id) or {}
+    changes: dict[str, object] = {}
+    if stored["status"] in ("late", "failed"):
+        changes |= {"status": "running", "error": None}
+    if note not in stored["note"]:
+        changes["note"] = f"{stored['note']} {note}".strip()
+    if changes:
+        writes.update_run(connection, run.id, changes)
+
+
+def mark_waiting(run: NightRun, note: str, *, status: str = "late") -> None:
+    """Say in the night's row that its bar is not there, and why."""
+    with database.transaction(run.settings.url) as connection:
+        open_run(connection, run, started_at=run.now())
+        error = {"error": note} if status == "failed" else {}
+        writes.update_run(connection, run.id, {"status": status, "note": note, **error})
+
+
+def mark_failed(run: NightRun, error: Exception) -> None:
+    """Say in the night's row that it failed, and why."""
+    with database.transaction(run.settings.url) as connection:
+        open_run(connection, run, started_at=run.now())
+        writes.update_run(connection, run.id, {"status": "failed", "error": str(error)})
+
+
+def note_run(run: NightRun, note: str) -> None:
+    """Replace the note of the night's row."""
+    with database.transaction(run.settings.url) as connection:
+        writes.update_run(connection, run.id, {"note": note})
+
+
+@contextmanager
+def timed(runs: Sequence[NightRun], stage: str) -> Iterator[None]:
+    """Time the block and keep its seconds in the nights' rows, each its share of them."""
+    started = time.perf_counter()
+    yield
+    seconds = round((time.perf_counter() - started) / len(runs), 3)
+    with database.transaction(runs[0].settings.url) as connection:
+        for run in runs:
+            writes.update_run(connection, run.id, {f"seconds_{stage}": seconds})
+
+
+def close_nights(runs: Sequence[NightRun]) -> None:
+    """Mark nights done and prune weights in one transaction, then delete files; a second time it changes nothing."""
+    with database.transaction(runs[0].settings.url) as connection:
+        for run in runs:
+            for model_id in prunable_weights(connection, run):
+                writes.clear_artifact_path(connection, model_id)
+            # The error is of an attempt before this one.
+            done = {"status": "done", "finished_at": run.now(), "error": None}
+            writes.update_run(connection, run.id, done)
+    delete_run_folders(runs[0])
+    delete_pruned_files(runs)
+
+
+def delete_run_folders(run: NightRun) -> None:
+    """Delete the windows of every finished run, also of one that was killed before it got here."""
+    parent = runs_folder(run.settings)
+    found = list(parent.iterdir()) if parent.exists() else []
+    with database.reading(run.settings.url) as connection:
+        rows = [(path, read.run(connection, path.name)) for path in found]
+    for path, row in rows:
+        if row is not None and row["status"] == "done":
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """The package's version, with the commit when it runs from a checkout: `0.2.0+3f9c2ab`."""
+    installed = version("forecasting")
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return installed
+    # A service's user reads a checkout that is root's, which git refuses unless it is told that the folder is meant.
+    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
+    return f"{installed}+{found.stdout.strip()}" if found.returncode == 0 else installed

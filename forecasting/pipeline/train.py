@@ -1,0 +1,209 @@
+"""Fit each night's challenger: choose how, fit, keep the weights as a file and the lineage as a row."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forecasting.errors import ArtifactError
+from forecasting.evaluate.drift import DriftVerdict, watch_forecaster
+from forecasting.evaluate.evidence import forecaster_losses
+from forecasting.ids import short_id
+from forecasting.pipeline import shard
+from forecasting.pipeline.companions import load_companions
+from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
+from forecasting.pipeline.registry import load_model
+from forecasting.pipeline.run_row import code_version
+from forecasting.pipeline.shard import Outcome
+from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.sessions import between
+from forecasting.store import read, writes
+from forecasting.store.database import Connection
+from forecasting.train.checkpoint import Checkpoint, save
+from forecasting.train.fit import check_parent, fit
+from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
+from forecasting.train.starting_weights import fit_scratch
+from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
+
+logger = logging.getLogger("forecasting.train")
+
+Row = dict[str, Any]
+
+DRIFT_ORIGINS = 400
+"""Newest scored origins that the control charts are given: their reference and what they watch."""
+
+_NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What the store holds before the fit: tonight's model if it was fitted before a kill, the champion, its scores."""
+
+    fitted: Row | None
+    champion: Row | None
+    newest_scratch: date | None
+    scores: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How tonight's challenger is fitted, and from what."""
+
+    choice: ModeChoice
+    windows: Windows
+    champion: Row | None
+    parent: Checkpoint | None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """The fit that was chosen, and its model row; without a choice the model that is there already."""
+
+    choice: ModeChoice | None
+    model: Outcome[Row | None]
+
+
+def fit_challengers(runs: Sequence[NightRun], inputs: Sequence[NightInputs]) -> list[Outcome[str]]:
+    """The model id of each night's challenger, or an empty text where the night fits none.
+
+    An outcome's error is an ArtifactError where a warm fit was asked for and the champion's weights cannot be used. A
+    night killed after its fit finds its model again and fits none.
+    """
+    stored = shard.read_each(shard.given(runs, inputs), _read)
+    known = dict(zip([run.id for run in runs], inputs, strict=True))
+    fitted = shard.compute_each(stored, lambda run, one: _fit_or_find(run, one, known[run.id]))
+    written = shard.write_each(fitted, _write)
+    return shard.compute_each(written, lambda run, model: _model_id(model))
+
+
+def _read(connection: Connection, run: NightRun, inputs: NightInputs) -> _Stored:
+    symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
+    fitted = read.model_of_run(connection, run.id)
+    champion = read.champion(connection, symbol, target, session=session)
+    scores = None
+    # The charts read hundreds of scored origins, and only a free choice of mode needs them.
+    if run.spec.mode == "auto" and fitted is None and champion is not None:
+        scores = read.newest_scores(
+            connection, symbol, target, last=session, origins=DRIFT_ORIGINS, known_at=inputs.data_as_of
+        )
+    return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), scores)
+
+
+def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
+    if stored.fitted is not None:
+        return _Fit(None, Outcome(run, stored.fitted))
+    plan = _plan_fit(run, stored, load_windows(Path(inputs.windows_path)))
+    logger.info("mode %s for %s at %s: %s", plan.choice.method, run.spec.symbol, run.spec.session, plan.choice.reason)
+    if plan.choice.method == "skip":
+        return _Fit(plan.choice, Outcome(run, None))
+    return _Fit(plan.choice, shard.attempt(run, lambda: _fit_and_save(run, plan, inputs)))
+
+
+def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
+    """How to fit tonight's challenger, and why.
+
+    A champion made under other settings, or by other code, is none to continue from: then the fit is from scratch.
+
+    Raises:
+        ArtifactError: A warm fit was asked for and the champion's weights cannot be used.
+    """
+    champion, settings = stored.champion, run.settings
+    if champion is None:
+        return _Plan(choose_mode(run.spec.mode, None, scratch_every=settings.scratch_every), windows, None, None)
+    since = _NEVER
+    if stored.newest_scratch is not None:
+        since = len(between(stored.newest_scratch, run.spec.session, settings.exchange)) - 1
+    parent = None
+    try:
+        parent = load_model(champion, settings)
+        check_parent(parent, windows, settings)
+        facts = ChainFacts(True, "", since, champion["chain_epochs"], _drift_reason(stored))
+    except ArtifactError as error:
+        if run.spec.mode == "warm":
+            raise
+        parent, facts = None, ChainFacts(False, str(error), since, champion["chain_epochs"])
+    choice = choose_mode(run.spec.mode, facts, scratch_every=settings.scratch_every)
+    return _Plan(choice, windows, champion, parent)
+
+
+def _drift_reason(stored: _Stored) -> str:
+    """The verdict in words when the champion is out of bounds and no fit from scratch has answered it, else empty."""
+    if stored.scores is None:
+        return ""
+    verdict: DriftVerdict = watch_forecaster(forecaster_losses(stored.scores, origins=DRIFT_ORIGINS))
+    newest = stored.newest_scratch
+    answered = newest is not None and verdict.since is not None and newest > verdict.since
+    return f"drift: {verdict.words}" if verdict.alarm and not answered else ""
+
+
+def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:
+    """Fit, write the artifact, return the row: a kill before the row leaves a folder that the next attempt replaces."""
+    method, settings = plan.choice.method, run.settings
+    model_id = short_id("model", run.id, method)
+    started = time.perf_counter()
+    fitted, used = _fit(run, plan)
+    seconds = round(time.perf_counter() - started, 3)
+    artifact = save(fitted, artifact_folder(settings, model_id))
+    card, base = fitted.card, fitted.card.base or RANDOM
+    companions = {symbol: inputs.companion_fetches[symbol] for symbol in used}
+    logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", model_id, method, base, card.epochs, seconds)
+    return {
+        "id": model_id,
+        "name": "lstm",
+        "version": str(card.architecture),
+        "method": method,
+        "parent_id": plan.champion["id"] if method == "warm" and plan.champion else None,
+        "base": base,
+        "symbol": run.spec.symbol,
+        "target": run.spec.target,
+        "scope": "panel" if card.base else "symbol",
+        "seed": settings.seed,
+        "trained_from": date.fromisoformat(card.trained_from),
+        "trained_to": date.fromisoformat(card.trained_to),
+        "epochs": card.epochs,
+        "chain_epochs": card.chain_epochs,
+        "fetch_id": inputs.fetch_id,
+        "companion_fetches": json.dumps(companions, sort_keys=True) if companions else "",
+        "run_id": run.id,
+        "settings_hash": settings.hash,
+        "code_version": code_version(),
+        "artifact_path": str(artifact.path.relative_to(settings.data_dir.absolute())),
+        "artifact_hash": artifact.sha256,
+        "seconds": seconds,
+        "created_at": run.now(),
+    }
+
+
+def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
+    """The fitted ensemble, and the companions that trained the weights it started from."""
+    if plan.choice.method == "warm":
+        return fit(plan.windows, mode="warm", parent=plan.parent, settings=run.settings), []
+    companions = load_companions(run)
+    fitted = fit_scratch(plan.windows, list(companions.values()), settings=run.settings)
+    used = fitted.card.base == COMPANION_TRAINED
+    if companions:
+        outcome = "trained the starting weights" if used else "are left out: their weights lost more on later sessions"
+        logger.info("%d companions %s", len(companions), outcome)
+    return fitted, list(companions) if used else []
+
+
+def _write(connection: Connection, run: NightRun, fitted: _Fit) -> Outcome[Row | None]:
+    if fitted.choice is not None:  # also of a fit that failed: the night says what was tried
+        mode = {"mode": fitted.choice.method, "mode_reason": fitted.choice.reason}
+        writes.update_run(connection, run.id, mode)
+        if fitted.model.value is not None:
+            writes.add_model(connection, fitted.model.value)
+    return fitted.model
+
+
+def _model_id(model: Outcome[Row | None]) -> str:
+    row = model.get()
+    return str(row["id"]) if row is not None else ""

@@ -1,0 +1,188 @@
+"""What is known of a session before it trades: the exchange's calendar, and events already announced.
+
+The calendar is known years ahead. An event counts for a row from the session it was known from, never earlier: the
+flags of one target session may therefore differ from row to row.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.losses import Floats
+from forecasting.sessions import early_closes, sessions_index
+from forecasting.vocabulary import HORIZONS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Flags = NDArray[np.bool_]
+Positions = NDArray[np.int64]
+Kind = TypeVar("Kind", np.bool_, np.int32)
+
+# Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes days to calm down.
+_PHASES = {
+    "earnings-5..-3": (-5, -4, -3),
+    "earnings-2": (-2,),
+    "earnings-1": (-1,),
+    "earnings+0": (0,),
+    "earnings+1": (1,),
+    "earnings+2": (2,),
+    "earnings+3": (3,),
+    "earnings+4": (4,),
+    "earnings+5": (5,),
+    "earnings+6..10": (6, 7, 8, 9, 10),
+}
+EVENT_NAMES = tuple(_PHASES)
+"""Flags that speak of a session's place among earnings."""
+
+_MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span was cut
+
+
+@dataclass(frozen=True)
+class EventPositions:
+    """Events as positions on a line of sessions.
+
+    Attributes:
+        reacting: (E,) where the session stands that trades on the news.
+        known: (E,) the first session at whose close the event is known.
+        until: (E,) the first at whose close it no longer is, because it was withdrawn; past the line where it stands.
+    """
+
+    reacting: Positions
+    known: Positions
+    until: Positions
+
+
+def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
+    """One row per session from `first` to `last`, (D, C), and the C names; nothing but the exchange's calendar."""
+    import pandas as pd
+
+    margin = pd.Timedelta(days=_MARGIN_DAYS)
+    wide_first, wide_last = (pd.Timestamp(first) - margin).date(), (pd.Timestamp(last) + margin).date()
+    wide = sessions_index(wide_first, wide_last, exchange)
+    early = pd.DatetimeIndex(sorted(early_closes(wide_first, wide_last, exchange)))
+    flags = _weekday_and_month(wide) | _expiries(wide) | _holidays(wide, np.asarray(wide.isin(early)))
+    values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
+    inside = (wide >= pd.Timestamp(first)) & (wide <= pd.Timestamp(last))
+    return np.ascontiguousarray(values[inside]), tuple(flags)
+
+
+def date_events(events: "pd.DataFrame", line: "pd.DatetimeIndex") -> EventPositions:
+    """The earnings among `events`, placed on `line`; events that react outside it are left out.
+
+    Args:
+        events: Columns session (the one that reacts), kind, known_from and, where a source takes events back,
+            withdrawn_from (NaT where it stands); naive midnights.
+        line: Every session of the exchange over the span, ascending.
+    """
+    earnings = events[events["kind"] == "earnings"]
+    reacting = line.searchsorted(earnings["session"].to_numpy(dtype="datetime64[ns]"), side="left")
+    known = line.searchsorted(earnings["known_from"].to_numpy(dtype="datetime64[ns]"), side="left")
+    inside = reacting < len(line)
+    inside[inside] = line[reacting[inside]] == earnings["session"].to_numpy(dtype="datetime64[ns]")[inside]
+    until = np.full(len(earnings), len(line))
+    if "withdrawn_from" in earnings:
+        gone = earnings["withdrawn_from"].notna().to_numpy()
+        until[gone] = line.searchsorted(earnings["withdrawn_from"].to_numpy(dtype="datetime64[ns]")[gone], side="left")
+    return EventPositions(*(positions[inside].astype(np.int64) for positions in (reacting, known, until)))
+
+
+def own_event_flags(positions: EventPositions, sessions: int) -> Floats:
+    """(D, E) flags of each session as known at its own close."""
+    return _flags(positions, sessions, ahead=(0,))[:, 0]
+
+
+def target_event_flags(positions: EventPositions, sessions: int) -> Floats:
+    """(D, H, E) flags of the H sessions after each, from the events known at that session's close alone."""
+    return _flags(positions, sessions, ahead=HORIZONS)
+
+
+def _flags(positions: EventPositions, sessions: int, *, ahead: tuple[int, ...]) -> Floats:
+    flags = np.zeros((sessions, len(ahead), len(_PHASES)))
+    for column, phases in enumerate(_PHASES.values()):
+        target = positions.reacting[:, None] + np.array(phases)  # (E, phases)
+        for place, horizon in enumerate(ahead):
+            origin = target - horizon
+            told = (
+                (origin >= positions.known[:, None])
+                & (origin < positions.until[:, None])
+                & (origin >= 0)
+                & (origin < sessions)
+            )
+            flags[origin[told], place, column] = 1.0
+    return flags
+
+
+def _weekday_and_month(line: "pd.DatetimeIndex") -> dict[str, Flags]:
+    weekday, month = np.asarray(line.day_of_week), np.asarray(line.month)
+    ends, starts = _after(month, 1, fill=0) != month, _after(month, -1, fill=0) != month
+    flags = {f"weekday_{name}": weekday == k for k, name in enumerate(("tue", "wed", "thu", "fri"), start=1)}
+    flags |= {f"month_{k:02d}": month == k for k in range(2, 13)}
+    return flags | {
+        "month_end": ends,
+        "month_end-1": _after(ends, 1),
+        "month_start": starts,
+        "quarter_end": ends & (month % 3 == 0),
+        "quarter_start": starts & (month % 3 == 1),
+        "index_review": ends & (month % 3 == 2),  # MSCI reviews take effect at the end of Feb, May, Aug, Nov
+        "index_review_large": ends & (month % 6 == 5),
+    }
+
+
+def _expiries(line: "pd.DatetimeIndex") -> dict[str, Flags]:
+    weekday, month, day = np.asarray(line.day_of_week), np.asarray(line.month), np.asarray(line.day)
+    friday_closed = (weekday == 3) & (_days_to_next(line) > 1)  # then Thursday takes the expiry
+    third_friday = ((weekday == 4) & (day >= 15) & (day <= 21)) | (friday_closed & (day >= 14) & (day <= 20))
+    triple = third_friday & (month % 3 == 0)
+    week = np.any([_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0)
+    return {
+        "third_friday": third_friday,
+        "triple_witching": triple,
+        "triple_witching_december": triple & (month == 12),
+        "triple_witching-1": _after(triple, 1),
+        "triple_witching+1": _after(triple, -1),
+        "triple_witching_week": week,
+        "russell": (month == 6) & (weekday == 4) & (day >= 22) & (day <= 28),
+    }
+
+
+def _holidays(line: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
+    weekday, month, day = np.asarray(line.day_of_week), np.asarray(line.month), np.asarray(line.day)
+    gap = _days_to_next(line)
+    before = gap > np.where(weekday == 4, 3, 1)
+    after = _after(before, -1)
+    december, thursday = month == 12, day + 3 - weekday
+    return {
+        "half_day": half,
+        "half_day_november": half & (month == 11),
+        "before_holiday": before & ~half,
+        "before_holiday-1": _after(before, 1),
+        "after_holiday": after,
+        "after_holiday+1": _after(after, -1),
+        "before_christmas": december & (day >= 21) & (day <= 23),
+        "christmas_eve": december & (day == 24),
+        "after_christmas": december & (day >= 26),
+        "new_years_eve": december & (day == 31),
+        "new_year": (month == 1) & (day <= 3),
+        "thanksgiving_week": (month == 11) & (weekday <= 2) & (thursday >= 22) & (thursday <= 28),
+        "independence_day": (month == 7) & (day <= 5),
+        "late_august": (month == 8) & (day >= 15),
+    }
+
+
+def _after(values: NDArray[Kind], by: int, *, fill: int = 0) -> NDArray[Kind]:
+    """Per session, the value `by` sessions later (earlier when negative); `fill` beyond the ends."""
+    moved = np.full_like(values, fill)
+    if by > 0:
+        moved[:-by] = values[by:]
+    else:
+        moved[-by:] = values[:by]
+    return moved
+
+
+def _days_to_next(line: "pd.DatetimeIndex") -> Positions:
+    days = line.to_numpy().astype("datetime64[D]").astype(np.int64)
+    return np.append(np.diff(days), 1)

@@ -1,0 +1,134 @@
+"""All that one report page is made of: a night's rows as the store holds them, and nothing that needs a database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from forecasting.vocabulary import QUANTILE_COLUMNS, Target
+
+FORECAST_COLUMNS = (
+    *("origin_session", "horizon", "target_session", *QUANTILE_COLUMNS),
+    *("kind", "status", "reason", "last_value", "issued_at", "data_as_of"),
+)
+SCORED_COLUMNS = (
+    *("name", "role", "kind", "origin_session", "horizon", "target_session", *QUANTILE_COLUMNS, "issued_at"),
+    *("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90"),
+)
+EVENT_COLUMNS = ("session", "kind")
+FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail", "since")
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """One night of one symbol and target. Mappings carry the tables' column names, frames the columns listed.
+
+    Sessions may be dates, timestamps or ISO text; instants are aware UTC; values are in the target's own unit (shares,
+    price, log(high / low)). Frames may hold more columns and need no order.
+
+    Attributes:
+        run: The row of `runs`; what is not there yet (stage seconds, finished_at) may be None or absent.
+        fetch: The row of `fetches` that brought the bars.
+        model: The row of `models` whose forecasts are published.
+        forecasts: FORECAST_COLUMNS; the published rows of the newest origin, one per horizon.
+        history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
+        events: EVENT_COLUMNS; earnings and the like, on the session that reacts, history and coming sessions alike.
+        scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published.
+            Every stage, bar version and kind may be in it: the page keeps one judgement per forecast. No rows on the
+            first night. What is given is what is counted: pass the last 250 origins or so.
+        findings: FINDING_COLUMNS of what stood at this night's fetch and what it newly found; no rows when all is well.
+        decision: The row of `promotions` of this night; None when nothing was decided.
+        unfinished: The row of `runs` of a newer night that waits for its bar, went on without it or failed.
+        exchange: Whose sessions count.
+        currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where nobody says.
+    """
+
+    run: Mapping[str, Any]
+    fetch: Mapping[str, Any]
+    model: Mapping[str, Any]
+    forecasts: pd.DataFrame
+    history: pd.DataFrame
+    events: pd.DataFrame
+    scored: pd.DataFrame
+    findings: pd.DataFrame
+    decision: Mapping[str, Any] | None = None
+    unfinished: Mapping[str, Any] | None = None
+    exchange: str = "XNYS"
+    currency: str = "USD"
+
+    def __post_init__(self) -> None:
+        """Refuse frames that miss a column, and a night without forecasts.
+
+        Raises:
+            ValueError: Names the frame, the columns it misses or that it is empty.
+        """
+        wanted = {"forecasts": FORECAST_COLUMNS, "history": ("value", "settled"), "events": EVENT_COLUMNS}
+        wanted |= {"scored": SCORED_COLUMNS, "findings": FINDING_COLUMNS}
+        for name, columns in wanted.items():
+            missing = [column for column in columns if column not in getattr(self, name).columns]
+            if missing:
+                raise ValueError(
+                    f"ReportData.{name} needs the columns {', '.join(columns)}; it misses {', '.join(missing)}."
+                )
+        if self.forecasts.empty or not self.history["value"].notna().any():
+            raise ValueError(
+                f"A report needs at least one forecast and one known value; found {len(self.forecasts)} forecasts and "
+                f"{int(self.history['value'].notna().sum())} known values. Run the night first."
+            )
+
+    @property
+    def symbol(self) -> str:
+        """The ticker."""
+        return str(self.run["symbol"])
+
+    @property
+    def target(self) -> Target:
+        """What is forecast."""
+        found: Target = self.run["target"]
+        return found
+
+    @property
+    def origin(self) -> date:
+        """The last session the forecasts saw."""
+        return as_day(self.forecasts["origin_session"].iloc[0])
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """The published forecasts, nearest session first, sessions as dates."""
+        rows = self.forecasts.sort_values("horizon", ignore_index=True)
+        return rows.assign(target_session=[as_day(value) for value in rows["target_session"]])
+
+    @cached_property
+    def known(self) -> pd.Series[float]:
+        """The target's known values up to the origin, by date, oldest first."""
+        values = self.history["value"].astype(float)
+        values.index = pd.Index([as_day(value) for value in values.index], dtype=object)
+        origin = self.origin
+        return values[[session <= origin for session in values.index]].dropna()
+
+    @property
+    def last_value(self) -> float:
+        """The newest known value at the origin."""
+        return float(self.known.iloc[-1])
+
+    @property
+    def usual(self) -> float:
+        """Median of the last 20 known values."""
+        return float(self.known.iloc[-20:].median())
+
+    @cached_property
+    def is_provisional(self) -> bool:
+        """Whether the last value is a first print that no later fetch has confirmed."""
+        settled = {as_day(day): bool(flag) for day, flag in self.history["settled"].items()}
+        return not settled[self.known.index[-1]]
+
+
+def as_day(value: object) -> date:
+    """The calendar day of a date, timestamp or ISO text."""
+    day: date = pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
+    return day

@@ -1,0 +1,70 @@
+"""Read queries, one module a table.
+
+Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware UTC; rows are plain dicts. Every function
+takes an open connection.
+"""
+
+from forecasting.store.read.bars import actions, bars
+from forecasting.store.read.events import event_rows, events
+from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_request
+from forecasting.store.read.findings import findings
+from forecasting.store.read.forecasts import (
+    forecasts,
+    has_forecast,
+    has_forecasts,
+    newest_live_origin,
+    past_forecasts,
+    published,
+    view,
+)
+from forecasting.store.read.models import lineage, model, model_of_run, models, models_of_newest, newest_scratch
+from forecasting.store.read.promotions import (
+    champion,
+    champion_before,
+    decision_of_run,
+    decisions_by_hand,
+    newest_decision,
+)
+from forecasting.store.read.runs import finished_runs, newest_finished, nights_under, run, unfinished_run
+from forecasting.store.read.scores import newest_scores, scored
+from forecasting.store.read.splits import split_factors
+from forecasting.store.read.unscored import unscored_forecasts
+
+__all__ = [
+    "actions",
+    "bars",
+    "champion",
+    "champion_before",
+    "decision_of_run",
+    "decisions_by_hand",
+    "event_rows",
+    "events",
+    "fetch",
+    "fetch_as_of",
+    "findings",
+    "finished_runs",
+    "forecasts",
+    "has_forecast",
+    "has_forecasts",
+    "lineage",
+    "model",
+    "model_of_run",
+    "models",
+    "models_of_newest",
+    "newest_decision",
+    "newest_fetch",
+    "newest_finished",
+    "newest_live_origin",
+    "newest_request",
+    "newest_scores",
+    "newest_scratch",
+    "nights_under",
+    "past_forecasts",
+    "published",
+    "run",
+    "scored",
+    "split_factors",
+    "unfinished_run",
+    "unscored_forecasts",
+    "view",
+]

@@ -1,0 +1,49 @@
+"""Bars and corporate actions as known at any instant."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.store import tables
+from forecasting.store.frames import frame
+
+
+def bars(
+    connection: sa.Connection, symbol: str, *, last: date | None = None, known_at: datetime | None = None
+) -> pd.DataFrame:
+    """One row per session, the newest version known: index session; open, high, low, close, volume, version, settled.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose bars.
+        last: No session after it; None for all.
+        known_at: An aware instant: what was stored then, bar for bar; None for now.
+    """
+    table = tables.bar_versions
+    columns = [table.c[name] for name in ("session", "open", "high", "low", "close", "volume", "version")]
+    is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
+    settled = sa.case((is_settled, 1), else_=0).label(
+        "settled"
+    )  # an instant for every row would take longer than the rest
+    statement = sa.select(*columns, settled).where(table.c.symbol == symbol)
+    if last is not None:
+        statement = statement.where(table.c.session <= last)
+    if known_at is None:
+        statement = statement.where(table.c.superseded_at.is_(None))
+    else:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    found = frame(connection, statement.order_by(table.c.session, table.c.version))
+    return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
+
+
+def actions(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """Dividends and splits, the newest value of each: columns session, kind, value."""
+    table = tables.corporate_actions
+    statement = sa.select(table.c.session, table.c.kind, table.c.value).where(table.c.symbol == symbol)
+    if known_at is not None:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    found = frame(connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at))
+    return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)

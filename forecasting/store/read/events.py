@@ -1,0 +1,32 @@
+"""Events: their rows as they were first seen, and when each is valid."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.ingest.event_history import COLUMNS, drop_moved, validity_intervals
+from forecasting.store import tables
+from forecasting.store.frames import frame
+
+
+def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """Earnings and the like, as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
+
+    Origins from known_from on may use an event, those from withdrawn_from on no longer. An announcement that moved is
+    stored under each session it was given; only its newest session counts, unless the source took the other back.
+    """
+    valid = drop_moved(validity_intervals(event_rows(connection, symbol, known_at=known_at)))
+    in_order = valid.sort_values(["session", "kind", "known_from"], ignore_index=True)
+    return in_order[["session", "kind", "known_from", "withdrawn_from"]]
+
+
+def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """The rows of table events without the symbol, ascending by first_seen_at and session; those seen by an instant."""
+    table = tables.events
+    statement = sa.select(*(table.c[name] for name in COLUMNS)).where(table.c.symbol == symbol)
+    if known_at is not None:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    return frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))

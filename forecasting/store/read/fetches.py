@@ -1,0 +1,52 @@
+"""Requests to a source: the newest, and the one whose bars a night uses."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import sqlalchemy as sa
+
+from forecasting.errors import StoreError
+from forecasting.store import tables
+from forecasting.store.frames import Row, first_row
+
+
+def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:
+    """The newest fetch of the symbol that brought bars, a row of table fetches; None before the first."""
+    table = tables.fetches
+    brought = (table.c.symbol == symbol, table.c.verdict.not_in(tables.NO_BARS))
+    newest = sa.select(table).where(*brought).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    return first_row(connection, newest)
+
+
+def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
+    """The row of table fetches; None when there is none."""
+    return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
+
+
+def newest_request(connection: sa.Connection, symbol: str) -> Row | None:
+    """The newest row of table fetches, whether it brought bars or not; None before the first."""
+    table = tables.fetches
+    newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    return first_row(connection, newest)
+
+
+def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:
+    """The fetch that a night at `session` rests on.
+
+    The newest fetch that brought the session's bar before `cutoff`, the last moment for a live forecast; when none did,
+    the first that brought it at all. So a night and its replay rest on the same bars, whenever the replay is made.
+
+    Raises:
+        StoreError: No fetch has brought the session.
+    """
+    table = tables.fetches
+    brought = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
+    brought = brought.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
+    in_time = brought.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    found = first_row(connection, in_time) or first_row(connection, brought.order_by(table.c.fetched_at, table.c.id))
+    if found is None:
+        raise StoreError(
+            f"A fetch of {symbol} that reaches the session {session} was expected; none is stored. Run ingest first."
+        )
+    return found

@@ -1,0 +1,30 @@
+"""Findings about a symbol's bars at a fetch."""
+
+from __future__ import annotations
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.store import tables
+from forecasting.store.frames import frame
+
+
+def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
+    """What stood when a fetch had been written, and what it newly found, ascending by session.
+
+    Columns session, rule, severity, value, detail and since, the instant of the fetch that first showed it: its own for
+    what is new.
+    """
+    table, fetch, first = tables.findings, tables.fetches.alias("fetch"), tables.fetches.alias("first")
+    columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
+    stood = (first.c.fetched_at <= fetch.c.fetched_at) & (
+        table.c.cleared_at.is_(None) | (table.c.cleared_at > fetch.c.fetched_at)
+    )
+    statement = (
+        sa.select(*columns, first.c.fetched_at.label("since"))
+        .join(first, first.c.id == table.c.fetch_id)
+        .join(fetch, fetch.c.symbol == table.c.symbol)
+        .where(fetch.c.id == fetch_id, stood | (table.c.fetch_id == fetch_id))
+        .order_by(table.c.session, table.c.rule, first.c.fetched_at)
+    )
+    return frame(connection, statement)

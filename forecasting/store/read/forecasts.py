@@ -1,0 +1,126 @@
+"""Forecasts as issued."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.errors import StoreError
+from forecasting.store import tables
+from forecasting.store.frames import frame, kind_rank
+from forecasting.store.read.splits import split_factors
+from forecasting.vocabulary import HORIZONS
+
+
+def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
+    """All columns of table forecasts and `model`, the model's name; of one origin session, or of all.
+
+    Ascending by origin, horizon, role, model and kind.
+    """
+    table, model = tables.forecasts, tables.models
+    statement = (
+        sa.select(table, model.c.name.label("model"))
+        .join(model, model.c.id == table.c.model_id)
+        .where(table.c.symbol == symbol, table.c.target == target)
+    )
+    if origin is not None:
+        statement = statement.where(table.c.origin_session == origin)
+    order = (table.c.origin_session, table.c.horizon, table.c.role, model.c.name, table.c.model_id, table.c.kind)
+    return frame(connection, statement.order_by(*order))
+
+
+def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int) -> pd.DataFrame:
+    """What the network's line had said for sessions up to `origin`: what calibration may learn from.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose forecasts.
+        target: Of what.
+        origin: No forecast whose target session is later.
+        limit: Rows per horizon, the newest ones.
+
+    Returns:
+        One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
+        text as issued), split_factor (shares today per share when issued). Where an origin was forecast more than once,
+        the live one counts before the late one before the replay, and the last issued before the others.
+    """
+    table, model = tables.forecasts, tables.models
+    names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
+    rank = sa.func.row_number().over(
+        partition_by=(table.c.origin_session, table.c.horizon),
+        order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
+    )
+    wanted: list[sa.ColumnElement[bool]] = [table.c.symbol == symbol, table.c.target == target]
+    wanted += [table.c.target_session <= origin, table.c.role.in_(("champion", "silenced")), model.c.name == "lstm"]
+    # Of the longest horizon the fewest have closed, so its oldest origin is the oldest that any horizon needs.
+    longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
+    longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
+    oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
+    spoken = (
+        sa.select(*(table.c[name] for name in names), tables.fetches.c.first_received, rank.label("rank"))
+        .join(model, model.c.id == table.c.model_id)
+        .join(tables.fetches, tables.fetches.c.id == table.c.fetch_id)
+        .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
+        .subquery()
+    )
+    statement = sa.select(spoken).where(spoken.c.rank == 1).order_by(spoken.c.origin_session, spoken.c.horizon)
+    found = frame(connection, statement)
+    found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
+    found["split_factor"] = split_factors(connection, symbol, found)
+    return found[["origin_session", "horizon", "target_session", "calibration", "split_factor"]]
+
+
+def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
+    """The rows that spoke at an origin (the newest unless told), one per horizon, all columns of table forecasts.
+
+    Raises:
+        StoreError: Nothing was forecast then.
+    """
+    said = tables.forecasts
+    wanted = [said.c.symbol == symbol, said.c.target == target, said.c.role == "champion"]
+    newest = sa.select(sa.func.max(said.c.origin_session)).where(*wanted).scalar_subquery()
+    wanted.append(said.c.origin_session == (newest if origin is None else origin))
+    found = frame(
+        connection,
+        sa.select(said).where(*wanted).order_by(said.c.horizon, kind_rank(said.c.kind), said.c.issued_at.desc()),
+    )
+    if found.empty:
+        at = f" at the origin {origin}" if origin else ""
+        raise StoreError(
+            f"A {target} forecast of {symbol}{at} was expected in the database; found none. "
+            f"Make one: forecasting run --symbol {symbol} --target {target}"
+        )
+    return found.drop_duplicates("horizon", ignore_index=True)
+
+
+def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
+    """Whether anything was forecast from an origin session, of whatever kind."""
+    said = tables.forecasts
+    wanted = (said.c.symbol == symbol, said.c.target == target, said.c.origin_session == origin)
+    return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
+
+
+def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
+    """Whether a run has written its forecasts."""
+    said, run = tables.forecasts, tables.runs
+    # Forecasts lie by symbol, target and origin, which are the run's; by the run's id alone all of them would be read.
+    same = (said.c.symbol == run.c.symbol, said.c.target == run.c.target, said.c.origin_session == run.c.as_of)
+    own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, said.c.run_id == run_id).limit(1)
+    return connection.scalar(own) is not None
+
+
+def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The newest origin with a live forecast; None when there is none."""
+    said = tables.forecasts
+    wanted = (said.c.symbol == symbol, said.c.target == target, said.c.kind == "live", said.c.role == "champion")
+    found: date | None = connection.scalar(sa.select(sa.func.max(said.c.origin_session)).where(*wanted))
+    return found
+
+
+def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
+    """The rows of one of the six views for a symbol, and for a target where the view has one."""
+    table = sa.table(name, sa.column("symbol"), sa.column("target"))
+    statement = sa.select(sa.text("*")).select_from(table).where(table.c.symbol == symbol)
+    return frame(connection, statement if target is None else statement.where(table.c.target == target))

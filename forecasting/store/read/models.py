@@ -1,0 +1,84 @@
+"""Fitted models and where each comes from."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import sqlalchemy as sa
+
+from forecasting.store import tables
+from forecasting.store.frames import Row, first_row
+from forecasting.store.read.fetches import fetch
+
+_OF_THE_BARS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
+
+
+def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+    """Every model of the symbol and target, newest first, as rows of table models."""
+    table = tables.models
+    statement = (
+        sa.select(table)
+        .where(table.c.symbol == symbol, table.c.target == target)
+        .order_by(table.c.created_at.desc(), table.c.id)
+    )
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def model(connection: sa.Connection, model_id: str) -> Row | None:
+    """The row of table models; None when there is none."""
+    return first_row(connection, sa.select(tables.models).where(tables.models.c.id == model_id))
+
+
+def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The network that a run fitted; None when it fitted none."""
+    fitted, run = tables.models, tables.runs
+    same = (fitted.c.symbol == run.c.symbol, fitted.c.target == run.c.target)  # as an index has models
+    return first_row(connection, sa.select(fitted).where(run.c.id == run_id, *same, fitted.c.run_id == run_id))
+
+
+def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
+    """The models whose forecasts stand at the newest `origins` origin sessions."""
+    said = tables.forecasts
+    wanted = (said.c.symbol == symbol, said.c.target == target)
+    newest = sa.select(said.c.origin_session).where(*wanted).distinct().order_by(said.c.origin_session.desc())
+    oldest = sa.select(sa.func.min(newest.limit(origins).subquery().c.origin_session)).scalar_subquery()
+    return set(connection.scalars(sa.select(said.c.model_id).where(*wanted, said.c.origin_session >= oldest)))
+
+
+def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
+    """The last session, `session` at most, that the newest network fitted from scratch has seen; None before it."""
+    table = tables.models
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch")
+    then = table.c.trained_to <= session
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted, then))
+    return found
+
+
+def lineage(connection: sa.Connection, model_id: str) -> Row:
+    """A model's ancestors, the run that fitted it with its settings, the fetch that trained it, what it has said."""
+    found = model(connection, model_id) or {}
+    trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
+    fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
+    said = tables.forecasts
+    of_model = (said.c.symbol == found.get("symbol"), said.c.target == found.get("target"), said.c.model_id == model_id)
+    origins = (sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session))
+    counted = connection.execute(sa.select(sa.func.count(), *origins).where(*of_model)).one()
+    return {
+        "parents": _parents(connection, found.get("parent_id")),
+        "settings": fitted_by.get("settings"),
+        "fitted_on_the_night_of": fitted_by.get("as_of"),
+        "why_so": fitted_by.get("mode_reason"),
+        **{f"bars_{name}": trained_on[name] if trained_on else None for name in _OF_THE_BARS},
+        "forecasts": counted[0],
+        "first_origin": counted[1],
+        "last_origin": counted[2],
+    }
+
+
+def _parents(connection: sa.Connection, parent_id: str | None) -> list[str]:
+    chain: list[str] = []
+    while parent_id is not None and parent_id not in chain:
+        chain.append(parent_id)
+        parent = model(connection, parent_id)
+        parent_id = parent["parent_id"] if parent else None
+    return chain

@@ -1,0 +1,47 @@
+"""Nights: one row of table runs each."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import sqlalchemy as sa
+
+from forecasting.store import tables
+from forecasting.store.frames import Row, first_row
+
+
+def run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The run of that id; None when there is none."""
+    return first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
+
+
+def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The newest session whose night was worked off to its end; None before the first."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.status == "done")
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.as_of)).where(*wanted))
+    return found
+
+
+def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
+    """The finished nights under some settings, oldest session first, rows of table runs."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.settings_hash == settings_hash)
+    done = sa.select(table).where(*wanted, table.c.status == "done").order_by(table.c.as_of, table.c.started_at)
+    return [dict(row) for row in connection.execute(done).mappings()]
+
+
+def nights_under(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> set[date]:
+    """Sessions of the nights that were worked off under these settings, finished or not."""
+    run = tables.runs
+    wanted = (run.c.symbol == symbol, run.c.target == target, run.c.settings_hash == settings_hash)
+    return set(connection.scalars(sa.select(run.c.as_of).where(*wanted)))
+
+
+def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
+    """The run of the newest session after `after` where it waits, went on without its bar, or failed; else None."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of > after)
+    newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
+    found = first_row(connection, newest)
+    return found if found is not None and found["status"] in ("late", "failed") else None

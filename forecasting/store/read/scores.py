@@ -1,0 +1,101 @@
+"""Scored forecasts."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.evaluate.evidence import SCORE_COLUMNS
+from forecasting.store import tables
+from forecasting.store.frames import frame
+from forecasting.vocabulary import HORIZONS, KINDS
+
+
+def scored(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> pd.DataFrame:
+    """Scores joined to their forecasts and the model's name, of the newest `origins` scored origins.
+
+    Ascending by origin, horizon and model; every kind, stage and bar version.
+    """
+    said, judged, model = tables.forecasts, tables.scores, tables.models
+    wanted = [judged.c.symbol == symbol, judged.c.target == target]
+    key = [said.c[column.name] == judged.c[column.name] for column in said.primary_key]
+    judgement = [
+        judged.c[name] for name in ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
+    ]
+    statement = (
+        sa.select(said, *judgement, model.c.name)
+        .join(judged, sa.and_(*key))
+        .join(model, model.c.id == said.c.model_id)
+        .where(*wanted, *_newer(connection, wanted, origins))
+        .order_by(
+            said.c.origin_session, said.c.horizon, said.c.model_id, said.c.kind, judged.c.stage, judged.c.bar_version
+        )
+    )
+    return _newest_origins(frame(connection, statement), origins)
+
+
+def _bar_known(judged: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
+    bar = tables.bar_versions
+    same = (bar.c.symbol == judged.c.symbol, bar.c.session == judged.c.target_session)
+    settled = (judged.c.stage == "first_print") | (bar.c.settled_at <= known_at)
+    return (
+        sa.exists()
+        .where(*same, bar.c.version == judged.c.bar_version, bar.c.first_seen_at <= known_at, settled)
+        .correlate(judged)
+    )
+
+
+def newest_scores(
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    last: date,
+    origins: int,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
+    """The scores of the newest `origins` scored origins, every kind, stage, bar version and model of them.
+
+    Columns `evidence.SCORE_COLUMNS`; `evidence.forecaster_losses` says which count. No target session after `last`;
+    with `known_at` only scores that could be made at that instant, of bars then stored and settled.
+    """
+    table = tables.scores
+    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.target_session <= last]
+    if known_at is not None:
+        wanted.append(_bar_known(table, known_at))
+    columns = (table.c[name] for name in SCORE_COLUMNS)
+    statement = sa.select(*columns).where(*wanted, *_newer(connection, wanted, origins))
+    return _newest_origins(frame(connection, statement), origins)
+
+
+def _newer(
+    connection: sa.Connection, wanted: list[sa.ColumnElement[bool]], origins: int
+) -> list[sa.ColumnElement[bool]]:
+    """What keeps the newest `origins` scored origins, and few others, by the order of the key alone.
+
+    Each kind and horizon is asked for its own n-th newest origin: the n-th newest of all is as new as any of these.
+    """
+    judged = tables.scores
+    asked = [
+        sa.select(judged.c.origin_session)
+        .where(*wanted, judged.c.kind == kind, judged.c.horizon == horizon)
+        .group_by(judged.c.origin_session)  # SQLite forgets a DISTINCT in a scalar subquery, and skips rows instead
+        .order_by(judged.c.origin_session.desc())
+        .limit(1)
+        .offset(origins - 1)
+        .scalar_subquery()
+        for kind in KINDS
+        for horizon in HORIZONS
+    ]
+    found = connection.execute(sa.select(*asked)).one()
+    oldest = max((origin for origin in found if origin is not None), default=date.min)
+    # Kind and horizon stand before the origin in the key: without them SQLite reads every year.
+    return [judged.c.kind.in_(KINDS), judged.c.horizon.in_(HORIZONS), judged.c.origin_session >= oldest]
+
+
+def _newest_origins(found: pd.DataFrame, origins: int) -> pd.DataFrame:
+    newest = np.sort(found["origin_session"].unique())[-origins:]
+    return found[found["origin_session"].isin(newest)].reset_index(drop=True)

@@ -1,0 +1,95 @@
+"""What is to be scored: forecasts whose target session has a bar that they were not yet scored against."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.store import tables
+from forecasting.store.frames import frame
+from forecasting.store.read.splits import split_factors
+from forecasting.vocabulary import Target
+
+_BAR = ("open", "high", "low", "close", "volume")
+
+
+def unscored_forecasts(
+    connection: sa.Connection, symbol: str, target: Target, *, last: date, known_at: datetime | None = None
+) -> pd.DataFrame:
+    """Forecasts whose target session has a bar that they were not yet scored against.
+
+    Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
+    once it is settled, so a settled bar that is restated, and settled again, is due again.
+
+    Args:
+        connection: An open connection.
+        symbol: Whose forecasts.
+        target: Of what.
+        last: No target session after it.
+        known_at: Bars as they stood at this instant, so that a night made up for later scores what it would have
+            scored then; None for now.
+
+    Returns:
+        All columns of table forecasts, model (the model's name), stage, bar_version, and the bar's open, high, low,
+        close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
+        day, is divided out.
+    """
+    said, scored, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last, known_at)
+    key = [scored.c[column.name] == column for column in said.primary_key]
+    done = sa.exists().where(*key, scored.c.stage == actual.c.stage, scored.c.bar_version == actual.c.bar_version)
+    statement = (
+        sa.select(said, *actual.c, tables.fetches.c.first_received, tables.models.c.name.label("model"))
+        .join(actual, actual.c.session == said.c.target_session)
+        .join(tables.models, tables.models.c.id == said.c.model_id)
+        .join(tables.fetches, tables.fetches.c.id == said.c.fetch_id)
+        .where(said.c.symbol == symbol, said.c.target == target, ~done)
+        .where(said.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
+        .order_by(said.c.target_session, said.c.horizon, said.c.model_id, said.c.kind, actual.c.stage)
+    )
+    found = frame(connection, statement)
+    factor = split_factors(connection, symbol, found, until=found["first_seen_at"])
+    found[["open", "high", "low", "close"]] = found[["open", "high", "low", "close"]].mul(factor, axis=0)
+    found["volume"] /= factor
+    return found.drop(columns=["session", "first_seen_at", "first_received"]).assign(split_factor=factor)
+
+
+def _actuals(symbol: str, target: Target, last: date, known_at: datetime | None) -> sa.Subquery:
+    bar, earlier = tables.bar_versions, tables.bar_versions.alias("earlier")
+    needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
+    columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *(bar.c[name] for name in _BAR))
+    usable = (bar.c.symbol == symbol, bar.c.session <= last, *(bar.c[name].is_not(None) for name in needed))
+    before = sa.exists().where(
+        earlier.c.symbol == bar.c.symbol,
+        earlier.c.session == bar.c.session,
+        earlier.c.version < bar.c.version,
+        *(earlier.c[name].is_not(None) for name in needed),
+    )
+    current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
+    confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
+    if known_at is not None:
+        usable += (bar.c.first_seen_at <= known_at,)
+        current, confirmed = current | (bar.c.superseded_at > known_at), bar.c.settled_at <= known_at
+    first_print = sa.select(sa.literal("first_print").label("stage"), *columns).where(*usable, ~before)
+    settled = sa.select(sa.literal("settled").label("stage"), *columns).where(*usable, current, confirmed)
+    return sa.union_all(first_print, settled).subquery("actual")
+
+
+def _sessions_not_all_scored(connection: sa.Connection, symbol: str, target: Target, actual: sa.Subquery) -> list[date]:
+    # Counting first is several times as fast as asking for every forecast of five years whether it has its scores.
+    said, scored = tables.forecasts, tables.scores
+    told = sa.select(said.c.target_session.label("session"), sa.func.count().label("n"))
+    told = told.where(said.c.symbol == symbol, said.c.target == target).group_by(said.c.target_session)
+    key = (scored.c.target_session.label("session"), scored.c.stage, scored.c.bar_version)
+    done = sa.select(*key, sa.func.count().label("n")).where(scored.c.symbol == symbol, scored.c.target == target)
+    wanted = frame(connection, sa.select(actual.c.session, actual.c.stage, actual.c.bar_version))
+    wanted = wanted.merge(frame(connection, told), on="session")
+    wanted = wanted.merge(
+        frame(connection, done.group_by(*key)),
+        on=["session", "stage", "bar_version"],
+        how="left",
+        suffixes=("", "_done"),
+    )
+    missing = wanted.loc[wanted["n_done"].fillna(0) < wanted["n"], "session"]
+    return [day.date() for day in missing.unique()]

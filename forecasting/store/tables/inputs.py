@@ -1,0 +1,111 @@
+"""The tables of what came from outside: fetches, bars in all their versions, corporate actions, events, findings.
+
+Everything else in a ledger follows from these and the settings (tables.py).
+"""
+
+from typing import get_args
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, Date, ForeignKey, Index, Integer, MetaData, String, Table, Text
+
+from forecasting.errors import FailedVerdict
+from forecasting.store.tables.types import UtcDateTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Real = sa.Double
+EMPTY = sa.text("''")  # a plain "" looks to Alembic like another default than the one it finds on SQLite
+BigInt = sa.BigInteger  # a day's index volume exceeds 2**31
+
+fetches = Table(
+    "fetches",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("run_id", String(16), comment="the run that asked; NULL for a bare ingest"),
+    Column("source", Text, nullable=False),
+    Column("symbol", String(15), nullable=False),
+    Column("title", Text, nullable=False, comment="what the series is, in words"),
+    Column("currency", String(6), nullable=False, server_default=EMPTY, comment="of its prices"),
+    Column("first_asked", Date, nullable=False),
+    Column("last_asked", Date, nullable=False),
+    Column("first_received", Date),
+    Column("last_received", Date),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("payload_hash", String(64), nullable=False),
+    Column("library_version", String(60), nullable=False),
+    Column("adjustment_session", Date, comment="newest session with an Adj Close"),
+    Column("adjustment", Real, comment="its Adj Close / Close, which the next dividend lowers"),
+    Column("verdict", String(12), nullable=False),
+    Column("detail", Text, nullable=False, server_default=EMPTY),
+    Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+)
+
+NO_BARS = get_args(FailedVerdict)
+"""Verdicts of requests that stored no bar: their rows tell when the source was asked in vain, and why."""
+
+bar_versions = Table(
+    "bar_versions",
+    metadata,
+    Column("symbol", String(15), primary_key=True),
+    Column("session", Date, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("open", Real),
+    Column("high", Real),
+    Column("low", Real),
+    Column("close", Real),
+    Column("volume", BigInt, comment="shares; NULL for unknown, never 0"),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Column("first_seen_at", UtcDateTime, nullable=False),
+    Column("superseded_at", UtcDateTime, comment="when a later version took over; NULL for the current one"),
+    Column("settled_at", UtcDateTime, comment="when a later night's fetch confirmed it; NULL while provisional"),
+    CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
+)
+
+corporate_actions = Table(
+    "corporate_actions",
+    metadata,
+    Column("symbol", String(15), primary_key=True),
+    Column("session", Date, primary_key=True),
+    Column("kind", String(10), primary_key=True, comment="dividend or split"),
+    Column("first_seen_at", UtcDateTime, primary_key=True),
+    Column("value", Real, nullable=False, comment="per share, or new shares per old"),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("symbol", String(15), primary_key=True),
+    Column("session", Date, primary_key=True, comment="the session that reacts"),
+    Column("kind", String(10), primary_key=True, comment="earnings"),
+    Column("first_seen_at", UtcDateTime, primary_key=True),
+    Column("known_from", Date, nullable=False, comment="first origin session that may use it"),
+    Column("known_rule", String(20), nullable=False, comment="seen, or the stated rule that stands in for it"),
+    Column("announced", Date, nullable=False),
+    Column("timing", String(5), nullable=False, comment="bmo, amc or empty"),
+    Column("source", Text, nullable=False),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("symbol", String(15), nullable=False),
+    Column("session", Date, nullable=False),
+    Column("rule", String(40), nullable=False),
+    Column("severity", String(6), nullable=False, comment="reject or flag"),
+    Column("value", Real),
+    Column("detail", Text, nullable=False, server_default=EMPTY),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Column("cleared_at", UtcDateTime, comment="when a fetch no longer showed it, or a row was said; NULL: still wrong"),
+    Index("ix_findings_symbol_session", "symbol", "session"),
+)

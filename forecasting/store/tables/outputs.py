@@ -1,0 +1,215 @@
+"""Derived tables: runs, models, promotions, forecasts, scores, standings, metrics."""
+
+import sqlalchemy as sa
+from sqlalchemy import CheckConstraint, Column, Date, ForeignKey, Index, Integer, String, Table, Text
+
+from forecasting.store.tables.inputs import (
+    EMPTY,
+    Real,
+    metadata,
+)
+from forecasting.store.tables.types import UtcDateTime
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("as_of", Date, nullable=False, comment="newest session the night may know"),
+    Column("symbol", String(15), nullable=False),
+    Column("target", String(10), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("trigger", String(10), nullable=False, comment="run, catch-up, replay or schedule"),
+    Column("status", String(10), nullable=False, comment="running, done, late or failed"),
+    Column(
+        "mode", String(10), nullable=False, comment="scratch, warm or skip; empty until decided", server_default=EMPTY
+    ),
+    Column("mode_reason", Text, nullable=False, server_default=EMPTY),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("seconds_ingest", Real),
+    Column("seconds_preprocess", Real),
+    Column("seconds_train", Real),
+    Column("seconds_predict", Real),
+    Column("seconds_evaluate", Real),
+    Column("flow_run_id", String(36), comment="Prefect's; NULL when run without it"),
+    Column("code_version", String(40), nullable=False),
+    Column("settings_hash", String(12), nullable=False),
+    Column("settings", Text, nullable=False, comment="JSON of the settings that shape a forecast"),
+    Column("note", Text, nullable=False, server_default=EMPTY, comment="what a reader of the night must know"),
+    Column("error", Text),
+    Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("name", String(30), nullable=False, comment="lstm or the baseline's name"),
+    Column("version", String(20), nullable=False),
+    Column("method", String(10), nullable=False, comment="scratch, warm or baseline"),
+    Column("parent_id", String(16), comment="the model a warm fit started from"),
+    Column(
+        "base",
+        String(40),
+        nullable=False,
+        server_default=EMPTY,
+        comment="the base weights its chain began from: a shipped one, companions or drawn; empty for a baseline",
+    ),
+    Column("symbol", String(15), nullable=False),
+    Column("target", String(10), nullable=False),
+    Column("scope", String(10), nullable=False, comment="symbol or panel: whose bars trained it"),
+    Column("seed", Integer, nullable=False),
+    Column("trained_from", Date),
+    Column("trained_to", Date, comment="last session whose value a weight has seen"),
+    Column("epochs", Integer, nullable=False, server_default="0"),
+    Column(
+        "chain_epochs", Integer, nullable=False, server_default="0", comment="epochs since the last fit from scratch"
+    ),
+    Column("fetch_id", String(16), comment="the fetch whose bars trained it"),
+    Column(
+        "companion_fetches", Text, nullable=False, server_default=EMPTY, comment="JSON: the fetch of each companion"
+    ),
+    Column("run_id", String(16)),
+    Column("settings_hash", String(12), nullable=False),
+    Column("code_version", String(40), nullable=False),
+    Column("artifact_path", Text, comment="relative to the data folder; NULL for a baseline or when pruned"),
+    Column("artifact_hash", String(64)),
+    Column("seconds", Real, nullable=False, server_default="0"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_models_symbol_target_name", "symbol", "target", "name"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("symbol", String(15), nullable=False),
+    Column("target", String(10), nullable=False),
+    Column("session", Date, nullable=False),
+    Column("champion", String(16), comment="model id that spoke before; NULL on the first night"),
+    Column("challenger", String(16), nullable=False),
+    Column("winner", String(16), nullable=False),
+    Column("best_baseline", String(30), nullable=False, server_default=EMPTY),
+    Column("champion_pinball", Real),
+    Column("challenger_pinball", Real),
+    Column("baseline_pinball", Real),
+    Column("p_value", Real),
+    Column("origins", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("trigger", String(10), nullable=False, comment="night, promote or rollback"),
+    Column("decided_at", UtcDateTime, nullable=False),
+    Column("run_id", String(16)),
+    Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
+    Index("ix_promotions_run_id", "run_id"),
+)
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("origin_session", Date, primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column("model_id", String(16), ForeignKey("models.id"), primary_key=True),
+    Column("kind", String(6), primary_key=True, comment="live, late or replay"),
+    Column("target_session", Date, nullable=False),
+    *(Column(name, Real, nullable=False) for name in ("q05", "q10", "q25", "q50", "q75", "q90", "q95")),
+    Column("role", String(10), nullable=False, comment="champion, challenger or baseline, when issued"),
+    Column("status", String(8), nullable=False, comment="ok or fallback"),
+    Column("reason", Text, nullable=False, server_default=EMPTY),
+    Column("last_value", Real, comment="the target's value on the origin session"),
+    Column("past_forecasts", Integer, nullable=False, server_default="0", comment="how many calibrated it"),
+    Column("calibration", Text, nullable=False, server_default=EMPTY, comment="JSON: raw quantiles, weight, offsets"),
+    Column(
+        "outside",
+        Text,
+        nullable=False,
+        server_default=EMPTY,
+        comment="inputs beyond anything that the model was trained on",
+    ),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("data_as_of", UtcDateTime, nullable=False),
+    Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),
+    Column("run_id", String(16), ForeignKey("runs.id"), nullable=False),
+    CheckConstraint("target_session > origin_session", name="target_after_origin"),
+    CheckConstraint(
+        "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95", name="quantiles_ascend"
+    ),
+    Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
+    sqlite_with_rowid=False,  # the rows live in the key's tree: a third less on disk, one lookup instead of two
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    # The key's order is that of the standings: the newest scores of one line of numbers lie together.
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("kind", String(6), primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column("origin_session", Date, primary_key=True),
+    Column("model_id", String(16), primary_key=True),
+    Column("stage", String(11), primary_key=True, comment="first_print or settled"),
+    Column(
+        "bar_version", Integer, primary_key=True, autoincrement=False, comment="the actual's; restated bars add a row"
+    ),
+    Column("target_session", Date, nullable=False),
+    Column("actual", Real, nullable=False),
+    Column("error", Real, nullable=False, comment="q50 - actual, so positive when the forecast was too high"),
+    Column("pinball", Real, nullable=False, comment="mean over the seven levels"),
+    Column("interval_score", Real, nullable=False, comment="weighted interval score"),
+    Column("inside_80", sa.Boolean, nullable=False),
+    Column("inside_90", sa.Boolean, nullable=False),
+    Column("scored_at", UtcDateTime, nullable=False),
+    # Of the forecast, once more: who is judged is then known without two look-ups a score.
+    Column("role", String(10), nullable=False, server_default=EMPTY, comment="the forecast's"),
+    Column("model", String(30), nullable=False, server_default=EMPTY, comment="the model's name"),
+    Column("issued_at", UtcDateTime, comment="the forecast's; never NULL, but SQLite adds no other column to rows"),
+    sa.ForeignKeyConstraint(
+        ["symbol", "target", "origin_session", "horizon", "model_id", "kind"],
+        [f"forecasts.{name}" for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")],
+        name="fk_scores_forecasts",
+    ),
+    sqlite_with_rowid=False,
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    # Derived from scores and written with them; live_skill divides them. See evaluate/standings.py.
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("kind", String(6), primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False),
+    Column("window_sessions", Integer, primary_key=True, autoincrement=False, comment="nights looked back over"),
+    Column("line", String(30), primary_key=True, comment="a baseline's name; empty for the champion"),
+    Column("first_origin", Date, nullable=False),
+    Column("last_origin", Date, nullable=False, comment="the newest that the champion was scored on"),
+    Column("n", Integer, nullable=False, comment="nights of the window that both have a score of"),
+    # Sums over these n, in the target's unit.
+    Column("error", Real, nullable=False, comment="the line's absolute errors"),
+    Column("pinball", Real, nullable=False),
+    Column("inside_80", Integer, nullable=False),
+    Column("inside_90", Integer, nullable=False),
+    Column("champion_error", Real, nullable=False, comment="the champion's on the same origins"),
+    Column("champion_pinball", Real, nullable=False),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("model_id", String(16), primary_key=True),
+    Column("symbol", String(15), primary_key=True),
+    Column("target", String(10), primary_key=True),
+    Column("horizon", Integer, primary_key=True, autoincrement=False, comment="0 is the mean over all horizons"),
+    Column("metric", String(20), primary_key=True),
+    Column("scope", String(10), primary_key=True, comment="live or backtest"),
+    Column("window_to", Date, primary_key=True),
+    Column("run_id", String(16), primary_key=True),
+    Column("window_from", Date, nullable=False),
+    Column("value", Real, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("baseline", String(30), nullable=False, server_default=EMPTY),
+    Column("p_value", Real),
+)

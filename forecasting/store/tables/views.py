@@ -1,0 +1,161 @@
+"""The six views that people query, as SQL that both databases read. `database.upgrade` makes them anew each time.
+
+Filters on symbol and target reach the tables' keys through every step: each window starts with both, and what is wanted
+of a symbol's newest rows is found from the newest backwards. SQLite passes a filter on through a window only when all
+windows of the step have one PARTITION BY, and never through GROUP BY.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from this file's own constants
+
+import sqlalchemy as sa
+
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES
+
+_HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
+_LEVELS = ", ".join(f"({place}, CAST({level} AS DOUBLE PRECISION))" for place, level in enumerate(QUANTILES))
+_VALUE_OF_LEVEL = " ".join(f"WHEN {place} THEN f.{column}" for place, column in enumerate(QUANTILE_COLUMNS))
+_QUANTILES = ", ".join(f"f.{column}" for column in QUANTILE_COLUMNS)
+_LIVE_FIRST = "CASE f.kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END"
+
+
+def _score_of(stage: str, alias: str, pick: str) -> str:
+    key = ("symbol", "target", "kind", "horizon", "origin_session", "model_id")
+    same = " AND ".join(f"{{0}}.{column} = f.{column}" for column in key) + f" AND {{0}}.stage = '{stage}'"
+    return f"""LEFT JOIN scores {alias} ON {same.format(alias)}
+    AND {alias}.bar_version = (SELECT {pick}(o.bar_version) FROM scores o WHERE {same.format("o")})"""
+
+
+BARS = """
+SELECT symbol, session, open, high, low, close, volume, version, settled_at IS NOT NULL AS settled, first_seen_at
+FROM bar_versions
+WHERE superseded_at IS NULL
+"""
+
+LATEST_FORECASTS = f"""
+WITH horizons (horizon) AS (VALUES {_HORIZONS}),
+lines AS (SELECT DISTINCT symbol, target FROM runs),
+newest AS (
+    SELECT l.symbol, l.target, h.horizon, (
+        SELECT f.origin_session FROM forecasts f
+        WHERE f.symbol = l.symbol AND f.target = l.target AND f.horizon = h.horizon AND f.role = 'champion'
+        ORDER BY f.origin_session DESC LIMIT 1
+    ) AS origin_session
+    FROM lines l CROSS JOIN horizons h
+),
+placed AS (
+    SELECT n.symbol, n.target, n.horizon, n.origin_session, f.target_session, {_QUANTILES},
+        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id,
+        row_number() OVER (
+            PARTITION BY n.symbol, n.target, n.horizon ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
+        ) AS place
+    FROM newest n JOIN forecasts f
+        ON f.symbol = n.symbol AND f.target = n.target AND f.origin_session = n.origin_session AND f.horizon = n.horizon
+    WHERE f.role = 'champion'
+)
+SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
+    f.last_value, f.kind, f.status, f.reason, m.name AS model, f.model_id, f.issued_at, f.data_as_of, f.run_id
+FROM placed f JOIN models m ON m.id = f.model_id
+WHERE f.place = 1
+"""
+
+FORECAST_VS_ACTUAL = f"""
+SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind, f.role, m.name AS model, {_QUANTILES},
+    f.last_value, p.actual AS first_print_actual, p.error AS first_print_error, p.pinball AS first_print_pinball,
+    s.actual AS settled_actual, s.error AS settled_error, s.pinball AS settled_pinball,
+    COALESCE(s.actual, p.actual) AS actual, COALESCE(s.error, p.error) AS error,
+    COALESCE(s.pinball, p.pinball) AS pinball, COALESCE(s.inside_80, p.inside_80) AS inside_80,
+    COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id, f.run_id
+FROM forecasts f
+JOIN models m ON m.id = f.model_id
+{_score_of("first_print", "p", "MIN")}
+{_score_of("settled", "s", "MAX")}
+"""
+
+# Of sums that add_scores carries on: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a minute.
+# A baseline without an error leaves no skill that could be told: nothing is closer to the champion, or past it.
+_LINE = "c.symbol, c.target, c.kind, c.horizon, c.window_sessions"
+_OF_LINE = f"PARTITION BY {_LINE}"
+LIVE_SKILL = f"""
+WITH compared AS (
+    SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.error / c.n AS mae, c.pinball / c.n AS pinball,
+        CAST(c.inside_80 AS DOUBLE PRECISION) / c.n AS coverage_80,
+        CAST(c.inside_90 AS DOUBLE PRECISION) / c.n AS coverage_90,
+        b.line AS baseline, b.error / b.n AS baseline_mae, 1 - b.champion_error / NULLIF(b.error, 0) AS skill,
+        1 - b.champion_pinball / NULLIF(b.pinball, 0) AS pinball_skill
+    FROM standings c LEFT JOIN standings b ON b.symbol = c.symbol AND b.target = c.target AND b.kind = c.kind
+        AND b.horizon = c.horizon AND b.window_sessions = c.window_sessions AND b.line <> '' AND 10 * b.n >= 9 * c.n
+    WHERE c.line = ''
+),
+ranked AS (
+    SELECT c.*, min(c.pinball_skill) OVER ({_OF_LINE}) AS least_pinball_skill,
+        row_number() OVER ({_OF_LINE} ORDER BY c.skill IS NOT NULL, c.skill, c.baseline) AS place
+    FROM compared c
+)
+SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.mae, c.baseline AS best_baseline, c.baseline_mae, c.skill,
+    c.pinball, c.least_pinball_skill AS pinball_skill, c.coverage_80, c.coverage_90
+FROM ranked c
+WHERE c.place = 1
+"""
+
+QUANTILE_FORECASTS = f"""
+WITH levels (place, level) AS (VALUES {_LEVELS})
+SELECT f.model_id, f.symbol AS location, f.target, f.origin_session AS origin_date, f.horizon,
+    f.target_session AS target_end_date, 'quantile' AS output_type, l.level AS output_type_id,
+    CASE l.place {_VALUE_OF_LEVEL} END AS value, f.symbol, f.kind, f.role, m.name AS model
+FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
+"""
+
+# What retraining gained: the night's challenger against the champion of the same origin, once both are scored.
+NIGHT_LOG = """
+SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
+    r.seconds_train, r.seconds_predict, r.seconds_evaluate,
+    COALESCE(r.seconds_ingest, 0) + COALESCE(r.seconds_preprocess, 0) + COALESCE(r.seconds_train, 0)
+        + COALESCE(r.seconds_predict, 0) + COALESCE(r.seconds_evaluate, 0) AS seconds_total,
+    (SELECT p.reason FROM promotions p WHERE p.run_id = r.id ORDER BY p.decided_at DESC, p.id LIMIT 1) AS decision,
+    (
+        SELECT 1 - AVG(c.pinball) / NULLIF(AVG(k.pinball), 0)
+        FROM forecast_vs_actual c JOIN forecast_vs_actual k ON k.symbol = c.symbol AND k.target = c.target
+            AND k.origin_session = c.origin_session AND k.horizon = c.horizon AND k.kind = c.kind
+            AND k.run_id = c.run_id
+        WHERE c.symbol = r.symbol AND c.target = r.target AND c.origin_session = r.as_of AND c.run_id = r.id
+            AND c.role = 'challenger' AND k.role = 'champion' AND c.pinball IS NOT NULL AND k.pinball IS NOT NULL
+    ) AS skill_gained,
+    CASE WHEN r.mode IN ('scratch', 'warm') THEN r.seconds_train END AS seconds_cost,
+    r.note, r.error, r.source, r.started_at, r.finished_at, r.id AS run_id
+FROM runs r
+"""
+
+VIEWS = {
+    "bars": BARS,
+    "latest_forecasts": LATEST_FORECASTS,
+    "forecast_vs_actual": FORECAST_VS_ACTUAL,
+    "live_skill": LIVE_SKILL,
+    "quantile_forecasts": QUANTILE_FORECASTS,
+    "night_log": NIGHT_LOG,
+}
+"""Name and SELECT, each after those it reads."""
+
+
+def drop(connection: sa.Connection) -> list[str]:
+    """Remove the views; returns the GRANTs that people had given on them, for `create`."""
+    grants: list[str] = []
+    if connection.dialect.name == "postgresql":
+        grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+    return grants
+
+
+def create(connection: sa.Connection, grants: list[str]) -> None:
+    """Make the views, and give again what was granted on them."""
+    for name, select in VIEWS.items():
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
+    for grant in grants:
+        connection.exec_driver_sql(grant)
+
+
+_GRANTS = sa.text(
+    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "
+    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants "
+    "WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
+)

@@ -1,0 +1,124 @@
+"""Rows into a table in one statement, with an exact count of those that were new.
+
+SQLAlchemy binds value by value, which takes longer than either database needs to write. Here the values of a column are
+made plain together and go to SQLite's own executemany or, as one array a column, into a single INSERT on Postgres; its
+driver would ask each value for its type, so arrays are written out here.
+"""
+
+# ruff: noqa: S608 - the SQL is put together from the tables' own names and types
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeEngine
+
+from forecasting.store.tables.types import UtcDateTime, in_utc
+
+_POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+Row = Mapping[str, Any]
+"""One row: column names of its table, and values."""
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    """Add the rows whose key is not there yet; how many that were.
+
+    NaN and NaT become NULL, numpy scalars their Python twins. A row that breaks a check, a foreign key or NOT NULL is
+    refused aloud: only a key that is there already is left alone.
+    """
+    return sum(_write(connection, table, alike, "NOTHING") for alike in _alike(rows))
+
+
+def insert_or_replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    """Add the rows, or put their values in place of those under their key; how many rows that were."""
+    return sum(_write(connection, table, alike, "UPDATE") for alike in _alike(rows))
+
+
+def plain(row: Row, table: sa.Table) -> dict[str, Any]:
+    """The row as the table keeps it: no NaN or NaT, nothing of numpy's, sessions as dates."""
+    return {name: _plain_values([value], table.c[name].type)[0] for name, value in row.items()}
+
+
+def _alike(rows: Iterable[Row]) -> list[list[Row]]:
+    found: dict[frozenset[str], list[Row]] = {}  # one statement names the same columns for all of its rows
+    for row in rows:
+        found.setdefault(frozenset(row), []).append(row)
+    return list(found.values())
+
+
+def _write(connection: sa.Connection, table: sa.Table, rows: list[Row], conflict: Literal["NOTHING", "UPDATE"]) -> int:
+    names = tuple(rows[0])
+    kinds = [table.c[name].type for name in names]
+    columns = [_plain_values([row[name] for row in rows], kind) for name, kind in zip(names, kinds, strict=True)]
+    statement = _statement(table, names, conflict, connection.dialect.name)
+    if connection.dialect.name == "postgresql":
+        arrays = tuple(_array(values, kind) for values, kind in zip(columns, kinds, strict=True))
+        return connection.exec_driver_sql(statement, arrays).rowcount
+    texts = [_sqlite_values(values, kind) for values, kind in zip(columns, kinds, strict=True)]
+    counted = {"preserve_rowcount": True}  # SQLAlchemy drops an insert's count unless asked
+    return connection.exec_driver_sql(statement, list(zip(*texts, strict=True)), execution_options=counted).rowcount
+
+
+@lru_cache(maxsize=64)
+def _statement(table: sa.Table, names: tuple[str, ...], conflict: str, dialect: str) -> str:
+    key = [column.name for column in table.primary_key.columns]
+    values = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
+    action = f"UPDATE SET {values}" if conflict == "UPDATE" else "NOTHING"
+    source = _unnested(table, names) if dialect == "postgresql" else f"VALUES ({', '.join('?' * len(names))})"
+    quoted = ", ".join(f'"{name}"' for name in names)
+    return f"INSERT INTO {table.name} ({quoted}) {source} ON CONFLICT ({', '.join(key)}) DO {action}"
+
+
+def _unnested(table: sa.Table, names: Iterable[str]) -> str:
+    # text, whatever a column's length: a cast to varchar(n) would cut in silence what the column refuses aloud.
+    kinds = [table.c[name].type for name in names]
+    types = ["TEXT" if isinstance(kind, sa.String) else kind.compile(_POSTGRES) for kind in kinds]
+    return f"SELECT * FROM unnest({', '.join(f'%s::{name}[]' for name in types)})"
+
+
+def _plain_values(values: list[Any], kind: TypeEngine[Any]) -> list[Any]:
+    make = next(make for known, make in _PLAIN.items() if isinstance(kind, known))
+    return [None if value is None or value != value else make(value) for value in values]  # NaN and NaT are not equal
+
+
+def _array(values: list[Any], kind: TypeEngine[Any]) -> str:
+    if isinstance(kind, sa.Float):
+        texts = ["NULL" if value is None else repr(value) for value in values]
+    else:  # of days, instants and names there are few, and to write one takes longer than to find it again
+        write: Callable[[Any], str] = _quoted if isinstance(kind, sa.String) else str
+        written = {value: "NULL" if value is None else write(value) for value in set(values)}
+        texts = [written[value] for value in values]
+    return "{" + ",".join(texts) + "}"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _sqlite_values(values: list[Any], kind: TypeEngine[Any]) -> list[Any]:
+    # The texts that SQLAlchemy reads back as instants and dates.
+    if isinstance(kind, UtcDateTime):
+        return [None if value is None else f"{value:%Y-%m-%d %H:%M:%S.%f}" for value in values]
+    if isinstance(kind, sa.Date):
+        return [None if value is None else value.isoformat() for value in values]
+    return values
+
+
+def _plain_day(value: object) -> object:
+    return value.date() if isinstance(value, datetime) else value
+
+
+_PLAIN: dict[type, Callable[[Any], Any]] = {
+    sa.String: str,
+    UtcDateTime: in_utc,
+    sa.Date: _plain_day,
+    sa.Float: float,
+    sa.Boolean: bool,
+    sa.Integer: round,
+}

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from forecasting.backtest.figures import best_set, figures, metric_rows
+from forecasting.losses import absolute_error
+from forecasting.vocabulary import HORIZONS, QUANTILES
+
+H, Q = len(HORIZONS), len(QUANTILES)
+ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
+AROUND = np.linspace(-1.5, 1.5, Q)
+
+
+def said(away: float) -> np.ndarray:
+    return ACTUAL[..., None] + away + AROUND
+
+
+def test_a_skill_is_positive_when_ours_is_better():
+    rivals = {"last_value": said(4.0), "ridge": said(-2.0)}
+    noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
+    ours = figures("volume", ACTUAL, said(1.0) + noise, rivals)
+    assert (ours.best_baseline, ours.mae_naive, ours.baselines["ridge"]) == (
+        "ridge",
+        pytest.approx(4.0),
+        pytest.approx(2.0),
+    )
+    assert (ours.skill_vs_naive, ours.skill_vs_best) == (pytest.approx(0.75, abs=0.02), pytest.approx(0.5, abs=0.02))
+    assert ours.dm_p_value < 0.001
+
+
+def test_one_horizon_is_scored_alone_and_overall_is_the_mean():
+    issued = ACTUAL[..., None] + np.arange(1.0, H + 1)[:, None] + AROUND
+    rivals = {"last_value": said(8.0)}
+    assert figures("volume", ACTUAL, issued, rivals, horizon=4).mae == pytest.approx(4.0)
+    assert figures("volume", ACTUAL, issued, rivals).mae == pytest.approx(3.0)
+
+
+def test_coverage_counts_the_actuals_between_the_ends():
+    issued = said(0.0)
+    issued[:20] += 1.2  # the median is too high by more than the 80 % interval reaches, by less than the 90 %
+    ours = figures("volume", ACTUAL, issued, {"last_value": said(3.0)})
+    assert (ours.coverage_80, ours.coverage_90) == (pytest.approx(0.75), pytest.approx(1.0))
+
+
+def test_close_ranks_baselines_by_pinball_and_others_by_error():
+    wide = ACTUAL[..., None] + 0.5 + 9.0 * AROUND
+    rivals = {"wide": wide, "narrow": said(0.6)}
+    assert figures("close", ACTUAL, said(0.0), rivals).best_baseline == "narrow"
+    assert figures("volume", ACTUAL, said(0.0), rivals).best_baseline == "wide"
+
+
+def test_what_is_not_known_is_left_out():
+    holed = ACTUAL.copy()
+    holed[-3:, 2] = np.nan
+    ours = figures("volume", holed, said(1.0), {"last_value": said(2.0)}, horizon=3)
+    assert (ours.mae, ours.mae_naive) == (pytest.approx(1.0), pytest.approx(2.0))
+
+
+def test_only_what_cannot_be_told_from_the_best_is_in_the_confidence_set():
+    noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
+    rivals = {"last_value": said(4.0), "twin": said(1.0) + noise[0]}
+    best = best_set(ACTUAL, said(1.0) + noise[1], rivals, loss=absolute_error)
+    assert (set(best.included), best.p_values["last_value"] < 0.1, best.n) == ({"ours", "twin"}, True, 80)
+
+
+def test_metric_rows_name_the_baseline_that_a_figure_speaks_of():
+    ours = figures("volume", ACTUAL, said(1.0), {"last_value": said(4.0), "ridge": said(2.0)})
+    about = {row["metric"]: row["baseline"] for row in metric_rows(ours, horizon=0, n=80)}
+    assert about == {
+        "mae": "",
+        "mae_naive": "",
+        "skill_vs_naive": "",
+        "skill_vs_best": "ridge",
+        "pinball": "",
+        "coverage_80": "",
+        "coverage_90": "",
+        "mae_last_value": "last_value",
+        "mae_ridge": "ridge",
+    }

@@ -1,0 +1,245 @@
+import json
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.backtest.refits import LINEAR, NETWORK
+from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.errors import HistoryError, UsageError
+from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
+from forecasting.preprocess.companions import with_market
+from forecasting.preprocess.targets import actual_of
+from forecasting.preprocess.windows import make_windows
+from forecasting.settings import Settings
+from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.fit import fit
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.pretrained import pretrained_for
+from forecasting.train.starting_weights import fit_scratch
+from forecasting.vocabulary import COMPANION_TRAINED, HORIZONS
+from tests.builders import no_events, random_bars
+
+BARS = random_bars(days=560, seed=8)
+SETTINGS = Settings(train_sessions=300, members=1, seed=1)
+
+
+def spec(first: int, last: int, *, refit_every: int, settings: Settings = SETTINGS) -> BacktestSpec:
+    """Origins by their place from the end of BARS."""
+    return BacktestSpec(
+        symbol="AAA",
+        first=BARS.index[first].date(),
+        last=BARS.index[last].date(),
+        refit_every=refit_every,
+        settings=settings,
+    )
+
+
+def closed(ledger: list[dict[str, object]], origin: date) -> pd.DataFrame:
+    columns = ["origin_session", "horizon", "target_session", "actual", "calibration"]
+    return pd.DataFrame([row for row in ledger if row["target_session"] <= origin], columns=columns)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(target):
+    settings = SETTINGS.model_copy(update={"target": target})
+    result = backtest(BARS, no_events(), spec=spec(-12, -8, refit_every=1, settings=settings))
+    actual = actual_of(target, BARS)
+    ledger: list[dict[str, object]] = []
+    for at, origin in enumerate(result.origins.tolist()):
+        windows = make_windows(
+            BARS.loc[: pd.Timestamp(origin)],
+            no_events(),
+            origin=origin,
+            target=target,
+            exchange="XNYS",
+            train_sessions=300,
+        )
+        base = pretrained_for(windows, settings)
+        network = network_quantiles(fit(windows, mode="scratch", parent=None, settings=settings, base=base), windows)
+        linear = linear_quantiles(windows)
+        issued = combine_and_calibrate(network, linear, closed(ledger, origin), scale=windows.scale(), target=target)
+        said = {NETWORK: network, LINEAR: linear}
+        said |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}
+        for name, quantiles in said.items():
+            np.testing.assert_array_equal(result.raw[name][at], quantiles, err_msg=name)
+        np.testing.assert_array_equal(result.issued[at], issued.quantiles)
+        for place, horizon in enumerate(HORIZONS):
+            session = windows.target_sessions[-1][place].item()
+            row = {"origin_session": np.datetime64(origin), "horizon": horizon, "target_session": session}
+            ledger.append(row | {"actual": actual[pd.Timestamp(session)], "calibration": issued.calibration[place]})
+
+
+def test_between_refits_a_night_speaks_with_the_network_of_the_last_refit():
+    result = backtest(BARS, no_events(), spec=spec(-12, -8, refit_every=5))
+    first, last = (date.item() for date in result.origins[[0, -1]])
+
+    def windows_at(origin: date):
+        return make_windows(BARS, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=300)
+
+    base = pretrained_for(windows_at(first), SETTINGS)
+    checkpoint = fit(windows_at(first), mode="scratch", parent=None, settings=SETTINGS, base=base)
+    assert (result.refits, len(result.origins)) == (1, 5)
+    np.testing.assert_array_equal(result.raw[NETWORK][-1], network_quantiles(checkpoint, windows_at(last)))
+
+
+def test_no_forecast_changes_when_bars_after_its_origin_do():
+    altered = BARS.copy()
+    altered.iloc[-9:, :] *= 2.0
+    before, after = (backtest(bars, no_events(), spec=spec(-20, -10, refit_every=4)) for bars in (BARS, altered))
+    np.testing.assert_array_equal(before.issued, after.issued)
+    for name, quantiles in before.raw.items():
+        np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
+
+
+@pytest.fixture
+def companions_alone(monkeypatch):
+    """Nothing ships, as for an older origin, and theirs is not judged: toys teach little."""
+    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings: None)
+    monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
+
+
+COMPANIONS = [(random_bars(days=560, seed=seed), no_events()) for seed in (31, 32)]
+
+
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(target, companions_alone):
+    settings = SETTINGS.model_copy(update={"target": target})
+    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=settings), companions=COMPANIONS)
+    for at, origin in enumerate(result.origins.tolist()):
+        own, *others = (
+            make_windows(
+                bars.loc[: pd.Timestamp(origin)],
+                no_events(),
+                origin=origin,
+                target=target,
+                exchange="XNYS",
+                train_sessions=300,
+            )
+            for bars in (BARS, *(bars for bars, _ in COMPANIONS))
+        )
+        own = with_market(own, others)
+        fitted = fit_scratch(own, others, settings=settings)
+        assert fitted.card.base == COMPANION_TRAINED
+        np.testing.assert_array_equal(result.raw[NETWORK][at], network_quantiles(fitted, own))
+        np.testing.assert_array_equal(result.raw[LINEAR][at], linear_quantiles(own))
+
+
+def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(companions_alone):
+    altered = [(bars.copy(), events) for bars, events in COMPANIONS]
+    for bars, _ in altered:
+        bars.iloc[-9:, :] *= 2.0
+    asked = spec(-20, -10, refit_every=11, settings=SETTINGS)
+    before, after = (backtest(BARS, no_events(), spec=asked, companions=one) for one in (COMPANIONS, altered))
+    np.testing.assert_array_equal(before.issued, after.issued)
+
+
+def test_kept_refits_of_other_companions_are_not_taken(tmp_path, companions_alone):
+    asked = replace(spec(-20, -10, refit_every=11, settings=SETTINGS), folder=tmp_path)
+    alone = backtest(BARS, no_events(), spec=asked)
+    together = backtest(BARS, no_events(), spec=asked, companions=COMPANIONS)
+    assert not np.array_equal(alone.raw[NETWORK], together.raw[NETWORK])
+
+
+def test_processes_beside_this_one_give_the_same_bits():
+    asked = spec(-20, -10, refit_every=6, settings=SETTINGS)
+    alone, shared = (
+        backtest(BARS, no_events(), spec=replace(asked, workers=workers), companions=COMPANIONS) for workers in (1, 2)
+    )
+    np.testing.assert_array_equal(alone.issued, shared.issued)
+
+
+def test_a_backtest_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
+    asked = replace(spec(-20, -10, refit_every=4), folder=tmp_path / "refits")
+    whole = backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=4))
+    seen: list[tuple[int, int]] = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append((done, total))
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        backtest(BARS, no_events(), spec=asked, progress=stop)
+    again = backtest(BARS, no_events(), spec=asked, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(4, 11), (8, 11), (11, 11)]
+    np.testing.assert_array_equal(again.issued, whole.issued)
+
+
+def test_kept_refits_of_other_bars_are_not_taken(tmp_path):
+    asked = replace(spec(-20, -10, refit_every=11), folder=tmp_path)
+    backtest(BARS, no_events(), spec=asked)
+    louder = BARS.assign(volume=BARS["volume"] * 2.0)
+    fresh = backtest(louder, no_events(), spec=replace(asked, folder=None))
+    np.testing.assert_array_equal(backtest(louder, no_events(), spec=asked).issued, fresh.issued)
+
+
+FIGURES = {
+    "mae", "mae_naive", "baselines", "best_baseline", "skill_vs_naive", "skill_vs_best", "dm_p_value", "pinball",
+    "coverage_80", "coverage_90",
+}  # fmt: skip
+
+
+def test_the_document_has_the_keys_of_the_design():
+    result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
+    document = json.loads(json.dumps(result.document(), allow_nan=False))
+    head = ("symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons", "confidence_set")
+    assert tuple(document) == head
+    assert {name: document[name] for name in ("symbol", "target", "from", "to", "origins", "refits")} == {
+        "symbol": "AAA",
+        "target": "volume",
+        "from": str(BARS.index[-40].date()),
+        "to": str(BARS.index[-5].date()),
+        "origins": 36,
+        "refits": 1,
+    }
+    assert set(document["overall"]) == FIGURES
+    assert {horizon: set(part) for horizon, part in document["horizons"].items()} == {str(h): FIGURES for h in HORIZONS}
+    assert tuple(document["overall"]["baselines"]) == baseline_names("volume")
+    best = document["confidence_set"]
+    assert (best["loss"], best["level"], tuple(best["p_values"])) == ("mae", 0.9, ("ours", *baseline_names("volume")))
+    assert set(best["included"]) == {name for name, p_value in best["p_values"].items() if p_value > 0.1}
+
+
+def test_metric_rows_carry_the_document_s_figures():
+    result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
+    rows = {(row["horizon"], row["metric"]): row for row in result.metric_rows()}
+    figures = result.figures(2)
+    assert rows[(2, "skill_vs_best")] == {
+        "symbol": "AAA",
+        "target": "volume",
+        "horizon": 2,
+        "metric": "skill_vs_best",
+        "scope": "backtest",
+        "window_from": BARS.index[-40].date(),
+        "window_to": BARS.index[-5].date(),
+        "value": figures.skill_vs_best,
+        "n": 36,
+        "baseline": figures.best_baseline,
+        "p_value": figures.dm_p_value,
+    }
+    assert rows[(0, "mae")]["value"] == result.figures().mae
+
+
+def test_the_newest_origins_are_scored_on_what_has_closed():
+    result = backtest(BARS, no_events(), spec=spec(-20, -1, refit_every=20))
+    assert (len(result.origins), int(np.isnan(result.actual).sum())) == (19, 10)
+    assert np.isfinite(result.figures().mae)
+
+
+def test_an_origin_before_there_is_enough_history_is_refused():
+    with pytest.raises(HistoryError, match="where 250 rows come before and a bar after"):
+        backtest(BARS, no_events(), spec=spec(-300, -290, refit_every=5))
+
+
+def test_a_span_without_origins_is_refused():
+    asked = replace(spec(-20, -10, refit_every=5), first=date(2030, 1, 2), last=date(2030, 2, 1))
+    with pytest.raises(HistoryError, match="found none"):
+        backtest(BARS, no_events(), spec=asked)
+
+
+def test_a_cadence_below_one_session_is_refused():
+    with pytest.raises(UsageError, match="found 0"):
+        backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=0))

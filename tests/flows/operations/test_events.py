@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flows.nightly import nightly
+from flows.operations import events
+from flows.terminal.start import start_night
+from forecasting.errors import UsageError
+from forecasting.pipeline.night_run import NightSpec
+from tests.builders import LAST, random_bars, write_yahoo_csv
+
+BEFORE_LAST = date(2024, 3, 7)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """What was emitted, in order: name and payload."""
+    heard: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(events, "emit_event", lambda event, **given: heard.append((event, given["payload"])))
+    return heard
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone: what is told does not depend on the database."""
+    return sqlite_url
+
+
+def night(as_of: date) -> None:
+    start_night(as_of=as_of, mode="auto", switch_source=False)
+
+
+def test_an_ordinary_night_calls_nobody(night_folder: Path, told: list[Any]) -> None:
+    night(LAST)
+    assert told == []
+
+
+def test_nobody_is_told_outside_a_flow_run(told: list[Any]) -> None:
+    events.emit("drift", NightSpec("TEST", LAST, "volume", "sample"), "a word")
+    assert told == []
+
+
+def test_a_failed_night_is_told_with_its_own_paragraph(night_folder: Path, told: list[Any]) -> None:
+    with pytest.raises(UsageError):
+        nightly(as_of=date(2024, 3, 9))
+    ((name, payload),) = told
+    assert (name, payload["symbol"], payload["target"]) == ("night.failed", "TEST", "volume")
+    assert payload["words"].startswith("nightly-TEST-2024-03-09 failed. UsageError: ")
+    assert "2024-03-09 is a Saturday" in payload["words"]
+
+
+def test_a_fallback_is_told_with_its_reason(night_folder: Path, told: list[Any]) -> None:
+    night(BEFORE_LAST)
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    night(LAST)
+    fallback = [payload for name, payload in told if name == "forecast.fallback"]
+    assert [payload["session"] for payload in fallback] == [str(LAST)]
+    assert "cannot be used" in fallback[0]["words"]
+
+
+def test_restated_bars_are_told(night_folder: Path, csv_of_bars: Path, told: list[Any]) -> None:
+    night(BEFORE_LAST)
+    bars = random_bars(days=650, seed=3, last=LAST)
+    bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
+    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+    night(LAST)
+    revised = [payload for name, payload in told if name == "data.revised"]
+    assert [payload["session"] for payload in revised] == [str(LAST)]
+    assert revised[0]["words"].startswith("revised: ")
+
+
+def test_another_model_speaking_is_told_with_the_reason(
+    night_folder: Path, told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "2")
+    night(date(2024, 3, 5))
+    night(LAST)  # three sessions later, so the champion is past its age and the night's fit takes over
+    promoted = [payload for name, payload in told if name == "promotion"]
+    assert [payload["session"] for payload in promoted] == [str(LAST)]
+    assert "is published in place of" in promoted[0]["words"]
+    assert "the champion is 3 sessions old (limit 2)" in promoted[0]["words"]

@@ -1,0 +1,155 @@
+"""Nights with companion symbols, through the real flow: on a file of several symbols and on the stand-in for Yahoo."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from flows import clock
+from flows.terminal.start import start_night
+from forecasting.sessions import between, closes_at
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database
+from forecasting.store.tables import metadata
+from forecasting.vocabulary import Mode
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.yahoo_stand_in import StandIn, asked_here
+
+NAMES = "model_id, origin_session, horizon, q05, q10, q25, q50, q75, q90, q95"
+
+
+def select(columns: str, table: str) -> list[tuple[object, ...]]:
+    with database.reading(read_settings().url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {columns} FROM {table}"))]
+
+
+def night(as_of: date | None = None, mode: Mode = "scratch") -> None:
+    start_night(as_of=as_of, mode=mode, switch_source=False)
+
+
+def taught_by() -> list[list[str]]:
+    """The companions of each network, oldest first."""
+    found = select("companion_fetches", "models WHERE name = 'lstm' ORDER BY trained_to")
+    return [sorted(json.loads(str(text))) if text else [] for (text,) in found]
+
+
+@pytest.fixture
+def companions(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two companions; nothing ships, as for an older origin, so theirs is the only base, and it is not judged."""
+    monkeypatch.setenv("FORECASTING_COMPANIONS", "AAA,BBB")
+    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings: None)
+    monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
+
+
+@pytest.fixture
+def file_of_many(companions: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """TEST, AAA, BBB and a BBBB that ends a session early, in one Parquet file."""
+    frames = []
+    for seed, name in enumerate(("TEST", "AAA", "BBB", "BBBB")):
+        path = tmp_path / f"{name}-alone.csv"
+        write_yahoo_csv(random_bars(days=650, seed=seed, last=LAST).iloc[: -1 if name == "BBBB" else None], path)
+        frames.append(pd.read_csv(path, parse_dates=["Date"]).assign(Symbol=name))
+    pd.concat(frames, ignore_index=True).to_parquet(tmp_path / "many.parquet")
+    monkeypatch.setenv("FORECASTING_SOURCE", f"parquet:{tmp_path / 'many.parquet'}")
+    return tmp_path / "many.parquet"
+
+
+@pytest.fixture
+def yahoo(companions: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo with seeded bars of SBUX and both companions."""
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+        for seed, name in enumerate(("AAA", "BBB")):
+            served.add(name, random_bars(days=650, seed=seed, last=LAST))
+        yield served
+
+
+def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
+    """The night of `session`, on the morning after its close."""
+    moment = closes_at(session) + timedelta(hours=13, minutes=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    served.today = session
+    night()
+
+
+def test_a_night_learns_from_its_companions_and_forecasts_the_symbol_alone(file_of_many: Path) -> None:
+    night(LAST)
+    bars = dict(select("symbol, count(*)", "bars GROUP BY symbol"))
+    assert set(bars) == {"TEST", "AAA", "BBB"}
+    assert bars["AAA"] == bars["TEST"]
+    assert select("DISTINCT symbol", "forecasts") == [("TEST",)]
+    ((scope, base, fetched),) = select("scope, base, companion_fetches", "models WHERE name = 'lstm'")
+    fetches = dict(select("symbol, id", "fetches"))
+    assert (scope, base) == ("panel", "companions")
+    assert json.loads(str(fetched)) == {name: fetches[name] for name in ("AAA", "BBB")}
+    assert select("note", "runs") == [("",)]
+
+
+def test_the_same_night_run_twice_asks_no_companion_again(file_of_many: Path) -> None:
+    night(LAST)
+    before = {name: len(select("*", name)) for name in metadata.tables}
+    night(LAST)
+    assert {name: len(select("*", name)) for name in metadata.tables} == before
+
+
+def test_companions_that_are_unknown_or_late_are_left_out_and_the_run_says_so(
+    file_of_many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_COMPANIONS", "NOSUCH,BBBB,AAA,TEST")
+    night(LAST)
+    assert taught_by() == [["AAA"]]
+    ((status, note),) = select("status, note", "runs")
+    assert (status, str(note).partition(": ")[2]) == ("done", "NOSUCH, BBBB.")
+
+
+def test_companions_change_the_settings_hash_and_none_leave_it_as_it_was() -> None:
+    plain, some = Settings(), Settings(companions=("AAA", "BBB"))
+    assert plain.shaping().keys() == {"target", "train_sessions", "seed", "members", "exchange"}
+    assert len({plain.hash, some.hash, Settings(companions=("AAA",)).hash}) == 3
+
+
+def test_nights_made_up_for_learn_from_the_same_companions_as_nights_lived(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On the second morning the source fails at the first companion; later it is fetched, yet it was not known then.
+
+    Of a close, whose forecast is told by companions' ranges even where they teach the network nothing.
+    """
+    monkeypatch.setenv("FORECASTING_TARGET", "close")
+    sessions = between(date(2024, 3, 6), LAST)
+    for session in sessions:
+        if session == sessions[1]:
+            yahoo.fail("500", "500")
+        live(yahoo, monkeypatch, session)
+    assert taught_by() == [["AAA", "BBB"], [], ["AAA", "BBB"]]
+    assert [bool(note) for (note,) in select("note", "runs ORDER BY as_of")] == [False, True, False]
+    lived = sorted(select(NAMES, "forecasts"), key=str)
+    with database.transaction(read_settings().url) as connection:
+        for name in ("scores", "forecasts", "promotions", "models", "metrics", "runs"):
+            connection.execute(metadata.tables[name].delete())
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "elsewhere"))
+    moment = closes_at(LAST) + timedelta(days=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    for session in sessions:
+        night(session)
+    assert taught_by() == [["AAA", "BBB"], [], ["AAA", "BBB"]]
+    assert sorted(select(NAMES, "forecasts"), key=str) == lived
+
+
+def test_a_source_that_refuses_a_companion_is_not_asked_for_the_next_and_the_night_goes_on(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.fail("500", "500")
+    live(yahoo, monkeypatch, LAST)
+    asked = [line for line in yahoo.requests if "chart" in line]
+    assert (any("AAA" in line for line in asked), any("BBB" in line for line in asked)) == (True, False)
+    assert (select("status", "runs"), select("DISTINCT kind", "forecasts")) == ([("done",)], [("live",)])
+    assert not [line for line in yahoo.requests if "earnings" in line and "SBUX" not in line]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from forecasting.pipeline.plan import nothing_new
+from forecasting.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("now", "newest", "told"),
+    [
+        # The morning after Thanksgiving, and two mornings later, after the shortened Friday.
+        (
+            datetime(2026, 11, 27, 10, 30, tzinfo=UTC),
+            date(2026, 11, 25),
+            "Nothing new: the newest session there is, 2026-11-25, was already done. "
+            "XNYS was closed on Thursday 2026-11-26.",
+        ),
+        (
+            datetime(2026, 11, 28, 10, 30, tzinfo=UTC),
+            date(2026, 11, 27),
+            "Nothing new: the newest session there is, 2026-11-27, was already done.",
+        ),
+        # A weekend is no holiday, and Memorial Day Monday is one on Tuesday morning.
+        (
+            datetime(2026, 5, 26, 9, 30, tzinfo=UTC),
+            date(2026, 5, 22),
+            "Nothing new: the newest session there is, 2026-05-22, was already done. "
+            "XNYS was closed on Monday 2026-05-25.",
+        ),
+        # A file that ends years ago is not behind because of a holiday.
+        (
+            datetime(2026, 5, 26, 9, 30, tzinfo=UTC),
+            date(2018, 12, 31),
+            "Nothing new: the newest session there is, 2018-12-31, was already done.",
+        ),
+    ],
+)
+def test_a_night_without_work_says_why_and_names_the_holiday(now: datetime, newest: date, told: str) -> None:
+    assert nothing_new({"SBUX": newest}, Settings(_env_file=None), now=lambda: now) == told

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from flows import clock, nightly
+from forecasting.errors import ReplayError, UsageError
+from forecasting.evaluate import promotion
+from forecasting.pipeline import registry
+from forecasting.pipeline.replay import replay
+from forecasting.predict import calibration, forecasts
+from forecasting.sessions import between, closes_at
+from forecasting.settings import read_settings
+from forecasting.store import database
+from tests.builders import LAST, random_bars
+from tests.faults.mornings import without_prefect
+from tests.yahoo_stand_in import StandIn, asked_here, scaled
+
+SESSIONS = between(date(2024, 2, 22), LAST)
+
+
+@pytest.fixture
+def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo for a small night on this database; calibration judges after three origins, promotion after six."""
+    for name, value in {
+        "DATA_DIR": str(tmp_path / "data"),
+        "DATABASE_URL": sqlite_url,
+        "SOURCE": "yahoo",
+        "SYMBOLS": "MSFT",
+        "MEMBERS": "1",
+        "TRAIN_SESSIONS": "300",
+        "SCRATCH_EVERY": "5",
+    }.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    monkeypatch.setattr(promotion, "MIN_ORIGINS", 6)  # the fewest that a test over five horizons takes
+    for module in (calibration, forecasts):
+        monkeypatch.setattr(module, "MIN_FORECASTS", 3)
+    without_prefect(monkeypatch.setattr)
+    with asked_here(StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT"), monkeypatch.setattr) as served:
+        yield served
+
+
+def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nights with all that may happen between them: a restated bar, an earnings date, a champion named by hand."""
+    for place, session in enumerate(SESSIONS):
+        moment = closes_at(session) + timedelta(hours=13, minutes=30)
+        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
+        yahoo.today = session
+        yahoo.edits = [scaled(1.4, SESSIONS[2], column="volume")] if place >= 5 else []
+        yahoo.earnings = ["March 12, 2024 at 4 PM EDT"] if place >= 6 else []
+        if place != 4:  # the machine was off
+            nightly.nightly.fn()
+        if place == 7:
+            newest = max(registry.list_models(read_settings()), key=lambda row: str(row["trained_to"]))
+            registry.promote(newest["id"], read_settings(), now=clock.now)
+
+
+def test_every_night_lived_through_comes_out_again_to_the_bit(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    live(yahoo, monkeypatch)
+    asked = len(yahoo.requests)
+    with database.reading(read_settings().url) as connection:
+        issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration FROM forecasts")).all()
+        winners = list(connection.scalars(sa.text("SELECT winner FROM promotions")))
+        methods = set(connection.scalars(sa.text("SELECT method FROM models")))
+    assert {row[0] for row in issued} == {"live", "replay"}
+    assert max(row[1] for row in issued) >= 3
+    assert len(set(winners)) >= 2
+    assert methods == {"scratch", "warm", "baseline"}
+    moment = closes_at(LAST) + timedelta(days=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    words = replay(read_settings(), now=clock.now)
+    assert words.startswith(f"MSFT: {len(SESSIONS)} nights, {SESSIONS[0]} to {LAST}: all {len(issued)} forecasts")
+    assert len(yahoo.requests) == asked  # the source was not asked
+    assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
+    assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
+    touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
+    with database.transaction(read_settings().url) as connection:
+        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
+    with pytest.raises(ReplayError, match=f"the first at the origin {LAST}, horizon 1"):
+        replay(read_settings(), now=clock.now)
+
+
+def _scores(url: str) -> list[tuple[object, ...]]:
+    columns = "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, error, pinball, inside_80"
+    with database.reading(url) as connection:
+        rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
+        return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
+
+
+def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:
+    with pytest.raises(UsageError, match="nothing to replay"):
+        replay(read_settings(), now=clock.now)
+
+
+def test_stored_bars_that_are_changed_behind_its_back_are_noticed(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = closes_at(LAST) + timedelta(hours=13, minutes=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    nightly.nightly.fn()
+    with database.transaction(read_settings().url) as connection:
+        day = pd.Timestamp(SESSIONS[-3]).date()
+        connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{day}'"))
+    with pytest.raises(ReplayError, match="came out"):
+        replay(read_settings(), now=clock.now)

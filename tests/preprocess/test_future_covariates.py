@@ -1,0 +1,95 @@
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.preprocess.future_covariates import (
+    EVENT_NAMES,
+    calendar_flags,
+    date_events,
+    own_event_flags,
+    target_event_flags,
+)
+from forecasting.sessions import sessions_index
+
+HALF = {"half_day", "half_day_november", "after_holiday"}
+
+
+def flags_of(day: date) -> set[str]:
+    values, names = calendar_flags(day, day, "XNYS")
+    return {name for name, value in zip(names, values[0], strict=True) if value}
+
+
+@pytest.mark.parametrize(
+    ("day", "expected"),
+    [
+        (date(2024, 3, 15), {"weekday_fri", "month_03", "third_friday", "triple_witching"}),
+        (date(2024, 3, 28), {"weekday_thu", "month_03", "month_end", "quarter_end", "before_holiday"}),
+        (date(2024, 4, 1), {"month_04", "month_start", "quarter_start", "after_holiday"}),
+        (date(2024, 6, 28), {"weekday_fri", "month_06", "month_end", "quarter_end", "russell"}),
+        (date(2024, 11, 29), {"weekday_fri", "month_11", "month_end", "index_review", "index_review_large"} | HALF),
+        (date(2019, 4, 18), {"weekday_thu", "month_04", "third_friday", "before_holiday"}),
+        (date(2024, 5, 8), {"weekday_wed", "month_05"}),
+    ],
+)  # fmt: skip
+def test_a_session_has_the_flags_a_trader_would_name(day, expected):
+    assert flags_of(day) == expected
+
+
+def test_flags_do_not_depend_on_where_the_span_was_cut():
+    whole, _ = calendar_flags(date(2023, 1, 3), date(2024, 3, 28), "XNYS")
+    part, _ = calendar_flags(date(2023, 3, 30), date(2023, 12, 22), "XNYS")
+    line = sessions_index(date(2023, 1, 3), date(2024, 3, 28))
+    start = int(line.searchsorted(pd.Timestamp("2023-03-30")))
+    np.testing.assert_array_equal(whole[start : start + len(part)], part)
+
+
+def earnings(session: str, known_from: str) -> pd.DataFrame:
+    days = {"session": [pd.Timestamp(session)], "known_from": [pd.Timestamp(known_from)]}
+    return pd.DataFrame(days | {"kind": ["earnings"]})
+
+
+LINE = sessions_index(date(2024, 1, 2), date(2024, 2, 29))
+
+
+def test_a_target_session_carries_its_place_among_earnings():
+    reacting = int(LINE.searchsorted(pd.Timestamp("2024-01-31")))
+    flags = target_event_flags(date_events(earnings("2024-01-31", "2024-01-02"), LINE), len(LINE))
+    places = [EVENT_NAMES[int(flags[reacting - 1, h].argmax())] for h in range(5)]
+    assert places == ["earnings+0", "earnings+1", "earnings+2", "earnings+3", "earnings+4"]
+
+
+def test_no_row_knows_an_event_before_its_own_close_could():
+    events = earnings("2024-01-31", "2024-01-29")
+    known = int(LINE.searchsorted(pd.Timestamp("2024-01-29")))
+    flags = target_event_flags(date_events(events, LINE), len(LINE))
+    assert not flags[:known].any()
+    assert flags[known].any()
+
+
+def test_an_event_that_was_never_known_ahead_is_seen_only_from_then_on():
+    events = earnings("2024-01-31", "2024-02-02")
+    own = own_event_flags(date_events(events, LINE), len(LINE))
+    first = int(LINE.searchsorted(pd.Timestamp("2024-02-02")))
+    assert not own[:first].any()
+    assert own[first, EVENT_NAMES.index("earnings+2")] == 1.0
+
+
+def test_a_withdrawn_event_is_known_between_its_two_days_and_the_same_to_the_bit_before():
+    events = earnings("2024-01-31", "2024-01-10")
+    gone = events.assign(withdrawn_from=pd.Timestamp("2024-01-29"))
+    at = int(LINE.searchsorted(pd.Timestamp("2024-01-29")))
+    for flags in (target_event_flags, own_event_flags):
+        stood, told = (flags(date_events(frame, LINE), len(LINE)) for frame in (events, gone))
+        np.testing.assert_array_equal(told[:at], stood[:at])
+        assert stood[at:].any()
+        assert not told[at:].any()
+
+
+def test_other_kinds_and_days_off_the_line_are_left_out():
+    other = earnings("2024-01-31", "2024-01-02").assign(kind="dividend")
+    weekend = earnings("2024-02-03", "2024-01-02")
+    beyond = earnings("2025-01-29", "2024-01-02")
+    positions = date_events(pd.concat([other, weekend, beyond]), LINE)
+    assert (positions.reacting.tolist(), positions.known.tolist()) == ([], [])

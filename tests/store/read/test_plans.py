@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from forecasting.store import database, migrate, read, standings, writes
+from forecasting.store.read import unscored_forecasts
+from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, score_row
+
+DAY = date(2024, 3, 8)
+QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
+    "has_forecasts": lambda connection: read.has_forecasts(connection, "r"),
+    "model_of_run": lambda connection: read.model_of_run(connection, "r"),
+    "decision_of_run": lambda connection: read.decision_of_run(connection, "r"),
+    "lineage": lambda connection: read.lineage(connection, "m"),
+    "champion": lambda connection: read.champion(connection, SYMBOL, TARGET),
+    "newest_fetch": lambda connection: read.newest_fetch(connection, SYMBOL),
+    "models_of_newest": lambda connection: read.models_of_newest(connection, SYMBOL, TARGET, origins=5),
+    "past_forecasts": lambda connection: read.past_forecasts(connection, SYMBOL, TARGET, origin=DAY, limit=500),
+    "unscored_forecasts": lambda connection: unscored_forecasts(connection, SYMBOL, TARGET, last=DAY),
+    "newest_scores": lambda connection: read.newest_scores(connection, SYMBOL, TARGET, last=DAY, origins=120),
+    "newest_live_origin": lambda connection: read.newest_live_origin(connection, SYMBOL, TARGET),
+}
+
+
+@pytest.fixture
+def plan_of(tmp_path: Path) -> Callable[[Callable[[sa.Connection], object]], list[str]]:
+    """The steps of SQLite's plans for all that a question sends."""
+    url = f"sqlite:///{tmp_path / 'forecasting.db'}"
+    migrate.upgrade(url)
+    with database.transaction(url) as connection:
+        writes.start_run(connection, run_row("r", str(DAY)))
+        writes.add_model(connection, model_row("m", run_id="r"))
+
+    def plan(ask: Callable[[sa.Connection], object]) -> list[str]:
+        sent: list[tuple[str, object]] = []
+        with database.reading(url) as connection:
+            sa.event.listen(connection, "before_cursor_execute", lambda *told: sent.append((told[2], told[3])))
+            ask(connection)
+            return [
+                str(row[-1])
+                for statement, values in list(sent)
+                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            ]
+
+    return plan
+
+
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_no_question_about_one_symbol_run_or_model_reads_the_rows_of_all(plan_of, asked: str) -> None:
+    steps = plan_of(QUESTIONS[asked])
+    whole = ("SCAN forecasts", "SCAN scores", "SCAN models", "SCAN runs", "SCAN promotions", "SCAN fetches")
+    assert steps
+    assert not [step for step in steps if step.startswith(whole)]
+
+
+def test_standings_read_the_scores_of_the_spots_alone(plan_of) -> None:
+    scores = [score_row(forecast_row("m", str(DAY), horizon)) for horizon in (1, 2, 5)]
+    scope = standings.Scope(SYMBOL, TARGET, "live")
+    steps = [step for step in plan_of(lambda c: standings.opened(c, scope, scores)) if "SEARCH scores" in step]
+    assert len(steps) == 3
+    assert all("horizon=? AND origin_session=?" in step for step in steps)

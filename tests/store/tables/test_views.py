@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+
+from forecasting.sessions import between
+from forecasting.store import read, writes
+from forecasting.store.database import reading, transaction
+from forecasting.store.engine import engine
+from forecasting.store.migrate import upgrade
+from forecasting.store.tables import views
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start, store_bars
+
+
+def rows(url: str, view: str, *names: str) -> list[tuple]:
+    with reading(url) as connection:
+        found = read.view(connection, view, SYMBOL).sort_values(list(names), ignore_index=True)
+    return [
+        tuple(None if pd.isna(value) else value for value in row) for row in found[list(names)].to_numpy(dtype=object)
+    ]
+
+
+def test_bars_shows_the_current_version_alone(database_url):
+    with transaction(database_url) as connection:
+        store_bars(
+            connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",)
+        )
+        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2)
+    assert rows(database_url, "bars", "session", "volume", "version", "settled") == [
+        (pd.Timestamp("2024-03-07"), 80.0, 1, True),
+        (pd.Timestamp("2024-03-08"), 90.0, 2, False),
+    ]
+
+
+def test_latest_forecasts_shows_who_spoke_at_the_newest_origin(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
+        writes.add_forecasts(
+            connection,
+            [
+                forecast_row("lstm", "2024-03-06", 1),
+                forecast_row("lstm", "2024-03-06", 2),
+                forecast_row("ridge", "2024-03-07", 1, status="fallback", reason="no champion"),
+                forecast_row("ridge", "2024-03-07", 1, kind="replay", issued_at=at("2024-04-01")),
+                forecast_row("lstm", "2024-03-07", 1, role="challenger"),
+            ],
+        )
+    found = rows(
+        database_url, "latest_forecasts", "horizon", "origin_session", "model", "kind", "status", "reason", "q50"
+    )
+    assert found == [
+        (1, pd.Timestamp("2024-03-07"), "ridge", "live", "fallback", "no champion", 100.0),
+        (2, pd.Timestamp("2024-03-06"), "lstm", "live", "ok", "", 100.0),
+    ]
+
+
+def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
+        scored, first, later = (
+            forecast_row("lstm", "2024-03-06"),
+            forecast_row("ridge", "2024-03-06", role="baseline"),
+            forecast_row("lstm", "2024-03-07"),
+        )
+        writes.add_forecasts(connection, [scored, first, later])
+        writes.add_scores(
+            connection,
+            [
+                score_row(scored),
+                score_row(scored, stage="settled", bar_version=1, actual=80.0, error=20.0, pinball=8.0),
+                score_row(scored, stage="settled", bar_version=2, actual=95.0, error=5.0, pinball=2.0, inside_80=False),
+                score_row(first),
+            ],
+        )
+    names = ("origin_session", "role", "first_print_error", "settled_error", "error", "pinball", "actual", "inside_80")
+    old, new = pd.Timestamp("2024-03-06"), pd.Timestamp("2024-03-07")
+    assert rows(database_url, "forecast_vs_actual", *names) == [
+        (old, "baseline", 10.0, None, 10.0, 4.0, 90.0, True),
+        (old, "champion", 10.0, 5.0, 5.0, 2.0, 95.0, False),
+        (new, "champion", None, None, None, None, None, None),
+    ]
+
+
+def test_quantile_forecasts_is_the_long_form(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-07",))
+        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+    found = rows(
+        database_url, "quantile_forecasts", "output_type_id", "value", "output_type", "origin_date", "target_end_date"
+    )
+    shared = ("quantile", pd.Timestamp("2024-03-07"), pd.Timestamp("2024-03-08"))
+    levels = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+    assert found == [(level, 70.0 + 10 * place, *shared) for place, level in enumerate(levels)]
+
+
+def scored(url: str, errors: dict[str, list[float]], *, kind: str = "live") -> None:
+    """A line of scores for each model, one a session from 2024-01-03 on; None leaves a session out; pinball is half."""
+    sessions = [
+        day.isoformat() for day in between(pd.Timestamp("2024-01-03").date(), pd.Timestamp("2025-06-30").date())
+    ]
+    forecasts, scores = [], []
+    for model, line in errors.items():
+        for origin, error in zip(sessions, line, strict=False):
+            if error is None:
+                continue
+            role = "champion" if model == "lstm" else "challenger" if model == "lstm:2" else "baseline"
+            forecasts.append(forecast_row(model, origin, role=role, kind=kind))
+            said = {"error": error, "pinball": abs(error) / 2, "inside_80": abs(error) < 3, "inside_90": abs(error) < 5}
+            scores.append(score_row(forecasts[-1], **said))
+    with transaction(url) as connection:
+        start(connection, origins=tuple(sessions[: max(map(len, errors.values()))]), models=tuple(errors))
+        writes.add_forecasts(connection, forecasts)
+        writes.add_scores(connection, scores)
+
+
+SKILL = (
+    "kind",
+    "window_sessions",
+    "n",
+    "mae",
+    "best_baseline",
+    "baseline_mae",
+    "skill",
+    "pinball_skill",
+    "coverage_80",
+)
+
+
+def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
+    scored(
+        database_url,
+        {
+            "lstm": [4.0] * 5 + [-2.0] * 20,
+            "lstm:2": [0.1] * 25,
+            "ridge": [1.0] * 5 + [4.0] * 20,
+            "seasonal": [9.0] * 5 + [-3.25] * 20,
+        },
+    )
+    assert rows(database_url, "live_skill", *SKILL) == [
+        (
+            "live",
+            20,
+            20,
+            2.0,
+            "seasonal",
+            pytest.approx(3.25),
+            pytest.approx(1 - 2 / 3.25),
+            pytest.approx(1 - 2 / 3.25),
+            1.0,
+        ),
+        ("live", 60, 25, 2.4, "ridge", 3.4, pytest.approx(1 - 2.4 / 3.4), pytest.approx(1 - 2.4 / 3.4), 0.8),
+        ("live", 250, 25, 2.4, "ridge", 3.4, pytest.approx(1 - 2.4 / 3.4), pytest.approx(1 - 2.4 / 3.4), 0.8),
+    ]
+
+
+def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(database_url):
+    scored(database_url, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
+    assert rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
+
+
+def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_leaves_no_skill(database_url):
+    scored(database_url, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
+    assert rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
+
+
+def test_live_skill_looks_back_over_250_scored_sessions_and_no_more(database_url):
+    scored(database_url, {"lstm": [100.0] * 10 + [1.0] * 250, "ridge": [2.0] * 260})
+    found = {row[1]: row for row in rows(database_url, "live_skill", *SKILL)}
+    assert {window: row[2:5] for window, row in found.items()} == {
+        20: (20, 1.0, "ridge"),
+        60: (60, 1.0, "ridge"),
+        250: (250, 1.0, "ridge"),
+    }
+
+
+def test_live_skill_compares_on_the_sessions_that_both_have(database_url):
+    scored(
+        database_url, {"lstm": [9.0] + [1.0] * 19, "ridge": [None] + [2.0] * 19, "seasonal": [None] * 10 + [0.5] * 10}
+    )
+    assert rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.4, "ridge", 2.0, 0.5, 0.5, 0.95)
+
+
+def test_live_skill_never_mixes_live_and_replay(database_url):
+    scored(database_url, {"lstm": [1.0] * 3, "ridge": [2.0] * 3})
+    scored_again = {"lstm": [4.0] * 4, "ridge": [2.0] * 4}
+    with transaction(database_url) as connection:
+        writes.start_run(connection, run_row("2024-01-08", "2024-01-08"))
+        for model, line in scored_again.items():
+            for origin, error in zip(("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08"), line, strict=True):
+                role = "champion" if model == "lstm" else "baseline"
+                row = forecast_row(model, origin, role=role, kind="replay")
+                writes.add_forecasts(connection, [row])
+                writes.add_scores(connection, [score_row(row, error=error, pinball=error)])
+    found = [row[:4] for row in rows(database_url, "live_skill", *SKILL) if row[1] == 20]
+    assert found == [("live", 20, 3, 1.0), ("replay", 20, 4, 4.0)]
+
+
+def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
+    scored(database_url, {"lstm": [4.0, 4.0]})
+    with transaction(database_url) as connection:
+        row = forecast_row("lstm", "2024-01-03")
+        writes.add_scores(
+            connection,
+            [score_row(row, stage="settled", error=9.0), score_row(row, stage="settled", bar_version=2, error=2.0)],
+        )
+    assert rows(database_url, "live_skill", "mae", "best_baseline", "skill")[0] == (3.0, None, None)
+
+
+def test_night_log_says_what_retraining_gained_and_cost(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=(), models=("lstm", "lstm:2"))
+        seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
+        writes.start_run(connection, run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds))
+        writes.start_run(connection, run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
+        champion = forecast_row("lstm", "2024-03-07")
+        challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
+        writes.add_forecasts(connection, [champion, challenger, forecast_row("lstm", "2024-03-08")])
+        promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
+        promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
+        writes.add_promotion(
+            connection, promotion | {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
+        )
+    names = ("as_of", "mode", "seconds_total", "decision", "skill_gained", "seconds_cost", "note")
+    first, second = pd.Timestamp("2024-03-07"), pd.Timestamp("2024-03-08")
+    quiet = (second, "skip", 0.0, None, None, None, "late")
+    assert rows(database_url, "night_log", *names) == [(first, "warm", 8.0, "too few origins", None, 6.0, ""), quiet]
+    with transaction(database_url) as connection:
+        writes.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
+    assert rows(database_url, "night_log", *names) == [(first, "warm", 8.0, "too few origins", 0.25, 6.0, ""), quiet]
+
+
+def test_an_upgrade_keeps_what_was_granted_on_the_views(postgres_url):
+    with transaction(postgres_url) as connection:
+        connection.exec_driver_sql('CREATE ROLE "night-reader"')
+        connection.exec_driver_sql('GRANT SELECT ON bars TO "night-reader"')
+        connection.exec_driver_sql("GRANT SELECT ON night_log TO PUBLIC")
+    try:
+        upgrade(postgres_url)
+        with reading(postgres_url) as connection:
+            allowed = [
+                connection.scalar(
+                    sa.text("SELECT has_table_privilege('night-reader', :name, 'SELECT')"), {"name": name}
+                )
+                for name in views.VIEWS
+            ]
+        assert dict(zip(views.VIEWS, allowed, strict=True)) == dict.fromkeys(views.VIEWS, False) | {
+            "bars": True,
+            "night_log": True,
+        }
+    finally:
+        with engine(postgres_url).begin() as connection:
+            connection.exec_driver_sql('DROP OWNED BY "night-reader"')
+            connection.exec_driver_sql('DROP ROLE "night-reader"')

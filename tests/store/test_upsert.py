@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import numpy as np
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DataError, IntegrityError
+
+from forecasting.store import tables
+from forecasting.store.database import transaction
+from forecasting.store.upsert import insert, insert_or_replace
+from tests.store.rows import at, run_row
+
+METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
+METRIC |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "n": 1}
+
+
+def metrics(*horizons: int, value: float = 1.0) -> list[dict[str, object]]:
+    return [METRIC | {"horizon": horizon, "value": value} for horizon in horizons]
+
+
+def kept(connection: sa.Connection) -> dict[int, float]:
+    table = tables.metrics
+    return {row.horizon: row.value for row in connection.execute(sa.select(table.c.horizon, table.c.value))}
+
+
+def test_the_count_is_of_the_rows_that_were_new_and_a_row_that_is_there_stays(database_url):
+    with transaction(database_url) as connection:
+        assert insert(connection, tables.metrics, metrics(*range(0, 3000, 2))) == 1500
+        assert insert(connection, tables.metrics, metrics(*range(3000), value=2.0)) == 1500
+        assert kept(connection) == {horizon: 1.0 + horizon % 2 for horizon in range(3000)}
+
+
+def test_a_key_twice_in_one_batch_is_written_once(database_url):
+    with transaction(database_url) as connection:
+        assert insert(connection, tables.metrics, metrics(1, 1)) == 1
+
+
+def test_no_row_is_no_statement(database_url):
+    with transaction(database_url) as connection:
+        assert insert(connection, tables.metrics, []) == 0
+
+
+def test_rows_with_other_columns_each_keep_their_own(database_url):
+    with transaction(database_url) as connection:
+        rows = [*metrics(1), metrics(2)[0] | {"baseline": "ridge", "p_value": 0.5}]
+        assert insert(connection, tables.metrics, rows) == 2
+        table = tables.metrics
+        found = connection.execute(sa.select(table.c.baseline, table.c.p_value).order_by(table.c.horizon)).all()
+    assert [tuple(row) for row in found] == [("", None), ("ridge", 0.5)]
+
+
+def test_replacing_takes_the_new_values(database_url):
+    with transaction(database_url) as connection:
+        insert(connection, tables.metrics, metrics(1, 2))
+        assert insert_or_replace(connection, tables.metrics, metrics(2, 3, value=7.0)) == 2
+        assert kept(connection) == {1: 1.0, 2: 7.0, 3: 7.0}
+
+
+def test_values_of_numpy_and_pandas_are_kept_as_plain_ones(database_url):
+    started = datetime(2024, 3, 8, 17, 0, 0, 250, tzinfo=timezone(timedelta(hours=-5)))
+    row = run_row("r1", "2024-03-08") | {"as_of": pd.Timestamp("2024-03-08"), "started_at": pd.Timestamp(started)}
+    row |= {"finished_at": pd.NaT, "seconds_train": np.float64("nan"), "seconds_predict": np.float32(0.5)}
+    with transaction(database_url) as connection:
+        insert(connection, tables.runs, [row | {"note": np.str_("quiet")}])
+        found = connection.execute(sa.select(tables.runs)).one()
+    assert (found.as_of, found.started_at) == (date(2024, 3, 8), started.astimezone(UTC))
+    assert (found.finished_at, found.seconds_train, found.seconds_predict, found.note) == (None, None, 0.5, "quiet")
+
+
+def test_texts_and_numbers_come_back_to_the_letter_and_to_the_bit(database_url):
+    texts = ['"quoted"', "back\\slash", "{a,b}", "NULL", "", "two\nlines", " spaces ", "it's", "Größe %s"]
+    values = [0.1 + 0.2, -1.5, 0.0, 5e-324, -1.7976931348623157e308, float("inf"), 1e16, 123456789.123, 1 / 3]
+    given = [metrics(at)[0] | {"baseline": texts[at], "value": values[at]} for at in range(len(texts))]
+    given[3] |= {"p_value": None}
+    with transaction(database_url) as connection:
+        assert insert(connection, tables.metrics, [{"p_value": 0.5} | row for row in given]) == len(texts)
+        table = tables.metrics
+        found = connection.execute(
+            sa.select(table.c.baseline, table.c.value, table.c.p_value).order_by("horizon")
+        ).all()
+    assert [row.baseline for row in found] == texts
+    assert [row.value.hex() for row in found] == [value.hex() for value in values]
+    assert [row.p_value for row in found] == [0.5] * 3 + [None] + [0.5] * 5
+
+
+def test_a_naive_instant_is_refused(database_url):
+    with transaction(database_url) as connection, pytest.raises(ValueError, match="naive 2024-03-08"):
+        insert(connection, tables.runs, [run_row("r1", "2024-03-08", started_at=datetime(2024, 3, 8))])  # noqa: DTZ001
+
+
+def test_a_missing_value_and_a_text_too_long_are_refused(postgres_url):
+    with pytest.raises(IntegrityError), transaction(postgres_url) as connection:
+        insert(connection, tables.metrics, metrics(1, value=float("nan")))
+    with pytest.raises(DataError), transaction(postgres_url) as connection:
+        insert(connection, tables.runs, [run_row("r1", "2024-03-08", symbol="A" * 16, started_at=at("2024-03-08"))])
