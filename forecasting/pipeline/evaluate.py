@@ -6,7 +6,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import pandas as pd
 
@@ -22,11 +21,11 @@ from forecasting.pipeline.snapshot import data_as_of
 from forecasting.sessions import between
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 from forecasting.vocabulary import CHALLENGER
 
 logger = logging.getLogger("forecasting.evaluate")
 
-Row = dict[str, Any]
 
 EVIDENCE_ORIGINS = 120
 """Newest scored origins that a promotion looks at: half a year, long enough to test, short enough to be about now."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,12 +34,11 @@ from forecasting.preprocess.windows import load_windows
 from forecasting.sessions import between, next_sessions
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
 
 logger = logging.getLogger("forecasting.predict")
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from forecasting.errors import ArtifactError, UsageError
 from forecasting.ids import short_id
@@ -14,12 +13,11 @@ from forecasting.pipeline.night_run import NightRun, artifact_folder
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, load, read_whole
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.train")
-
-Row = dict[str, Any]
 
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:

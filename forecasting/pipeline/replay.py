@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
@@ -21,9 +20,8 @@ from forecasting.pipeline.shard import only
 from forecasting.pipeline.train import fit_challengers
 from forecasting.settings import Settings
 from forecasting.store import copy_inputs, database, migrate, read, writes
+from forecasting.store.frames import Row
 from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
-
-Row = dict[str, Any]
 
 _COMPARED = ("role", "status", *QUANTILE_COLUMNS)
 """What must be equal; kind and times cannot be, for all of it is made afterwards."""

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -27,6 +26,7 @@ from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import between
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
@@ -35,7 +35,6 @@ from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
 logger = logging.getLogger("forecasting.train")
 
-Row = dict[str, Any]
 
 DRIFT_ORIGINS = 400
 """Newest scored origins that the control charts are given: their reference and what they watch."""

@@ -30,7 +30,7 @@ def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
 
 
 Row = dict[str, Any]
-"""One row: column names, and values as SQLAlchemy gives them."""
+"""One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
 
 
 def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:

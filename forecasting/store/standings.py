@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from forecasting.evaluate import standings
 from forecasting.evaluate.standings import WINDOWS, Counter, Scored, Since, Spot, Tally
 from forecasting.store import tables
-from forecasting.store.upsert import Row, insert
+from forecasting.store.frames import Row
+from forecasting.store.upsert import insert
 from forecasting.vocabulary import Target
 
 _COUNTED = ("champion", "baseline")

@@ -9,7 +9,7 @@ driver would ask each value for its type, so arrays are written out here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
@@ -18,12 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
+from forecasting.store.frames import Row
 from forecasting.store.tables.types import UtcDateTime, in_utc
 
 _POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-
-Row = Mapping[str, Any]
-"""One row: column names of its table, and values."""
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:

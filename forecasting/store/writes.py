@@ -18,7 +18,8 @@ from forecasting.ids import finding_id
 from forecasting.ingest.event_history import KEY, VALUES, unseen
 from forecasting.store import read, standings, tables
 from forecasting.store.findings import compared, spoken_of, standing
-from forecasting.store.upsert import Row, insert, insert_or_replace, plain
+from forecasting.store.frames import Row
+from forecasting.store.upsert import insert, insert_or_replace, plain
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
