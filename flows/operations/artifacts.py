@@ -1,4 +1,4 @@
-"""What a data shows in Prefect's UI: tables of forecasts and scores and a page, under keys that stay the same."""
+"""A night's artifacts in Prefect's UI: tables of forecasts, scores, findings and the decision, and a page."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from forecasting.report.page import forecast_markdown
 
 
 def publish_artifacts(data: ReportData, page: Path) -> None:
-    """Add todata's artifacts to the flow run; does nothing outside one, and a server that is away misses them."""
+    """Add the night's artifacts to the flow run; no-op outside one, skipped with a warning when the server is down."""
     if FlowRunContext.get() is None:
         return
     with tolerate_outage(f"the artifacts of {data.symbol} {data.target}, origin {data.origin}"):
@@ -89,15 +89,15 @@ def score_table(data: ReportData) -> list[dict[str, object]]:
 
 
 def finding_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a finding that stands or is new todata, as on the page; a sentence where there is none."""
+    """One row a finding that stands or is new tonight, as on the page; a sentence where there is none."""
     rows: list[dict[str, object]] = [dict(row) for row in finding_rows(data)]
     return rows or [{"findings": "none: every bar passed every check"}]
 
 
 def decision_table(data: ReportData) -> list[dict[str, object]]:
-    """Todata's decision between champion and challenger, one row; a sentence where there was none."""
+    """Tonight's decision between champion and challenger, one row; a sentence where there was none."""
     if data.decision is None:
-        return [{"promotion": "no challenger was fitted on this data"}]
+        return [{"promotion": "no challenger was fitted on this night"}]
     names = ("winner", "champion", "challenger", "best_baseline", "champion_pinball", "challenger_pinball")
     shown = {name: data.decision[name] for name in (*names, "baseline_pinball", "p_value", "origins", "reason")}
     return [{name: value if isinstance(value, int | float) else str(value or "") for name, value in shown.items()}]

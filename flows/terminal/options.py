@@ -54,7 +54,7 @@ def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
 
 def quieten_prefect() -> None:
     """Keep Prefect's narration off the terminal unless asked for; its UI has every line all the same."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLEMAX_LOSS_RATIO_COMPANIONS", "ERROR")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+from datetime import date
+
+import pytest
+
+from flows.terminal import options
+from forecasting.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's environment, put back after the test."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+
+
+def test_given_options_override_the_environment_and_others_leave_it() -> None:
+    os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
+    options.use(symbols=["SBUX", "MSFT"], target="range", source=None)
+    found = {name: os.environ.get(f"FORECASTING_{name}") for name in ("SYMBOLS", "TARGET", "SOURCE")}
+    assert found == {"SYMBOLS": "SBUX,MSFT", "TARGET": "range", "SOURCE": "yahoo"}
+
+
+def test_prefects_log_lines_below_errors_stay_off_the_terminal() -> None:
+    os.environ.pop("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", None)
+    options.quieten_prefect()
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "ERROR"
+
+
+def test_a_log_level_that_was_asked_for_is_kept() -> None:
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
+    options.quieten_prefect()
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
+
+
+def test_a_date_is_parsed_and_one_that_was_not_given_is_none() -> None:
+    assert (options.parse("2024-03-08"), options.parse(None)) == (date(2024, 3, 8), None)
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2024-02-30", ""])
+def test_a_text_that_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="2024-03-08"):
+        options.parse(text)
+
+
+def test_an_unknown_mode_is_refused_by_name() -> None:
+    assert options.checked_mode("warm") == "warm"
+    with pytest.raises(UsageError, match="found 'fast'"):
+        options.checked_mode("fast")
+
+
+def test_the_log_level_is_one_that_prefects_logging_reads() -> None:
+    import yaml
+    from prefect.logging.configuration import DEFAULT_LOGGING_SETTINGS_PATH
+
+    options.quieten_prefect()
+    handlers = yaml.safe_load(DEFAULT_LOGGING_SETTINGS_PATH.read_text(encoding="utf-8"))["handlers"]
+    prefix, suffix = "PREFECT_LOGGING_HANDLERS_", "_LEVEL"
+    set_levels = [name for name in os.environ if name.startswith(prefix) and name.endswith(suffix)]
+    assert set_levels
+    assert {name.removeprefix(prefix).removesuffix(suffix).lower() for name in set_levels} <= set(handlers)
