@@ -98,7 +98,7 @@ def load(url: str, market: Market, *, minutes: float) -> None:
                 if columns:
                     add(tables.metadata.tables[name], columns)
     with database.transaction(url) as connection:
-        standings.make_anew(connection)
+        standings.rebuild(connection)
     print(f"loaded {place(url)} in {(time.monotonic() - started) / 60:.1f} minutes")
 
 

@@ -1,9 +1,9 @@
-"""How the champion stands against each baseline over its newest origins: the running sums behind live_skill.
+"""The champion against each baseline over its newest origins: the running sums behind view live_skill.
 
-A night changes a handful of the 250 origins that are looked back over, so sums are carried on: what an origin counted
-before is taken out, what it counts now is put in. Sums of floats would keep a trace of what was taken out; losses
-rounded to a power of two have sums without any rounding, so that a sum carried on for years is the sum made anew, to
-the bit.
+A night changes a handful of the 250 origins of a window, so sums are updated: what an origin counted before is
+subtracted, what it counts now is added. Sums of floats would keep a remainder of what was subtracted; losses rounded to
+a power of two add up without any rounding, so that a sum updated for years equals the sum rebuilt from all scores, bit
+for bit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,21 +13,21 @@ from typing import NamedTuple
 from forecasting.vocabulary import CHAMPION, PUBLISHED_LINE, Target
 
 WINDOWS = (20, 60, 250)
-"""Nights that are looked back over, to the newest that the champion was scored on; not all need have a score."""
+"""Nights in a window, up to the newest that the champion has a score of; not every night needs one."""
 
 
 _GRAIN: dict[Target, float] = {"volume": 2.0**-10, "close": 2.0**-20, "range": 2.0**-40}
-"""What losses are rounded to, in the target's unit: far below what anybody reads, and far above 2^-53 of any sum."""
+"""Unit that losses are rounded to, in the target's unit: far below what a reader needs, far above 2^-53 of any sum."""
 
-Spot = tuple[int, date]
+Slot = tuple[int, date]
 """Horizon and origin session."""
 
-Counter = tuple[int, int, str]
-"""Horizon, sessions of the window, and line."""
+TallyKey = tuple[int, int, str]
+"""Horizon, sessions of the window, and line: a baseline's name, or PUBLISHED_LINE."""
 
 
-class Scored(NamedTuple):
-    """What of a score says whether it counts, and as what."""
+class Score(NamedTuple):
+    """The columns of table scores that decide whether a score counts, and its losses."""
 
     horizon: int
     origin_session: date
@@ -44,7 +44,7 @@ class Scored(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """What one line lost at one spot: absolute error and pinball in the target's unit, and whether inside, 0 or 1."""
+    """Losses of one line in one slot: absolute error and pinball in the target's unit, and whether inside, 0 or 1."""
 
     error: float
     pinball: float
@@ -53,7 +53,7 @@ class Loss(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over the origins of a window that both the line and the champion have a score of; n is how many."""
+    """Sums over the n origins of a window for which both the line and the champion have a score."""
 
     n: int = 0
     error: float = 0.0
@@ -64,7 +64,7 @@ class Tally(NamedTuple):
     champion_pinball: float = 0.0
 
     def changed(self, line: Loss, champion: Loss, by: int) -> "Tally":
-        """With one origin put in (by 1) or taken out (by -1)."""
+        """The tally with one origin added (by 1) or subtracted (by -1)."""
         return Tally(
             self.n + by,
             self.error + by * line.error,
@@ -76,11 +76,11 @@ class Tally(NamedTuple):
         )
 
 
-Since = Mapping[tuple[int, int], date]
-"""The first origin of each horizon's window."""
+WindowStarts = Mapping[tuple[int, int], date]
+"""First origin of each window, by horizon and sessions of the window."""
 
-Judged = Mapping[Spot, Mapping[str, Loss]]
-"""What counts at each spot, of each line."""
+CountedLosses = Mapping[Slot, Mapping[str, Loss]]
+"""The losses that count in each slot, by line."""
 
 
 def rounded(loss: float, target: Target) -> float:
@@ -88,51 +88,58 @@ def rounded(loss: float, target: Target) -> float:
     return round(loss / _GRAIN[target]) * _GRAIN[target]
 
 
-def judged(scores: Iterable[Scored], target: Target) -> Judged:
-    """What counts at each spot of the scores.
+def counted_losses(scores: Iterable[Score], target: Target) -> CountedLosses:
+    """The losses that count in each slot of the scores.
 
-    A line counts once a spot: by its settled score where there is one, of several forecasts by the newest, of several
-    as new by the model whose id comes first.
+    A line counts once a slot: by its settled score where there is one, of several forecasts by the newest, of several
+    issued at the same instant by the model whose id sorts first.
     """
     last_counts = sorted(scores, key=lambda score: (score.stage, score.bar_version))
     last_counts.sort(key=lambda score: score.model_id, reverse=True)
     last_counts.sort(key=lambda score: score.issued_at)
-    counts = {
+    counted = {
         (score.horizon, score.origin_session, PUBLISHED_LINE if score.role == CHAMPION else score.model): score
         for score in last_counts
     }
-    found: dict[Spot, dict[str, Loss]] = {}
-    for (horizon, origin, line), score in counts.items():
+    losses: dict[Slot, dict[str, Loss]] = {}
+    for (horizon, origin, line), score in counted.items():
         error, pinball = (rounded(loss, target) for loss in (abs(score.error), score.pinball))
         loss = Loss(error, pinball, int(score.inside_80), int(score.inside_90))
-        found.setdefault((horizon, origin), {})[line] = loss
-    return found
+        losses.setdefault((horizon, origin), {})[line] = loss
+    return losses
 
 
-def carry_on(tallies: dict[Counter, Tally], before: Judged, after: Judged, *, old: Since, new: Since) -> None:
-    """Take out of every window what it counted before, and put in what it counts now.
+def update_tallies(
+    tallies: dict[TallyKey, Tally],
+    before: CountedLosses,
+    after: CountedLosses,
+    *,
+    old: WindowStarts,
+    new: WindowStarts,
+) -> None:
+    """Subtract from every window what it counted before, and add what it counts now.
 
     Args:
         tallies: Changed in place.
-        before: What counted at the spots that were touched, or that a window has passed. A spot without the champion
-            counts for nobody.
-        after: What counts at these spots now.
-        old: First origin of each horizon's windows before; where there is none, nothing was counted.
+        before: What counted in the slots that have new scores, or that entered or left a window. A slot without the
+            champion counts for no line.
+        after: What counts in these slots now.
+        old: First origin of each horizon's windows before; a window without one counted nothing.
         new: First origins now.
     """
-    for spot in {**before, **after}:
-        horizon, origin = spot
-        was, now = before.get(spot, {}), after.get(spot, {})
+    for slot in {**before, **after}:
+        horizon, origin = slot
+        was, now = before.get(slot, {}), after.get(slot, {})
         for window in WINDOWS:
-            held, holds = (origin >= since.get((horizon, window), date.max) for since in (old, new))
-            if held and holds and was == now:
+            in_old, in_new = (origin >= starts.get((horizon, window), date.max) for starts in (old, new))
+            if in_old and in_new and was == now:
                 continue
-            for lines, counted, by in ((was, held, -1), (now, holds, 1)):
-                if counted and PUBLISHED_LINE in lines:
+            for lines, in_window, by in ((was, in_old, -1), (now, in_new, 1)):
+                if in_window and PUBLISHED_LINE in lines:
                     _count(tallies, (horizon, window), lines, by)
 
 
-def _count(tallies: dict[Counter, Tally], window: tuple[int, int], lines: Mapping[str, Loss], by: int) -> None:
+def _count(tallies: dict[TallyKey, Tally], window: tuple[int, int], lines: Mapping[str, Loss], by: int) -> None:
     for line, loss in lines.items():
-        counter = (*window, line)
-        tallies[counter] = tallies.get(counter, Tally()).changed(loss, lines[PUBLISHED_LINE], by)
+        key = (*window, line)
+        tallies[key] = tallies.get(key, Tally()).changed(loss, lines[PUBLISHED_LINE], by)

@@ -94,7 +94,7 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         if _revision(connection) == head():
             views.create(connection, grants)
             if found != head():
-                standings.make_anew(connection)
+                standings.rebuild(connection)
 
 
 def _config() -> Config:

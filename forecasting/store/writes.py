@@ -183,15 +183,16 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Write how forecasts did, and carry the standings on."""
+    """Add scores and update the standings that they change; returns the number added."""
     of_scope: dict[standings.Scope, list[Row]] = {}
     for row in rows:
         scope = standings.Scope(row["symbol"], row["target"], row["kind"])
         of_scope.setdefault(scope, []).append(row)
-    opened = [standings.opened(connection, scope, some) for scope, some in of_scope.items()]
+    before = [standings.before_scores(connection, scope, some) for scope, some in of_scope.items()]
     added = insert(connection, tables.scores, rows)
     if added:
-        insert_or_replace(connection, tables.standings, [row for each in opened for row in standings.carried_on(each)])
+        rows = [row for scope_before in before for row in standings.updated_rows(scope_before)]
+        insert_or_replace(connection, tables.standings, rows)
     return added
 
 

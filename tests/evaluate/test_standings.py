@@ -6,30 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forecasting.evaluate.standings import WINDOWS, Loss, Scored, Tally, carry_on, judged, rounded
+from forecasting.evaluate.standings import (
+    WINDOWS,
+    Loss,
+    Score,
+    Tally,
+    TallyKey,
+    WindowStarts,
+    counted_losses,
+    rounded,
+    update_tallies,
+)
 from forecasting.vocabulary import PUBLISHED_LINE, Target
 
 ORIGIN = date(2024, 1, 2)
-EVERY = {(1, window): date.min for window in WINDOWS}
+ALL_ORIGINS = {(1, window): date.min for window in WINDOWS}
 
 
 def loss(error: float) -> Loss:
     return Loss(error, error / 2, int(error < 3), int(error < 5))
 
 
-def scored(error: float, model_id: str = "m", stage: str = "first_print", version: int = 1, hour: int = 21) -> Scored:
+def scored(error: float, model_id: str = "m", stage: str = "first_print", version: int = 1, hour: int = 21) -> Score:
     issued = datetime(2024, 1, 2, hour, tzinfo=UTC)
-    return Scored(1, ORIGIN, model_id, stage, version, "champion", "lstm", issued, error, abs(error) / 2, True, False)
+    return Score(1, ORIGIN, model_id, stage, version, "champion", "lstm", issued, error, abs(error) / 2, True, False)
 
 
-def tallied(*lines: dict[str, float], since: dict[tuple[int, int], date] = EVERY) -> dict[str, Tally]:
-    """Of the 20-session window, the lines of one origin after the other."""
-    tallies: dict[tuple[int, int, str], Tally] = {}
-    judged = {
-        (1, ORIGIN + timedelta(place)): {name: loss(error) for name, error in said.items()}
-        for place, said in enumerate(lines)
+def tallied(*lines: dict[str, float], starts: WindowStarts = ALL_ORIGINS) -> dict[str, Tally]:
+    """Tally of each line in the 20-night window, given each origin's errors."""
+    tallies: dict[TallyKey, Tally] = {}
+    counted = {
+        (1, ORIGIN + timedelta(place)): {name: loss(error) for name, error in errors.items()}
+        for place, errors in enumerate(lines)
     }
-    carry_on(tallies, {}, judged, old={}, new=since)
+    update_tallies(tallies, {}, counted, old={}, new=starts)
     return {line: tally for (_, window, line), tally in tallies.items() if window == 20}
 
 
@@ -43,26 +53,28 @@ def test_a_line_is_summed_beside_the_champion_over_the_origins_that_both_have():
 
 def test_an_origin_before_the_window_counts_only_in_longer_ones():
     later = ORIGIN + timedelta(1)
-    tallies: dict[tuple[int, int, str], Tally] = {}
-    since = {(1, 20): later, (1, 60): ORIGIN}
-    judged = {(1, ORIGIN): {PUBLISHED_LINE: loss(1.0)}, (2, later): {PUBLISHED_LINE: loss(1.0)}}
-    carry_on(tallies, {}, judged, old={}, new=since)
+    tallies: dict[TallyKey, Tally] = {}
+    starts = {(1, 20): later, (1, 60): ORIGIN}
+    counted = {(1, ORIGIN): {PUBLISHED_LINE: loss(1.0)}, (2, later): {PUBLISHED_LINE: loss(1.0)}}
+    update_tallies(tallies, {}, counted, old={}, new=starts)
     assert list(tallies) == [(1, 60, PUBLISHED_LINE)]
 
 
-def test_a_score_that_is_judged_again_counts_as_it_is_now_and_a_passed_origin_no_more():
-    tallies: dict[tuple[int, int, str], Tally] = {}
+def test_a_changed_score_replaces_the_old_one_and_an_origin_outside_the_window_is_subtracted():
+    tallies: dict[TallyKey, Tally] = {}
     first, second = (1, ORIGIN), (1, ORIGIN + timedelta(1))
-    carry_on(tallies, {}, {first: {PUBLISHED_LINE: loss(1.0)}, second: {PUBLISHED_LINE: loss(2.0)}}, old={}, new=EVERY)
+    update_tallies(
+        tallies, {}, {first: {PUBLISHED_LINE: loss(1.0)}, second: {PUBLISHED_LINE: loss(2.0)}}, old={}, new=ALL_ORIGINS
+    )
     passed = {first: {PUBLISHED_LINE: loss(1.0)}}
     new = {(1, 20): second[1], (1, 60): ORIGIN}
     before, after = {second: {PUBLISHED_LINE: loss(2.0)}}, {second: {PUBLISHED_LINE: loss(4.0)}}
-    carry_on(tallies, before | passed, after | passed, old=EVERY, new=new)
+    update_tallies(tallies, before | passed, after | passed, old=ALL_ORIGINS, new=new)
     assert [tallies[1, window, PUBLISHED_LINE][:2] for window in (20, 60)] == [(1, 4.0), (2, 5.0)]
 
 
 @pytest.mark.parametrize("turn", range(5))
-def test_of_a_line_at_a_spot_the_newest_forecast_counts_by_its_settled_score_of_the_last_bar(turn: int):
+def test_the_newest_forecast_of_a_slot_counts_by_its_settled_score_of_the_last_bar_version(turn: int):
     scores = [
         scored(-1.0, hour=20, stage="settled", version=9),
         scored(-2.0),
@@ -70,35 +82,35 @@ def test_of_a_line_at_a_spot_the_newest_forecast_counts_by_its_settled_score_of_
         scored(-4.0, stage="settled", version=2),
         scored(-5.0, model_id="n", stage="settled", version=3),  # issued at the same instant: the first id counts
     ]
-    found = judged(scores[turn:] + scores[:turn], "volume")
+    found = counted_losses(scores[turn:] + scores[:turn], "volume")
     assert found == {(1, ORIGIN): {PUBLISHED_LINE: Loss(4.0, 2.0, 1, 0)}}
 
 
 def test_a_baseline_is_a_line_by_its_name():
     ridge = scored(3.0)._replace(role="baseline", model="ridge")
-    assert judged([ridge, scored(1.0)], "volume") == {
+    assert counted_losses([ridge, scored(1.0)], "volume") == {
         (1, ORIGIN): {"ridge": Loss(3.0, 1.5, 1, 0), PUBLISHED_LINE: Loss(1.0, 0.5, 1, 0)}
     }
 
 
 @given(st.lists(st.tuples(st.floats(0, 3e7), st.floats(0, 3e7)), max_size=60), st.sampled_from(["volume", "close"]))
-def test_what_is_taken_out_leaves_no_trace(losses: list[tuple[float, float]], target: Target):
+def test_a_subtracted_origin_leaves_no_remainder(losses: list[tuple[float, float]], target: Target):
     """Sums of 250 such losses stay below 2^53 grains of either target."""
-    tallies: dict[tuple[int, int, str], Tally] = {}
-    judged = {
+    tallies: dict[TallyKey, Tally] = {}
+    counted = {
         (1, ORIGIN + timedelta(place)): {
             PUBLISHED_LINE: Loss(rounded(ours, target), rounded(ours / 3, target), 1, 1),
             "ridge": Loss(rounded(theirs, target), rounded(theirs / 7, target), 0, 1),
         }
         for place, (ours, theirs) in enumerate(losses)
     }
-    carry_on(tallies, {}, judged, old={}, new=EVERY)
-    for spot in judged:
-        carry_on(tallies, {spot: judged[spot]}, {}, old=EVERY, new=EVERY)
+    update_tallies(tallies, {}, counted, old={}, new=ALL_ORIGINS)
+    for slot in counted:
+        update_tallies(tallies, {slot: counted[slot]}, {}, old=ALL_ORIGINS, new=ALL_ORIGINS)
     assert set(tallies.values()) <= {Tally()}
 
 
 @pytest.mark.parametrize(("target", "value"), [("volume", 2.0123e6), ("close", 1.2345678), ("range", 0.0123456789)])
-def test_rounding_changes_nothing_that_anybody_reads(target: Target, value: float):
+def test_rounding_keeps_six_significant_digits(target: Target, value: float):
     assert rounded(value, target) == pytest.approx(value, rel=1e-6)
     assert rounded(rounded(value, target), target) == rounded(value, target)

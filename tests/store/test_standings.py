@@ -13,13 +13,13 @@ from forecasting.store.database import Connection, reading, transaction
 from tests.store.rows import TARGET, at, forecast_row, score_row, start
 
 LINES = {"lstm": "champion", "lstm:2": "champion", "lstm:3": "challenger", "ridge": "baseline", "har": "baseline"}
-"""Model and role of what is drawn; two models speak as champion, the second issued later."""
+"""Model and role of the generated forecasts; two models are issued as champion, the second one later."""
 
-Drawn = list[dict[str, object]]
+Rows = list[dict[str, object]]
 
 
-def drawn(url: str, *, seed: int, days: int = 290) -> Drawn:
-    """Scores of a ledger of `days` nights, its forecasts stored: gaps, two stages, restated bars, three kinds."""
+def random_scores(url: str, *, seed: int, days: int = 290) -> Rows:
+    """Scores of `days` nights whose forecasts are stored: gaps, two stages, restated bars, three kinds."""
     rng = np.random.default_rng(seed)
     forecasts, scores = [], []
     nights = between(date(2023, 1, 3), date(2024, 12, 31))[:days]
@@ -32,49 +32,50 @@ def drawn(url: str, *, seed: int, days: int = 290) -> Drawn:
                     row = forecast_row(model, origin.isoformat(), horizon, role=role, kind=kind)
                     row |= {"issued_at": issued}
                     forecasts.append(row)
-                    scores += judgements(row, rng)
+                    scores += scores_of(row, rng)
     with transaction(url) as connection:
         start(connection, origins=tuple(map(str, nights)), models=tuple(LINES))
         writes.add_forecasts(connection, forecasts)
     return scores
 
 
-def judgements(forecast: dict[str, object], rng: np.random.Generator) -> Drawn:
-    """A first print, mostly a settled score, at times a restated one."""
+def scores_of(forecast: dict[str, object], rng: np.random.Generator) -> Rows:
+    """A first-print score, usually a settled one, sometimes one of a restated bar."""
     stages = [("first_print", 1), ("settled", 1), ("settled", 2)][: int(rng.choice([1, 2, 2, 2, 3]))]
     rows = []
     for stage, version in stages:
         error = float(rng.normal(0, 2e6))
-        said = {"error": error, "pinball": abs(error) / 3, "inside_80": abs(error) < 2e6, "inside_90": abs(error) < 3e6}
-        rows.append(score_row(forecast, stage=stage, bar_version=version, **said))
+        values = {"error": error, "pinball": abs(error) / 3}
+        values |= {"inside_80": abs(error) < 2e6, "inside_90": abs(error) < 3e6}
+        rows.append(score_row(forecast, stage=stage, bar_version=version, **values))
     return rows
 
 
 def written(connection: Connection) -> list[tuple[object, ...]]:
-    """All standings but those of lines that have fallen silent."""
+    """Rows of table standings with n > 0, by primary key."""
     table = tables.standings
     found = connection.execute(sa.select(table).where(table.c.n > 0).order_by(*table.primary_key.columns))
     return [tuple(row) for row in found]
 
 
-def naive(connection: Connection, scores: Drawn) -> list[tuple[object, ...]]:
-    """The same by loops over all that was ever scored."""
+def naive(connection: Connection, scores: Rows) -> list[tuple[object, ...]]:
+    """The same rows, computed by loops over all scores."""
     origins = list(connection.scalars(sa.select(tables.runs.c.as_of).order_by(tables.runs.c.as_of)))
     counting: dict[tuple, dict] = {}
     for row in scores:
         if row["role"] == "challenger":
             continue
         line = "" if row["role"] == "champion" else str(row["model"])
-        spot = (row["symbol"], row["target"], row["kind"], row["horizon"], row["origin_session"], line)
-        if spot not in counting or rank(row) > rank(counting[spot]):
-            counting[spot] = row
+        slot = (row["symbol"], row["target"], row["kind"], row["horizon"], row["origin_session"], line)
+        if slot not in counting or rank(row) > rank(counting[slot]):
+            counting[slot] = row
     found = []
-    for scope in sorted({spot[:4] for spot in counting if spot[5] == ""}):
-        ours = {spot[4]: row for spot, row in counting.items() if spot[:4] == scope and spot[5] == ""}
+    for scope in sorted({slot[:4] for slot in counting if slot[5] == ""}):
+        ours = {slot[4]: row for slot, row in counting.items() if slot[:4] == scope and slot[5] == ""}
         for window in WINDOWS:
             upto = [origin for origin in origins if origin <= max(ours)]
             first = upto[-window:][0]
-            for line in sorted({spot[5] for spot in counting if spot[:4] == scope}):
+            for line in sorted({slot[5] for slot in counting if slot[:4] == scope}):
                 shared = [o for o in ours if o >= first and (*scope, o, line) in counting]
                 if shared:
                     mine = [counting[*scope, o, line] for o in shared]
@@ -85,7 +86,7 @@ def naive(connection: Connection, scores: Drawn) -> list[tuple[object, ...]]:
     return found
 
 
-def loss(rows: Drawn, name: str) -> float:
+def loss(rows: Rows, name: str) -> float:
     return sum(rounded(abs(float(str(row[name]))), "volume") for row in rows)
 
 
@@ -94,25 +95,25 @@ def rank(row: dict[str, object]) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_standings_carried_on_in_any_order_are_those_of_all_scores(database_url, seed):
-    scores = drawn(database_url, seed=seed)
+def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(database_url, seed):
+    scores = random_scores(database_url, seed=seed)
     order = np.random.default_rng(seed)
-    if seed:  # else as nights come
+    if seed:  # seed 0 keeps the order of the nights
         order.shuffle(scores)
     cuts = np.sort(order.choice(len(scores), 25, replace=False))
     for some in np.split(np.array(scores, dtype=object), cuts):
         with transaction(database_url) as connection:
             writes.add_scores(connection, some.tolist())
     with reading(database_url) as connection:
-        carried = written(connection)
-        assert carried == naive(connection, scores)
+        updated = written(connection)
+        assert updated == naive(connection, scores)
     with transaction(database_url) as connection:
-        standings.make_anew(connection)
-        assert written(connection) == carried
+        standings.rebuild(connection)
+        assert written(connection) == updated
 
 
 def test_scores_written_twice_count_once(database_url):
-    scores = drawn(database_url, seed=5, days=30)
+    scores = random_scores(database_url, seed=5, days=30)
     for _ in range(2):
         with transaction(database_url) as connection:
             writes.add_scores(connection, scores)
@@ -120,8 +121,8 @@ def test_scores_written_twice_count_once(database_url):
         assert written(connection) == naive(connection, scores)
 
 
-def test_a_score_that_is_there_already_counts_as_it_was_written(database_url):
-    scores = drawn(database_url, seed=6, days=30)
+def test_a_score_that_is_stored_already_is_not_overwritten(database_url):
+    scores = random_scores(database_url, seed=6, days=30)
     early, late = scores[: len(scores) // 2], scores[len(scores) // 2 :]
     for some in (early, [row | {"error": 9e9, "pinball": 9e9} for row in early] + late):
         with transaction(database_url) as connection:
@@ -130,7 +131,7 @@ def test_a_score_that_is_there_already_counts_as_it_was_written(database_url):
         assert written(connection) == naive(connection, scores)
 
 
-def test_nothing_stands_where_no_champion_was_scored(database_url):
+def test_without_a_scored_champion_there_are_no_standings(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-01-03",), models=("ridge",))
         row = forecast_row("ridge", "2024-01-03", role="baseline", run_id="2024-01-03")

@@ -61,6 +61,6 @@ def test_no_question_about_one_symbol_run_or_model_reads_the_rows_of_all(plan_of
 def test_standings_read_the_scores_of_the_spots_alone(plan_of) -> None:
     scores = [score_row(forecast_row("m", str(DAY), horizon)) for horizon in (1, 2, 5)]
     scope = standings.Scope(SYMBOL, TARGET, "live")
-    steps = [step for step in plan_of(lambda c: standings.opened(c, scope, scores)) if "SEARCH scores" in step]
+    steps = [step for step in plan_of(lambda c: standings.before_scores(c, scope, scores)) if "SEARCH scores" in step]
     assert len(steps) == 3
     assert all("horizon=? AND origin_session=?" in step for step in steps)
