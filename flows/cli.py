@@ -27,6 +27,7 @@ from flows.terminal.options import (
     settings,
     use,
 )
+from forecasting import __version__
 from forecasting.errors import ForecastingError
 
 app = typer.Typer(
@@ -39,6 +40,22 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
+
+
+def print_version(asked: bool) -> None:
+    """Print the version and end the command when `--version` was given."""
+    if asked:
+        typer.echo(f"forecasting {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def before_command(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")

@@ -1,1 +1,3 @@
-"""The library of the nightly forecaster: functions of their arguments, which know neither a scheduler nor the clock."""
+"""The forecasting library: functions of their arguments, without a scheduler or a clock."""
+
+__version__ = "0.2.0"

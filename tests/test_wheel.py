@@ -8,6 +8,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from forecasting import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,12 +27,18 @@ def test_the_wheel_migrates_a_database_and_explains_itself_in_an_empty_folder(tm
         wheel.extractall(unpacked)
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
     assert {"migrations/env.py", "migrations/script.py.mako", "flows/nightly.py", "forecasting/py.typed"} <= names
+    assert f"forecasting-{__version__}.dist-info/METADATA" in names
     assert {"forecasting/report/templates/page.html", "forecasting/ingest/sbux_earnings.csv"} <= names
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}
     script = "import flows, pathlib, sys; sys.argv[0] = 'forecasting'; from flows.cli import main; main()"
-    for words, says in ((["db", "upgrade"], "at revision"), (["db", "current"], "newest"), (["--help"], "Usage")):
+    for words, says in (
+        (["db", "upgrade"], "at revision"),
+        (["db", "current"], "newest"),
+        (["--help"], "Usage"),
+        (["--version"], __version__),
+    ):
         found = subprocess.run(
             [sys.executable, "-c", script, *words],
             cwd=empty,

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from importlib.metadata import version
 from pathlib import Path
 
+from forecasting import __version__
 from forecasting.pipeline.night_run import NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
 from forecasting.store import database, read, writes
@@ -114,12 +114,11 @@ def delete_run_folders(run: NightRun) -> None:
 @lru_cache(maxsize=1)
 def code_version() -> str:
     """The package's version, with the commit when it runs from a checkout: `0.2.0+3f9c2ab`."""
-    installed = version("forecasting")
     root = Path(__file__).resolve().parents[2]
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
-        return installed
+        return __version__
     # A service's user reads a checkout that is root's, which git refuses unless it is told that the folder is meant.
     command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
-    return f"{installed}+{found.stdout.strip()}" if found.returncode == 0 else installed
+    return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from forecasting import __version__
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
 COMMANDS += ("doctor", "settings")
@@ -44,11 +45,18 @@ def test_every_command_explains_itself(
     assert "Usage" in out
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(("option", "shown"), [("--help", "Usage"), ("--version", f"forecasting {__version__}\n")])
+def test_help_and_version_import_nothing_heavy(option: str, shown: str) -> None:
     heavy = ["torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "arch", "exchange_calendars"]
-    script = f"import sys, flows.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    script = f"""import sys, flows.cli
+try:
+    sys.argv = ["forecasting", {option!r}]
+    flows.cli.main()
+finally:
+    sys.stderr.write(repr([name for name in {heavy!r} if name in sys.modules]))"""
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert found.stdout.strip() == "[]"
+    assert shown in found.stdout
+    assert found.stderr == "[]"
 
 
 @pytest.mark.parametrize(
