@@ -25,7 +25,7 @@ def inferred_earnings(bars: pd.DataFrame) -> pd.DataFrame:
     """Columns session, kind and known_from of the sessions that look most like a quarterly row of reactions.
 
     No rows for a stock whose reactions hardly stand out: which sessions they were would be a guess, and a base that
-    learns from guesses is worse (see docs/method.md).
+    learns from guesses is worse (see docs/experiments.md).
 
     Args:
         bars: One row per session, ascending; open, close and volume. Unknown volumes are carried.
