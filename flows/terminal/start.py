@@ -54,8 +54,8 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     last = last or min(plan.newest_session(own.symbols[0], own, now=clock.now) for own in each)
     first = first or plan.oldest_missed(each, last)
     for day in (first, last):
-        if not any(is_session(day, own.exchange) for own in each):
-            plan.check_session(day, settings.exchange)
+        own = next((own for own in each if is_session(day, own.exchange)), each[0])
+        plan.check_session(day, own.exchange, now=clock.now)
     if first > last:
         raise UsageError(f"--from is a session before --to or the same one; found {first} after {last}.")
     with watched_nights():
@@ -75,7 +75,7 @@ def start_ingest(*, as_of: date | None, switch_source: bool) -> list[dict[str, A
     for symbol in settings.symbols:
         own = settings.for_symbol(symbol)
         session = as_of or plan.newest_session(symbol, own, now=clock.now)
-        plan.check_session(session, own.exchange)
+        plan.check_session(session, own.exchange, now=clock.now)
         spec = NightSpec(symbol, session, settings.target, settings.source, settings.events)
         run = night_run(spec, settings, now=clock.now)
         with database.night_lock(settings.url, "night"):

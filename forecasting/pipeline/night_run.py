@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
+from forecasting.errors import UsageError
 from forecasting.ids import short_id
+from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock, Mode, Target
 
@@ -86,9 +88,30 @@ class NightRun:
 
 
 def night_run(spec: NightSpec, settings: Settings, *, now: Clock, flow_run_id: str | None = None) -> NightRun:
-    """The night under the settings of its symbol and target: its own exchange, and so its own hash."""
+    """The night under the settings of its symbol and target: its own exchange, and so its own hash.
+
+    Raises:
+        UsageError: The session has not closed: whatever a source or a caller names, it is no origin.
+    """
     own = settings.for_symbol(spec.symbol).model_copy(update={"target": spec.target})
+    check_closed(spec.session, own.exchange, now=now)
     return NightRun(spec, own, now, flow_run_id)
+
+
+def check_closed(session: date, exchange: str, *, now: Clock) -> None:
+    """Refuse a session that has not closed.
+
+    Raises:
+        UsageError: Names the session, the newest one that has closed, and this machine's clock.
+    """
+    at = now()
+    newest = last_completed(at, exchange)
+    if session > newest:
+        raise UsageError(
+            f"Expected a session of {exchange} that has closed; found {session}, and the newest that has closed is "
+            f"{newest}. Name that one or an older one, or correct this machine's clock, which is at "
+            f"{at:%Y-%m-%d %H:%M} UTC."
+        )
 
 
 def runs_folder(settings: Settings) -> Path:

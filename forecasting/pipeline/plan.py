@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed
 from forecasting.sessions import between, is_session, last_completed, next_sessions, today
 from forecasting.settings import Settings
 from forecasting.store import database, read
@@ -41,7 +41,7 @@ def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: 
         UsageError: `as_of` is no trading session.
     """
     if as_of is not None:
-        check_session(as_of, settings.exchange)
+        check_session(as_of, settings.exchange, now=now)
         return [_spec(symbol, as_of, settings, mode=mode, trigger="run")]
     last = newest_session(symbol, settings, now=now)
     with database.reading(settings.url) as connection:
@@ -51,7 +51,10 @@ def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: 
 
 
 def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[NightSpec]:
-    """One night a session, every `refit_every`-th with a fit; counted from `first`, so that a second start agrees."""
+    """One night a session, every `refit_every`-th with a fit; counted from `first`, so that a second start agrees.
+
+    A night of a session that has not closed is refused when its `NightRun` is made.
+    """
     return [
         _spec(symbol, session, settings, mode="auto" if place % refit_every == 0 else "skip", trigger="catch-up")
         for place, session in enumerate(between(first, last, settings.exchange))
@@ -70,11 +73,11 @@ def oldest_missed(each: Sequence[Settings], last: date) -> date:
     return min([last, *(next_sessions(session, 1, exchange)[0] for session, exchange in finished if session)])
 
 
-def check_session(day: date, exchange: str) -> None:
-    """Refuse a day that is not traded.
+def check_session(day: date, exchange: str, *, now: Clock) -> None:
+    """Refuse a day that is not traded, and a session that has not closed.
 
     Raises:
-        UsageError: Names the day and the session before it.
+        UsageError: Names the day and the session before it, or the newest one that has closed.
     """
     if not is_session(day, exchange):
         before = between(day - timedelta(days=10), day, exchange)[-1]
@@ -82,15 +85,19 @@ def check_session(day: date, exchange: str) -> None:
             f"--as-of names a trading session of {exchange}; {day} is a {day:%A} on which it does not trade. "
             f"The session before it is {before}."
         )
+    check_closed(day, exchange, now=now)
 
 
 def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
-    """The newest session a night may work on: the newest completed one, or the newest a file holds."""
+    """The newest session a night may work on: the newest completed one, or the newest of a file that ends before it."""
     from forecasting.ingest.sources.choose import newest_session as newest_in_file
     from forecasting.ingest.sources.choose import source_of
 
     source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
-    return newest_in_file(source, symbol) or last_completed(now(), settings.exchange)
+    completed, held = last_completed(now(), settings.exchange), newest_in_file(source, symbol)
+    if held is not None and held > completed:
+        logger.warning("%s has rows of %s up to %s; those after %s are not used", source.name, symbol, held, completed)
+    return completed if held is None else min(held, completed)
 
 
 def newest_named(symbol: str, source: str | None, settings: Settings, *, now: Clock) -> date:
