@@ -31,53 +31,53 @@ PIPED_WIDTH = 160
 def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
     """Print each night's forecasts and where its report and the database are."""
     if as_json:
-        typer.echo(json.dumps([night_document(night) for night in nights], indent=2, default=str))
+        typer.echo(json.dumps([night_document(data) for data in nights], indent=2, default=str))
         return
     settings = read_settings()
-    for night in nights:
-        show_night(night)
-        typer.echo(f"Report:   {report_path(settings, night.symbol, night.target)}")
+    for data in nights:
+        show_night(data)
+        typer.echo(f"Report:   {report_path(settings, data.symbol, data.target)}")
     typer.echo(f"Database: {where(settings)}")
 
 
-def show_night(night: ReportData) -> None:
+def show_night(data: ReportData) -> None:
     """Print what one night says: the sentence, the caveats, the table."""
-    unit = unit_of(night)
-    typer.echo(f"\n{night.symbol} {night.target}: {night.fetch['title']}")
-    typer.echo(wording.sentence(night))
-    for notice in wording.notices(night):
+    unit = unit_of(data)
+    typer.echo(f"\n{data.symbol} {data.target}: {data.fetch['title']}")
+    typer.echo(wording.sentence(data))
+    for notice in wording.notices(data):
         typer.echo(f"{notice.title}: {notice.text}")
     rows = [
         [
             f"{row['target_session']:%a %Y-%m-%d}",
             unit.number(row["q50"]),
             unit.span(row["q10"], row["q90"]),
-            unit.number(night.last_value),
+            unit.number(data.last_value),
             row["kind"],
             row["status"],
         ]
-        for row in night.rows.to_dict("records")
+        for row in data.rows.to_dict("records")
     ]
-    typer.echo(f"In {unit.name}; last is the value of {night.origin}.")
+    typer.echo(f"In {unit.name}; last is the value of {data.origin}.")
     show_table(["session", "median", "80 % interval", "last", "kind", "status"], rows)
 
 
-def night_document(night: ReportData) -> dict[str, Any]:
+def night_document(data: ReportData) -> dict[str, Any]:
     """The night as a JSON object: who spoke, from when, and the forecasts in the target's own unit."""
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     return {
-        "symbol": night.symbol,
-        "target": night.target,
-        "series": night.fetch["title"],
-        "origin_session": night.origin,
-        "last_value": night.last_value,
-        "model_id": night.model["id"],
-        "model": night.model["name"],
-        "run_id": night.run["id"],
-        "mode": night.run["mode"],
-        "notices": {notice.title: notice.text for notice in wording.notices(night)},
-        "forecasts": night.rows[columns].to_dict("records"),
+        "symbol": data.symbol,
+        "target": data.target,
+        "series": data.fetch["title"],
+        "origin_session": data.origin,
+        "last_value": data.last_value,
+        "model_id": data.model["id"],
+        "model": data.model["name"],
+        "run_id": data.run["id"],
+        "mode": data.run["mode"],
+        "notices": {notice.title: notice.text for notice in wording.notices(data)},
+        "forecasts": data.rows[columns].to_dict("records"),
     }
 
 

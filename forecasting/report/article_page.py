@@ -15,7 +15,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 990.0, 14.0, 312.0
 
 
 @dataclass(frozen=True)
-class Line:
+class SvgLine:
     """A series of a chart: its name, its CSS class and its points as SVG writes them."""
 
     name: str
@@ -24,7 +24,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Chart:
+class SvgChart:
     """What the template draws: lines in user units of a 1000 x 340 box.
 
     Attributes:
@@ -36,7 +36,7 @@ class Chart:
     """
 
     label: str
-    lines: tuple[Line, ...]
+    lines: tuple[SvgLine, ...]
     levels: tuple[tuple[float, str], ...]
     days: tuple[tuple[float, str], ...]
     split_x: float | None
@@ -68,7 +68,7 @@ def _scale(volume: pd.Series) -> tuple[float, str]:
     return size, f"{letter} shares"
 
 
-def _chart(volume: pd.Series, answers: tuple[Answer, ...], *, split: int | None, scale: float) -> Chart:
+def _chart(volume: pd.Series, answers: tuple[Answer, ...], *, split: int | None, scale: float) -> SvgChart:
     series = [("Actual", volume), *((answer.name, answer.forecast.reindex(volume.index)) for answer in answers)]
     top = max(float(values.max()) for _, values in series)
     step = (_RIGHT - _LEFT) / max(len(volume) - 1, 1)
@@ -76,10 +76,10 @@ def _chart(volume: pd.Series, answers: tuple[Answer, ...], *, split: int | None,
     sessions = pd.DatetimeIndex(volume.index)
     shown = range(every // 2, len(volume) - every // 3, every)
     names = ", ".join(name for name, _ in series)
-    return Chart(
+    return SvgChart(
         label=f"Volume, {sessions[0].date()} to {sessions[-1].date()}: {names}.",
         lines=tuple(
-            Line(name, f"s{i}", _points(values, top=top, step=step)) for i, (name, values) in enumerate(series)
+            SvgLine(name, f"s{i}", _points(values, top=top, step=step)) for i, (name, values) in enumerate(series)
         ),
         levels=tuple((_y(level, top), f"{level / scale:g}") for level in _levels(top)),
         days=tuple((_LEFT + i * step, sessions[i].date().isoformat()) for i in shown),

@@ -14,7 +14,7 @@ TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0
 
 
 @dataclass(frozen=True)
-class Plot:
+class Axes:
     """One chart's plot area and value axis.
 
     Attributes:
@@ -48,7 +48,7 @@ class Plot:
         return self.floor - (value - self.low) / (self.high - self.low) * (self.floor - TOP)
 
 
-def plot_over(values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool) -> Plot:
+def make_axes(values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool) -> Axes:
     """A plot area whose axis holds all of `values`, with three to six round ticks.
 
     Args:
@@ -64,7 +64,7 @@ def plot_over(values: Iterable[float], *, width: float, height: float, unit: Uni
     low, high = (0.0 if from_zero else lowest - room), highest + room
     ticks = round_ticks(low, high)
     left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
-    return Plot(width, height, left, low, high, ticks)
+    return Axes(width, height, left, low, high, ticks)
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:
@@ -84,7 +84,7 @@ def tick_label(tick: float, unit: Unit, ticks: Sequence[float]) -> str:
     return f"{unit.before}{tick / unit.scale:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def grid(plot: Plot, unit: Unit) -> str:
+def grid(plot: Axes, unit: Unit) -> str:
     """Grid lines with their labels, and the unit above them."""
     parts = [] if unit.before else [text(0.0, 12.0, unit.name, css="axis")]
     for tick in plot.ticks:
@@ -117,13 +117,13 @@ def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = Fals
     return f'<path class="{css}" d="M{steps}{"Z" if closed else ""}"/>'
 
 
-def slot(x: float, plot: Plot, *, width: float, tip: str, marks: str) -> str:
+def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
     """What belongs to one session: its marks and an invisible area over them that shows `tip` under the pointer."""
     area = box(x, TOP - 8, plot.floor, width=width, css="hit")
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
-def drawing(plot: Plot, *, label: str, marks: str, css: str) -> str:
+def drawing(plot: Axes, *, label: str, marks: str, css: str) -> str:
     """The SVG element; `label` tells in words what it shows to whoever cannot see it."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" viewBox="0 0 {plot.width:.0f} {plot.height:.0f}" '

@@ -19,19 +19,19 @@ _DASH = "\N{EN DASH}"
 _BEGINNINGS = {RANDOM: "drawn weights", COMPANION_TRAINED: "weights that its companions taught"}
 
 
-def fact_groups(night: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
+def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
     """Named groups of (name, value) pairs, in the order they are read."""
     return [
-        ("Who spoke", _model_facts(night)),
-        ("What was decided", _decision_facts(night)),
-        ("What it knew", _data_facts(night)),
-        ("How to find it again", _identity_facts(night)),
+        ("Who spoke", _model_facts(data)),
+        ("What was decided", _decision_facts(data)),
+        ("What it knew", _data_facts(data)),
+        ("How to find it again", _identity_facts(data)),
     ]
 
 
-def stage_rows(night: ReportData) -> list[tuple[str, str, float]]:
+def stage_rows(data: ReportData) -> list[tuple[str, str, float]]:
     """Each stage with its time in words and its share of the whole; empty when no stage has been timed."""
-    spent = {stage: night.run.get(f"seconds_{stage}") for stage in STAGES}
+    spent = {stage: data.run.get(f"seconds_{stage}") for stage in STAGES}
     known = {stage: float(value) for stage, value in spent.items() if value is not None and math.isfinite(value)}
     total = sum(known.values())
     if not total:
@@ -39,7 +39,7 @@ def stage_rows(night: ReportData) -> list[tuple[str, str, float]]:
     return [(stage, seconds(known.get(stage)), known.get(stage, 0.0) / total) for stage in STAGES]
 
 
-def finding_rows(night: ReportData) -> list[dict[str, str]]:
+def finding_rows(data: ReportData) -> list[dict[str, str]]:
     """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` says which are new tonight."""
     return [
         {
@@ -48,15 +48,15 @@ def finding_rows(night: ReportData) -> list[dict[str, str]]:
             "severity": str(row["severity"]),
             "value": f"{row['value']:,.6g}" if row["value"] is not None and row["value"] == row["value"] else _DASH,
             "detail": str(row["detail"]),
-            "since": "tonight" if row["since"] >= night.fetch["fetched_at"] else f"{row['since']:%Y-%m-%d}",
+            "since": "tonight" if row["since"] >= data.fetch["fetched_at"] else f"{row['since']:%Y-%m-%d}",
         }
-        for row in night.findings.sort_values("session").tail(FINDINGS_SHOWN).to_dict("records")
+        for row in data.findings.sort_values("session").tail(FINDINGS_SHOWN).to_dict("records")
     ]
 
 
-def _model_facts(night: ReportData) -> list[tuple[str, str]]:
-    model = night.model
-    statuses = sorted(set(night.rows["status"].astype(str)))
+def _model_facts(data: ReportData) -> list[tuple[str, str]]:
+    model = data.model
+    statuses = sorted(set(data.rows["status"].astype(str)))
     spoke = f"{model['name']} {model['version']}".strip()
     if statuses != ["ok"]:
         spoke += f" ({', '.join(statuses)})"
@@ -67,7 +67,7 @@ def _model_facts(night: ReportData) -> list[tuple[str, str]]:
         ("Model", spoke),
         ("Fitted", made),
         ("Trained on", span_of_days(model.get("trained_from"), model.get("trained_to"))),
-        ("Age", _age(night)),
+        ("Age", _age(data)),
         ("Seed", str(model["seed"])),
     ]
 
@@ -80,15 +80,15 @@ def _beginning(model: Mapping[str, Any]) -> str:
     return _BEGINNINGS.get(base, f"base weights {base}") if base else ""
 
 
-def _age(night: ReportData) -> str:
-    if night.model.get("trained_to") is None:
+def _age(data: ReportData) -> str:
+    if data.model.get("trained_to") is None:
         return _DASH
-    sessions = len(between(as_day(night.model["trained_to"]), night.origin, night.exchange)) - 1
+    sessions = len(between(as_day(data.model["trained_to"]), data.origin, data.exchange)) - 1
     return "trained up to tonight" if sessions <= 0 else f"{sessions} session{'s' if sessions > 1 else ''}"
 
 
-def _decision_facts(night: ReportData) -> list[tuple[str, str]]:
-    run, decision = night.run, night.decision
+def _decision_facts(data: ReportData) -> list[tuple[str, str]]:
+    run, decision = data.run, data.decision
     mode = str(run.get("mode") or "undecided")
     facts = [("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode)]
     if decision is None:
@@ -99,7 +99,7 @@ def _decision_facts(night: ReportData) -> list[tuple[str, str]]:
         outcome = "challenger promoted" if decision["winner"] == decision["challenger"] else "champion stays"
     facts.append(("Promotion", f"{outcome}: {decision['reason']}" if decision.get("reason") else outcome))
     facts.append(("Compared on", f"{decision['origins']} origins{_p_value(decision.get('p_value'))}"))
-    facts.append(("Pinball loss", _pinballs(night, decision)))
+    facts.append(("Pinball loss", _pinballs(data, decision)))
     return facts
 
 
@@ -107,8 +107,8 @@ def _p_value(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f", p{GAP}={GAP}{value:.3f}"
 
 
-def _pinballs(night: ReportData, decision: Mapping[str, Any]) -> str:
-    unit = unit_of(night)
+def _pinballs(data: ReportData, decision: Mapping[str, Any]) -> str:
+    unit = unit_of(data)
     named = (
         ("champion", "champion"),
         ("challenger", "challenger"),
@@ -121,10 +121,10 @@ def _pinballs(night: ReportData, decision: Mapping[str, Any]) -> str:
     return f"{', '.join(told)} ({unit.name})" if told else _DASH
 
 
-def _data_facts(night: ReportData) -> list[tuple[str, str]]:
-    fetch = night.fetch
+def _data_facts(data: ReportData) -> list[tuple[str, str]]:
+    fetch = data.fetch
     verdict = f"{fetch['verdict']}: {fetch['detail']}" if fetch.get("detail") else str(fetch["verdict"])
-    newest = f"{night.known.index[-1]}, {'first print' if night.is_provisional else 'settled'}"
+    newest = f"{data.known.index[-1]}, {'first print' if data.is_provisional else 'settled'}"
     return [
         ("Series", str(fetch["title"])),
         ("Source", str(fetch["source"])),
@@ -138,15 +138,15 @@ def _data_facts(night: ReportData) -> list[tuple[str, str]]:
     ]
 
 
-def _identity_facts(night: ReportData) -> list[tuple[str, str]]:
-    run, model = night.run, night.model
+def _identity_facts(data: ReportData) -> list[tuple[str, str]]:
+    run, model = data.run, data.model
     return [
-        ("Issued", instant(night.rows["issued_at"].iloc[0])),
+        ("Issued", instant(data.rows["issued_at"].iloc[0])),
         ("Run", f"{run['id']} ({run['trigger']}, {run['status']})"),
         ("Prefect run", str(run.get("flow_run_id") or _DASH)),
         ("Model id", str(model["id"])),
         ("Weights hash", str(model.get("artifact_hash") or _DASH)),
-        ("Fetch id", str(fetch_id) if (fetch_id := night.fetch.get("id")) else _DASH),
+        ("Fetch id", str(fetch_id) if (fetch_id := data.fetch.get("id")) else _DASH),
         ("Code", str(run["code_version"])),
         ("Settings hash", str(run["settings_hash"])),
     ]

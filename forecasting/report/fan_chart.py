@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from forecasting.report import axes
-from forecasting.report.axes import Plot
+from forecasting.report.axes import Axes
 from forecasting.report.data import ReportData, as_day
 from forecasting.report.units import GAP, Unit, long_day, unit_of
 from forecasting.report.wording import day_notes, sentence
@@ -30,86 +30,82 @@ BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "ban
 _MARKS = {"earnings": "E", "half day": "\N{VULGAR FRACTION ONE HALF}"}
 
 
-def fan_svg(night: ReportData, layout: Layout = "wide") -> str:
+def fan_svg(data: ReportData, layout: Layout = "wide") -> str:
     """The fan chart as a standalone SVG document, its styles inside, for places that are not our page."""
     styles = (Path(__file__).parent / "templates" / "chart.css").read_text(encoding="utf-8")
-    drawn = fan_chart(night, layout)
+    drawn = fan_chart(data, layout)
     opening = drawn.index(">") + 1
     return f"{drawn[:opening]}<style>{styles}</style>{drawn[opening:]}"
 
 
-def fan_chart(night: ReportData, layout: Layout) -> str:
+def fan_chart(data: ReportData, layout: Layout) -> str:
     """Recent sessions of the target and the fan of the coming ones: bands of 50, 80 and 90 % around the median.
 
     Volume and range stand on zero, so they are bars and the fan is a step for each session: weekdays and earnings make
     neighbours differ, and a slope between them would mean nothing. Prices are a line and the fan opens from its end.
     """
-    unit, known, rows = unit_of(night), night.known.iloc[-_FAN_SESSIONS[layout] :], night.rows
+    unit, known, rows = unit_of(data), data.known.iloc[-_FAN_SESSIONS[layout] :], data.rows
     width, height = SIZES[layout]
-    values = [*known, *rows["q05"], *rows["q95"], night.usual]
-    plot = axes.plot_over(values, width=width, height=height, unit=unit, from_zero=night.target != "close")
+    values = [*known, *rows["q05"], *rows["q95"], data.usual]
+    plot = axes.make_axes(values, width=width, height=height, unit=unit, from_zero=data.target != "close")
     step = (plot.right - plot.left - 4) / (len(known) + _COMING_WIDTH * len(rows))
     start = plot.left + len(known) * step + 4
-    marks = [_background(plot, start), axes.grid(plot, unit), _usual(night, plot)]
-    marks += _past_slots(night, plot, known, step=step)
-    marks += _coming_slots(night, plot, start=start, step=_COMING_WIDTH * step)
+    marks = [_background(plot, start), axes.grid(plot, unit), _usual(data, plot)]
+    marks += _past_slots(data, plot, known, step=step)
+    marks += _coming_slots(data, plot, start=start, step=_COMING_WIDTH * step)
     marks += session_labels(plot, list(known.index), step=step)
-    label = (
-        f"{sentence(night)} Drawn are {len(known)} past sessions and {len(rows)} to come; the table has the numbers."
-    )
+    label = f"{sentence(data)} Drawn are {len(known)} past sessions and {len(rows)} to come; the table has the numbers."
     return axes.drawing(plot, label=label, marks="".join(marks), css=layout)
 
 
-def _background(plot: Plot, start: float) -> str:
+def _background(plot: Axes, start: float) -> str:
     return axes.box(start, axes.TOP - 8, plot.floor, width=plot.right - start, css="coming") + axes.text(
         plot.right - 4, axes.TOP - 12, "forecast", css="axis end"
     )
 
 
-def _usual(night: ReportData, plot: Plot) -> str:
-    if night.target == "close":
+def _usual(data: ReportData, plot: Axes) -> str:
+    if data.target == "close":
         return ""
-    y = plot.y(night.usual)
+    y = plot.y(data.usual)
     return axes.line(plot.left, y, plot.right, y, css="usual")
 
 
-def _past_slots(night: ReportData, plot: Plot, known: pd.Series[float], *, step: float) -> list[str]:
-    unit, parts = unit_of(night), []
+def _past_slots(data: ReportData, plot: Axes, known: pd.Series[float], *, step: float) -> list[str]:
+    unit, parts = unit_of(data), []
     centres = [plot.left + (position + 0.5) * step for position in range(len(known))]
-    if night.target == "close":
+    if data.target == "close":
         parts.append(axes.path([(x, plot.y(v)) for x, v in zip(centres, known, strict=True)], css="history"))
     for x, session, value in zip(centres, map(as_day, known.index), known, strict=True):
-        is_first_print = night.is_provisional and x == centres[-1]
+        is_first_print = data.is_provisional and x == centres[-1]
         marks = ""
-        if night.target != "close":
+        if data.target != "close":
             css = "bar provisional" if is_first_print else "bar"
             marks = axes.box(x - step * 0.36, plot.y(value), plot.floor, width=step * 0.72, css=css)
-        notes = day_notes(night, session)
+        notes = day_notes(data, session)
         marks += _event_mark(notes, x, plot.y(value) - 8)
         tip = [long_day(session), unit.text(value) + (" (first print)" if is_first_print else ""), *notes]
         parts.append(axes.slot(x - step / 2, plot, width=step, tip="\n".join(tip), marks=marks))
     return parts
 
 
-def _coming_slots(night: ReportData, plot: Plot, *, start: float, step: float) -> list[str]:
-    rows = night.rows.to_dict("records")
+def _coming_slots(data: ReportData, plot: Axes, *, start: float, step: float) -> list[str]:
+    rows = data.rows.to_dict("records")
     centres = [start + (position + 0.5) * step for position in range(len(rows))]
-    parts = _sloping_fan(night, plot, rows, centres, start) if night.target == "close" else []
+    parts = _sloping_fan(data, plot, rows, centres, start) if data.target == "close" else []
     for x, row in zip(centres, rows, strict=True):
-        notes = day_notes(night, row["target_session"])
-        marks = _median_label(night, plot, row, x=x, step=step)
-        if night.target != "close":
+        notes = day_notes(data, row["target_session"])
+        marks = _median_label(data, plot, row, x=x, step=step)
+        if data.target != "close":
             marks = _stepped_fan(plot, row, x=x, step=step) + marks
         marks += _event_mark(notes, x, plot.y(row["q95"]) - 6) + _coming_label(
             plot, row["target_session"], x=x, step=step, with_month=row["horizon"] == rows[0]["horizon"]
         )
-        parts.append(
-            axes.slot(x - step / 2, plot, width=step, tip=_coming_tip(row, unit_of(night), notes), marks=marks)
-        )
+        parts.append(axes.slot(x - step / 2, plot, width=step, tip=_coming_tip(row, unit_of(data), notes), marks=marks))
     return parts
 
 
-def _stepped_fan(plot: Plot, row: dict[Any, Any], *, x: float, step: float) -> str:
+def _stepped_fan(plot: Axes, row: dict[Any, Any], *, x: float, step: float) -> str:
     left, wide = x - step / 2 + 1, step - 2
     bands = "".join(
         axes.box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in BANDS
@@ -118,9 +114,9 @@ def _stepped_fan(plot: Plot, row: dict[Any, Any], *, x: float, step: float) -> s
 
 
 def _sloping_fan(
-    night: ReportData, plot: Plot, rows: list[dict[Any, Any]], centres: list[float], start: float
+    data: ReportData, plot: Axes, rows: list[dict[Any, Any]], centres: list[float], start: float
 ) -> list[str]:
-    tip = (start - 4, plot.y(night.last_value))
+    tip = (start - 4, plot.y(data.last_value))
 
     def edge(column: str) -> list[tuple[float, float]]:
         return [tip, *((x, plot.y(row[column])) for x, row in zip(centres, rows, strict=True))]
@@ -129,12 +125,12 @@ def _sloping_fan(
     return [*bands, axes.path(edge("q50"), css="median")]
 
 
-def _median_label(night: ReportData, plot: Plot, row: dict[Any, Any], *, x: float, step: float) -> str:
-    words = unit_of(night).number(row["q50"])
+def _median_label(data: ReportData, plot: Axes, row: dict[Any, Any], *, x: float, step: float) -> str:
+    words = unit_of(data).number(row["q50"])
     return axes.text(x, plot.y(row["q50"]) - 5, words, css="value middle") if step > 6.2 * len(words) else ""
 
 
-def _coming_label(plot: Plot, session: date, *, x: float, step: float, with_month: bool) -> str:
+def _coming_label(plot: Axes, session: date, *, x: float, step: float, with_month: bool) -> str:
     day = f"{session.day} {session:%b}" if step > 36 and (with_month or session.day < 5) else str(session.day)
     weekday = f"{session:%a}" if step > 27 else f"{session:%a}"[:2]
     return axes.text(x, plot.floor + 16, weekday, css="axis strong middle") + axes.text(
@@ -142,7 +138,7 @@ def _coming_label(plot: Plot, session: date, *, x: float, step: float, with_mont
     )
 
 
-def session_labels(plot: Plot, sessions: list[date], *, step: float) -> list[str]:
+def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
     """Dates under the first session of each week, as many as fit; under every session when there are few."""
     labels, free_from = [], plot.left
     for position, session in enumerate(sessions):

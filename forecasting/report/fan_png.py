@@ -19,16 +19,16 @@ SHOWN_SESSIONS = 60
 _WHITE, _INK, _OUTER, _INNER, _MEDIAN = (255, 255, 255), (70, 84, 103), (205, 226, 245), (150, 195, 235), (11, 94, 168)
 
 
-def fan_markdown(night: ReportData) -> str:
+def fan_markdown(data: ReportData) -> str:
     """A Markdown image of the newest sessions and the 90 % and 80 % fan, the page itself in the link."""
-    words = f"{night.symbol} {night.target}: the last {SHOWN_SESSIONS} sessions, then median, 80 % and 90 % interval"
-    return f"![{words}](data:image/png;base64,{base64.b64encode(png(draw(night))).decode('ascii')})"
+    words = f"{data.symbol} {data.target}: the last {SHOWN_SESSIONS} sessions, then median, 80 % and 90 % interval"
+    return f"![{words}](data:image/png;base64,{base64.b64encode(png(draw(data))).decode('ascii')})"
 
 
-def draw(night: ReportData) -> Pixels:
+def draw(data: ReportData) -> Pixels:
     """(HEIGHT, WIDTH, 3) pixels; oldest session left, scale from the smallest to the largest value shown."""
-    past = night.history["value"].iloc[-SHOWN_SESSIONS:].to_numpy(dtype=float)
-    ahead = night.forecasts.sort_values("horizon")
+    past = data.history["value"].iloc[-SHOWN_SESSIONS:].to_numpy(dtype=float)
+    ahead = data.forecasts.sort_values("horizon")
     steps = len(past) + len(ahead)
     x = np.linspace(MARGIN, WIDTH - 1 - MARGIN, steps)
     # The fan opens from the newest known value.

@@ -5,65 +5,66 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from forecasting.report import facts, fan_chart, track_record, track_record_charts, units, wording
+from forecasting.report import facts, fan_chart, track_record_charts, units, wording
 from forecasting.report.data import ReportData
+from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages, skills, track_record
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-def render_page(night: ReportData) -> str:
+def render_page(data: ReportData) -> str:
     """The whole page; it asks nothing of any network, and its script only shows values under the pointer."""
-    judged = track_record.record_of(night.scored)
-    unit = units.unit_of(night)
+    record = track_record(data.scored)
+    unit = units.unit_of(data)
     return (
         _environment()
         .get_template("page.html")
         .render(
-            night=night,
+            data=data,
             unit=unit,
-            what=wording.TARGETS[night.target],
-            headline=wording.headline(night),
-            so_far=wording.record_sentence(night, judged),
-            notices=wording.notices(night),
-            fan=[fan_chart.fan_chart(night, layout) for layout in ("wide", "narrow")],
-            last=_last_row(night),
-            forecasts=_forecast_rows(night),
-            past=[track_record_charts.past_chart(night, judged, layout) for layout in ("wide", "narrow")]
-            if judged.origins
+            what=wording.TARGETS[data.target],
+            headline=wording.headline(data),
+            so_far=wording.record_sentence(data, record),
+            notices=wording.notices(data),
+            fan=[fan_chart.fan_chart(data, layout) for layout in ("wide", "narrow")],
+            last=_last_row(data),
+            forecasts=_forecast_rows(data),
+            past=[track_record_charts.past_chart(data, record, layout) for layout in ("wide", "narrow")]
+            if record.origins
             else [],
-            past_rows=_past_rows(night, judged),
-            counted=_counted(judged),
-            origins=judged.origins,
-            first_score=units.long_day(night.rows["target_session"].iloc[0]),
-            **_skill_tables(night, judged),
-            coverages=_coverage_tables(judged),
-            facts=facts.fact_groups(night),
-            stages=facts.stage_rows(night),
-            findings=facts.finding_rows(night),
-            findings_left_out=max(0, len(night.findings) - facts.FINDINGS_SHOWN),
+            past_rows=_past_rows(data, record),
+            counted=_counted(record),
+            origins=record.origins,
+            first_score=units.long_day(data.rows["target_session"].iloc[0]),
+            **_skill_tables(data, record),
+            coverages=_coverage_tables(record),
+            facts=facts.fact_groups(data),
+            stages=facts.stage_rows(data),
+            findings=facts.finding_rows(data),
+            findings_left_out=max(0, len(data.findings) - facts.FINDINGS_SHOWN),
         )
     )
 
 
-def forecast_markdown(night: ReportData) -> str:
+def forecast_markdown(data: ReportData) -> str:
     """The sentence of the night and its forecast table, in Markdown."""
-    unit = units.unit_of(night)
+    unit = units.unit_of(data)
     lines = [
-        wording.sentence(night),
+        wording.sentence(data),
         "",
         f"| session | median, {unit.name} | 80 % interval | 90 % interval | against last | note |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    for row in _forecast_rows(night):
+    for row in _forecast_rows(data):
         cells = (row["day"], row["median"], row["span_80"], row["span_90"], row["change"], ", ".join(row["notes"]))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    last = _last_row(night)
+    last = _last_row(data)
     lines += [
         "",
-        f"Last value: {unit.text(night.last_value)} on {last['day']}{', first print' if last['provisional'] else ''}.",
+        f"Last value: {unit.text(data.last_value)} on {last['day']}{', first print' if last['provisional'] else ''}.",
     ]
-    lines += [f"**{notice.title}.** {notice.text}" for notice in wording.notices(night)]
+    lines += [f"**{notice.title}.** {notice.text}" for notice in wording.notices(data)]
     return "\n".join(lines) + "\n"
 
 
@@ -82,14 +83,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _last_row(night: ReportData) -> dict[str, Any]:
-    value = units.unit_of(night).number(night.last_value)
-    return {"day": units.short_day(night.known.index[-1]), "value": value, "provisional": night.is_provisional}
+def _last_row(data: ReportData) -> dict[str, Any]:
+    value = units.unit_of(data).number(data.last_value)
+    return {"day": units.short_day(data.known.index[-1]), "value": value, "provisional": data.is_provisional}
 
 
-def _forecast_rows(night: ReportData) -> list[dict[str, Any]]:
-    unit = units.unit_of(night)
-    decimals = 1 if night.target == "close" else 0
+def _forecast_rows(data: ReportData) -> list[dict[str, Any]]:
+    unit = units.unit_of(data)
+    decimals = 1 if data.target == "close" else 0
     return [
         {
             "day": units.short_day(row["target_session"]),
@@ -98,17 +99,17 @@ def _forecast_rows(night: ReportData) -> list[dict[str, Any]]:
             "span_50": unit.span(row["q25"], row["q75"]),
             "span_80": unit.span(row["q10"], row["q90"]),
             "span_90": unit.span(row["q05"], row["q95"]),
-            "change": units.percent(row["q50"] / night.last_value - 1, signed=True, decimals=decimals)
-            if night.last_value
+            "change": units.percent(row["q50"] / data.last_value - 1, signed=True, decimals=decimals)
+            if data.last_value
             else "\N{EN DASH}",
-            "notes": wording.day_notes(night, row["target_session"]),
+            "notes": wording.day_notes(data, row["target_session"]),
         }
-        for row in night.rows.to_dict("records")
+        for row in data.rows.to_dict("records")
     ]
 
 
-def _past_rows(night: ReportData, judged: track_record.Record) -> list[dict[str, str]]:
-    unit = units.unit_of(night)
+def _past_rows(data: ReportData, record: TrackRecord) -> list[dict[str, str]]:
+    unit = units.unit_of(data)
     return [
         {
             "day": units.short_day(row["target_session"]),
@@ -120,33 +121,33 @@ def _past_rows(night: ReportData, judged: track_record.Record) -> list[dict[str,
             "where": "inside" if row["inside_80"] else "outside",
             "kind": str(row["kind"]),
         }
-        for row in judged.ahead(1).iloc[:-21:-1].to_dict("records")
+        for row in record.ahead(1).iloc[:-21:-1].to_dict("records")
     ]
 
 
-def _counted(judged: track_record.Record) -> str:
-    if not judged.origins:
+def _counted(record: TrackRecord) -> str:
+    if not record.origins:
         return ""
-    days = judged.published["origin_session"]
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(judged.kinds.items()))
-    if judged.origins == 1:
+    days = record.published["origin_session"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kinds.items()))
+    if record.origins == 1:
         return f"one night, {days.min()} ({kinds})"
-    return f"{judged.origins} nights from {days.min()} to {days.max()} ({kinds})"
+    return f"{record.origins} nights from {days.min()} to {days.max()} ({kinds})"
 
 
-def _skill_tables(night: ReportData, judged: track_record.Record) -> dict[str, list[dict[str, Any]]]:
-    unit, found = units.unit_of(night), track_record.skills(judged)
+def _skill_tables(data: ReportData, record: TrackRecord) -> dict[str, list[dict[str, Any]]]:
+    unit, found = units.unit_of(data), skills(record)
     if found.empty:
         return {"skills": [], "losses": []}
     each = found[found["horizon"] > 0]
     limit = max(0.05, float(each["skill_pinball"].abs().max()))
-    skills = []
+    rows = []
     for row in found[found["horizon"] == 0].to_dict("records"):
         own = each[each["baseline"] == row["baseline"]]
         by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
         bars = track_record_charts.skill_bars(by_horizon, limit=limit)
-        skills.append({**_loss_row(row, unit, finer=0), "bars": bars})
-    return {"skills": skills, "losses": [_loss_row(row, unit, finer=1) for row in found.to_dict("records")]}
+        rows.append({**_loss_row(row, unit, finer=0), "bars": bars})
+    return {"skills": rows, "losses": [_loss_row(row, unit, finer=1) for row in found.to_dict("records")]}
 
 
 def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str, Any]:
@@ -160,8 +161,8 @@ def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str,
     }
 
 
-def _coverage_tables(judged: track_record.Record) -> list[dict[str, Any]]:
-    found = track_record.coverages(judged)
+def _coverage_tables(record: TrackRecord) -> list[dict[str, Any]]:
+    found = coverages(record)
     return [
         {
             "level": units.percent(float(level)),  # type: ignore[arg-type]  # groupby on one column gives its values
@@ -189,4 +190,4 @@ def _verdict(row: dict[Any, Any]) -> str:
     if row["share"] > row["high"]:
         return "too wide"
     # With a handful of forecasts nearly every share lies in the band, and that says nothing.
-    return "fits" if row["n"] >= track_record.ENOUGH_LIVE else "too few"
+    return "fits" if row["n"] >= ENOUGH_LIVE else "too few"

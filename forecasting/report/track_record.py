@@ -17,11 +17,11 @@ _FORECAST = ["origin_session", "horizon"]
 
 
 @dataclass(frozen=True)
-class Record:
+class TrackRecord:
     """One judgement per forecast, published and baselines' alike.
 
     Attributes:
-        published: Rows of role champion, the columns of Night.scored, sessions as dates, oldest first.
+        published: Rows of role champion, the columns of ReportData.scored, sessions as dates, oldest first.
         baselines: Rows of role baseline, likewise.
         kinds: How many origins of each kind count.
     """
@@ -40,13 +40,13 @@ class Record:
         return self.published[self.published["horizon"] == horizon].reset_index(drop=True)
 
 
-def record_of(scored: pd.DataFrame) -> Record:
+def track_record(scored: pd.DataFrame) -> TrackRecord:
     """The judgements that count: the settled and newest of each forecast, live before late before replay.
 
     Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does; see `kinds`.
 
     Args:
-        scored: As Night.scored; no rows are fine.
+        scored: As ReportData.scored; no rows are fine.
     """
     rows = scored[scored["role"].isin(["champion", "baseline"])].copy()
     for column in ("origin_session", "target_session"):
@@ -65,14 +65,14 @@ def record_of(scored: pd.DataFrame) -> Record:
         rows = rows[rows["kind"] == "live"]
         published = rows[rows["role"] == "champion"]
     kinds = published.groupby("kind")["origin_session"].nunique()
-    return Record(
+    return TrackRecord(
         published=published.reset_index(drop=True),
         baselines=rows[rows["role"] == "baseline"].reset_index(drop=True),
         kinds={str(kind): int(count) for kind, count in kinds.items()},
     )
 
 
-def skills(record: Record) -> pd.DataFrame:
+def skills(record: TrackRecord) -> pd.DataFrame:
     """Losses of the published line and of each baseline on the same forecasts, best baseline first.
 
     Returns:
@@ -94,7 +94,7 @@ def skills(record: Record) -> pd.DataFrame:
     return found.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
 
 
-def coverages(record: Record) -> pd.DataFrame:
+def coverages(record: TrackRecord) -> pd.DataFrame:
     """How often the actual landed inside the 80 and 90 % intervals, by horizon.
 
     Returns:

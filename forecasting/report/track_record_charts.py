@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from forecasting.report import axes
-from forecasting.report.axes import Plot
+from forecasting.report.axes import Axes
 from forecasting.report.data import ReportData
 from forecasting.report.fan_chart import BANDS, SIZES, Layout, session_labels
-from forecasting.report.track_record import Record
+from forecasting.report.track_record import TrackRecord
 from forecasting.report.units import GAP, Unit, long_day, percent, short_day, unit_of
 
 _PAST_FORECASTS = {"wide": 60, "narrow": 30}
 
 
-def past_chart(night: ReportData, record: Record, layout: Layout) -> str:
+def past_chart(data: ReportData, record: TrackRecord, layout: Layout) -> str:
     """Forecasts made one session ahead, oldest first: intervals of 80 and 90 %, median, and where the actual landed.
 
     A dot is inside the 80 % interval, a hollow diamond outside it, a cross outside the 90 % one too.
     """
-    unit, ahead = unit_of(night), record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
+    unit, ahead = unit_of(data), record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
     width, height = SIZES[layout]
     values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
-    plot = axes.plot_over(values, width=width, height=height, unit=unit, from_zero=night.target != "close")
+    plot = axes.make_axes(values, width=width, height=height, unit=unit, from_zero=data.target != "close")
     # A few forecasts in a wide chart would be fat blocks: they keep the width of a column among twenty.
     step = (plot.right - plot.left) / max(len(ahead), 20)
     marks = [axes.grid(plot, unit)]
@@ -50,7 +50,7 @@ def coverage_strip(share: float, low: float, high: float, *, level: float) -> st
         axes.line(at(level), 3, at(level), 19, css="median"),
         _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
     ]
-    plot = Plot(width, height, 0, 0, 1, ())
+    plot = Axes(width, height, 0, 0, 1, ())
     words = f"{percent(share)} landed inside; {percent(low)} to {percent(high)} would fit {percent(level)}"
     return axes.drawing(plot, label=words, marks="".join(marks), css="strip")
 
@@ -76,10 +76,10 @@ def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
     words = ", ".join(
         f"{horizon} ahead {percent(skill, signed=True)}" for horizon, skill in sorted(skills_by_horizon.items())
     )
-    return axes.drawing(Plot(width, height, 0, 0, 1, ()), label=words, marks="".join(marks), css="bars")
+    return axes.drawing(Axes(width, height, 0, 0, 1, ()), label=words, marks="".join(marks), css="bars")
 
 
-def _past_marks(row: dict[Any, Any], plot: Plot, *, x: float, step: float) -> str:
+def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
     middle, wide = x + step / 2, min(step * 0.7, 16.0)
     left = middle - wide / 2
     marks = "".join(

@@ -61,14 +61,14 @@ class Unit:
         return self.after or self.before or self.bare
 
 
-def unit_of(night: ReportData) -> Unit:
+def unit_of(data: ReportData) -> Unit:
     """The unit in which a night's values are easiest to read: about three digits."""
-    if night.target == "range":
+    if data.target == "range":
         return Unit(0.01, 2, "", "%")
-    if night.target == "close":
-        bare = "points" if night.symbol.startswith("^") else "price"
-        return Unit(1.0, 2, "$", "") if night.currency == "USD" else Unit(1.0, 2, "", night.currency, bare)
-    typical = max(night.usual, 1.0)
+    if data.target == "close":
+        bare = "points" if data.symbol.startswith("^") else "price"
+        return Unit(1.0, 2, "$", "") if data.currency == "USD" else Unit(1.0, 2, "", data.currency, bare)
+    typical = max(data.usual, 1.0)
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))
     return Unit(scale, decimals, "", f"{letter} shares".strip())

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from forecasting.report.data import ReportData, as_day
-from forecasting.report.track_record import Record, skills
+from forecasting.report.track_record import TrackRecord, skills
 from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
 from forecasting.sessions import early_closes, is_session, shift
 
@@ -33,36 +33,36 @@ class Notice:
     text: str
 
 
-def headline(night: ReportData) -> dict[str, str]:
+def headline(data: ReportData) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
-    unit, row = unit_of(night), night.rows.iloc[0]
+    unit, row = unit_of(data), data.rows.iloc[0]
     verb = {
         "volume": "is expected to trade",
         "close": "is expected to close at",
         "range": "is expected to move over a range of",
-    }[night.target]
+    }[data.target]
     return {
-        "subject": f"{night.symbol} {verb}",
+        "subject": f"{data.symbol} {verb}",
         "median": unit.text(float(row["q50"])),
         "day": f"on {long_day(row['target_session'])}",
         "interval": f"{unit.span_text(float(row['q10']), float(row['q90'])).removesuffix(' shares')}",
-        "comparison": _comparison(night, float(row["q50"])),
+        "comparison": _comparison(data, float(row["q50"])),
     }
 
 
-def sentence(night: ReportData) -> str:
+def sentence(data: ReportData) -> str:
     """The same as plain text."""
-    parts = headline(night)
+    parts = headline(data)
     interval = f"(80{GAP}% interval {parts['interval']})"
     return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
 
 
-def record_sentence(night: ReportData, record: Record) -> str:
+def record_sentence(data: ReportData, record: TrackRecord) -> str:
     """How the forecasts one session ahead did so far; empty before the first score."""
     ahead = record.ahead(1)
     if ahead.empty:
         return ""
-    n, unit = len(ahead), unit_of(night)
+    n, unit = len(ahead), unit_of(data)
     hits = int(ahead["inside_80"].astype(bool).sum())
     times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
     text = (
@@ -80,14 +80,14 @@ def record_sentence(night: ReportData, record: Record) -> str:
     return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
 
 
-def notices(night: ReportData) -> list[Notice]:
+def notices(data: ReportData) -> list[Notice]:
     """What a reader must know before the numbers, gravest first."""
     found: list[Notice] = []
-    rows, run = night.rows, night.run
+    rows, run = data.rows, data.run
     if run.get("error"):
         found.append(Notice("warn", "Part of the night failed", str(run["error"])))
-    if night.unfinished is not None:
-        found.append(_unfinished(night, night.unfinished))
+    if data.unfinished is not None:
+        found.append(_unfinished(data, data.unfinished))
     fallback = rows[rows["status"] == "fallback"]
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
@@ -104,22 +104,22 @@ def notices(night: ReportData) -> list[Notice]:
     if "replay" in kinds:
         text = "Made afterwards for a past session, from what was known then; never counted as a live forecast."
         found.append(Notice("info", "Replay", text))
-    if str(night.fetch["source"]) == "sample":
-        found.append(Notice("info", "Sample data", f"{night.fetch['title']}. Real bars, but not of today."))
+    if str(data.fetch["source"]) == "sample":
+        found.append(Notice("info", "Sample data", f"{data.fetch['title']}. Real bars, but not of today."))
     if run.get("note"):
         found.append(Notice("info", "Note", str(run["note"])))
     return found
 
 
-def day_notes(night: ReportData, session: date) -> list[str]:
+def day_notes(data: ReportData, session: date) -> list[str]:
     """What is special about a session: earnings, half day, expiry, the first after a holiday."""
-    events = night.events
+    events = data.events
     notes = [str(kind) for day, kind in zip(events["session"], events["kind"], strict=True) if as_day(day) == session]
-    if early_closes(session, session, night.exchange):
+    if early_closes(session, session, data.exchange):
         notes.append("half day")
     if session.weekday() == 4 and 15 <= session.day <= 21:
         notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
-    if _follows_holiday(session, night.exchange):
+    if _follows_holiday(session, data.exchange):
         notes.append("after a holiday")
     return list(dict.fromkeys(notes))
 
@@ -129,13 +129,13 @@ def baseline_label(name: str) -> str:
     return _BASELINES.get(name, name.replace("_", " "))
 
 
-def _comparison(night: ReportData, median: float) -> str:
-    unit, last_day = unit_of(night), night.known.index[-1]
-    last = f"{last_day:%A}'s {unit.brief(night.last_value)}"
-    if night.target == "close":
-        return f"{_against(median, night.last_value, decimals=1)} {last}"
-    usual = f"the usual {unit.brief(night.usual)} (median of 20 sessions)"
-    return f"{_against(median, night.last_value)} {last} and {_against(median, night.usual)} {usual}"
+def _comparison(data: ReportData, median: float) -> str:
+    unit, last_day = unit_of(data), data.known.index[-1]
+    last = f"{last_day:%A}'s {unit.brief(data.last_value)}"
+    if data.target == "close":
+        return f"{_against(median, data.last_value, decimals=1)} {last}"
+    usual = f"the usual {unit.brief(data.usual)} (median of 20 sessions)"
+    return f"{_against(median, data.last_value)} {last} and {_against(median, data.usual)} {usual}"
 
 
 def _against(value: float, other: float, *, decimals: int = 0) -> str:
@@ -147,10 +147,10 @@ def _against(value: float, other: float, *, decimals: int = 0) -> str:
     return f"{percent(abs(change), decimals=decimals)} {'above' if change > 0 else 'below'}"
 
 
-def _unfinished(night: ReportData, run: Mapping[str, Any]) -> Notice:
+def _unfinished(data: ReportData, run: Mapping[str, Any]) -> Notice:
     told = str(run.get("error") or run.get("note") or "")
     title = "Data late" if run["status"] == "late" else "Newest night failed"
-    origin, missing = long_day(night.origin), long_day(as_day(run["as_of"]))
+    origin, missing = long_day(data.origin), long_day(as_day(run["as_of"]))
     return Notice("warn", title, f"{told} These forecasts are from {origin}; there are none from {missing} yet.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.report.page import render_page
-from tests.report.nights import a_night, scored
+from tests.report.nights import report_data, scored
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -37,9 +37,9 @@ def opened(browser, tmp_path: Path) -> Iterator:
     """A function that opens a night's page; it keeps what the page complains of and asks for."""
     contexts = []
 
-    def open_page(night, viewport: dict[str, int] = DESK, scheme: str = "light"):
+    def open_page(data, viewport: dict[str, int] = DESK, scheme: str = "light"):
         path = tmp_path / "report.html"
-        path.write_text(render_page(night), encoding="utf-8")
+        path.write_text(render_page(data), encoding="utf-8")
         context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
         contexts.append(context)
         page = context.new_page()
@@ -57,14 +57,14 @@ def opened(browser, tmp_path: Path) -> Iterator:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_it_opens_without_complaint_and_without_a_request(opened, target: str):
-    page = opened(a_night(target))
+    page = opened(report_data(target))
     assert page.complaints == []
     assert [address for address in page.asked if not address.startswith(("file:", "data:"))] == []
     assert len([address for address in page.asked if address.startswith("file:")]) == 1
 
 
 def test_the_forecast_table_and_both_charts_are_seen(opened):
-    page = opened(a_night())
+    page = opened(report_data())
     assert page.locator("#forecasts tbody tr").count() == 6
     assert page.get_by_role("table", name="Forecasts in M shares").count() == 1
     for chart in ("#fan", "#past"):
@@ -75,8 +75,8 @@ def test_the_forecast_table_and_both_charts_are_seen(opened):
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 @pytest.mark.parametrize("with_record", [True, False])
 def test_a_phone_needs_no_sideways_scroll(opened, target: str, with_record: bool):
-    night = a_night(target) if with_record else a_night(target, scored=scored())
-    page = opened(night, PHONE)
+    data = report_data(target) if with_record else report_data(target, scored=scored())
+    page = opened(data, PHONE)
     page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#fan > svg.narrow").is_visible()
@@ -84,20 +84,18 @@ def test_a_phone_needs_no_sideways_scroll(opened, target: str, with_record: bool
 
 
 def test_an_index_of_four_digits_fits_a_phone_too(opened):
-    history = a_night("close").history
-    night = a_night("close", currency="", history=history.assign(value=history["value"] * 60))
-    wide = night.forecasts.assign(
-        **{name: night.forecasts[name] * 60 for name in night.forecasts if name.startswith("q")}
-    )
-    page = opened(a_night("close", currency="", history=night.history, forecasts=wide), PHONE)
+    history = report_data("close").history
+    data = report_data("close", currency="", history=history.assign(value=history["value"] * 60))
+    wide = data.forecasts.assign(**{name: data.forecasts[name] * 60 for name in data.forecasts if name.startswith("q")})
+    page = opened(report_data("close", currency="", history=data.history, forecasts=wide), PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_dark_has_other_colours_than_light(opened):
     look = """() => ['body', '#fan svg.wide .bar', '#fan svg.wide .axis'].map((name) => document.querySelector(name))
         .flatMap((part) => [getComputedStyle(part).backgroundColor, getComputedStyle(part).fill])"""
-    light = opened(a_night(), scheme="light").evaluate(look)
-    dark = opened(a_night(), scheme="dark").evaluate(look)
+    light = opened(report_data(), scheme="light").evaluate(look)
+    dark = opened(report_data(), scheme="dark").evaluate(look)
     assert light[0] != dark[0]
     assert light[3] != dark[3]
     assert light[5] != dark[5]
@@ -106,13 +104,13 @@ def test_dark_has_other_colours_than_light(opened):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_from_what_is_behind_them(opened, scheme: str):
     page = opened(
-        a_night(run={"note": "a note"}, forecasts=a_night().forecasts.assign(status="fallback")), scheme=scheme
+        report_data(run={"note": "a note"}, forecasts=report_data().forecasts.assign(status="fallback")), scheme=scheme
     )
     assert page.evaluate(CONTRASTS) == []
 
 
 def test_the_pointer_shows_a_sessions_values(opened):
-    page = opened(a_night())
+    page = opened(report_data())
     page.locator("#fan > svg.wide .slot").last.locator(".hit").hover()
     told = page.locator(".tip").inner_text()
     assert told.splitlines()[0] == "Friday 15 March 2024"
@@ -122,7 +120,7 @@ def test_the_pointer_shows_a_sessions_values(opened):
 
 
 def test_without_script_the_browsers_own_tooltips_remain(browser, tmp_path: Path):
-    (tmp_path / "report.html").write_text(render_page(a_night()), encoding="utf-8")
+    (tmp_path / "report.html").write_text(render_page(report_data()), encoding="utf-8")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((tmp_path / "report.html").as_uri())
@@ -131,7 +129,7 @@ def test_without_script_the_browsers_own_tooltips_remain(browser, tmp_path: Path
 
 
 def test_it_prints_on_light_paper_without_being_cut(opened):
-    page = opened(a_night(), {"width": 718, "height": 1000}, "dark")
+    page = opened(report_data(), {"width": 718, "height": 1000}, "dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert page.evaluate("document.documentElement.scrollWidth") == 718

@@ -95,7 +95,7 @@ def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live"
     return scored(*rows)
 
 
-def a_night(target: str = "volume", **changed: object) -> ReportData:
+def report_data(target: str = "volume", **changed: object) -> ReportData:
     """A night with nothing to warn of; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
     values = values_of(target)
     fields: dict[str, object] = {

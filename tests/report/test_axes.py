@@ -1,6 +1,6 @@
 import pytest
 
-from forecasting.report.axes import plot_over, round_ticks, tick_label
+from forecasting.report.axes import make_axes, round_ticks, tick_label
 from forecasting.report.units import Unit
 
 SHARES = Unit(1e6, 2, "", "M shares")
@@ -31,11 +31,11 @@ def test_ticks_far_below_the_unit_still_have_labels():
 
 
 def test_higher_values_lie_higher_up():
-    plot = plot_over([2e6, 10e6], width=100, height=100, unit=SHARES, from_zero=True)
+    plot = make_axes([2e6, 10e6], width=100, height=100, unit=SHARES, from_zero=True)
     assert plot.y(0.0) == plot.floor
     assert plot.y(10e6) < plot.y(2e6) < plot.floor
 
 
 def test_a_flat_series_still_has_an_axis():
-    plot = plot_over([50.0, 50.0, float("nan")], width=100, height=100, unit=Unit(1, 2, "$", ""), from_zero=False)
+    plot = make_axes([50.0, 50.0, float("nan")], width=100, height=100, unit=Unit(1, 2, "$", ""), from_zero=False)
     assert plot.low < 50.0 < plot.high

@@ -4,42 +4,42 @@ import pandas as pd
 import pytest
 
 from forecasting.report.data import as_day
-from tests.report.nights import ORIGIN, a_night, forecasts, values_of
+from tests.report.nights import ORIGIN, forecasts, report_data, values_of
 
 
 def test_a_frame_that_misses_a_column_is_refused_by_name():
     with pytest.raises(ValueError, match=r"ReportData\.forecasts needs the columns .*; it misses q05, kind\."):
-        a_night(forecasts=forecasts().drop(columns=["q05", "kind"]))
+        report_data(forecasts=forecasts().drop(columns=["q05", "kind"]))
 
 
 def test_a_night_without_forecasts_is_refused():
     with pytest.raises(ValueError, match="found 0 forecasts and 80 known values"):
-        a_night(forecasts=forecasts().iloc[:0])
+        report_data(forecasts=forecasts().iloc[:0])
 
 
 def test_a_history_of_unknown_values_is_refused():
     values = values_of("volume") * float("nan")
     with pytest.raises(ValueError, match="found 5 forecasts and 0 known values"):
-        a_night(history=pd.DataFrame({"value": values, "settled": True}))
+        report_data(history=pd.DataFrame({"value": values, "settled": True}))
 
 
 def test_the_last_value_is_the_newest_known_one_up_to_the_origin():
     values = pd.Series(
         [5.0, 6.0, float("nan"), 99.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN, "2024-03-11"])
     )
-    night = a_night(history=pd.DataFrame({"value": values, "settled": [True, False, True, True]}))
-    assert (night.last_value, night.is_provisional) == (6.0, True)
-    assert night.known.index[-1] == date(2024, 3, 7)
+    data = report_data(history=pd.DataFrame({"value": values, "settled": [True, False, True, True]}))
+    assert (data.last_value, data.is_provisional) == (6.0, True)
+    assert data.known.index[-1] == date(2024, 3, 7)
 
 
 def test_the_usual_level_is_the_median_of_the_last_twenty_known_values():
-    assert a_night().usual == values_of("volume").iloc[-20:].median()
+    assert report_data().usual == values_of("volume").iloc[-20:].median()
 
 
 def test_rows_come_nearest_session_first_with_dates_for_sessions():
     shuffled = forecasts().iloc[[3, 0, 4, 1, 2]]
     shuffled = shuffled.assign(target_session=pd.to_datetime(shuffled["target_session"]))
-    rows = a_night(forecasts=shuffled).rows
+    rows = report_data(forecasts=shuffled).rows
     assert rows["horizon"].tolist() == [1, 2, 3, 4, 5]
     assert rows["target_session"].tolist() == [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
 

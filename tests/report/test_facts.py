@@ -3,7 +3,7 @@ from datetime import date, timedelta
 import pandas as pd
 
 from forecasting.report.facts import fact_groups, finding_rows, stage_rows
-from tests.report.nights import ISSUED, a_night, forecasts
+from tests.report.nights import ISSUED, forecasts, report_data
 
 DECISION = {
     "champion": "1b2c3d4e5f607182",
@@ -20,7 +20,7 @@ DECISION = {
 
 
 def facts_of(**changed: object) -> dict[str, str]:
-    return {name: value for _, pairs in fact_groups(a_night(**changed)) for name, value in pairs}
+    return {name: value for _, pairs in fact_groups(report_data(**changed)) for name, value in pairs}
 
 
 def test_the_model_says_who_it_is_and_how_old():
@@ -76,7 +76,7 @@ def test_the_data_say_where_and_when_they_come_from():
 
 
 def test_stages_share_the_seconds_that_were_timed():
-    rows = stage_rows(a_night())
+    rows = stage_rows(report_data())
     assert [(stage, share) for stage, _, share in rows] == [
         ("ingest", 0.25),
         ("preprocess", 0.0),
@@ -88,7 +88,7 @@ def test_stages_share_the_seconds_that_were_timed():
 
 
 def test_a_night_without_timings_has_no_stages():
-    assert stage_rows(a_night(run={"seconds_ingest": None, "seconds_train": None})) == []
+    assert stage_rows(report_data(run={"seconds_ingest": None, "seconds_train": None})) == []
 
 
 def test_findings_are_listed_oldest_first():
@@ -102,7 +102,7 @@ def test_findings_are_listed_oldest_first():
             "since": [ISSUED, ISSUED - timedelta(days=36)],
         }
     )
-    rows = finding_rows(a_night(findings=frame))
+    rows = finding_rows(report_data(findings=frame))
     assert [(row["session"], row["rule"], row["value"], row["since"]) for row in rows] == [
         ("2024-02-01", "low above open", "\N{EN DASH}", f"{ISSUED - timedelta(days=36):%Y-%m-%d}"),
         ("2024-03-08", "volume jump", "3.1", "tonight"),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.fan_chart import fan_chart, fan_svg
-from tests.report.nights import a_night, values_of
+from tests.report.nights import report_data, values_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -17,7 +17,7 @@ def parsed(text: str) -> ElementTree.Element:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_fan_is_well_formed_for_every_target(target: str):
-    drawn = parsed(fan_svg(a_night(target)))
+    drawn = parsed(fan_svg(report_data(target)))
     assert drawn.tag == f"{SVG}svg"
     assert drawn.get("role") == "img"
     assert "SBUX is expected to" in (drawn.get("aria-label") or "")
@@ -25,7 +25,7 @@ def test_the_fan_is_well_formed_for_every_target(target: str):
 
 @pytest.mark.parametrize(("layout", "past"), [("wide", 60), ("narrow", 32)])
 def test_every_session_drawn_shows_its_values_under_the_pointer(layout: str, past: int):
-    tips = [title.text or "" for title in parsed(fan_chart(a_night(), layout)).iter(f"{SVG}title")]
+    tips = [title.text or "" for title in parsed(fan_chart(report_data(), layout)).iter(f"{SVG}title")]
     assert len(tips) == past + 5
     assert tips[-3].splitlines()[0] == "Wednesday 13 March 2024"
     assert tips[-3].splitlines()[-1] == "earnings"
@@ -33,17 +33,17 @@ def test_every_session_drawn_shows_its_values_under_the_pointer(layout: str, pas
 
 
 def test_bars_are_as_long_as_their_values():
-    night = a_night()
+    data = report_data()
     bars = [
-        bar for bar in parsed(fan_chart(night, "wide")).iter(f"{SVG}rect") if (bar.get("class") or "").startswith("bar")
+        bar for bar in parsed(fan_chart(data, "wide")).iter(f"{SVG}rect") if (bar.get("class") or "").startswith("bar")
     ]
     heights = np.array([float(bar.get("height") or 0) for bar in bars])
-    values = night.known.iloc[-60:].to_numpy()
+    values = data.known.iloc[-60:].to_numpy()
     np.testing.assert_allclose(heights / heights.max(), values / values.max(), atol=0.002)
 
 
 def test_wider_bands_hold_narrower_ones():
-    drawn = parsed(fan_chart(a_night(), "wide"))
+    drawn = parsed(fan_chart(report_data(), "wide"))
     spans = {
         band: [
             (float(r.get("y") or 0), float(r.get("height") or 0))
@@ -58,7 +58,7 @@ def test_wider_bands_hold_narrower_ones():
 
 
 def test_a_price_fan_opens_from_the_last_close():
-    drawn = fan_chart(a_night("close"), "wide")
+    drawn = fan_chart(report_data("close"), "wide")
     history = re.search(r'class="history" d="M.*?([\d.]+ [\d.]+)"', drawn)
     median = re.search(r'class="median" d="M[\d.]+ ([\d.]+)L', drawn)
     assert history is not None
@@ -68,18 +68,18 @@ def test_a_price_fan_opens_from_the_last_close():
 
 def test_a_first_print_is_drawn_apart_and_said():
     settled = [True] * 79 + [False]
-    drawn = fan_chart(a_night(history=pd.DataFrame({"value": values_of("volume"), "settled": settled})), "wide")
+    drawn = fan_chart(report_data(history=pd.DataFrame({"value": values_of("volume"), "settled": settled})), "wide")
     assert drawn.count('class="bar provisional"') == 1
     assert "(first print)" in drawn
-    assert "provisional" not in fan_chart(a_night(), "wide")
+    assert "provisional" not in fan_chart(report_data(), "wide")
 
 
 def test_an_unknown_volume_is_left_out_rather_than_drawn_as_nothing():
     values = values_of("volume")
     values.iloc[-10] = float("nan")
-    drawn = fan_chart(a_night(history=pd.DataFrame({"value": values, "settled": True})), "wide")
+    drawn = fan_chart(report_data(history=pd.DataFrame({"value": values, "settled": True})), "wide")
     assert "nan" not in drawn.lower()
 
 
 def test_the_standalone_fan_brings_its_own_colours():
-    assert "prefers-color-scheme: dark" in fan_svg(a_night())
+    assert "prefers-color-scheme: dark" in fan_svg(report_data())

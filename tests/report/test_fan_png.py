@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 
 from forecasting.report.fan_png import HEIGHT, MARGIN, WIDTH, draw, fan_markdown, line, png
-from tests.report.nights import a_night
+from tests.report.nights import report_data
 
 
 def decoded(image: bytes) -> np.ndarray:
@@ -46,7 +46,7 @@ def test_an_unknown_value_leaves_a_gap() -> None:
 
 
 def test_the_fan_lies_right_of_the_known_values_and_all_of_it_inside_the_margins() -> None:
-    pixels = draw(a_night())
+    pixels = draw(report_data())
     coloured = (pixels != 255).any(axis=2)
     inner = coloured[MARGIN : HEIGHT - MARGIN + 1, MARGIN : WIDTH - MARGIN]
     assert coloured.sum() == inner.sum()
@@ -56,7 +56,7 @@ def test_the_fan_lies_right_of_the_known_values_and_all_of_it_inside_the_margins
 
 
 def test_the_markdown_is_one_inline_image_with_words() -> None:
-    text = fan_markdown(a_night())
+    text = fan_markdown(report_data())
     words, _, address = text.removeprefix("![").partition("](")
     assert "80 % and 90 % interval" in words
     kind, _, body = address.removesuffix(")").partition(",")

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from forecasting.report.page import forecast_markdown, render_page
-from tests.report.nights import a_night, forecasts, long_record, scored
+from tests.report.nights import forecasts, long_record, report_data, scored
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -47,7 +47,7 @@ def words(page: str) -> str:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_page_is_whole_small_and_asks_for_nothing(target: str):
-    page = render_page(a_night(target))
+    page = render_page(report_data(target))
     found = outline(page)
     assert found.open == []
     assert found.addresses == ["data:,"]
@@ -57,7 +57,7 @@ def test_the_page_is_whole_small_and_asks_for_nothing(target: str):
 
 
 def test_headings_descend_without_a_gap_and_every_table_has_a_caption():
-    found = outline(render_page(a_night()))
+    found = outline(render_page(report_data()))
     levels = [int(tag[1]) for tag in found.seen if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -65,12 +65,12 @@ def test_headings_descend_without_a_gap_and_every_table_has_a_caption():
 
 
 def test_every_drawing_is_named_or_hidden():
-    opened = re.findall(r"<svg[^>]*>", render_page(a_night()))
+    opened = re.findall(r"<svg[^>]*>", render_page(report_data()))
     assert all('aria-label="' in tag or 'aria-hidden="true"' in tag for tag in opened)
 
 
 def test_the_first_night_says_when_scores_come():
-    page = render_page(a_night(scored=scored()))
+    page = render_page(report_data(scored=scored()))
     assert "No forecast has met its session yet. The first score comes with the bar of Monday 11 March 2024" in page
     assert "Do the intervals hold?" not in page
     assert outline(page).open == []
@@ -78,31 +78,31 @@ def test_the_first_night_says_when_scores_come():
 
 def test_a_record_without_baselines_says_so():
     only_ours = long_record().query("role == 'champion'")
-    assert "No baseline has been scored on the same sessions yet." in render_page(a_night(scored=only_ours))
+    assert "No baseline has been scored on the same sessions yet." in render_page(report_data(scored=only_ours))
 
 
 def test_a_worse_record_is_shown_like_a_better_one():
-    text = words(render_page(a_night(scored=long_record(ours=0.3))))
+    text = words(render_page(report_data(scored=long_record(ours=0.3))))
     assert "more than the best baseline there, ridge" in text
     assert re.search(r"ridge [\d.]+ 200 \N{MINUS SIGN}\d+", text)
 
 
 def test_what_a_source_or_reason_says_cannot_become_markup():
-    page = render_page(a_night(fetch={"title": "<script>alert(1)</script>"}, run={"note": "<b>x</b>"}))
+    page = render_page(report_data(fetch={"title": "<script>alert(1)</script>"}, run={"note": "<b>x</b>"}))
     assert "<script>alert" not in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
 
 
 def test_the_same_night_gives_the_same_page():
-    assert render_page(a_night()) == render_page(a_night())
+    assert render_page(report_data()) == render_page(report_data())
 
 
 def test_small_records_are_not_called_fitting():
-    assert "too few" in words(render_page(a_night(scored=long_record(origins=6))))
+    assert "too few" in words(render_page(report_data(scored=long_record(origins=6))))
 
 
 def test_the_markdown_is_a_table_with_one_row_per_session():
-    text = forecast_markdown(a_night(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6, q05=5e6, q95=13e6)))
+    text = forecast_markdown(report_data(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6, q05=5e6, q95=13e6)))
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert rows[0] == "| session | median, M shares | 80 % interval | 90 % interval | against last | note |"
     assert len({row.count("|") for row in rows}) == 1
@@ -112,15 +112,15 @@ def test_the_markdown_is_a_table_with_one_row_per_session():
 
 
 def test_the_markdown_carries_the_warnings():
-    text = forecast_markdown(a_night(forecasts=forecasts(kind="replay", status="fallback", reason="too old")))
+    text = forecast_markdown(report_data(forecasts=forecasts(kind="replay", status="fallback", reason="too old")))
     assert "**Fallback.** A baseline speaks instead of the network: too old." in text
     assert "**Replay.**" in text
 
 
 def test_a_record_of_one_night_is_not_told_in_the_plural():
     record = long_record(origins=1)
-    page = words(render_page(a_night(scored=record[record["horizon"] == 1])))
+    page = words(render_page(report_data(scored=record[record["horizon"] == 1])))
     assert "Counted here and below: one night, " in page
     assert "The only one in numbers" in page
     assert "1 nights" not in page
-    assert " nights from " in words(render_page(a_night()))
+    assert " nights from " in words(render_page(report_data()))

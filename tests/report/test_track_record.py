@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from forecasting.report.track_record import ENOUGH_LIVE, binomial_band, coverages, record_of, skills
+from forecasting.report.track_record import ENOUGH_LIVE, binomial_band, coverages, skills, track_record
 from tests.report.nights import long_record, score, scored
 
 
@@ -10,24 +10,24 @@ def test_the_settled_judgement_replaces_the_first_print():
     settled = score(actual=9.0, stage="settled", bar_version=1)
     restated = score(actual=9.5, stage="settled", bar_version=2)
     for rows in ([first, settled, restated], [restated, settled, first]):
-        assert record_of(scored(*rows)).published["actual"].tolist() == [9.5]
+        assert track_record(scored(*rows)).published["actual"].tolist() == [9.5]
 
 
 def test_a_live_forecast_is_judged_before_a_late_or_replayed_one_of_the_same_night():
     rows = [score(kind="replay", median=1.0), score(kind="live", median=2.0), score(kind="late", median=3.0)]
-    assert record_of(scored(*rows)).published["q50"].tolist() == [2.0]
+    assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
 
 
 def test_challengers_are_not_part_of_the_record():
-    record = record_of(scored(score(role="challenger")))
+    record = track_record(scored(score(role="challenger")))
     assert (record.origins, record.kinds) == (0, {})
 
 
 def test_replays_count_until_there_are_enough_live_forecasts():
     live = [score(ago=ago) for ago in range(1, ENOUGH_LIVE + 1)]
     replayed = [score(ago=ago, kind="replay") for ago in range(ENOUGH_LIVE + 1, 31)]
-    assert record_of(scored(*live[1:], *replayed)).kinds == {"live": ENOUGH_LIVE - 1, "replay": 30 - ENOUGH_LIVE}
-    assert record_of(scored(*live, *replayed)).kinds == {"live": ENOUGH_LIVE}
+    assert track_record(scored(*live[1:], *replayed)).kinds == {"live": ENOUGH_LIVE - 1, "replay": 30 - ENOUGH_LIVE}
+    assert track_record(scored(*live, *replayed)).kinds == {"live": ENOUGH_LIVE}
 
 
 def test_skill_is_counted_on_the_forecasts_that_both_made():
@@ -36,7 +36,7 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
         score(ago=1, median=12.0, name="ridge", role="baseline"),
         score(ago=3, median=0.0, name="ridge", role="baseline"),
     ]
-    found = skills(record_of(scored(*ours, *theirs)))
+    found = skills(track_record(scored(*ours, *theirs)))
     assert found.to_dict("records") == [
         {
             "baseline": "ridge",
@@ -55,16 +55,16 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
 
 def test_skill_is_negative_when_the_baseline_is_better():
     rows = [score(median=14.0), score(median=12.0, name="ridge", role="baseline")]
-    assert skills(record_of(scored(*rows)))["skill_mae"].tolist() == [-1.0, -1.0]
+    assert skills(track_record(scored(*rows)))["skill_mae"].tolist() == [-1.0, -1.0]
 
 
 def test_skill_against_a_perfect_baseline_is_unknown():
     rows = [score(median=14.0), score(median=10.0, name="ridge", role="baseline")]
-    assert skills(record_of(scored(*rows)))["skill_mae"].isna().all()
+    assert skills(track_record(scored(*rows)))["skill_mae"].isna().all()
 
 
 def test_the_hardest_baseline_comes_first():
-    assert skills(record_of(long_record()))["baseline"].drop_duplicates().tolist() == ["ridge", "last_value"]
+    assert skills(track_record(long_record()))["baseline"].drop_duplicates().tolist() == ["ridge", "last_value"]
 
 
 def test_coverage_counts_hits_by_horizon():
@@ -73,7 +73,7 @@ def test_coverage_counts_hits_by_horizon():
         score(ago=2, actual=16.0),
         score(ago=3, actual=30.0),
     ]  # in, between 80 and 90, out
-    found = coverages(record_of(scored(*rows)))
+    found = coverages(track_record(scored(*rows)))
     assert found[["level", "horizon", "n"]].to_numpy().tolist() == [[0.8, 1, 3], [0.9, 1, 3]]
     assert found["share"].tolist() == pytest.approx([1 / 3, 2 / 3])
 
@@ -86,6 +86,6 @@ def test_the_binomial_band_holds_95_of_100_shares(n: int, level: float, band: tu
 
 
 def test_nothing_scored_is_an_empty_record():
-    record = record_of(scored())
+    record = track_record(scored())
     assert (record.origins, len(skills(record)), len(coverages(record))) == (0, 0, 0)
     assert isinstance(record.ahead(1), pd.DataFrame)

@@ -2,9 +2,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from forecasting.report.track_record import record_of
+from forecasting.report.track_record import track_record
 from forecasting.report.track_record_charts import coverage_strip, past_chart, skill_bars
-from tests.report.nights import a_night, score, scored
+from tests.report.nights import report_data, score, scored
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -15,18 +15,18 @@ def count(drawn: str, css: str) -> int:
 
 def test_hits_and_misses_differ_in_shape():
     inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
-    drawn = past_chart(a_night(), record_of(scored(inside, between, outside)), "wide")
+    drawn = past_chart(report_data(), track_record(scored(inside, between, outside)), "wide")
     assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross is two strokes
 
 
 def test_only_forecasts_one_session_ahead_are_drawn():
-    drawn = past_chart(a_night(), record_of(scored(score(horizon=1), score(horizon=2))), "wide")
+    drawn = past_chart(report_data(), track_record(scored(score(horizon=1), score(horizon=2))), "wide")
     assert count(drawn, "slot") == 1
 
 
 @pytest.mark.parametrize(("layout", "most"), [("wide", 60), ("narrow", 30)])
 def test_the_newest_forecasts_are_drawn_when_there_are_many(layout: str, most: int):
-    drawn = past_chart(a_night(), record_of(scored(*(score(ago=ago) for ago in range(1, 71)))), layout)
+    drawn = past_chart(report_data(), track_record(scored(*(score(ago=ago) for ago in range(1, 71)))), layout)
     assert count(drawn, "slot") == most
     assert "Friday 8 March 2024" in drawn
 

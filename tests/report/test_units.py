@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.units import GAP, Unit, instant, long_day, percent, seconds, short_day, span_of_days, unit_of
-from tests.report.nights import a_night, values_of
+from tests.report.nights import report_data, values_of
 
 
 @pytest.mark.parametrize(
@@ -19,21 +19,21 @@ from tests.report.nights import a_night, values_of
 )
 def test_volumes_are_written_with_about_three_digits(level: float, said: str):
     values = values_of("volume") * 0 + level
-    unit = unit_of(a_night(history=pd.DataFrame({"value": values, "settled": True})))
+    unit = unit_of(report_data(history=pd.DataFrame({"value": values, "settled": True})))
     assert unit.text(level) == said.replace("_", GAP)
 
 
 def test_prices_carry_their_currency_and_an_index_none():
-    assert unit_of(a_night("close")).text(1091.064) == "$1,091.06"
-    index = a_night("close", currency="", run={"symbol": "^GSPC"})
+    assert unit_of(report_data("close")).text(1091.064) == "$1,091.06"
+    index = report_data("close", currency="", run={"symbol": "^GSPC"})
     assert (unit_of(index).text(2506.85), unit_of(index).name) == ("2,506.85", "points")
-    assert unit_of(a_night("close", currency="")).name == "price"
-    assert unit_of(a_night("close", currency="GBp")).text(71.3) == f"71.30{GAP}GBp"
-    assert unit_of(a_night("close", currency="EUR")).span_text(1.5, 2) == f"1.50\N{EN DASH}2.00{GAP}EUR"
+    assert unit_of(report_data("close", currency="")).name == "price"
+    assert unit_of(report_data("close", currency="GBp")).text(71.3) == f"71.30{GAP}GBp"
+    assert unit_of(report_data("close", currency="EUR")).span_text(1.5, 2) == f"1.50\N{EN DASH}2.00{GAP}EUR"
 
 
 def test_a_log_range_is_a_percentage():
-    assert unit_of(a_night("range")).text(0.0193) == f"1.93{GAP}%"
+    assert unit_of(report_data("range")).text(0.0193) == f"1.93{GAP}%"
 
 
 def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():

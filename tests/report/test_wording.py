@@ -3,9 +3,9 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from forecasting.report.track_record import record_of
+from forecasting.report.track_record import track_record
 from forecasting.report.wording import Notice, day_notes, notices, record_sentence, sentence
-from tests.report.nights import a_night, forecasts, long_record, score, scored, values_of
+from tests.report.nights import forecasts, long_record, report_data, score, scored, values_of
 
 
 def plain(text: str) -> str:
@@ -19,28 +19,28 @@ def flat(target: str, last: float, usual: float) -> pd.DataFrame:
 
 
 def test_the_sentence_names_session_median_interval_last_value_and_usual_level():
-    night = a_night(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6), history=flat("volume", last=10e6, usual=7.5e6))
-    assert plain(sentence(night)) == (
+    data = report_data(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6), history=flat("volume", last=10e6, usual=7.5e6))
+    assert plain(sentence(data)) == (
         "SBUX is expected to trade 8.00 M shares on Monday 11 March 2024 (80 % interval 6.00-12.00 M), "
         "20 % below Friday's 10.00 M and 7 % above the usual 7.50 M (median of 20 sessions)."
     )
 
 
 def test_a_price_is_compared_with_the_last_close_alone():
-    night = a_night(
+    data = report_data(
         "close", forecasts=forecasts("close", q50=50.5, q10=49.0, q90=52.0), history=flat("close", 50.0, 45.0)
     )
-    assert plain(sentence(night)) == (
+    assert plain(sentence(data)) == (
         "SBUX is expected to close at $50.50 on Monday 11 March 2024 (80 % interval $49.00-52.00), "
         "1.0 % above Friday's $50.00."
     )
 
 
 def test_a_range_is_a_percentage():
-    night = a_night(
+    data = report_data(
         "range", forecasts=forecasts("range", q50=0.02, q10=0.01, q90=0.03), history=flat("range", 0.02, 0.02)
     )
-    assert plain(sentence(night)) == (
+    assert plain(sentence(data)) == (
         "SBUX is expected to move over a range of 2.00 % on Monday 11 March 2024 (80 % interval 1.00-3.00 %), "
         "about the same as Friday's 2.00 % and about the same as the usual 2.00 % (median of 20 sessions)."
     )
@@ -49,18 +49,18 @@ def test_a_range_is_a_percentage():
 def test_the_record_is_told_with_its_rival_also_when_the_rival_is_better():
     ours = [score(ago=1, median=10e6, actual=8e6), score(ago=2, median=10e6, actual=20e6)]
     theirs = [score(ago=ago, median=10e6, actual=14e6, name="ridge", role="baseline") for ago in (1, 2)]
-    assert plain(record_sentence(a_night(), record_of(scored(*ours, *theirs)))) == (
+    assert plain(record_sentence(report_data(), track_record(scored(*ours, *theirs)))) == (
         "Of its last 2 forecasts one session ahead, 1 landed inside the 80 % interval and the median missed by 6.00 M "
         "on average: 50 % more than the best baseline there, ridge."
     )
 
 
 def test_nothing_is_told_of_an_empty_record():
-    assert record_sentence(a_night(), record_of(scored())) == ""
+    assert record_sentence(report_data(), track_record(scored())) == ""
 
 
 def test_an_ordinary_night_has_no_notice():
-    assert notices(a_night()) == []
+    assert notices(report_data()) == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_an_ordinary_night_has_no_notice():
     ],
 )
 def test_what_is_out_of_the_ordinary_is_said(changed: dict, notice: Notice):
-    assert notices(a_night(**changed)) == [notice]
+    assert notices(report_data(**changed)) == [notice]
 
 
 @pytest.mark.parametrize(
@@ -131,16 +131,18 @@ def test_what_is_out_of_the_ordinary_is_said(changed: dict, notice: Notice):
     ],
 )
 def test_special_days_are_named(session: date, notes: list[str]):
-    assert day_notes(a_night(), session) == notes
+    assert day_notes(report_data(), session) == notes
 
 
 def test_the_record_sentence_of_a_long_record_names_the_best_baseline():
-    assert plain(record_sentence(a_night(), record_of(long_record()))).endswith("than the best baseline there, ridge.")
+    assert plain(record_sentence(report_data(), track_record(long_record()))).endswith(
+        "than the best baseline there, ridge."
+    )
 
 
 def test_inputs_never_seen_before_are_told_in_a_sentence():
-    found = notices(a_night(forecasts=forecasts(outside="volume 2024-03-08, gap 2024-03-07")))
+    found = notices(report_data(forecasts=forecasts(outside="volume 2024-03-08, gap 2024-03-07")))
     assert [(notice.tone, notice.text) for notice in found if notice.title == "Never seen before"] == [
         ("info", "Volume on 2024-03-08 and gap on 2024-03-07 lie beyond anything the model was trained on.")
     ]
-    assert "Never seen before" not in [notice.title for notice in notices(a_night(forecasts=forecasts(outside="")))]
+    assert "Never seen before" not in [notice.title for notice in notices(report_data(forecasts=forecasts(outside="")))]
