@@ -10,7 +10,6 @@ Each chart comes in two layouts, wide and narrow; CSS shows the one that fits, s
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -28,14 +27,6 @@ SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
 _COMING_WIDTH = 3.8  # a coming session is drawn this much wider than a past one
 BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "band50"))
 _MARKS = {"earnings": "E", "half day": "\N{VULGAR FRACTION ONE HALF}"}
-
-
-def fan_svg(data: ReportData, layout: Layout = "wide") -> str:
-    """The fan chart as a standalone SVG document, its styles inside, for places that are not our page."""
-    styles = (Path(__file__).parent / "templates" / "chart.css").read_text(encoding="utf-8")
-    drawn = fan_chart(data, layout)
-    opening = drawn.index(">") + 1
-    return f"{drawn[:opening]}<style>{styles}</style>{drawn[opening:]}"
 
 
 def fan_chart(data: ReportData, layout: Layout) -> str:

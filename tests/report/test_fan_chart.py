@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.report.fan_chart import fan_chart, fan_svg
+from forecasting.report.fan_chart import fan_chart
 from tests.report.nights import report_data, values_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -17,7 +17,7 @@ def parsed(text: str) -> ElementTree.Element:
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_the_fan_is_well_formed_for_every_target(target: str):
-    drawn = parsed(fan_svg(report_data(target)))
+    drawn = parsed(fan_chart(report_data(target), "wide"))
     assert drawn.tag == f"{SVG}svg"
     assert drawn.get("role") == "img"
     assert "SBUX is expected to" in (drawn.get("aria-label") or "")
@@ -79,7 +79,3 @@ def test_an_unknown_volume_is_left_out_rather_than_drawn_as_nothing():
     values.iloc[-10] = float("nan")
     drawn = fan_chart(report_data(history=pd.DataFrame({"value": values, "settled": True})), "wide")
     assert "nan" not in drawn.lower()
-
-
-def test_the_standalone_fan_brings_its_own_colours():
-    assert "prefers-color-scheme: dark" in fan_svg(report_data())
