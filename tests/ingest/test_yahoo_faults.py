@@ -1,6 +1,6 @@
 """One night with each fault that Yahoo has shown in its rows: what is stored and said, and how the next night mends it.
 
-docs/operations.md states the same outcomes as a table.
+docs/data-faults.md has the same outcomes as a table.
 """
 
 from dataclasses import dataclass
