@@ -1,10 +1,10 @@
-"""Whether the champion has drifted: control charts on what it earns and what it promises, never on its inputs.
+"""Drift of the champion: control charts of its skill and its interval coverage, not of its inputs.
 
-A market that moves is no alarm; a forecaster that loses its lead over the best baseline, or whose 80 % intervals stop
-holding 80 %, is. Both are watched with an exponentially weighted moving average (Roberts 1959, "Control chart tests
-based on geometric moving averages"; limits as in Montgomery, "Introduction to Statistical Quality Control"). Scores of
-neighbouring sessions share shocks, so the chart takes its spread from the long-run variance (Newey and West 1987), not
-from the plain one, which would cry wolf.
+A market that moves raises no alarm; a champion that loses its lead over the best baseline, or whose 80 % intervals no
+longer cover 80 %, does. Both are monitored with an exponentially weighted moving average (Roberts 1959, "Control chart
+tests based on geometric moving averages"; limits as in Montgomery, "Introduction to Statistical Quality Control").
+Scores of neighbouring sessions share shocks, so the spread of a chart comes from the long-run variance (Newey and West
+1987); the plain variance would raise false alarms.
 """
 
 from __future__ import annotations
@@ -20,42 +20,42 @@ from forecasting.losses import Floats
 from forecasting.vocabulary import CHALLENGER, CHAMPION
 
 SMOOTHING = 0.05
-"""Weight of the newest session: a mean over about the last 40, slow because one session says little."""
+"""Weight of the newest session: a mean over about the last 40, slow because one session is mostly noise."""
 
 LIMIT = 3.0
-"""Standard deviations of the moving average to a limit.
+"""Standard deviations of the moving average between the centre and a limit.
 
-On 1,000 simulated steady histories 0.8 % of nights are outside. A loss that grows by a fifth is found after 28 sessions
-at the median, coverage that falls to 65 % after 19.
+On 1,000 simulated stationary histories 0.8 % of nights are outside. A loss that grows by a fifth is detected after 28
+sessions at the median, coverage that falls to 65 % after 19.
 """
 
 REFERENCE_SESSIONS = 250
-"""At most this many sessions before the watched ones say what is usual."""
+"""Maximum number of sessions before the watched ones that estimate the usual level and spread."""
 
 MIN_REFERENCE = 60
-"""Fewer say too little about what is usual."""
+"""Minimum number of reference sessions; fewer do not estimate the usual level well enough."""
 
 WATCHED_SESSIONS = 60
 """The newest sessions, over which the moving average runs."""
 
 MIN_WATCHED = 20
-"""Fewer and the chart only repeats its starting value."""
+"""Minimum number of watched sessions; with fewer the chart only repeats its starting value."""
 
 _LAG = 10
 _NOMINAL = 0.80
-# Five forecasts close on a session; even were they independent, the share inside would spread this much.
+# Five forecasts close on a session; even if they were independent, the share inside would have this deviation.
 _COVERAGE_SPREAD = math.sqrt(_NOMINAL * (1 - _NOMINAL) / 5)
 
 
 @dataclass(frozen=True)
-class Chart:
+class ControlChart:
     """A moving average at the newest session, and its limits.
 
     Attributes:
         average: The moving average now.
-        centre: Where it started: the mean of the reference, or the nominal coverage.
-        lower: Alarm below.
-        upper: Alarm above; infinite where more is better.
+        centre: Its starting value: the mean of the reference, or the nominal coverage.
+        lower: Lower limit; an alarm below it.
+        upper: Upper limit; infinite where higher is better.
         since: First session of the run outside the limits that lasts until now; None when inside.
     """
 
@@ -68,16 +68,17 @@ class Chart:
 
 @dataclass(frozen=True)
 class DriftVerdict:
-    """Whether to call people and ask for a fit from scratch.
+    """Whether to raise an alarm and fit from scratch.
 
     Attributes:
         alarm: A chart is outside its limits now.
-        words: The verdict with every figure.
-        since: The first session of the oldest run outside; a model trained from scratch after it already answers it.
-        reference: Sessions that say what is usual; 0 when there were too few to judge.
-        watched: Sessions the averages ran over.
-        skill: Chart of log(baseline's pinball loss / champion's), where 1 - exp(-x) is skill; None unjudged.
-        coverage: Chart of the share inside the 80 % interval; None unjudged.
+        words: The verdict as a sentence with every figure.
+        since: The first session of the earliest current run outside the limits; a model trained from scratch after it
+            already responds to it.
+        reference: Reference sessions; 0 when there were too few sessions for a verdict.
+        watched: Sessions that the moving averages cover.
+        skill: Chart of log(baseline's pinball loss / champion's), where 1 - exp(-x) is skill; None without a verdict.
+        coverage: Chart of the share inside the 80 % interval; None without a verdict.
     """
 
     alarm: bool
@@ -85,8 +86,8 @@ class DriftVerdict:
     since: date | None
     reference: int
     watched: int
-    skill: Chart | None
-    coverage: Chart | None
+    skill: ControlChart | None
+    coverage: ControlChart | None
 
 
 def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
@@ -96,16 +97,16 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
         days: Index session (that of the targets), ascending, unique; columns pinball and baseline_pinball (means over
             the forecasts that closed on it, same unit) and inside_80 (share of them inside, 0 to 1). Sessions with a
             NaN, or with a loss of 0, are left out.
-        baseline: Name of the baseline, the same one on every day: the best over the whole span.
+        baseline: Name of the baseline, the same on every day: the best over the whole span.
     """
     whole = days[(days["pinball"] > 0) & (days["baseline_pinball"] > 0) & days["inside_80"].notna()]
     watched = min(WATCHED_SESSIONS, len(whole) - MIN_REFERENCE)
     if watched < MIN_WATCHED:
         needed = MIN_REFERENCE + MIN_WATCHED
-        words = f"Drift is not judged yet: {len(whole)} scored sessions, {needed} needed."
+        words = f"Too few scored sessions for a drift verdict: {len(whole)}, {needed} needed."
         return DriftVerdict(False, words, None, 0, 0, None, None)
     whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :]
-    # A ratio, so that a wilder market, which raises both losses alike, moves nothing.
+    # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
     skill = _skill_chart(gain, watched)
     coverage = _coverage_chart(whole["inside_80"], watched)
@@ -125,7 +126,7 @@ def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
     """The verdict on the champion against the baseline that is best over all of `losses`.
 
     Args:
-        losses: As `evidence.forecaster_losses` gives them.
+        losses: As `evidence.forecaster_losses` returns them.
     """
     baselines = losses[~losses["forecaster"].isin([CHAMPION, CHALLENGER])]
     means = baselines.groupby("forecaster")["pinball"].mean()
@@ -145,9 +146,9 @@ def long_run_deviation(values: Floats, lag: int = _LAG) -> float:
     return math.sqrt(max(float(variance), 0.0))
 
 
-def _skill_chart(gain: pd.Series, watched: int) -> Chart:
+def _skill_chart(gain: pd.Series, watched: int) -> ControlChart:
     reference = gain.iloc[:-watched].to_numpy(dtype=float)
-    # The centre is itself an estimate: its own uncertainty belongs in the limit.
+    # The centre is itself an estimate: its uncertainty widens the limit.
     return _chart(
         gain.iloc[-watched:],
         centre=float(reference.mean()),
@@ -157,14 +158,14 @@ def _skill_chart(gain: pd.Series, watched: int) -> Chart:
     )
 
 
-def _coverage_chart(inside: pd.Series, watched: int) -> Chart:
+def _coverage_chart(inside: pd.Series, watched: int) -> ControlChart:
     reference = inside.iloc[:-watched].to_numpy(dtype=float)
     spread = max(long_run_deviation(reference), _COVERAGE_SPREAD)
-    # The centre is what was promised, not what was usual: always too narrow is out of bounds too.
+    # The centre is the nominal coverage, not the usual one: intervals that were always too narrow raise an alarm too.
     return _chart(inside.iloc[-watched:], centre=_NOMINAL, spread=spread, centre_variance=0.0, two_sided=True)
 
 
-def _chart(series: pd.Series, *, centre: float, spread: float, centre_variance: float, two_sided: bool) -> Chart:
+def _chart(series: pd.Series, *, centre: float, spread: float, centre_variance: float, two_sided: bool) -> ControlChart:
     steps = np.arange(1, len(series) + 1)
     average = np.empty(len(series))
     level = centre
@@ -177,22 +178,22 @@ def _chart(series: pd.Series, *, centre: float, spread: float, centre_variance: 
     inside_at = np.flatnonzero(~outside)
     first = int(inside_at[-1]) + 1 if len(inside_at) else 0
     since = pd.Timestamp(series.index[first]).date() if outside[-1] else None
-    return Chart(float(average[-1]), centre, float(lower[-1]), float(upper[-1]), since)
+    return ControlChart(float(average[-1]), centre, float(lower[-1]), float(upper[-1]), since)
 
 
-def _words(skill: Chart, coverage: Chart, *, baseline: str, reference: int, watched: int) -> str:
+def _words(skill: ControlChart, coverage: ControlChart, *, baseline: str, reference: int, watched: int) -> str:
     gained, usual, least = (-math.expm1(-value) for value in (skill.average, skill.centre, skill.lower))
     verdicts = [
         f"pinball skill against {baseline} is {gained:+.1%} (usual {usual:+.1%}, alarm below {least:+.1%})"
         + _run(skill),
-        f"80 % intervals hold {coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}"
+        f"80 % intervals cover {coverage.average:.0%} (alarm below {max(coverage.lower, 0.0):.0%}"
         + (f" or above {coverage.upper:.0%})" if coverage.upper < 1 else ")")
         + _run(coverage),
     ]
     head = "Drift" if skill.since or coverage.since else "No drift"
-    over = f"moving averages over {watched} sessions after {reference} of reference"
+    over = f"moving averages over {watched} sessions after {reference} reference sessions"
     return f"{head}: {'; '.join(verdicts)}; {over}."
 
 
-def _run(chart: Chart) -> str:
+def _run(chart: ControlChart) -> str:
     return f", outside since {chart.since.isoformat()}" if chart.since else ""

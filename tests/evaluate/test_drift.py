@@ -9,7 +9,7 @@ from tests.builders import random_bars
 
 
 def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
-    """Scored sessions: losses with a shared heavy-tailed shock, champion ahead by `skill`, some hits."""
+    """Scored sessions: losses with a shared heavy-tailed shock, champion ahead by `skill`, coverage `covered`."""
     rng = np.random.default_rng(seed)
     shock = np.exp(rng.normal(0, 0.5, n))
     memory = np.convolve(rng.normal(0, 0.15, n + 4), np.ones(5) / math.sqrt(5), mode="valid")
@@ -23,13 +23,13 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
     )
 
 
-def test_a_steady_champion_is_no_drift_and_the_words_hold_the_figures():
+def test_a_steady_champion_is_no_drift_and_the_verdict_has_the_figures():
     verdict = watch(scored_days(), baseline="ridge")
     assert (verdict.alarm, verdict.since) == (False, None)
     assert (verdict.reference, verdict.watched) == (190, 60)
     assert verdict.words.startswith("No drift: pinball skill against ridge is +")
-    assert "moving averages over 60 sessions after 190 of reference" in verdict.words
-    assert "80 % intervals hold" in verdict.words
+    assert "moving averages over 60 sessions after 190 reference sessions" in verdict.words
+    assert "80 % intervals cover" in verdict.words
 
 
 def test_a_lost_lead_is_drift_and_since_names_its_first_session_outside():
@@ -50,7 +50,7 @@ def test_a_growing_lead_is_no_alarm():
     assert not watch(days, baseline="ridge").alarm
 
 
-def test_intervals_that_stop_holding_are_drift():
+def test_intervals_that_cover_too_little_are_drift():
     days = scored_days()
     days.iloc[-50:, 2] = 0.4
     verdict = watch(days, baseline="ridge")
@@ -59,35 +59,35 @@ def test_intervals_that_stop_holding_are_drift():
     assert verdict.coverage.average < verdict.coverage.lower
 
 
-def test_intervals_always_too_narrow_are_out_of_bounds_too():
+def test_intervals_that_were_always_too_narrow_are_drift():
     assert watch(scored_days(covered=0.5), baseline="ridge").alarm
 
 
-def test_a_market_ten_times_wilder_is_no_alarm():
+def test_a_market_ten_times_more_volatile_is_no_alarm():
     days = scored_days()
-    wild = days.copy()
-    wild.iloc[-60:, :2] *= 10.0
-    assert watch(wild, baseline="ridge").skill.average == pytest.approx(watch(days, baseline="ridge").skill.average)
-    assert not watch(wild, baseline="ridge").alarm
+    volatile = days.copy()
+    volatile.iloc[-60:, :2] *= 10.0
+    assert watch(volatile, baseline="ridge").skill.average == pytest.approx(watch(days, baseline="ridge").skill.average)
+    assert not watch(volatile, baseline="ridge").alarm
 
 
-def test_one_terrible_session_is_no_alarm():
+def test_one_extreme_session_is_no_alarm():
     days = scored_days()
     days.iloc[-1, 0] *= 5.0
     days.iloc[-1, 2] = 0.0
     assert not watch(days, baseline="ridge").alarm
 
 
-def test_too_few_sessions_are_not_judged_and_the_words_say_how_many_are_needed():
+def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed():
     enough = MIN_REFERENCE + MIN_WATCHED
     few = watch(scored_days(enough - 1, skill=-5.0), baseline="ridge")
     assert (few.alarm, few.skill, few.coverage) == (False, None, None)
-    assert few.words == "Drift is not judged yet: 79 scored sessions, 80 needed."
-    judged = watch(scored_days(enough), baseline="ridge")
-    assert (judged.reference, judged.watched) == (MIN_REFERENCE, MIN_WATCHED)
+    assert few.words == "Too few scored sessions for a drift verdict: 79, 80 needed."
+    verdict = watch(scored_days(enough), baseline="ridge")
+    assert (verdict.reference, verdict.watched) == (MIN_REFERENCE, MIN_WATCHED)
 
 
-def test_no_scored_session_at_all_is_not_judged():
+def test_no_scored_session_gives_no_alarm():
     assert not watch(scored_days(80).iloc[:0], baseline="ridge").alarm
 
 
@@ -105,7 +105,7 @@ def test_sessions_before_the_reference_change_nothing():
     assert watch(altered, baseline="ridge") == watch(days, baseline="ridge")
 
 
-def test_the_moving_average_equals_its_naive_twin():
+def test_the_moving_average_and_its_limit_equal_a_naive_computation():
     days = scored_days()
     gain = [math.log(b / a) for a, b in zip(days["pinball"], days["baseline_pinball"], strict=True)]
     level = centre = sum(gain[:-60]) / 190
@@ -126,7 +126,7 @@ def test_constant_scores_are_no_drift():
     assert not watch(days, baseline="ridge").alarm
 
 
-def test_the_long_run_deviation_of_noise_is_its_own_and_of_memory_is_larger():
+def test_the_long_run_deviation_of_white_noise_is_the_plain_one_and_of_moving_sums_larger():
     rng = np.random.default_rng(0)
     noise = rng.normal(size=4000)
     assert long_run_deviation(noise) == pytest.approx(noise.std(), rel=0.1)
