@@ -1,14 +1,14 @@
-"""Champion against challenger on the same past origins: who speaks from tomorrow, and why, in words.
+"""Decision between champion and challenger on the same past origins: which is champion next, with the reason as text.
 
 The rules, in order:
 
-1. No champion, or one whose weights cannot be loaded and run, no contest: the challenger takes over.
-2. Fewer than MIN_ORIGINS common origins: the champion stays, unless it is older than the limit; then the fresh one
-   takes over for age.
-3. The challenger wins when its pinball loss is lower or within TIE of the champion's, because a tie goes to the fresher
-   data; it loses when its loss is higher by more than TIE, or higher at all at p < SIGNIFICANCE: a worse model may not.
-4. A champion older than the limit may not speak. A worse challenger then takes over for age too, unless it is behind
-   the best baseline by more than TIE; where it is, nothing changes hands and that baseline speaks.
+1. Without a champion, or with one whose weights cannot be loaded and run, the challenger takes over uncompared.
+2. Fewer than MIN_ORIGINS common origins: the champion stays, unless it is older than the limit; then the challenger
+   takes over because of age.
+3. The challenger wins when its pinball loss is lower or within TIE of the champion's, because it was fitted on newer
+   data; it loses when its loss is higher by more than TIE, or higher at all with p < SIGNIFICANCE.
+4. A champion older than the limit is not published. A worse challenger then takes over because of age too, unless its
+   loss is above the best baseline's by more than TIE; in that case the champion stays and that baseline is published.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from forecasting.evaluate.significance import DieboldMariano, diebold_mariano
 from forecasting.vocabulary import CHALLENGER, CHAMPION, MIN_ORIGINS
 
 TIE = 0.005
-"""Relative difference in pinball loss, half a per cent, within which two are level: one more seed moves as much."""
+"""Relative difference in pinball loss, half a per cent, within which two models tie: another seed changes as much."""
 
 SIGNIFICANCE = 0.05
 """Two-sided p below which even a difference within TIE counts."""
@@ -36,14 +36,13 @@ Winner = Literal["champion", "challenger"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the forecasters did on identical origins and horizons.
+    """Mean losses of the forecasters on identical origins and horizons.
 
     Attributes:
-        origins: Common origins.
-        first: ISO date of the oldest of them, empty when there are none.
+        origins: Number of common origins.
+        first: ISO date of the oldest of them; empty when there are none.
         last: ISO date of the newest.
-        pinballs: Mean loss of each forecaster that covers them all, over origins of the mean over horizons, in the
-            target's unit.
+        pinballs: Loss of each forecaster that covers them all, in the target's unit: mean over horizons, then origins.
         best_baseline: The baseline with the lowest loss; empty when none covers them all.
         left_out: Baselines that do not cover them all.
         test: Challenger against champion, negative when the challenger lost less; None below MIN_ORIGINS.
@@ -60,7 +59,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Decision:
-    """A row for the ledger's promotions, but for ids and times; None where no origin was common."""
+    """A row of table promotions without ids and times; None in a field where there is no common origin."""
 
     winner: Winner
     reason: str
@@ -73,13 +72,13 @@ class Decision:
 
 
 def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, champion_trouble: str = "") -> Decision:
-    """Who is champion from now on.
+    """The next champion, with the reason and the figures it rests on.
 
     Args:
         losses: Columns origin_session, horizon, forecaster (`champion`, `challenger`, or a baseline's name) and
-            pinball, each issued before its target session; NaN pinball is left out. May be empty.
+            pinball, each issued before its target session; rows with NaN pinball are ignored. May be empty.
         champion_age: Sessions since the champion's last training session; None when there is no champion.
-        max_age: Sessions after which a champion may no longer speak.
+        max_age: Sessions after which a champion is no longer published.
         champion_trouble: Why the champion cannot be run; empty when it can.
 
     Raises:
@@ -89,19 +88,19 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, cham
     if champion_age is None:
         return _decision(CHALLENGER, "there is no champion, so the challenger takes over", comparison)
     if champion_trouble:
-        words = f"the champion cannot be run, so the challenger takes over: {champion_trouble.rstrip('.')}"
-        return _decision(CHALLENGER, words, comparison)
+        text = f"the champion cannot be run, so the challenger takes over: {champion_trouble.rstrip('.')}"
+        return _decision(CHALLENGER, text, comparison)
     too_old = champion_age > max_age
     age = f"the champion is {_many(champion_age, 'session')} old (limit {max_age})"
     if comparison.test is None:
-        few = f"{_many(comparison.origins, 'common origin')}, fewer than {MIN_ORIGINS}, say nothing yet"
+        few = f"{_many(comparison.origins, 'common origin')}, at least {MIN_ORIGINS} are needed to compare"
         if too_old:
-            return _decision(CHALLENGER, f"{age}, so the challenger takes over for age; {few}", comparison)
+            return _decision(CHALLENGER, f"{age}, so the challenger takes over; {few}", comparison)
         return _decision(CHAMPION, f"the champion stays; {few}; {age}", comparison)
-    winner, words = _choose_winner(comparison.pinballs, comparison.test)
+    winner, text = _choose_winner(comparison.pinballs, comparison.test)
     if winner == CHAMPION and too_old:
-        return _for_age(comparison, f"{age}; {words}")
-    return _decision(winner, f"{words}; {age}", comparison)
+        return _decide_by_age(comparison, f"{age}; {text}")
+    return _decision(winner, f"{text}; {age}", comparison)
 
 
 def compare(losses: pd.DataFrame, *, forecasters: Sequence[str], newest: int | None = None) -> Comparison:
@@ -110,7 +109,7 @@ def compare(losses: pd.DataFrame, *, forecasters: Sequence[str], newest: int | N
     Args:
         losses: As for `decide`.
         forecasters: Those that must be present at an origin and horizon for it to count.
-        newest: Only that many of the newest common origins; None for all.
+        newest: Number of newest common origins to use; None for all.
     """
     common = _common(losses, forecasters, newest)
     if common.empty:
@@ -134,14 +133,14 @@ def compare(losses: pd.DataFrame, *, forecasters: Sequence[str], newest: int | N
 
 
 def only_of_nights(losses: pd.DataFrame, nights: Collection[date]) -> pd.DataFrame:
-    """The losses without those of challengers that were fitted on other nights than these sessions'."""
+    """The losses without those of challengers at origins that are not among `nights`."""
     sessions = pd.to_datetime(sorted(nights))
-    other = (losses["forecaster"] == CHALLENGER) & ~losses["origin_session"].isin(sessions)
-    return losses[~other]
+    excluded = (losses["forecaster"] == CHALLENGER) & ~losses["origin_session"].isin(sessions)
+    return losses[~excluded]
 
 
 def _common(losses: pd.DataFrame, forecasters: Sequence[str], newest: int | None) -> pd.DataFrame:
-    # pivot, not pivot_table: a duplicate must raise, not be averaged away.
+    # pivot, not pivot_table: a duplicate must raise, not be averaged.
     table = losses.dropna(subset=["pinball"]).pivot(
         index=["origin_session", "horizon"], columns="forecaster", values="pinball"
     )
@@ -168,21 +167,22 @@ def _choose_winner(pinballs: dict[str, float], test: DieboldMariano) -> tuple[Wi
     if worse and (change > TIE or test.p_value < SIGNIFICANCE):
         return CHAMPION, f"the challenger is worse by {change:.1%}"
     if worse or abs(change) <= TIE:
-        return CHALLENGER, f"a tie ({change:+.2%}, within {TIE:.1%}) goes to the fresher challenger"
+        return CHALLENGER, f"a tie ({change:+.2%}, within {TIE:.1%}) goes to the newer challenger"
     return CHALLENGER, f"the challenger is better by {-change:.1%}"
 
 
-def _for_age(comparison: Comparison, words: str) -> Decision:
-    baseline = comparison.pinballs.get(comparison.best_baseline)
+def _decide_by_age(comparison: Comparison, text: str) -> Decision:
+    name = comparison.best_baseline
+    baseline = comparison.pinballs.get(name)
     if baseline is not None and comparison.pinballs[CHALLENGER] > baseline * (1 + TIE):
-        return _decision(CHAMPION, f"{words} and behind {comparison.best_baseline}, which speaks instead", comparison)
-    return _decision(CHALLENGER, f"{words}, but takes over for age", comparison)
+        return _decision(CHAMPION, f"{text} and worse than {name}, which is published instead", comparison)
+    return _decision(CHALLENGER, f"{text}, but takes over because of the champion's age", comparison)
 
 
-def _decision(winner: Winner, words: str, comparison: Comparison) -> Decision:
+def _decision(winner: Winner, text: str, comparison: Comparison) -> Decision:
     return Decision(
         winner=winner,
-        reason=f"{words}. {_figures(comparison)}".strip(),
+        reason=f"{text}. {_figures(comparison)}".strip(),
         p_value=comparison.test.p_value if comparison.test else None,
         origins=comparison.origins,
         champion_pinball=comparison.pinballs.get(CHAMPION),
@@ -211,7 +211,7 @@ def _many(count: int, noun: str) -> str:
 
 
 def _number(value: float) -> str:
-    # Shares run to millions, ranges to thousandths; 2.1e+06 is for neither.
+    # Shares run to millions, ranges to thousandths; scientific notation suits neither.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 

@@ -8,13 +8,13 @@ from forecasting.vocabulary import MIN_ORIGINS
 from tests.builders import random_bars
 
 
-def losses_of(lines, *, origins=60, horizons=5, seed=0, noise=0.05):
-    """Pinball losses with a shared daily shock and each line's own noise, scaled to its exact mean."""
+def losses_of(means, *, origins=60, horizons=5, seed=0, noise=0.05):
+    """Pinball losses with a shared daily shock and each forecaster's own noise, scaled to its exact mean."""
     rng = np.random.default_rng(seed)
     shock = rng.gamma(9.0, 1 / 9, (origins, 1)) * np.ones((1, horizons))
     sessions = random_bars(days=origins).index
     rows = []
-    for line, mean in lines.items():
+    for forecaster, mean in means.items():
         table = shock + rng.normal(0, noise, shock.shape)
         table = table / table.mean() * mean
         rows.append(
@@ -22,7 +22,7 @@ def losses_of(lines, *, origins=60, horizons=5, seed=0, noise=0.05):
                 {
                     "origin_session": np.repeat(sessions, horizons),
                     "horizon": np.tile(np.arange(1, horizons + 1), origins),
-                    "forecaster": line,
+                    "forecaster": forecaster,
                     "pinball": table.ravel(),
                 }
             )
@@ -30,8 +30,8 @@ def losses_of(lines, *, origins=60, horizons=5, seed=0, noise=0.05):
     return pd.concat(rows, ignore_index=True)
 
 
-def decided(lines, *, age=10, **shape):
-    return decide(losses_of(lines, **shape), champion_age=age, max_age=63)
+def decided(means, *, age=10, **shape):
+    return decide(losses_of(means, **shape), champion_age=age, max_age=63)
 
 
 def test_a_better_challenger_takes_over_and_the_reason_holds_every_figure():
@@ -59,51 +59,51 @@ def test_losses_in_shares_are_written_out_and_an_undecided_p_in_full():
     assert f"p {decision.p_value:.3f}, lag 4." in decision.reason
 
 
-def test_a_tie_goes_to_the_fresher_challenger_on_either_side():
+def test_a_tie_on_either_side_goes_to_the_challenger():
     for mean in (0.997, 1.0, 1.003):
         decision = decided({"champion": 1.0, "challenger": mean}, noise=0.3)
         assert decision.winner == "challenger"
         assert decision.reason.startswith("a tie (")
 
 
-def test_a_challenger_worse_by_more_than_a_tie_may_not_even_when_it_could_be_luck():
+def test_a_challenger_worse_by_more_than_a_tie_loses_even_when_not_significant():
     decision = decided({"champion": 1.0, "challenger": 1.02}, noise=0.5)
     assert decision.p_value > 0.05
     assert decision.winner == "champion"
     assert decision.reason.startswith("the challenger is worse by 2.0%")
 
 
-def test_a_challenger_surely_worse_may_not_even_within_a_tie():
+def test_a_challenger_significantly_worse_loses_even_within_a_tie():
     decision = decided({"champion": 1.0, "challenger": 1.004}, noise=0.005)
     assert decision.p_value < 0.05
     assert decision.winner == "champion"
 
 
-def test_too_few_origins_leave_the_champion_and_say_how_many_there_were():
+def test_too_few_origins_leave_the_champion_and_the_reason_counts_them():
     decision = decided({"champion": 1.0, "challenger": 0.5}, origins=MIN_ORIGINS - 1)
     assert (decision.winner, decision.p_value, decision.origins) == ("champion", None, 19)
-    assert decision.reason.startswith("the champion stays; 19 common origins, fewer than 20, say nothing yet")
+    assert decision.reason.startswith("the champion stays; 19 common origins, at least 20 are needed to compare")
 
 
-def test_one_origin_and_one_session_are_not_spoken_of_as_many():
+def test_the_reason_uses_the_singular_for_one_origin_and_one_session():
     reason = decided({"champion": 1.0, "challenger": 2.0}, origins=1, age=1).reason
-    assert "1 common origin, fewer" in reason
+    assert "1 common origin, at least" in reason
     assert "1 session old" in reason
     assert "on 1 origin," in reason
 
 
-def test_with_too_few_origins_a_champion_past_its_age_yields_for_age():
+def test_with_too_few_origins_a_champion_past_its_age_limit_is_replaced():
     assert decided({"champion": 1.0, "challenger": 2.0}, origins=5, age=63).winner == "champion"
     decision = decided({"champion": 1.0, "challenger": 2.0}, origins=5, age=64)
     assert decision.winner == "challenger"
-    assert "64 sessions old (limit 63), so the challenger takes over for age" in decision.reason
+    assert "64 sessions old (limit 63), so the challenger takes over" in decision.reason
 
 
-def test_exactly_enough_origins_are_judged():
+def test_exactly_the_minimum_of_origins_is_compared():
     assert decided({"champion": 1.0, "challenger": 0.9}, origins=MIN_ORIGINS).p_value is not None
 
 
-def test_no_champion_is_no_contest_even_without_a_single_score():
+def test_without_a_champion_the_challenger_wins_even_without_scores():
     nothing = pd.DataFrame({"origin_session": [], "horizon": [], "forecaster": [], "pinball": []})
     decision = decide(nothing, champion_age=None, max_age=63)
     assert decision.winner == "challenger"
@@ -116,16 +116,16 @@ def test_no_scores_at_all_leave_the_champion():
     assert decide(nothing, champion_age=0, max_age=63).winner == "champion"
 
 
-def test_a_worse_challenger_follows_a_champion_past_its_age_unless_behind_the_best_baseline():
+def test_a_worse_challenger_replaces_a_champion_past_its_age_limit_unless_worse_than_the_best_baseline():
     ahead = decided({"champion": 1.0, "challenger": 1.05, "ridge": 1.2}, age=100)
     assert ahead.winner == "challenger"
-    assert "worse by 5.0%, but takes over for age" in ahead.reason
+    assert "worse by 5.0%, but takes over because of the champion's age" in ahead.reason
     behind = decided({"champion": 1.0, "challenger": 1.3, "ridge": 1.2}, age=100)
     assert behind.winner == "champion"
-    assert "behind ridge, which speaks instead" in behind.reason
+    assert "worse than ridge, which is published instead" in behind.reason
 
 
-def test_without_any_baseline_the_lines_are_still_compared():
+def test_without_any_baseline_champion_and_challenger_are_still_compared():
     decision = decided({"champion": 1.0, "challenger": 0.9})
     assert (decision.winner, decision.best_baseline, decision.baseline_pinball) == ("challenger", "", None)
 
@@ -138,7 +138,7 @@ def test_a_baseline_missing_on_a_common_origin_is_left_out_and_named():
     assert decision.reason.endswith("Not on all of these origins: ridge.")
 
 
-def test_only_origins_and_horizons_of_both_lines_count():
+def test_only_origins_and_horizons_of_both_forecasters_count():
     losses = losses_of({"champion": 1.0, "challenger": 0.9}, origins=40)
     newest = losses["origin_session"].max()
     easy = (losses["forecaster"] == "challenger") & (losses["origin_session"] == newest)
@@ -160,17 +160,17 @@ def test_the_order_of_the_rows_changes_nothing():
     assert decide(shuffled, champion_age=1, max_age=63) == decide(losses, champion_age=1, max_age=63)
 
 
-def test_two_losses_of_one_line_for_one_forecast_are_refused():
+def test_two_losses_of_one_forecaster_for_one_forecast_are_refused():
     losses = losses_of({"champion": 1.0, "challenger": 0.9})
     with pytest.raises(ValueError, match="duplicate"):
         decide(pd.concat([losses, losses.head(1)]), champion_age=1, max_age=63)
 
 
-def test_a_standing_of_the_champion_alone_looks_at_the_newest_origins():
+def test_a_comparison_of_the_champion_alone_uses_the_newest_origins():
     losses = losses_of({"champion": 1.0, "ridge": 1.1, "har": 1.3}, origins=80)
-    standing = compare(losses, forecasters=("champion",), newest=60)
+    comparison = compare(losses, forecasters=("champion",), newest=60)
     recent = losses[losses["origin_session"].isin(losses["origin_session"].unique()[-60:])]
-    assert (standing.origins, standing.best_baseline, standing.test) == (60, "ridge", None)
-    assert standing.pinballs["champion"] == pytest.approx(
+    assert (comparison.origins, comparison.best_baseline, comparison.test) == (60, "ridge", None)
+    assert comparison.pinballs["champion"] == pytest.approx(
         recent.loc[recent["forecaster"] == "champion", "pinball"].mean()
     )
