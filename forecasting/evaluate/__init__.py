@@ -1,1 +1,1 @@
-"""How forecasts did, whether that is more than luck, and who is champion from now on."""
+"""Scores, significance tests, promotion, drift and standings."""

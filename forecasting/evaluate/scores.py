@@ -1,7 +1,7 @@
-"""Scores of quantile forecasts against what happened. Every error is forecast minus actual: positive is too high.
+"""Scores of quantile forecasts against actual values. Every error is forecast minus actual: positive is too high.
 
-NaN goes in as NaN out, so a caller leaves out what has no actual before it averages. Lower is better everywhere but in
-`skill` and `coverage`.
+A NaN actual gives a NaN score, so a caller drops forecasts without an actual before it averages. Lower is better,
+except in `skill` and `coverage`.
 """
 
 from __future__ import annotations
@@ -42,52 +42,52 @@ def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
     loss over those five levels.
 
     Args:
-        actual: (...) what happened.
+        actual: (...) actual values.
         quantiles: (..., Q) forecasts at QUANTILES, ascending.
 
     Returns:
         (...) scores, at least 0.
     """
-    happened, said = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
-    total: Floats = 0.5 * np.abs(happened - said[..., MEDIAN])
+    actuals, forecasts = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
+    total: Floats = 0.5 * np.abs(actuals - forecasts[..., MEDIAN])
     for percent, (low, high) in INTERVALS.items():
-        lower, upper, alpha = said[..., low], said[..., high], 1.0 - percent / 100
-        missed = np.maximum(lower - happened, 0.0) + np.maximum(happened - upper, 0.0)
+        lower, upper, alpha = forecasts[..., low], forecasts[..., high], 1.0 - percent / 100
+        missed = np.maximum(lower - actuals, 0.0) + np.maximum(actuals - upper, 0.0)
         total = total + alpha / 2 * (upper - lower) + missed
     return total / (len(INTERVALS) + 0.5)
 
 
 def inside(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) -> NDArray[np.bool_]:
     """Whether each actual fell into the central `percent` interval, its ends included; False where NaN."""
-    happened, said = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
+    actuals, forecasts = np.asarray(actual, dtype=float), np.asarray(quantiles, dtype=float)
     low, high = INTERVALS[percent]
-    within: NDArray[np.bool_] = (said[..., low] <= happened) & (happened <= said[..., high])
+    within: NDArray[np.bool_] = (forecasts[..., low] <= actuals) & (actuals <= forecasts[..., high])
     return within
 
 
 def coverage(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) -> float:
     """Share of the actuals, 0 to 1, inside the central `percent` interval; NaN actuals count as outside."""
-    return float(np.mean(_some(inside(actual, quantiles, percent))))
+    return float(np.mean(_not_empty(inside(actual, quantiles, percent))))
 
 
 def width(quantiles: ArrayLike, percent: Literal[80, 90]) -> Floats:
     """(...) upper end minus lower end of the central `percent` interval, in the target's unit."""
-    said = np.asarray(quantiles, dtype=float)
+    forecasts = np.asarray(quantiles, dtype=float)
     low, high = INTERVALS[percent]
-    widths: Floats = said[..., high] - said[..., low]
+    widths: Floats = forecasts[..., high] - forecasts[..., low]
     return widths
 
 
 def skill(score: float, baseline_score: float) -> float:
     """1 - score / baseline_score: 0.1 is a tenth better than the baseline, negative is worse.
 
-    NaN when the baseline's score is 0: nothing can be said in per cent of a perfect forecast.
+    NaN when the baseline's score is 0, a perfect forecast.
     """
     return 1.0 - score / baseline_score if baseline_score else math.nan
 
 
 def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[str, Any]]:
-    """Rows for the table `scores`, one for each forecast in `due` whose bar says what happened.
+    """Rows for the table `scores`, one for each forecast in `due` whose bar has an actual value.
 
     Args:
         due: A row per forecast and bar version: the columns of `forecasts`, `model` (the model's name), `stage`,
@@ -103,7 +103,7 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     actual = _actuals(due, target)
     known = np.isfinite(actual)
     due, actual = due.loc[known].reset_index(drop=True), actual[known]
-    said = due[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
+    quantiles = due[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
     key = ["model_id", "symbol", "target", "kind", "stage", "role", "model"]
     rows = pd.DataFrame({name: due[name].astype(object) for name in key}).assign(
         origin_session=[_date(value) for value in due["origin_session"]],
@@ -112,13 +112,13 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
         horizon=due["horizon"].astype(int),
         bar_version=due["bar_version"].astype(int),
         actual=actual,
-        error=said[:, MEDIAN] - actual,
-        pinball=pinball(actual, said),
-        interval_score=interval_score(actual, said),
-        inside_80=inside(actual, said, 80),
-        inside_90=inside(actual, said, 90),
+        error=quantiles[:, MEDIAN] - actual,
+        pinball=pinball(actual, quantiles),
+        interval_score=interval_score(actual, quantiles),
+        inside_80=inside(actual, quantiles, 80),
+        inside_90=inside(actual, quantiles, 90),
     )
-    # to_dict turns NumPy scalars into the Python ones that database drivers take.
+    # to_dict converts NumPy scalars to Python values, which database drivers accept.
     return [
         {**{str(name): value for name, value in row.items()}, "scored_at": scored_at} for row in rows.to_dict("records")
     ]
@@ -135,10 +135,10 @@ def _date(value: date | pd.Timestamp) -> date:
 
 
 def _errors(actual: ArrayLike, forecast: ArrayLike) -> Floats:
-    return _some(np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float))
+    return _not_empty(np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float))
 
 
-def _some(values: NDArray[Any]) -> NDArray[Any]:
+def _not_empty(values: NDArray[Any]) -> NDArray[Any]:
     if not values.size:
-        raise ValueError("a mean needs at least one scored forecast; got none. Leave empty spans out before scoring.")
+        raise ValueError("Expected at least one scored forecast to average, found none; drop empty spans first.")
     return values

@@ -70,7 +70,7 @@ def test_errors_are_forecast_minus_actual_and_bias_keeps_the_sign():
     assert scores.mae([10.0, 10.0], [7.0, 11.0]) == 2.0
 
 
-def test_a_mean_over_nothing_is_refused():
+def test_a_mean_over_no_forecast_is_refused():
     for score in (scores.mae, scores.bias):
         with pytest.raises(ValueError, match="at least one scored forecast"):
             score([], [])
@@ -85,12 +85,12 @@ def test_pinball_by_hand_at_one_actual():
 
 
 @given(actual=finite, quantiles=forecast)
-def test_pinball_equals_its_naive_twin(actual, quantiles):
+def test_pinball_equals_a_naive_computation(actual, quantiles):
     assert scores.pinball(actual, quantiles) == pytest.approx(naive_pinball(actual, quantiles), rel=1e-9, abs=1e-9)
 
 
 @given(actual=finite, quantiles=forecast)
-def test_interval_score_equals_its_naive_twin_and_twice_the_pinball_of_its_levels(actual, quantiles):
+def test_interval_score_equals_a_naive_computation_and_twice_the_pinball_of_its_levels(actual, quantiles):
     found = float(scores.interval_score(actual, quantiles))
     assert found == pytest.approx(naive_interval_score(actual, quantiles), rel=1e-9, abs=1e-6)
     five = [i for i in range(7) if i not in (2, 4)]
@@ -112,7 +112,7 @@ def test_scores_keep_any_shape_in_front_of_the_levels():
         assert found[1, 2] == score(5.0, QS)
 
 
-def test_a_nan_actual_scores_nan_and_is_inside_nothing():
+def test_a_nan_actual_scores_nan_and_is_inside_no_interval():
     assert np.isnan(scores.pinball(np.nan, QS))
     assert np.isnan(scores.interval_score(np.nan, QS))
     assert not scores.inside(np.nan, QS, 90)
@@ -190,5 +190,5 @@ def test_close_and_range_are_scored_in_their_own_unit():
     assert spread["actual"] == pytest.approx(math.log(12.0 / 9.0))
 
 
-def test_nothing_due_is_no_rows():
+def test_no_forecast_due_gives_no_rows():
     assert scores.score_rows(pd.DataFrame(), target="volume", scored_at=SCORED_AT) == []
