@@ -1,4 +1,4 @@
-"""Whether a difference in loss is more than luck: a paired test for two forecasters, a confidence set for several."""
+"""Significance of differences in loss: a paired test for two forecasters, a confidence set for several."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class DieboldMariano:
             are all 0.
         p_value: Two-sided, from Student's t with n - 1 degrees of freedom.
         n: Pairs compared.
-        lag: Autocovariances taken into the variance.
-        kernel: `rectangular` as published; `bartlett` where that gave no positive variance.
+        lag: Autocovariances that the variance includes.
+        kernel: `rectangular` as published; `bartlett` where the former gave no positive variance.
     """
 
     statistic: float
@@ -37,7 +37,7 @@ class DieboldMariano:
 
 @dataclass(frozen=True)
 class ConfidenceSet:
-    """The forecasters that cannot be told from the best at the stated level.
+    """The forecasters that do not differ significantly from the best at the given level.
 
     Attributes:
         included: Their names, best mean loss first.
@@ -56,14 +56,14 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int, lag: 
     """Diebold and Mariano's test (1995) with the small-sample correction of Harvey, Leybourne and Newbold (1997).
 
     The variance of the mean difference sums the autocovariances up to the lag; the statistic is scaled by
-    sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = lag + 1 and read from Student's t. That sum can come out at zero or
-    below; Bartlett's weights (Newey and West 1987) at the same lag then take its place.
+    sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = lag + 1 and compared with Student's t. That sum can be zero or
+    negative; Bartlett's weights (Newey and West 1987) at the same lag then replace it.
 
     Args:
         loss_a: (n,) losses of the first forecaster, ascending by origin.
-        loss_b: (n,) losses of the second at the same origins. A pair with a NaN on either side is left out.
+        loss_b: (n,) losses of the second at the same origins. A pair with a NaN on either side is dropped.
         horizon: Sessions ahead; for a mean over horizons the longest. h-step errors are correlated up to h - 1.
-        lag: Another lag than horizon - 1, where the losses are known to remember longer.
+        lag: A lag other than horizon - 1, where the losses are known to be autocorrelated for longer.
 
     Raises:
         ValueError: Unequal lengths, or not more than lag + 1 pairs.
@@ -71,7 +71,10 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int, lag: 
     difference = _differences(loss_a, loss_b)
     n, lag = len(difference), horizon - 1 if lag is None else lag
     if lag < 0 or n <= lag + 1:
-        raise ValueError(f"a Diebold-Mariano test with lag {lag} needs at least {max(lag, 0) + 2} pairs; got {n}.")
+        raise ValueError(
+            f"Expected at least {max(lag, 0) + 2} pairs for a Diebold-Mariano test with lag {lag}, found {n}; "
+            "compare more origins."
+        )
     mean = float(difference.mean())
     covariances = _autocovariances(difference - mean, lag)
     variance, kernel = _long_run_variance(covariances, difference)
@@ -89,10 +92,10 @@ def confidence_set(
     """Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
 
     Args:
-        losses: One row per origin, ascending; one column per forecaster. A row with a NaN is left out.
+        losses: One row per origin, ascending; one column per forecaster. A row with a NaN is dropped.
         size: Probability, 0 to 1, that the set misses the true best.
         block: Mean block length of the bootstrap, in rows; at least the longest horizon.
-        reps: Bootstrap draws.
+        reps: Bootstrap samples.
         seed: Same seed, same set.
 
     Raises:
@@ -101,21 +104,21 @@ def confidence_set(
     complete = losses.dropna().astype(float)
     if len(complete) < 2 or complete.shape[1] == 0:
         raise ValueError(
-            f"a confidence set needs two complete rows of losses and a column; got {complete.shape}. Widen the window."
+            f"Expected at least two complete rows and one column of losses, found {complete.shape}; widen the window."
         )
-    # Columns that never differ have a zero variance, which the bootstrap would divide by: one speaks for its twins.
-    speaks_for = _twins(complete)
-    distinct = complete[list(dict.fromkeys(speaks_for.values()))]
-    p_values = _confidence_p_values(distinct, size=size, block=block, reps=reps, seed=seed)
-    everyone = {str(name): p_values[speaks_for[name]] for name in complete.columns}
+    # Equal columns differ with zero variance, by which the bootstrap would divide: one column represents all of them.
+    representative = _first_equal_column(complete)
+    distinct = complete[list(dict.fromkeys(representative.values()))]
+    p_distinct = _confidence_p_values(distinct, size=size, block=block, reps=reps, seed=seed)
+    p_values = {str(name): p_distinct[representative[name]] for name in complete.columns}
     ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
-    return ConfidenceSet(tuple(name for name in ranked if everyone[name] > size), everyone, size, len(complete))
+    return ConfidenceSet(tuple(name for name in ranked if p_values[name] > size), p_values, size, len(complete))
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
     a, b = np.asarray(loss_a, dtype=float), np.asarray(loss_b, dtype=float)
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"paired losses have one dimension and one length; got {a.shape} and {b.shape}.")
+        raise ValueError(f"Expected paired losses of one dimension and equal length, found {a.shape} and {b.shape}.")
     difference: Floats = a - b
     return difference[~np.isnan(difference)]
 
@@ -127,7 +130,7 @@ def _autocovariances(centred: Floats, lag: int) -> Floats:
 
 def _long_run_variance(covariances: Floats, difference: Floats) -> tuple[float, str]:
     scale = float(np.abs(difference).max())
-    if covariances[0] <= (1e-12 * scale) ** 2:  # constant but for rounding
+    if covariances[0] <= (1e-12 * scale) ** 2:  # constant up to rounding
         return 0.0, "rectangular"
     rectangular = float(covariances[0] + 2 * covariances[1:].sum())
     if rectangular > 0:
@@ -142,7 +145,7 @@ def _two_sided_p(statistic: float, freedom: int) -> float:
     return float(2 * stats.t.sf(abs(statistic), freedom))
 
 
-def _twins(losses: pd.DataFrame) -> dict[object, object]:
+def _first_equal_column(losses: pd.DataFrame) -> dict[object, object]:
     first: dict[bytes, object] = {}
     return {name: first.setdefault(losses[name].to_numpy().tobytes(), name) for name in losses.columns}
 

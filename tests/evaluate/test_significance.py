@@ -10,13 +10,13 @@ from forecasting.evaluate.significance import DieboldMariano, confidence_set, di
 
 
 def python2_permutation():
-    """What random.sample(range(100), 100) gave in Python 2, with which the published example was run."""
-    pool, drawn = list(range(100)), []
+    """random.sample(range(100), 100) of Python 2, with which the published example was run."""
+    pool, sample = list(range(100)), []
     for i in range(100):
         j = int(random.random() * (100 - i))
-        drawn.append(pool[j])
+        sample.append(pool[j])
         pool[j] = pool[100 - i - 1]
-    return np.array(drawn, dtype=float)
+    return np.array(sample, dtype=float)
 
 
 def naive_diebold_mariano(a, b, lag):
@@ -42,7 +42,7 @@ def random_losses(n=200, seed=0, **means):
         (4, 0.9124498079287283, 0.36374861695187799),
     ],
 )
-def test_the_example_published_with_a_widely_used_implementation_is_met(power, statistic, p_value):
+def test_the_published_example_of_a_widely_used_implementation_is_reproduced(power, statistic, p_value):
     # J. Tsang, github.com/johntwk/Diebold-Mariano-Test, README: absolute, squared and fourth-power errors, h = 1.
     random.seed(123)
     actual, first, second = python2_permutation(), python2_permutation(), python2_permutation()
@@ -53,8 +53,8 @@ def test_the_example_published_with_a_widely_used_implementation_is_met(power, s
 
 
 def test_by_hand_with_one_lag():
-    # Differences 1 3 2 2: mean 2, autocovariances 1/2 and -1/4, so the variance of the mean has nothing left: Bartlett
-    # gives 1/2 - 1/4 = 1/4; correction sqrt((4 + 1 - 4 + 2/4) / 4) = sqrt(3/8).
+    # Differences 1 3 2 2: mean 2, autocovariances 1/2 and -1/4, so the rectangular variance is 0 and Bartlett's
+    # 1/2 - 1/4 = 1/4; correction sqrt((4 + 1 - 4 + 2/4) / 4) = sqrt(3/8).
     found = diebold_mariano([1.0, 3.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], horizon=2)
     statistic = 2 / math.sqrt(0.25 / 4) * math.sqrt(3 / 8)
     assert found.kernel == "bartlett"
@@ -63,7 +63,7 @@ def test_by_hand_with_one_lag():
 
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])
-def test_it_equals_its_naive_twin(horizon):
+def test_it_equals_a_naive_computation(horizon):
     losses = random_losses(120, a=1.0, b=1.1)
     found = diebold_mariano(losses["a"], losses["b"], horizon=horizon)
     assert found.lag == horizon - 1
@@ -80,16 +80,16 @@ def test_negative_means_the_first_lost_less_and_swapping_flips_the_sign_alone():
     assert behind.p_value == pytest.approx(ahead.p_value)
 
 
-def test_equal_losses_are_a_tie_without_doubt():
+def test_equal_losses_give_a_statistic_of_0_and_a_p_value_of_1():
     assert diebold_mariano([1.0, 2.0, 4.0], [1.0, 2.0, 4.0], horizon=1) == DieboldMariano(0.0, 1.0, 3, 0, "rectangular")
 
 
-def test_a_difference_that_never_varies_is_certain():
+def test_a_constant_difference_has_an_infinite_statistic_and_a_p_value_of_0():
     found = diebold_mariano(np.arange(30) * 0.1, np.arange(30) * 0.1 + 0.3, horizon=3)
     assert (found.statistic, found.p_value) == (-math.inf, 0.0)
 
 
-def test_a_pair_with_a_nan_is_left_out_and_n_says_so():
+def test_a_pair_with_a_nan_is_dropped_and_not_counted():
     whole = diebold_mariano([1.0, 2.0, 4.0], [2.0, 1.0, 1.0], horizon=1)
     holed = diebold_mariano([1.0, np.nan, 2.0, 4.0], [2.0, 5.0, 1.0, 1.0], horizon=1)
     assert holed == whole
@@ -97,16 +97,16 @@ def test_a_pair_with_a_nan_is_left_out_and_n_says_so():
 
 @pytest.mark.parametrize(("n", "horizon"), [(0, 1), (1, 1), (5, 5)])
 def test_too_few_pairs_for_the_lag_are_refused(n, horizon):
-    with pytest.raises(ValueError, match="needs at least"):
+    with pytest.raises(ValueError, match="Expected at least"):
         diebold_mariano(np.arange(n), np.zeros(n), horizon=horizon)
 
 
 def test_unpaired_losses_are_refused():
-    with pytest.raises(ValueError, match="one length"):
+    with pytest.raises(ValueError, match="equal length"):
         diebold_mariano([1.0, 2.0], [1.0, 2.0, 3.0], horizon=1)
 
 
-def test_five_step_noise_is_called_significant_about_as_often_as_it_should_be():
+def test_five_step_noise_is_rejected_about_as_often_as_the_nominal_size():
     rng = np.random.default_rng(1)
     rejected = 0
     for _ in range(400):
@@ -131,21 +131,20 @@ def test_the_same_seed_gives_the_same_confidence_set():
     assert confidence_set(losses, seed=3) == confidence_set(losses, seed=3)
 
 
-def test_twins_share_a_p_value_and_a_lone_model_is_its_own_set():
+def test_equal_columns_share_a_p_value_and_a_single_model_is_its_own_set():
     losses = random_losses(a=1.0, b=1.5)
-    doubled = losses.assign(twin=losses["a"])
-    found = confidence_set(doubled)
-    assert set(found.included) == {"a", "twin"}
-    assert found.p_values["a"] == found.p_values["twin"]
+    found = confidence_set(losses.assign(copy=losses["a"]))
+    assert set(found.included) == {"a", "copy"}
+    assert found.p_values["a"] == found.p_values["copy"]
     assert confidence_set(losses[["a"]]).included == ("a",)
 
 
-def test_rows_with_a_nan_are_left_out_of_a_confidence_set():
+def test_rows_with_a_nan_are_dropped_from_a_confidence_set():
     losses = random_losses(a=1.0, b=1.5)
     losses.iloc[3, 0] = np.nan
     assert confidence_set(losses).n == 199
 
 
-def test_a_confidence_set_of_nothing_is_refused():
+def test_a_confidence_set_of_one_row_is_refused():
     with pytest.raises(ValueError, match="two complete rows"):
         confidence_set(pd.DataFrame({"a": [1.0], "b": [2.0]}))
