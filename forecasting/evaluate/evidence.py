@@ -1,4 +1,4 @@
-"""Which score counts of each forecaster at each origin and horizon: the evidence of promotion, fallback and drift."""
+"""One loss per forecaster, origin and horizon, from all scores: the input of promotion, fallback and drift."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ SCORE_COLUMNS = (
     *("origin_session", "horizon", "target_session", "kind", "stage", "bar_version", "issued_at", "model_id"),
     *("role", "model", "pinball", "inside_80"),
 )
-"""What is needed of table scores."""
+"""Columns of table scores that `forecaster_losses` needs."""
 
 
 def forecaster_losses(scores: pd.DataFrame, *, origins: int) -> pd.DataFrame:
     """One loss per origin, horizon and forecaster, ascending.
 
-    A forecaster is `champion`, `challenger` or a baseline's name. Live counts before late before replay, settled before
-    first print, the newest bar version and model before others. A baseline published in the champion's place counts as
-    itself, and the champion that it replaced still as champion: else, once behind, it could never catch up.
+    A forecaster is `champion`, `challenger` or a baseline's name. Live is preferred to late and late to replay, then
+    settled to first print, the newest bar version, the newest forecast and the smallest model id. A baseline published
+    in the champion's place counts under its own name, and the champion it replaced (role `silenced`) as champion:
+    otherwise a champion that was once behind could never be published again.
 
     Args:
         scores: SCORE_COLUMNS, in any order.
-        origins: Only the newest of so many scored origins.
+        origins: Number of newest scored origins to use.
 
     Returns:
         Columns origin_session, horizon, target_session, forecaster, pinball, inside_80 (1.0 or 0.0).
