@@ -1,9 +1,9 @@
--- Two roles for the ledger's database, without a password of their own: people and programs are made members of one.
+-- Two roles for the ledger's database, without password or login: make people and programs members of one.
 --   forecasting_reader   reads every table and view, writes nothing
 --   forecasting_writer   runs the nights: adds rows, fills in the closing columns of runs, bars, findings and models;
---                        deletes and alters nothing
--- Run by the database's owner with the right to make roles, or a superuser, in the migrated database; again at will, and
--- after an upgrade. Plain SQL, for any client:
+--                        deletes and alters nothing else
+-- Run it in the migrated database, as its owner with the right to create roles or as a superuser; again after an upgrade,
+-- any number of times. Plain SQL, for any client:
 --   psql --dbname forecasting --file deploy/sql/roles.sql
 --   psql --dbname forecasting --command "CREATE ROLE anna LOGIN PASSWORD '...' IN ROLE forecasting_reader"
 DO $$
@@ -18,7 +18,7 @@ BEGIN
         EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), role);
         EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA public TO %I', role);
-        -- What a later migration makes is theirs too.
+        -- For tables of later migrations too.
         EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT SELECT ON TABLES TO %I', owner, role);
     END LOOP;
     EXECUTE format(

@@ -1,4 +1,4 @@
-"""The source that docs/sources.md shows, as it stands there: installed as a package, asked, run through an ingest."""
+"""The source of docs/sources.md, exactly as documented: installed as a package, called, run through an ingest."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
 
 
-class Drop:
-    """The house's web server: what it answers, by symbol."""
+class HouseServer:
+    """The house's web server: its responses, by symbol."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -63,14 +63,14 @@ class Drop:
         self.bodies: dict[str, bytes] = {}
 
     def put(self, bars: pd.DataFrame) -> None:
-        """Drop SBUX.json."""
+        """Publish SBUX.json."""
         rows = bars.drop(columns="adj_close").rename_axis("day").reset_index()
         rows["day"] = rows["day"].dt.strftime("%Y-%m-%d")
         self.bodies["/SBUX.json"] = json.dumps(rows.to_dict("records")).encode()
 
 
 @pytest.fixture
-def drop() -> Iterator[Drop]:
+def server() -> Iterator[HouseServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = served.bodies.get(self.path)
@@ -81,25 +81,25 @@ def drop() -> Iterator[Drop]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=listener.serve_forever, args=(0.02,), daemon=True)
     thread.start()
-    served = Drop(f"http://127.0.0.1:{server.server_port}")
+    served = HouseServer(f"http://127.0.0.1:{listener.server_port}")
     served.put(BARS)
     yield served
-    server.shutdown()
-    server.server_close()
+    listener.shutdown()
+    listener.server_close()
     thread.join()
 
 
-def test_the_source_of_the_doc_has_thirty_lines_imports_and_all() -> None:
+def test_the_documented_source_has_at_most_thirty_lines_with_imports() -> None:
     assert len([line for line in block("python").splitlines() if line.strip()]) <= 30
 
 
-def test_the_source_of_the_doc_brings_canonical_bars_and_the_three_errors(
-    house: None, drop: Drop, tmp_path: Path
+def test_the_documented_source_returns_canonical_bars_and_raises_the_three_errors(
+    house: None, server: HouseServer, tmp_path: Path
 ) -> None:
-    source = source_of(f"house:{drop.url}", cache_dir=tmp_path)
+    source = source_of(f"house:{server.url}", cache_dir=tmp_path)
     fetched = source.fetch("SBUX", FIRST, LAST)
     pd.testing.assert_frame_equal(
         fetched.bars.drop(columns="adj_close"), BARS.drop(columns="adj_close"), check_freq=False
@@ -108,59 +108,61 @@ def test_the_source_of_the_doc_brings_canonical_bars_and_the_three_errors(
     with pytest.raises(BadDataError, match="404 for MSFT"):
         source.fetch("MSFT", FIRST, LAST)
     for status, error in ((429, RateLimitedError), (500, UnavailableError)):
-        drop.status = status
+        server.status = status
         with pytest.raises(error, match=str(status)):
             source.fetch("SBUX", FIRST, LAST)
-    drop.status, drop.bodies["/SBUX.json"] = 200, b'[{"day": "2024-'
-    with pytest.raises(BadDataError, match="not what was agreed"):
+    server.status, server.bodies["/SBUX.json"] = 200, b'[{"day": "2024-'
+    with pytest.raises(BadDataError, match="not in the agreed format"):
         source.fetch("SBUX", FIRST, LAST)
 
 
-def test_the_check_of_the_doc_runs_as_it_stands(house: None, drop: Drop, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documented_check_runs_unchanged(
+    house: None, server: HouseServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     bars = BARS.copy()
     bars.iloc[-1, bars.columns.get_loc("high")] = 1.0
-    drop.put(bars)
-    exec(compile(block("python", 1).replace("http://127.0.0.1:8000", drop.url), "docs/sources.md", "exec"), {})
-    said = capsys.readouterr().out
-    assert said.startswith("SBUX, daily, from the house's drop 297 came, 296 kept\n")
-    assert "high_below_low" in said
+    server.put(bars)
+    exec(compile(block("python", 1).replace("http://127.0.0.1:8000", server.url), "docs/sources.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("SBUX, daily, from the house's server 297 fetched, 296 kept\n")
+    assert "high_below_low" in printed
 
 
-def test_an_ingest_through_the_source_of_the_doc_is_late_until_its_bar_is_there_and_then_unchanged(
-    house: None, drop: Drop, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_and_then_unchanged(
+    house: None, server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{drop.url}"}.items():
+    for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
-    drop.put(BARS.iloc[:-1])
+    server.put(BARS.iloc[:-1])
     with pytest.raises(DataLateError, match=r"2024-03-08 yet; .* ends at 2024-03-07"):
         start_ingest(as_of=None, switch_source=False)
-    drop.put(BARS)
+    server.put(BARS)
     first, again = (start_ingest(as_of=None, switch_source=False)[0] for _ in range(2))
     assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
 
-def test_a_source_without_a_newest_session_is_live(house: None, drop: Drop, tmp_path: Path) -> None:
-    source = source_of(f"house:{drop.url}", cache_dir=tmp_path)
+def test_a_source_without_a_newest_session_is_live(house: None, server: HouseServer, tmp_path: Path) -> None:
+    source = source_of(f"house:{server.url}", cache_dir=tmp_path)
     assert (newest_session(source, "SBUX"), is_live(source)) == (None, True)
     assert [is_live(source_of(text, cache_dir=tmp_path)) for text in ("yahoo", "sample")] == [True, False]
 
 
-def test_an_unknown_source_lists_what_is_installed(house: None, tmp_path: Path) -> None:
+def test_an_unknown_source_lists_the_installed_ones(house: None, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"sample or house:ARGUMENT of house-bars 1\.0; found 'home:x'"):
         source_of("home:x", cache_dir=tmp_path)
 
 
-def test_without_any_installed_an_unknown_source_says_so(tmp_path: Path) -> None:
+def test_an_unknown_source_without_installed_ones_says_that_there_are_none(tmp_path: Path) -> None:
     assert not entry_points(group="forecasting.sources")
     with pytest.raises(UsageError, match=r"or sample; found 'home:x'\. No package with a source of its own"):
         source_of("home:x", cache_dir=tmp_path)
 
 
-def test_a_built_in_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stolen = block("toml").replace("house =", "sample =")
-    install(tmp_path / "site", monkeypatch, code=block("python"), project=stolen)
+def test_a_built_in_name_takes_precedence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clashing = block("toml").replace("house =", "sample =")
+    install(tmp_path / "site", monkeypatch, code=block("python"), project=clashing)
     assert type(source_of("sample", cache_dir=tmp_path)).__name__ == "Sample"
     with pytest.raises(UsageError, match="found 'sample:x'"):
         source_of("sample:x", cache_dir=tmp_path)
@@ -172,7 +174,7 @@ def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch:
         source_of("house:x", cache_dir=tmp_path)
 
 
-def test_a_name_that_two_packages_offer_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_registered_by_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "one", monkeypatch, code=block("python"), project=block("toml"))
     other = block("toml").replace("house-bars", "home-bars").replace("house_bars", "home_bars")
     install(tmp_path / "two", monkeypatch, code=block("python"), project=other)
