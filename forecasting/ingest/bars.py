@@ -1,8 +1,8 @@
-"""The canonical frame of bars, and what is wrong with one: rows that cannot be true, and rows to look at.
+"""The canonical frame of bars, and the rules that reject an impossible row or flag a doubtful one.
 
-Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. A rule that rejects spoke on none of
-them, or on plainly broken rows alone; a rule that flags spoke less than once in 25,000 bars. High volume and moves up
-to x2 are news, not faults, and are left alone; an unknown volume is always said, because volume is what is forecast.
+Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. Reject rules fired on no bar of them,
+or on plainly broken rows alone; flag rules fired less than once in 25,000 bars. High volume and moves up to x2 are
+news, not faults, and are left alone; an unknown volume is always flagged, because volume is what is forecast.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ from forecasting.sessions import early_closes, sessions_index
 PRICES = ["open", "high", "low", "close"]
 
 PRICE_TOLERANCE = 1e-5
-"""Relative difference up to which two prices are the same; Yahoo's own answers jitter below it."""
+"""Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
 
 PARTIAL_VOLUME = 0.4
-"""Share of the median of the 63 sessions before, below which the newest full session counts as unfinished."""
+"""Share of the median volume of the 63 sessions before, below which the newest full session counts as unfinished."""
 
 _OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 _SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
@@ -38,11 +38,11 @@ class Finding:
     """Something wrong with one session's bar.
 
     Attributes:
-        session: The session it is about.
-        rule: Name of the rule, as the table `findings` keeps it.
-        severity: `reject` keeps the row out of the bars; `flag` only says it.
-        value: The offending number, where there is one.
-        detail: One sentence for a person.
+        session: The session of the bar.
+        rule: Name of the rule, as stored in table `findings`.
+        severity: `reject` keeps the row out of the bars; `flag` only records it.
+        value: The offending number; None without one.
+        detail: One sentence that explains the rule.
     """
 
     session: date
@@ -52,10 +52,10 @@ class Finding:
     detail: str
 
     @property
-    def stands(self) -> bool:
-        """Whether it is about the state of the source's answer, so that it lasts until an answer no longer shows it.
+    def is_persistent(self) -> bool:
+        """Whether it describes the state of the source's response, so that it stays open until one no longer shows it.
 
-        A flag about a new or changed row is something that happened: it is said once, of that row, and is over.
+        A flag about a new or changed row describes what happened: it is recorded once, and cleared by its own fetch.
         """
         return self.severity == "reject" or self.rule in ("missing_session", "volume_unknown")
 
@@ -70,7 +70,7 @@ class _Rule(NamedTuple):
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
     """`frame` as canonical bars: naive midnight index `session`, ascending; six float64 columns; volume 0 becomes NaN.
 
-    Yahoo writes 0 where it knows no volume, and no liquid stock trades nothing: 0 is unknown, never a number.
+    Yahoo writes 0 for an unknown volume, and every liquid stock trades each session: 0 is unknown, never a number.
     """
     bars = frame.reindex(columns=COLUMNS).astype("float64")
     bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
@@ -84,30 +84,30 @@ def no_bars() -> pd.DataFrame:
 
 
 def nothing_fetched(source: str, symbol: str, first: date, last: date) -> Fetched:
-    """The result of a failed request: no bars, for the span that was asked for."""
+    """The result of a failed request: no bars, for the requested span."""
     return Fetched(source, symbol, first, last, no_bars(), make_actions([]), library_version="", title="")
 
 
 def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -> tuple[pd.DataFrame, list[Finding]]:
-    """The bars that can be true, and the findings on those that cannot or that deserve a look.
+    """The bars that no rule rejects, and the findings on rejected and doubtful ones.
 
     Args:
-        fetched: What a source brought.
-        exchange: Exchange whose calendar says which days are sessions.
-        known: The stored current bars. Flags about a row speak only of rows that are new or changed against them; what
-            stands (`Finding.stands`) is said while the answer shows it and the stored bars lack it. None: all rows.
+        fetched: The response of a source.
+        exchange: Exchange whose calendar defines the sessions.
+        known: The stored current bars. Only rows that are new or changed against them are flagged; a persistent finding
+            (`Finding.is_persistent`) is reported while the response shows it and the stored bars lack it. None: all.
 
     Returns:
         The canonical bars without rejected rows, and the findings, ascending by session.
 
     Raises:
-        BadDataError: The source brought something else than canonical bars.
+        BadDataError: The source returned bars of another shape than the canonical one.
     """
     check_shape(fetched)
     bars, findings = _without(fetched.bars, _impossible_rows(fetched.bars, exchange))
     bars, more = _without(bars, _impossible_neighbours(bars, exchange, live=fetched.live))
-    fresh = fresh_rows(bars, known)
-    flags = [flag for rule in _doubts(bars, fetched.actions) for flag in _findings(bars, rule, rule.broken & fresh)]
+    changed = changed_rows(bars, known)
+    flags = [flag for rule in _doubts(bars, fetched.actions) for flag in _findings(bars, rule, rule.broken & changed)]
     unknown = _unknown_volume(bars, known)
     flags += _findings(bars, unknown, unknown.broken)
     gaps = [
@@ -118,7 +118,7 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
 
 
 def missing_sessions(bars: pd.DataFrame, first: date, last: date, exchange: str = "XNYS") -> list[date]:
-    """The sessions from `first` to `last` that `bars` lacks, ascending; they are never filled with invented values."""
+    """The sessions from `first` to `last` that `bars` lacks, ascending; they are never filled with imputed values."""
     expected = sessions_index(first, last, exchange)
     return [day.date() for day in expected[~expected.isin(bars.index)]]
 
@@ -126,8 +126,8 @@ def missing_sessions(bars: pd.DataFrame, first: date, last: date, exchange: str 
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
     """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
 
-    Usual is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. With SBUX this
-    would have held 5 finished bars in 16 years, each for one day. Fewer than 20 earlier volumes say nothing.
+    The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. On
+    SBUX it would have held 5 finished bars in 16 years, each for one day. False with fewer than 20 earlier volumes.
     """
     stamp = pd.Timestamp(session)
     before = bars.loc[bars.index < stamp, "volume"].to_numpy()[-63:]
@@ -140,7 +140,7 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
 def payload_hash(fetched: Fetched) -> str:
     """64 hex digits over symbol, sessions, prices to 4 decimals, volumes and actions.
 
-    Adj Close stays out: every dividend rewrites it, and Yahoo's own answers differ in its sixth digit.
+    Adj Close is excluded: every dividend rewrites it, and Yahoo's responses differ in its sixth digit.
     """
     digest = hashlib.sha256(fetched.symbol.encode())
     digest.update(pd.DatetimeIndex(fetched.bars.index).as_unit("s").asi8.tobytes())
@@ -149,10 +149,10 @@ def payload_hash(fetched: Fetched) -> str:
     return digest.hexdigest()
 
 
-def fresh_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.bool_]:
+def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.bool_]:
     """(D,) whether a row is new, or differs from the known one: prices beyond 1e-5 relative, volume at all.
 
-    An unknown volume is no difference: absence never overwrites what is known.
+    An unknown volume is no difference: it never overwrites a known one.
     """
     if known is None or known.empty:
         return np.ones(len(bars), dtype=bool)
@@ -208,14 +208,14 @@ def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
 
 
 def _unknown_volume(bars: pd.DataFrame, known: pd.DataFrame | None) -> _Rule:
-    """Broken where neither the answer nor the stored bars have a volume."""
+    """The rule that is broken where neither the response nor the stored bars have a volume."""
     volume = bars["volume"].to_numpy()
     stored = np.full(len(bars), np.nan) if known is None else known["volume"].reindex(bars.index).to_numpy()
     return _Rule("volume_unknown", np.isnan(volume) & np.isnan(stored), volume, "The source gives no volume, or 0.")
 
 
 def _without(bars: pd.DataFrame, rules: list[_Rule]) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` less every row that breaks a rule, and one finding a row: the first rule it breaks."""
+    """`bars` without the rows that break a rule, and one finding a row: the first rule that it breaks."""
     broken = np.zeros(len(bars), dtype=bool)
     findings = []
     for rule in rules:

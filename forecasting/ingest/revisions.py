@@ -18,7 +18,7 @@ import pandas as pd
 
 from forecasting.errors import FailedVerdict
 from forecasting.ingest.actions import changed_actions, make_actions
-from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding, fresh_rows
+from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding, changed_rows
 from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, split_factor
 
 Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
@@ -138,7 +138,7 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
     """New and restated bars, and after a split every earlier one; bars outside the fetch are rebased by the factor."""
     rebased = factor.index[factor != 1.0]
-    rows = kept.loc[fresh_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
+    rows = kept.loc[changed_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
     rows = rows.assign(volume=rows["volume"].fillna(expected["volume"].reindex(rows.index)))
     absent = rebased.difference(kept.index)
     if len(absent):

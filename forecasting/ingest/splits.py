@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import PRICES, Finding, fresh_rows
+from forecasting.ingest.bars import PRICES, Finding, changed_rows
 
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a split named, and with one that the history ignores."""
@@ -110,7 +110,7 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     apart = np.maximum(ratio, 1.0 / ratio)
     near = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)
-    doubtful = fresh_rows(bars, expected) & ((near & (value == 1.0) & (age <= HOLD_JUMP)) | ignored)
+    doubtful = changed_rows(bars, expected) & ((near & (value == 1.0) & (age <= HOLD_JUMP)) | ignored)
     held = doubtful & (age <= HOLD_SPLIT)
     rows = np.flatnonzero(doubtful).tolist()
     findings = [_jump(bars, i, ratio[i], named=bool(ignored[i]), held=bool(held[i])) for i in rows]

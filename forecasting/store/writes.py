@@ -1,7 +1,7 @@
-"""Everything that is written to the ledger. A row whose key is there already is left alone, so a night can run twice.
+"""Write statements of the ledger. A row whose key exists is left as it is, so that a night can run twice.
 
-Rows are dicts with the tables' column names. Each writer returns how many rows it added. What a value may be, and what
-refuses a row: see rows.py.
+Rows are dicts with the tables' column names. Each function returns how many rows it added. For accepted values, and for
+rows that the database refuses, see upsert.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from forecasting.ids import finding_id
 from forecasting.ingest.event_history import KEY, VALUES, unseen
 from forecasting.store import read, standings, tables
-from forecasting.store.findings import compared, spoken_of, standing
+from forecasting.store.findings import covered_span, diff, open_findings
 from forecasting.store.frames import Row
 from forecasting.store.upsert import insert, insert_or_replace, plain
 from forecasting.vocabulary import QUANTILE_COLUMNS
@@ -39,18 +39,18 @@ def add_fetch(
     fetched_at: datetime,
     run_id: str | None,
 ) -> bool:
-    """Write a fetch and all that it changed: bar versions, what it settled, corporate actions, findings.
+    """Whether the fetch was added: its row, bar versions, settled bars, corporate actions and findings.
 
     Args:
-        connection: In the caller's transaction; all of it is kept, or nothing.
-        fetched: What the source brought.
-        revision: What that means for the bars already stored, with all findings of the fetch.
-        fetch_id: Names the fetch; a second write under the same id changes nothing.
-        fetched_at: When it was fetched, aware; the first_seen_at of all it added.
-        run_id: The run that asked; None for a bare ingest.
+        connection: In the caller's transaction.
+        fetched: The response of the source.
+        revision: What it changes about the stored bars, with all findings of the fetch.
+        fetch_id: Id of the fetch; a second write under the same id changes nothing.
+        fetched_at: When it was fetched, aware; the first_seen_at of every row that it adds.
+        run_id: The run that made the request; None for an ingest alone.
 
     Returns:
-        False when this fetch is there already.
+        False when the fetch is stored already.
     """
     from forecasting.ingest.bars import payload_hash
     from forecasting.ingest.revisions import adjustment
@@ -89,16 +89,16 @@ def add_fetch(
 def add_findings(
     connection: sa.Connection, fetched: Fetched, found: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
 ) -> int:
-    """Write what a fetch newly found, and clear what it no longer shows; a finding's id comes from its fetch and place.
+    """Add the new findings of a fetch, and clear open ones that it no longer shows; the number of findings added.
 
-    A finding about the state of the answer stands: it keeps the fetch that first showed it and is not written again. A
-    flag about one row is over once said and is cleared by its own fetch: `cleared_at IS NULL` is what is still wrong.
+    A persistent finding keeps the fetch that first showed it and is not written again. A flag about one row is cleared
+    by its own fetch, so that `cleared_at IS NULL` selects what is still wrong. Ids derive from fetch, session and rule.
     """
-    new, gone = compared(standing(connection, fetched.symbol), found, spoken_of=spoken_of(fetched))
+    new, cleared = diff(open_findings(connection, fetched.symbol), found, span=covered_span(fetched))
     table = tables.findings
-    if gone:
-        cleared = sa.update(table).where(table.c.id == sa.bindparam("gone")).values(cleared_at=fetched_at)
-        connection.execute(cleared, [{"gone": id} for id in gone])
+    if cleared:
+        clear = sa.update(table).where(table.c.id == sa.bindparam("cleared")).values(cleared_at=fetched_at)
+        connection.execute(clear, [{"cleared": id} for id in cleared])
     rows = [
         {
             "id": finding_id(fetch_id, finding.session, finding.rule),
@@ -109,7 +109,7 @@ def add_findings(
             "value": finding.value,
             "detail": finding.detail,
             "fetch_id": fetch_id,
-            "cleared_at": None if finding.stands else fetched_at,
+            "cleared_at": None if finding.is_persistent else fetched_at,
         }
         for finding in new
     ]
@@ -119,7 +119,7 @@ def add_findings(
 def add_actions(
     connection: sa.Connection, actions: pd.DataFrame, *, symbol: str, fetch_id: str, first_seen_at: datetime
 ) -> int:
-    """Write dividends and splits (columns session, kind, value) as first seen at an instant."""
+    """Add dividends and splits (columns session, kind, value) as first seen at an instant."""
     if actions.empty:
         return 0
     seen = {"symbol": symbol, "fetch_id": fetch_id, "first_seen_at": first_seen_at}
@@ -129,13 +129,13 @@ def add_actions(
 def add_events(
     connection: sa.Connection, symbol: str, frame: pd.DataFrame, *, source: str, first_seen_at: datetime
 ) -> int:
-    """Write the events that are new or whose date, timing or first usable session moved; the others stay as first seen.
+    """Add the events that are new or whose date, timing or first usable session moved; the others stay as first seen.
 
     Args:
         connection: In the caller's transaction.
-        symbol: Whose events they are.
+        symbol: The symbol of the events.
         frame: Columns session, kind, known_from, announced, timing, known_rule.
-        source: Where they come from.
+        source: The list that names them.
         first_seen_at: When they were read, aware.
     """
     new = unseen(read.event_rows(connection, symbol), frame)
@@ -144,40 +144,40 @@ def add_events(
 
 
 def start_run(connection: sa.Connection, row: Row) -> int:
-    """Write the run's row when it begins."""
+    """Add the run's row when it begins."""
     return insert(connection, tables.runs, [row])
 
 
 def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
-    """Fill in columns of a run as it proceeds; 0 when there is no such run."""
+    """Update columns of a run; 0 when there is no such run."""
     table = tables.runs
     statement = sa.update(table).where(table.c.id == run_id).values(plain(values, table))
     return connection.execute(statement).rowcount
 
 
 def add_model(connection: sa.Connection, row: Row) -> int:
-    """Write a fitted model or a baseline."""
+    """Add a fitted model or a baseline."""
     return insert(connection, tables.models, [row])
 
 
 def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
-    """Empty a model's artifact_path once its file is to be removed; the hash stays, as what it was."""
+    """Set a model's artifact_path to NULL before its file is deleted; the hash stays."""
     table = tables.models
     return connection.execute(table.update().where(table.c.id == model_id).values(artifact_path=None)).rowcount
 
 
 def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Write forecasts as issued; an issued row never changes.
+    """Add forecasts as issued; an issued row never changes.
 
     Raises:
-        ValueError: A quantile is infinite or not a number; somebody else should have spoken.
+        ValueError: A quantile is infinite or not a number; the fallback should have been published.
     """
     for row in rows:
         if not all(math.isfinite(row[name]) for name in QUANTILE_COLUMNS):
             found = ", ".join(f"{name} {row[name]}" for name in QUANTILE_COLUMNS)
             raise ValueError(
-                f"A forecast must be finite; model {row['model_id']} said for {row['symbol']} {row['target']} on "
-                f"{row['target_session']}: {found}. Let the fallback speak."
+                f"Expected finite quantiles of model {row['model_id']} for {row['symbol']} {row['target']} on "
+                f"{row['target_session']}; found {found}. Publish the fallback instead."
             )
     return insert(connection, tables.forecasts, rows)
 
@@ -197,12 +197,12 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 
 def add_promotion(connection: sa.Connection, row: Row) -> int:
-    """Write who speaks from now on, and why."""
+    """Add the decision which model is champion next, and why."""
     return insert(connection, tables.promotions, [row])
 
 
 def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Write metrics over a window."""
+    """Add metrics over a window."""
     return insert(connection, tables.metrics, rows)
 
 
@@ -213,21 +213,21 @@ def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> N
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
     insert(connection, table, rows)
-    mine = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
-    again = [row["session"] for row in rows if row["version"] > 1]
-    if again:
+    current = (table.c.symbol == seen["symbol"], table.c.superseded_at.is_(None))
+    restated = [row["session"] for row in rows if row["version"] > 1]
+    if restated:
         later = table.alias("later")
         same = (later.c.symbol == table.c.symbol) & (later.c.session == table.c.session)
-        overtaken = sa.exists().where(same, later.c.version > table.c.version)
-        span = table.c.session.between(min(again).date(), max(again).date())
-        connection.execute(sa.update(table).where(*mine, span, overtaken).values(superseded_at=at))
+        superseded = sa.exists().where(same, later.c.version > table.c.version)
+        span = table.c.session.between(min(restated).date(), max(restated).date())
+        connection.execute(sa.update(table).where(*current, span, superseded).values(superseded_at=at))
     confirmed = sorted(day.date() for day in settled - {row["session"] for row in rows})
     if confirmed:
-        named = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
-        connection.execute(sa.update(table).where(*mine, *named).values(settled_at=at))
+        provisional = (table.c.session.in_(confirmed), table.c.settled_at.is_(None))
+        connection.execute(sa.update(table).where(*current, *provisional).values(settled_at=at))
 
 
 def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
-    names = frame.columns.tolist()  # once: iterating over an index of texts costs more than making the row
+    names = frame.columns.tolist()  # once: iterating over an index of texts takes longer than building the row
     columns = [frame[name].tolist() for name in names]
     return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]

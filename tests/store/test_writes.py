@@ -143,7 +143,7 @@ def test_a_forecast_that_is_not_finite_is_refused(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         for value in (float("nan"), float("inf")):
-            with pytest.raises(ValueError, match="must be finite; model lstm said for SBUX volume on 2024-03-08"):
+            with pytest.raises(ValueError, match="finite quantiles of model lstm for SBUX volume on 2024-03-08"):
                 writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
 
 
