@@ -5,16 +5,16 @@ import sqlalchemy as sa
 from forecasting.store import tables
 
 INPUT_TABLES = (tables.fetches, tables.bar_versions, tables.corporate_actions, tables.events, tables.findings)
-"""Everything that came from outside, parents first; the rest of a ledger follows from it."""
+"""The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
 
-_AT_ONCE = 5000
+_BATCH_ROWS = 5000
 
 
 def copy_inputs(source: sa.Connection, target: sa.Connection) -> int:
-    """Add every row of INPUT_TABLES in `source` to `target`, which holds none of them; the number of rows."""
+    """The number of rows copied: all of INPUT_TABLES in `source`, to `target`, where these tables are empty."""
     copied = 0
     for table in INPUT_TABLES:
-        for batch in source.execute(sa.select(table)).mappings().partitions(_AT_ONCE):
+        for batch in source.execute(sa.select(table)).mappings().partitions(_BATCH_ROWS):
             target.execute(sa.insert(table), [dict(row) for row in batch])
             copied += len(batch)
     return copied

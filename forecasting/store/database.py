@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -13,9 +12,6 @@ from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
 from forecasting.errors import StoreError
 from forecasting.store.engine import engine, is_sqlite, parse, store_error
 from forecasting.store.lock import night_lock
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "Connection",  # what every function of the store takes; callers name it without importing SQLAlchemy
@@ -30,7 +26,7 @@ __all__ = [
 
 @contextmanager
 def transaction(url: str) -> Iterator[Connection]:
-    """A connection whose writes are kept together when the block ends, or not at all.
+    """A connection whose writes are committed together when the block ends, or rolled back when it fails.
 
     Raises:
         StoreError: The database cannot be reached, is locked, full or not writable.
@@ -41,7 +37,7 @@ def transaction(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def reading(url: str) -> Iterator[Connection]:
-    """A connection that sees one state of the database throughout the block and cannot write.
+    """A read-only connection that sees one state of the database throughout the block.
 
     Raises:
         StoreError: The database cannot be reached.
@@ -57,7 +53,7 @@ def reading(url: str) -> Iterator[Connection]:
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
-    """Within a transaction, a block whose writes are kept with the rest or, where it fails, undone alone.
+    """A block of a transaction whose writes alone are undone when it fails.
 
     Raises:
         StoreError: The database refused a row.
@@ -67,15 +63,15 @@ def savepoint(connection: Connection) -> Iterator[None]:
             yield
     except (IntegrityError, DataError) as error:
         cause = " ".join(str(error.orig).split()).rstrip(".")
-        raise StoreError(f"The database refused a row: {cause}. Nothing of this step was kept for it.") from error
+        raise StoreError(f"The database refused a row: {cause}. This step wrote nothing for it.") from error
 
 
 @contextmanager
 def kept_open(url: str) -> Iterator[None]:
-    """Transactions of the block share a connection, which closes with it.
+    """A block whose transactions share one connection, closed at its end.
 
-    A new one costs Postgres a process; and SQLite puts its log back into the file whenever the last one closes, at some
-    five waits for the disk, where a commit is one or two.
+    A new connection costs Postgres a process; and SQLite writes its log back into the file whenever the last one
+    closes, at some five waits for the disk, where a commit takes one or two.
     """
     _kept[url] = engine(url, pooled=True)
     try:
@@ -84,7 +80,7 @@ def kept_open(url: str) -> Iterator[None]:
         _kept.pop(url).dispose()
 
 
-_kept: dict[str, sa.Engine] = {}  # by URL, for as long as a block keeps its connection
+_kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 
 
 def _opened(url: str) -> sa.Engine:
@@ -93,12 +89,12 @@ def _opened(url: str) -> sa.Engine:
 
 @contextmanager
 def begun(url: str, opened: sa.Engine) -> Iterator[Connection]:
-    """A transaction on `opened`, the engine of `url`, whose failures are StoreErrors."""
+    """A transaction on `opened`, the engine of `url`, whose failures are raised as StoreError."""
     try:
         with opened.begin() as connection:
             yield connection
     except DatabaseError as error:
-        told = store_error(url, error)
-        if told is error:
+        ours = store_error(url, error)
+        if ours is error:
             raise
-        raise told from (error if error.statement else None)  # a failed connect has a long trace that says no more
+        raise ours from (error if error.statement else None)  # the long trace of a failed connect adds nothing

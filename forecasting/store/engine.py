@@ -1,4 +1,4 @@
-"""How a connection to either database is opened, and what its failures are called; no password leaves this module."""
+"""Engines of both databases, and their failures as StoreError; no message contains a password."""
 
 import sqlite3
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from sqlalchemy.pool import NullPool, QueuePool
 from forecasting.errors import StoreError, UsageError
 
 BUSY_TIMEOUT_S = 30
-"""How long a SQLite statement waits for another process' transaction to end."""
+"""Seconds that a SQLite statement waits for another process's transaction to end."""
 
-# A night's lock sits idle for as long as the night lasts: the probes tell each side that the other one is gone.
+# The connection of a night's lock is idle during the whole night: with probes each side notices that the other is gone.
 _POSTGRES_OPTIONS = {
     "application_name": "forecasting",
     "client_encoding": "utf8",  # a database made under the locale C would be read as bytes
@@ -28,25 +28,25 @@ _POSTGRES_OPTIONS = {
 
 @lru_cache(maxsize=16)
 def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Engine:
-    """The engine of `url`; it keeps no connection open, unless it is a pooled one.
+    """The engine of `url`; it keeps no connection open unless `pooled`.
 
     Args:
         url: A SQLAlchemy URL, `sqlite:///PATH` or `postgresql://...`.
         migrating: May create the SQLite file, switches it to WAL and leaves foreign keys unchecked, since a table that
             is rebuilt is dropped for a moment.
-        pooled: Keeps the newest connection for whoever comes next, until it is disposed of.
+        pooled: Keeps the newest connection open for the next transaction, until the engine is disposed of.
 
     Raises:
         UsageError: Not a URL of either database.
     """
     parsed = parse(url)
     pool: dict[str, Any] = {"poolclass": NullPool}
-    if pooled:  # the ping finds out whether the server was restarted meanwhile
+    if pooled:  # the ping detects a server that was restarted in between
         pool = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": -1, "pool_pre_ping": not is_sqlite(parsed)}
     if is_sqlite(parsed):
-        made = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool)
-        sa.event.listen(made, "begin", _begin_sqlite)
-        return made
+        sqlite = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool)
+        sa.event.listen(sqlite, "begin", _begin_sqlite)
+        return sqlite
     parsed = parsed.set(drivername="postgresql+psycopg", query={**_POSTGRES_OPTIONS, **parsed.query})
     return sa.create_engine(parsed, **pool)
 
@@ -55,23 +55,23 @@ def parse(url: str) -> sa.URL:
     """The parts of `url`.
 
     Raises:
-        UsageError: Not a URL of either database. The message never quotes it: it may hold a password.
+        UsageError: Not a URL of either database. The message never quotes it: it may contain a password.
     """
-    wanted = (
-        "A database URL reads sqlite:///PATH/forecasting.db or postgresql://USER:PASSWORD@HOST:5432/NAME, with @ : / ? "
-        "# in a password percent-encoded (@ is %40)"
+    expected = (
+        "Expected a database URL like sqlite:///PATH/forecasting.db or postgresql://USER:PASSWORD@HOST:5432/NAME, with "
+        "@ : / ? # in a password percent-encoded (@ is %40)"
     )
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError):
-        raise UsageError(f"{wanted}; the one given cannot be read that way. Mend it.") from None
+        raise UsageError(f"{expected}; the one given cannot be parsed. Correct it.") from None
     if backend not in ("sqlite", "postgresql"):
-        raise UsageError(f"{wanted}; the one given names another database. Use one of these two.")
+        raise UsageError(f"{expected}; the one given names another database. Use one of these two.")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise UsageError(f"{wanted}; the one given names no file, and a ledger in memory would be gone at once.")
+        raise UsageError(f"{expected}; the one given names no file, and a ledger in memory would be lost at once.")
     if "@" in (parsed.host or ""):
-        raise UsageError(f"{wanted}; the one given has more than one @. Encode those of the password.")
+        raise UsageError(f"{expected}; the one given has more than one @. Encode those of the password.")
     return parsed
 
 
@@ -81,12 +81,12 @@ def is_sqlite(parsed: sa.URL) -> bool:
 
 
 def sqlite_path(parsed: sa.URL) -> Path:
-    """The file of a SQLite URL, absolute."""
+    """The absolute path of a SQLite URL's file."""
     return Path(parsed.database or "").absolute()
 
 
 def place(url: str) -> str:
-    """Where the database is, in words fit for an error or a log: the path, or name, host and port."""
+    """The database's location without secrets, for errors and logs: the path, or name, host and port."""
     parsed = parse(url)
     if is_sqlite(parsed):
         return str(sqlite_path(parsed))
@@ -95,13 +95,13 @@ def place(url: str) -> str:
 
 
 def store_error(url: str, error: DatabaseError) -> Exception:
-    """What to raise for `error`: a StoreError where the database is at fault, `error` itself where we are."""
-    if type(error) not in (OperationalError, DatabaseError):  # constraints, types, grammar: ours, with their own text
+    """The exception to raise for `error`: a StoreError for a fault of the database, `error` itself for one of ours."""
+    if type(error) not in (OperationalError, DatabaseError):  # constraints, types, SQL syntax: faults of our code
         return error
     cause = " ".join(str(error.orig).split()).rstrip(".")
     for secret in _secrets(parse(url)):
         cause = cause.replace(secret, "***")
-    what, do = next((told for sign, told in _KNOWN.items() if sign in cause), _OTHER)
+    what, do = next((words for sign, words in _KNOWN.items() if sign in cause), _OTHER)
     return StoreError(f"The database {place(url)} {what}: {cause}. {do}")
 
 
@@ -113,13 +113,13 @@ _KNOWN = {
     ),
     "unable to open database file": (
         "cannot be opened",
-        "Check that the file is there and that this user may read and write it and its folder.",
+        "Check that the file exists and that this user may read and write it and its folder.",
     ),
     "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
-    "is full": ("has no room left", "Free space on that disk, then run again; nothing of this step was kept."),
+    "is full": ("has no space left", "Free space on that disk, then run again; this step wrote nothing."),
     "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
 }
-_OTHER = ("refused", "Nothing of this step was kept; mend the cause and run again.")
+_OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")
 
 
 def _secrets(parsed: sa.URL) -> list[str]:
@@ -128,12 +128,12 @@ def _secrets(parsed: sa.URL) -> list[str]:
 
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
-    mode = "rwc" if migrating else "rw"  # plain sqlite3.connect would leave an empty file wherever a path was mistyped
+    mode = "rwc" if migrating else "rw"  # plain sqlite3.connect would create an empty file for a mistyped path
     uri = f"file:{quote(str(sqlite_path(parsed)))}?mode={mode}"
 
     def opened() -> sqlite3.Connection:
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.
-        # Several threads may use it, one after the other: a night's tasks, where connections are kept.
+        # Several threads may use a pooled connection, one after the other: a night's tasks.
         connection = sqlite3.connect(
             uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )

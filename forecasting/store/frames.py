@@ -1,4 +1,4 @@
-"""Query results as frames, with the types that the rest of the library computes with; or as one row."""
+"""Query results as frames, in the types that the library computes with, or as one row."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.types import TypeEngine
 from forecasting.store.tables import metadata
 from forecasting.store.tables.types import UtcDateTime
 
-# A view's columns carry no type on SQLite; they are named like the tables' columns they come from, or listed here.
+# A view's columns have no type on SQLite; they take that of the table column of the same name, or are listed here.
 _TYPE_OF: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     "settled": sa.Boolean(),
@@ -40,7 +40,7 @@ def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | Non
 
 
 def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
-    """What puts live forecasts before late ones before replays."""
+    """A sort key: live forecasts before late ones before replays."""
     return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 

@@ -1,4 +1,4 @@
-"""The night's lock: one holder at a time, and none once the holder's process is gone, however it ended."""
+"""The night's lock: one holder at a time, released when the holder's process ends, however it ends."""
 
 import hashlib
 import os
@@ -17,14 +17,14 @@ from forecasting.store.engine import engine, is_sqlite, parse, sqlite_path, stor
 
 @contextmanager
 def night_lock(url: str, name: str) -> Iterator[None]:
-    """Holds the lock `name` of this database for the block; it goes with the process, however that ends.
+    """A block that holds the lock `name` of this database; it is released with the process, however that ends.
 
     Postgres: an advisory lock on a connection of its own. SQLite: a lock on the file `DATABASE.NAME.lock` beside it;
-    the file stays, and means nothing by itself.
+    the file remains, and a file alone locks nothing.
 
     Raises:
-        LockedError: Another process holds it; nothing was waited for.
-        StoreError: The database cannot be reached, or the lock's file not be written.
+        LockedError: Another process holds it; raised at once, without waiting.
+        StoreError: The database cannot be reached, or the lock file cannot be written.
     """
     held = _file_lock(url, name) if is_sqlite(parse(url)) else _advisory_lock(url, name)
     with held:
@@ -32,7 +32,7 @@ def night_lock(url: str, name: str) -> Iterator[None]:
 
 
 def lock_key(name: str) -> int:
-    """The number that stands for `name` among the advisory locks of a Postgres database."""
+    """The number of the lock `name` among the advisory locks of a Postgres database."""
     return int.from_bytes(hashlib.sha256(f"forecasting {name}".encode()).digest()[:7])
 
 
@@ -43,14 +43,14 @@ def _file_lock(url: str, name: str) -> Iterator[None]:
     database = sqlite_path(parse(url))
     with _lock_file(database.with_name(f"{database.name}.{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.lock")) as handle:
         try:
-            # flock, not lockf: it also keeps two threads of one process apart.
+            # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _locked(name, handle.read()) from None
         handle.truncate(0)
         handle.write(_holder())
         handle.flush()
-        yield  # closing the file gives the lock back
+        yield  # closing the file releases the lock
 
 
 def _lock_file(path: os.PathLike[str]) -> TextIOWrapper:
@@ -58,8 +58,8 @@ def _lock_file(path: os.PathLike[str]) -> TextIOWrapper:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
     except OSError as error:
         raise StoreError(
-            f"The lock file {path} cannot be opened: {error.strerror}. Check that its folder is there and that this "
-            "user may write it; `forecasting db upgrade` makes folder and database."
+            f"The lock file {path} cannot be opened: {error.strerror}. Check that its folder exists and that this "
+            "user may write it; `forecasting db upgrade` creates folder and database."
         ) from error
 
 
@@ -77,8 +77,8 @@ def _advisory_lock(url: str, name: str) -> Iterator[None]:
         try:
             yield
         finally:
-            # Given back before the connection goes: a server notices a closed one only after a while, and the next run,
-            # started at once, would find the lock held.
+            # Released before the connection closes: the server notices a closed one only after a while, and a run
+            # started at once would find the lock held.
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
 
 
@@ -97,5 +97,5 @@ def _holder() -> str:
 def _locked(name: str, holder: str) -> LockedError:
     return LockedError(
         f"The lock {name!r} of this database is held by another run ({holder.strip() or 'process unknown'}). "
-        "Wait until it has ended, or end it; a process that is killed leaves no lock behind."
+        "Wait until it has ended, or end it; a killed process leaves no lock behind."
     )

@@ -1,4 +1,4 @@
-"""The schema: its revision, upgrade and downgrade, and whether the database is ready for this code."""
+"""The schema's revision, upgrade and downgrade, and the check that a database is ready for this code."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the schema up to `revision`, creating a SQLite file and its folder; the views come with the newest one.
+    """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
 
-    All of it is one transaction, on both databases. At `revision` already, it only renews the views.
+    All of it is one transaction, on both databases. On a database at `revision` it only re-creates the views.
 
     Raises:
         StoreError: Not reachable or writable, or newer than this code.
@@ -36,8 +36,8 @@ def upgrade(url: str, revision: str = "head") -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"The folder {folder} for the database cannot be made: {error.strerror}. "
-                "Make it, or name another with FORECASTING_DATA_DIR or --database-url."
+                f"The folder {folder} for the database cannot be created: {error.strerror}. "
+                "Create it, or name another with FORECASTING_DATA_DIR or --database-url."
             ) from error
     from alembic import command
 
@@ -45,10 +45,10 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
-    """Take the schema back to `revision` (`base` for none), in one transaction; an older one comes without the views.
+    """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views.
 
     Raises:
-        StoreError: Not there, not reachable or writable, or newer than this code.
+        StoreError: No database, not reachable or writable, or newer than this code.
         UsageError: No such revision.
     """
     _check_there(url)
@@ -58,7 +58,7 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """The revision that the database is at; None when it is not migrated, or a SQLite file not there.
+    """The database's revision; None when it is not migrated, or without a SQLite file.
 
     Raises:
         StoreError: The database cannot be reached.
@@ -71,7 +71,7 @@ def current(url: str) -> str | None:
 
 
 def head() -> str:
-    """The newest revision that this code knows."""
+    """The newest revision of this code."""
     return _revisions()[0]
 
 
@@ -80,13 +80,13 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
 
     config = _config()
     with begun(url, engine(url, migrating=True)) as connection:
-        if connection.dialect.name == "postgresql":  # two upgrades at once: the second waits, then finds nothing to do
+        if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migration")})
         found = _revision(connection)
         if found is not None:
             _check_known(url, found)
         config.attributes["connection"] = connection
-        grants = views.drop(connection)  # SQLite refuses to rebuild a table that a view names
+        grants = views.drop(connection)  # SQLite refuses to rebuild a table that a view reads
         try:
             action(config, revision)
         except CommandError as error:
@@ -122,7 +122,7 @@ def _check_there(url: str) -> None:
     parsed = parse(url)
     if is_sqlite(parsed) and not sqlite_path(parsed).exists():
         raise StoreError(
-            f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` makes it; if it should be there "
+            f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` creates it; if it should exist "
             "already, check FORECASTING_DATA_DIR and --database-url."
         )
 
@@ -130,17 +130,17 @@ def _check_there(url: str) -> None:
 def _check_known(url: str, found: str) -> None:
     if found not in _revisions():
         raise StoreError(
-            f"The database {place(url)} is at revision {found}, which this code does not know "
-            f"(its newest is {head()}). A newer release has migrated it, or it is another program's. "
+            f"The database {place(url)} is at revision {found}, which this code does not have "
+            f"(its newest is {head()}). A newer release has migrated it, or it belongs to another program. "
             "Upgrade forecasting, or name another database."
         )
 
 
 def check_ready(url: str) -> None:
-    """Nothing, when the database is there, at this code's revision and writable.
+    """Return when the database exists, is at this code's revision and is writable.
 
     Raises:
-        StoreError: It is not there, not reachable, not migrated, older or newer than this code, or not writable.
+        StoreError: It does not exist, is not reachable, not migrated, older or newer than this code, or not writable.
     """
     _check_there(url)
     with transaction(url) as connection:
@@ -157,7 +157,7 @@ def check_ready(url: str) -> None:
             )
         if connection.dialect.name == "postgresql":
             _check_postgres_writable(url, connection)
-        else:  # BEGIN IMMEDIATE does not complain: in a file that cannot be written it begins a mere read
+        else:  # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only transaction
             connection.execute(sa.delete(metadata.tables["runs"]).where(sa.false()))
 
 
@@ -169,13 +169,13 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
         )
     needed = [(name, right) for name in metadata.tables for right in ("SELECT", "INSERT")]
     needed += [(name, "UPDATE") for name in ("runs", "bar_versions", "findings", "models", "standings")]
-    lacking = [
+    missing = [
         f"{right} on {name}"
         for name, right in needed
         if not connection.scalar(sa.select(sa.func.has_any_column_privilege(name, right)))
     ]
-    if lacking:
+    if missing:
         raise StoreError(
-            f"The database {place(url)} cannot be written by this user, who lacks {', '.join(lacking)}. "
+            f"The database {place(url)} cannot be written by this user, who lacks {', '.join(missing)}. "
             "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql again."
         )

@@ -1,11 +1,11 @@
-"""Rows into a table in one statement, with an exact count of those that were new.
+"""Inserts of many rows in one statement, with an exact count of the new ones.
 
 SQLAlchemy binds value by value, which takes longer than either database needs to write. Here the values of a column are
-made plain together and go to SQLite's own executemany or, as one array a column, into a single INSERT on Postgres; its
-driver would ask each value for its type, so arrays are written out here.
+converted together and go to SQLite's own executemany or, as one array a column, into a single INSERT on Postgres; its
+driver would inspect the type of each value, so arrays are written out here.
 """
 
-# ruff: noqa: S608 - the SQL is put together from the tables' own names and types
+# ruff: noqa: S608 - the SQL is built from the tables' own names and types
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  #
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
-    """Add the rows whose key is not there yet; how many that were.
+    """The number of rows added: those whose key did not exist.
 
-    NaN and NaT become NULL, numpy scalars their Python twins. A row that breaks a check, a foreign key or NOT NULL is
-    refused aloud: only a key that is there already is left alone.
+    NaN and NaT become NULL, numpy scalars the Python type. A row whose key exists is left as it is; one that violates a
+    check, a foreign key or NOT NULL raises.
     """
     return sum(_write(connection, table, alike, "NOTHING") for alike in _alike(rows))
 
 
 def insert_or_replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
-    """Add the rows, or put their values in place of those under their key; how many rows that were."""
+    """The number of rows added or replaced; a row whose key exists gets the new values."""
     return sum(_write(connection, table, alike, "UPDATE") for alike in _alike(rows))
 
 
 def plain(row: Row, table: sa.Table) -> dict[str, Any]:
-    """The row as the table keeps it: no NaN or NaT, nothing of numpy's, sessions as dates."""
+    """The row in the table's types: no NaN or NaT, no numpy types, sessions as dates."""
     return {name: _plain_values([value], table.c[name].type)[0] for name, value in row.items()}
 
 
 def _alike(rows: Iterable[Row]) -> list[list[Row]]:
-    found: dict[frozenset[str], list[Row]] = {}  # one statement names the same columns for all of its rows
+    found: dict[frozenset[str], list[Row]] = {}  # all rows of a statement have the same columns
     for row in rows:
         found.setdefault(frozenset(row), []).append(row)
     return list(found.values())
@@ -74,7 +74,7 @@ def _statement(table: sa.Table, names: tuple[str, ...], conflict: str, dialect: 
 
 
 def _unnested(table: sa.Table, names: Iterable[str]) -> str:
-    # text, whatever a column's length: a cast to varchar(n) would cut in silence what the column refuses aloud.
+    # TEXT, whatever a column's length: a cast to varchar(n) would truncate a value that the column refuses.
     kinds = [table.c[name].type for name in names]
     types = ["TEXT" if isinstance(kind, sa.String) else kind.compile(_POSTGRES) for kind in kinds]
     return f"SELECT * FROM unnest({', '.join(f'%s::{name}[]' for name in types)})"
@@ -88,7 +88,7 @@ def _plain_values(values: list[Any], kind: TypeEngine[Any]) -> list[Any]:
 def _array(values: list[Any], kind: TypeEngine[Any]) -> str:
     if isinstance(kind, sa.Float):
         texts = ["NULL" if value is None else repr(value) for value in values]
-    else:  # of days, instants and names there are few, and to write one takes longer than to find it again
+    else:  # few days, instants and names are distinct, and formatting one takes longer than a look-up
         write: Callable[[Any], str] = _quoted if isinstance(kind, sa.String) else str
         written = {value: "NULL" if value is None else write(value) for value in set(values)}
         texts = [written[value] for value in values]

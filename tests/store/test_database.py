@@ -48,7 +48,7 @@ def test_a_migrated_database_is_ready(database_url):
 def test_a_sqlite_file_that_is_not_there_is_named_and_not_made(empty_sqlite_url):
     path = empty_sqlite_url.removeprefix("sqlite:///")
     assert current(empty_sqlite_url) is None
-    assert refusal(empty_sqlite_url).startswith(f"There is no database at {path}. `forecasting db upgrade` makes it")
+    assert refusal(empty_sqlite_url).startswith(f"There is no database at {path}. `forecasting db upgrade` creates it")
     with pytest.raises(StoreError, match="There is no database"):
         downgrade(empty_sqlite_url, "base")
     with pytest.raises(StoreError, match="cannot be opened"), transaction(empty_sqlite_url):
@@ -92,10 +92,10 @@ def test_an_older_revision_asks_for_the_upgrade(database_url, monkeypatch):
 
 def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url):
     set_revision(database_url, "9999")
-    told = f"is at revision 9999, which this code does not know (its newest is {NEWEST})"
+    told = f"is at revision 9999, which this code does not have (its newest is {NEWEST})"
     assert told in refusal(database_url)
     for change in (upgrade, lambda url: downgrade(url, "base")):
-        with pytest.raises(StoreError, match="revision 9999, which this code does not know"):
+        with pytest.raises(StoreError, match="revision 9999, which this code does not have"):
             change(database_url)
 
 
@@ -136,7 +136,7 @@ def test_a_sqlite_file_that_may_not_be_written_is_refused(sqlite_url, file_mode,
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"folder .* for the database cannot be made: Not a directory"):
+    with pytest.raises(StoreError, match=r"folder .* for the database cannot be created: Not a directory"):
         upgrade(f"sqlite:///{tmp_path / 'file' / 'deeper' / 'forecasting.db'}")
 
 

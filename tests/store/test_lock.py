@@ -75,5 +75,5 @@ def test_two_threads_of_one_process_are_kept_apart_too(database_url):
 
 
 def test_a_lock_whose_folder_is_not_there_says_what_makes_it(empty_sqlite_url):
-    with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` makes"):
+    with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()

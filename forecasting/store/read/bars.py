@@ -18,16 +18,14 @@ def bars(
 
     Args:
         connection: An open connection.
-        symbol: Whose bars.
-        last: No session after it; None for all.
-        known_at: An aware instant: what was stored then, bar for bar; None for now.
+        symbol: Symbol of the bars.
+        last: The last session; None for all.
+        known_at: An aware instant; bars as they were stored then. None for now.
     """
     table = tables.bar_versions
     columns = [table.c[name] for name in ("session", "open", "high", "low", "close", "volume", "version")]
     is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
-    settled = sa.case((is_settled, 1), else_=0).label(
-        "settled"
-    )  # an instant for every row would take longer than the rest
+    settled = sa.case((is_settled, 1), else_=0).label("settled")  # reading every instant takes longer than all the rest
     statement = sa.select(*columns, settled).where(table.c.symbol == symbol)
     if last is not None:
         statement = statement.where(table.c.session <= last)

@@ -1,4 +1,4 @@
-"""Events: their rows as they were first seen, and when each is valid."""
+"""Events: their rows as first seen, and when each is valid."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from forecasting.store.frames import frame
 
 
 def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
-    """Earnings and the like, as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
+    """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
 
     Origins from known_from on may use an event, those from withdrawn_from on no longer. An announcement that moved is
-    stored under each session it was given; only its newest session counts, unless the source took the other back.
+    stored under each of its sessions; only its newest session counts, unless the source withdrew the other.
     """
     valid = drop_moved(validity_intervals(event_rows(connection, symbol, known_at=known_at)))
     in_order = valid.sort_values(["session", "kind", "known_from"], ignore_index=True)
@@ -24,7 +24,7 @@ def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None 
 
 
 def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
-    """The rows of table events without the symbol, ascending by first_seen_at and session; those seen by an instant."""
+    """Rows of table events without the symbol, ascending by first_seen_at and session; with known_at, as of then."""
     table = tables.events
     statement = sa.select(*(table.c[name] for name in COLUMNS)).where(table.c.symbol == symbol)
     if known_at is not None:

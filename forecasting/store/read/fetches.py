@@ -1,4 +1,4 @@
-"""Requests to a source: the newest, and the one whose bars a night uses."""
+"""Fetches: the newest, and the one whose bars a night uses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from forecasting.store.frames import Row, first_row
 
 
 def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:
-    """The newest fetch of the symbol that brought bars, a row of table fetches; None before the first."""
+    """The newest fetch of the symbol that stored bars, a row of table fetches; None before the first."""
     table = tables.fetches
-    brought = (table.c.symbol == symbol, table.c.verdict.not_in(tables.NO_BARS))
-    newest = sa.select(table).where(*brought).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    stored = (table.c.symbol == symbol, table.c.verdict.not_in(tables.NO_BARS))
+    newest = sa.select(table).where(*stored).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     return first_row(connection, newest)
 
 
@@ -25,28 +25,28 @@ def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
 
 
 def newest_request(connection: sa.Connection, symbol: str) -> Row | None:
-    """The newest row of table fetches, whether it brought bars or not; None before the first."""
+    """The newest row of table fetches, whether it stored bars or not; None before the first."""
     table = tables.fetches
     newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     return first_row(connection, newest)
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:
-    """The fetch that a night at `session` rests on.
+    """The fetch whose bars a night at `session` uses, a row of table fetches.
 
-    The newest fetch that brought the session's bar before `cutoff`, the last moment for a live forecast; when none did,
-    the first that brought it at all. So a night and its replay rest on the same bars, whenever the replay is made.
+    The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast; without one, the first
+    fetch with that bar. So a night and its replay use the same bars, whenever the replay is made.
 
     Raises:
-        StoreError: No fetch has brought the session.
+        StoreError: No stored fetch reaches the session.
     """
     table = tables.fetches
-    brought = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
-    brought = brought.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
-    in_time = brought.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    found = first_row(connection, in_time) or first_row(connection, brought.order_by(table.c.fetched_at, table.c.id))
+    reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
+    reaching = reaching.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
+    in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    found = first_row(connection, in_time) or first_row(connection, reaching.order_by(table.c.fetched_at, table.c.id))
     if found is None:
         raise StoreError(
-            f"A fetch of {symbol} that reaches the session {session} was expected; none is stored. Run ingest first."
+            f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest first."
         )
     return found

@@ -10,21 +10,20 @@ from forecasting.store.frames import frame
 
 
 def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
-    """What stood when a fetch had been written, and what it newly found, ascending by session.
+    """The findings that were open once a fetch was written, and those that it added, ascending by session.
 
-    Columns session, rule, severity, value, detail and since, the instant of the fetch that first showed it: its own for
-    what is new.
+    Columns session, rule, severity, value, detail and since, the instant of the fetch that first showed the finding.
     """
     table, fetch, first = tables.findings, tables.fetches.alias("fetch"), tables.fetches.alias("first")
     columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
-    stood = (first.c.fetched_at <= fetch.c.fetched_at) & (
+    was_open = (first.c.fetched_at <= fetch.c.fetched_at) & (
         table.c.cleared_at.is_(None) | (table.c.cleared_at > fetch.c.fetched_at)
     )
     statement = (
         sa.select(*columns, first.c.fetched_at.label("since"))
         .join(first, first.c.id == table.c.fetch_id)
         .join(fetch, fetch.c.symbol == table.c.symbol)
-        .where(fetch.c.id == fetch_id, stood | (table.c.fetch_id == fetch_id))
+        .where(fetch.c.id == fetch_id, was_open | (table.c.fetch_id == fetch_id))
         .order_by(table.c.session, table.c.rule, first.c.fetched_at)
     )
     return frame(connection, statement)

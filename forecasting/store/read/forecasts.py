@@ -32,19 +32,19 @@ def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: da
 
 
 def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int) -> pd.DataFrame:
-    """What the network's line had said for sessions up to `origin`: what calibration may learn from.
+    """The network's forecasts for sessions up to `origin`, from which calibration may be estimated.
 
     Args:
         connection: An open connection.
-        symbol: Whose forecasts.
-        target: Of what.
-        origin: No forecast whose target session is later.
+        symbol: Symbol of the forecasts.
+        target: Target of the forecasts.
+        origin: The last target session.
         limit: Rows per horizon, the newest ones.
 
     Returns:
         One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
-        text as issued), split_factor (shares today per share when issued). Where an origin was forecast more than once,
-        the live one counts before the late one before the replay, and the last issued before the others.
+        text as issued), split_factor (shares today per share when issued). Of several forecasts of an origin, the live
+        one counts before the late one before the replay, and the last issued before the others.
     """
     table, model = tables.forecasts, tables.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
@@ -54,18 +54,18 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
     )
     wanted: list[sa.ColumnElement[bool]] = [table.c.symbol == symbol, table.c.target == target]
     wanted += [table.c.target_session <= origin, table.c.role.in_(("champion", "silenced")), model.c.name == "lstm"]
-    # Of the longest horizon the fewest have closed, so its oldest origin is the oldest that any horizon needs.
+    # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that any horizon needs.
     longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
     oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
-    spoken = (
+    ranked = (
         sa.select(*(table.c[name] for name in names), tables.fetches.c.first_received, rank.label("rank"))
         .join(model, model.c.id == table.c.model_id)
         .join(tables.fetches, tables.fetches.c.id == table.c.fetch_id)
         .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
         .subquery()
     )
-    statement = sa.select(spoken).where(spoken.c.rank == 1).order_by(spoken.c.origin_session, spoken.c.horizon)
+    statement = sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.origin_session, ranked.c.horizon)
     found = frame(connection, statement)
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
     found["split_factor"] = split_factors(connection, symbol, found)
@@ -73,54 +73,54 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
 
 
 def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
-    """The rows that spoke at an origin (the newest unless told), one per horizon, all columns of table forecasts.
+    """The published forecasts of an origin (None: the newest), one per horizon, all columns of table forecasts.
 
     Raises:
-        StoreError: Nothing was forecast then.
+        StoreError: No forecast of that origin.
     """
-    said = tables.forecasts
-    wanted = [said.c.symbol == symbol, said.c.target == target, said.c.role == "champion"]
-    newest = sa.select(sa.func.max(said.c.origin_session)).where(*wanted).scalar_subquery()
-    wanted.append(said.c.origin_session == (newest if origin is None else origin))
+    table = tables.forecasts
+    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.role == "champion"]
+    newest = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
+    wanted.append(table.c.origin_session == (newest if origin is None else origin))
     found = frame(
         connection,
-        sa.select(said).where(*wanted).order_by(said.c.horizon, kind_rank(said.c.kind), said.c.issued_at.desc()),
+        sa.select(table).where(*wanted).order_by(table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc()),
     )
     if found.empty:
         at = f" at the origin {origin}" if origin else ""
         raise StoreError(
-            f"A {target} forecast of {symbol}{at} was expected in the database; found none. "
+            f"Expected a {target} forecast of {symbol}{at} in the database; found none. "
             f"Make one: forecasting run --symbol {symbol} --target {target}"
         )
     return found.drop_duplicates("horizon", ignore_index=True)
 
 
 def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
-    """Whether anything was forecast from an origin session, of whatever kind."""
-    said = tables.forecasts
-    wanted = (said.c.symbol == symbol, said.c.target == target, said.c.origin_session == origin)
+    """Whether there is a forecast of any kind from an origin session."""
+    table = tables.forecasts
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session == origin)
     return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
 
 
 def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
     """Whether a run has written its forecasts."""
-    said, run = tables.forecasts, tables.runs
-    # Forecasts lie by symbol, target and origin, which are the run's; by the run's id alone all of them would be read.
-    same = (said.c.symbol == run.c.symbol, said.c.target == run.c.target, said.c.origin_session == run.c.as_of)
-    own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, said.c.run_id == run_id).limit(1)
+    table, run = tables.forecasts, tables.runs
+    # Forecasts are ordered by symbol, target and origin, the run's own; by its id alone all of them would be read.
+    same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target, table.c.origin_session == run.c.as_of)
+    own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, table.c.run_id == run_id).limit(1)
     return connection.scalar(own) is not None
 
 
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest origin with a live forecast; None when there is none."""
-    said = tables.forecasts
-    wanted = (said.c.symbol == symbol, said.c.target == target, said.c.kind == "live", said.c.role == "champion")
-    found: date | None = connection.scalar(sa.select(sa.func.max(said.c.origin_session)).where(*wanted))
+    table = tables.forecasts
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.kind == "live", table.c.role == "champion")
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.origin_session)).where(*wanted))
     return found
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
-    """The rows of one of the six views for a symbol, and for a target where the view has one."""
+    """The rows of one of the six views for a symbol, and for a target unless None."""
     table = sa.table(name, sa.column("symbol"), sa.column("target"))
     statement = sa.select(sa.text("*")).select_from(table).where(table.c.symbol == symbol)
     return frame(connection, statement if target is None else statement.where(table.c.target == target))

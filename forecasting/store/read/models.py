@@ -1,4 +1,4 @@
-"""Fitted models and where each comes from."""
+"""Fitted models and their lineage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from forecasting.store import tables
 from forecasting.store.frames import Row, first_row
 from forecasting.store.read.fetches import fetch
 
-_OF_THE_BARS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
+_FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
 
 
 def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
@@ -30,45 +30,46 @@ def model(connection: sa.Connection, model_id: str) -> Row | None:
 
 
 def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
-    """The network that a run fitted; None when it fitted none."""
-    fitted, run = tables.models, tables.runs
-    same = (fitted.c.symbol == run.c.symbol, fitted.c.target == run.c.target)  # as an index has models
-    return first_row(connection, sa.select(fitted).where(run.c.id == run_id, *same, fitted.c.run_id == run_id))
+    """The network that a run fitted, a row of table models; None without one."""
+    table, run = tables.models, tables.runs
+    same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target)  # the columns of an index of models
+    return first_row(connection, sa.select(table).where(run.c.id == run_id, *same, table.c.run_id == run_id))
 
 
 def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
-    """The models whose forecasts stand at the newest `origins` origin sessions."""
-    said = tables.forecasts
-    wanted = (said.c.symbol == symbol, said.c.target == target)
-    newest = sa.select(said.c.origin_session).where(*wanted).distinct().order_by(said.c.origin_session.desc())
+    """Ids of the models with a forecast at the newest `origins` origin sessions."""
+    forecasts = tables.forecasts
+    wanted = (forecasts.c.symbol == symbol, forecasts.c.target == target)
+    newest = sa.select(forecasts.c.origin_session).where(*wanted).distinct().order_by(forecasts.c.origin_session.desc())
     oldest = sa.select(sa.func.min(newest.limit(origins).subquery().c.origin_session)).scalar_subquery()
-    return set(connection.scalars(sa.select(said.c.model_id).where(*wanted, said.c.origin_session >= oldest)))
+    return set(connection.scalars(sa.select(forecasts.c.model_id).where(*wanted, forecasts.c.origin_session >= oldest)))
 
 
 def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
-    """The last session, `session` at most, that the newest network fitted from scratch has seen; None before it."""
+    """The last training session, up to `session`, of the newest network fitted from scratch; None before the first."""
     table = tables.models
     wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch")
-    then = table.c.trained_to <= session
-    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted, then))
+    until = table.c.trained_to <= session
+    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted, until))
     return found
 
 
 def lineage(connection: sa.Connection, model_id: str) -> Row:
-    """A model's ancestors, the run that fitted it with its settings, the fetch that trained it, what it has said."""
+    """A model's ancestors, the run that fitted it with its settings, the fetch of its training bars, its forecasts."""
     found = model(connection, model_id) or {}
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
     fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
-    said = tables.forecasts
-    of_model = (said.c.symbol == found.get("symbol"), said.c.target == found.get("target"), said.c.model_id == model_id)
-    origins = (sa.func.min(said.c.origin_session), sa.func.max(said.c.origin_session))
-    counted = connection.execute(sa.select(sa.func.count(), *origins).where(*of_model)).one()
+    forecasts = tables.forecasts
+    same = (forecasts.c.symbol == found.get("symbol"), forecasts.c.target == found.get("target"))
+    origins = (sa.func.min(forecasts.c.origin_session), sa.func.max(forecasts.c.origin_session))
+    by_model = sa.select(sa.func.count(), *origins).where(*same, forecasts.c.model_id == model_id)
+    counted = connection.execute(by_model).one()
     return {
         "parents": _parents(connection, found.get("parent_id")),
         "settings": fitted_by.get("settings"),
         "fitted_on_the_night_of": fitted_by.get("as_of"),
         "why_so": fitted_by.get("mode_reason"),
-        **{f"bars_{name}": trained_on[name] if trained_on else None for name in _OF_THE_BARS},
+        **{f"bars_{name}": trained_on[name] if trained_on else None for name in _FETCH_COLUMNS},
         "forecasts": counted[0],
         "first_origin": counted[1],
         "last_origin": counted[2],

@@ -1,4 +1,4 @@
-"""Nights: one row of table runs each."""
+"""Runs: one row a night."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from forecasting.store.frames import Row, first_row
 
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
-    """The run of that id; None when there is none."""
+    """The row of table runs; None when there is none."""
     return first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
 
 
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
-    """The newest session whose night was worked off to its end; None before the first."""
+    """The newest session whose night is done; None before the first."""
     table = tables.runs
     wanted = (table.c.symbol == symbol, table.c.target == target, table.c.status == "done")
     found: date | None = connection.scalar(sa.select(sa.func.max(table.c.as_of)).where(*wanted))
@@ -32,14 +32,14 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
 
 
 def nights_under(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> set[date]:
-    """Sessions of the nights that were worked off under these settings, finished or not."""
+    """Sessions of the nights that were run under these settings, finished or not."""
     run = tables.runs
     wanted = (run.c.symbol == symbol, run.c.target == target, run.c.settings_hash == settings_hash)
     return set(connection.scalars(sa.select(run.c.as_of).where(*wanted)))
 
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
-    """The run of the newest session after `after` where it waits, went on without its bar, or failed; else None."""
+    """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
     table = tables.runs
     wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of > after)
     newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)

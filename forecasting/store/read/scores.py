@@ -19,32 +19,29 @@ def scored(connection: sa.Connection, symbol: str, target: str, *, origins: int)
 
     Ascending by origin, horizon and model; every kind, stage and bar version.
     """
-    said, judged, model = tables.forecasts, tables.scores, tables.models
-    wanted = [judged.c.symbol == symbol, judged.c.target == target]
-    key = [said.c[column.name] == judged.c[column.name] for column in said.primary_key]
-    judgement = [
-        judged.c[name] for name in ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
-    ]
+    forecasts, scores, model = tables.forecasts, tables.scores, tables.models
+    wanted = [scores.c.symbol == symbol, scores.c.target == target]
+    key = [forecasts.c[column.name] == scores.c[column.name] for column in forecasts.primary_key]
+    names = ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
+    order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]
     statement = (
-        sa.select(said, *judgement, model.c.name)
-        .join(judged, sa.and_(*key))
-        .join(model, model.c.id == said.c.model_id)
+        sa.select(forecasts, *(scores.c[name] for name in names), model.c.name)
+        .join(scores, sa.and_(*key))
+        .join(model, model.c.id == forecasts.c.model_id)
         .where(*wanted, *_newer(connection, wanted, origins))
-        .order_by(
-            said.c.origin_session, said.c.horizon, said.c.model_id, said.c.kind, judged.c.stage, judged.c.bar_version
-        )
+        .order_by(*order, scores.c.stage, scores.c.bar_version)
     )
     return _newest_origins(frame(connection, statement), origins)
 
 
-def _bar_known(judged: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
+def _bar_known(scores: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
     bar = tables.bar_versions
-    same = (bar.c.symbol == judged.c.symbol, bar.c.session == judged.c.target_session)
-    settled = (judged.c.stage == "first_print") | (bar.c.settled_at <= known_at)
+    same = (bar.c.symbol == scores.c.symbol, bar.c.session == scores.c.target_session)
+    settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)
     return (
         sa.exists()
-        .where(*same, bar.c.version == judged.c.bar_version, bar.c.first_seen_at <= known_at, settled)
-        .correlate(judged)
+        .where(*same, bar.c.version == scores.c.bar_version, bar.c.first_seen_at <= known_at, settled)
+        .correlate(scores)
     )
 
 
@@ -59,8 +56,8 @@ def newest_scores(
 ) -> pd.DataFrame:
     """The scores of the newest `origins` scored origins, every kind, stage, bar version and model of them.
 
-    Columns `evidence.SCORE_COLUMNS`; `evidence.forecaster_losses` says which count. No target session after `last`;
-    with `known_at` only scores that could be made at that instant, of bars then stored and settled.
+    Columns `evidence.SCORE_COLUMNS`; `evidence.forecaster_losses` chooses those that count. No target session after
+    `last`; with `known_at` only scores that could be computed at that instant, from bars then stored and settled.
     """
     table = tables.scores
     wanted = [table.c.symbol == symbol, table.c.target == target, table.c.target_session <= last]
@@ -74,26 +71,26 @@ def newest_scores(
 def _newer(
     connection: sa.Connection, wanted: list[sa.ColumnElement[bool]], origins: int
 ) -> list[sa.ColumnElement[bool]]:
-    """What keeps the newest `origins` scored origins, and few others, by the order of the key alone.
+    """Conditions that keep the newest `origins` scored origins, and few others, by the order of the key alone.
 
-    Each kind and horizon is asked for its own n-th newest origin: the n-th newest of all is as new as any of these.
+    They use the n-th newest origin of each kind and horizon: the n-th newest of all is as new as any of these.
     """
-    judged = tables.scores
-    asked = [
-        sa.select(judged.c.origin_session)
-        .where(*wanted, judged.c.kind == kind, judged.c.horizon == horizon)
-        .group_by(judged.c.origin_session)  # SQLite forgets a DISTINCT in a scalar subquery, and skips rows instead
-        .order_by(judged.c.origin_session.desc())
+    scores = tables.scores
+    nth_newest = [
+        sa.select(scores.c.origin_session)
+        .where(*wanted, scores.c.kind == kind, scores.c.horizon == horizon)
+        .group_by(scores.c.origin_session)  # SQLite drops a DISTINCT in a scalar subquery, and skips rows instead
+        .order_by(scores.c.origin_session.desc())
         .limit(1)
         .offset(origins - 1)
         .scalar_subquery()
         for kind in KINDS
         for horizon in HORIZONS
     ]
-    found = connection.execute(sa.select(*asked)).one()
+    found = connection.execute(sa.select(*nth_newest)).one()
     oldest = max((origin for origin in found if origin is not None), default=date.min)
-    # Kind and horizon stand before the origin in the key: without them SQLite reads every year.
-    return [judged.c.kind.in_(KINDS), judged.c.horizon.in_(HORIZONS), judged.c.origin_session >= oldest]
+    # Kind and horizon precede the origin in the key: without them SQLite reads every year.
+    return [scores.c.kind.in_(KINDS), scores.c.horizon.in_(HORIZONS), scores.c.origin_session >= oldest]
 
 
 def _newest_origins(found: pd.DataFrame, origins: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What is to be scored: forecasts whose target session has a bar that they were not yet scored against."""
+"""Forecasts to score: their target session has a bar that they were not yet scored against."""
 
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ def unscored_forecasts(
     """Forecasts whose target session has a bar that they were not yet scored against.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
-    once it is settled, so a settled bar that is restated, and settled again, is due again.
+    once it is settled, so a settled bar that is restated, and settled again, is scored again.
 
     Args:
         connection: An open connection.
-        symbol: Whose forecasts.
-        target: Of what.
-        last: No target session after it.
-        known_at: Bars as they stood at this instant, so that a night made up for later scores what it would have
-            scored then; None for now.
+        symbol: Symbol of the forecasts.
+        target: Target of the forecasts.
+        last: The last target session.
+        known_at: Bars as of this instant, so that a night run later scores what it would have scored on time; None for
+            now.
 
     Returns:
         All columns of table forecasts, model (the model's name), stage, bar_version, and the bar's open, high, low,
         close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
         day, is divided out.
     """
-    said, scored, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last, known_at)
-    key = [scored.c[column.name] == column for column in said.primary_key]
-    done = sa.exists().where(*key, scored.c.stage == actual.c.stage, scored.c.bar_version == actual.c.bar_version)
+    forecasts, scores, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last, known_at)
+    key = [scores.c[column.name] == column for column in forecasts.primary_key]
+    order = ("target_session", "horizon", "model_id", "kind")
+    done = sa.exists().where(*key, scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
     statement = (
-        sa.select(said, *actual.c, tables.fetches.c.first_received, tables.models.c.name.label("model"))
-        .join(actual, actual.c.session == said.c.target_session)
-        .join(tables.models, tables.models.c.id == said.c.model_id)
-        .join(tables.fetches, tables.fetches.c.id == said.c.fetch_id)
-        .where(said.c.symbol == symbol, said.c.target == target, ~done)
-        .where(said.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
-        .order_by(said.c.target_session, said.c.horizon, said.c.model_id, said.c.kind, actual.c.stage)
+        sa.select(forecasts, *actual.c, tables.fetches.c.first_received, tables.models.c.name.label("model"))
+        .join(actual, actual.c.session == forecasts.c.target_session)
+        .join(tables.models, tables.models.c.id == forecasts.c.model_id)
+        .join(tables.fetches, tables.fetches.c.id == forecasts.c.fetch_id)
+        .where(forecasts.c.symbol == symbol, forecasts.c.target == target, ~done)
+        .where(forecasts.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
+        .order_by(*(forecasts.c[name] for name in order), actual.c.stage)
     )
     found = frame(connection, statement)
     factor = split_factors(connection, symbol, found, until=found["first_seen_at"])
@@ -77,19 +78,20 @@ def _actuals(symbol: str, target: Target, last: date, known_at: datetime | None)
 
 
 def _sessions_not_all_scored(connection: sa.Connection, symbol: str, target: Target, actual: sa.Subquery) -> list[date]:
-    # Counting first is several times as fast as asking for every forecast of five years whether it has its scores.
-    said, scored = tables.forecasts, tables.scores
-    told = sa.select(said.c.target_session.label("session"), sa.func.count().label("n"))
-    told = told.where(said.c.symbol == symbol, said.c.target == target).group_by(said.c.target_session)
-    key = (scored.c.target_session.label("session"), scored.c.stage, scored.c.bar_version)
-    done = sa.select(*key, sa.func.count().label("n")).where(scored.c.symbol == symbol, scored.c.target == target)
-    wanted = frame(connection, sa.select(actual.c.session, actual.c.stage, actual.c.bar_version))
-    wanted = wanted.merge(frame(connection, told), on="session")
-    wanted = wanted.merge(
+    # Counting first is several times as fast as looking up the scores of every forecast of five years.
+    forecasts, scores = tables.forecasts, tables.scores
+    issued = sa.select(forecasts.c.target_session.label("session"), sa.func.count().label("n"))
+    issued = issued.where(forecasts.c.symbol == symbol, forecasts.c.target == target)
+    issued = issued.group_by(forecasts.c.target_session)
+    key = (scores.c.target_session.label("session"), scores.c.stage, scores.c.bar_version)
+    done = sa.select(*key, sa.func.count().label("n")).where(scores.c.symbol == symbol, scores.c.target == target)
+    counts = frame(connection, sa.select(actual.c.session, actual.c.stage, actual.c.bar_version))
+    counts = counts.merge(frame(connection, issued), on="session")
+    counts = counts.merge(
         frame(connection, done.group_by(*key)),
         on=["session", "stage", "bar_version"],
         how="left",
         suffixes=("", "_done"),
     )
-    missing = wanted.loc[wanted["n_done"].fillna(0) < wanted["n"], "session"]
+    missing = counts.loc[counts["n_done"].fillna(0) < counts["n"], "session"]
     return [day.date() for day in missing.unique()]

@@ -1,6 +1,6 @@
-"""The tables of what came from outside: fetches, bars in all their versions, corporate actions, events, findings.
+"""Tables of fetched data: fetches, bars in all their versions, corporate actions, events, findings.
 
-Everything else in a ledger follows from these and the settings (tables.py).
+All other tables of a ledger can be computed from these and the settings (outputs.py).
 """
 
 from typing import get_args
@@ -22,7 +22,7 @@ metadata = MetaData(
 )
 
 Real = sa.Double
-EMPTY = sa.text("''")  # a plain "" looks to Alembic like another default than the one it finds on SQLite
+EMPTY = sa.text("''")  # Alembic takes a plain "" for another default than the one it finds on SQLite
 BigInt = sa.BigInteger  # a day's index volume exceeds 2**31
 
 fetches = Table(
@@ -50,7 +50,7 @@ fetches = Table(
 )
 
 NO_BARS = get_args(FailedVerdict)
-"""Verdicts of requests that stored no bar: their rows tell when the source was asked in vain, and why."""
+"""Verdicts of requests that stored no bar: their rows record when the request was made, and why it stored none."""
 
 bar_versions = Table(
     "bar_versions",

@@ -137,13 +137,13 @@ forecasts = Table(
         "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95", name="quantiles_ascend"
     ),
     Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
-    sqlite_with_rowid=False,  # the rows live in the key's tree: a third less on disk, one lookup instead of two
+    sqlite_with_rowid=False,  # rows are stored in the key's tree: a third less on disk, one look-up instead of two
 )
 
 scores = Table(
     "scores",
     metadata,
-    # The key's order is that of the standings: the newest scores of one line of numbers lie together.
+    # The key's order is that of the standings: the newest scores of one forecaster lie together.
     Column("symbol", String(15), primary_key=True),
     Column("target", String(10), primary_key=True),
     Column("kind", String(6), primary_key=True),
@@ -162,7 +162,7 @@ scores = Table(
     Column("inside_80", sa.Boolean, nullable=False),
     Column("inside_90", sa.Boolean, nullable=False),
     Column("scored_at", UtcDateTime, nullable=False),
-    # Of the forecast, once more: who is judged is then known without two look-ups a score.
+    # Copied from forecast and model: standings need them of every score, without two look-ups each.
     Column("role", String(10), nullable=False, server_default=EMPTY, comment="the forecast's"),
     Column("model", String(30), nullable=False, server_default=EMPTY, comment="the model's name"),
     Column("issued_at", UtcDateTime, comment="the forecast's; never NULL, but SQLite adds no other column to rows"),

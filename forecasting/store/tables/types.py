@@ -1,4 +1,4 @@
-"""Column types that behave the same on SQLite and Postgres."""
+"""Column types with the same behaviour on SQLite and Postgres."""
 
 from datetime import UTC, datetime
 
@@ -7,9 +7,9 @@ from sqlalchemy.types import TypeDecorator
 
 
 def in_utc(value: datetime) -> datetime:
-    """`value` in UTC; a naive instant is our bug and is refused."""
+    """`value` in UTC; raises ValueError for a naive instant, which is a fault of the code."""
     if value.tzinfo is None:
-        raise ValueError(f"an instant must carry its time zone; found the naive {value.isoformat()}")
+        raise ValueError(f"Expected an instant with a time zone; found the naive {value.isoformat()}.")
     return value.astimezone(UTC)
 
 
@@ -20,7 +20,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """`value` in UTC; a naive instant is our bug and is refused."""
+        """`value` in UTC; raises ValueError for a naive instant, which is a fault of the code."""
         return None if value is None else in_utc(value)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:

@@ -1,11 +1,11 @@
-"""The six views that people query, as SQL that both databases read. `database.upgrade` makes them anew each time.
+"""The six views that people query, as SQL for both databases. `migrate.upgrade` re-creates them each time.
 
-Filters on symbol and target reach the tables' keys through every step: each window starts with both, and what is wanted
-of a symbol's newest rows is found from the newest backwards. SQLite passes a filter on through a window only when all
-windows of the step have one PARTITION BY, and never through GROUP BY.
+Filters on symbol and target reach the tables' keys through every step: each window starts with both, and a symbol's
+newest rows are searched from the newest backwards. SQLite passes a filter on through a window only when all windows of
+the step have one PARTITION BY, and never through GROUP BY.
 """
 
-# ruff: noqa: S608 - the SQL is put together from this file's own constants
+# ruff: noqa: S608 - the SQL is built from this file's own constants
 
 import sqlalchemy as sa
 
@@ -71,8 +71,8 @@ JOIN models m ON m.id = f.model_id
 {_score_of("settled", "s", "MAX")}
 """
 
-# Of sums that add_scores carries on: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a minute.
-# A baseline without an error leaves no skill that could be told: nothing is closer to the champion, or past it.
+# From sums that add_scores updates: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a minute.
+# Against a baseline without an error the skill is undefined (NULL): no forecast can be better than that baseline.
 _LINE = "c.symbol, c.target, c.kind, c.horizon, c.window_sessions"
 _OF_LINE = f"PARTITION BY {_LINE}"
 LIVE_SKILL = f"""
@@ -105,7 +105,7 @@ SELECT f.model_id, f.symbol AS location, f.target, f.origin_session AS origin_da
 FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
 """
 
-# What retraining gained: the night's challenger against the champion of the same origin, once both are scored.
+# What retraining gained: the skill of the night's challenger against the champion of the same origin, once both scored.
 NIGHT_LOG = """
 SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
     r.seconds_train, r.seconds_predict, r.seconds_evaluate,
@@ -137,7 +137,7 @@ VIEWS = {
 
 
 def drop(connection: sa.Connection) -> list[str]:
-    """Remove the views; returns the GRANTs that people had given on them, for `create`."""
+    """The GRANT statements that people had issued on the views, for `create`; the views are dropped."""
     grants: list[str] = []
     if connection.dialect.name == "postgresql":
         grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
@@ -147,7 +147,7 @@ def drop(connection: sa.Connection) -> list[str]:
 
 
 def create(connection: sa.Connection, grants: list[str]) -> None:
-    """Make the views, and give again what was granted on them."""
+    """Create the views, and repeat the grants on them."""
     for name, select in VIEWS.items():
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {select}")
     for grant in grants:
