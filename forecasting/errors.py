@@ -1,47 +1,47 @@
 """Every error this project raises on purpose.
 
     ForecastingError              exit code 1
-    ├── UsageError                2   an option, setting or symbol that cannot be meant
-    ├── DataLateError             3   the bar asked for is not there yet
-    ├── NothingFreshError         4   `check` found no live forecast for the newest session
+    ├── UsageError                2   an invalid option, setting or symbol
+    ├── DataLateError             3   the requested bar is not available yet
+    ├── NoLiveForecastError       4   `check` found no live forecast for the newest session
     ├── SourceError
-    │   ├── RateLimitedError      1   try again after a long pause
-    │   ├── UnavailableError      1   try again
-    │   └── BadDataError          1   trying again will not help
+    │   ├── RateLimitedError      1   retry after a long pause
+    │   ├── UnavailableError      1   retry
+    │   └── BadDataError          1   a retry will not help
     ├── HistoryError              1   too few sessions to train on
-    ├── ArtifactError             1   a weight file that is missing, damaged or of another code
-    ├── ReplayError               1   a night that came out otherwise when it was worked off again
+    ├── ArtifactError             1   a weight file that is missing, damaged or not readable by this code
+    ├── ReplayError               1   a re-run night whose forecasts differ from the stored ones
     ├── LockedError               1   another run holds the night's lock
     └── StoreError                1   a database that is not migrated, too new or not writable
 
-Each message is one paragraph for whoever is on call: what was expected, what was found, what to do.
+Each message is one paragraph for the operator: what was expected, what was found, what to do.
 """
 
 from datetime import date
 from typing import ClassVar, Literal
 
 FailedVerdict = Literal["late", "rate_limited", "unavailable", "bad_data"]
-"""What a row of `fetches` says of a request that stored no bar."""
+"""Verdict, in table fetches, of a request that stored no bar."""
 
 
 class ForecastingError(Exception):
-    """Something that the person running the night can act on."""
+    """Base class: a condition that the operator can act on."""
 
     exit_code = 1
 
 
 class UsageError(ForecastingError):
-    """An option, setting or symbol that cannot be meant."""
+    """Invalid option, setting or symbol."""
 
     exit_code = 2
 
 
 class DataLateError(ForecastingError):
-    """The session asked for has closed, but its bar is not there yet.
+    """The requested session has closed, but its bar is not available yet.
 
     Attributes:
-        newest: The newest session that has a usable bar, or None.
-        verdict: What the row in `fetches` says of a request that ended so.
+        newest: The newest session that has a usable bar; None without any.
+        verdict: Verdict of the request in table fetches.
     """
 
     exit_code = 3
@@ -55,23 +55,23 @@ class DataLateError(ForecastingError):
         return str(self.args[0])
 
 
-class NothingFreshError(ForecastingError):
+class NoLiveForecastError(ForecastingError):
     """The newest completed session has no live forecast."""
 
     exit_code = 4
 
 
 class SourceError(ForecastingError):
-    """A source did not give usable bars; `verdict` is what the row in `fetches` says of such a request."""
+    """A source returned no usable bars; `verdict` is the request's in table fetches."""
 
     verdict: ClassVar[FailedVerdict] = "unavailable"
 
 
 class RateLimitedError(SourceError):
-    """The source refuses for now; a pause of half an hour or more is due.
+    """The source refuses requests for now; retry after half an hour or more.
 
     Attributes:
-        retry_after_s: Seconds after which the source wants to be asked again, where it says so.
+        retry_after_s: Seconds to wait according to the source (Retry-After); None where it names none.
     """
 
     verdict: ClassVar[FailedVerdict] = "rate_limited"
@@ -85,11 +85,11 @@ class RateLimitedError(SourceError):
 
 
 class UnavailableError(SourceError):
-    """The source did not answer, or not in full; trying again may help."""
+    """The source did not respond, or not in full; a retry may help."""
 
 
 class BadDataError(SourceError):
-    """The source answered with something that trying again will not mend."""
+    """The source returned invalid data; a retry will not help."""
 
     verdict: ClassVar[FailedVerdict] = "bad_data"
 
@@ -101,11 +101,11 @@ class HistoryError(ForecastingError):
 
 
 class ArtifactError(ForecastingError):
-    """A weight file that is missing, damaged, or made by code that this code cannot run."""
+    """A weight file that is missing, damaged, or written by code whose models this code cannot run."""
 
 
 class ReplayError(ForecastingError):
-    """A night that came out otherwise when it was worked off again."""
+    """A re-run night whose forecasts differ from the stored ones."""
 
 
 class LockedError(ForecastingError):

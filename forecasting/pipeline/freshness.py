@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from forecasting.errors import NothingFreshError
+from forecasting.errors import NoLiveForecastError
 from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -15,7 +15,7 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
     """A sentence that says the newest completed session of each symbol's exchange has its live forecast.
 
     Raises:
-        NothingFreshError: A symbol has none; names the session that is missing and the newest forecast.
+        NoLiveForecastError: A symbol has none; names the session that is missing and the newest forecast.
     """
     migrate.check_ready(settings.url)
     fresh: dict[date, list[str]] = {}
@@ -26,7 +26,7 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
             newest = read.newest_live_origin(connection, symbol, own.target)
             if newest is None or newest < wanted:
                 exists = read.has_forecast(connection, symbol, own.target, origin=wanted)
-                raise NothingFreshError(not_fresh(own, wanted, newest, exists))
+                raise NoLiveForecastError(not_fresh(own, wanted, newest, exists))
             fresh.setdefault(wanted, []).append(symbol)
     each = (f"{', '.join(symbols)} from the session {wanted}" for wanted, symbols in fresh.items())
     return f"Fresh: {'; '.join(each)}."

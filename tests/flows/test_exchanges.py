@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from flows import clock
 from flows.nightly import nightly
 from flows.terminal.start import start_catch_up, start_ingest, start_night
-from forecasting.errors import NothingFreshError, UsageError
+from forecasting.errors import NoLiveForecastError, UsageError
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.publish import newest_reports
@@ -84,7 +84,7 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_says_so(
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
     night()
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
-    with pytest.raises(NothingFreshError, match=r"VOD\.L .* 2024-02-19, .* after XLON had opened again at 08:00 UTC"):
+    with pytest.raises(NoLiveForecastError, match=r"VOD\.L .* 2024-02-19, .* after XLON had opened again at 08:00 UTC"):
         check_fresh(read_settings(), now=clock.now)
 
 

@@ -380,10 +380,10 @@ def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -
 
 
 def test_check_names_the_session_without_a_live_forecast(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from forecasting.errors import NothingFreshError
+    from forecasting.errors import NoLiveForecastError
 
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
-    with pytest.raises(NothingFreshError, match="2024-03-08"):
+    with pytest.raises(NoLiveForecastError, match="2024-03-08"):
         check_fresh(read_settings(), now=clock.now)
     night(LAST)
     assert check_fresh(read_settings(), now=clock.now) == "Fresh: TEST from the session 2024-03-08."
