@@ -1,10 +1,10 @@
-"""On which exchange a symbol trades: what its suffix says, in the names of exchange_calendars."""
+"""The exchange of a symbol, from its suffix, by the names of exchange_calendars."""
 
 from collections.abc import Mapping
 
-# Yahoo's suffixes whose sessions exchange_calendars knows: the exchange's own, or those of one that trades the same
-# days and hours (Shenzhen those of Shanghai). Missing are Cairo, Caracas, Dubai, Kuwait, Qatar, Vietnam, and futures,
-# which open when they close.
+# Yahoo's suffixes whose sessions exchange_calendars has: the exchange's own, or those of one with the same days and
+# hours (Shanghai's for Shenzhen). Missing are Cairo, Caracas, Dubai, Kuwait, Qatar, Vietnam, and futures, whose next
+# session opens as one closes.
 _BY_SUFFIX = {
     "AQ": "XLON",
     "AS": "XAMS",
@@ -74,46 +74,44 @@ _BY_SUFFIX = {
 }
 
 
-def exchange_of(symbol: str, *, named: Mapping[str, str], otherwise: str) -> str:
-    """The exchange whose sessions count for `symbol`: as `named`, else as its suffix says, else `otherwise`.
+def exchange_of(symbol: str, *, overrides: Mapping[str, str], default: str) -> str:
+    """The exchange of `symbol`: from `overrides`, else from its suffix, else `default`.
 
-    SBUX and BRK-B have no suffix. A suffix of no known exchange (BRK.B, ES=F) says nothing.
+    SBUX and BRK-B have no suffix. A suffix without an exchange (BRK.B, ES=F) is ignored.
     """
-    if symbol in named:
-        return named[symbol]
+    if symbol in overrides:
+        return overrides[symbol]
     _, dot, suffix = symbol.rpartition(".")
-    return _BY_SUFFIX.get(suffix, otherwise) if dot else otherwise
+    return _BY_SUFFIX.get(suffix, default) if dot else default
 
 
-def parse_named(text: str) -> dict[str, str]:
-    """The exchange of each symbol that `VOD=XLON,ES=F=CMES` names; the last = of a part parts them.
+def parse_exchanges(text: str) -> dict[str, str]:
+    """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; the last = of an entry separates the two.
 
     Raises:
-        ValueError: A part is not of that form, or a symbol is named twice.
+        ValueError: An entry is not of that form, or a symbol has two exchanges.
     """
-    named: dict[str, str] = {}
-    for part in (part.strip() for part in text.split(",")):
-        symbol, parted, exchange = (word.strip() for word in part.rpartition("="))
-        if part and not (parted and symbol and exchange):
-            raise ValueError(f"it reads SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON); found {part!r}")
-        if named.setdefault(symbol, exchange) != exchange:
-            raise ValueError(f"it names two exchanges of {symbol}: {named[symbol]} and {exchange}")
-    named.pop("", None)
-    return named
+    exchanges: dict[str, str] = {}
+    for entry in (entry.strip() for entry in text.split(",")):
+        symbol, separator, exchange = (word.strip() for word in entry.rpartition("="))
+        if entry and not (separator and symbol and exchange):
+            raise ValueError(f"Expected SYMBOL=EXCHANGE,SYMBOL=EXCHANGE (VOD=XLON), found {entry!r}")
+        if exchanges.setdefault(symbol, exchange) != exchange:
+            raise ValueError(f"Expected one exchange of {symbol}, found {exchanges[symbol]} and {exchange}")
+    exchanges.pop("", None)
+    return exchanges
 
 
 def check_exchange(name: str) -> str:
     """`name` itself.
 
     Raises:
-        ValueError: exchange_calendars knows no such exchange.
+        ValueError: exchange_calendars has no such exchange.
     """
     if name == "XNYS":
-        return name  # what nearly everybody has: no need to load the calendars for it
+        return name  # the default; it does not load the calendars
     import exchange_calendars as xc
 
     if name not in xc.get_calendar_names():
-        raise ValueError(
-            f"an exchange is a name that exchange_calendars knows (XNYS, XLON, XTKS, or 24/7); found {name!r}"
-        )
+        raise ValueError(f"Expected an exchange of exchange_calendars (XNYS, XLON, XTKS, or 24/7), found {name!r}")
     return name

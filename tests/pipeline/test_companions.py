@@ -112,7 +112,7 @@ def test_companions_that_are_unknown_or_late_are_left_out_and_the_run_says_so(
 
 def test_companions_change_the_settings_hash_and_none_leave_it_as_it_was() -> None:
     plain, some = Settings(), Settings(companions=("AAA", "BBB"))
-    assert plain.shaping().keys() == {"target", "train_sessions", "seed", "members", "exchange"}
+    assert plain.forecast_fields().keys() == {"target", "train_sessions", "seed", "members", "exchange"}
     assert len({plain.hash, some.hash, Settings(companions=("AAA",)).hash}) == 3
 
 
