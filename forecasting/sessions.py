@@ -1,4 +1,4 @@
-"""Trading sessions of an exchange: the only place that knows which days are traded and when they open and close."""
+"""Trading sessions of an exchange: which days are traded, and when they open and close."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from exchange_calendars import ExchangeCalendar
 
-# exchange_calendars covers only today -20 .. +1 years unless told; Yahoo's oldest daily bars start in 1962.
+# exchange_calendars covers today -20 .. +1 years by default; Yahoo's oldest daily bars start in 1962.
 _FIRST, _LAST = "1962-01-02", "2060-12-31"
 
 
 @lru_cache(maxsize=64)
 def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
-    """The exchange's calendar, 1962 to 2060 or where the exchange has that much.
+    """The exchange's calendar, 1962 to 2060 or as much of it as exchange_calendars has.
 
     Raises:
-        UsageError: exchange_calendars knows no such exchange, or cannot make its calendar with this pandas.
+        UsageError: exchange_calendars has no such exchange, or cannot make its calendar with this pandas.
     """
     import exchange_calendars as xc
     import pandas as pd
@@ -33,10 +33,10 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
         return xc.get_calendar(exchange, start=oldest, end=newest)
     # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens, Bucharest and Tel Aviv.
     except (ValueError, NotImplementedError) as error:
-        known = "cannot be made by" if exchange in xc.get_calendar_names() else "is not known to"
+        problem = "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"
         raise UsageError(
-            f"The calendar {exchange} {known} exchange_calendars {xc.__version__} with pandas {pd.__version__}: "
-            f"{str(error)[:100]}. Update one of them, or name one of the same sessions in FORECASTING_EXCHANGES."
+            f"The calendar {exchange} {problem} exchange_calendars {xc.__version__} with pandas {pd.__version__}: "
+            f"{str(error)[:100]}. Upgrade either, or name one with the same sessions in FORECASTING_EXCHANGES."
         ) from None
 
 
@@ -52,14 +52,14 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     """The `n` sessions after `session`, ascending; `session` itself need not be traded.
 
     Raises:
-        ForecastingError: The calendar ends before; some are known for the present year alone.
+        ForecastingError: The calendar ends before; some cover the present year only.
     """
     days = calendar(exchange).sessions
     start = int(days.searchsorted(_stamp(session), side="right"))
     if start + n > len(days):
         raise ForecastingError(
-            f"exchange_calendars knows the sessions of {exchange} up to {days[-1]:%Y-%m-%d} alone; {n} after {session} "
-            "are needed. Update it: pip install --upgrade exchange-calendars"
+            f"Expected {n} sessions of {exchange} after {session} in exchange_calendars, found sessions up to "
+            f"{days[-1]:%Y-%m-%d}. Update it: pip install --upgrade exchange-calendars"
         )
     return [day.date() for day in days[start : start + n]]
 
@@ -67,7 +67,7 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
 def shift(session: date, by: int, exchange: str = "XNYS") -> date:
     """The session `by` sessions after (before, when negative) the traded day `session`.
 
-    The calendar's oldest session where it does not reach back so far (Riyadh's begins in 2021).
+    The calendar's oldest session where it does not reach back that far (Riyadh's begins in 2021).
 
     Raises:
         ForecastingError: The calendar ends before.
@@ -100,7 +100,7 @@ def is_session(day: date, exchange: str = "XNYS") -> bool:
 
 
 def today(at: datetime, exchange: str = "XNYS") -> date:
-    """The day it is at the exchange at the instant `at` (aware), traded or not."""
+    """The exchange's local date at the instant `at` (aware), traded or not."""
     return _utc(at).tz_convert(calendar(exchange).tz).date()
 
 
@@ -139,5 +139,5 @@ def _utc(at: datetime) -> pd.Timestamp:
     import pandas as pd
 
     if at.tzinfo is None:
-        raise ValueError(f"an instant must carry its time zone; found the naive {at.isoformat()}")
+        raise ValueError(f"Expected an instant with a time zone, found the naive {at.isoformat()}")
     return pd.Timestamp(at).tz_convert("UTC")

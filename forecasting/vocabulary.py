@@ -1,6 +1,6 @@
 """The closed sets: targets, modes, kinds, roles, stages, horizons and quantile levels.
 
-No numpy here: the settings import this module, and `forecasting --help` answers without loading it.
+No numpy here: the settings import this module, and `forecasting --help` must start without loading it.
 """
 
 from collections.abc import Callable
@@ -8,22 +8,22 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 Clock: TypeAlias = Callable[[], datetime]
-"""Returns the present instant, aware UTC. Only `flows` has one; the library is handed it."""
+"""Returns the present instant, aware UTC. Only `flows` has one; the library takes it as an argument."""
 
 Target = Literal["volume", "close", "range"]
 """What is forecast: shares traded, closing price in the bar's currency, or log(high / low)."""
 
 Mode = Literal["auto", "scratch", "warm", "skip"]
-"""How tonight's challenger is fitted; `auto` chooses and records why, `skip` fits none."""
+"""How tonight's challenger is fitted; `auto` chooses and records the reason, `skip` fits none."""
 
 Kind = Literal["live", "late", "replay"]
 """When a forecast was issued: before its first target session opened, before it closed, or after that."""
 
 KINDS: tuple[Kind, ...] = ("live", "late", "replay")
-"""The order in which kinds count where one origin was forecast more than once."""
+"""Order of preference where one origin was forecast more than once."""
 
 Role = Literal["champion", "challenger", "baseline", "silenced"]
-"""What a forecast was issued as; `champion` is the published one, whichever model made it."""
+"""Role of a forecast; `champion` is the published one, also where a baseline made it."""
 
 CHAMPION: Literal["champion"] = "champion"
 CHALLENGER: Literal["challenger"] = "challenger"
@@ -32,10 +32,10 @@ SILENCED: Literal["silenced"] = "silenced"
 """The champion's own forecast on a night on which a baseline is published in its place."""
 
 PUBLISHED_LINE = ""
-"""Name of the published forecasts in table `standings`, where a baseline's line is its name; it sorts first."""
+"""Column `line` of table `standings` for the published forecasts; for a baseline it is the name. Sorts first."""
 
 Stage = Literal["first_print", "settled"]
-"""Which version of a bar a score is against: the first stored, or the one that a later fetch has confirmed."""
+"""Which version of a bar a score uses: the first stored, or the one that a later fetch has confirmed."""
 
 HORIZONS = (1, 2, 3, 4, 5)
 """Sessions ahead of the origin that every forecast covers."""
@@ -44,13 +44,13 @@ QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 """Levels of every forecast; the outer pairs are the 90 % and 80 % intervals."""
 
 QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
-"""The ledger's names of the same levels, in the same order."""
+"""Column names of the same levels, in the same order."""
 
 MEDIAN = QUANTILES.index(0.50)
 """Position of the median among the levels."""
 
 MIN_ORIGINS = 20
-"""Common origins below which forecasters are not compared: four weeks, so that one earnings day does not decide."""
+"""Minimum number of common origins for a comparison: four weeks, so that one earnings day does not decide."""
 
 COMPANION_TRAINED, RANDOM = "companions", "drawn"
-"""Values of `models.base` beside the names of the shipped weights: trained on the companions, or random."""
+"""Values of `models.base` other than names of shipped weights: trained on the companions, or random."""

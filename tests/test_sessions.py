@@ -18,7 +18,7 @@ from forecasting.sessions import (
 )
 
 
-def test_the_day_of_mourning_of_2025_was_no_session() -> None:
+def test_the_national_day_of_mourning_of_2025_is_not_a_session() -> None:
     assert not is_session(date(2025, 1, 9))
     assert next_sessions(date(2025, 1, 8), 1) == [date(2025, 1, 10)]
 
@@ -40,27 +40,29 @@ def test_each_exchange_has_its_own_holidays_and_hours() -> None:
     assert [today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
 
 
-def test_a_calendar_that_begins_late_gives_its_first_session_and_never_one_from_its_end() -> None:
+def test_a_shift_past_the_start_of_a_calendar_returns_its_first_session() -> None:
     oldest = calendar("XSAU").sessions[0].date()
     assert shift(date(2021, 3, 1), -2500, "XSAU") == oldest
 
 
-def test_a_calendar_that_ends_says_so() -> None:
+def test_a_session_past_the_end_of_the_calendar_is_an_error_with_the_last_session() -> None:
     newest = calendar("XSHG").sessions[-1].date()
     assert next_sessions(shift(newest, -3, "XSHG"), 3, "XSHG")[-1] == newest
-    with pytest.raises(ForecastingError, match=f"XSHG up to {newest} alone"):
+    with pytest.raises(
+        ForecastingError, match=f"XSHG after {newest} in exchange_calendars, found sessions up to {newest}"
+    ):
         next_sessions(newest, 1, "XSHG")
     with pytest.raises(ForecastingError, match="pip install --upgrade exchange-calendars"):
         shift(newest, 1, "XSHG")
 
 
-def test_an_unknown_exchange_is_named() -> None:
-    with pytest.raises(UsageError, match="LONDON is not known to exchange_calendars"):
+def test_the_error_names_an_unknown_exchange() -> None:
+    with pytest.raises(UsageError, match="LONDON does not exist in exchange_calendars"):
         calendar("LONDON")
 
 
 @pytest.mark.parametrize("name", ["XTKS", "XETR", "XTSE", "ASEX", "XTAE"])
-def test_an_exchange_has_a_calendar_or_a_sentence_that_says_why_not(name: str) -> None:
+def test_an_exchange_has_a_calendar_or_an_error_with_the_reason(name: str) -> None:
     try:
         assert len(next_sessions(date(2024, 3, 8), 5, name)) == 5
     except UsageError as error:
