@@ -1,4 +1,4 @@
-"""The image's steps, read from deploy/Dockerfile and done by hand, since a test machine has no engine to build it."""
+"""The steps of deploy/Dockerfile, run by hand, because a test machine may have no engine to build an image."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def steps() -> list[tuple[str, str]]:
-    """Instruction and words of each step, comments and line ends taken out."""
+    """Instruction and arguments of each step, without comments and line continuations."""
     text = (ROOT / "deploy" / "Dockerfile").read_text()
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     return [(line.split()[0], line.partition(" ")[2].strip()) for line in joined.splitlines()]
 
 
-def words_of(instruction: str) -> list[list[str]]:
+def arguments_of(instruction: str) -> list[list[str]]:
     return [shlex.split(rest) for name, rest in steps() if name == instruction]
 
 
 def variables() -> dict[str, str]:
-    return dict(word.split("=", 1) for words in words_of("ENV") for word in words)
+    return dict(word.split("=", 1) for words in arguments_of("ENV") for word in words)
 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The image's /app: what COPY takes, and nothing else."""
     folder = tmp_path_factory.mktemp("app")
-    for *sources, target in words_of("COPY"):
+    for *sources, target in arguments_of("COPY"):
         for source in sources:
             place = folder / target / source if target.endswith("/") else folder / target
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -48,27 +48,27 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_in_image(app: Path, folder: Path, *command: str) -> str:
-    """What a command says, started in another folder with the image's own variables, its /data being `folder`."""
-    told = {name: value.replace("/data", str(folder / "data")) for name, value in variables().items()}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(app)} | told
+    """Output of a command run in another folder with the image's variables, and `folder` in place of /data."""
+    in_image = {name: value.replace("/data", str(folder / "data")) for name, value in variables().items()}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(app)} | in_image
     done = subprocess.run([sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_context_lets_through_what_copy_takes_and_nothing_else() -> None:
-    let_through = re.findall(r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
-    taken = [source for *sources, _ in words_of("COPY") for source in sources]
+def test_the_build_context_holds_what_copy_takes_and_nothing_else() -> None:
+    in_context = re.findall(r"^!(.+)$", (ROOT / "deploy" / "Dockerfile.dockerignore").read_text(), re.MULTILINE)
+    taken = [source for *sources, _ in arguments_of("COPY") for source in sources]
     within = {source for source in taken for folder in taken if source.startswith(f"{folder}/")}
-    assert sorted(let_through) == sorted(set(taken) - within)
+    assert sorted(in_context) == sorted(set(taken) - within)
     assert all((ROOT / source).exists() for source in taken)
 
 
-def test_what_is_installed_before_the_code_comes_are_the_packages_that_pyproject_names() -> None:
+def test_the_packages_installed_before_the_code_are_those_of_pyproject() -> None:
     (made,) = [rest for name, rest in steps() if name == "RUN" and "pip install" in rest]
     packages = re.search(r"for package in ([^;]+);", made)
     assert packages is not None
-    copied = {source for *sources, _ in words_of("COPY") for source in sources if (ROOT / source).is_dir()}
+    copied = {source for *sources, _ in arguments_of("COPY") for source in sources if (ROOT / source).is_dir()}
     assert set(packages.group(1).split()) == copied
     built = yaml.safe_load(
         re.search(r"packages\.find = \{ include = (\[.*\]) \}", (ROOT / "pyproject.toml").read_text())[1]
@@ -77,8 +77,8 @@ def test_what_is_installed_before_the_code_comes_are_the_packages_that_pyproject
 
 
 def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> None:
-    ((user,),) = words_of("USER")
-    ((volume,),) = words_of("VOLUME")
+    ((user,),) = arguments_of("USER")
+    ((volume,),) = arguments_of("VOLUME")
     assert user != "root"
     assert f"chown {user} {volume}" in " ".join(rest for name, rest in steps() if name == "RUN")
     assert [name for name, _ in steps()].index("USER") > max(
@@ -89,7 +89,7 @@ def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> Non
     assert all(value.startswith(f"{volume}/") for value in folders.values())
 
 
-def test_what_was_copied_explains_itself_migrates_and_loads_every_deployment(app: Path, tmp_path: Path) -> None:
+def test_the_copied_code_prints_help_migrates_and_loads_every_deployment(app: Path, tmp_path: Path) -> None:
     script = "import sys; sys.argv[0] = 'forecasting'; from flows.cli import main; main()"
     assert "Usage: forecasting" in run_in_image(app, tmp_path, "-c", script, "--help")
     assert "at revision" in run_in_image(app, tmp_path, "-c", script, "db", "upgrade")
