@@ -1,6 +1,6 @@
-"""Losses of quantile forecasts and weighted quantiles: the one place where each is written down.
+"""Losses of quantile forecasts, and weighted quantiles.
 
-The training loss on tensors is in train/model.py; a test holds it against `pinball`.
+The training loss on tensors is in train/model.py; a test compares it with `pinball`.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
     At level q an actual above the forecast costs q per unit, one below it 1 - q (Koenker and Bassett 1978).
 
     Args:
-        actual: (...) what happened; NaN gives NaN.
+        actual: (...) observed values; NaN gives NaN.
         quantiles: (..., Q) forecasts at QUANTILES, ascending.
 
     Returns:
@@ -32,10 +32,10 @@ def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
 
 
 def row_losses(actual: Floats, quantiles: Floats) -> Floats:
-    """(n,) pinball loss of each row, mean over the horizons that are known; rows without one are left out.
+    """(n,) pinball loss of each row, mean over its known horizons; rows without one are left out.
 
     Args:
-        actual: (N, H) NaN where not known.
+        actual: (N, H) NaN where unknown.
         quantiles: (N, H, Q).
     """
     losses = pinball(actual, quantiles)
@@ -45,7 +45,7 @@ def row_losses(actual: Floats, quantiles: Floats) -> Floats:
 
 
 def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
-    """(...) distance of the median of quantiles (..., Q) from actual (...)."""
+    """(...) absolute error of the median of quantiles (..., Q) against actual (...)."""
     error: Floats = np.abs(actual - quantiles[..., MEDIAN])
     return error
 
@@ -59,5 +59,5 @@ def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights
         weights: (n,) positive.
     """
     order = np.argsort(values, kind="stable")
-    share = np.cumsum(weights[order]) - 0.5 * weights[order]  # a value stands in the middle of its own weight
+    share = np.cumsum(weights[order]) - 0.5 * weights[order]  # a value is at the middle of its own weight
     return np.interp(levels, share / weights.sum(), values[order])

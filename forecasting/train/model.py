@@ -1,7 +1,7 @@
-"""The network: an LSTM over a row's look-back, joined to each target session's flags, with a linear path beside it.
+"""The network: an LSTM over the look-back, joined with each target session's future covariates, and a linear path.
 
-Quantiles never cross by construction: a median, and above and below it steps that softplus keeps positive, widened or
-narrowed together by one factor per row and horizon.
+Quantiles cannot cross: softplus keeps the steps above and below the median positive, and one factor per row and horizon
+scales them all.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 ARCHITECTURE = 2
-"""Version of the shape below and of the features it is shown; weights of another version are refused."""
+"""Version of the network's shape and of its input features; weights of another version are refused."""
 
 HIDDEN = 32
 HEAD = 64
@@ -27,40 +27,40 @@ class Network(nn.Module):
     Args:
         steps: S, features of a session in the look-back.
         past: P, features of a row.
-        flags: K, what is known of a target session.
-        directed: Whether the median may depend on the row. Nothing tried can tell a return's sign, and what a network
-            believes to know of it only costs (close, MAE 1.474 for 1.461): there it learns the width alone.
+        future: K, future covariates of a target session.
+        directed: Whether the median may depend on the inputs. No input tried predicts a return's sign, and a median
+            that depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the width does.
     """
 
-    def __init__(self, steps: int, past: int, flags: int, *, directed: bool = True) -> None:
+    def __init__(self, steps: int, past: int, future: int, *, directed: bool = True) -> None:
         super().__init__()
         self.directed = directed
         self.lstm = nn.LSTM(steps, HIDDEN, batch_first=True)
         self.from_state = nn.Linear(HIDDEN, HEAD)
         self.from_past = nn.Linear(past, HEAD, bias=False)
-        self.from_flags = nn.Linear(flags, HEAD, bias=False)
+        self.from_flags = nn.Linear(future, HEAD, bias=False)
         self.from_horizon = nn.Parameter(torch.empty(H, HEAD))
         self.shape = nn.Linear(HEAD, len(QUANTILES) + 1)
         self.shape_bias = nn.Parameter(torch.empty(H, len(QUANTILES) + 1))
-        # The linear path: median and log width, per horizon, straight from lags and flags.
+        # The linear path: median and log width, per horizon, from lags and future covariates.
         self.linear_past = nn.Parameter(torch.empty(past, H, 2))
-        self.linear_flags = nn.Parameter(torch.empty(flags, H, 2))
+        self.linear_flags = nn.Parameter(torch.empty(future, H, 2))
 
-    def forward(self, steps: Tensor, past: Tensor, known: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        """Quantiles (B, L, H, Q) of the last L sessions of each sequence.
+    def forward(self, steps: Tensor, past: Tensor, future: Tensor, rng: torch.Generator | None = None) -> Tensor:
+        """Quantiles (B, L, H, Q) for the last L sessions of each sequence.
 
         Args:
             steps: (B, T, S) sessions, oldest first.
             past: (B, L, P) features of the last L.
-            known: (B, L, H, K) what is known of their target sessions.
-            rng: Where dropout draws from; without it nothing is dropped.
+            future: (B, L, H, K) future covariates of their target sessions.
+            rng: Generator of the dropout masks; no dropout without it.
         """
-        state = _drop(self.lstm(steps)[0][:, -past.shape[1] :], rng)  # (B, L, HIDDEN)
+        state = _dropout(self.lstm(steps)[0][:, -past.shape[1] :], rng)  # (B, L, HIDDEN)
         row = self.from_state(state) + self.from_past(past)  # (B, L, HEAD)
-        joined = row[:, :, None] + self.from_flags(known) + self.from_horizon  # (B, L, H, HEAD)
-        raw = self.shape(_drop(functional.relu(joined), rng)) + self.shape_bias  # (B, L, H, Q + 1)
+        joined = row[:, :, None] + self.from_flags(future) + self.from_horizon  # (B, L, H, HEAD)
+        raw = self.shape(_dropout(functional.relu(joined), rng)) + self.shape_bias  # (B, L, H, Q + 1)
         linear = torch.einsum("blp,pho->blho", past, self.linear_past)
-        linear = linear + torch.einsum("blhc,cho->blho", known, self.linear_flags)  # (B, L, H, 2)
+        linear = linear + torch.einsum("blhc,cho->blho", future, self.linear_flags)  # (B, L, H, 2)
         median = raw[..., :1] + linear[..., :1]
         if not self.directed:
             median = self.shape_bias[:, :1].expand_as(median)
@@ -74,8 +74,8 @@ def _quantiles(median: Tensor, raw: Tensor, linear: Tensor) -> Tensor:
     return torch.cat([median - below.flip(-1), median, median + above], dim=-1)
 
 
-def _drop(values: Tensor, rng: torch.Generator | None) -> Tensor:
-    # nn.Dropout draws from the process's generator, which others share: one seed would not always give the same bits.
+def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
+    # nn.Dropout uses the generator of the process, which others share: one seed would not always give the same bits.
     if rng is None:
         return values
     kept = torch.rand(values.shape, generator=rng, device=values.device) >= DROPOUT
@@ -83,9 +83,9 @@ def _drop(values: Tensor, rng: torch.Generator | None) -> Tensor:
 
 
 def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:
-    """Draw the weights; start the quantiles at those of `truth` (N, H) and the linear path at nothing.
+    """Set random weights; the first quantiles are those of `truth` (N, H), the linear path starts at zero.
 
-    Uniform within 1 / sqrt(fan-in) as in torch; the forget gate opens by 1 (Jozefowicz et al., 2015).
+    Uniform within 1 / sqrt(fan-in) as in torch; the bias of the forget gate is 1 higher (Jozefowicz et al., 2015).
     """
     with torch.no_grad():
         for name, weight in network.named_parameters():
@@ -103,14 +103,14 @@ def _starting_shape(truth: Tensor) -> Tensor:
     quantiles = torch.nanquantile(truth, levels, dim=0).T  # (H, Q)
     gaps = torch.diff(quantiles, dim=-1).clamp_min(1e-2)
     steps = torch.cat([gaps[:, MEDIAN:], gaps[:, :MEDIAN].flip(-1)], dim=-1)
-    inverse = torch.log(torch.expm1(steps))  # softplus of it gives the step back
+    inverse = torch.log(torch.expm1(steps))  # the inverse of softplus
     return torch.cat([quantiles[:, MEDIAN : MEDIAN + 1], torch.zeros(H, 1), inverse], dim=-1)
 
 
 def pinball(truth: Tensor, quantiles: Tensor) -> Tensor:
-    """Mean pinball loss of quantiles (.., Q) against truth (..), over what is finite."""
-    known = torch.isfinite(truth)
+    """Mean pinball loss of quantiles (.., Q) against the finite values of truth (..); losses.pinball on tensors."""
+    finite = torch.isfinite(truth)
     levels = torch.tensor(QUANTILES, dtype=quantiles.dtype, device=quantiles.device)
-    away = torch.where(known, truth, 0.0)[..., None] - quantiles
-    loss = torch.maximum(levels * away, (levels - 1.0) * away).mean(-1)
-    return (loss * known).sum() / known.sum().clamp_min(1)
+    error = torch.where(finite, truth, 0.0)[..., None] - quantiles
+    loss = torch.maximum(levels * error, (levels - 1.0) * error).mean(-1)
+    return (loss * finite).sum() / finite.sum().clamp_min(1)

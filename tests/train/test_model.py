@@ -1,11 +1,17 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forecasting.losses import row_losses
+from forecasting import losses
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.vocabulary import HORIZONS, QUANTILES
+
+
+def some_inputs(rng: torch.Generator) -> list[torch.Tensor]:
+    """Steps, past and future covariates of two sequences of nine sessions, four of them forecast."""
+    return [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
 
 
 @settings(max_examples=30, deadline=None)
@@ -16,13 +22,12 @@ def test_quantiles_never_cross_whatever_the_weights(seed, size):
     with torch.no_grad():
         for weight in network.parameters():
             weight.normal_(0.0, size, generator=rng)
-        draw = [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
-        quantiles = network(*draw)
+        quantiles = network(*some_inputs(rng))
     assert quantiles.shape == (2, 4, len(HORIZONS), len(QUANTILES))
     assert (torch.diff(quantiles, dim=-1) >= 0.0).all()
 
 
-def test_a_fresh_network_starts_within_half_a_deviation_of_the_quantiles_of_the_truth():
+def test_a_new_network_starts_within_half_a_deviation_of_the_quantiles_of_the_truth():
     rng = torch.Generator().manual_seed(0)
     truth = torch.randn(2000, len(HORIZONS), generator=rng) * 3.0 + 1.0
     network = Network(3, 4, 6)
@@ -33,27 +38,30 @@ def test_a_fresh_network_starts_within_half_a_deviation_of_the_quantiles_of_the_
     assert (quantiles - expected).abs().max() < 1.5
 
 
-def test_dropout_drops_only_when_given_noise_and_repeats_with_its_seed():
+def test_dropout_needs_a_generator_and_repeats_with_its_seed():
     rng = torch.Generator().manual_seed(0)
     network = Network(3, 4, 6)
     initialise(network, torch.randn(50, len(HORIZONS), generator=rng), rng)
-    draw = [torch.randn(shape, generator=rng) for shape in ((2, 9, 3), (2, 4, 4), (2, 4, 5, 6))]
-    plain, again = network(*draw), network(*draw)
-    left, right = (network(*draw, torch.Generator().manual_seed(1)) for _ in range(2))
+    inputs = some_inputs(rng)
+    plain, again = network(*inputs), network(*inputs)
+    left, right = (network(*inputs, torch.Generator().manual_seed(1)) for _ in range(2))
     assert (torch.equal(plain, again), torch.equal(left, right), torch.equal(plain, left)) == (True, True, False)
 
 
-def test_pinball_equals_its_naive_twin_and_leaves_out_what_is_unknown():
+def test_the_training_loss_equals_the_pinball_loss_of_the_scores():
     rng = np.random.default_rng(0)
     truth, quantiles = rng.normal(size=(6, 5)), np.sort(rng.normal(size=(6, 5, 7)), axis=-1)
-    truth[2, 3] = np.nan
-    naive = [
-        np.mean(
-            [level * (y - q) if y > q else (1 - level) * (q - y) for q, level in zip(spoken, QUANTILES, strict=True)]
-        )
-        for y, spoken in zip(truth.ravel(), quantiles.reshape(-1, 7), strict=True)
-        if np.isfinite(y)
-    ]
     loss = pinball(torch.as_tensor(truth), torch.as_tensor(quantiles))
-    np.testing.assert_allclose(loss.item(), np.mean(naive))
-    np.testing.assert_allclose(row_losses(truth, quantiles)[0], np.mean(naive[:5]))
+    assert loss.item() == pytest.approx(losses.pinball(truth, quantiles).mean(), rel=1e-12)
+
+
+def test_the_training_loss_leaves_out_unknown_values_and_has_no_gradient_there():
+    truth = torch.tensor([[1.0, torch.nan], [3.0, 4.0]])
+    quantiles = torch.arange(28.0).reshape(2, 2, 7).requires_grad_()
+    loss = pinball(truth, quantiles)
+    known = torch.isfinite(truth).numpy()
+    expected = losses.pinball(truth.numpy(), quantiles.detach().numpy())[known].mean()
+    assert loss.item() == pytest.approx(expected)
+    loss.backward()
+    assert torch.equal(quantiles.grad[0, 1], torch.zeros(7))
+    assert torch.isfinite(quantiles.grad).all()

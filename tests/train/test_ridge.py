@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge as Reference
 
-from forecasting.losses import weighted_quantiles
 from forecasting.train.ridge import fit_ridge
 
 RNG = np.random.default_rng(0)
@@ -11,7 +10,7 @@ TRUTH = FEATURES @ [1.0, -0.2, 3.0, 0.0] + 0.5 + RNG.normal(size=60)
 WEIGHTS = 0.5 ** (np.arange(60)[::-1] / 20)
 
 
-def test_a_weighted_ridge_equals_scikit_learns():
+def test_a_weighted_ridge_equals_that_of_scikit_learn():
     ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
     standard = (FEATURES - ridge.mean) / ridge.scale
     reference = Reference(alpha=7.0).fit(standard, TRUTH, sample_weight=WEIGHTS)
@@ -19,7 +18,7 @@ def test_a_weighted_ridge_equals_scikit_learns():
     np.testing.assert_allclose(ridge.forecast(FEATURES), reference.predict(standard))
 
 
-def test_a_left_out_residual_is_that_of_a_fit_without_the_row():
+def test_a_leave_one_out_residual_is_that_of_a_fit_without_the_row():
     ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
     standard = (FEATURES - ridge.mean) / ridge.scale
     without = np.delete(np.arange(60), 50)
@@ -30,13 +29,3 @@ def test_a_left_out_residual_is_that_of_a_fit_without_the_row():
 def test_a_forecast_does_not_depend_on_the_rows_beside_it():
     ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
     np.testing.assert_array_equal(ridge.forecast(FEATURES)[7:8], ridge.forecast(FEATURES[7:8]))
-
-
-def test_equal_weights_give_the_plain_quantiles_of_hazen():
-    values = RNG.normal(size=31)
-    expected = np.quantile(values, (0.1, 0.5, 0.9), method="hazen")
-    np.testing.assert_allclose(weighted_quantiles(values, (0.1, 0.5, 0.9), np.ones(31)), expected)
-
-
-def test_weight_moves_a_quantile_towards_where_it_lies():
-    assert weighted_quantiles(np.array([1.0, 2.0, 3.0]), (0.5,), np.array([1.0, 1.0, 8.0]))[0] > 2.5

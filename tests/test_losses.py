@@ -1,0 +1,101 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from forecasting.losses import absolute_error, pinball, row_losses, weighted_quantiles
+from forecasting.vocabulary import MEDIAN, QUANTILES
+
+RNG = np.random.default_rng(0)
+ACTUAL = RNG.normal(size=(6, 5))
+FORECASTS = np.sort(RNG.normal(size=(6, 5, len(QUANTILES))), axis=-1)
+
+
+def naive_pinball(actual, quantiles):
+    losses = [
+        level * (actual - quantile) if actual > quantile else (1 - level) * (quantile - actual)
+        for level, quantile in zip(QUANTILES, quantiles, strict=True)
+    ]
+    return sum(losses) / len(losses)
+
+
+def naive_rows(actual, quantiles):
+    rows = []
+    for row, forecasts in zip(actual, quantiles, strict=True):
+        losses = [naive_pinball(y, q) for y, q in zip(row, forecasts, strict=True) if np.isfinite(y)]
+        if losses:
+            rows.append(sum(losses) / len(losses))
+    return rows
+
+
+def test_pinball_equals_its_naive_twin():
+    expected = [naive_pinball(y, q) for y, q in zip(ACTUAL.ravel(), FORECASTS.reshape(-1, len(QUANTILES)), strict=True)]
+    np.testing.assert_allclose(pinball(ACTUAL, FORECASTS).ravel(), expected)
+
+
+def test_pinball_is_zero_for_an_exact_forecast_and_charges_each_side_its_level():
+    assert pinball(2.0, np.full(len(QUANTILES), 2.0)) == 0.0
+    low, high = np.zeros(len(QUANTILES)), np.zeros(len(QUANTILES))
+    low[-1], high[-1] = -1.0, 1.0  # only the 95 % quantile is off, by one below and by one above
+    assert pinball(0.0, low) == pytest.approx(0.95 / len(QUANTILES))
+    assert pinball(0.0, high) == pytest.approx(0.05 / len(QUANTILES))
+
+
+def test_pinball_of_an_unknown_actual_is_nan():
+    assert np.isnan(pinball(np.nan, FORECASTS[0, 0]))
+
+
+def test_row_losses_equal_their_naive_twin_and_leave_out_unknown_horizons_and_rows():
+    actual = ACTUAL.copy()
+    actual[2, 3] = np.nan
+    actual[4] = np.nan
+    losses = row_losses(actual, FORECASTS)
+    assert losses.shape == (5,)
+    np.testing.assert_allclose(losses, naive_rows(actual, FORECASTS))
+
+
+def test_row_losses_are_positive_and_grow_with_the_distance_of_the_forecast():
+    near, far = row_losses(ACTUAL, FORECASTS + 5.0), row_losses(ACTUAL, FORECASTS + 6.0)
+    assert (near > 0.0).all()
+    assert (far > near).all()
+
+
+def test_absolute_error_is_the_distance_of_the_median_on_either_side():
+    expected = [[abs(y - q[MEDIAN]) for y, q in zip(*row, strict=True)] for row in zip(ACTUAL, FORECASTS, strict=True)]
+    np.testing.assert_allclose(absolute_error(ACTUAL, FORECASTS), expected)
+    median = np.array([1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0])
+    assert absolute_error(np.array([8.0, 12.0]), np.stack([median, median])).tolist() == [2.0, 2.0]
+
+
+def naive_weighted_quantile(values, level, weights):
+    """The value at `level` on the line through (share of the weight below a value and half of its own, value)."""
+    pairs = sorted(zip(values, weights, strict=True))
+    total, below, points = sum(weights), 0.0, []
+    for value, weight in pairs:
+        points.append(((below + weight / 2) / total, value))
+        below += weight
+    if level <= points[0][0]:
+        return points[0][1]
+    for (share, value), (next_share, next_value) in pairwise(points):
+        if level <= next_share:
+            return value + (next_value - value) * (level - share) / (next_share - share)
+    return points[-1][1]
+
+
+def test_weighted_quantiles_equal_their_naive_twin():
+    values, weights = RNG.normal(size=40), RNG.uniform(0.1, 3.0, 40)
+    levels = (0.0, *QUANTILES, 1.0)
+    expected = [naive_weighted_quantile(values, level, weights) for level in levels]
+    np.testing.assert_allclose(weighted_quantiles(values, levels, weights), expected)
+
+
+def test_equal_weights_give_the_plain_quantiles_of_hazen():
+    values = RNG.normal(size=31)
+    expected = np.quantile(values, (0.1, 0.5, 0.9), method="hazen")
+    np.testing.assert_allclose(weighted_quantiles(values, (0.1, 0.5, 0.9), np.ones(31)), expected)
+
+
+def test_weight_on_a_large_value_raises_a_quantile_and_weight_on_a_small_one_lowers_it():
+    values = np.array([1.0, 2.0, 3.0])
+    assert weighted_quantiles(values, (0.5,), np.array([1.0, 1.0, 8.0]))[0] > 2.5
+    assert weighted_quantiles(values, (0.5,), np.array([8.0, 1.0, 1.0]))[0] < 1.5
