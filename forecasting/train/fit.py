@@ -29,7 +29,7 @@ from forecasting.train.model import Network
 from forecasting.train.prepare import Prepared, check_alike, prepare, prepare_like, training_rows, with_span
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import (
-    Schedule,
+    Hyperparameters,
     Tensors,
     TrainingRows,
     generator,
@@ -116,12 +116,12 @@ def _scratch(windows: Windows, settings: Settings, base: Checkpoint | None, tole
         prepare_like(base, windows)  # refuses a base of another target or other features
         networks = _started(base, training, settings.members)
         if validation_loss_of(networks, training) <= tolerance * _linear_loss(windows, prepared):
-            weights = _trained(networks, rngs, training, Schedule(BASE_EPOCHS, _BASE_RATE))
+            weights = _trained(networks, rngs, training, Hyperparameters(BASE_EPOCHS, _BASE_RATE))
             card = replace(prepared.card, epochs=BASE_EPOCHS, chain_epochs=BASE_EPOCHS, base=base.card.base)
             return Checkpoint(card, weights)
     epochs, loss = _choose_epochs(training, settings.seed)
     drawn = (new_network(training.tensors, training.rows, rng) for rng in rngs)
-    weights = _trained(drawn, rngs, training, Schedule(epochs, _RATE))
+    weights = _trained(drawn, rngs, training, Hyperparameters(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
 
 
@@ -137,19 +137,19 @@ def _warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoin
     networks = load_members(parent.weights, training.tensors)
     chain = parent.card.chain_epochs
     rngs = [generator(settings.seed + chain, member) for member in range(len(networks))]  # no two nights shuffle alike
-    weights = _trained(networks, rngs, training, Schedule(WARM_EPOCHS, _WARM_RATE))
+    weights = _trained(networks, rngs, training, Hyperparameters(WARM_EPOCHS, _WARM_RATE))
     card = replace(seen.card, method="warm", epochs=WARM_EPOCHS, chain_epochs=chain + WARM_EPOCHS)
     card = replace(card, settings_hash=settings.hash, seed=settings.seed)
     return Checkpoint(with_span(card, windows, rows), weights)
 
 
 def _trained(
-    networks: Iterable[Network], rngs: list[torch.Generator], training: TrainingRows, schedule: Schedule
+    networks: Iterable[Network], rngs: list[torch.Generator], training: TrainingRows, hyperparameters: Hyperparameters
 ) -> dict[str, Tensor]:
     """The weights of every member after training, one after the other: faster on a CPU than all in one batch."""
     weights: dict[str, Tensor] = {}
     for member, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
-        train(network, [training], schedule, rng=rng)
+        train(network, [training], hyperparameters, rng=rng)
         weights |= named_weights(network, member)
     return weights
 
@@ -169,7 +169,7 @@ def _choose_epochs(training: TrainingRows, seed: int) -> tuple[int, float]:
     train(
         network,
         [TrainingRows(tensors, older)],
-        Schedule(EPOCHS, _RATE),
+        Hyperparameters(EPOCHS, _RATE),
         rng=rng,
         after_epoch=lambda: losses.append(row_losses(truth, predict_rows(network, tensors, later))),
     )
@@ -234,7 +234,7 @@ def check_runs(checkpoint: Checkpoint) -> None:
     tensors = Tensors(
         steps=torch.zeros(LOOKBACK, len(card.step_mean)),
         past=torch.zeros(1, len(card.past_mean)),
-        known=torch.zeros(1, len(HORIZONS), 0 if flags is None else len(flags)),
+        future=torch.zeros(1, len(HORIZONS), 0 if flags is None else len(flags)),
         truth=torch.zeros(1, len(HORIZONS)),
         warm_up=LOOKBACK - 1,
         directed=card.target != "close",

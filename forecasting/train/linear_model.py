@@ -116,7 +116,7 @@ def _moved(windows: Windows, effect: CalendarEffect) -> Floats:
 
 
 def _features(adjusted: AdjustedWindows, place: int) -> Floats:
-    return np.concatenate([adjusted.past, adjusted.known[:, place]], axis=1)
+    return np.concatenate([adjusted.past, adjusted.future[:, place]], axis=1)
 
 
 def _recency(known: NDArray[np.bool_], target: Target) -> Floats:

@@ -24,12 +24,12 @@ from forecasting.train.checkpoint import Checkpoint, load
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.train.threads import one_blas_thread
-from forecasting.train.training_loop import Schedule, generator, named_weights, new_network, train
+from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
 
 EPOCHS = 2
 """Passes over all symbols; four are no better (2.297 against 2.299)."""
 
-SCHEDULE = Schedule(EPOCHS, 3e-3, batch=16)
+HYPERPARAMETERS = Hyperparameters(EPOCHS, 3e-3, batch_size=16)
 _SHIPPED = Path(__file__).with_name("weights")
 
 
@@ -66,13 +66,15 @@ def shipped_weights() -> list[dict[str, str | int | bool]]:
 
 
 @one_blas_thread()
-def pretrain(panel: Sequence[Windows], *, settings: Settings, schedule: Schedule = SCHEDULE) -> Checkpoint:
+def pretrain(
+    panel: Sequence[Windows], *, settings: Settings, hyperparameters: Hyperparameters = HYPERPARAMETERS
+) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 
     Args:
         panel: Windows of one target, one a symbol, of any span.
         settings: `members` and `seed` are used.
-        schedule: How long and how fast: a few symbols want more passes than many.
+        hyperparameters: How long and how fast: a few symbols want more passes than many.
 
     Raises:
         ValueError: A symbol with too few rows that have a known target.
@@ -84,7 +86,7 @@ def pretrain(panel: Sequence[Windows], *, settings: Settings, schedule: Schedule
     for member in range(settings.members):
         rng = generator(settings.seed, member)
         network = new_network(training[0].tensors, training[0].rows, rng)
-        train(network, training, schedule, rng=rng)
+        train(network, training, hyperparameters, rng=rng)
         if eventless:
             _forget_events(network)
         weights |= named_weights(network, member)
@@ -94,8 +96,8 @@ def pretrain(panel: Sequence[Windows], *, settings: Settings, schedule: Schedule
         trained_from=min(card.trained_from for card in cards),
         trained_to=max(card.trained_to for card in cards),
         rows=sum(card.rows for card in cards),
-        epochs=schedule.epochs,
-        chain_epochs=schedule.epochs,
+        epochs=hyperparameters.epochs,
+        chain_epochs=hyperparameters.epochs,
     )
     return Checkpoint(card, weights)
 

@@ -16,10 +16,10 @@ from forecasting.train.fit import before_validation, fit, validation_loss_of
 from forecasting.train.prepare import prepare, training_rows
 from forecasting.train.pretrained import pretrain, pretrained_for
 from forecasting.train.threads import one_blas_thread
-from forecasting.train.training_loop import Schedule, load_members
+from forecasting.train.training_loop import Hyperparameters, load_members
 from forecasting.vocabulary import COMPANION_TRAINED
 
-_SCHEDULE = Schedule(4, 3e-3)
+_HYPERPARAMETERS = Hyperparameters(4, 3e-3)
 # Theirs knows the symbol's older rows, so it must be level with the linear partner: for the S&P 500 the Nasdaq's base
 # has 0.98 to 1.00 of that loss, one of five stocks 1.13 to 1.31.
 MAX_LOSS_RATIO_COMPANIONS = 1.02
@@ -63,7 +63,7 @@ def choose_starting_weights(
     if not companions:
         return shipped
     own = before_validation(windows, training_rows(windows))
-    taught = pretrain([own, *companions], settings=settings, schedule=_SCHEDULE)
+    taught = pretrain([own, *companions], settings=settings, hyperparameters=_HYPERPARAMETERS)
     taught = replace(taught, card=replace(taught.card, base=COMPANION_TRAINED))
     if shipped is None:
         return taught

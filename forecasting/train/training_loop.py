@@ -1,11 +1,11 @@
 """Batching, training and inference of one network; fit.py sets epochs and starting weights.
 
-A sequence is LOOKBACK sessions; the loss is taken on its last rows at once, so that one pass of the LSTM trains on many
-origins. A forecast runs the LOOKBACK sessions of its own row alone: it cannot depend on which others are asked for.
+A sequence is LOOKBACK sessions; the loss is computed on its last _LOSS_ROWS rows, so one LSTM pass trains on
+many origins. A forecast uses the LOOKBACK sessions of its own row alone: it cannot depend on the other rows requested.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,58 +21,64 @@ from forecasting.train.checkpoint import Card, Vector
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
-_SPAN = 44  # rows a sequence is scored on; the LOOKBACK - _SPAN before them only wake the LSTM up
-_DECAY = 1e-3
-_NORM = 1.0
-_CLIP = 6.0  # standard deviations beyond which an input says no more
-_TOGETHER = 32  # rows forecast in one pass
+_LOSS_ROWS = 44  # of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
+_WEIGHT_DECAY = 1e-3
+_MAX_GRADIENT_NORM = 1.0
+_INPUT_LIMIT = 6.0  # standard deviations at which inputs are clipped
+_ROWS_PER_PASS = 32  # rows forecast in one pass
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Standardised float32 inputs: steps (D, S), past (N, P), known (N, H, K), truth (N, H).
+    """Standardised float32 inputs and targets of one symbol.
 
-    Beside them the warm-up D - N, and whether the target has a direction to learn.
+    Attributes:
+        steps: (D, S) features of each session.
+        past: (N, P) features of each row.
+        future: (N, H, K) future covariates.
+        truth: (N, H) targets.
+        warm_up: D - N.
+        directed: Whether the median may depend on the inputs.
     """
 
     steps: Tensor
     past: Tensor
-    known: Tensor
+    future: Tensor
     truth: Tensor
     warm_up: int
     directed: bool
 
     def batch(self, ends: Rows, length: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The LOOKBACK sessions up to each row of `ends`, and past, known and truth of the last `length` of them."""
+        """The LOOKBACK sessions up to each row of `ends`, and past, future and truth of the last `length` of them."""
         sessions = torch.as_tensor(ends[:, None] + self.warm_up + np.arange(1 - LOOKBACK, 1))
         rows = torch.as_tensor(ends[:, None] + np.arange(1 - length, 1))
-        return self.steps[sessions], self.past[rows], self.known[rows], self.truth[rows]
+        return self.steps[sessions], self.past[rows], self.future[rows], self.truth[rows]
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Passes over the rows, the peak of the learning rate's one cycle through them, and sequences in a batch."""
+class Hyperparameters:
+    """Passes over the rows, the peak of the one-cycle learning rate, and sequences in a batch."""
 
     epochs: int
-    rate: float
-    batch: int = 8
+    learning_rate: float
+    batch_size: int = 8
 
 
 @dataclass(frozen=True)
 class TrainingRows:
-    """One symbol's tensors and the rows of them to learn from."""
+    """One symbol's tensors and its training rows."""
 
     tensors: Tensors
     rows: Rows
 
     @property
-    def spans(self) -> int:
-        """Sequences that a pass over the rows makes."""
-        return len(self.rows) // _SPAN
+    def sequences(self) -> int:
+        """The number of sequences in one epoch."""
+        return len(self.rows) // _LOSS_ROWS
 
 
 def standardise(features: Floats) -> tuple[Vector, Vector]:
-    """Mean and scale of each column (N, P), as scikit-learn's StandardScaler has them: a constant one has scale 1."""
+    """Mean and scale of each column (N, P) by scikit-learn's StandardScaler: the scale of a constant column is 1."""
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
@@ -80,19 +86,19 @@ def standardise(features: Floats) -> tuple[Vector, Vector]:
 
 
 def make_tensors(card: Card, adjusted: AdjustedWindows, warm_up: int) -> Tensors:
-    """The inputs as the card's scaler sees them, on the GPU where there is one."""
+    """The inputs standardised by the card's scaler, on the GPU if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def put(values: Floats) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def scaled(values: Floats, mean: Vector, scale: Vector) -> Tensor:
-        return put(np.clip((values - np.array(mean)) / np.array(scale), -_CLIP, _CLIP))
+        return put(np.clip((values - np.array(mean)) / np.array(scale), -_INPUT_LIMIT, _INPUT_LIMIT))
 
     return Tensors(
         steps=scaled(adjusted.steps, card.step_mean, card.step_scale),
         past=scaled(adjusted.past, card.past_mean, card.past_scale),
-        known=put(adjusted.known),
+        future=put(adjusted.future),
         truth=put(adjusted.truth),
         warm_up=warm_up,
         directed=card.target != "close",
@@ -101,10 +107,10 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, warm_up: int) -> Tensors
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Within the block torch computes on one thread; the caller's number is put back.
+    """A context in which torch uses one thread; the caller's number is restored afterwards.
 
-    Two threads sum in another order, so that the same seed would give other bits; and for networks this small they gain
-    nothing on a free machine and cost tenfold on a busy one (measured: a fit of 4 s took 52 s).
+    Two threads sum in another order, so that the same seed would give other bits; networks this small gain nothing from
+    them on a free machine and lose tenfold on a busy one (measured: a fit of 4 s took 52 s).
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -115,20 +121,20 @@ def one_thread() -> Iterator[None]:
 
 
 def generator(seed: int, member: int) -> torch.Generator:
-    """The source of every draw of one member, on the CPU; the process's own generator is left alone."""
+    """The random generator of one member, on the CPU; the generator of the process is not used."""
     return torch.Generator().manual_seed(seed * 1009 + member)
 
 
 def empty_network(tensors: Tensors) -> Network:
-    """A network of the right shape whose weights are still to be set."""
-    with torch.device("meta"):  # built for real, it would draw from the process's generator
-        shape = (tensors.steps.shape[-1], tensors.past.shape[-1], tensors.known.shape[-1])
+    """A network of the right shape with uninitialised weights."""
+    with torch.device("meta"):  # elsewhere the constructor would use the generator of the process
+        shape = (tensors.steps.shape[-1], tensors.past.shape[-1], tensors.future.shape[-1])
         network = Network(*shape, directed=tensors.directed)
     return network.to_empty(device="cpu")
 
 
 def new_network(tensors: Tensors, rows: Rows, rng: torch.Generator) -> Network:
-    """A network with drawn weights that speaks the quantiles of the truth of `rows`."""
+    """A randomly initialised network whose first output is the empirical quantiles of the targets of `rows`."""
     network = empty_network(tensors)
     initialise(network, tensors.truth[torch.as_tensor(rows)].cpu(), rng)
     return network.to(tensors.steps.device)
@@ -136,25 +142,26 @@ def new_network(tensors: Tensors, rows: Rows, rng: torch.Generator) -> Network:
 
 def train(
     network: Network,
-    training: list[TrainingRows],
-    schedule: Schedule,
+    panel: Sequence[TrainingRows],
+    hyperparameters: Hyperparameters,
     *,
     rng: torch.Generator,
     after_epoch: Callable[[], None] | None = None,
 ) -> None:
-    """Train `network` in place on the training together, as the schedule says; every draw comes from `rng`."""
-    device = training[0].tensors.steps.device
+    """Train `network` in place on all symbols of `panel` together; every random number comes from `rng`."""
+    device = panel[0].tensors.steps.device
     dropout = torch.Generator(device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
-    optimiser = torch.optim.AdamW(network.parameters(), lr=schedule.rate, weight_decay=_DECAY, foreach=True)
-    per_epoch = -(-sum(one.spans for one in training) // schedule.batch)
-    total = schedule.epochs * per_epoch + 1
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, schedule.rate, total_steps=total, pct_start=0.3)
-    for _ in range(schedule.epochs):
+    rate = hyperparameters.learning_rate
+    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_WEIGHT_DECAY, foreach=True)
+    batches = -(-sum(symbol.sequences for symbol in panel) // hyperparameters.batch_size)
+    total = hyperparameters.epochs * batches + 1
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=total, pct_start=0.3)
+    for _ in range(hyperparameters.epochs):
         with one_thread():
-            for steps, past, known, truth in _shuffled(training, schedule.batch, rng):
+            for steps, past, future, truth in _shuffled_batches(panel, hyperparameters.batch_size, rng):
                 optimiser.zero_grad()
-                pinball(truth, network(steps, past, known, dropout)).backward()  # type: ignore[no-untyped-call]  # torch's own
-                torch.nn.utils.clip_grad_norm_(network.parameters(), _NORM)
+                pinball(truth, network(steps, past, future, dropout)).backward()  # type: ignore[no-untyped-call]  # torch's own
+                torch.nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT_NORM)
                 optimiser.step()
                 cycle.step()
         if after_epoch is not None:
@@ -162,19 +169,19 @@ def train(
 
 
 def predict_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """(len(rows), H, Q) quantiles of one network for `rows`, whatever other rows are asked for beside them.
+    """(len(rows), H, Q) quantiles of one network for `rows`; each row's are independent of the other rows.
 
-    The last bits of a matrix product depend on its shape, on a row's place in it and on the processor. Computed in
-    double precision and rounded to single, what differs lies far below what is kept.
+    The last bits of a matrix product depend on its shape, on a row's position in it and on the processor. Computing in
+    double precision and rounding to single removes these differences.
     """
-    spoken = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
-    exact = copy.deepcopy(network).double()
+    quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
+    double = copy.deepcopy(network).double()
     with one_thread(), torch.inference_mode():
-        for start in range(0, len(rows), _TOGETHER):
-            some = rows[start : start + _TOGETHER]
-            steps, past, known = (values.double() for values in tensors.batch(some, 1)[:3])
-            spoken[start : start + len(some)] = exact(steps, past, known)[:, 0].cpu().numpy()
-    return spoken.astype(np.float64)
+        for start in range(0, len(rows), _ROWS_PER_PASS):
+            batch = rows[start : start + _ROWS_PER_PASS]
+            steps, past, future = (values.double() for values in tensors.batch(batch, 1)[:3])
+            quantiles[start : start + len(batch)] = double(steps, past, future)[:, 0].cpu().numpy()
+    return quantiles.astype(np.float64)
 
 
 def named_weights(network: Network, member: int) -> dict[str, Tensor]:
@@ -183,10 +190,10 @@ def named_weights(network: Network, member: int) -> dict[str, Tensor]:
 
 
 def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
-    """The networks that `named` took apart, ready to speak or to train on.
+    """The networks whose weights `named_weights` returned, for inference or further training.
 
     Raises:
-        ArtifactError: The weights are of another shape than this code's network.
+        ArtifactError: The weights have another shape than this code's network.
     """
     networks = []
     for member in range(1 + max(int(name.split(".")[0]) for name in weights)):
@@ -197,26 +204,28 @@ def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
             network.load_state_dict(own)
         except RuntimeError as error:
             raise ArtifactError(
-                f"Weights of this code's network were expected; found others: {' '.join(str(error).split())[:300]}. "
-                "Fit from scratch (--mode scratch), or run the code that made them."
+                f"Expected weights of this code's network; found others: {' '.join(str(error).split())[:300]}. "
+                "Fit from scratch (--mode scratch), or run the code that wrote them."
             ) from None
         networks.append(network.to(tensors.steps.device))
     return networks
 
 
-def _shuffled(training: list[TrainingRows], batch: int, rng: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
-    """Sequences that tile every training's rows from a drawn offset, shuffled together, in batches."""
-    whose, ends = [], []
-    for at, one in enumerate(training):
-        spare = len(one.rows) - one.spans * _SPAN
-        offset = int(torch.randint(min(spare + 1, _SPAN), (), generator=rng))
-        ends.append(one.rows[-1] - offset - _SPAN * np.arange(one.spans))
-        whose.append(np.full(one.spans, at))
-    order = torch.randperm(sum(map(len, ends)), generator=rng).numpy()
-    shuffled, owners = np.concatenate(ends)[order], np.concatenate(whose)[order]
-    for part in np.array_split(np.arange(len(order)), -(-len(order) // batch)):
-        drawn = [
-            training[owner].tensors.batch(shuffled[part][owners[part] == owner], _SPAN)
+def _shuffled_batches(
+    panel: Sequence[TrainingRows], batch_size: int, rng: torch.Generator
+) -> Iterator[tuple[Tensor, ...]]:
+    """Batches of sequences that tile every symbol's rows from a random offset, shuffled over all symbols."""
+    owners_by_symbol, ends_by_symbol = [], []
+    for owner, symbol in enumerate(panel):
+        spare = len(symbol.rows) - symbol.sequences * _LOSS_ROWS
+        offset = int(torch.randint(min(spare + 1, _LOSS_ROWS), (), generator=rng))
+        ends_by_symbol.append(symbol.rows[-1] - offset - _LOSS_ROWS * np.arange(symbol.sequences))
+        owners_by_symbol.append(np.full(symbol.sequences, owner))
+    order = torch.randperm(sum(map(len, ends_by_symbol)), generator=rng).numpy()
+    ends, owners = np.concatenate(ends_by_symbol)[order], np.concatenate(owners_by_symbol)[order]
+    for part in np.array_split(np.arange(len(order)), -(-len(order) // batch_size)):
+        batches = [
+            panel[owner].tensors.batch(ends[part][owners[part] == owner], _LOSS_ROWS)
             for owner in np.unique(owners[part])
         ]
-        yield tuple(torch.cat(pieces) for pieces in zip(*drawn, strict=True))
+        yield tuple(torch.cat(pieces) for pieces in zip(*batches, strict=True))

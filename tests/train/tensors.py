@@ -8,6 +8,6 @@ from forecasting.train.training_loop import Tensors
 
 
 def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:
-    parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.known, adjusted.truth)
-    steps, past, known, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
-    return Tensors(steps=steps, past=past, known=known, truth=truth, warm_up=warm_up, directed=True)
+    parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.future, adjusted.truth)
+    steps, past, future, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
+    return Tensors(steps=steps, past=past, future=future, truth=truth, warm_up=warm_up, directed=True)

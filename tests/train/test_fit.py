@@ -8,7 +8,7 @@ from forecasting.errors import ArtifactError
 from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import EPOCHS, WARM_EPOCHS, fit, scaled_quantiles
-from forecasting.train.training_loop import Schedule, TrainingRows, generator, new_network, predict_rows, train
+from forecasting.train.training_loop import Hyperparameters, TrainingRows, generator, new_network, predict_rows, train
 from forecasting.vocabulary import MEDIAN
 from tests.train.tensors import plain_tensors
 from tests.train.windows import SETTINGS, some_windows
@@ -33,7 +33,7 @@ def test_the_network_can_learn_ten_windows_by_heart():
     truth[ten] = tensors.truth[ten]
     rng = generator(0, 0)
     network = new_network(tensors, rows, rng)
-    train(network, [TrainingRows(replace(tensors, truth=truth), rows)], Schedule(400, 1e-2), rng=rng)
+    train(network, [TrainingRows(replace(tensors, truth=truth), rows)], Hyperparameters(400, 1e-2), rng=rng)
     errors = np.abs(predict_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
