@@ -96,7 +96,7 @@ def run_ours(ground: Ground) -> dict[str, Walk]:
 
     def fit_ours(known: Windows, *, based: bool) -> Speak:
         base = pretrained_for(known, ground.settings) if based else None
-        checkpoint = fit(known, mode="scratch", parent=None, settings=ground.settings, base=base)
+        checkpoint = fit(known, mode="scratch", parent=None, settings=ground.settings, pretrained=base)
         return lambda asked: np.stack(
             [network_quantiles(checkpoint, known, asked), linear_quantiles(known, asked)], axis=1
         )

@@ -1,4 +1,4 @@
-"""From windows to what a network learns from: effect, scaler, tensors and the rows with a known target."""
+"""From windows to the inputs of a fit: calendar effect, scaler, tensors and training rows."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,12 +16,12 @@ from forecasting.train.training_loop import TrainingRows, make_tensors, standard
 
 @dataclass(frozen=True)
 class Prepared:
-    """One symbol, ready to be learned from or spoken for.
+    """One symbol's inputs for training or inference.
 
     Attributes:
-        card: Scaler and effect, and what rows and settings they are of.
-        adjusted: The windows with the effect taken out.
-        training: Standardised tensors, and the rows to learn from.
+        card: Scaler and effect, with the rows and settings that they come from.
+        adjusted: The windows with the effect removed.
+        training: Standardised tensors, and the training rows.
     """
 
     card: Card
@@ -30,7 +30,7 @@ class Prepared:
 
 
 def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
-    """CalendarEffect and scaler learned from the rows with a known target, and from no other.
+    """The windows with their own effect and scaler, estimated on the rows with a known target alone.
 
     Raises:
         ValueError: Too few rows with a known target.
@@ -67,53 +67,53 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
-    """The windows as `checkpoint` sees them: its scaler, its effect, its features.
+    """The windows with the scaler and effect of `checkpoint`; every row is in `training`.
 
     Raises:
-        ArtifactError: It forecasts another target, or knows other features than the windows hold.
+        ArtifactError: The checkpoint forecasts another target, or has other features than the windows.
     """
-    check_alike(checkpoint, windows)
+    check_compatible(checkpoint, windows)
     card = checkpoint.card
     adjusted = adjust(windows, CalendarEffect(np.array(card.effect), card.effect_intercept))
     found = (len(card.step_mean), len(card.past_mean))
-    wanted = (adjusted.steps.shape[1], adjusted.past.shape[1])
-    if found != wanted:
+    expected = (adjusted.steps.shape[1], adjusted.past.shape[1])
+    if found != expected:
         raise ArtifactError(
-            f"A model that sees {wanted[0]} features of a session and {wanted[1]} of a row was expected; found one of "
-            f"{found[0]} and {found[1]}: it was made by other code. Fit from scratch (--mode scratch)."
+            f"Expected a model with {expected[0]} features of a session and {expected[1]} of a row; found {found[0]} "
+            f"and {found[1]}: it was written by other code. Fit from scratch (--mode scratch)."
         )
     return Prepared(
         card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
     )
 
 
-def check_alike(checkpoint: Checkpoint, windows: Windows) -> None:
-    """Nothing, when the checkpoint is of the windows' target and knows their flags.
+def check_compatible(checkpoint: Checkpoint, windows: Windows) -> None:
+    """Check that the checkpoint has the windows' target and flags.
 
     Raises:
-        ArtifactError: It is of another target, or knows other flags.
+        ArtifactError: It has another target or other flags.
     """
     card = checkpoint.card
     if (card.target, card.flag_names) != (windows.target, windows.flag_names):
         raise ArtifactError(
-            f"A model of {windows.target} with {len(windows.flag_names)} calendar and event flags was expected; found "
-            f"one of {card.target} with {len(card.flag_names)}. Fit from scratch (--mode scratch)."
+            f"Expected a model of {windows.target} with {len(windows.flag_names)} calendar and event flags; found one "
+            f"of {card.target} with {len(card.flag_names)}. Fit from scratch (--mode scratch)."
         )
 
 
 def training_rows(windows: Windows) -> Rows:
-    """The rows from the first to the last with a known target; those between without one lose nothing, being masked.
+    """The rows from the first to the last with a known target; the loss masks those between without one.
 
     Raises:
-        ValueError: Too few.
+        ValueError: Too few rows with a known target.
     """
     known = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
     if len(known) < FEWEST_ROWS // 2:
-        raise ValueError(f"a fit needs at least {FEWEST_ROWS // 2} rows with a known target; found {len(known)}")
+        raise ValueError(f"Expected at least {FEWEST_ROWS // 2} rows with a known target; found {len(known)}.")
     return np.arange(known[0], known[-1] + 1)
 
 
 def with_span(card: Card, windows: Windows, rows: Rows) -> Card:
-    """The card with the span of `rows`: oldest origin, newest session whose value is learned from, how many."""
+    """The card with the span of `rows`: oldest origin, newest learnable session and number of rows."""
     oldest, newest = windows.origins[rows[0]], windows.sessions[windows.learnable_sessions - 1]
     return replace(card, trained_from=str(oldest), trained_to=str(newest), rows=len(rows))

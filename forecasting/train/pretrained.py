@@ -1,11 +1,11 @@
-"""Base weights: one ensemble that has learned from many symbols, from which a fit on any symbol may start.
+"""Pretrained weights: an ensemble trained on many symbols (a global model), from which a fit on any symbol may start.
 
-Each symbol is seen through its own effect and its own scaler, and so is the symbol that starts from the base: what is
-shared is how a session's volume follows from the sessions before it and from what is due.
+Each symbol has its own calendar effect and scaler, in pretraining as in the fits that start from it; the weights hold
+what is shared: how a session's value depends on the sessions before it and on the future covariates.
 
-Bases of several spans ship with the package, made by benchmarks/base_weights.py. None is ever used for an origin inside
-its own span: a replay of 2016 starts from the base that had seen 2014. Of each span there are two: one for symbols
-whose earnings dates are told, from stocks whose own were read off their bars, and one for symbols without any.
+Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never used for an origin
+inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has two: one for symbols with
+earnings dates, trained on stocks whose dates were inferred from their bars, and one for symbols without.
 """
 
 import json
@@ -27,40 +27,41 @@ from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
 
 EPOCHS = 2
-"""Passes over all symbols; four are no better (2.297 against 2.299)."""
+"""Epochs over all symbols; four are no better (2.297 against 2.299)."""
 
 HYPERPARAMETERS = Hyperparameters(EPOCHS, 3e-3, batch_size=16)
 _SHIPPED = Path(__file__).with_name("weights")
 
 
 def pretrained_for(windows: Windows, settings: Settings) -> Checkpoint | None:
-    """The newest shipped base that has seen no session after the newest that `windows` may learn from.
+    """The newest shipped weights trained on no session after the newest learnable one of `windows`.
 
-    It is one that knows earnings where the symbol's are told: the other trusts lags less, for those it learned from
-    held reactions (SBUX, 2015-2019, volume: error 0.9 % more; without dates the one that knows them errs 1.1 % more).
+    For a symbol with earnings dates, weights trained with dates: without dates the training lags contain reactions, and
+    the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9 % more; for a symbol without dates, weights
+    trained with dates have 1.1 % more).
 
     Returns:
-        It, named in its card; None where there is none: an older origin.
+        The checkpoint, named in its card; None for an origin before every span.
 
     Raises:
-        ArtifactError: A shipped file is missing or altered, or was made by other code.
+        ArtifactError: A shipped file is missing or altered, or was written by other code.
     """
     newest = windows.sessions[windows.learnable_sessions - 1]
     usable = [
-        one
-        for one in shipped_weights()
-        if (one["target"], one["earnings"]) == (windows.target, windows.has_events)
-        and np.datetime64(str(one["trained_to"])) <= newest
+        entry
+        for entry in shipped_weights()
+        if (entry["target"], entry["earnings"]) == (windows.target, windows.has_events)
+        and np.datetime64(str(entry["trained_to"])) <= newest
     ]
     if not usable:
         return None
-    chosen = max(usable, key=lambda one: str(one["trained_to"]))
-    base = load(_SHIPPED / str(chosen["folder"]), str(chosen["sha256"]))
-    return replace(base, card=replace(base.card, base=str(chosen["folder"])))
+    chosen = max(usable, key=lambda entry: str(entry["trained_to"]))
+    checkpoint = load(_SHIPPED / str(chosen["folder"]), str(chosen["sha256"]))
+    return replace(checkpoint, card=replace(checkpoint.card, base=str(chosen["folder"])))
 
 
 def shipped_weights() -> list[dict[str, str | int | bool]]:
-    """What ships: target, trained_to, whether it knows earnings, members, symbols, folder and sha256 of each base."""
+    """Index of the shipped weights: target, trained_to, earnings (dates used), members, symbols, folder, sha256."""
     shipped: list[dict[str, str | int | bool]] = json.loads((_SHIPPED / "index.json").read_text())
     return shipped
 
@@ -72,25 +73,25 @@ def pretrain(
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 
     Args:
-        panel: Windows of one target, one a symbol, of any span.
+        panel: Windows of one target, one per symbol, of any span.
         settings: `members` and `seed` are used.
-        hyperparameters: How long and how fast: a few symbols want more passes than many.
+        hyperparameters: A few symbols need more epochs than many.
 
     Raises:
         ValueError: A symbol with too few rows that have a known target.
     """
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
-    training = [one.training for one in prepared]
-    eventless = not any(windows.has_events for windows in panel)
+    training = [symbol.training for symbol in prepared]
+    has_events = any(windows.has_events for windows in panel)
     weights: dict[str, Tensor] = {}
     for member in range(settings.members):
         rng = generator(settings.seed, member)
         network = new_network(training[0].tensors, training[0].rows, rng)
         train(network, training, hyperparameters, rng=rng)
-        if eventless:
-            _forget_events(network)
+        if not has_events:
+            _zero_event_weights(network)
         weights |= named_weights(network, member)
-    cards = [one.card for one in prepared]
+    cards = [symbol.card for symbol in prepared]
     card = replace(
         cards[0],
         trained_from=min(card.trained_from for card in cards),
@@ -102,9 +103,9 @@ def pretrain(
     return Checkpoint(card, weights)
 
 
-def _forget_events(network: Network) -> None:
-    # No symbol had events: what stands in their columns is what was drawn, rng to one that has some.
-    places = slice(-len(EVENT_NAMES), None)
+def _zero_event_weights(network: Network) -> None:
+    # No symbol had events: the weights of their columns are still random, noise to a symbol that has some.
+    columns = slice(-len(EVENT_NAMES), None)
     with torch.no_grad():
-        network.from_past.weight[:, places] = 0.0
-        network.from_flags.weight[:, places] = 0.0
+        network.from_past.weight[:, columns] = 0.0
+        network.from_flags.weight[:, columns] = 0.0

@@ -1,8 +1,8 @@
-"""Where a fit from scratch starts: from shipped base weights, or from weights that the symbol's companions have taught.
+"""Where a fit from scratch starts: from shipped weights, or from weights pretrained on the symbol's companions.
 
-Companions make a base of their own, by the same code as the shipped ones, out of what was known of them at the origin
-and of the symbol's own older rows. It is chosen where it is clearly better than the shipped one on the symbol's later
-rows, which neither has learned from; `fit` then judges the choice against the linear partner and goes on with the
+Companion-trained weights are made by the same code as the shipped ones, from the companions as known at the origin and
+the symbol's rows before its validation rows. They are chosen if they are clearly better than the shipped ones on the
+validation rows, which neither was trained on; `fit` then compares the choice with the linear model and trains on the
 symbol alone.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import replace
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import before_validation, fit, validation_loss_of
+from forecasting.train.fit import before_validation, fit, validation_loss
 from forecasting.train.prepare import prepare, training_rows
 from forecasting.train.pretrained import pretrain, pretrained_for
 from forecasting.train.threads import one_blas_thread
@@ -20,16 +20,23 @@ from forecasting.train.training_loop import Hyperparameters, load_members
 from forecasting.vocabulary import COMPANION_TRAINED
 
 _HYPERPARAMETERS = Hyperparameters(4, 3e-3)
-# Theirs knows the symbol's older rows, so it must be level with the linear partner: for the S&P 500 the Nasdaq's base
-# has 0.98 to 1.00 of that loss, one of five stocks 1.13 to 1.31.
+
 MAX_LOSS_RATIO_COMPANIONS = 1.02
-MAX_RATIO_TO_SHIPPED = (
-    0.98  # of the shipped base's loss: nearer to it they differ by luck, and the shipped one has seen more
-)
+"""Validation loss of companion-trained weights over the linear model's, above which they are not used.
+
+They have seen the symbol's older rows, so they must come within 2 %: for the S&P 500 weights trained on the Nasdaq have
+0.98 to 1.00, on five stocks 1.13 to 1.31.
+"""
+
+MAX_RATIO_TO_SHIPPED = 0.98
+"""Validation loss over that of the shipped weights, from which companion-trained weights are not used.
+
+Above it the difference is chance, and the shipped weights were trained on more symbols.
+"""
 
 
 def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Settings) -> Checkpoint:
-    """A fit from scratch; its card says from which base.
+    """A fit from scratch; `base` of its card names the pretrained weights.
 
     Args:
         windows: The symbol's rolling window.
@@ -37,39 +44,39 @@ def fit_scratch(windows: Windows, companions: Sequence[Windows], *, settings: Se
         settings: `members` and `seed` are used.
 
     Raises:
-        ArtifactError: A shipped file is missing or altered, or was made by other code.
+        ArtifactError: A shipped file is missing or altered, or was written by other code.
         ValueError: Too few rows with a known target.
     """
-    base = choose_starting_weights(windows, companions, settings=settings)
-    tolerance = MAX_LOSS_RATIO_COMPANIONS if base is not None and base.card.base == COMPANION_TRAINED else None
-    return fit(windows, mode="scratch", parent=None, settings=settings, base=base, tolerance=tolerance)
+    start = choose_starting_weights(windows, companions, settings=settings)
+    ratio = MAX_LOSS_RATIO_COMPANIONS if start is not None and start.card.base == COMPANION_TRAINED else None
+    return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=start, max_loss_ratio=ratio)
 
 
 @one_blas_thread()
 def choose_starting_weights(
     windows: Windows, companions: Sequence[Windows], *, settings: Settings
 ) -> Checkpoint | None:
-    """The base to start from, named in its card; None where there is none.
+    """The pretrained weights to start from, named in their card; None if there are none.
 
     Args:
         windows: The symbol's rolling window.
-        companions: Windows of the same target, each as known at the same origin; none, and the shipped base is it.
+        companions: Windows of the same target, each as known at the same origin; without any the shipped weights.
         settings: `members` and `seed` are used.
 
     Raises:
-        ArtifactError: A shipped file is missing or altered, or was made by other code.
+        ArtifactError: A shipped file is missing or altered, or was written by other code.
     """
     shipped = pretrained_for(windows, settings)
     if not companions:
         return shipped
     own = before_validation(windows, training_rows(windows))
-    taught = pretrain([own, *companions], settings=settings, hyperparameters=_HYPERPARAMETERS)
-    taught = replace(taught, card=replace(taught.card, base=COMPANION_TRAINED))
+    trained = pretrain([own, *companions], settings=settings, hyperparameters=_HYPERPARAMETERS)
+    trained = replace(trained, card=replace(trained.card, base=COMPANION_TRAINED))
     if shipped is None:
-        return taught
+        return trained
     training = prepare(windows, method="scratch", settings=settings).training
     losses = [
-        validation_loss_of(load_members(base.weights, training.tensors)[: settings.members], training)
-        for base in (shipped, taught)
+        validation_loss(load_members(checkpoint.weights, training.tensors)[: settings.members], training)
+        for checkpoint in (shipped, trained)
     ]
-    return taught if losses[1] < MAX_RATIO_TO_SHIPPED * losses[0] else shipped
+    return trained if losses[1] < MAX_RATIO_TO_SHIPPED * losses[0] else shipped

@@ -58,7 +58,9 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
             train_sessions=300,
         )
         base = pretrained_for(windows, settings)
-        network = network_quantiles(fit(windows, mode="scratch", parent=None, settings=settings, base=base), windows)
+        network = network_quantiles(
+            fit(windows, mode="scratch", parent=None, settings=settings, pretrained=base), windows
+        )
         linear = linear_quantiles(windows)
         issued = combine_and_calibrate(network, linear, closed(ledger, origin), scale=windows.scale(), target=target)
         said = {NETWORK: network, LINEAR: linear}
@@ -80,7 +82,7 @@ def test_between_refits_a_night_speaks_with_the_network_of_the_last_refit():
         return make_windows(BARS, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=300)
 
     base = pretrained_for(windows_at(first), SETTINGS)
-    checkpoint = fit(windows_at(first), mode="scratch", parent=None, settings=SETTINGS, base=base)
+    checkpoint = fit(windows_at(first), mode="scratch", parent=None, settings=SETTINGS, pretrained=base)
     assert (result.refits, len(result.origins)) == (1, 5)
     np.testing.assert_array_equal(result.raw[NETWORK][-1], network_quantiles(checkpoint, windows_at(last)))
 

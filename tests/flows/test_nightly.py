@@ -237,7 +237,7 @@ def test_the_night_after_a_damaged_champion_is_spoken_for_by_its_successor(night
 @pytest.mark.parametrize(
     ("variable", "value", "mode", "words"),
     [
-        ("MEMBERS", "2", "scratch", "A fit of 2 networks was expected to start from as many; its parent has 1"),
+        ("MEMBERS", "2", "scratch", "Expected a parent of 2 networks for a warm fit; found 1"),
         ("TRAIN_SESSIONS", "300", "warm", "1 session since the last fit from scratch"),
         ("SEED", "7", "warm", "1 session since the last fit from scratch"),
     ],

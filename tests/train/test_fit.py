@@ -25,7 +25,7 @@ def same_weights(left: Checkpoint, right: Checkpoint) -> bool:
     )
 
 
-def test_the_network_can_learn_ten_windows_by_heart():
+def test_the_network_can_overfit_ten_windows():
     windows = some_windows()
     tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
     rows, ten = np.arange(100, 150), np.arange(130, 140)
@@ -52,18 +52,18 @@ def test_members_of_one_ensemble_differ(scratch):
     assert not torch.equal(scratch.weights["0.linear_past"], scratch.weights["1.linear_past"])
 
 
-def test_a_fit_leaves_the_process_s_own_generator_alone():
+def test_a_fit_does_not_use_the_generator_of_the_process():
     before = torch.get_rng_state()
     fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS.model_copy(update={"members": 1}))
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_scratch_looks_at_no_parent(scratch):
+def test_a_fit_from_scratch_ignores_the_parent(scratch):
     parent = replace(scratch, weights={name: weight + 1.0 for name, weight in scratch.weights.items()})
     assert same_weights(scratch, fit(some_windows(), mode="scratch", parent=parent, settings=SETTINGS))
 
 
-def test_warm_goes_on_from_its_parent_with_scaler_and_effect_as_they_are(scratch):
+def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):
     warm = fit(some_windows(seed=6), mode="warm", parent=scratch, settings=SETTINGS)
     moved = {name: (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()}
     assert 0.0 < max(moved.values()) < 0.5
@@ -79,20 +79,20 @@ def test_a_chain_counts_its_epochs(scratch):
     assert (scratch.card.method, second.card.method) == ("scratch", "warm")
 
 
-def test_a_card_says_which_sessions_were_learned_from(scratch):
+def test_a_card_names_the_sessions_of_the_training_rows(scratch):
     windows = some_windows()
-    known = (scratch.card.trained_from, scratch.card.trained_to, scratch.card.rows)
-    assert known == (str(windows.origins[0]), str(windows.origins[-1]), len(windows) - 1)
+    span = (scratch.card.trained_from, scratch.card.trained_to, scratch.card.rows)
+    assert span == (str(windows.origins[0]), str(windows.origins[-1]), len(windows) - 1)
 
 
-def test_a_fit_learns_nothing_from_targets_that_are_not_known_yet(scratch):
+def test_a_fit_does_not_depend_on_unknown_targets(scratch):
     windows = some_windows()
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
     left, right = (fit(part, mode="scratch", parent=None, settings=SETTINGS) for part in (whole, cut))
     assert (same_weights(left, right), left.card) == (True, right.card)
 
 
-def test_a_rows_forecast_has_the_same_bits_whatever_is_asked_for_beside_it(scratch):
+def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
     windows = some_windows()
     rows = np.arange(240, 300)
     together = scaled_quantiles(scratch, windows, rows)
@@ -109,17 +109,17 @@ def test_quantiles_of_every_target_ascend(target):
 
 
 def test_a_warm_fit_without_a_parent_is_refused():
-    with pytest.raises(ArtifactError, match="expected to have a parent; found none"):
+    with pytest.raises(ArtifactError, match="Expected a parent for a warm fit; found none"):
         fit(some_windows(), mode="warm", parent=None, settings=SETTINGS)
 
 
 def test_a_parent_of_another_size_is_refused(scratch):
-    with pytest.raises(ArtifactError, match="of 5 networks was expected to start from as many; its parent has 2"):
+    with pytest.raises(ArtifactError, match="Expected a parent of 5 networks for a warm fit; found 2"):
         fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS.model_copy(update={"members": 5}))
 
 
 def test_a_model_of_another_target_is_refused(scratch):
-    with pytest.raises(ArtifactError, match=r"A model of range .* found one of volume"):
+    with pytest.raises(ArtifactError, match=r"Expected a model of range .* found one of volume"):
         scaled_quantiles(scratch, some_windows("range"), np.array([0]))
 
 

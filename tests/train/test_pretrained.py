@@ -9,7 +9,7 @@ from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import BASE_EPOCHS, fit, scaled_quantiles
+from forecasting.train.fit import PRETRAINED_EPOCHS, fit, scaled_quantiles
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrain, pretrained_for, shipped_weights
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
@@ -19,119 +19,124 @@ TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
 
 @pytest.fixture(scope="module")
-def base() -> Checkpoint:
+def pretrained() -> Checkpoint:
     return pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
 
 
-def test_a_base_is_repeatable_to_the_bit_and_says_what_it_learned_from(base):
+def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_rows(pretrained):
     again = pretrain([some_windows(seed=seed) for seed in (11, 12)], settings=SETTINGS)
-    assert all(torch.equal(weight, again.weights[name]) for name, weight in base.weights.items())
+    assert all(torch.equal(weight, again.weights[name]) for name, weight in pretrained.weights.items())
     windows = some_windows(seed=11)
-    assert (base.card.method, base.card.rows, base.card.trained_to) == ("base", 2 * 299, str(windows.origins[-1]))
+    assert (pretrained.card.method, pretrained.card.rows, pretrained.card.trained_to) == (
+        "base",
+        2 * 299,
+        str(windows.origins[-1]),
+    )
 
 
-def test_a_fit_from_a_base_has_its_own_scaler_and_stays_near_the_bases_weights(base, monkeypatch):
+def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pretrained, monkeypatch):
     windows = some_windows()
-    monkeypatch.setattr(
-        "forecasting.train.fit.MAX_LOSS_RATIO", np.inf
-    )  # two toy symbols teach little: judged, it is left
-    named = replace(base, card=replace(base.card, base="two toys"))
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=named)
-    drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
-    assert (fitted.card.past_mean, fitted.card.effect) == (drawn.card.past_mean, drawn.card.effect)
-    moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in base.weights.items())
+    # Weights trained on two toy symbols would lose to the linear model.
+    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
+    named = replace(pretrained, card=replace(pretrained.card, base="two toys"))
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=named)
+    random = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    assert (fitted.card.past_mean, fitted.card.effect) == (random.card.past_mean, random.card.effect)
+    moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in pretrained.weights.items())
     assert 0.0 < moved < 0.05
-    assert (fitted.card.epochs, fitted.card.base) == (BASE_EPOCHS, "two toys")
+    assert (fitted.card.epochs, fitted.card.base) == (PRETRAINED_EPOCHS, "two toys")
 
 
-def test_a_base_that_is_clearly_worse_on_the_later_rows_is_left_for_drawn_weights(base):
+def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(pretrained):
     windows = some_windows()
-    foreign = replace(base, weights={name: weight + 1.0 for name, weight in base.weights.items()})
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, base=foreign)
-    drawn = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
-    assert all(torch.equal(weight, drawn.weights[name]) for name, weight in fitted.weights.items())
-    assert (fitted.card.base, fitted.card.epochs) == ("", drawn.card.epochs)
+    worse = replace(pretrained, weights={name: weight + 1.0 for name, weight in pretrained.weights.items()})
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=worse)
+    random = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    assert all(torch.equal(weight, random.weights[name]) for name, weight in fitted.weights.items())
+    assert (fitted.card.base, fitted.card.epochs) == ("", random.card.epochs)
 
 
-def test_the_partner_that_judges_a_base_has_learned_from_no_row_that_it_judges_on(base, monkeypatch):
-    asked: list[tuple[Windows, Rows]] = []
+def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitted_on_validation_rows(
+    pretrained, monkeypatch
+):
+    calls: list[tuple[Windows, Rows]] = []
 
-    def partner(windows, rows):
-        asked.append((windows, rows))
+    def recorded(windows, rows):
+        calls.append((windows, rows))
         return linear_quantiles(windows, rows)
 
-    monkeypatch.setattr("forecasting.train.fit.linear_quantiles", partner)
-    fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS, base=base)
-    [(windows, rows)] = asked
-    learned = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
-    assert learned[-1] + len(HORIZONS) <= rows[0]
+    monkeypatch.setattr("forecasting.train.fit.linear_quantiles", recorded)
+    fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS, pretrained=pretrained)
+    [(windows, rows)] = calls
+    fitted = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
+    assert fitted[-1] + len(HORIZONS) <= rows[0]
     assert rows[-1] == len(windows) - 2  # the newest row has no target yet
 
 
-def test_fewer_members_than_the_base_has_are_its_first(base):
+def test_a_fit_with_fewer_members_starts_from_the_first_pretrained_ones(pretrained):
     one = SETTINGS.model_copy(update={"members": 1})
-    fitted = fit(some_windows(), mode="scratch", parent=None, settings=one, base=base)
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=one, pretrained=pretrained)
     assert {name.split(".")[0] for name in fitted.weights} == {"0"}
 
 
-def test_members_beyond_the_bases_start_from_its_first_again_and_differ_by_their_draws(base, monkeypatch):
+def test_further_members_start_from_the_first_pretrained_ones_again_and_differ_by_their_seed(pretrained, monkeypatch):
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     three = SETTINGS.model_copy(update={"members": 3})
-    fitted = fit(some_windows(), mode="scratch", parent=None, settings=three, base=base)
+    fitted = fit(some_windows(), mode="scratch", parent=None, settings=three, pretrained=pretrained)
     own = [fitted.weights[f"{member}.from_state.weight"] for member in (0, 1, 2)]
-    apart = [float((weight - base.weights["0.from_state.weight"]).abs().max()) for weight in own]
+    apart = [float((weight - pretrained.weights["0.from_state.weight"]).abs().max()) for weight in own]
     assert max(apart[0], apart[2]) < 0.05 < apart[1]
     assert not torch.equal(own[0], own[2])
 
 
-def test_a_base_of_another_target_is_refused(base):
-    with pytest.raises(ArtifactError, match=r"A model of range .* found one of volume"):
-        fit(some_windows("range"), mode="scratch", parent=None, settings=SETTINGS, base=base)
+def test_pretrained_weights_of_another_target_are_refused(pretrained):
+    with pytest.raises(ArtifactError, match=r"Expected a model of range .* found one of volume"):
+        fit(some_windows("range"), mode="scratch", parent=None, settings=SETTINGS, pretrained=pretrained)
 
 
-def test_a_base_without_events_says_nothing_of_them():
+def test_weights_pretrained_without_events_ignore_them():
     plain = [replace(some_windows(seed=seed), flags=np.zeros_like(some_windows().flags)) for seed in (11, 12)]
-    base = pretrain(plain, settings=SETTINGS)
-    assert not base.weights["0.from_flags.weight"][:, -10:].any()
-    assert not base.weights["1.from_past.weight"][:, -10:].any()
+    pretrained = pretrain(plain, settings=SETTINGS)
+    assert not pretrained.weights["0.from_flags.weight"][:, -10:].any()
+    assert not pretrained.weights["1.from_past.weight"][:, -10:].any()
 
 
-def test_a_symbol_whose_earnings_are_told_starts_from_a_base_that_knows_some_and_another_from_one_that_does_not():
-    windows = later(some_windows(), date(2030, 1, 2))
-    told, untold = pretrained_for(windows, SETTINGS), pretrained_for(without_events(windows), SETTINGS)
-    assert told is not None
-    assert untold is not None
-    assert told.trained_to == untold.trained_to
-    assert told.weights["0.from_flags.weight"][:, -10:].any()
-    assert not untold.weights["0.from_flags.weight"][:, -10:].any()
+def test_a_symbol_with_earnings_dates_starts_from_weights_trained_with_dates_and_one_without_from_the_others():
+    windows = moved_to(some_windows(), date(2030, 1, 2))
+    dated, undated = pretrained_for(windows, SETTINGS), pretrained_for(without_events(windows), SETTINGS)
+    assert dated is not None
+    assert undated is not None
+    assert dated.trained_to == undated.trained_to
+    assert dated.weights["0.from_flags.weight"][:, -10:].any()
+    assert not undated.weights["0.from_flags.weight"][:, -10:].any()
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_every_shipped_base_can_be_loaded_and_run(target):
-    for one in (one for one in shipped_weights() if one["target"] == target):
-        windows = some_windows(target) if one["earnings"] else without_events(some_windows(target))
-        base = pretrained_for(later(windows, date.fromisoformat(str(one["trained_to"]))), SETTINGS)
-        assert base is not None
-        assert (base.card.base, base.card.trained_to) == (one["folder"], one["trained_to"])
-        spoken = scaled_quantiles(base, windows, np.arange(250, 300))
-        assert np.abs(spoken[..., MEDIAN]).mean() < 2.0
+def test_all_shipped_weights_can_be_loaded_and_run(target):
+    for entry in (entry for entry in shipped_weights() if entry["target"] == target):
+        windows = some_windows(target) if entry["earnings"] else without_events(some_windows(target))
+        shipped = pretrained_for(moved_to(windows, date.fromisoformat(str(entry["trained_to"]))), SETTINGS)
+        assert shipped is not None
+        assert (shipped.card.base, shipped.card.trained_to) == (entry["folder"], entry["trained_to"])
+        quantiles = scaled_quantiles(shipped, windows, np.arange(250, 300))
+        assert np.abs(quantiles[..., MEDIAN]).mean() < 2.0
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("earnings", [True, False])
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_base_is_used_for_an_origin_inside_its_own_span(target, told):
-    windows = some_windows(target) if told else without_events(some_windows(target))
+def test_no_shipped_weights_are_used_for_an_origin_inside_their_span(target, earnings):
+    windows = some_windows(target) if earnings else without_events(some_windows(target))
     spans = sorted(
-        date.fromisoformat(str(one["trained_to"]))
-        for one in shipped_weights()
-        if (one["target"], one["earnings"]) == (target, told)
+        date.fromisoformat(str(entry["trained_to"]))
+        for entry in shipped_weights()
+        if (entry["target"], entry["earnings"]) == (target, earnings)
     )
     for newest, expected in zip(spans, [None, *spans], strict=False):
-        base = pretrained_for(later(windows, newest - timedelta(days=1)), SETTINGS)
-        assert (None if base is None else base.trained_to) == expected
+        shipped = pretrained_for(moved_to(windows, newest - timedelta(days=1)), SETTINGS)
+        assert (None if shipped is None else shipped.trained_to) == expected
 
 
-def later(windows: Windows, newest: date) -> Windows:
+def moved_to(windows: Windows, newest: date) -> Windows:
     """The windows moved in time, so that the newest session with a known value is `newest`."""
     return replace(windows, sessions=windows.sessions + (np.datetime64(newest) - windows.sessions[-6]))
 
