@@ -1,1 +1,1 @@
-"""The report of a night: one self-contained page, a chart and a table for artifacts. Reads a Night, never the store."""
+"""The report of a night, made of ReportData: one self-contained page, and a chart and tables for artifacts."""

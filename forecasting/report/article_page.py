@@ -1,4 +1,4 @@
-"""The article's experiment as one page: what each way of asking gave, the plot with the red line, the test sessions."""
+"""The article's experiment as one page: each variant's error, the plot with the red line, the test sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 990.0, 14.0, 312.0
 
 @dataclass(frozen=True)
 class SvgLine:
-    """A series of a chart: its name, its CSS class and its points as SVG writes them."""
+    """A series of a chart: its name, its CSS class and its points in SVG's notation."""
 
     name: str
     css: str
@@ -28,11 +28,11 @@ class SvgChart:
     """What the template draws: lines in user units of a 1000 x 340 box.
 
     Attributes:
-        label: What the chart shows, for those who do not see it.
+        label: Text alternative of the chart.
         lines: Actual first.
         levels: (y, text) of the horizontal grid.
         days: (x, text) of the labels below.
-        split_x: Where the red line stands; None without one.
+        split_x: Position of the red line; None without one.
     """
 
     label: str
@@ -94,7 +94,7 @@ def _points(values: pd.Series, *, top: float, step: float) -> str:
 
 
 def _y(value: float, top: float) -> float:
-    # From zero: a volume's axis that starts elsewhere makes every wiggle look like a crash.
+    # From zero: an axis of volume that starts elsewhere exaggerates every change.
     return _BOTTOM - (_BOTTOM - _TOP) * max(value, 0.0) / top
 
 

@@ -1,4 +1,4 @@
-"""The geometry of a chart: where a value and a session lie, and the round numbers of an axis."""
+"""The geometry of a chart: positions of values and sessions, and the round numbers of an axis."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Axes:
     Attributes:
         width: Of the whole drawing.
         height: Of the whole drawing.
-        left: Where the plot area begins; the value labels stand before it.
+        left: Where the plot area begins; the value labels are to its left.
         low: Value at the bottom edge.
         high: Value at the top edge.
         ticks: Values with a grid line.
@@ -101,14 +101,14 @@ def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
 
 
 def box(x: float, y1: float, y2: float, *, width: float, css: str) -> str:
-    """A rectangle between two heights, whichever is higher."""
+    """A rectangle between two heights, given in either order."""
     top, height = min(y1, y2), max(abs(y2 - y1), 0.5)
     return f'<rect class="{css}" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
 
 
-def text(x: float, y: float, words: str, *, css: str) -> str:
+def text(x: float, y: float, label: str, *, css: str) -> str:
     """A label; `css` holds middle or end when x is not its left edge."""
-    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(words)}</text>'
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(label)}</text>'
 
 
 def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = False) -> str:
@@ -118,13 +118,13 @@ def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = Fals
 
 
 def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
-    """What belongs to one session: its marks and an invisible area over them that shows `tip` under the pointer."""
+    """The marks of one session, under an invisible area that shows `tip` under the pointer."""
     area = box(x, TOP - 8, plot.floor, width=width, css="hit")
     return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
 
 
 def drawing(plot: Axes, *, label: str, marks: str, css: str) -> str:
-    """The SVG element; `label` tells in words what it shows to whoever cannot see it."""
+    """The SVG element; `label` is its text alternative."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" viewBox="0 0 {plot.width:.0f} {plot.height:.0f}" '
         f'role="img" aria-label="{escape(label)}">{marks}</svg>'

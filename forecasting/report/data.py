@@ -1,4 +1,4 @@
-"""All that one report page is made of: a night's rows as the store holds them, and nothing that needs a database."""
+"""The data of one report page: a night's rows as the store holds them, without a database."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ class ReportData:
     price, log(high / low)). Frames may hold more columns and need no order.
 
     Attributes:
-        run: The row of `runs`; what is not there yet (stage seconds, finished_at) may be None or absent.
+        run: The row of `runs`; what is not written yet (stage seconds, finished_at) may be None or absent.
         fetch: The row of `fetches` that brought the bars.
         model: The row of `models` whose forecasts are published.
         forecasts: FORECAST_COLUMNS; the published rows of the newest origin, one per horizon.
         history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
         events: EVENT_COLUMNS; earnings and the like, on the session that reacts, history and coming sessions alike.
         scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published.
-            Every stage, bar version and kind may be in it: the page keeps one judgement per forecast. No rows on the
-            first night. What is given is what is counted: pass the last 250 origins or so.
-        findings: FINDING_COLUMNS of what stood at this night's fetch and what it newly found; no rows when all is well.
+            Every stage, bar version and kind may be in it: the page keeps one score per forecast. No rows on the first
+            night. Every row given is counted: pass the last 250 origins or so.
+        findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
         decision: The row of `promotions` of this night; None when nothing was decided.
-        unfinished: The row of `runs` of a newer night that waits for its bar, went on without it or failed.
+        unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         exchange: Whose sessions count.
-        currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where nobody says.
+        currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where it is unknown.
     """
 
     run: Mapping[str, Any]
@@ -62,10 +62,10 @@ class ReportData:
     currency: str = "USD"
 
     def __post_init__(self) -> None:
-        """Refuse frames that miss a column, and a night without forecasts.
+        """Refuse a frame with a missing column, and a night without forecasts.
 
         Raises:
-            ValueError: Names the frame, the columns it misses or that it is empty.
+            ValueError: A column is missing, there is no forecast or no known value.
         """
         wanted = {"forecasts": FORECAST_COLUMNS, "history": ("value", "settled"), "events": EVENT_COLUMNS}
         wanted |= {"scored": SCORED_COLUMNS, "findings": FINDING_COLUMNS}
@@ -73,11 +73,11 @@ class ReportData:
             missing = [column for column in columns if column not in getattr(self, name).columns]
             if missing:
                 raise ValueError(
-                    f"ReportData.{name} needs the columns {', '.join(columns)}; it misses {', '.join(missing)}."
+                    f"Expected the columns {', '.join(columns)} in ReportData.{name}; missing: {', '.join(missing)}."
                 )
         if self.forecasts.empty or not self.history["value"].notna().any():
             raise ValueError(
-                f"A report needs at least one forecast and one known value; found {len(self.forecasts)} forecasts and "
+                f"Expected at least one forecast and one known value; found {len(self.forecasts)} forecasts and "
                 f"{int(self.history['value'].notna().sum())} known values. Run the night first."
             )
 
@@ -94,7 +94,7 @@ class ReportData:
 
     @property
     def origin(self) -> date:
-        """The last session the forecasts saw."""
+        """The last session whose bar the forecasts use."""
         return as_day(self.forecasts["origin_session"].iloc[0])
 
     @property

@@ -1,4 +1,4 @@
-"""The night's own facts, for whoever asks where a number came from."""
+"""A night's facts: model, decision, data and provenance."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ FINDINGS_SHOWN = 40
 """An index whose source has no volume has a finding for every session; the table findings holds all of them."""
 
 _DASH = "\N{EN DASH}"
-_BEGINNINGS = {RANDOM: "drawn weights", COMPANION_TRAINED: "weights that its companions taught"}
+_STARTING_WEIGHTS = {RANDOM: "random weights", COMPANION_TRAINED: "weights trained on its companions"}
 
 
 def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Named groups of (name, value) pairs, in the order they are read."""
+    """Named groups of (name, value) pairs, in the order of the page."""
     return [
-        ("Who spoke", _model_facts(data)),
-        ("What was decided", _decision_facts(data)),
-        ("What it knew", _data_facts(data)),
-        ("How to find it again", _identity_facts(data)),
+        ("Model", _model_facts(data)),
+        ("Decision", _decision_facts(data)),
+        ("Data", _data_facts(data)),
+        ("Provenance", _provenance_facts(data)),
     ]
 
 
 def stage_rows(data: ReportData) -> list[tuple[str, str, float]]:
-    """Each stage with its time in words and its share of the whole; empty when no stage has been timed."""
+    """Each stage with its time as text and its share of the total; empty when no stage has been timed."""
     spent = {stage: data.run.get(f"seconds_{stage}") for stage in STAGES}
     known = {stage: float(value) for stage, value in spent.items() if value is not None and math.isfinite(value)}
     total = sum(known.values())
@@ -40,7 +40,7 @@ def stage_rows(data: ReportData) -> list[tuple[str, str, float]]:
 
 
 def finding_rows(data: ReportData) -> list[dict[str, str]]:
-    """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` says which are new tonight."""
+    """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` is `tonight` for new ones."""
     return [
         {
             "session": as_day(row["session"]).isoformat(),
@@ -57,27 +57,27 @@ def finding_rows(data: ReportData) -> list[dict[str, str]]:
 def _model_facts(data: ReportData) -> list[tuple[str, str]]:
     model = data.model
     statuses = sorted(set(data.rows["status"].astype(str)))
-    spoke = f"{model['name']} {model['version']}".strip()
+    model_name = f"{model['name']} {model['version']}".strip()
     if statuses != ["ok"]:
-        spoke += f" ({', '.join(statuses)})"
-    made = f"{model['method']}, {model['epochs']} epochs" if model.get("epochs") else str(model["method"])
-    if beginning := _beginning(model):
-        made += f", from {beginning}"
+        model_name += f" ({', '.join(statuses)})"
+    fit = f"{model['method']}, {model['epochs']} epochs" if model.get("epochs") else str(model["method"])
+    if start := _start(model):
+        fit += f", from {start}"
     return [
-        ("Model", spoke),
-        ("Fitted", made),
+        ("Model", model_name),
+        ("Fitted", fit),
         ("Trained on", span_of_days(model.get("trained_from"), model.get("trained_to"))),
         ("Age", _age(data)),
         ("Seed", str(model["seed"])),
     ]
 
 
-def _beginning(model: Mapping[str, Any]) -> str:
-    """What a network's fit began from, in words; empty for a baseline."""
+def _start(model: Mapping[str, Any]) -> str:
+    """The weights that a network's fit started from; empty for a baseline."""
     if model.get("parent_id"):
         return str(model["parent_id"])
     base = str(model.get("base") or "")
-    return _BEGINNINGS.get(base, f"base weights {base}") if base else ""
+    return _STARTING_WEIGHTS.get(base, f"pretrained weights {base}") if base else ""
 
 
 def _age(data: ReportData) -> str:
@@ -115,10 +115,10 @@ def _pinballs(data: ReportData, decision: Mapping[str, Any]) -> str:
         ("baseline", decision.get("best_baseline") or "baseline"),
     )
     found = [(label, decision.get(f"{key}_pinball")) for key, label in named]
-    told = [
+    losses = [
         f"{label.replace('_', ' ')} {unit.number(float(value), finer=1)}" for label, value in found if value is not None
     ]
-    return f"{', '.join(told)} ({unit.name})" if told else _DASH
+    return f"{', '.join(losses)} ({unit.name})" if losses else _DASH
 
 
 def _data_facts(data: ReportData) -> list[tuple[str, str]]:
@@ -138,7 +138,7 @@ def _data_facts(data: ReportData) -> list[tuple[str, str]]:
     ]
 
 
-def _identity_facts(data: ReportData) -> list[tuple[str, str]]:
+def _provenance_facts(data: ReportData) -> list[tuple[str, str]]:
     run, model = data.run, data.model
     return [
         ("Issued", instant(data.rows["issued_at"].iloc[0])),

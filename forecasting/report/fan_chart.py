@@ -1,10 +1,10 @@
-"""The charts, as inline SVG text drawn here.
+"""The fan chart, as inline SVG.
 
-Why not plotly: its script alone weighs 4 MB in every night's self-contained page, where these drawings take a few dozen
-kilobytes, need no script to be seen, follow light and dark by CSS, print sharp, and show values under the pointer with
-thirty lines of our own. What plotly adds, zooming and panning, 65 sessions do not need.
+Plotly was not used: its script adds 4 MB to every night's page. These drawings take a few dozen kilobytes, need no
+script, follow light and dark by CSS, print sharp, and show values under the pointer with thirty lines of JavaScript.
+What Plotly adds, zooming and panning, is not needed for 65 sessions.
 
-Each chart comes in two layouts, wide and narrow; CSS shows the one that fits, so that labels stay legible on a phone.
+Each chart has two layouts, wide and narrow; CSS shows the one that fits, so that labels stay legible on a phone.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ _MARKS = {"earnings": "E", "half day": "\N{VULGAR FRACTION ONE HALF}"}
 def fan_chart(data: ReportData, layout: Layout) -> str:
     """Recent sessions of the target and the fan of the coming ones: bands of 50, 80 and 90 % around the median.
 
-    Volume and range stand on zero, so they are bars and the fan is a step for each session: weekdays and earnings make
-    neighbours differ, and a slope between them would mean nothing. Prices are a line and the fan opens from its end.
+    Volume and range are measured from zero, so they are bars and the fan is a step for each session: weekdays and
+    earnings make neighbours differ, so a slope between them has no meaning. Prices are a line, and the fan starts at
+    its end.
     """
     unit, known, rows = unit_of(data), data.known.iloc[-_FAN_SESSIONS[layout] :], data.rows
     width, height = SIZES[layout]
@@ -45,7 +46,7 @@ def fan_chart(data: ReportData, layout: Layout) -> str:
     marks += _past_slots(data, plot, known, step=step)
     marks += _coming_slots(data, plot, start=start, step=_COMING_WIDTH * step)
     marks += session_labels(plot, list(known.index), step=step)
-    label = f"{sentence(data)} Drawn are {len(known)} past sessions and {len(rows)} to come; the table has the numbers."
+    label = f"{sentence(data)} The chart shows {len(known)} past sessions and {len(rows)} forecast; the table has them."
     return axes.drawing(plot, label=label, marks="".join(marks), css=layout)
 
 
@@ -117,8 +118,8 @@ def _sloping_fan(
 
 
 def _median_label(data: ReportData, plot: Axes, row: dict[Any, Any], *, x: float, step: float) -> str:
-    words = unit_of(data).number(row["q50"])
-    return axes.text(x, plot.y(row["q50"]) - 5, words, css="value middle") if step > 6.2 * len(words) else ""
+    label = unit_of(data).number(row["q50"])
+    return axes.text(x, plot.y(row["q50"]) - 5, label, css="value middle") if step > 6.2 * len(label) else ""
 
 
 def _coming_label(plot: Axes, session: date, *, x: float, step: float, with_month: bool) -> str:

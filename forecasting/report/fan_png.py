@@ -1,4 +1,4 @@
-"""The forecast fan as a small PNG inside a Markdown artifact: Prefect's UI shows pictures there, and no scripts."""
+"""The forecast fan as a small PNG inside a Markdown artifact: Prefect's UI shows images there, but runs no scripts."""
 
 import base64
 import struct
@@ -20,13 +20,15 @@ _WHITE, _INK, _OUTER, _INNER, _MEDIAN = (255, 255, 255), (70, 84, 103), (205, 22
 
 
 def fan_markdown(data: ReportData) -> str:
-    """A Markdown image of the newest sessions and the 90 % and 80 % fan, the page itself in the link."""
-    words = f"{data.symbol} {data.target}: the last {SHOWN_SESSIONS} sessions, then median, 80 % and 90 % interval"
-    return f"![{words}](data:image/png;base64,{base64.b64encode(png(draw(data))).decode('ascii')})"
+    """A Markdown image of the newest sessions and the 90 % and 80 % fan, the PNG itself in the link."""
+    alternative = (
+        f"{data.symbol} {data.target}: the last {SHOWN_SESSIONS} sessions, then median, 80 % and 90 % interval"
+    )
+    return f"![{alternative}](data:image/png;base64,{base64.b64encode(png(draw(data))).decode('ascii')})"
 
 
 def draw(data: ReportData) -> Pixels:
-    """(HEIGHT, WIDTH, 3) pixels; oldest session left, scale from the smallest to the largest value shown."""
+    """(HEIGHT, WIDTH, 3) pixels; oldest session left, scaled from the smallest to the largest value shown."""
     past = data.history["value"].iloc[-SHOWN_SESSIONS:].to_numpy(dtype=float)
     ahead = data.forecasts.sort_values("horizon")
     steps = len(past) + len(ahead)

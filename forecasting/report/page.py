@@ -1,4 +1,4 @@
-"""The page of a night: one self-contained HTML text that opens from a file, and the Markdown table of its forecasts."""
+"""The page of a night: one self-contained HTML file, and the Markdown table of its forecasts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def render_page(data: ReportData) -> str:
-    """The whole page; it asks nothing of any network, and its script only shows values under the pointer."""
+    """The whole HTML page; it makes no network request, and its script only shows values under the pointer."""
     record = track_record(data.scored)
     unit = units.unit_of(data)
     return (
@@ -189,5 +189,5 @@ def _verdict(row: dict[Any, Any]) -> str:
         return "too narrow"
     if row["share"] > row["high"]:
         return "too wide"
-    # With a handful of forecasts nearly every share lies in the band, and that says nothing.
+    # With a handful of forecasts nearly every share lies in the band, which is no evidence.
     return "fits" if row["n"] >= ENOUGH_LIVE else "too few"

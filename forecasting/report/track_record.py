@@ -1,4 +1,4 @@
-"""The published forecasts' record: which judgements count, skill against each baseline, coverage and its band."""
+"""The published forecasts' track record: the scores that count, skill against each baseline, coverage and its band."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _FORECAST = ["origin_session", "horizon"]
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One judgement per forecast, published and baselines' alike.
+    """One score per forecast, of published forecasts and baselines.
 
     Attributes:
         published: Rows of role champion, the columns of ReportData.scored, sessions as dates, oldest first.
         baselines: Rows of role baseline, likewise.
-        kinds: How many origins of each kind count.
+        kinds: Number of origins of each kind that count.
     """
 
     published: pd.DataFrame
@@ -32,7 +32,7 @@ class TrackRecord:
 
     @property
     def origins(self) -> int:
-        """How many origins are judged at all."""
+        """The number of origins with a score."""
         return int(self.published["origin_session"].nunique())
 
     def ahead(self, horizon: int) -> pd.DataFrame:
@@ -41,25 +41,25 @@ class TrackRecord:
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
-    """The judgements that count: the settled and newest of each forecast, live before late before replay.
+    """The scores that count: the settled and newest of each forecast, live before late before replay.
 
     Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does; see `kinds`.
 
     Args:
-        scored: As ReportData.scored; no rows are fine.
+        scored: As ReportData.scored; may have no rows.
     """
     rows = scored[scored["role"].isin(["champion", "baseline"])].copy()
     for column in ("origin_session", "target_session"):
         rows[column] = [as_day(value) for value in rows[column]]
     rows["kind_order"] = rows["kind"].map(_KIND_ORDER)
     rows["is_settled"] = rows["stage"] == "settled"
-    # A baseline's own name tells baselines apart; the published line is one line, whichever model spoke.
-    rows["line"] = rows["name"].where(rows["role"] == "baseline", "")
+    # Baselines differ by name; the published forecasts are one series, whichever models made them.
+    rows["forecaster"] = rows["name"].where(rows["role"] == "baseline", "")
     # Best last: live over late, settled over first print, a restated bar over the old one, a later run over an earlier.
     rows = rows.sort_values(
         ["origin_session", "horizon", "kind_order", "is_settled", "bar_version", "issued_at"],
         ascending=[True, True, False, True, True, True],
-    ).drop_duplicates(["role", "line", *_FORECAST], keep="last")
+    ).drop_duplicates(["role", "forecaster", *_FORECAST], keep="last")
     published = rows[rows["role"] == "champion"]
     if published.loc[published["kind"] == "live", "origin_session"].nunique() >= ENOUGH_LIVE:
         rows = rows[rows["kind"] == "live"]
@@ -73,7 +73,7 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
 
 
 def skills(record: TrackRecord) -> pd.DataFrame:
-    """Losses of the published line and of each baseline on the same forecasts, best baseline first.
+    """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
 
     Returns:
         One row per baseline and horizon, horizon 0 for all of them pooled: baseline, horizon, n, mae, pinball,
@@ -95,7 +95,7 @@ def skills(record: TrackRecord) -> pd.DataFrame:
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
-    """How often the actual landed inside the 80 and 90 % intervals, by horizon.
+    """The share of actuals inside the 80 and 90 % intervals, by horizon.
 
     Returns:
         level (0.8, 0.9), horizon, n, share, low, high: the share lies from `low` to `high` in 95 % of cases if the

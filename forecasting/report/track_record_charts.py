@@ -1,4 +1,4 @@
-"""The charts of the record: forecasts against actuals, skill by horizon, coverage against the band it should lie in."""
+"""The charts of the track record: forecasts against actuals, skill by horizon, coverage against its expected band."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAST_FORECASTS = {"wide": 60, "narrow": 30}
 
 
 def past_chart(data: ReportData, record: TrackRecord, layout: Layout) -> str:
-    """Forecasts made one session ahead, oldest first: intervals of 80 and 90 %, median, and where the actual landed.
+    """Forecasts made one session ahead, oldest first: intervals of 80 and 90 %, median and actual.
 
     A dot is inside the 80 % interval, a hollow diamond outside it, a cross outside the 90 % one too.
     """
@@ -23,7 +23,7 @@ def past_chart(data: ReportData, record: TrackRecord, layout: Layout) -> str:
     width, height = SIZES[layout]
     values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
     plot = axes.make_axes(values, width=width, height=height, unit=unit, from_zero=data.target != "close")
-    # A few forecasts in a wide chart would be fat blocks: they keep the width of a column among twenty.
+    # Few forecasts in a wide chart would be very wide columns: they keep the width of one among twenty.
     step = (plot.right - plot.left) / max(len(ahead), 20)
     marks = [axes.grid(plot, unit)]
     for position, row in enumerate(ahead.to_dict("records")):
@@ -51,16 +51,16 @@ def coverage_strip(share: float, low: float, high: float, *, level: float) -> st
         _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
     ]
     plot = Axes(width, height, 0, 0, 1, ())
-    words = f"{percent(share)} landed inside; {percent(low)} to {percent(high)} would fit {percent(level)}"
-    return axes.drawing(plot, label=words, marks="".join(marks), css="strip")
+    label = f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
+    return axes.drawing(plot, label=label, marks="".join(marks), css="strip")
 
 
 def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
-    """One column per horizon, up from the middle line when we are better, down when the baseline is.
+    """One column per horizon: up where the published forecast is better, down where the baseline is.
 
     Args:
-        skills_by_horizon: Skill per horizon, 0.1 for 10 % better; NaN draws none.
-        limit: The skill that fills half the height; the same for all baselines, so that they compare.
+        skills_by_horizon: Skill per horizon, 0.1 for 10 % better; NaN draws no column.
+        limit: The skill that fills half the height; the same for all baselines, so that they can be compared.
     """
     width, reach, room = 190.0, 24.0, 15.0
     middle = room + reach if any(skill > 0 for skill in skills_by_horizon.values()) else room
@@ -73,10 +73,10 @@ def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
         )
         y = middle - rise - 4 if rise >= 0 else middle - rise + 12
         marks.append(axes.text(x + step / 2, y, percent(skill, signed=True).replace(GAP, ""), css="value middle"))
-    words = ", ".join(
+    label = ", ".join(
         f"{horizon} ahead {percent(skill, signed=True)}" for horizon, skill in sorted(skills_by_horizon.items())
     )
-    return axes.drawing(Axes(width, height, 0, 0, 1, ()), label=words, marks="".join(marks), css="bars")
+    return axes.drawing(Axes(width, height, 0, 0, 1, ()), label=label, marks="".join(marks), css="bars")
 
 
 def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
@@ -95,7 +95,7 @@ def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> st
 def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
     where = "inside 80 %" if row["inside_80"] else "outside 80 %" if row["inside_90"] else "outside 90 %"
     return (
-        f"{long_day(row['target_session'])}\ncame {unit.text(row['actual'])}, {where}\n"
+        f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
         f"forecast {unit.text(row['q50'])}\n80{GAP}% {unit.span_text(row['q10'], row['q90'])}\n"
         f"{row['kind']}, from {short_day(row['origin_session'])}"
     )

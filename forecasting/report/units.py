@@ -1,4 +1,4 @@
-"""Numbers as people say them: 12.3 M shares, $91.06, 1.93 %. One unit per page, so that columns can be compared."""
+"""Numbers as text: 12.3 M shares, $91.06, 1.93 %. One unit per page, so that columns can be compared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unit:
         decimals: Digits after the point.
         before: Put before a number, like a currency sign.
         after: Put after it, with a space between.
-        bare: What numbers are called that have neither.
+        bare: The unit's name where it has neither.
     """
 
     scale: float
@@ -52,7 +52,7 @@ class Unit:
         return self.before + self.span(low, high) + (GAP + self.after if self.after else "")
 
     def brief(self, value: float) -> str:
-        """The number with its unit, `shares` left to the reader."""
+        """The number with its unit, without the word `shares`."""
         return self.text(value).removesuffix(" shares")
 
     @property

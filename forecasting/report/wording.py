@@ -1,4 +1,4 @@
-"""The sentences of the page: what is expected, what to be warned of, what is special about a day."""
+"""The sentences of the page: headline, track record, notices, notes on a session."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Notice:
     """A banner at the top of the page.
 
     Attributes:
-        tone: warn when the forecast deserves less trust than usual, info when it only is something else than it looks.
+        tone: warn where the forecast is less reliable than usual, info where it needs an explanation.
         title: Two or three words.
         text: A sentence or two.
     """
@@ -58,7 +58,7 @@ def sentence(data: ReportData) -> str:
 
 
 def record_sentence(data: ReportData, record: TrackRecord) -> str:
-    """How the forecasts one session ahead did so far; empty before the first score."""
+    """The results of the forecasts one session ahead so far; empty before the first score."""
     ahead = record.ahead(1)
     if ahead.empty:
         return ""
@@ -81,7 +81,7 @@ def record_sentence(data: ReportData, record: TrackRecord) -> str:
 
 
 def notices(data: ReportData) -> list[Notice]:
-    """What a reader must know before the numbers, gravest first."""
+    """What a reader needs to know before the numbers, most severe first."""
     found: list[Notice] = []
     rows, run = data.rows, data.run
     if run.get("error"):
@@ -91,28 +91,34 @@ def notices(data: ReportData) -> list[Notice]:
     fallback = rows[rows["status"] == "fallback"]
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
-        which = "A baseline speaks" if len(fallback) == len(rows) else f"A baseline speaks for {len(fallback)} sessions"
-        found.append(Notice("warn", "Fallback", f"{which} instead of the network: {reasons or 'no reason was given'}."))
-    beyond = _beyond(rows)
-    if beyond:
-        found.append(Notice("info", "Never seen before", beyond))
+        which = "" if len(fallback) == len(rows) else f" for {len(fallback)} sessions"
+        found.append(
+            Notice(
+                "warn",
+                "Fallback",
+                f"A baseline is published{which} instead of the network: {reasons or 'no reason was given'}.",
+            )
+        )
+    out_of_range = _out_of_range(rows)
+    if out_of_range:
+        found.append(Notice("info", "Never seen before", out_of_range))
     kinds = set(rows["kind"])
     if "late" in kinds:
         opened = short_day(rows["target_session"].iloc[0])
         text = f"Written at {instant(rows['issued_at'].iloc[0])}, after {opened} had opened: it is not scored as live."
         found.append(Notice("warn", "Issued late", text))
     if "replay" in kinds:
-        text = "Made afterwards for a past session, from what was known then; never counted as a live forecast."
+        text = "Made afterwards for a past session, from the data known at that session; never counted as live."
         found.append(Notice("info", "Replay", text))
     if str(data.fetch["source"]) == "sample":
-        found.append(Notice("info", "Sample data", f"{data.fetch['title']}. Real bars, but not of today."))
+        found.append(Notice("info", "Sample data", f"{data.fetch['title']}. Real bars, but not current ones."))
     if run.get("note"):
         found.append(Notice("info", "Note", str(run["note"])))
     return found
 
 
 def day_notes(data: ReportData, session: date) -> list[str]:
-    """What is special about a session: earnings, half day, expiry, the first after a holiday."""
+    """Notes on a session: earnings, half day, expiry, the first after a holiday."""
     events = data.events
     notes = [str(kind) for day, kind in zip(events["session"], events["kind"], strict=True) if as_day(day) == session]
     if early_closes(session, session, data.exchange):
@@ -148,22 +154,22 @@ def _against(value: float, other: float, *, decimals: int = 0) -> str:
 
 
 def _unfinished(data: ReportData, run: Mapping[str, Any]) -> Notice:
-    told = str(run.get("error") or run.get("note") or "")
+    message = str(run.get("error") or run.get("note") or "")
     title = "Data late" if run["status"] == "late" else "Newest night failed"
     origin, missing = long_day(data.origin), long_day(as_day(run["as_of"]))
-    return Notice("warn", title, f"{told} These forecasts are from {origin}; there are none from {missing} yet.")
+    return Notice("warn", title, f"{message} These forecasts are from {origin}; there are none from {missing} yet.")
 
 
-def _beyond(rows: pd.DataFrame) -> str:
-    """The inputs that no training session came near, in a sentence; empty for none."""
-    told = str(rows["outside"].iloc[0]) if "outside" in rows else ""
-    named = [part.rpartition(" ") for part in told.split(", ") if part]
+def _out_of_range(rows: pd.DataFrame) -> str:
+    """A sentence that lists the inputs outside the range of the training data; empty without any."""
+    listing = str(rows["outside"].iloc[0]) if "outside" in rows else ""
+    named = [part.rpartition(" ") for part in listing.split(", ") if part]
     inputs = [f"{name} on {session}" for name, _, session in named]
     if not inputs:
         return ""
     listed = " and ".join([", ".join(inputs[:-1]), inputs[-1]]) if len(inputs) > 1 else inputs[0]
-    verb = "lies" if len(inputs) == 1 else "lie"
-    return f"{listed[0].upper()}{listed[1:]} {verb} beyond anything the model was trained on."
+    verb = "is" if len(inputs) == 1 else "are"
+    return f"{listed[0].upper()}{listed[1:]} {verb} outside the range of the training data."
 
 
 def _follows_holiday(session: date, exchange: str) -> bool:

@@ -153,12 +153,12 @@ def test_without_ours_there_are_four_answers_and_a_page(bars):
     assert [answer.name for answer in result.answers] == ["As printed", "Scalers apart", "Next session", "Last value"]
     page = render_article(result)
     assert page.count("<polyline") == 2 * (2 + 3)
-    assert "ours by" not in page
+    assert ", ours" not in page
 
 
 def test_the_headline_ends_with_ours(result):
     ours = by_name(result)["Ours"].mae / 1e6
-    assert f", ours by {ours:.2f}." in render_article(result)
+    assert f", ours {ours:.2f}." in render_article(result)
 
 
 class Seen(HTMLParser):

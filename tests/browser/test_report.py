@@ -34,7 +34,7 @@ def browser() -> Iterator:
 
 @pytest.fixture
 def opened(browser, tmp_path: Path) -> Iterator:
-    """A function that opens a night's page; it keeps what the page complains of and asks for."""
+    """A function that opens a night's page and collects the page's errors and requests."""
     contexts = []
 
     def open_page(data, viewport: dict[str, int] = DESK, scheme: str = "light"):
@@ -43,10 +43,10 @@ def opened(browser, tmp_path: Path) -> Iterator:
         context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
         contexts.append(context)
         page = context.new_page()
-        page.complaints, page.asked = [], []
-        page.on("console", lambda message: page.complaints.append(message.text))
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("request", lambda request: page.asked.append(request.url))
+        page.errors, page.requests = [], []
+        page.on("console", lambda message: page.errors.append(message.text))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("request", lambda request: page.requests.append(request.url))
         page.goto(path.as_uri())
         return page
 
@@ -56,14 +56,14 @@ def opened(browser, tmp_path: Path) -> Iterator:
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_it_opens_without_complaint_and_without_a_request(opened, target: str):
+def test_the_page_opens_without_errors_or_requests(opened, target: str):
     page = opened(report_data(target))
-    assert page.complaints == []
-    assert [address for address in page.asked if not address.startswith(("file:", "data:"))] == []
-    assert len([address for address in page.asked if address.startswith("file:")]) == 1
+    assert page.errors == []
+    assert [address for address in page.requests if not address.startswith(("file:", "data:"))] == []
+    assert len([address for address in page.requests if address.startswith("file:")]) == 1
 
 
-def test_the_forecast_table_and_both_charts_are_seen(opened):
+def test_the_forecast_table_and_both_charts_are_visible(opened):
     page = opened(report_data())
     assert page.locator("#forecasts tbody tr").count() == 6
     assert page.get_by_role("table", name="Forecasts in M shares").count() == 1
@@ -102,7 +102,7 @@ def test_dark_has_other_colours_than_light(opened):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_stand_out_from_what_is_behind_them(opened, scheme: str):
+def test_text_has_enough_contrast(opened, scheme: str):
     page = opened(
         report_data(run={"note": "a note"}, forecasts=report_data().forecasts.assign(status="fallback")), scheme=scheme
     )
@@ -112,9 +112,9 @@ def test_words_stand_out_from_what_is_behind_them(opened, scheme: str):
 def test_the_pointer_shows_a_sessions_values(opened):
     page = opened(report_data())
     page.locator("#fan > svg.wide .slot").last.locator(".hit").hover()
-    told = page.locator(".tip").inner_text()
-    assert told.splitlines()[0] == "Friday 15 March 2024"
-    assert "median" in told
+    tip = page.locator(".tip").inner_text()
+    assert tip.splitlines()[0] == "Friday 15 March 2024"
+    assert "median" in tip
     page.mouse.move(2, 2)
     assert not page.locator(".tip").is_visible()
 
@@ -128,14 +128,14 @@ def test_without_script_the_browsers_own_tooltips_remain(browser, tmp_path: Path
     context.close()
 
 
-def test_it_prints_on_light_paper_without_being_cut(opened):
+def test_the_page_prints_on_light_paper_without_being_cut(opened):
     page = opened(report_data(), {"width": 718, "height": 1000}, "dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert page.evaluate("document.documentElement.scrollWidth") == 718
 
 
-# Every text that has too little contrast by WCAG AA, 4.5 to 1 for small words and 3 to 1 for large ones.
+# Every text that has too little contrast by WCAG AA, 4.5 to 1 for small text and 3 to 1 for large ones.
 CONTRASTS = """() => {
   const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
   const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)

@@ -318,7 +318,7 @@ def test_a_bar_beyond_all_training_is_flagged_on_the_networks_rows_and_changes_n
     assert {row["outside"] for row in said if row["role"] == "baseline"} == {""}
     assert {row["status"] for row in said} == {"ok"}
     page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
-    assert "Volume on 2024-03-08 lies beyond anything the model was trained on." in page
+    assert "Volume on 2024-03-08 is outside the range of the training data." in page
 
 
 def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_folder: Path) -> None:

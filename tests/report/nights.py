@@ -1,4 +1,4 @@
-"""Seeded nights for the report's tests: shaped like what the store hands over, small enough to count by hand."""
+"""Seeded report data for tests: shaped like the store's rows, small enough to count by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def values_of(target: str, *, sessions: int = 80) -> pd.Series:
 
 
 def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) -> pd.DataFrame:
-    """Five rows, medians 1 % apart, upward from the last value; `changed` overwrites whole columns."""
+    """Five rows, medians 1 % apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
     spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
     rows = [
@@ -45,7 +45,7 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) 
 
 
 def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed: object) -> dict:
-    """One judgement; the origin lies `ago` + `horizon` - 1 sessions before the newest that has an actual."""
+    """One score; the origin is `ago` + `horizon` - 1 sessions before the newest that has an actual."""
     origin = shift(ORIGIN, -ago - horizon + 1)
     quantiles = dict(zip(QUANTILE_COLUMNS, median * SPREAD, strict=True))
     row = {
@@ -73,7 +73,7 @@ def scored(*rows: dict) -> pd.DataFrame:
 
 
 def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05) -> pd.DataFrame:
-    """A published line off by a share `ours` of each actual, a ridge off by 10 % and a last value off by 20 %."""
+    """Published forecasts off by a share `ours` of each actual, a ridge off by 10 % and a last value off by 20 %."""
     values = values_of(target)
     unit = 1.0 if target != "close" else 0.02
     rows = [
@@ -96,7 +96,7 @@ def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live"
 
 
 def report_data(target: str = "volume", **changed: object) -> ReportData:
-    """A night with nothing to warn of; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
+    """A night without notices; `changed` replaces fields, and a dict for run, fetch or model adds to it."""
     values = values_of(target)
     fields: dict[str, object] = {
         "run": {

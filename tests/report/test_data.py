@@ -7,8 +7,8 @@ from forecasting.report.data import as_day
 from tests.report.nights import ORIGIN, forecasts, report_data, values_of
 
 
-def test_a_frame_that_misses_a_column_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"ReportData\.forecasts needs the columns .*; it misses q05, kind\."):
+def test_a_frame_with_a_missing_column_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"Expected the columns .* in ReportData\.forecasts; missing: q05, kind\."):
         report_data(forecasts=forecasts().drop(columns=["q05", "kind"]))
 
 
@@ -36,7 +36,7 @@ def test_the_usual_level_is_the_median_of_the_last_twenty_known_values():
     assert report_data().usual == values_of("volume").iloc[-20:].median()
 
 
-def test_rows_come_nearest_session_first_with_dates_for_sessions():
+def test_rows_are_sorted_nearest_session_first_with_sessions_as_dates():
     shuffled = forecasts().iloc[[3, 0, 4, 1, 2]]
     shuffled = shuffled.assign(target_session=pd.to_datetime(shuffled["target_session"]))
     rows = report_data(forecasts=shuffled).rows

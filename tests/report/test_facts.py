@@ -23,20 +23,20 @@ def facts_of(**changed: object) -> dict[str, str]:
     return {name: value for _, pairs in fact_groups(report_data(**changed)) for name, value in pairs}
 
 
-def test_the_model_says_who_it_is_and_how_old():
+def test_the_model_facts_hold_fit_age_seed_and_weights():
     facts = facts_of()
     assert facts["Fitted"] == "warm, 6 epochs, from 1b2c3d4e5f607182"
     assert (facts["Age"], facts["Seed"], facts["Weights hash"]) == ("2 sessions", "7", "b5d4045c3f466fa9")
 
 
-def test_a_model_from_scratch_says_which_weights_it_started_from():
+def test_a_fit_from_scratch_names_the_weights_it_started_from():
     def fitted(base: str) -> str:
         return facts_of(model={"method": "scratch", "parent_id": None, "base": base})["Fitted"]
 
-    assert fitted("volume-2024-03-08") == "scratch, 6 epochs, from base weights volume-2024-03-08"
-    assert fitted("companions") == "scratch, 6 epochs, from weights that its companions taught"
-    assert fitted("drawn") == "scratch, 6 epochs, from drawn weights"
-    assert fitted("") == "scratch, 6 epochs"  # of a network fitted before the ledger kept it
+    assert fitted("volume-2024-03-08") == "scratch, 6 epochs, from pretrained weights volume-2024-03-08"
+    assert fitted("companions") == "scratch, 6 epochs, from weights trained on its companions"
+    assert fitted("drawn") == "scratch, 6 epochs, from random weights"
+    assert fitted("") == "scratch, 6 epochs"  # a network fitted before the ledger had the column
 
 
 def test_a_model_trained_up_to_the_origin_has_no_age():
@@ -59,7 +59,7 @@ def test_a_baseline_has_neither_age_nor_weights():
     assert (facts["Age"], facts["Weights hash"]) == ("\N{EN DASH}", "\N{EN DASH}")
 
 
-def test_a_decision_tells_winner_reason_and_losses():
+def test_a_decision_shows_winner_reason_and_losses():
     facts = facts_of(decision=DECISION)
     assert facts["Promotion"] == "challenger promoted: 2 % smaller"
     assert facts["Compared on"].replace("\N{NO-BREAK SPACE}", " ") == "60 origins, p = 0.031"
@@ -69,7 +69,7 @@ def test_a_decision_tells_winner_reason_and_losses():
     assert facts_of()["Promotion"] == "nothing to decide tonight"
 
 
-def test_the_data_say_where_and_when_they_come_from():
+def test_the_data_facts_hold_fetch_verdict_and_newest_value():
     facts = facts_of()
     assert (facts["Fetched"], facts["Bars"]) == ("2024-03-09 10:31 UTC", "2,562, 2014-01-02 to 2024-03-08")
     assert (facts["Verdict"], facts["Newest value"]) == ("extended: 1 new bar", "2024-03-08, settled")

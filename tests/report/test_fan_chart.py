@@ -24,7 +24,7 @@ def test_the_fan_is_well_formed_for_every_target(target: str):
 
 
 @pytest.mark.parametrize(("layout", "past"), [("wide", 60), ("narrow", 32)])
-def test_every_session_drawn_shows_its_values_under_the_pointer(layout: str, past: int):
+def test_every_session_shows_its_values_under_the_pointer(layout: str, past: int):
     tips = [title.text or "" for title in parsed(fan_chart(report_data(), layout)).iter(f"{SVG}title")]
     assert len(tips) == past + 5
     assert tips[-3].splitlines()[0] == "Wednesday 13 March 2024"
@@ -42,7 +42,7 @@ def test_bars_are_as_long_as_their_values():
     np.testing.assert_allclose(heights / heights.max(), values / values.max(), atol=0.002)
 
 
-def test_wider_bands_hold_narrower_ones():
+def test_wider_bands_contain_narrower_ones():
     drawn = parsed(fan_chart(report_data(), "wide"))
     spans = {
         band: [
@@ -66,7 +66,7 @@ def test_a_price_fan_opens_from_the_last_close():
     assert history[1].split()[1] == median[1]
 
 
-def test_a_first_print_is_drawn_apart_and_said():
+def test_a_first_print_has_its_own_style_and_label():
     settled = [True] * 79 + [False]
     drawn = fan_chart(report_data(history=pd.DataFrame({"value": values_of("volume"), "settled": settled})), "wide")
     assert drawn.count('class="bar provisional"') == 1
@@ -74,7 +74,7 @@ def test_a_first_print_is_drawn_apart_and_said():
     assert "provisional" not in fan_chart(report_data(), "wide")
 
 
-def test_an_unknown_volume_is_left_out_rather_than_drawn_as_nothing():
+def test_an_unknown_volume_is_not_drawn():
     values = values_of("volume")
     values.iloc[-10] = float("nan")
     drawn = fan_chart(report_data(history=pd.DataFrame({"value": values, "settled": True})), "wide")

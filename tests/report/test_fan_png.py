@@ -11,7 +11,7 @@ from tests.report.nights import report_data
 
 
 def decoded(image: bytes) -> np.ndarray:
-    """The pixels of a PNG, by the letter of its format: length, kind, body, checksum of each part."""
+    """The pixels of a PNG, as its format defines it: length, kind, body, checksum of each part."""
     assert image[:8] == b"\x89PNG\r\n\x1a\n"
     at, bodies = 8, {}
     while at < len(image):
@@ -45,7 +45,7 @@ def test_an_unknown_value_leaves_a_gap() -> None:
     assert (pixels[:, 22:29] == 0).any(axis=(0, 2)).all()
 
 
-def test_the_fan_lies_right_of_the_known_values_and_all_of_it_inside_the_margins() -> None:
+def test_the_fan_is_right_of_the_known_values_and_inside_the_margins() -> None:
     pixels = draw(report_data())
     coloured = (pixels != 255).any(axis=2)
     inner = coloured[MARGIN : HEIGHT - MARGIN + 1, MARGIN : WIDTH - MARGIN]
@@ -55,10 +55,10 @@ def test_the_fan_lies_right_of_the_known_values_and_all_of_it_inside_the_margins
     assert np.argmax(fan) > WIDTH * 0.85
 
 
-def test_the_markdown_is_one_inline_image_with_words() -> None:
+def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:
     text = fan_markdown(report_data())
-    words, _, address = text.removeprefix("![").partition("](")
-    assert "80 % and 90 % interval" in words
+    alternative, _, address = text.removeprefix("![").partition("](")
+    assert "80 % and 90 % interval" in alternative
     kind, _, body = address.removesuffix(")").partition(",")
     assert kind == "data:image/png;base64"
     assert decoded(base64.b64decode(body)).shape == (HEIGHT, WIDTH, 3)

@@ -11,7 +11,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
 class Outline(HTMLParser):
-    """Tags in order, unclosed ones and every attribute that could make a browser ask for something."""
+    """Tags in order, unclosed ones and every attribute that could make a browser request something."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +40,13 @@ def outline(page: str) -> Outline:
     return found
 
 
-def words(page: str) -> str:
+def text_of(page: str) -> str:
     body = re.sub(r"<(style|script).*?</\1>|<svg.*?</svg>", " ", page, flags=re.S)
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", body))
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_the_page_is_whole_small_and_asks_for_nothing(target: str):
+def test_the_page_is_well_formed_small_and_requests_nothing(target: str):
     page = render_page(report_data(target))
     found = outline(page)
     assert found.open == []
@@ -69,25 +69,25 @@ def test_every_drawing_is_named_or_hidden():
     assert all('aria-label="' in tag or 'aria-hidden="true"' in tag for tag in opened)
 
 
-def test_the_first_night_says_when_scores_come():
+def test_the_first_night_shows_when_the_first_score_comes():
     page = render_page(report_data(scored=scored()))
-    assert "No forecast has met its session yet. The first score comes with the bar of Monday 11 March 2024" in page
-    assert "Do the intervals hold?" not in page
+    assert "No forecast has been scored yet. The first score comes with the bar of Monday 11 March 2024" in page
+    assert "Interval coverage" not in page
     assert outline(page).open == []
 
 
-def test_a_record_without_baselines_says_so():
+def test_a_record_without_baselines_has_a_note():
     only_ours = long_record().query("role == 'champion'")
     assert "No baseline has been scored on the same sessions yet." in render_page(report_data(scored=only_ours))
 
 
-def test_a_worse_record_is_shown_like_a_better_one():
-    text = words(render_page(report_data(scored=long_record(ours=0.3))))
+def test_a_worse_record_is_shown_as_a_better_one_is():
+    text = text_of(render_page(report_data(scored=long_record(ours=0.3))))
     assert "more than the best baseline there, ridge" in text
     assert re.search(r"ridge [\d.]+ 200 \N{MINUS SIGN}\d+", text)
 
 
-def test_what_a_source_or_reason_says_cannot_become_markup():
+def test_text_of_sources_and_reasons_is_escaped():
     page = render_page(report_data(fetch={"title": "<script>alert(1)</script>"}, run={"note": "<b>x</b>"}))
     assert "<script>alert" not in page
     assert "&lt;b&gt;x&lt;/b&gt;" in page
@@ -97,8 +97,8 @@ def test_the_same_night_gives_the_same_page():
     assert render_page(report_data()) == render_page(report_data())
 
 
-def test_small_records_are_not_called_fitting():
-    assert "too few" in words(render_page(report_data(scored=long_record(origins=6))))
+def test_few_forecasts_get_no_coverage_verdict():
+    assert "too few" in text_of(render_page(report_data(scored=long_record(origins=6))))
 
 
 def test_the_markdown_is_a_table_with_one_row_per_session():
@@ -111,16 +111,16 @@ def test_the_markdown_is_a_table_with_one_row_per_session():
     assert cells[5] == "earnings"
 
 
-def test_the_markdown_carries_the_warnings():
+def test_the_markdown_contains_the_notices():
     text = forecast_markdown(report_data(forecasts=forecasts(kind="replay", status="fallback", reason="too old")))
-    assert "**Fallback.** A baseline speaks instead of the network: too old." in text
+    assert "**Fallback.** A baseline is published instead of the network: too old." in text
     assert "**Replay.**" in text
 
 
-def test_a_record_of_one_night_is_not_told_in_the_plural():
+def test_a_record_of_one_night_is_in_the_singular():
     record = long_record(origins=1)
-    page = words(render_page(report_data(scored=record[record["horizon"] == 1])))
+    page = text_of(render_page(report_data(scored=record[record["horizon"] == 1])))
     assert "Counted here and below: one night, " in page
-    assert "The only one in numbers" in page
+    assert "The only one as a table" in page
     assert "1 nights" not in page
-    assert " nights from " in words(render_page(report_data()))
+    assert " nights from " in text_of(render_page(report_data()))

@@ -5,7 +5,7 @@ from forecasting.report.track_record import ENOUGH_LIVE, binomial_band, coverage
 from tests.report.nights import long_record, score, scored
 
 
-def test_the_settled_judgement_replaces_the_first_print():
+def test_the_settled_score_replaces_the_first_print():
     first = score(actual=8.0, stage="first_print", bar_version=1)
     settled = score(actual=9.0, stage="settled", bar_version=1)
     restated = score(actual=9.5, stage="settled", bar_version=2)
@@ -13,7 +13,7 @@ def test_the_settled_judgement_replaces_the_first_print():
         assert track_record(scored(*rows)).published["actual"].tolist() == [9.5]
 
 
-def test_a_live_forecast_is_judged_before_a_late_or_replayed_one_of_the_same_night():
+def test_a_live_forecast_counts_before_a_late_or_replayed_one_of_the_same_night():
     rows = [score(kind="replay", median=1.0), score(kind="live", median=2.0), score(kind="late", median=3.0)]
     assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
 
@@ -31,7 +31,7 @@ def test_replays_count_until_there_are_enough_live_forecasts():
 
 
 def test_skill_is_counted_on_the_forecasts_that_both_made():
-    ours = [score(ago=1, median=11.0), score(ago=2, median=100.0)]  # the second has no rival and must not count
+    ours = [score(ago=1, median=11.0), score(ago=2, median=100.0)]  # the second has no baseline and must not count
     theirs = [
         score(ago=1, median=12.0, name="ridge", role="baseline"),
         score(ago=3, median=0.0, name="ridge", role="baseline"),
@@ -63,7 +63,7 @@ def test_skill_against_a_perfect_baseline_is_unknown():
     assert skills(track_record(scored(*rows)))["skill_mae"].isna().all()
 
 
-def test_the_hardest_baseline_comes_first():
+def test_the_best_baseline_comes_first():
     assert skills(track_record(long_record()))["baseline"].drop_duplicates().tolist() == ["ridge", "last_value"]
 
 
@@ -81,11 +81,11 @@ def test_coverage_counts_hits_by_horizon():
 @pytest.mark.parametrize(
     ("n", "level", "band"), [(1, 0.8, (0.0, 1.0)), (10, 0.8, (0.5, 1.0)), (250, 0.9, (0.86, 0.936))]
 )
-def test_the_binomial_band_holds_95_of_100_shares(n: int, level: float, band: tuple[float, float]):
+def test_the_binomial_band_contains_95_of_100_shares(n: int, level: float, band: tuple[float, float]):
     assert binomial_band(n, level) == pytest.approx(band)
 
 
-def test_nothing_scored_is_an_empty_record():
+def test_a_record_without_scores_is_empty():
     record = track_record(scored())
     assert (record.origins, len(skills(record)), len(coverages(record))) == (0, 0, 0)
     assert isinstance(record.ahead(1), pd.DataFrame)

@@ -16,7 +16,7 @@ def count(drawn: str, css: str) -> int:
 def test_hits_and_misses_differ_in_shape():
     inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
     drawn = past_chart(report_data(), track_record(scored(inside, between, outside)), "wide")
-    assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross is two strokes
+    assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross has two strokes
 
 
 def test_only_forecasts_one_session_ahead_are_drawn():

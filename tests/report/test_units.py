@@ -8,7 +8,7 @@ from tests.report.nights import report_data, values_of
 
 
 @pytest.mark.parametrize(
-    ("level", "said"),
+    ("level", "text"),
     [
         (8.42e6, "8.42_M shares"),
         (12.34e6, "12.3_M shares"),
@@ -17,13 +17,13 @@ from tests.report.nights import report_data, values_of
         (640, "640_shares"),
     ],
 )
-def test_volumes_are_written_with_about_three_digits(level: float, said: str):
+def test_volumes_are_written_with_about_three_digits(level: float, text: str):
     values = values_of("volume") * 0 + level
     unit = unit_of(report_data(history=pd.DataFrame({"value": values, "settled": True})))
-    assert unit.text(level) == said.replace("_", GAP)
+    assert unit.text(level) == text.replace("_", GAP)
 
 
-def test_prices_carry_their_currency_and_an_index_none():
+def test_prices_have_their_currency_and_an_index_has_none():
     assert unit_of(report_data("close")).text(1091.064) == "$1,091.06"
     index = report_data("close", currency="", run={"symbol": "^GSPC"})
     assert (unit_of(index).text(2506.85), unit_of(index).name) == ("2,506.85", "points")
@@ -42,14 +42,14 @@ def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():
 
 
 @pytest.mark.parametrize(
-    ("share", "said"),
+    ("share", "text"),
     [(0.094, "+9_%"), (-0.094, "\N{MINUS SIGN}9_%"), (0.001, "0_%"), (-0.001, "0_%"), (float("nan"), "\N{EN DASH}")],
 )
-def test_a_share_shows_its_sign_unless_it_rounds_to_nothing(share: float, said: str):
-    assert percent(share, signed=True) == said.replace("_", GAP)
+def test_a_share_shows_its_sign_unless_it_rounds_to_nothing(share: float, text: str):
+    assert percent(share, signed=True) == text.replace("_", GAP)
 
 
-def test_days_and_instants_are_written_out():
+def test_days_and_instants_are_formatted_as_text():
     assert long_day(date(2024, 3, 8)) == "Friday 8 March 2024"
     assert short_day(date(2024, 3, 8)) == "Fri 8 Mar"
     assert instant(datetime(2024, 3, 9, 10, 31, tzinfo=UTC)) == "2024-03-09 10:31 UTC"
@@ -57,7 +57,7 @@ def test_days_and_instants_are_written_out():
 
 
 @pytest.mark.parametrize(
-    ("value", "said"), [(0.44, "0.4_s"), (12.4, "12_s"), (185.0, "3_min 5_s"), (None, "\N{EN DASH}")]
+    ("value", "text"), [(0.44, "0.4_s"), (12.4, "12_s"), (185.0, "3_min 5_s"), (None, "\N{EN DASH}")]
 )
-def test_seconds_are_rounded_to_what_matters(value: float | None, said: str):
-    assert seconds(value) == said.replace("_", GAP)
+def test_seconds_are_rounded_to_what_matters(value: float | None, text: str):
+    assert seconds(value) == text.replace("_", GAP)

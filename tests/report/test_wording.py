@@ -46,7 +46,7 @@ def test_a_range_is_a_percentage():
     )
 
 
-def test_the_record_is_told_with_its_rival_also_when_the_rival_is_better():
+def test_the_record_names_the_best_baseline_even_when_it_is_better():
     ours = [score(ago=1, median=10e6, actual=8e6), score(ago=2, median=10e6, actual=20e6)]
     theirs = [score(ago=ago, median=10e6, actual=14e6, name="ridge", role="baseline") for ago in (1, 2)]
     assert plain(record_sentence(report_data(), track_record(scored(*ours, *theirs)))) == (
@@ -55,7 +55,7 @@ def test_the_record_is_told_with_its_rival_also_when_the_rival_is_better():
     )
 
 
-def test_nothing_is_told_of_an_empty_record():
+def test_an_empty_record_has_no_sentence():
     assert record_sentence(report_data(), track_record(scored())) == ""
 
 
@@ -76,17 +76,24 @@ def test_an_ordinary_night_has_no_notice():
             ),
         ),
         (
-            {"unfinished": {"as_of": date(2024, 3, 11), "status": "failed", "note": "", "error": "Yahoo is deaf."}},
+            {
+                "unfinished": {
+                    "as_of": date(2024, 3, 11),
+                    "status": "failed",
+                    "note": "",
+                    "error": "Yahoo does not respond.",
+                }
+            },
             Notice(
                 "warn",
                 "Newest night failed",
-                "Yahoo is deaf. These forecasts are from Friday 8 March 2024; there are none from "
+                "Yahoo does not respond. These forecasts are from Friday 8 March 2024; there are none from "
                 "Monday 11 March 2024 yet.",
             ),
         ),
         (
             {"forecasts": forecasts(status="fallback", reason="the model is 70 sessions old")},
-            Notice("warn", "Fallback", "A baseline speaks instead of the network: the model is 70 sessions old."),
+            Notice("warn", "Fallback", "A baseline is published instead of the network: the model is 70 sessions old."),
         ),
         (
             {"forecasts": forecasts(kind="late")},
@@ -101,12 +108,12 @@ def test_an_ordinary_night_has_no_notice():
             Notice(
                 "info",
                 "Replay",
-                "Made afterwards for a past session, from what was known then; never counted as a live forecast.",
+                "Made afterwards for a past session, from the data known at that session; never counted as live.",
             ),
         ),
         (
             {"fetch": {"source": "sample", "title": "S&P 500 index, 1999 to 2018"}},
-            Notice("info", "Sample data", "S&P 500 index, 1999 to 2018. Real bars, but not of today."),
+            Notice("info", "Sample data", "S&P 500 index, 1999 to 2018. Real bars, but not current ones."),
         ),
         (
             {"run": {"error": "train: loss not finite"}},
@@ -115,7 +122,7 @@ def test_an_ordinary_night_has_no_notice():
         ({"run": {"note": "held bar of 2024-03-08"}}, Notice("info", "Note", "held bar of 2024-03-08")),
     ],
 )
-def test_what_is_out_of_the_ordinary_is_said(changed: dict, notice: Notice):
+def test_each_exception_has_its_notice(changed: dict, notice: Notice):
     assert notices(report_data(**changed)) == [notice]
 
 
@@ -140,9 +147,9 @@ def test_the_record_sentence_of_a_long_record_names_the_best_baseline():
     )
 
 
-def test_inputs_never_seen_before_are_told_in_a_sentence():
+def test_inputs_out_of_range_are_listed_in_a_notice():
     found = notices(report_data(forecasts=forecasts(outside="volume 2024-03-08, gap 2024-03-07")))
     assert [(notice.tone, notice.text) for notice in found if notice.title == "Never seen before"] == [
-        ("info", "Volume on 2024-03-08 and gap on 2024-03-07 lie beyond anything the model was trained on.")
+        ("info", "Volume on 2024-03-08 and gap on 2024-03-07 are outside the range of the training data.")
     ]
     assert "Never seen before" not in [notice.title for notice in notices(report_data(forecasts=forecasts(outside="")))]

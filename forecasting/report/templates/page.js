@@ -4,7 +4,7 @@
   tip.hidden = true;
   tip.setAttribute("aria-hidden", "true");
   document.body.append(tip);
-  // Without this script the browser's own tooltips show the same words.
+  // Without this script the browser's own tooltips show the same text.
   for (const title of document.querySelectorAll(".slot > title")) {
     title.parentNode.dataset.tip = title.textContent;
     title.remove();
