@@ -1,4 +1,4 @@
-"""Ready alarms: Prefect automations that turn the events of `flows.events` into a webhook call or an e-mail.
+"""Ready alarms: Prefect automations that turn the events of `flows.operations.events` into a webhook call or an e-mail.
 
 Setting them up again replaces what an earlier call made under the same names, so an address is changed by one command.
 """

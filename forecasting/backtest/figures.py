@@ -21,7 +21,7 @@ def ranking_loss(target: Target) -> Loss:
 
 @dataclass(frozen=True)
 class Figures:
-    """One horizon's figures, or the mean over all; the fields are the keys of the document (design.md, section 5).
+    """One horizon's figures, or the mean over all; the fields are the keys of the document of `forecasting backtest`.
 
     Attributes:
         mae: Of the median, in the target's own unit; mae_naive and baselines are the baselines' (naive is the first).

@@ -148,7 +148,7 @@ def backtest(
         bars: Canonical bars; those after the last origin are its actuals and nothing else.
         events: Columns session, kind, known_from.
         spec: What to replay.
-        companions: Bars and events of each symbol that the fits learn from beside; see train/pool.py.
+        companions: Bars and events of each symbol that the fits learn from beside; see train/starting_weights.py.
         progress: Called with origins done and origins in all, after each refit.
 
     Raises:
