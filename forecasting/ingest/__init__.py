@@ -1,1 +1,1 @@
-"""From a source to bars that can be trusted: fetch, check, and say what changed."""
+"""Bars from a source: fetched, checked, and compared with the stored ones."""

@@ -1,4 +1,4 @@
-"""Dividends and splits: their frame, what is new among them, and the prices adjusted for them."""
+"""Dividends and splits: their frame, the new ones, and prices adjusted for them."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 COLUMNS = ["session", "kind", "value"]
 
 SAME_VALUE = 1e-3
-"""Relative difference below which an action's value is the same: files round Adj Close, which dividends come from."""
+"""Relative difference below which two values are the same: a file's dividends come from its rounded Adj Close."""
 
 
 def make_actions(rows: Iterable[tuple[object, str, float]]) -> pd.DataFrame:
@@ -25,9 +25,9 @@ def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
     """The rows of `actions` that `known` lacks or holds with another value (a split rewrites old dividends)."""
     if known.empty or actions.empty:
         return actions.reset_index(drop=True)
-    held = known.set_index(["session", "kind"])["value"]
-    held = held[~held.index.duplicated(keep="last")]
-    before = held.reindex(pd.MultiIndex.from_frame(actions[["session", "kind"]])).to_numpy()
+    stored = known.set_index(["session", "kind"])["value"]
+    stored = stored[~stored.index.duplicated(keep="last")]
+    before = stored.reindex(pd.MultiIndex.from_frame(actions[["session", "kind"]])).to_numpy()
     same = np.isclose(actions["value"].to_numpy(), before, rtol=SAME_VALUE, atol=0.0)
     changed: pd.DataFrame = actions[~same].reset_index(drop=True)
     return changed
@@ -50,19 +50,19 @@ def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
 
 
 def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
-    """(D,) how far the step of Adj Close / Close into a session lies from the one its dividends explain; 0 unknown.
+    """(D,) the step of Adj Close / Close that a session's dividends explain, less the one found; 0 where unknown.
 
-    Positive where Adj Close fell by more than the dividends say: a dividend that the source forgot to name.
+    Positive where Adj Close fell by more than the dividends explain: the source omits a dividend.
     """
     if len(bars) < 2:
         return np.zeros(len(bars))
     factor = bars["adj_close"].to_numpy() / bars["close"].to_numpy()
-    told = np.append(1.0, factor[:-1] / factor[1:])
-    return np.asarray(np.nan_to_num(_dividend_steps(bars, actions) - told))
+    found = np.append(1.0, factor[:-1] / factor[1:])
+    return np.asarray(np.nan_to_num(_dividend_steps(bars, actions) - found))
 
 
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
-    """Dividends read back from the steps of Adj Close / Close, for files that carry no Dividends column.
+    """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column.
 
     A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely.
     """
@@ -77,7 +77,7 @@ def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dividend_steps(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
-    """(D,) factor that the session's dividends put on every earlier close; 1 without one."""
+    """(D,) factor of the session's dividends on every earlier close; 1 without one."""
     paid = actions[actions["kind"] == "dividend"].groupby("session")["value"].sum()
     amount = paid.reindex(bars.index).fillna(0.0).to_numpy()
     before = bars["close"].shift().to_numpy()

@@ -1,4 +1,4 @@
-"""What a fetch means for the night that asked for it: usable, late, too short or held."""
+"""The assessment of a fetch for its night: usable, late, too short or held."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from forecasting.ingest.sources import Fetched
 
 @dataclass(frozen=True)
 class StoredBars:
-    """What the store holds of a symbol before a fetch.
+    """The stored bars of a symbol before a fetch.
 
     Attributes:
         bars: Current versions, columns as `read.bars`.
         actions: Dividends and splits, the newest value of each: columns session, kind, value.
-        adjustment: Session and Adj Close / Close of the newest fetch that had one; None without.
+        adjustment: Session and Adj Close / Close of the newest fetch that has one; None without.
     """
 
     bars: pd.DataFrame
@@ -30,13 +30,13 @@ class StoredBars:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of a source.
+    """A request to a source.
 
     Attributes:
         session: The newest session, whose bar the night needs.
         source: The option that names the source, for messages.
-        exchange: Whose sessions count.
-        sessions_needed: Fewest sessions that a forecast can be made from.
+        exchange: Exchange of the sessions.
+        sessions_needed: Fewest sessions that a forecast needs.
     """
 
     session: date
@@ -50,7 +50,7 @@ class Assessment:
     """What to write for a fetch.
 
     Attributes:
-        revision: What it changes about the stored bars; where there is an error, its findings and nothing else.
+        revision: What it changes about the stored bars; with an error, its findings alone.
         error: Why the night cannot use the fetch; None when it can.
     """
 
@@ -62,7 +62,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
     """What the fetched bars change about the stored ones, with every finding, and whether the night can use them.
 
     Raises:
-        BadDataError: The source brought something else than canonical bars.
+        BadDataError: The source returned bars of another shape than the canonical one.
     """
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
     error = late_error(bars, fetched.symbol, request) or short_history_error(bars, stored.bars, fetched.symbol, request)
@@ -83,7 +83,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
 
 
 def late_error(bars: pd.DataFrame, symbol: str, request: Request) -> DataLateError | None:
-    """The error of a fetch without the newest bar; None when it is there."""
+    """The error of a fetch without the newest bar; None with it."""
     newest = bars.index[-1].date() if len(bars) else None
     if newest == request.session:
         return None
@@ -95,18 +95,18 @@ def late_error(bars: pd.DataFrame, symbol: str, request: Request) -> DataLateErr
 
 
 def short_history_error(bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, request: Request) -> HistoryError | None:
-    """The error of fewer sessions than a forecast needs; None when there are enough."""
+    """The error of fewer sessions than a forecast needs; None with enough."""
     found = len(bars.index.union(stored.index[stored.index <= pd.Timestamp(request.session)]))
     if found >= request.sessions_needed:
         return None
     return HistoryError(
-        f"A forecast of {symbol} at {request.session} needs at least {request.sessions_needed} sessions of bars; found "
-        f"{found}. Use a source with a longer history, or wait."
+        f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} at "
+        f"{request.session}; found {found}. Use a source with a longer history, or wait."
     )
 
 
 def held_error(bars: pd.DataFrame, revision: Revision, symbol: str, request: Request) -> DataLateError:
-    """The error of a fetch whose newest bar is held back; names the newest session whose bar is not."""
+    """The error of a fetch whose newest bar is held back; it names the newest session with a usable bar."""
     sessions = [session.date() for session in pd.DatetimeIndex(bars.index)]
     return DataLateError(
         f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail}. "

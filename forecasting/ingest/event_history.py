@@ -1,4 +1,4 @@
-"""The stored history of a symbol's events: when each is valid, what is still announced, what a new list adds to it.
+"""The stored history of a symbol's events: when each is valid, which are still announced, what a new list adds.
 
 An event row is never changed. A later row of the same session and kind replaces an earlier one; one whose known_rule is
 `withdrawn` ends it.
@@ -21,7 +21,7 @@ COLUMNS = [*KEY, *VALUES, "source", "first_seen_at"]
 
 @dataclass(frozen=True)
 class Change:
-    """Event rows to add, and the source that lists them."""
+    """Event rows to add, and their source."""
 
     rows: pd.DataFrame
     source: str
@@ -32,9 +32,9 @@ class Lists:
     """The earnings dates that a night has, in the columns of `events.reacting`.
 
     Attributes:
-        usable: Those of a file, or the bundled ones.
-        listed: Those that the source lists now.
-        usable_source, listed_source: Where each comes from.
+        usable: Dates of a file, or the bundled ones.
+        listed: Dates that the source lists now.
+        usable_source, listed_source: The source of each.
         seen_at: When they were read, aware UTC.
     """
 
@@ -46,21 +46,21 @@ class Lists:
 
 
 def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str) -> list[Change]:
-    """What the night adds to the stored rows: the usable dates, the listed ones that are new, and those that moved.
+    """The rows that the night adds to the stored ones: usable dates, new listed ones, and withdrawals of moved ones.
 
     Args:
         stored: COLUMNS, ascending by first_seen_at and session.
-        lists: What the night has.
-        session: The night's: the first origin that may use a date seen today.
-        exchange: Whose sessions count.
+        lists: The night's dates.
+        session: The night's session: the first origin that may use a date seen today.
+        exchange: Exchange of the sessions.
     """
-    then = _with_rows(stored, unseen(stored, lists.usable), lists)
-    intervals = drop_moved(validity_intervals(then))
+    history = _with_rows(stored, unseen(stored, lists.usable), lists)
+    intervals = drop_moved(validity_intervals(history))
     valid = intervals.loc[intervals["withdrawn_from"].isna(), "session"]
-    # A date seen on an earlier night stays known from that night; where a file has the past, the file is better.
+    # A date seen on an earlier night stays known from that night; of the past, a file is more exact than a list.
     past = lists.listed["session"] <= pd.Timestamp(session)
     new = lists.listed[~lists.listed["session"].isin(valid) & ~(past & (len(lists.usable) > 0))]
-    coming = announced_events(then, source=lists.listed_source, after=session)
+    coming = announced_events(history, source=lists.listed_source, after=session)
     moved = withdrawn(coming, lists.listed, session=session, exchange=exchange)
     return [
         Change(lists.usable, lists.usable_source),
@@ -70,7 +70,7 @@ def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str)
 
 
 def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """Those of `rows` that are new, or whose date, timing, rule or first usable session differs from the newest stored.
+    """The `rows` that are new, or whose date, timing, rule or first usable session differs from the newest stored row.
 
     Args:
         stored: KEY and VALUES, ascending by first_seen_at.
@@ -88,12 +88,12 @@ def validity_intervals(rows: pd.DataFrame) -> pd.DataFrame:
         rows: Columns session, kind, known_from, announced, known_rule; in the order in which they were first seen. A
             row after a withdrawal begins another interval.
     """
-    gone = rows["known_rule"] == WITHDRAWN
-    counted = gone.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()
-    rows = rows.assign(interval=counted - gone)  # a withdrawal belongs to the interval that it ends
+    ending = rows["known_rule"] == WITHDRAWN
+    ended = ending.astype("int64").groupby([rows["session"], rows["kind"]]).cumsum()
+    rows = rows.assign(interval=ended - ending)  # a withdrawal belongs to the interval that it ends
     key = [*KEY, "interval"]
-    ends = rows.loc[gone, [*key, "known_from"]].rename(columns={"known_from": "withdrawn_from"})
-    return rows[~gone].drop_duplicates(key, keep="last").merge(ends, on=key, how="left").drop(columns="interval")
+    ends = rows.loc[ending, [*key, "known_from"]].rename(columns={"known_from": "withdrawn_from"})
+    return rows[~ending].drop_duplicates(key, keep="last").merge(ends, on=key, how="left").drop(columns="interval")
 
 
 def drop_moved(intervals: pd.DataFrame) -> pd.DataFrame:
@@ -104,11 +104,11 @@ def drop_moved(intervals: pd.DataFrame) -> pd.DataFrame:
 
 
 def announced_events(rows: pd.DataFrame, *, source: str, after: date) -> pd.DataFrame:
-    """What a source has announced for sessions after a day and not taken back: session, kind, announced, timing.
+    """A source's announcements for sessions after a day, not withdrawn: session, kind, announced, timing.
 
     Args:
         rows: COLUMNS, in the order in which they were first seen.
-        source: Whose announcements.
+        source: Source of the announcements.
         after: The day.
     """
     newest = rows[rows["session"] > pd.Timestamp(after)].drop_duplicates(KEY, keep="last")

@@ -1,4 +1,4 @@
-"""Earnings dates: read from a file, mapped to the session that reacts, and usable only from the day they were known."""
+"""Earnings dates: read from a file, mapped to the session that reacts, and usable from the day they were known."""
 
 import csv
 import re
@@ -17,10 +17,10 @@ TIMINGS = ("bmo", "amc", "")
 """Before the market opens, after it closes, or not known."""
 
 WITHDRAWN = "withdrawn"
-"""The known_rule of a row that takes an event back: from its known_from on no origin may use it."""
+"""The known_rule of a row that withdraws an event: origins from its known_from on may not use it."""
 
 MOVED_WITHIN = 30
-"""Sessions between a coming date and the one that a list names in its place; the next quarter's is twice as far."""
+"""Most sessions between a coming date and the one that replaces it in a list; the next quarter's is twice as far."""
 
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
 
@@ -36,20 +36,20 @@ def read_events_csv(path: Path) -> pd.DataFrame:
         BadDataError: A column is missing, or a line holds no date or another timing; the message names the line.
     """
     if not path.is_file():
-        raise UsageError(f"--events csv:PATH names a file of earnings dates; there is none at {path}.")
+        raise UsageError(f"Expected a file of earnings dates in --events csv:PATH; found none at {path}.")
     with path.open(newline="", encoding="utf-8-sig") as lines:
         rows = csv.DictReader(lines)
         if not {"announced", "timing"} <= set(rows.fieldnames or ()):
             raise BadDataError(
-                f"{path.name} needs the columns announced and timing; its first line has "
-                f"{', '.join(rows.fieldnames or ['nothing'])}. "
+                f"Expected the columns announced and timing in {path.name}; found "
+                f"{', '.join(rows.fieldnames or ['an empty file'])}. "
                 "Write one line per earnings date, for example 2024-01-30,amc."
             )
         return _events([_event(row, rows.line_num, path.name) for row in rows])
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
-    """The same for the earnings dates that travel with the package (SBUX, 2010 on); empty for every other symbol."""
+    """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv; empty for every other symbol."""
     if symbol not in _BUNDLED:
         return _events([])
     return read_events_csv(Path(str(files("forecasting.ingest") / _BUNDLED[symbol])))
@@ -66,25 +66,25 @@ def usable_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataF
         return reacting(bundled_events(symbol), exchange=exchange)
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
-        raise UsageError(f"--events is csv:PATH, a file with the columns announced and timing; found {option!r}.")
+        raise UsageError(f"Expected --events csv:PATH, a file with the columns announced and timing; found {option!r}.")
     return reacting(read_events_csv(Path(path)), exchange=exchange)
 
 
 def reacting(
     events: pd.DataFrame, *, exchange: str = "XNYS", known_ahead: int = 21, seen: date | None = None
 ) -> pd.DataFrame:
-    """The sessions that react to the events, and the first origin session that may know of each.
+    """The sessions that react to the events, and the first origin session that may use each.
 
     After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded.
-    known_from is the session on or after first_seen where that is given (`known_rule` "seen"). Without it a stated rule
-    stands in: companies announce a date weeks ahead, so `known_ahead` sessions before it ("21 sessions ahead").
+    known_from is the session on or after first_seen where that is given (`known_rule` "seen"). Without it the default
+    rule applies: companies announce a date weeks ahead, so `known_ahead` sessions before it ("21 sessions ahead").
 
     Args:
         events: Columns announced, timing and optionally first_seen.
-        exchange: Exchange whose sessions count.
-        known_ahead: Sessions of the stand-in rule.
+        exchange: Exchange of the sessions.
+        known_ahead: Sessions of the default rule.
         seen: The day on which a live source listed these events. Reactions after it count as first seen that day;
-            the day on which earlier ones were first seen is not known, so the stand-in rule dates them.
+            for earlier ones, whose first day is unknown, the default rule applies.
 
     Returns:
         Columns session, kind (`earnings`), known_from, announced, timing, known_rule; one row per session, ascending.
@@ -94,16 +94,16 @@ def reacting(
     at = days.searchsorted(announced)
     at += (events["timing"] == "amc").to_numpy() & days.isin(announced)[at]  # after the close: the session after it
     first_seen = _first_seen(events, days[at], seen)
-    by_sight = days[days.searchsorted(first_seen.fillna(days[0]))]
-    told = first_seen.notna()
+    seen_from = days[days.searchsorted(first_seen.fillna(days[0]))]
+    is_seen = first_seen.notna()
     frame = pd.DataFrame(
         {
             "session": days[at],
             "kind": "earnings",
-            "known_from": by_sight.where(told, days[(at - known_ahead).clip(min=0)]),
+            "known_from": seen_from.where(is_seen, days[(at - known_ahead).clip(min=0)]),
             "announced": announced,
             "timing": events["timing"].to_numpy(),
-            "known_rule": np.where(told, "seen", f"{known_ahead} sessions ahead"),
+            "known_rule": np.where(is_seen, "seen", f"{known_ahead} sessions ahead"),
         }
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
@@ -111,30 +111,30 @@ def reacting(
 
 
 def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exchange: str = "XNYS") -> pd.DataFrame:
-    """Rows that take back the coming events which a list has moved, in the columns of `reacting`.
+    """Rows that withdraw the coming events that a list has moved, in the columns of `reacting`.
 
-    An event has moved when the list no longer names it but another coming one within MOVED_WITHIN sessions. A list that
-    is empty or short moves nothing.
+    An event has moved when the list no longer names it but another coming one within MOVED_WITHIN sessions. An empty or
+    short list withdraws no event.
 
     Args:
-        coming: What the same source announced before for sessions after `session`: session, kind, announced, timing.
-        listed: What it lists now, as `reacting` gives it.
-        session: The night's: the first origin that may no longer use the old date.
-        exchange: Exchange whose sessions count.
+        coming: Earlier announcements of the same source for sessions after `session`: session, kind, announced, timing.
+        listed: Its present list, as returned by `reacting`.
+        session: The night's session: the first origin that may no longer use the old date.
+        exchange: Exchange of the sessions.
     """
     days = calendar(exchange).sessions
     ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
     before, now = (days.searchsorted(pd.DatetimeIndex(when)) for when in (coming["session"], ahead))
     near = (np.abs(before[:, None] - now[None, :]) <= MOVED_WITHIN).any(axis=1)
     moved = coming[near & ~coming["session"].isin(ahead).to_numpy()]
-    taken_back: pd.DataFrame = moved.assign(known_from=pd.Timestamp(session), known_rule=WITHDRAWN)[COLUMNS]
-    return taken_back
+    withdrawals: pd.DataFrame = moved.assign(known_from=pd.Timestamp(session), known_rule=WITHDRAWN)[COLUMNS]
+    return withdrawals
 
 
 def _first_seen(events: pd.DataFrame, sessions: pd.DatetimeIndex, seen: date | None) -> pd.DatetimeIndex:
-    """The day each event was first seen; NaT where only the stand-in rule can say."""
-    told = events["first_seen"] if "first_seen" in events else pd.Series(pd.NaT, index=events.index)
-    first_seen = pd.DatetimeIndex(told).as_unit("ns")
+    """The day each event was first seen; NaT where the default rule applies."""
+    stated = events["first_seen"] if "first_seen" in events else pd.Series(pd.NaT, index=events.index)
+    first_seen = pd.DatetimeIndex(stated).as_unit("ns")
     if seen is None:
         return first_seen
     return first_seen.where(first_seen.notna() | (sessions <= pd.Timestamp(seen)), pd.Timestamp(seen))
@@ -143,7 +143,9 @@ def _first_seen(events: pd.DataFrame, sessions: pd.DatetimeIndex, seen: date | N
 def _event(row: dict[str, str], line: int, name: str) -> tuple[date, str, date | None]:
     timing = (row["timing"] or "").strip().lower()
     if timing not in TIMINGS:
-        raise BadDataError(f"{name} line {line}: timing is bmo, amc or empty; found {timing!r}. Correct that line.")
+        raise BadDataError(
+            f"{name} line {line}: expected the timing bmo, amc or empty; found {timing!r}. Correct that line."
+        )
     first_seen = (row.get("first_seen_at") or "").strip()
     return _day(row["announced"], line, name), timing, _day(first_seen, line, name) if first_seen else None
 

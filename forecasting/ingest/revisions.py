@@ -1,12 +1,12 @@
-"""What a fetch changes about the bars already stored, and why: the diff between two answers, explained.
+"""Changes of a fetch to the stored bars, and their causes.
 
     first      nothing was stored            dividend   Adj Close moved, no bar did
     extended   new sessions, all else equal  revised    single bars were restated
-    unchanged  nothing at all                split      the share basis changed: new versions of every earlier bar
-                                             held       something that looks like a split, unexplained: kept out
+    unchanged  no change                     split      the share basis changed: new versions of every earlier bar
+                                             held       a jump like a split, unexplained: kept out
 
-A request that brought nothing to store has a verdict too: late, rate_limited, unavailable or bad_data.
-Tolerances: prices 1e-5 relative, volumes exact. A row that is absent, or whose volume is unknown, changes nothing.
+A request without usable bars has a verdict too: late, rate_limited, unavailable or bad_data.
+Tolerances: prices 1e-5 relative, volumes exact. An absent row or an unknown volume is no change.
 """
 
 from dataclasses import dataclass, field
@@ -24,9 +24,9 @@ from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, s
 Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
 
 VOLUME_ALARM = 5e-3
-"""A settled volume restated by more than this share is a finding; smaller ones are only counted. Any price is one."""
+"""Share beyond which a restated settled volume is a finding; a restated settled price always is."""
 
-_ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as far; jitter a tenth as far
+_ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
 
 _VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
 
@@ -41,16 +41,16 @@ class Revision:
     """What to write for one fetch.
 
     Attributes:
-        verdict: The strongest thing that happened.
-        detail: All of it, in one line for a person.
+        verdict: The most important change.
+        detail: All changes, in one line.
         versions: Columns session, version, open, high, low, close, volume: the rows to append.
         settled: Sessions whose current version, after the append, a later session's fetch has confirmed.
-        new_actions: Columns session, kind, value: dividends not known, or known with another value, and the splits for
-            which this fetch rebased the bars; a split is recorded with the bars that show it, neither before nor after.
-        findings: Restatements past the limits, and what is held.
+        new_actions: Columns session, kind, value: new dividends, or with a new value, and the splits for which this
+            fetch rebased the bars; a split is recorded with the bars that show it, neither before nor after.
+        findings: Restatements past the limits, and held bars.
         split_factor: New shares per old share of the newest rebased bar; None when the basis stayed.
         rebased_before: The bars of sessions before this day were rebased; None when the basis stayed.
-        held: Sessions whose bars were fetched and kept out for now; the newest among them means the night is late.
+        held: Sessions whose bars were fetched and kept out for now; with the newest among them the night is late.
     """
 
     verdict: Verdict
@@ -64,7 +64,7 @@ class Revision:
     held: list[date] = field(default_factory=list)
 
 
-class _Happened(NamedTuple):
+class _Changes(NamedTuple):
     held: int
     new: int
     restated: pd.DataFrame
@@ -81,11 +81,11 @@ def explain(
     known_actions: pd.DataFrame,
     known_adjustment: tuple[date, float] | None = None,
 ) -> Revision:
-    """What the fetched `bars` change about the `known` ones.
+    """The changes of the fetched `bars` to the `known` ones.
 
     Args:
         known: The current view: index session; columns open, high, low, close, volume, version, settled (bool).
-        bars: The fetched bars that check_bars let pass: the whole window or any part of it.
+        bars: The fetched bars that check_bars accepted: the whole window or any part of it.
         actions: The fetched dividends and splits.
         known_actions: The stored ones, newest value of each.
         known_adjustment: `adjustment` of the fetch before; without it a dividend shows only by its own row.
@@ -102,7 +102,7 @@ def explain(
     splits = shown_splits(factor, bars, new_splits)
     versions = _versions(expected, kept, factor)
     restated = _restated(expected, versions)
-    happened = _Happened(
+    changes = _Changes(
         held=len(bars) - len(kept),
         new=int((~versions["session"].isin(known.index)).sum()),
         restated=restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]],
@@ -111,22 +111,22 @@ def explain(
         factor=split_factor(factor),
     )
     return Revision(
-        _verdict(known, happened),
-        _words(kept, happened),
+        _verdict(known, changes),
+        _detail(kept, changes),
         versions,
         _settled(known, kept, versions),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
         [*findings, *_alarms(restated)],
-        happened.factor,
-        None if happened.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
+        changes.factor,
+        None if changes.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
         [day.date() for day in bars.index[len(kept) :]],
     )
 
 
 def nothing_changed(verdict: Verdict, detail: str, findings: list[Finding] | None = None) -> Revision:
-    """What a request means that cannot be used: a verdict, the words of the error, what was wrong; nothing to store."""
-    nothing = make_actions([])
-    return Revision(verdict, detail, pd.DataFrame(columns=_VERSION_COLUMNS), [], nothing, findings or [])
+    """The revision of a request without usable bars: a verdict, the error's message, its findings; nothing to store."""
+    no_actions = make_actions([])
+    return Revision(verdict, detail, pd.DataFrame(columns=_VERSION_COLUMNS), [], no_actions, findings or [])
 
 
 def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
@@ -136,7 +136,7 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
 
 
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
-    """New and restated bars, and after a split every earlier one; bars outside the fetch are rebased by the factor."""
+    """New and restated bars, and after a split all earlier ones; bars outside the fetch are rebased by the factor."""
     rebased = factor.index[factor != 1.0]
     rows = kept.loc[changed_rows(kept, expected) | kept.index.isin(rebased), [*PRICES, "volume"]]
     rows = rows.assign(volume=rows["volume"].fillna(expected["volume"].reindex(rows.index)))
@@ -167,7 +167,7 @@ def _restated(expected: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _alarms(restated: pd.DataFrame) -> list[Finding]:
-    """A provisional bar is expected to move; a settled one is not."""
+    """Findings on restated settled bars; a provisional bar is expected to move."""
     settled = restated[restated["settled"]]
     prices = settled[settled["price"] > PRICE_TOLERANCE]
     volumes = settled[settled["volume"].abs() > VOLUME_ALARM]
@@ -190,15 +190,15 @@ def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame) ->
     done = known.index[known["settled"].astype(bool)]
     written = pd.DatetimeIndex(versions["session"])
     volume = kept["volume"].fillna(known["volume"].reindex(kept.index))
-    brought = kept.index[(kept.index < kept.index[-1]) & volume.notna()]
-    confirmed = brought[~brought.isin(done) | brought.isin(written)]
-    carried = written[written.isin(done) & ~written.isin(kept.index)]  # rebased without being fetched again
-    days: list[date] = pd.DatetimeIndex(confirmed.union(carried)).date.tolist()
+    complete = kept.index[(kept.index < kept.index[-1]) & volume.notna()]
+    confirmed = complete[~complete.isin(done) | complete.isin(written)]
+    rebased = written[written.isin(done) & ~written.isin(kept.index)]  # without being fetched again
+    days: list[date] = pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()
     return days
 
 
 def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | None) -> float:
-    """Adj Close / Close on the newest session of the fetch before, now over then; 1 when unknown."""
+    """Adj Close / Close on the newest session of the fetch before, the new value over the old; 1 when unknown."""
     if known_adjustment is None or pd.Timestamp(known_adjustment[0]) not in kept.index:
         return 1.0
     factor = kept["adj_close"] / kept["close"]
@@ -216,41 +216,41 @@ def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame
         pd.DataFrame(columns=_VERSION_COLUMNS),
         [],
         dividends,
-        # Of the newest known session: while nothing is stored it stays the newest, and the finding one finding.
+        # On the newest known session: it stays the newest while no bar is stored, so later nights add no other finding.
         [Finding(common[-1].date(), "rebase_unexplained", "reject", ratio, detail)],
         held=[day.date() for day in bars.index.difference(known.index)],
     )
 
 
-def _verdict(known: pd.DataFrame, happened: _Happened) -> Verdict:
-    if happened.held:
+def _verdict(known: pd.DataFrame, changes: _Changes) -> Verdict:
+    if changes.held:
         return "held"
     if known.empty:
         return "first"
-    if happened.factor is not None:
+    if changes.factor is not None:
         return "split"
-    if len(happened.restated):
+    if len(changes.restated):
         return "revised"
-    if len(happened.dividends) or abs(happened.adjustment - 1.0) > _ADJUSTMENT:
+    if len(changes.dividends) or abs(changes.adjustment - 1.0) > _ADJUSTMENT:
         return "dividend"
-    return "extended" if happened.new else "unchanged"
+    return "extended" if changes.new else "unchanged"
 
 
-def _words(kept: pd.DataFrame, happened: _Happened) -> str:
-    parts = [f"{happened.new} new"] if happened.new else []
-    if happened.held:
-        parts.append(f"{happened.held} held")
-    if happened.factor is not None:
-        parts.append(f"split x{happened.factor:g}")
-    if len(happened.restated):
-        worst = happened.restated.iloc[int(np.argmax(happened.restated["volume"].abs().fillna(0.0)))]
+def _detail(kept: pd.DataFrame, changes: _Changes) -> str:
+    parts = [f"{changes.new} new"] if changes.new else []
+    if changes.held:
+        parts.append(f"{changes.held} held")
+    if changes.factor is not None:
+        parts.append(f"split x{changes.factor:g}")
+    if len(changes.restated):
+        worst = changes.restated.iloc[int(np.argmax(changes.restated["volume"].abs().fillna(0.0)))]
         parts.append(
-            f"{len(happened.restated)} restated (volume by up to {worst['volume']:+.2%} on {worst['session']:%Y-%m-%d})"
+            f"{len(changes.restated)} restated (volume by up to {worst['volume']:+.2%} on {worst['session']:%Y-%m-%d})"
         )
-    parts += [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in happened.dividends.tail(3).itertuples()]
-    if len(happened.dividends) > 3:
-        parts.append(f"{len(happened.dividends) - 3} earlier dividends")
-    if abs(happened.adjustment - 1.0) > _ADJUSTMENT:
-        parts.append(f"Adj Close x{happened.adjustment:.6f}")
+    parts += [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in changes.dividends.tail(3).itertuples()]
+    if len(changes.dividends) > 3:
+        parts.append(f"{len(changes.dividends) - 3} earlier dividends")
+    if abs(changes.adjustment - 1.0) > _ADJUSTMENT:
+        parts.append(f"Adj Close x{changes.adjustment:.6f}")
     newest = f", newest {kept.index[-1]:%Y-%m-%d}" if len(kept) else ""
     return (", ".join(parts) or "no change") + newest

@@ -1,4 +1,4 @@
-"""Splits: on which share basis the fetched bars stand, and what only looks like a split and has to wait."""
+"""Splits: the share basis of the fetched bars, and split-like jumps that are held back."""
 
 import numpy as np
 import pandas as pd
@@ -8,26 +8,26 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import PRICES, Finding, changed_rows
 
 HOLD_JUMP, HOLD_SPLIT = 3, 10
-"""Newest sessions in which a split-like jump is held: without a split named, and with one that the history ignores."""
+"""Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
 
 _SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of these: once in 42,000 liquid bars
 _MOVED = 1e-2  # a restated close moves less than this; a rebased one moves more
 _SAME_RATIO = 1e-3
-_NO_MARKET_MOVE = 5.0  # a hundredfold close is a unit, not a price
+_NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 
 
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
     """New shares per old share for every known session; None where no split explains how the prices moved.
 
-    A named split is believed where most closes moved by its ratio. Without a name, one ratio over every bar up to some
-    session, with volumes moved the other way, is a split all the same.
+    A named split is accepted where most closes moved by its ratio. Without a name, one ratio over every bar up to some
+    session, with volumes moved the other way, is a split too.
     """
     ones = pd.Series(1.0, index=known.index)
     common = known.index.intersection(bars.index)
     ratio = known["close"].reindex(common).to_numpy() / bars["close"].reindex(common).to_numpy()
     named = _named_factor(known.index, splits)
-    told = named.reindex(common).to_numpy()
-    if (told != 1.0).any() and np.nanmedian(np.abs(ratio / told - 1.0)[told != 1.0]) < _SAME_RATIO:
+    expected = named.reindex(common).to_numpy()
+    if (expected != 1.0).any() and np.nanmedian(np.abs(ratio / expected - 1.0)[expected != 1.0]) < _SAME_RATIO:
         return named
     moved = np.abs(ratio - 1.0) > _MOVED
     if moved.sum() < max(3.0, 0.05 * len(common)):
@@ -45,7 +45,7 @@ def _named_factor(sessions: pd.Index, splits: pd.DataFrame) -> pd.Series:
 def _measured_factor(
     known: pd.DataFrame, bars: pd.DataFrame, moved: pd.DatetimeIndex, ratio: NDArray[np.float64]
 ) -> pd.Series | None:
-    """One factor for every bar up to the last moved one, if prices agree on it and volumes moved the other way."""
+    """One factor for every bar up to the last moved one, if prices agree on it and volumes moved inversely; or None."""
     factor = float(np.median(ratio))
     volumes = (bars["volume"].reindex(moved) / known["volume"].reindex(moved)).median()
     agreed = (np.abs(ratio / factor - 1.0) < _SAME_RATIO).mean() > 0.98
@@ -61,9 +61,9 @@ def _is_prefix(moved: NDArray[np.bool_]) -> bool:
 
 
 def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
-    """Those of the new `splits` that the fetch shows: at first all of the past, later those that rebased the bars.
+    """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars.
 
-    Each stands under the session that the source names; one without a name, under the first bar on the new basis.
+    The session of each is the one that the source names; without a name, that of the first bar on the new basis.
     """
     if factor.empty and len(bars):
         past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
@@ -77,7 +77,7 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame) ->
         named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < _MOVED)].head(1)
         later = bars.index[bars.index > last]
         unnamed = later[0] if len(later) else last + pd.Timedelta(days=1)
-        rows += [(day, "split", float(told)) for day, told in zip(named["session"], named["value"], strict=True)]
+        rows += [(day, "split", float(ratio)) for day, ratio in zip(named["session"], named["value"], strict=True)]
         rows += [] if len(named) else [(unnamed, "split", round(value, 6))]
     return make_actions(rows)
 
@@ -98,10 +98,10 @@ def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
 
 
 def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` up to the first one held, and the findings on what looks like a split and is none.
+    """`bars` before the first one held, and the findings on split-like jumps.
 
-    A split-like close without a split named waits until three sessions confirm it; a split named that the history does
-    not show waits ten, because mixed share bases would poison every window.
+    A split-like close without a named split is held until three sessions confirm it; a named split that the history
+    does not show, for ten, because mixed share bases would corrupt every window.
     """
     ratio = _ratio_to_before(expected, bars)
     named = actions[actions["kind"] == "split"].set_index("session")["value"]

@@ -153,7 +153,7 @@ def test_a_source_deaf_until_the_stated_hour_fails_the_night_with_its_words(
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     yahoo.fail_always("500")
     waits = watched(monkeypatch)
-    with pytest.raises(UnavailableError, match="Yahoo gave no usable answer"):
+    with pytest.raises(UnavailableError, match="Yahoo gave no usable response"):
         nightly(patient=True)
     assert [(at, state) for at, state, _, _ in waits] == [("05:31", "Late"), ("05:33", "Late"), ("05:35", "Late")]
     assert told == [("night.failed", "SBUX")]

@@ -103,13 +103,13 @@ def test_other_symbols_have_no_bundled_events():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "first line has nothing"),
-        ("day,timing\n2024-01-30,amc\n", "first line has day, timing"),
+        ("", "found an empty file"),
+        ("day,timing\n2024-01-30,amc\n", "found day, timing"),
         (
             "announced,timing\n2024-01-30,amc\n30.4.2024,amc\n",
             r"line 3: expected a date like 2024-01-30; found '30\.4\.",
         ),
-        ("announced,timing\n2024-01-30,noon\n", "line 2: timing is bmo, amc or empty; found 'noon'"),
+        ("announced,timing\n2024-01-30,noon\n", "line 2: expected the timing bmo, amc or empty; found 'noon'"),
         (
             "announced,timing,first_seen_at\n2024-01-30,amc,soon\n",
             "line 2: expected a date like 2024-01-30; found 'soon'",
@@ -122,5 +122,5 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_line(tmp_path, text, me
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="there is none at"):
+    with pytest.raises(UsageError, match="found none at"):
         read_events_csv(tmp_path / "none.csv")

@@ -1,4 +1,4 @@
-"""The source that an option names, and what it implies for the symbol and the newest session."""
+"""The source that an option names, its default symbol and its newest session."""
 
 from datetime import date
 from pathlib import Path
@@ -34,14 +34,15 @@ def source_of(text: str, *, cache_dir: Path) -> Source:
         return found
     others = installed_in_words()
     names = f", sample or {others}" if others else " or sample"
-    nobody = "" if others else "No package with a source of its own is installed here. "
+    no_package = "" if others else "No package with a source of its own is installed here. "
     raise UsageError(
-        f"--source is yahoo, csv:PATH, parquet:PATH{names}; found {text!r}. {nobody}How to write one: docs/sources.md."
+        f"Invalid --source {text!r}: expected yahoo, csv:PATH, parquet:PATH{names}. {no_package}How to write one: "
+        "docs/sources.md."
     )
 
 
 def newest_session(source: Source, symbol: str) -> date | None:
-    """The newest session that a file or the sample holds; None for a live source, whose newest the calendar says.
+    """The newest session of a file or the sample; None for a live source, where the calendar gives it.
 
     Raises:
         BadDataError: The file cannot be read, or lacks the symbol.
@@ -50,10 +51,10 @@ def newest_session(source: Source, symbol: str) -> date | None:
 
 
 def is_live(source: Source) -> bool:
-    """Whether asking the source is a request to somebody else, which can fail by itself, unlike a file."""
+    """Whether a fetch from the source is a request to another system, which can fail by itself, unlike a file."""
     return not isinstance(source, EndedSource)
 
 
 def default_symbol(source: Source) -> str | None:
-    """The symbol meant when none is given: the sample's own; None where the settings decide."""
+    """The symbol to use without --symbol: the sample's own; None where the settings give it."""
     return SYMBOL if isinstance(source, Sample) else None

@@ -25,27 +25,27 @@ _NAMES = {
 _NEEDED = ("session", *PRICES, "volume")
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 
-# Yahoo's own frames carry the exchange's midnight; any other hour is no daily bar.
+# Yahoo's own frames have the exchange's midnight; a row at any other hour is not a daily bar.
 _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
 
 
 class Files:
-    """A file of daily bars, read anew on every fetch.
+    """A file of daily bars, read again on every fetch.
 
     Columns, in any order and case: date (or session), open, high, low, close, volume; optionally adj close, dividends,
-    stock splits, and symbol (or ticker) where one file holds many. Prices are split-adjusted, as Yahoo's are. Without
-    a dividends column, dividends are read back from adj close.
+    stock splits, and symbol (or ticker) in a file of several symbols. Prices are split-adjusted, as Yahoo's are.
+    Without a dividends column, dividends are derived from adj close.
     """
 
     def __init__(self, kind: Literal["csv", "parquet"], path: Path) -> None:
-        """Of the file at `path`.
+        """A source of the file at `path`.
 
         Raises:
             UsageError: There is no such file.
         """
         if not path.is_file():
             found = "a folder" if path.is_dir() else "nothing"
-            raise UsageError(f"--source {kind}:PATH names a file of daily bars; found {found} at {path}.")
+            raise UsageError(f"Expected a file of daily bars in --source {kind}:PATH; found {found} at {path}.")
         self.kind = kind
         self.path = path
         self.name = f"{kind}:{path.name}"
@@ -54,7 +54,7 @@ class Files:
         """The file's bars for the sessions `first` .. `last`.
 
         Raises:
-            BadDataError: Not such a file, a line that cannot be read, the same day twice, or no bar in the span.
+            BadDataError: Another format, a line that cannot be read, the same day twice, or no bar in the span.
         """
         rows = self._rows(symbol)
         bars = canonical(rows)
@@ -70,7 +70,7 @@ class Files:
         return Fetched(self.name, symbol, first, last, bars[span], actions, f"pandas {version('pandas')}", title)
 
     def newest(self, symbol: str) -> date:
-        """The newest session that the file holds for `symbol`; raises what `fetch` raises."""
+        """The newest session of `symbol` in the file; raises the errors of `fetch`."""
         newest: date = self._rows(symbol).index.max().date()
         return newest
 
@@ -82,7 +82,7 @@ class Files:
         if "symbol" in table:
             table = self._of_symbol(table, symbol)
         if table.empty:
-            raise BadDataError(f"{self.path.name} has no bars: only a header. Expected one line per session.")
+            raise BadDataError(f"Expected one line per session in {self.path.name}; found only a header.")
         table = table.assign(session=self._days(table["session"]))
         self._check_twice(table)
         numbers = [name for name in (*_NEEDED[1:], "adj_close", "dividends", "splits") if name in table]
@@ -99,11 +99,11 @@ class Files:
         except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
             raise BadDataError(
                 f"{self.path.name} cannot be read as {self.kind}: {str(error).strip().splitlines()[0]} "
-                "Expected daily bars with a header; write the file anew."
+                "Expected daily bars with a header; write the file again."
             ) from error
 
     def _csv(self) -> pd.DataFrame:
-        """All cells as text, blank lines left out; read with them, so that the line numbers stay true."""
+        """All cells as text, without blank lines; they are read too, so that line numbers stay correct."""
         table = pd.read_csv(self.path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
         return table[(table != "").any(axis=1)]
 
@@ -113,11 +113,11 @@ class Files:
         if missing:
             raise BadDataError(
                 f"{self.path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
-                f"{', '.join(map(str, columns))}. Yahoo's names (Date, Open, ..., Volume) and lower case both do."
+                f"{', '.join(map(str, columns))}. Use Yahoo's names (Date, Open, ..., Volume) or lower case."
             )
         twice = ours[ours.duplicated()]
         if len(twice):
-            raise BadDataError(f"{self.path.name} has two columns that mean {twice[0]}. Leave one of them out.")
+            raise BadDataError(f"{self.path.name} has two columns for {twice[0]}. Remove one of them.")
 
     def _of_symbol(self, table: pd.DataFrame, symbol: str) -> pd.DataFrame:
         chosen = table[table["symbol"].astype(str).str.strip() == symbol]
@@ -131,7 +131,7 @@ class Files:
         return chosen
 
     def _days(self, column: pd.Series) -> pd.DatetimeIndex:
-        """Naive midnights; a text must be an ISO day, with the exchange's midnight behind it at most."""
+        """Naive midnights; a text must be an ISO day, at most followed by the exchange's midnight."""
         if pd.api.types.is_datetime64_any_dtype(column):
             return pd.DatetimeIndex(column.dt.tz_localize(None).dt.normalize()).as_unit("ns")
         text = column.astype(str).str.strip()
@@ -140,7 +140,7 @@ class Files:
         return pd.DatetimeIndex(days).as_unit("ns")
 
     def _numbers(self, column: pd.Series) -> pd.Series:
-        """float64; an empty cell, nan, null or none is NaN, and anything else must be a number."""
+        """float64; an empty cell, nan, null or none is NaN, any other text must be a number."""
         if pd.api.types.is_numeric_dtype(column):
             return column.astype("float64")
         text = column.astype(str).str.strip()
@@ -164,7 +164,7 @@ class Files:
             first, second = table.index[table["session"] == day][:2]
             raise BadDataError(
                 f"{self.path.name} has {day:%Y-%m-%d} twice: {self._line(first)} and {self._line(second)}. "
-                "One bar per session and symbol is expected; delete one."
+                "Expected one bar per session and symbol; delete one."
             )
 
     def _line(self, row: int) -> str:

@@ -1,4 +1,4 @@
-"""Sources that other packages bring: entry points of the group `forecasting.sources`, as docs/sources.md shows."""
+"""Sources of other packages: entry points of the group `forecasting.sources`, as in docs/sources.md."""
 
 from importlib.metadata import EntryPoint, entry_points
 
@@ -9,7 +9,7 @@ GROUP = "forecasting.sources"
 
 
 def installed_source(name: str, argument: str) -> Source | None:
-    """The source that an installed package offers as `name`, made with `argument`; None when none does.
+    """The source that an installed package offers as `name`, built with `argument`; None without such a package.
 
     Raises:
         UsageError: Two packages offer that name, or the package cannot be imported.
@@ -22,18 +22,18 @@ def installed_source(name: str, argument: str) -> Source | None:
             f"--source {name} is offered by {' and by '.join(map(_package, found))}. Uninstall one of them."
         )
     try:
-        made = found[0].load()
-    except Exception as error:  # whatever an import can raise: it is not our code
+        source_class = found[0].load()
+    except Exception as error:  # an import of other people's code can raise anything
         raise UsageError(
             f"--source {name} is offered by {_package(found[0])} as {found[0].value}, which cannot be imported: "
-            f"{type(error).__name__}: {error}. Mend that package or install it anew."
+            f"{type(error).__name__}: {error}. Correct that package or install it again."
         ) from error
-    source: Source = made(argument)
+    source: Source = source_class(argument)
     return source
 
 
 def installed_in_words() -> str:
-    """`house:ARGUMENT of house-bars 1.0`, comma separated; empty when no package offers a source."""
+    """`house:ARGUMENT of house-bars 1.0`, comma separated; empty without a package that offers a source."""
     offered = sorted(entry_points(group=GROUP), key=lambda offer: offer.name)
     return ", ".join(f"{offer.name}:ARGUMENT of {_package(offer)}" for offer in offered)
 

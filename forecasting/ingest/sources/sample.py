@@ -1,4 +1,4 @@
-"""The bundled sample: real S&P 500 index bars that the package arch ships, for a night without any network."""
+"""The bundled sample: real S&P 500 index bars from the package arch, for a night without network."""
 
 from datetime import date
 from importlib.metadata import version
@@ -19,7 +19,7 @@ class Sample:
     name = "sample"
 
     def newest(self, symbol: str) -> date:
-        """The sample's last session, whatever the symbol: `fetch` says what it holds."""
+        """The sample's last session for any symbol; `fetch` refuses other symbols than its own."""
         return NEWEST
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
@@ -31,7 +31,9 @@ class Sample:
         from arch.data import sp500
 
         if symbol != SYMBOL:
-            raise BadDataError(f"The sample holds {SYMBOL} alone: {TITLE}. Found {symbol}; leave --symbol out with it.")
+            raise BadDataError(
+                f"Expected the symbol {SYMBOL}, the only one of the sample ({TITLE}); found {symbol}. Omit --symbol."
+            )
         raw = sp500.load()
         raw.columns = [name.lower().replace(" ", "_") for name in raw.columns]
         bars = canonical(raw).loc[f"{first}" : f"{last}"]

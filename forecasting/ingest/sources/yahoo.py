@@ -1,4 +1,4 @@
-"""Bars from Yahoo Finance through yfinance: one request a night, nothing hidden, and an end to every wait."""
+"""Bars from Yahoo Finance through yfinance: one request a night, every failure raised, every wait limited."""
 
 import logging
 import threading
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
 TIMEOUT_S = 60.0
-"""All of one fetch. yfinance bounds single requests alone: against a silent network its own calls last 70 to 130 s."""
+"""For a whole fetch. yfinance limits single requests alone: without any response its own calls last 70 to 130 s."""
 
 PAUSE_S = 1.0
-"""Seconds at least between two requests of one process: one symbol after the other, bars before earnings dates."""
+"""Least seconds between two requests of one process: of several symbols, of bars and earnings dates."""
 
-# yfinance answers a request that ends in the past from a cache which replays failures; a week past the newest session
-# lies in the future on any live night. What is newer than the session asked for is cut here.
+# yfinance serves a request that ends in the past from a cache, failures included; a week past the newest session lies
+# in the future on any live night. Bars after the requested session are cut here.
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
 
@@ -50,7 +50,7 @@ _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
 
 def yahoo_session() -> Any:  # noqa: ANN401 - a curl_cffi session, a type that this project does not import
-    """The HTTP session for yfinance: None, so that it makes its own. Tests replace this function, production never."""
+    """The HTTP session for yfinance: None, so that it makes its own. Only tests replace this function."""
     return None
 
 
@@ -60,7 +60,7 @@ class Yahoo:
     name = "yahoo"
 
     def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S) -> None:
-        """With yfinance's caches of time zones and cookies in `cache_dir`, and at most `timeout_s` a fetch."""
+        """A source with yfinance's caches of time zones and cookies in `cache_dir`, and at most `timeout_s` a fetch."""
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
 
@@ -68,18 +68,18 @@ class Yahoo:
         """Yahoo's bars for the sessions `first` .. `last`; one attempt, which may be repeated in the same process.
 
         Raises:
-            RateLimitedError: Yahoo says there were too many requests.
-            UnavailableError: No network, no answer in time, or an answer that is not one.
-            BadDataError: Yahoo does not know the symbol, or has no bar of it in the span.
+            RateLimitedError: Yahoo refuses further requests (HTTP 429).
+            UnavailableError: No network, no response in time, or an unusable one.
+            BadDataError: A symbol unknown to Yahoo, or without a bar in the span.
         """
-        answer, currency = _within(self.timeout_s, lambda: self._ask(symbol, first, last), symbol)
-        answer = answer.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
-        told = canonical(answer.rename(columns=_COLUMNS))
-        bars, newer = told.loc[: str(last)], told.loc[str(last + _DAY) :]
+        response, currency = _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
+        response = response.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
+        received = canonical(response.rename(columns=_COLUMNS))
+        bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]
         if bars["close"].isna().all():
             raise BadDataError(
-                f"Yahoo has no bar of {symbol} between {first} and {last}, though it knows the symbol. "
-                "Check that it was traded then, and --as-of."
+                f"Yahoo has no bar of {symbol} between {first} and {last}, although it lists the symbol. "
+                "Check that it was traded in that span, and --as-of."
             )
         return Fetched(
             source=self.name,
@@ -87,7 +87,7 @@ class Yahoo:
             first_asked=first,
             last_asked=last,
             bars=bars,
-            actions=_actions(answer),
+            actions=_actions(response),
             library_version=f"yfinance {version('yfinance')}",
             title=f"{symbol}, daily, from Yahoo Finance",
             live=bool(newer["close"].isna().all()),  # a bar that newer ones follow is finished
@@ -95,34 +95,34 @@ class Yahoo:
         )
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
-        """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty when it fails.
+        """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty after a failure.
 
-        The page that this reads changes often, so a failure is a log line and never an error.
+        The page changes often, so a failure is a log line and never an error.
         """
         try:
-            listed = _within(self.timeout_s, lambda: self._ask_earnings(symbol), symbol)
+            listed = _within(self.timeout_s, lambda: self._request_earnings(symbol), symbol)
         except (SourceError, ImportError) as error:
             log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
             return _earnings(pd.DatetimeIndex([]))
         return _earnings(listed)
 
-    def _ask(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
-        """Yahoo's answer as it came, and the currency of its prices."""
+    def _request(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
+        """Yahoo's response as received, and the currency of its prices."""
         ticker = _ticker(symbol, self.cache_dir)
-        # A zone given in advance, with a day to spare for it, saves the request that looks it up and a second kind of
-        # answer to an unknown symbol. The bars carry the exchange's own zone whatever stands here.
+        # A zone set in advance, with a day added to the span for it, saves the request that looks it up and a second
+        # kind of response to an unknown symbol. The bars have the exchange's own zone, whatever is set here.
         ticker._tz = "UTC"
-        answer: pd.DataFrame = ticker.history(
+        response: pd.DataFrame = ticker.history(
             start=first - _DAY, end=last + _LOOK_PAST, auto_adjust=False, actions=True, repair=False, keepna=True
         )
-        if answer.empty:
+        if response.empty:
             raise UnavailableError(f"Yahoo sent an empty list of bars for {symbol}. Try again later.")
-        return answer, str(ticker.history_metadata["currency"] or "")  # it came with the bars: no further request
+        return response, str(ticker.history_metadata["currency"] or "")  # part of the same response: no further request
 
-    def _ask_earnings(self, symbol: str) -> pd.DatetimeIndex:
+    def _request_earnings(self, symbol: str) -> pd.DatetimeIndex:
         listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=25)
         if listed is None:
-            raise UnavailableError("its page of earnings dates holds no table.")
+            raise UnavailableError("its page of earnings dates has no table.")
         return pd.DatetimeIndex(listed.index)
 
 
@@ -131,90 +131,90 @@ def _ticker(symbol: str, cache_dir: Path) -> "yfinance.Ticker":
     from yfinance.cache import _TzDBManager
     from yfinance.data import YfData
 
-    if _TzDBManager.get_location() != str(cache_dir):  # moving it again would close databases that are in use
+    if _TzDBManager.get_location() != str(cache_dir):  # setting it again would close databases that are in use
         cache_dir.mkdir(parents=True, exist_ok=True)
         yfinance.set_tz_cache_location(str(cache_dir))
     yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
-    YfData.cache_get.cache_clear()  # it replays bad answers for the life of the process
-    # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can mend.
+    YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
+    # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
     return yfinance.Ticker(symbol, session=yahoo_session())
 
 
-def _within(timeout_s: float, call: Callable[[], Answer], symbol: str) -> Answer:
-    """What `call` returns, or its failure as one of the three source errors, after `timeout_s` at the latest.
+def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
+    """The result of `call`, within `timeout_s`; its failure is raised as one of the three source errors.
 
-    The thread left behind after a timeout is a daemon and ends by yfinance's own limits.
+    After a timeout the thread, a daemon, ends by yfinance's own limits.
     """
     _wait_for_pause()
-    outcome: list[Answer] = []
+    outcome: list[Response] = []
     failure: list[Exception] = []
 
     def work() -> None:
         try:
             outcome.append(call())
-        except Exception as error:  # carried to the caller's thread, where it is judged
+        except Exception as error:  # passed to the caller's thread, which raises the source error for it
             failure.append(error)
 
     worker = threading.Thread(target=work, name=f"yahoo-{symbol}", daemon=True)
     worker.start()
     worker.join(timeout_s)
-    _answered_at.append(_monotonic())
+    _responded_at.append(_monotonic())
     if worker.is_alive():
-        _forget_connection()
-        raise UnavailableError(f"Yahoo did not answer for {symbol} in {timeout_s:g} s. Check the network; try again.")
+        _reset_connection()
+        raise UnavailableError(f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again.")
     if failure:
-        raise _judged(failure[0], symbol) from failure[0]
+        raise _source_error(failure[0], symbol) from failure[0]
     return outcome[0]
 
 
-_answered_at: deque[float] = deque(maxlen=1)
+_responded_at: deque[float] = deque(maxlen=1)
 
 
 def _wait_for_pause() -> None:
-    """Return once PAUSE_S have passed since the last answer; at once before the first."""
-    left = _answered_at[-1] + PAUSE_S - _monotonic() if _answered_at else 0.0
+    """Return once PAUSE_S have passed since the last response; at once before the first."""
+    left = _responded_at[-1] + PAUSE_S - _monotonic() if _responded_at else 0.0
     if left > 0.0:
         _sleep(left)
 
 
-def _forget_connection() -> None:
-    """Let the next attempt start with a session and a lock of its own: the stuck thread still holds the old ones."""
+def _reset_connection() -> None:
+    """Give the next attempt a session and a lock of its own: the blocked thread still holds the old ones."""
     from yfinance.data import SingletonMeta, YfData
 
     SingletonMeta._instances.pop(YfData, None)
 
 
-def _judged(error: Exception, symbol: str) -> Exception:
-    """The source error that says what Yahoo said; the error itself where the fault is ours."""
+def _source_error(error: Exception, symbol: str) -> Exception:
+    """The source error with Yahoo's message; the error itself for a fault of our code."""
     from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
     if isinstance(error, SourceError):
         return error
-    told = error.yahoo_reason if isinstance(error, YFPricesMissingError) and error.yahoo_reason else error
-    words = f"{type(error).__name__}: {told}".partition(" See https://curl")[0].splitlines()[0]
+    cause = error.yahoo_reason if isinstance(error, YFPricesMissingError) and error.yahoo_reason else error
+    words = f"{type(error).__name__}: {cause}".partition(" See https://curl")[0].splitlines()[0]
     if isinstance(error, YFRateLimitError):
         return RateLimitedError(
-            f"Yahoo refuses requests for now (HTTP 429), asked for {symbol}: {words!r}. Wait half an hour or more."
+            f"Yahoo refuses requests for now (HTTP 429), here for {symbol}: {words!r}. Wait half an hour or more."
         )
-    if isinstance(told, str) and any(unknown in told.lower() for unknown in _UNKNOWN):
+    if isinstance(cause, str) and any(unknown in cause.lower() for unknown in _UNKNOWN):
         return BadDataError(
-            f"Yahoo knows no bars of {symbol}: it answered {words!r}. Check the symbol on finance.yahoo.com; a share "
+            f"Yahoo has no bars of {symbol}: it responded {words!r}. Check the symbol on finance.yahoo.com; a share "
             "class is written BRK-B, an index ^GSPC."
         )
     if isinstance(error, YFException | OSError | ValueError | LookupError | TypeError | AttributeError):
         return UnavailableError(
-            f"Yahoo gave no usable answer for {symbol}: {words!r}. Check the network and try again later."
+            f"Yahoo gave no usable response for {symbol}: {words!r}. Check the network and try again later."
         )
     return error
 
 
-def _actions(answer: pd.DataFrame) -> pd.DataFrame:
-    """Every action of the answer, those announced for a session after the newest bar included."""
-    summed: dict[tuple[object, str], float] = {}  # a fund pays dividends and capital gains on one day
+def _actions(response: pd.DataFrame) -> pd.DataFrame:
+    """Every action of the response, including those announced for a session after the newest bar."""
+    summed: dict[tuple[object, str], float] = {}  # a fund may pay dividends and capital gains on one day
     for column, kind in _ACTIONS.items():
-        if column in answer:
-            for day, value in answer[column][answer[column] > 0].items():
+        if column in response:
+            for day, value in response[column][response[column] > 0].items():
                 summed[day, kind] = summed.get((day, kind), 0.0) + float(value)
     return make_actions((day, kind, value) for (day, kind), value in summed.items())
 

@@ -131,7 +131,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
     ("text", "message"),
     [
         ("", r"SBUX\.csv is empty"),
-        (HEADER, r"has no bars: only a header"),
+        (HEADER, r"found only a header"),
         ("Date,Open,High\n2024-03-07,1,2\n", r"lacks the columns low, close, volume; it has Date, Open, High"),
         (
             HEADER + LINE + "03/08/2024,90,92,89,91,700\n",
@@ -147,7 +147,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n', r"line 3: expected a number for volume; found '7,000'"),
         (HEADER + LINE + LINE, r"has 2024-03-07 twice: line 2 and line 3"),
         (HEADER + LINE + "2024-03-08,90,92,89,91,700,800\n", r"cannot be read as csv: .*line 3"),
-        ("Date,session,Open,High,Low,Close,Volume\n2024-03-07," + LINE, r"two columns that mean session"),
+        ("Date,session,Open,High,Low,Close,Volume\n2024-03-07," + LINE, r"two columns for session"),
         (HEADER + "2020-01-02,90,92,89,91,700\n", r"bars of SBUX from 2020-01-02 to 2020-01-02; none lies between"),
         ("\x00\x01\x02", r"lacks the columns"),
     ],

@@ -25,7 +25,10 @@ def test_the_sample_is_cut_to_the_span_asked_for():
 
 @pytest.mark.parametrize(
     ("symbol", "first", "message"),
-    [("SBUX", date(2018, 1, 2), r"holds \^GSPC alone"), (SYMBOL, date(2024, 1, 2), "none lies between 2024-01-02")],
+    [
+        ("SBUX", date(2018, 1, 2), r"symbol \^GSPC"),
+        (SYMBOL, date(2024, 1, 2), "none lies between 2024-01-02"),
+    ],
 )
 def test_what_the_sample_does_not_hold_is_bad_data(symbol, first, message):
     with pytest.raises(BadDataError, match=message):

@@ -70,7 +70,7 @@ def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
 
     monkeypatch.setattr(source, "_monotonic", lambda: clock[0])
     monkeypatch.setattr(source, "_sleep", sleep)
-    monkeypatch.setattr(source, "_answered_at", deque(maxlen=1))
+    monkeypatch.setattr(source, "_responded_at", deque(maxlen=1))
     monkeypatch.setattr(source, "PAUSE_S", 1.0)
     fetch(yahoo)
     clock[0] += 0.25
@@ -139,7 +139,7 @@ def test_an_index_is_asked_for_by_its_own_name(served, yahoo):
 
 def test_an_unknown_symbol_is_bad_data_and_says_what_yahoo_said(yahoo):
     for _ in range(3):
-        with pytest.raises(BadDataError, match=r"knows no bars of NOSUCH.*No data found, symbol may be delisted"):
+        with pytest.raises(BadDataError, match=r"has no bars of NOSUCH.*No data found, symbol may be delisted"):
             fetch(yahoo, "NOSUCH")
 
 
@@ -160,7 +160,7 @@ def test_no_network_is_unavailable(monkeypatch, tmp_path):
 def test_a_silent_network_costs_the_timeout_and_the_next_attempt_works(served, tmp_path):
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=0.3)
     served.fail_always("silent")
-    with pytest.raises(UnavailableError, match=r"did not answer for SBUX in 0\.3 s"):
+    with pytest.raises(UnavailableError, match=r"did not respond for SBUX in 0\.3 s"):
         fetch(yahoo)
     served.fail()
     assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
@@ -187,7 +187,7 @@ def test_a_fault_of_ours_is_not_dressed_up_as_yahoos(yahoo, monkeypatch):
     def broken(*_):
         raise ModuleNotFoundError("no module named scipy")
 
-    monkeypatch.setattr(Yahoo, "_ask", broken)
+    monkeypatch.setattr(Yahoo, "_request", broken)
     with pytest.raises(ModuleNotFoundError):
         fetch(yahoo)
 
