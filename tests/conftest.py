@@ -161,10 +161,19 @@ def csv_of_bars(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def night_folder(
-    tmp_path: Path, database_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None
-) -> Path:
-    """The data folder of a small night on the test's database: one network, a short window."""
+def plain_flows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flows and tasks run as plain functions, without Prefect; a night takes a third of the time."""
+    from tests.plain_flows import without_prefect
+
+    without_prefect(monkeypatch.setattr)
+
+
+@pytest.fixture
+def night_folder(tmp_path: Path, database_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of a small night on the test's database: one network, a short window.
+
+    A test that runs a flow also asks for `plain_flows` or for `prefect_server`; with neither, a flow fails at once.
+    """
     settings = {
         "DATA_DIR": str(tmp_path / "data"),
         "DATABASE_URL": database_url,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,7 +17,6 @@ from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
-from prefect import Task
 from threadpoolctl import threadpool_limits
 
 from flows import clock, nightly
@@ -28,6 +26,8 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.train import fit as _fit  # noqa: F401 - as above
 from tests.builders import random_bars, write_yahoo_csv
+from tests.nights import TIMES
+from tests.plain_flows import without_prefect
 
 SYMBOL = "TEST"
 PRELOADED = [
@@ -40,9 +40,6 @@ PRELOADED = [
 """Imported once, before any night is forked: together they take longer than a night."""
 
 calendar("XNYS")  # likewise: building it takes a third of a night
-
-TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
-"""What may differ between two ways to the same night."""
 
 
 @dataclass(frozen=True)
@@ -107,16 +104,8 @@ def run_morning(settings: dict[str, str], moment: datetime, kill_at: int | None,
     clock.now = lambda: moment
     without_prefect(setattr)
     boundaries = count_boundaries(kill_at)
-    nightly.nightly.fn()
+    nightly.nightly()
     told.write_text(str(boundaries()))
-
-
-def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
-    """Have every task of the flows called as the plain function it is: `put(module, name, function)` for each."""
-    for module in [module for name, module in sys.modules.items() if name.startswith("flows.")]:
-        for name, value in list(vars(module).items()):
-            if isinstance(value, Task):
-                put(module, name, value.fn)
 
 
 def count_boundaries(kill_at: int | None) -> Callable[[], int]:

@@ -9,11 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST
-from tests.flows.test_nightly import timeless
+from tests.nights import timeless
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 KILLS = 2
 

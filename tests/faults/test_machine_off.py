@@ -14,7 +14,7 @@ from forecasting.sessions import between, closes_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars
-from tests.faults.mornings import without_prefect
+from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
 SESSIONS = between(shift(LAST, -29), LAST)
@@ -47,7 +47,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, *, off: set[date], sle
         monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
         yahoo.today = session
         if session not in off:
-            nightly.nightly.fn()
+            nightly.nightly()
 
 
 def select(columns: str, rest: str) -> list[tuple[str, ...]]:

@@ -22,6 +22,8 @@ from forecasting.store import database
 from tests.builders import random_bars
 from tests.yahoo_stand_in import StandIn, asked_here
 
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
 MONDAY = date(2024, 2, 19)
 """Presidents' Day: London trades, New York does not."""
 
@@ -90,7 +92,7 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_says_so(
 
 def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: StandIn) -> None:
     night()
-    skipped = nightly(return_state=True)
+    skipped = nightly.fn()
     assert skipped.name == "Skipped"
     assert skipped.message == (
         "Nothing new: the newest sessions there are, 2024-02-16 of XNYS and 2024-02-19 of XLON, were already done. "

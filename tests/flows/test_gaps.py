@@ -21,6 +21,8 @@ from forecasting.store import database, read
 from tests.builders import random_bars
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
 BARS = random_bars(days=650, seed=3)
 LAST, GONE, BLIND = (BARS.index[at].date() for at in (-2, -7, -12))
 VALUES = ["open", "high", "low", "close", "volume"]

@@ -30,6 +30,8 @@ from tests.yahoo_stand_in import StandIn, missing_row
 
 __all__ = ["yahoo"]  # a fixture
 
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
 BEFORE = date(2024, 3, 7)
 
 Waits = list[tuple[str, str, str, str]]

@@ -18,6 +18,8 @@ from tests.yahoo_stand_in import StandIn, missing_row, null_row
 
 __all__ = ["yahoo"]  # a fixture
 
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
 BAD, GAP = date(2024, 1, 10), date(2024, 2, 14)
 PLAIN, RECOVERS, MOVES, GIVES_UP, AFTER = (date(2024, 3, day) for day in (1, 4, 5, 6, 7))
 

@@ -26,6 +26,8 @@ from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
 from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
 
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
 
 @pytest.fixture
 def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:

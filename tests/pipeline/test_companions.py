@@ -1,4 +1,4 @@
-"""Nights with companion symbols, through the real flow: on a file of several symbols and on the stand-in for Yahoo."""
+"""Nights with companion symbols, without Prefect: on a file of several symbols and on the stand-in for Yahoo."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from forecasting.store.tables import metadata
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.yahoo_stand_in import StandIn, asked_here
+
+pytestmark = pytest.mark.usefixtures("plain_flows")
 
 NAMES = "model_id, origin_session, horizon, q05, q10, q25, q50, q75, q90, q95"
 

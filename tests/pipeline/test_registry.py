@@ -16,12 +16,8 @@ from flows.cli import app
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST
-from tests.faults.mornings import without_prefect
 
-
-@pytest.fixture(scope="session")
-def prefect_server() -> None:
-    """None: these nights are plain calls."""
+pytestmark = pytest.mark.usefixtures("plain_flows")
 
 
 def listed(model_id: str) -> str:
@@ -39,12 +35,9 @@ WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'champion'
 """
 
 
-def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_prefect(monkeypatch.setattr)
+def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder: Path) -> None:
     for session in (date(2024, 3, 7), LAST):
-        nightly.nightly.fn(as_of=session)
+        nightly.nightly(as_of=session)
     with database.reading(read_settings().url) as connection:
         (row,) = connection.execute(sa.text(FROM_A_ROW), {"origin": str(LAST)}).mappings()
     assert all(value is not None for name, value in row.items() if name != "parent_id"), dict(row)

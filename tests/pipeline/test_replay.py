@@ -18,7 +18,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars
-from tests.faults.mornings import without_prefect
+from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
 SESSIONS = between(date(2024, 2, 22), LAST)
@@ -54,7 +54,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         yahoo.edits = [scaled(1.4, SESSIONS[2], column="volume")] if place >= 5 else []
         yahoo.earnings = ["March 12, 2024 at 4 PM EDT"] if place >= 6 else []
         if place != 4:  # the machine was off
-            nightly.nightly.fn()
+            nightly.nightly()
         if place == 7:
             newest = max(registry.list_models(read_settings()), key=lambda row: str(row["trained_to"]))
             registry.promote(newest["id"], read_settings(), now=clock.now)
@@ -104,7 +104,7 @@ def test_stored_bars_that_are_changed_behind_its_back_are_noticed(
 ) -> None:
     moment = closes_at(LAST) + timedelta(hours=13, minutes=30)
     monkeypatch.setattr(clock, "now", lambda: moment)
-    nightly.nightly.fn()
+    nightly.nightly()
     with database.transaction(read_settings().url) as connection:
         day = pd.Timestamp(SESSIONS[-3]).date()
         connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{day}'"))

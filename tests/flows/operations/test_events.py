@@ -14,6 +14,8 @@ from forecasting.errors import UsageError
 from forecasting.pipeline.night_run import NightSpec
 from tests.builders import LAST, random_bars, write_yahoo_csv
 
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
 BEFORE_LAST = date(2024, 3, 7)
 
 

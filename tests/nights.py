@@ -1,0 +1,43 @@
+"""Small nights for tests, and the rows that they leave in the ledger."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import sqlalchemy as sa
+
+from flows.terminal.start import start_night
+from forecasting.settings import read_settings
+from forecasting.store import database
+from forecasting.store.tables import metadata
+
+TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
+"""What may differ between two ways to the same night."""
+
+
+def rows(name: str) -> list[dict[str, object]]:
+    with database.reading(read_settings().url) as connection:
+        found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
+        return sorted((dict(row) for row in found), key=str)
+
+
+def counts() -> dict[str, int]:
+    return {name: len(rows(name)) for name in metadata.tables}
+
+
+def timeless(name: str) -> list[dict[str, object]]:
+    """The table's rows without times and Prefect's ids, which alone may differ between two ways to the same night."""
+    kept = [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)]
+    return sorted(kept, key=str)
+
+
+def night(as_of: date, mode: str = "auto") -> None:
+    start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
+
+
+def killed(*args: object, **kwargs: object) -> None:
+    raise KeyboardInterrupt
+
+
+def broken(*args: object, **kwargs: object) -> None:
+    raise ZeroDivisionError("seeded")

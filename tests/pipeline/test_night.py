@@ -1,0 +1,348 @@
+"""Nights without Prefect: the flow and its tasks as plain functions, on both databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows import clock
+from flows.terminal.start import start_catch_up, start_night
+from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
+from forecasting.pipeline import registry
+from forecasting.pipeline.freshness import check_fresh
+from forecasting.sessions import between, next_sessions, opens_at
+from forecasting.settings import read_settings
+from forecasting.store import database, read, writes
+from forecasting.store.tables import metadata
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.nights import counts, killed, night, rows
+
+VIEWS = ("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "quantile_forecasts", "night_log")
+
+pytestmark = pytest.mark.usefixtures("plain_flows")
+
+
+def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder: Path) -> None:
+    sessions = between(date(2024, 3, 4), LAST)
+    for session in sessions:
+        night(session)
+    scored = rows("scores")
+    champion = [row for row in rows("forecast_vs_actual") if row["role"] == "champion"]
+    assert {(str(row["origin_session"])[:10], row["horizon"]) for row in scored} == {
+        (str(origin), horizon)
+        for at, origin in enumerate(sessions)
+        for horizon in range(1, 6)
+        if at + horizon < len(sessions)
+    }
+    assert {row["stage"] for row in scored} == {"first_print", "settled"}
+    assert len([row for row in champion if row["first_print_actual"] is not None]) == 4 + 3 + 2 + 1
+    # The newest bar is provisional until the next night confirms it.
+    assert not [row for row in scored if row["stage"] == "settled" and str(row["target_session"])[:10] == str(LAST)]
+    for view in VIEWS:
+        assert rows(view), view
+
+
+def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.pipeline import evaluate, plan
+
+    sessions = between(date(2024, 3, 6), LAST)
+    for session in sessions:
+        monkeypatch.setattr(plan, "newest_session", lambda *_, session=session, **__: session)
+        with monkeypatch.context() as patch:
+            if session == sessions[1]:
+                patch.setattr(evaluate, "score_and_decide", killed)
+                with pytest.raises(KeyboardInterrupt):
+                    start_night(as_of=None, mode="auto", switch_source=False)
+                continue
+            start_night(as_of=None, mode="auto", switch_source=False)
+    assert {row["status"] for row in rows("runs")} == {"done"}
+    assert {str(row["session"])[:10] for row in rows("promotions")} == {str(session) for session in sessions}
+
+
+def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path, csv_of_bars: Path) -> None:
+    origin = date(2024, 2, 28)
+    night(origin)
+    said = rows("forecasts")
+    altered = random_bars(days=650, seed=3, last=LAST)
+    altered.loc[altered.index > pd.Timestamp(origin)] *= 3.0
+    write_yahoo_csv(altered.round({"volume": 0}), csv_of_bars)
+    with database.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    night(origin)
+    ignored = ("issued_at", "data_as_of")
+    assert [{k: v for k, v in row.items() if k not in ignored} for row in rows("forecasts")] == [
+        {k: v for k, v in row.items() if k not in ignored} for row in said
+    ]
+
+
+def test_a_live_night_is_marked_live_and_one_after_the_open_late(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = opens_at(next_sessions(LAST, 1)[0])
+    for minutes, kind in ((-60, "live"), (30, "late")):
+        moment = opened + pd.Timedelta(minutes=minutes).to_pytimedelta()
+        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
+        night(LAST if kind == "live" else date(2024, 3, 7))
+    kinds = {(str(row["origin_session"])[:10], row["kind"]) for row in rows("forecasts")}
+    assert kinds == {("2024-03-08", "live"), ("2024-03-07", "replay")}
+
+
+def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder: Path) -> None:
+    night(date(2024, 3, 7))
+    night(LAST)
+    networks = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
+    first, second = (networks[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
+    assert (first["method"], second["method"]) == ("scratch", "warm")
+    assert second["parent_id"] == first["id"]
+    assert second["base"] == first["base"] == "volume-2022-12-30"
+    assert [row["winner"] for row in rows("promotions")] == [first["id"], first["id"]]
+
+
+def test_a_damaged_champion_is_replaced_by_the_best_baseline_with_the_reason(night_folder: Path) -> None:
+    night(date(2024, 3, 7))
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    night(LAST)
+    newest = rows("latest_forecasts")
+    assert {row["status"] for row in newest} == {"fallback"}
+    assert "cannot be used" in str(newest[0]["reason"])
+    assert {row["mode"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)} == {"scratch"}
+
+
+def test_the_night_after_a_damaged_champion_is_spoken_for_by_its_successor(night_folder: Path) -> None:
+    night(date(2024, 3, 6))
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.unlink()
+    night(date(2024, 3, 7))
+    night(LAST)
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
+    decisions = [str(row["reason"]) for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
+    assert decisions[1].startswith("the champion cannot be run, so the challenger takes over: ")
+    assert decisions[2].startswith("the champion stays")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "mode", "words"),
+    [
+        ("MEMBERS", "2", "scratch", "Expected a parent of 2 networks for a warm fit; found 1"),
+        ("TRAIN_SESSIONS", "300", "warm", "1 session since the last fit from scratch"),
+        ("SEED", "7", "warm", "1 session since the last fit from scratch"),
+    ],
+)
+def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mode: str, words: str
+) -> None:
+    night(date(2024, 3, 7))
+    first = rows("runs")[0]
+    monkeypatch.setenv(f"FORECASTING_{variable}", value)
+    night(LAST)
+    (second,) = [row for row in rows("runs") if row["id"] != first["id"]]
+    assert (second["status"], second["mode"]) == ("done", mode)
+    assert words in str(second["mode_reason"])
+    assert second["settings_hash"] != first["settings_hash"]
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}  # the champion of the old settings still can
+    assert len({row["winner"] for row in rows("promotions")}) == 1
+
+
+def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_by_a_fit_of_this_one(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.train import model, prepare, starting_weights
+
+    night(date(2024, 3, 7))
+    monkeypatch.setattr(
+        starting_weights, "pretrained_for", lambda windows, settings: None
+    )  # bases ship with the code, made anew
+    for module in (model, prepare):
+        monkeypatch.setattr(module, "ARCHITECTURE", 3)
+    night(LAST)
+    (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    assert (run["status"], run["mode"]) == ("done", "scratch")
+    assert "architecture 3; found 1 and 2" in str(run["mode_reason"])
+    spoken = rows("latest_forecasts")
+    assert {row["status"] for row in spoken} == {"fallback"}
+    assert "it was made by other code" in str(spoken[0]["reason"])
+    with database.reading(read_settings().url) as connection:
+        champion = read.champion(connection, "TEST", "volume")
+    assert champion is not None
+    assert champion["version"] == "3"
+
+
+def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.pipeline import predict
+
+    night(date(2024, 3, 7))
+    first = {path.name for path in (night_folder / "artifacts").iterdir()}
+    spoken = predict.load_windows
+
+    def lose_weights(path: Path) -> object:
+        for folder in (night_folder / "artifacts").iterdir():
+            if folder.name not in first:
+                (folder / "weights.safetensors").unlink()
+        return spoken(path)
+
+    monkeypatch.setattr(predict, "load_windows", lose_weights)
+    left_by_a_kill = night_folder / "runs" / str(rows("runs")[0]["id"])
+    left_by_a_kill.mkdir(parents=True)
+    night(LAST)
+    assert not left_by_a_kill.exists()
+    assert {row["status"] for row in rows("runs")} == {"done"}
+    assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
+    assert {row["winner"] for row in rows("promotions")} == first
+
+
+def test_a_bar_beyond_all_training_is_flagged_on_the_networks_rows_and_changes_nobody(
+    night_folder: Path, csv_of_bars: Path
+) -> None:
+    bars = random_bars(days=650, seed=3, last=LAST)
+    bars.loc[pd.Timestamp(LAST), "volume"] *= 20.0
+    write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+    night(LAST)
+    said = rows("forecasts")
+    assert {row["outside"] for row in said if row["role"] == "champion"} == {"volume 2024-03-08"}
+    assert {row["outside"] for row in said if row["role"] == "baseline"} == {""}
+    assert {row["status"] for row in said} == {"ok"}
+    page = (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8")
+    assert "Volume on 2024-03-08 is outside the range of the training data." in page
+
+
+def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_folder: Path) -> None:
+    night(date(2024, 3, 7))
+    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    before = counts()
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        night(LAST, mode="warm")
+    assert counts() == before
+
+
+def test_a_past_span_replayed_beside_live_nights_knows_nothing_of_them_and_changes_no_champion(
+    night_folder: Path,
+) -> None:
+    night(date(2024, 3, 7))
+    night(LAST)
+    with database.reading(read_settings().url) as connection:
+        before = read.champion(connection, "TEST", "volume")
+    start_catch_up(first=date(2024, 2, 1), last=date(2024, 2, 2), refit_every=1)
+    fitted = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
+    replayed = [row for row in rows("runs") if row["trigger"] == "catch-up"]
+    modes = [row["mode"] for row in sorted(replayed, key=lambda row: str(row["as_of"]))]
+    assert modes == ["scratch", "warm"]
+    assert all(str(fitted[row["id"]]["trained_to"]) <= str(row["as_of"]) for row in replayed)
+    assert {str(row["parent_id"]) for row in fitted.values()} <= {"None", *(str(row["id"]) for row in fitted.values())}
+    with database.reading(read_settings().url) as connection:
+        assert read.champion(connection, "TEST", "volume") == before
+
+
+def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -> None:
+    night(date(2024, 3, 6))
+    night(date(2024, 3, 7))
+    first, second = sorted(
+        (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
+    )
+    registry.promote(str(second["id"]), read_settings(), now=clock.now)
+    night(LAST, mode="skip")
+    assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
+    assert str(first["id"]) in registry.roll_back(read_settings(), now=clock.now)
+    with database.reading(read_settings().url) as connection:
+        champion = read.champion(connection, "TEST", "volume")
+    assert champion is not None
+    assert champion["id"] == first["id"]
+
+
+def test_check_names_the_session_without_a_live_forecast(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forecasting.errors import NoLiveForecastError
+
+    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+    with pytest.raises(NoLiveForecastError, match="2024-03-08"):
+        check_fresh(read_settings(), now=clock.now)
+    night(LAST)
+    assert check_fresh(read_settings(), now=clock.now) == "Fresh: TEST from the session 2024-03-08."
+
+
+@pytest.mark.parametrize(
+    ("as_of", "error", "words"),
+    [
+        (date(2024, 3, 9), UsageError, "Saturday"),
+        (date(2024, 3, 11), DataLateError, "2024-03-08"),
+        (date(2021, 10, 1), (HistoryError, Exception), "."),
+    ],
+)
+def test_a_date_that_cannot_be_forecast_is_refused_and_writes_nothing(
+    night_folder: Path, as_of: date, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        night(as_of)
+    assert set(counts().values()) == {0}
+
+
+def test_too_little_history_says_how_much_is_needed_and_writes_nothing(night_folder: Path, csv_of_bars: Path) -> None:
+    write_yahoo_csv(random_bars(days=100, seed=3, last=LAST), csv_of_bars)
+    with pytest.raises(HistoryError, match=r"at least \d+ sessions.*found 100"):
+        night(LAST)
+    assert set(counts().values()) == {0}
+
+
+def test_a_database_that_is_not_migrated_is_refused(
+    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'none' / 'forecasting.db'}")
+    with pytest.raises(StoreError, match="forecasting db upgrade"):
+        night(LAST)
+
+
+def test_bars_of_another_source_are_refused_until_the_switch_is_asked_for(
+    night_folder: Path, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(date(2024, 3, 7))
+    other = csv_of_bars.rename(csv_of_bars.with_name("OTHER.csv"))
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{other}")
+    before = counts()
+    with pytest.raises(UsageError, match="--switch-source"):
+        night(LAST)
+    assert counts() == before
+    start_night(as_of=LAST, mode="skip", switch_source=True)
+    assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
+
+
+def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path) -> None:
+    from forecasting.pipeline.night_run import NightSpec, night_run
+    from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
+
+    for session in between(date(2024, 3, 4), LAST):
+        night(session)
+    settings = read_settings().model_copy(update={"keep_artifacts": 2})
+    last = night_run(NightSpec("TEST", LAST, "volume", "csv:x"), settings, now=clock.now)
+    with database.transaction(settings.url) as connection:
+        spare = prunable_weights(connection, last)
+        assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
+    assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
+    assert delete_pruned_files([last]) == 2
+    fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
+    kept = [row["id"] for row in fitted if row["artifact_path"]]
+    assert kept == [fitted[0]["id"], fitted[3]["id"], fitted[4]["id"]]  # the first is still champion
+    assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
+
+
+def test_a_champion_out_of_bounds_asks_for_a_fit_from_scratch(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.evaluate.drift import DriftVerdict
+    from forecasting.pipeline import train
+
+    night(date(2024, 3, 6))
+    verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), 60, 40, None, None)
+    monkeypatch.setattr(train, "watch_forecaster", lambda losses: verdict)
+    night(date(2024, 3, 7))
+    night(LAST)
+    modes = [(row["mode"], row["mode_reason"]) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    assert modes[1] == ("scratch", "drift: skill fell")
+    assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet

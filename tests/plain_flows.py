@@ -1,0 +1,33 @@
+"""The flows and tasks as the plain functions they are: no Prefect server, no engine, the same nights."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from prefect import Flow, State, Task
+
+from flows import backtest, catch_up, nightly  # noqa: F401 - imported, so that every task is there to be replaced
+
+
+def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
+    """Replace every flow and task in `flows` by its function: `put(module, name, function)` for each."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("flows.")]:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, Task):
+                put(module, name, value.fn)
+            elif isinstance(value, Flow):
+                put(module, name, plain(value))
+
+
+def plain(flow: Flow[..., Any]) -> Callable[..., Any]:
+    """The flow's function; a Prefect state without a result, such as Skipped, is None, as from the flow itself."""
+
+    @wraps(flow.fn)
+    def call(*args: Any, **named: Any) -> Any:
+        result = flow.fn(*args, **named)
+        return None if isinstance(result, State) else result
+
+    return call
