@@ -11,7 +11,6 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +25,11 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.train import fit as _fit  # noqa: F401 - as above
 from tests.builders import random_bars, write_yahoo_csv
+from tests.faults.forks import fork
 from tests.nights import TIMES
 from tests.plain_flows import without_prefect
 
 SYMBOL = "TEST"
-PRELOADED = [
-    "tests.faults.mornings",
-    "torch._dynamo",
-    "sklearn.preprocessing",
-    "exchange_calendars",
-    "flows.operations.artifacts",
-]
-"""Imported once, before any night is forked: together they take longer than a night."""
-
 calendar("XNYS")  # likewise: building it takes a third of a night
 
 
@@ -137,10 +128,7 @@ def in_a_process(
 
     Killed at boundary `kill_at`, or `kill_after_s` seconds after its start, whatever it is doing then.
     """
-    forked = get_context("forkserver")
-    forked.set_forkserver_preload(PRELOADED)
-    process = forked.Process(target=run_morning, args=(settings, moment, kill_at, told))
-    process.start()
+    process = fork(run_morning, settings, moment, kill_at, told)
     process.join(kill_after_s)
     if process.is_alive():
         process.kill()
