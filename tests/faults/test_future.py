@@ -16,7 +16,7 @@ from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.faults.mornings import without_prefect
+from tests.plain_flows import without_prefect
 
 SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 FUTURE = date(2024, 3, 12)
@@ -40,7 +40,7 @@ def stored(column: str, table: str) -> list[str]:
 
 
 def test_rows_of_the_future_are_neither_origin_nor_stored() -> None:
-    nightly.nightly.fn()
+    nightly.nightly()
     assert stored("origin_session", "forecasts") == [str(LAST)]
     assert stored("max(session)", "bar_versions") == [str(LAST)]
     with database.reading(read_settings().url) as connection:
@@ -49,9 +49,9 @@ def test_rows_of_the_future_are_neither_origin_nor_stored() -> None:
 
 
 def test_the_night_after_sees_the_rows_that_have_closed_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    nightly.nightly.fn()
+    nightly.nightly()
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 12, 10, 30, tzinfo=UTC))
-    nightly.nightly.fn()
+    nightly.nightly()
     assert stored("origin_session", "forecasts") == [str(LAST), "2024-03-11"]
 
 
@@ -62,9 +62,9 @@ def test_the_night_after_sees_the_rows_that_have_closed_by_then(monkeypatch: pyt
         lambda: start_ingest(as_of=FUTURE, switch_source=False),
         lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
         lambda: start_catch_up(first=FUTURE, last=FUTURE, refit_every=5),
-        lambda: nightly.nightly.fn(as_of=FUTURE),
-        lambda: catch_up.catch_up.fn(FUTURE, FUTURE),
-        lambda: catch_up.catch_up.fn(LAST, date(2061, 3, 1)),
+        lambda: nightly.nightly(as_of=FUTURE),
+        lambda: catch_up.catch_up(FUTURE, FUTURE),
+        lambda: catch_up.catch_up(LAST, date(2061, 3, 1)),
     ],
 )
 def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing(start: object) -> None:
