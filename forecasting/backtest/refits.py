@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from forecasting.losses import Floats
 from forecasting.predict.forecasts import network_quantiles
-from forecasting.preprocess.companions import cut_to_session, with_market
+from forecasting.preprocess.companions import cut_to_session, with_companion_range
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.settings import Settings
 from forecasting.train import baselines, linear_model
@@ -81,7 +81,7 @@ def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     beside = [(whole, then) for whole, then in cut if then is not None]
     known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
     # Whole, for the rows after the first look back on sessions that the fit has not seen.
-    known = with_market(known, [whole for whole, _ in beside])
+    known = with_companion_range(known, [whole for whole, _ in beside])
     checkpoint = fit_scratch(known, [then for _, then in beside], settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, asked), LINEAR: linear_quantiles(known, asked)}
     return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}

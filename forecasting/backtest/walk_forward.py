@@ -24,7 +24,7 @@ from forecasting.errors import HistoryError, UsageError
 from forecasting.losses import Floats
 from forecasting.predict.calibration import MAX_FORECASTS, Past
 from forecasting.predict.forecasts import issue
-from forecasting.preprocess.windows import FEWEST_ROWS, Windows, make_windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
 from forecasting.vocabulary import HORIZONS
@@ -194,11 +194,11 @@ def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
     origins = windows.origins
     inside = (origins >= np.datetime64(spec.first)) & (origins <= np.datetime64(spec.last))
     rows = np.flatnonzero(inside & np.isfinite(windows.scaled).any(axis=1))
-    earliest = FEWEST_ROWS - 1
+    earliest = MIN_ROWS - 1
     if len(rows) == 0 or rows[0] < earliest:
         raise HistoryError(
             f"Origins from {spec.first} to {spec.last} were expected between {origins[earliest]} and {origins[-2]}, "
-            f"where {FEWEST_ROWS} rows come before and a bar after; found {origins[rows[0]] if len(rows) else 'none'}. "
+            f"where {MIN_ROWS} rows come before and a bar after; found {origins[rows[0]] if len(rows) else 'none'}. "
             "Choose another span, or bring more bars."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]

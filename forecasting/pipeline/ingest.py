@@ -25,7 +25,7 @@ from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.features import WARM_UP
-from forecasting.preprocess.windows import FEWEST_ROWS
+from forecasting.preprocess.windows import MIN_ROWS
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.store import read, writes
@@ -150,7 +150,7 @@ def _request(run: NightRun, stored: _Stored, session: date, *, purpose: Purpose)
         listed_source=source.name,
         seen_at=run.now(),
     )
-    request = Request(session, spec.source, settings.exchange, WARM_UP + FEWEST_ROWS)
+    request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS)
     assessed = assess(fetched, request, stored.bars)
     added = changes(stored.events, lists, session=session, exchange=settings.exchange)
     revision = _with_switch(assessed, stored.switched_from)

@@ -13,7 +13,7 @@ from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import Snapshot, snapshot_of, windows_of
-from forecasting.preprocess.companions import with_market
+from forecasting.preprocess.companions import with_companion_range
 from forecasting.store.database import Connection
 
 logger = logging.getLogger("forecasting.preprocess")
@@ -55,7 +55,7 @@ def _save(run: NightRun, stored: _Stored) -> _Saved:
     used: dict[str, str] = {}
     if run.settings.companions:
         used = save_companions(run, stored.companions)
-        windows = with_market(windows, list(load_companions(run).values()))
+        windows = with_companion_range(windows, list(load_companions(run).values()))
     path = run.folder / "windows.npz"
     windows.save(path)
     fetch_id = stored.own.fetch_id

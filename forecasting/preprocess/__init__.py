@@ -1,1 +1,1 @@
-"""From bars to what a forecaster may know: targets, features, windows."""
+"""From bars to the inputs of a forecaster: targets, features, future covariates, windows."""

@@ -1,7 +1,7 @@
-"""Per-session features: row t is a function of the bars of sessions <= t, and of nothing else.
+"""Per-session features: row t is a function of the bars of sessions <= t only.
 
-Trailing means add shifted copies instead of differencing a running sum: a row's bits depend on the values under its
-window alone, wherever the history starts or ends.
+Trailing means add shifted copies instead of differencing a running sum: a row's bits depend only on the values in its
+window, wherever the history starts or ends.
 """
 
 from typing import TYPE_CHECKING
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STEP_NAMES = ("log_volume", "log_range", "abs_return", "return", "gap")
-"""What the network sees of each session in its look-back, beside the session's own flags."""
+"""The network's inputs for each session of its look-back, in addition to the session's calendar and event flags."""
 
 LOOKBACK = 66
-"""T, sessions in the network's window."""
+"""T, sessions in the network's look-back."""
 
 LEVEL_SESSIONS = 22
-"""Sessions whose mean is a row's own level; it is subtracted, for volume changes fourfold over the decades."""
+"""Sessions whose mean is a row's level; it is subtracted, because volume changes fourfold over the decades."""
 
 LAGS = 10
 MEANS = (5, 10, 44, 120)
 HALF_LIVES = (1, 5, 25, 60)
-"""Half-lives, in sessions, of fading means; Bollerslev, Hood, Huss and Pedersen (2018) reach to 125."""
+"""Half-lives, in sessions, of the exponential means; Bollerslev, Hood, Huss and Pedersen (2018) go up to 125."""
 
 WARM_UP = max(MEANS) + LOOKBACK
-"""Sessions before the first row: its window's oldest session needs the longest mean."""
+"""Sessions before the first row: the oldest session of its look-back needs the longest mean."""
 
 
 def step_features(bars: "pd.DataFrame") -> Floats:
@@ -38,32 +38,34 @@ def step_features(bars: "pd.DataFrame") -> Floats:
 
     Args:
         bars: One row per session of the exchange, ascending; open, high, low, close, volume. NaN where a value is
-            unknown or the bar is missing: it is carried from the session before.
-            A volume unknown since the start counts as 1.
+            unknown or the bar is missing; it is filled forward from the session before. A volume unknown since the
+            start counts as 1.
     """
-    volume, log_range, log_close = (np.log(carry(values_of(name, bars))) for name in ("volume", "range", "close"))
+    volume, log_range, log_close = (
+        np.log(fill_forward(values_of(name, bars))) for name in ("volume", "range", "close")
+    )
     moved = np.diff(log_close, prepend=np.nan)
     opened = np.log(bars["open"].to_numpy(dtype=np.float64))
     gap = opened - np.append(np.nan, log_close[:-1])
-    # What is still NaN has no session before it to carry from, or is the gap of a session without a bar: none.
+    # What is still NaN has no earlier session to fill from, or is the gap of a session without a bar: 0.
     steps: Floats = np.nan_to_num(np.column_stack([volume, log_range, np.abs(moved), moved, gap]))
     return steps
 
 
-def carry(values: Floats) -> Floats:
+def fill_forward(values: Floats) -> Floats:
     """Values (D,) with each NaN replaced by the value before it; leading NaN stay."""
     newest = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
     return values[newest]
 
 
 def own_column(target: Target) -> int:
-    """Which step is the target's own log series."""
-    # A return's own past says nothing of it; past ranges say how wide it may be.
+    """Column of `STEP_NAMES` with the target's own log series; for close, log range."""
+    # Past returns do not predict a return; past ranges predict its spread.
     return STEP_NAMES.index("log_volume" if target == "volume" else "log_range")
 
 
 def trailing_mean(values: Floats, sessions: int) -> Floats:
-    """Mean over the last `sessions` values, the row's own included; NaN until there are so many."""
+    """Mean over the last `sessions` values, the row's own included; NaN until there are that many."""
     total = np.full(len(values), np.nan)
     if len(values) >= sessions:
         total[sessions - 1 :] = 0.0
@@ -73,7 +75,7 @@ def trailing_mean(values: Floats, sessions: int) -> Floats:
 
 
 def exponential_mean(values: Floats, half_life: float, sessions: int) -> Floats:
-    """Mean over the last `sessions` values, each counting half of one `half_life` later; NaN until there are enough."""
+    """Mean over the last `sessions` values, weights halving every `half_life` back; NaN until there are that many."""
     weights = 0.5 ** (np.arange(sessions) / half_life)
     total = np.full(len(values), np.nan)
     if len(values) >= sessions:
@@ -84,10 +86,10 @@ def exponential_mean(values: Floats, half_life: float, sessions: int) -> Floats:
 
 
 def lag_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
-    """(D, P) what the linear path sees of the past, and the P names; NaN until the longest mean has its sessions.
+    """(D, P) inputs of the linear path from past sessions, and the P names; NaN before the longest mean is defined.
 
-    Lags and means of the target's own log series (for close: of the range) less its level, a short account of the
-    other series, and how far the price has moved.
+    Lags and means of the target's own log series (for close: of the range) less its level, a few means of the other
+    series, and returns.
     """
     own, other = steps[:, own_column(target)], steps[:, 1 - own_column(target)]
     level, other_level = trailing_mean(own, LEVEL_SESSIONS), trailing_mean(other, LEVEL_SESSIONS)
@@ -107,10 +109,10 @@ def lag_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]
 
 
 def long_memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[str, ...]]:
-    """(D, M) the long memory of a range, and the M names; of the other targets none, M = 0. NaN as in `lag_features`.
+    """(D, M) long-memory features of a range, and the M names; M = 0 for other targets. NaN as in `lag_features`.
 
-    Fading means less the level, as volatility forgets slowly and on many scales at once; and the levels themselves, to
-    which it returns. The rival ridge goes without: Corsi's HAR, its kin, is one of three means.
+    Exponential means less the level, because volatility decays slowly and on many time scales; and the levels, to which
+    it reverts. The ridge baseline does not use them: Corsi's HAR, a similar model, has three means.
     """
     if target != "range":
         return np.empty((len(steps), 0)), ()

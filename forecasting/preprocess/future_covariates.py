@@ -1,7 +1,7 @@
-"""What is known of a session before it trades: the exchange's calendar, and events already announced.
+"""Future covariates: the exchange's calendar and announced events, known before a session trades.
 
-The calendar is known years ahead. An event counts for a row from the session it was known from, never earlier: the
-flags of one target session may therefore differ from row to row.
+The calendar is known years ahead. An event counts for a row from the session at which it became known, never earlier:
+the flags of one target session may therefore differ from row to row.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 Flags = NDArray[np.bool_]
 Positions = NDArray[np.int64]
-Kind = TypeVar("Kind", np.bool_, np.int32)
+Value = TypeVar("Value", np.bool_, np.int32)
 
-# Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes days to calm down.
+# Sessions from the one that reacts to earnings; each bucket is a flag. Volume reacts at 0 and takes days to return.
 _PHASES = {
     "earnings-5..-3": (-5, -4, -3),
     "earnings-2": (-2,),
@@ -36,19 +36,19 @@ _PHASES = {
     "earnings+6..10": (6, 7, 8, 9, 10),
 }
 EVENT_NAMES = tuple(_PHASES)
-"""Flags that speak of a session's place among earnings."""
+"""Flags of a session's position relative to earnings."""
 
-_MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span was cut
+_MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span starts or ends
 
 
 @dataclass(frozen=True)
 class EventPositions:
-    """Events as positions on a line of sessions.
+    """Events as positions in an ascending index of sessions.
 
     Attributes:
-        reacting: (E,) where the session stands that trades on the news.
+        reacting: (E,) the session that trades on the news.
         known: (E,) the first session at whose close the event is known.
-        until: (E,) the first at whose close it no longer is, because it was withdrawn; past the line where it stands.
+        until: (E,) the first session at whose close it is withdrawn; the index's length if it is not withdrawn.
     """
 
     reacting: Positions
@@ -57,7 +57,7 @@ class EventPositions:
 
 
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
-    """One row per session from `first` to `last`, (D, C), and the C names; nothing but the exchange's calendar."""
+    """(D, C) calendar flags of each session from `first` to `last`, and the C names."""
     import pandas as pd
 
     margin = pd.Timedelta(days=_MARGIN_DAYS)
@@ -70,23 +70,24 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     return np.ascontiguousarray(values[inside]), tuple(flags)
 
 
-def date_events(events: "pd.DataFrame", line: "pd.DatetimeIndex") -> EventPositions:
-    """The earnings among `events`, placed on `line`; events that react outside it are left out.
+def event_positions(events: "pd.DataFrame", sessions: "pd.DatetimeIndex") -> EventPositions:
+    """The earnings among `events` as positions in `sessions`; events that react on another day are left out.
 
     Args:
-        events: Columns session (the one that reacts), kind, known_from and, where a source takes events back,
-            withdrawn_from (NaT where it stands); naive midnights.
-        line: Every session of the exchange over the span, ascending.
+        events: Columns session (the one that reacts), kind, known_from and, for sources that withdraw events,
+            withdrawn_from (NaT if not withdrawn); naive midnights.
+        sessions: Every session of the exchange over the span, ascending.
     """
     earnings = events[events["kind"] == "earnings"]
-    reacting = line.searchsorted(earnings["session"].to_numpy(dtype="datetime64[ns]"), side="left")
-    known = line.searchsorted(earnings["known_from"].to_numpy(dtype="datetime64[ns]"), side="left")
-    inside = reacting < len(line)
-    inside[inside] = line[reacting[inside]] == earnings["session"].to_numpy(dtype="datetime64[ns]")[inside]
-    until = np.full(len(earnings), len(line))
+    reacting = sessions.searchsorted(earnings["session"].to_numpy(dtype="datetime64[ns]"), side="left")
+    known = sessions.searchsorted(earnings["known_from"].to_numpy(dtype="datetime64[ns]"), side="left")
+    inside = reacting < len(sessions)
+    inside[inside] = sessions[reacting[inside]] == earnings["session"].to_numpy(dtype="datetime64[ns]")[inside]
+    until = np.full(len(earnings), len(sessions))
     if "withdrawn_from" in earnings:
         gone = earnings["withdrawn_from"].notna().to_numpy()
-        until[gone] = line.searchsorted(earnings["withdrawn_from"].to_numpy(dtype="datetime64[ns]")[gone], side="left")
+        withdrawn_from = earnings["withdrawn_from"].to_numpy(dtype="datetime64[ns]")[gone]
+        until[gone] = sessions.searchsorted(withdrawn_from, side="left")
     return EventPositions(*(positions[inside].astype(np.int64) for positions in (reacting, known, until)))
 
 
@@ -96,7 +97,7 @@ def own_event_flags(positions: EventPositions, sessions: int) -> Floats:
 
 
 def target_event_flags(positions: EventPositions, sessions: int) -> Floats:
-    """(D, H, E) flags of the H sessions after each, from the events known at that session's close alone."""
+    """(D, H, E) flags of the H sessions after each, from events known at that session's close only."""
     return _flags(positions, sessions, ahead=HORIZONS)
 
 
@@ -106,18 +107,18 @@ def _flags(positions: EventPositions, sessions: int, *, ahead: tuple[int, ...]) 
         target = positions.reacting[:, None] + np.array(phases)  # (E, phases)
         for place, horizon in enumerate(ahead):
             origin = target - horizon
-            told = (
+            known = (
                 (origin >= positions.known[:, None])
                 & (origin < positions.until[:, None])
                 & (origin >= 0)
                 & (origin < sessions)
             )
-            flags[origin[told], place, column] = 1.0
+            flags[origin[known], place, column] = 1.0
     return flags
 
 
-def _weekday_and_month(line: "pd.DatetimeIndex") -> dict[str, Flags]:
-    weekday, month = np.asarray(line.day_of_week), np.asarray(line.month)
+def _weekday_and_month(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
+    weekday, month = np.asarray(sessions.day_of_week), np.asarray(sessions.month)
     ends, starts = _after(month, 1, fill=0) != month, _after(month, -1, fill=0) != month
     flags = {f"weekday_{name}": weekday == k for k, name in enumerate(("tue", "wed", "thu", "fri"), start=1)}
     flags |= {f"month_{k:02d}": month == k for k in range(2, 13)}
@@ -127,14 +128,14 @@ def _weekday_and_month(line: "pd.DatetimeIndex") -> dict[str, Flags]:
         "month_start": starts,
         "quarter_end": ends & (month % 3 == 0),
         "quarter_start": starts & (month % 3 == 1),
-        "index_review": ends & (month % 3 == 2),  # MSCI reviews take effect at the end of Feb, May, Aug, Nov
+        "index_review": ends & (month % 3 == 2),  # MSCI reviews take effect at the end of Feb, May, Aug and Nov
         "index_review_large": ends & (month % 6 == 5),
     }
 
 
-def _expiries(line: "pd.DatetimeIndex") -> dict[str, Flags]:
-    weekday, month, day = np.asarray(line.day_of_week), np.asarray(line.month), np.asarray(line.day)
-    friday_closed = (weekday == 3) & (_days_to_next(line) > 1)  # then Thursday takes the expiry
+def _expiries(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
+    weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)
+    friday_closed = (weekday == 3) & (_days_to_next(sessions) > 1)  # the expiry moves to Thursday
     third_friday = ((weekday == 4) & (day >= 15) & (day <= 21)) | (friday_closed & (day >= 14) & (day <= 20))
     triple = third_friday & (month % 3 == 0)
     week = np.any([_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0)
@@ -149,9 +150,9 @@ def _expiries(line: "pd.DatetimeIndex") -> dict[str, Flags]:
     }
 
 
-def _holidays(line: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
-    weekday, month, day = np.asarray(line.day_of_week), np.asarray(line.month), np.asarray(line.day)
-    gap = _days_to_next(line)
+def _holidays(sessions: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
+    weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)
+    gap = _days_to_next(sessions)
     before = gap > np.where(weekday == 4, 3, 1)
     after = _after(before, -1)
     december, thursday = month == 12, day + 3 - weekday
@@ -173,7 +174,7 @@ def _holidays(line: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
     }
 
 
-def _after(values: NDArray[Kind], by: int, *, fill: int = 0) -> NDArray[Kind]:
+def _after(values: NDArray[Value], by: int, *, fill: int = 0) -> NDArray[Value]:
     """Per session, the value `by` sessions later (earlier when negative); `fill` beyond the ends."""
     moved = np.full_like(values, fill)
     if by > 0:
@@ -183,6 +184,6 @@ def _after(values: NDArray[Kind], by: int, *, fill: int = 0) -> NDArray[Kind]:
     return moved
 
 
-def _days_to_next(line: "pd.DatetimeIndex") -> Positions:
-    days = line.to_numpy().astype("datetime64[D]").astype(np.int64)
+def _days_to_next(sessions: "pd.DatetimeIndex") -> Positions:
+    days = sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
     return np.append(np.diff(days), 1)

@@ -1,11 +1,11 @@
-"""The three targets and their way to the model's scale and back; the horizons and quantile levels of every forecast.
+"""Actual values of the three targets, and the scaling between a target's own unit and model scale.
 
-One mechanism serves all three. A model never sees a target's own unit but `z = (log(value) - level) / spread`, where
-level and spread belong to the row (the origin) and are known at its close:
+All three are scaled alike. A model's inputs and outputs are `z = (log(value) - level) / spread`, where level and spread
+belong to the row (the origin) and are known at its close:
 
     volume   level: mean log volume of the row's last 22 sessions; spread 1
     range    level: mean log of log(high/low) over the same sessions; spread 1
-    close    level: log close of the row's session; spread: what its recent ranges let a return of h sessions be
+    close    level: log close of the row's session; spread: geometric mean range of those sessions times sqrt(h)
 """
 
 from dataclasses import dataclass
@@ -21,49 +21,49 @@ if TYPE_CHECKING:
 
 
 SMALLEST_RANGE = 1e-4
-"""A basis point: log ranges are floored here, so that a bar that never moved still has a logarithm."""
+"""A basis point, the floor of log ranges, so that a bar whose price did not move has a logarithm."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How one row's targets, or N rows', go to the model's scale and back.
+    """Scaling of one row's targets, or of N rows', to model scale and back.
 
     Attributes:
         level: () or (N,) subtracted from the log of a value.
-        spread: (H,) or (N, H) what the difference is divided by; positive.
+        spread: (H,) or (N, H) divisor of the difference; positive.
     """
 
     level: Floats
     spread: Floats
 
     def to_model(self, values: Floats) -> Floats:
-        """Values (.., H) or (.., H, Q) of the target's own unit in the model's scale; NaN stays NaN."""
-        level, spread = self._beside(values)
+        """Values (.., H) or (.., H, Q), given in the target's own unit, in model scale; NaN stays NaN."""
+        level, spread = self._broadcast(values)
         scaled: Floats = (np.log(values) - level) / spread
         return scaled
 
     def from_model(self, scaled: Floats) -> Floats:
-        """The way back; quantiles keep their order and their level."""
-        level, spread = self._beside(scaled)
+        """Values in the target's own unit, given in model scale; quantiles keep their order and levels."""
+        level, spread = self._broadcast(scaled)
         values: Floats = np.exp(level + spread * scaled)
         return values
 
-    def _beside(self, values: Floats) -> tuple[Floats, Floats]:
-        # Quantiles bring one axis more than the horizons have.
+    def _broadcast(self, values: Floats) -> tuple[Floats, Floats]:
+        # Quantiles have one axis more than horizons.
         level, spread = self.level[..., None], self.spread
         return (level[..., None], spread[..., None]) if values.ndim > spread.ndim else (level, spread)
 
 
 def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
-    """What came to pass, in the target's own unit, one value per bar.
+    """Actual values in the target's own unit, one per bar.
 
     Args:
         target: volume (shares), close (the bar's currency) or range (log(high / low), a volatility).
         bars: Canonical bars, columns high, low, close and volume.
 
     Returns:
-        Floats on the bars' index, named after the target. NaN where the bar does not know it: an unknown or zero
-        volume, a missing price. A range is at least `SMALLEST_RANGE`.
+        Floats on the bars' index, named after the target. NaN where the bar has no value: an unknown or zero volume,
+        a missing price. A range is at least `SMALLEST_RANGE`.
     """
     import pandas as pd
 
@@ -71,7 +71,7 @@ def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
 
 
 def values_of(target: Target, bars: "pd.DataFrame") -> Floats:
-    """The same as a bare array (D,)."""
+    """The same as an array (D,)."""
     if target == "range":
         high, low = (bars[name].to_numpy(dtype=np.float64) for name in ("high", "low"))
         values = np.maximum(np.log(high / low), SMALLEST_RANGE)

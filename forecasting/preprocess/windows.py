@@ -1,4 +1,4 @@
-"""Everything a forecaster may know at an origin, cut from bars, the exchange's calendar and the events then known."""
+"""A forecaster's inputs and targets at each origin, from bars, the exchange's calendar and the events known by then."""
 
 from dataclasses import dataclass, fields, replace
 from datetime import date
@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
 from forecasting.preprocess import future_covariates
-from forecasting.preprocess.features import LEVEL_SESSIONS, WARM_UP, carry, own_column, step_features, trailing_mean
+from forecasting.preprocess.features import (
+    LEVEL_SESSIONS,
+    WARM_UP,
+    fill_forward,
+    own_column,
+    step_features,
+    trailing_mean,
+)
 from forecasting.preprocess.targets import Scale, actual_of, values_of
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.vocabulary import HORIZONS, Target
@@ -21,23 +28,23 @@ if TYPE_CHECKING:
 
 H = len(HORIZONS)
 
-FEWEST_ROWS = 250
-"""Rows below which nothing is fitted: a year, so that every month and weekday has been seen."""
+MIN_ROWS = 250
+"""Minimum number of rows to fit: a year, so that every month and weekday occurs."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """N rows, one per origin, oldest first, over D sessions of which the first D - N are their warm-up.
+    """N rows, one per origin, oldest first, over D sessions of which the first D - N are the warm-up.
 
     Attributes:
         target: What is forecast.
         sessions: (D + H,) days; the last H come after the newest origin.
-        steps: (D, F) per-session features; row t sees sessions <= t.
+        steps: (D, F) per-session features; row t depends on sessions <= t.
         flags: (D, C) calendar and event flags of each session itself.
-        future_flags: (N, H, C) the same flags of the H target sessions, events as known at the row's own origin.
+        future_flags: (N, H, C) future covariates: flags of the H target sessions, events as known at the row's origin.
         values: (D,) the target in its own unit; NaN where unknown.
-        level: (N,) and spread (N, H): the row's way to model scale and back.
-        scaled: (N, H) targets in model scale; NaN where the session is to come or its value unknown.
+        level: (N,) and spread (N, H): each row's scaling.
+        scaled: (N, H) targets in model scale; NaN where the session is in the future or its value unknown.
         companion_range: (D,) how much wider than usual the companions' prices ranged, in logs; 0 without companions.
         flag_names: C names.
     """
@@ -60,7 +67,7 @@ class Windows:
 
     @property
     def warm_up(self) -> int:
-        """Sessions before the first row: row n stands at session warm_up + n."""
+        """Sessions before the first row: row n is session warm_up + n."""
         return len(self.steps) - len(self)
 
     @property
@@ -70,47 +77,47 @@ class Windows:
 
     @property
     def target_sessions(self) -> NDArray[np.datetime64]:
-        """(N, H) the sessions that the rows speak of."""
+        """(N, H) the sessions that each row forecasts."""
         return np.lib.stride_tricks.sliding_window_view(self.sessions[self.warm_up + 1 :], H)
 
     @property
     def learnable_sessions(self) -> int:
-        """Sessions, from the first, whose values may be learned from: those up to the newest known target."""
+        """Number of sessions, from the first, that training may use: those up to the newest known target."""
         rows, places = np.nonzero(np.isfinite(self.scaled))
         return self.warm_up + int((rows + places).max(initial=-2)) + 2
 
     @property
     def has_events(self) -> bool:
-        """Whether a session whose value may be learned from has a place among the symbol's events."""
+        """Whether any session that training may use has an event flag."""
         return bool(self.flags[: self.learnable_sessions, -len(future_covariates.EVENT_NAMES) :].any())
 
     @property
     def last_values(self) -> Floats:
-        """(N,) the target on the row's own session in its own unit; where unknown, carried from before."""
-        return carry(self.values)[self.warm_up :]
+        """(N,) the target on the row's own session in its own unit; filled forward where unknown."""
+        return fill_forward(self.values)[self.warm_up :]
 
     def scale(self, rows: NDArray[np.int64] | int = -1) -> Scale:
-        """The way to model scale and back of one row (the newest unless told) or of several."""
+        """The scaling of one row (by default the newest) or of several."""
         return Scale(self.level[rows], self.spread[rows])
 
     def row_of(self, origin: date) -> int:
         """The row whose origin is `origin`.
 
         Raises:
-            HistoryError: No row stands there.
+            HistoryError: There is no such row.
         """
         row = int(np.searchsorted(self.origins, np.datetime64(origin)))
         if row == len(self) or self.origins[row] != np.datetime64(origin):
             raise HistoryError(
-                f"A row for {origin} was expected among the {len(self)} from {self.origins[0]} to {self.origins[-1]}; "
-                "found none. Ask for a later origin, or bring older bars."
+                f"Expected a row of {origin} among the {len(self)} from {self.origins[0]} to {self.origins[-1]}, "
+                "found none; choose a later origin or load older bars."
             )
         return row
 
     def cut(self, start: int, stop: int, *, known_to: int) -> "Windows":
-        """Rows `start` .. `stop` - 1 as they stood at the close of row `known_to`: later targets are NaN.
+        """Rows `start` .. `stop` - 1 with the targets known at the close of row `known_to`: later ones are NaN.
 
-        The arrays are copies, laid out as a call for those rows alone would have laid them out.
+        The arrays are copies with the memory layout of windows made for those rows alone.
         """
         first, last = start, stop + self.warm_up
         ahead = np.arange(start, stop)[:, None] + np.array(HORIZONS)
@@ -128,13 +135,13 @@ class Windows:
         )
 
     def save(self, path: Path) -> None:
-        """Write all of it to one .npz file, without pickle."""
+        """Write the windows to one .npz file, without pickle."""
         arrays = {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
         np.savez(path, allow_pickle=False, **arrays)
 
 
 def load_windows(path: Path) -> Windows:
-    """What `Windows.save` wrote to `path`, equal to the bit."""
+    """The windows that `Windows.save` wrote to `path`, equal bit for bit."""
     with np.load(path, allow_pickle=False) as stored:
         arrays = {field.name: stored[field.name] for field in fields(Windows)}
     arrays["flag_names"] = tuple(str(name) for name in arrays["flag_names"])
@@ -153,28 +160,28 @@ def make_windows(
     """The newest `train_sessions` rows up to `origin`; the last row is the origin's own.
 
     Args:
-        bars: Canonical bars, index session; later ones than `origin` are not looked at. A missing session or an
-            unknown volume is carried within the features and never a target.
+        bars: Canonical bars, index session; those after `origin` are ignored. A missing session or an unknown volume
+            is filled forward in the features and never a target.
         events: Columns session (the one that reacts), kind, known_from.
-        origin: The newest session a forecaster may know.
+        origin: The newest session whose bar may be used.
         target: What is forecast.
-        exchange: Whose sessions count.
-        train_sessions: Rows wanted; where history is shorter, as many as it gives.
+        exchange: The exchange whose sessions count.
+        train_sessions: Number of rows; fewer where the history is shorter.
 
     Raises:
-        HistoryError: No bar at `origin`, or fewer than `FEWEST_ROWS` rows.
+        HistoryError: No bar at `origin`, or fewer than `MIN_ROWS` rows.
     """
     bars = _on_sessions(bars, origin, target, exchange)
-    # Cut after the features are made: the oldest row's return and carried volume come from the session before it.
+    # Cut after the features are made: the oldest row's return and filled volume come from the session before it.
     kept = slice(-min(len(bars), train_sessions + WARM_UP), None)
     steps, values = step_features(bars)[kept], values_of(target, bars)[kept]
-    line = bars.index[kept]
+    sessions = bars.index[kept]
     ahead = next_sessions(origin, H, exchange)
-    flags, future_flags, names = _calendar_and_events(events, line[0].date(), ahead, exchange)
+    flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange)
     scale = _scale(steps, values, target)
     return Windows(
         target=target,
-        sessions=np.append(line.to_numpy(), np.array(ahead, dtype="datetime64[D]")).astype("datetime64[D]"),
+        sessions=np.append(sessions.to_numpy(), np.array(ahead, dtype="datetime64[D]")).astype("datetime64[D]"),
         steps=steps,
         flags=flags,
         future_flags=future_flags[WARM_UP:],
@@ -182,7 +189,7 @@ def make_windows(
         level=scale.level,
         spread=scale.spread,
         scaled=scale.to_model(_following(values)[WARM_UP:]),
-        companion_range=np.zeros(len(line)),
+        companion_range=np.zeros(len(sessions)),
         flag_names=names,
     )
 
@@ -194,19 +201,19 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
     bars = bars.loc[: pd.Timestamp(origin)]
     known = actual_of(target, bars).dropna()
     if known.empty or bars.index[-1] != pd.Timestamp(origin):
-        found = f"none of them knows its {target}" if known.empty else f"the newest is {bars.index[-1].date()}"
+        found = f"none has a {target}" if known.empty else f"the newest is {bars.index[-1].date()}"
         raise HistoryError(
-            f"A bar of the origin {origin} was expected among {len(bars)} bars up to it; {found}. "
-            "Bring the bars up to date, or ask for an earlier origin."
+            f"Expected a bar of the origin {origin} among {len(bars)} bars up to it; {found}. "
+            "Fetch newer bars, or choose an earlier origin."
         )
-    line = sessions_index(known.index[0].date(), origin, exchange)
-    if len(line) < WARM_UP + FEWEST_ROWS:
+    sessions = sessions_index(known.index[0].date(), origin, exchange)
+    if len(sessions) < WARM_UP + MIN_ROWS:
         raise HistoryError(
-            f"At least {WARM_UP + FEWEST_ROWS} sessions with a {target} up to {origin} are needed to train on "
-            f"({WARM_UP} to warm up, {FEWEST_ROWS} to learn from); found {len(line)}, from {line[0].date()}. "
-            "Bring older bars, or wait until the symbol has traded longer."
+            f"Expected at least {WARM_UP + MIN_ROWS} sessions with a {target} up to {origin} to train on "
+            f"({WARM_UP} warm-up, {MIN_ROWS} training rows), found {len(sessions)}, from {sessions[0].date()}. "
+            "Load older bars, or wait until the symbol has traded longer."
         )
-    return bars.reindex(line)
+    return bars.reindex(sessions)
 
 
 def _calendar_and_events(
@@ -215,7 +222,7 @@ def _calendar_and_events(
     """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
     calendar, names = future_covariates.calendar_flags(first, ahead[-1], exchange)
     sessions = len(calendar) - H
-    positions = future_covariates.date_events(events, sessions_index(first, ahead[-1], exchange))
+    positions = future_covariates.event_positions(events, sessions_index(first, ahead[-1], exchange))
     following = np.lib.stride_tricks.sliding_window_view(calendar[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
     own = np.concatenate([calendar[:sessions], future_covariates.own_event_flags(positions, sessions)], axis=-1)
     targets = np.concatenate([following, future_covariates.target_event_flags(positions, sessions)], axis=-1)
@@ -223,15 +230,15 @@ def _calendar_and_events(
 
 
 def _scale(steps: Floats, values: Floats, target: Target) -> Scale:
-    """Level (N,) and spread (N, H) of the rows; targets.py says what they are."""
+    """Level (N,) and spread (N, H) of the rows, as defined in targets.py."""
     level = trailing_mean(steps[:, own_column(target)], LEVEL_SESSIONS)[WARM_UP:]
     if target != "close":
         return Scale(level, np.ones((len(level), H)))
-    longer = np.sqrt(np.array(HORIZONS, dtype=np.float64))  # returns of independent sessions add their variances
-    return Scale(np.log(carry(values)[WARM_UP:]), np.exp(level)[:, None] * longer)
+    root_horizon = np.sqrt(np.array(HORIZONS, dtype=np.float64))  # variances of independent returns add up
+    return Scale(np.log(fill_forward(values)[WARM_UP:]), np.exp(level)[:, None] * root_horizon)
 
 
 def _following(values: Floats) -> Floats:
-    """(D, H) the values of the H sessions after each; NaN where they are to come."""
+    """(D, H) the values of the H sessions after each; NaN in the future."""
     padded = np.append(values[1:], np.full(H, np.nan))
     return np.lib.stride_tricks.sliding_window_view(padded, H).copy()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from forecasting.errors import UsageError
 from forecasting.losses import Floats
-from forecasting.preprocess.features import carry, lag_features, own_column, trailing_mean
+from forecasting.preprocess.features import fill_forward, lag_features, own_column, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.ridge import fit_ridge
@@ -101,9 +101,9 @@ def _points(name: str, windows: Windows) -> Floats:
     """(N, H) the point forecasts of a rule in model scale."""
     at = windows.warm_up + np.arange(len(windows))
     if name == "seasonal":
-        values = carry(windows.values)[at[:, None] + np.array(HORIZONS) - _WEEK]
+        values = fill_forward(windows.values)[at[:, None] + np.array(HORIZONS) - _WEEK]
     elif name == "rolling_median":
-        month = np.lib.stride_tricks.sliding_window_view(carry(windows.values), _MONTH)
+        month = np.lib.stride_tricks.sliding_window_view(fill_forward(windows.values), _MONTH)
         values = np.repeat(np.median(month, axis=-1)[at - _MONTH + 1, None], len(HORIZONS), axis=1)
     else:
         values = np.repeat(windows.last_values[:, None], len(HORIZONS), axis=1)

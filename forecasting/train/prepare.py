@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.windows import FEWEST_ROWS, Windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.checkpoint import Card, Checkpoint
@@ -108,8 +108,8 @@ def training_rows(windows: Windows) -> Rows:
         ValueError: Too few rows with a known target.
     """
     known = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
-    if len(known) < FEWEST_ROWS // 2:
-        raise ValueError(f"Expected at least {FEWEST_ROWS // 2} rows with a known target; found {len(known)}.")
+    if len(known) < MIN_ROWS // 2:
+        raise ValueError(f"Expected at least {MIN_ROWS // 2} rows with a known target; found {len(known)}.")
     return np.arange(known[0], known[-1] + 1)
 
 

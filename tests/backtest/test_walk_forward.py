@@ -10,7 +10,7 @@ from forecasting.backtest.refits import LINEAR, NETWORK
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
-from forecasting.preprocess.companions import with_market
+from forecasting.preprocess.companions import with_companion_range
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
@@ -122,7 +122,7 @@ def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit
             )
             for bars in (BARS, *(bars for bars, _ in COMPANIONS))
         )
-        own = with_market(own, others)
+        own = with_companion_range(own, others)
         fitted = fit_scratch(own, others, settings=settings)
         assert fitted.card.base == COMPANION_TRAINED
         np.testing.assert_array_equal(result.raw[NETWORK][at], network_quantiles(fitted, own))

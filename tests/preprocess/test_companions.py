@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from forecasting.preprocess.companions import cut_to_session, has_enough_targets, with_market
+from forecasting.preprocess.companions import cut_to_session, has_enough_targets, with_companion_range
 from forecasting.preprocess.features import LOOKBACK
-from forecasting.preprocess.windows import FEWEST_ROWS, make_windows
+from forecasting.preprocess.windows import MIN_ROWS, make_windows
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=600, seed=2)
@@ -16,7 +16,7 @@ def windows_up_to(last: int, rows: int):
     return make_windows(bars, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=rows)
 
 
-def test_a_companion_is_cut_to_what_a_night_would_have_made_of_it():
+def test_a_companion_cut_to_a_session_equals_windows_made_at_that_session():
     whole, night = windows_up_to(-1, 600), windows_up_to(-20, 260)
     cut = cut_to_session(whole, night.origins[-1], train_sessions=260)
     assert cut is not None
@@ -28,35 +28,35 @@ def test_a_companion_without_the_session_or_with_too_few_rows_before_it_is_left_
     whole = windows_up_to(-1, 600)
     later = whole.origins[-1] + np.timedelta64(3, "D")
     assert cut_to_session(whole, later, train_sessions=300) is None
-    assert cut_to_session(whole, whole.origins[FEWEST_ROWS - 2], train_sessions=300) is None
-    assert cut_to_session(whole, whole.origins[FEWEST_ROWS - 1], train_sessions=300) is not None
+    assert cut_to_session(whole, whole.origins[MIN_ROWS - 2], train_sessions=300) is None
+    assert cut_to_session(whole, whole.origins[MIN_ROWS - 1], train_sessions=300) is not None
 
 
-def test_a_companion_with_hardly_a_known_target_teaches_nothing():
+def test_a_companion_with_few_known_targets_does_not_have_enough():
     whole = windows_up_to(-1, 300)
-    few = np.where(np.arange(len(whole))[:, None] < FEWEST_ROWS // 2 - 1, whole.scaled, np.nan)
+    few = np.where(np.arange(len(whole))[:, None] < MIN_ROWS // 2 - 1, whole.scaled, np.nan)
     assert (has_enough_targets(whole), has_enough_targets(replace(whole, scaled=few))) == (True, False)
 
 
-OTHERS = [random_bars(days=days, seed=seed) for days, seed in ((700, 3), (600, 4), (480, 5))]
+COMPANIONS = [random_bars(days=days, seed=seed) for days, seed in ((700, 3), (600, 4), (480, 5))]
 
 
-def beside(bars_of_others, last: int = -1, rows: int = 600):
+def with_companions(companion_bars, last: int = -1, rows: int = 600):
     own = windows_up_to(last, rows)
     origin = own.origins[-1].item()
-    others = [
+    companions = [
         make_windows(bars, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=rows)
-        for bars in bars_of_others
+        for bars in companion_bars
     ]
-    return with_market(own, others)
+    return with_companion_range(own, companions)
 
 
-def test_the_market_is_how_much_wider_than_usual_the_companions_ranged():
-    windows = beside(OTHERS)
+def test_the_companion_range_is_how_much_wider_than_usual_the_companions_ranged():
+    windows = with_companions(COMPANIONS)
     expected = []
     for day in windows.sessions[: len(windows.steps)]:
         wider = []
-        for bars in OTHERS:
+        for bars in COMPANIONS:
             ranges = np.log(np.log(bars["high"] / bars["low"])).loc[:day]
             if len(ranges) >= 120:
                 wider.append(ranges.iloc[-1] - ranges.iloc[-120:].mean())
@@ -65,17 +65,17 @@ def test_the_market_is_how_much_wider_than_usual_the_companions_ranged():
     assert np.count_nonzero(windows.companion_range) > 500
 
 
-def test_without_companions_the_market_is_as_usual():
-    np.testing.assert_array_equal(beside([]).companion_range, 0.0)
+def test_without_companions_the_companion_range_is_0():
+    np.testing.assert_array_equal(with_companions([]).companion_range, 0.0)
 
 
-def test_the_market_of_a_session_is_the_same_to_the_bit_whatever_came_after_it():
-    later, then = beside(OTHERS), beside(OTHERS, last=-20)
-    np.testing.assert_array_equal(later.companion_range[:-19], then.companion_range)
+def test_the_companion_range_of_a_session_does_not_depend_on_later_sessions():
+    later, earlier = with_companions(COMPANIONS), with_companions(COMPANIONS, last=-20)
+    np.testing.assert_array_equal(later.companion_range[:-19], earlier.companion_range)
     assert later.companion_range[-19] != 0.0
 
 
-def test_a_shorter_window_knows_as_much_of_the_market_as_its_rows_look_back_on():
-    longer, shorter = beside(OTHERS[:1]), beside(OTHERS[:1], rows=300)
-    looked_at = len(shorter) + LOOKBACK - 1
-    np.testing.assert_array_equal(longer.companion_range[-looked_at:], shorter.companion_range[-looked_at:])
+def test_shorter_windows_have_the_same_companion_range_over_their_look_backs():
+    longer, shorter = with_companions(COMPANIONS[:1]), with_companions(COMPANIONS[:1], rows=300)
+    used = len(shorter) + LOOKBACK - 1
+    np.testing.assert_array_equal(longer.companion_range[-used:], shorter.companion_range[-used:])

@@ -4,8 +4,8 @@ import pytest
 from forecasting.preprocess.features import (
     MEANS,
     STEP_NAMES,
-    carry,
     exponential_mean,
+    fill_forward,
     lag_features,
     long_memory_features,
     step_features,
@@ -35,14 +35,14 @@ def test_no_lag_feature_changes_when_later_bars_do(target):
         np.testing.assert_array_equal(before[:SEEN, column], after[:SEEN, column], err_msg=name)
 
 
-def test_every_lag_feature_hears_of_its_own_session():
+def test_every_lag_feature_changes_with_its_own_session():
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
     altered.iloc[SEEN] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
     before, names = lag_features(step_features(bars), "volume")
     after, _ = lag_features(step_features(altered), "volume")
-    deaf = {name for column, name in enumerate(names) if before[SEEN, column] == after[SEEN, column]}
-    assert deaf == set()
+    unchanged = {name for column, name in enumerate(names) if before[SEEN, column] == after[SEEN, column]}
+    assert unchanged == set()
 
 
 @pytest.mark.parametrize(("features", "target"), [(lag_features, "volume"), (long_memory_features, "range")])
@@ -54,7 +54,7 @@ def test_a_row_has_the_same_bits_wherever_history_starts(features, target):
     np.testing.assert_array_equal(whole[-kept:], late[-kept:])
 
 
-def test_no_memory_of_a_range_changes_when_later_bars_do_and_each_hears_of_its_own_session():
+def test_no_long_memory_feature_changes_when_later_bars_do_and_each_changes_with_its_own_session():
     bars = random_bars(days=DAYS, seed=7)
     altered = bars.copy()
     altered.iloc[SEEN:] *= [1.1, 1.4, 0.7, 1.2, 1.0, 4.0]
@@ -66,11 +66,11 @@ def test_no_memory_of_a_range_changes_when_later_bars_do_and_each_hears_of_its_o
 
 
 @pytest.mark.parametrize("target", ["volume", "close"])
-def test_only_a_range_has_a_memory(target):
+def test_only_a_range_has_long_memory_features(target):
     assert long_memory_features(step_features(random_bars(days=DAYS, seed=7)), target)[0].shape == (DAYS, 0)
 
 
-def test_a_fading_mean_counts_a_value_half_of_one_a_half_life_after_it():
+def test_an_exponential_mean_halves_a_weight_every_half_life():
     np.testing.assert_allclose(exponential_mean(np.array([5.0, 1.0, 4.0, 2.0]), 1.0, 3)[2:], [23.0 / 7.0, 17.0 / 7.0])
     assert np.isnan(exponential_mean(np.array([5.0, 1.0, 4.0]), 1.0, 3)[:2]).all()
     assert np.isnan(exponential_mean(np.array([5.0]), 1.0, 3)).all()
@@ -85,7 +85,7 @@ def test_a_step_is_logs_and_returns_of_the_bar():
     np.testing.assert_allclose(step_features(bars)[2], expected, rtol=1e-12)
 
 
-def test_an_unknown_volume_is_carried_and_nothing_else_changes():
+def test_an_unknown_volume_is_filled_forward_and_nothing_else_changes():
     bars = random_bars(days=10)
     holed = bars.copy()
     holed.loc[holed.index[4], "volume"] = np.nan
@@ -94,7 +94,7 @@ def test_an_unknown_volume_is_carried_and_nothing_else_changes():
     np.testing.assert_array_equal(step_features(holed), expected)
 
 
-def test_a_missing_bar_neither_moves_nor_jumps():
+def test_a_missing_bar_has_neither_a_return_nor_a_gap():
     bars = random_bars(days=10)
     bars.iloc[4] = np.nan
     steps = step_features(bars)
@@ -102,12 +102,14 @@ def test_a_missing_bar_neither_moves_nor_jumps():
     assert np.isfinite(steps).all()
 
 
-def test_trailing_mean_equals_its_naive_twin():
+def test_trailing_mean_equals_a_naive_computation():
     values = np.random.default_rng(0).normal(size=50)
     naive = [values[t - 6 : t + 1].mean() if t >= 6 else np.nan for t in range(50)]
     np.testing.assert_allclose(trailing_mean(values, 7), naive)
     assert np.isnan(trailing_mean(values[:3], 7)).all()
 
 
-def test_carry_repeats_the_last_known_value():
-    np.testing.assert_array_equal(carry(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])), [np.nan, 1.0, 1.0, 1.0, 2.0])
+def test_fill_forward_repeats_the_last_known_value():
+    np.testing.assert_array_equal(
+        fill_forward(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])), [np.nan, 1.0, 1.0, 1.0, 2.0]
+    )

@@ -7,7 +7,7 @@ import pytest
 from forecasting.preprocess.future_covariates import (
     EVENT_NAMES,
     calendar_flags,
-    date_events,
+    event_positions,
     own_event_flags,
     target_event_flags,
 )
@@ -33,15 +33,15 @@ def flags_of(day: date) -> set[str]:
         (date(2024, 5, 8), {"weekday_wed", "month_05"}),
     ],
 )  # fmt: skip
-def test_a_session_has_the_flags_a_trader_would_name(day, expected):
+def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
     assert flags_of(day) == expected
 
 
-def test_flags_do_not_depend_on_where_the_span_was_cut():
+def test_flags_do_not_depend_on_where_the_span_starts_or_ends():
     whole, _ = calendar_flags(date(2023, 1, 3), date(2024, 3, 28), "XNYS")
     part, _ = calendar_flags(date(2023, 3, 30), date(2023, 12, 22), "XNYS")
-    line = sessions_index(date(2023, 1, 3), date(2024, 3, 28))
-    start = int(line.searchsorted(pd.Timestamp("2023-03-30")))
+    sessions = sessions_index(date(2023, 1, 3), date(2024, 3, 28))
+    start = int(sessions.searchsorted(pd.Timestamp("2023-03-30")))
     np.testing.assert_array_equal(whole[start : start + len(part)], part)
 
 
@@ -50,46 +50,46 @@ def earnings(session: str, known_from: str) -> pd.DataFrame:
     return pd.DataFrame(days | {"kind": ["earnings"]})
 
 
-LINE = sessions_index(date(2024, 1, 2), date(2024, 2, 29))
+SESSIONS = sessions_index(date(2024, 1, 2), date(2024, 2, 29))
 
 
-def test_a_target_session_carries_its_place_among_earnings():
-    reacting = int(LINE.searchsorted(pd.Timestamp("2024-01-31")))
-    flags = target_event_flags(date_events(earnings("2024-01-31", "2024-01-02"), LINE), len(LINE))
+def test_a_target_session_has_the_flag_of_its_position_relative_to_earnings():
+    reacting = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
+    flags = target_event_flags(event_positions(earnings("2024-01-31", "2024-01-02"), SESSIONS), len(SESSIONS))
     places = [EVENT_NAMES[int(flags[reacting - 1, h].argmax())] for h in range(5)]
     assert places == ["earnings+0", "earnings+1", "earnings+2", "earnings+3", "earnings+4"]
 
 
-def test_no_row_knows_an_event_before_its_own_close_could():
+def test_no_row_uses_an_event_before_it_is_known():
     events = earnings("2024-01-31", "2024-01-29")
-    known = int(LINE.searchsorted(pd.Timestamp("2024-01-29")))
-    flags = target_event_flags(date_events(events, LINE), len(LINE))
+    known = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-29")))
+    flags = target_event_flags(event_positions(events, SESSIONS), len(SESSIONS))
     assert not flags[:known].any()
     assert flags[known].any()
 
 
-def test_an_event_that_was_never_known_ahead_is_seen_only_from_then_on():
+def test_an_event_first_known_after_it_reacted_is_flagged_only_from_then_on():
     events = earnings("2024-01-31", "2024-02-02")
-    own = own_event_flags(date_events(events, LINE), len(LINE))
-    first = int(LINE.searchsorted(pd.Timestamp("2024-02-02")))
+    own = own_event_flags(event_positions(events, SESSIONS), len(SESSIONS))
+    first = int(SESSIONS.searchsorted(pd.Timestamp("2024-02-02")))
     assert not own[:first].any()
     assert own[first, EVENT_NAMES.index("earnings+2")] == 1.0
 
 
-def test_a_withdrawn_event_is_known_between_its_two_days_and_the_same_to_the_bit_before():
+def test_a_withdrawn_event_is_flagged_only_before_its_withdrawal():
     events = earnings("2024-01-31", "2024-01-10")
     gone = events.assign(withdrawn_from=pd.Timestamp("2024-01-29"))
-    at = int(LINE.searchsorted(pd.Timestamp("2024-01-29")))
+    at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-29")))
     for flags in (target_event_flags, own_event_flags):
-        stood, told = (flags(date_events(frame, LINE), len(LINE)) for frame in (events, gone))
-        np.testing.assert_array_equal(told[:at], stood[:at])
-        assert stood[at:].any()
-        assert not told[at:].any()
+        kept, withdrawn = (flags(event_positions(frame, SESSIONS), len(SESSIONS)) for frame in (events, gone))
+        np.testing.assert_array_equal(withdrawn[:at], kept[:at])
+        assert kept[at:].any()
+        assert not withdrawn[at:].any()
 
 
-def test_other_kinds_and_days_off_the_line_are_left_out():
+def test_other_kinds_and_days_that_are_no_sessions_are_left_out():
     other = earnings("2024-01-31", "2024-01-02").assign(kind="dividend")
     weekend = earnings("2024-02-03", "2024-01-02")
     beyond = earnings("2025-01-29", "2024-01-02")
-    positions = date_events(pd.concat([other, weekend, beyond]), LINE)
+    positions = event_positions(pd.concat([other, weekend, beyond]), SESSIONS)
     assert (positions.reacting.tolist(), positions.known.tolist()) == ([], [])

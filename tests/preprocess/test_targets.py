@@ -6,7 +6,7 @@ from forecasting.preprocess.targets import SMALLEST_RANGE, Scale, actual_of
 from tests.builders import random_bars
 
 
-def test_volume_of_a_bar_without_one_is_unknown():
+def test_a_missing_or_zero_volume_is_unknown():
     bars = random_bars(days=3)
     bars.loc[bars.index[1], "volume"] = np.nan
     bars.loc[bars.index[2], "volume"] = 0.0
@@ -19,14 +19,14 @@ def test_close_is_the_closing_price():
     pd.testing.assert_series_equal(actual_of("close", bars), bars["close"])
 
 
-def test_range_is_the_log_of_high_over_low_and_never_nothing():
+def test_range_is_the_log_of_high_over_low_with_a_floor():
     bars = random_bars(days=2)
     bars["high"], bars["low"] = [110.0, 50.0], [100.0, 50.0]
     np.testing.assert_allclose(actual_of("range", bars), [np.log(1.1), SMALLEST_RANGE])
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 7), (3, 5), (3, 5, 7)])
-def test_what_goes_to_model_scale_comes_back(shape):
+def test_from_model_inverts_to_model(shape):
     rng = np.random.default_rng(0)
     rows = shape[:1] if shape[0] == 3 else ()
     scale = Scale(level=np.asarray(rng.normal(size=rows)), spread=rng.uniform(0.5, 2.0, (*rows, 5)))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
-from forecasting.preprocess.windows import FEWEST_ROWS, Windows, load_windows, make_windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.vocabulary import Target
@@ -55,11 +55,11 @@ def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target):
 def test_an_event_becoming_known_later_changes_no_earlier_row():
     event = pd.DataFrame({"session": [BARS.index[-33]], "kind": ["earnings"], "known_from": [BARS.index[-36]]})
     without, given = windows_of(), windows_of(events=event)
-    knows = (without.future_flags != given.future_flags).any(axis=(1, 2))
-    assert given.origins[np.flatnonzero(knows)[0]] == BARS.index[-36].to_datetime64().astype("datetime64[D]")
+    changed = (without.future_flags != given.future_flags).any(axis=(1, 2))
+    assert given.origins[np.flatnonzero(changed)[0]] == BARS.index[-36].to_datetime64().astype("datetime64[D]")
 
 
-def test_the_last_row_is_the_origin_and_knows_none_of_its_targets():
+def test_the_last_row_is_the_origin_and_has_no_known_target():
     windows = windows_of()
     assert windows.origins[-1] == np.datetime64(ORIGIN)
     assert windows.target_sessions[-1].tolist() == next_sessions(ORIGIN, 5)
@@ -108,13 +108,13 @@ def test_a_missing_session_counts_as_a_session():
     newest=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_unknown_volumes_anywhere_leave_features_finite_and_no_value_in_their_place(
+def test_unknown_volumes_anywhere_leave_features_finite_and_stay_unknown_targets(
     unknown: set[int], absent: set[int], newest: bool
 ) -> None:
     """Counted back from the origin: up to 40 volumes and 10 whole bars, the origin's own volume too."""
     bars = BARS.loc[: str(ORIGIN)].copy()
-    blind = sorted(unknown | ({1} if newest else set()))
-    bars.iloc[[-back for back in blind], bars.columns.get_loc("volume")] = np.nan
+    without_volume = sorted(unknown | ({1} if newest else set()))
+    bars.iloc[[-back for back in without_volume], bars.columns.get_loc("volume")] = np.nan
     known = bars["volume"].where(~np.isin(np.arange(len(bars), 0, -1), list(absent)))
     windows = windows_of(bars.drop(bars.index[[-back for back in sorted(absent)]]))
     np.testing.assert_array_equal(windows.values, known.to_numpy()[-len(windows.values) :])  # nothing filled in
@@ -138,7 +138,7 @@ def test_an_unknown_volume_changes_no_row_before_it(unknown: set[int]) -> None:
     np.testing.assert_array_equal(holed.level[: before - whole.warm_up], whole.level[: before - whole.warm_up])
 
 
-def test_what_is_saved_comes_back_equal_to_the_bit(tmp_path):
+def test_saved_windows_load_equal_bit_for_bit(tmp_path):
     windows = windows_of(target="range")
     windows.save(tmp_path / "windows.npz")
     loaded = load_windows(tmp_path / "windows.npz")
@@ -146,21 +146,21 @@ def test_what_is_saved_comes_back_equal_to_the_bit(tmp_path):
     assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
 
 
-def test_too_little_history_says_how_much_is_needed_and_how_much_was_found():
+def test_the_error_for_too_little_history_names_the_needed_and_found_sessions():
     few = BARS.iloc[-300:]
     with pytest.raises(
-        HistoryError, match=rf"At least {WARM_UP + FEWEST_ROWS} sessions .* found 300, from {few.index[0].date()}"
+        HistoryError, match=rf"at least {WARM_UP + MIN_ROWS} sessions .* found 300, from {few.index[0].date()}"
     ):
         windows_of(few, origin=BARS.index[-1].date())
 
 
-def test_an_origin_without_a_bar_names_the_newest():
+def test_the_error_for_an_origin_without_a_bar_names_the_newest():
     with pytest.raises(HistoryError, match=f"the newest is {BARS.index[-1].date()}"):
         windows_of(origin=date(2024, 3, 11))
 
 
-def test_bars_that_never_know_their_volume_are_refused_for_volume_and_serve_for_range():
-    blind = BARS.assign(volume=np.nan)
-    with pytest.raises(HistoryError, match="none of them knows its volume"):
-        windows_of(blind)
-    assert np.isfinite(windows_of(blind, target="range").scaled[:-5]).all()
+def test_bars_without_any_volume_are_refused_for_volume_and_accepted_for_range():
+    without_volume = BARS.assign(volume=np.nan)
+    with pytest.raises(HistoryError, match="none has a volume"):
+        windows_of(without_volume)
+    assert np.isfinite(windows_of(without_volume, target="range").scaled[:-5]).all()
