@@ -7,6 +7,8 @@ the step have one PARTITION BY, and never through GROUP BY.
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
+from typing import NamedTuple
+
 import sqlalchemy as sa
 
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES
@@ -134,6 +136,93 @@ VIEWS = {
     "night_log": NIGHT_LOG,
 }
 """Name and SELECT, each after those it reads."""
+
+
+class Meaning(NamedTuple):
+    """What a row of a view is, the table whose texts its columns take, and the texts of all others."""
+
+    row: str
+    table: str
+    columns: dict[str, str]
+
+
+_NIGHTS = "the nights of the window with a score of both"
+_BASELINE = "the best baseline, against which skill is lowest, of those with scores of at least 9 in 10 of the nights"
+
+MEANINGS = {
+    "bars": Meaning(
+        "The current version of one session's bar.",
+        "bar_versions",
+        {"settled": "Whether the fetch of a later night has confirmed it.", "version": "1, or more once restated."},
+    ),
+    "latest_forecasts": Meaning(
+        "The published forecast of one horizon at the newest origin; live before late before replay.",
+        "forecasts",
+        {},
+    ),
+    "forecast_vs_actual": Meaning(
+        "One forecast, of any role and kind, with its scores; NULL while its session has no score.",
+        "forecasts",
+        {
+            **{
+                f"{stage}_{name}": f"{what} against the {text}; NULL without that score."
+                for stage, text in (("first_print", "first stored bar"), ("settled", "newest settled bar"))
+                for name, what in (
+                    ("actual", "Actual value, in the target's unit,"),
+                    ("error", "q50 - actual, in the target's unit, positive when too high,"),
+                    ("pinball", "Mean pinball loss, in the target's unit,"),
+                )
+            },
+            "actual": "settled_actual, or first_print_actual while not settled.",
+            "error": "settled_error, or first_print_error while not settled; positive when the forecast was too high.",
+            "pinball": "settled_pinball, or first_print_pinball while not settled.",
+            "inside_80": "Whether that actual value is inside the 80 % interval, q10 to q90.",
+            "inside_90": "Whether it is inside the 90 % interval, q05 to q95.",
+        },
+    ),
+    "live_skill": Meaning(
+        "The published forecasts of one horizon against the best baseline over the newest 20, 60 or 250 nights.",
+        "standings",
+        {
+            "n": "Nights of the window with a score of the published forecast.",
+            "mae": "Mean absolute error of the published forecasts, in the target's unit.",
+            "best_baseline": f"Name of {_BASELINE}; NULL without one.",
+            "baseline_mae": f"Its mean absolute error over {_NIGHTS}, in the target's unit.",
+            "skill": f"1 - mean absolute error / baseline_mae over {_NIGHTS}: positive is better than the baseline.",
+            "pinball": "Mean pinball loss of the published forecasts, in the target's unit.",
+            "pinball_skill": "The same in pinball loss, against the baseline where it is lowest.",
+            "coverage_80": "Share of actual values inside the 80 % interval; 0.8 is exact.",
+            "coverage_90": "Share of actual values inside the 90 % interval; 0.9 is exact.",
+        },
+    ),
+    "quantile_forecasts": Meaning(
+        "One quantile of one forecast, in hubverse's long form.",
+        "forecasts",
+        {
+            "location": "The symbol, under hubverse's name.",
+            "origin_date": "The origin session, under hubverse's name.",
+            "target_end_date": "The target session, under hubverse's name.",
+            "output_type": "`quantile`.",
+            "output_type_id": "Level of the quantile: 0.05 to 0.95.",
+            "value": "The quantile, in the target's unit.",
+        },
+    ),
+    "night_log": Meaning(
+        "One run, with its decision and what retraining gained and cost.",
+        "runs",
+        {
+            "seconds_total": "Sum of the five steps' seconds; a step that has not ended counts 0.",
+            "decision": "Reason of the promotion that the run decided; NULL without one.",
+            "skill_gained": (
+                "1 - challenger's / champion's mean pinball loss on the night's forecasts: positive if the challenger "
+                "was better. NULL until both are scored."
+            ),
+            "seconds_cost": "Seconds of the fit; NULL for a night without one.",
+            "run_id": "The run, an id of `runs`.",
+        },
+    ),
+}
+"""The meaning of each view, for docs/tables.md."""
 
 
 def drop(connection: sa.Connection) -> list[str]:
