@@ -1,0 +1,138 @@
+"""The documents: relative links resolve, named files exist, and modules define the functions that the tables name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [path for folder in (".", "docs", "deploy", "tests") for path in sorted((ROOT / folder).glob("*.md"))]
+CURRENT = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # it names files of earlier releases
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+TOP_FOLDERS = ("forecasting", "flows", "migrations", "deploy", "benchmarks", "tests", "docs")
+NOT_IN_THE_REPOSITORY = {"artifacts/", "reports/", "flows/steps/"}
+"""Folders of a data folder, and one of an earlier layout that docs/architecture.md names."""
+
+
+PLACEHOLDER = re.compile(r"NAME|TABLE|000N|(^|[/_])[xy]([/.]|$)")
+
+
+def without_fences(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def links_in(text: str) -> list[str]:
+    """Targets of the Markdown links outside code, without those to the web."""
+    prose = re.sub(r"`[^`\n]*`", "", without_fences(text))
+    return [target for target in re.findall(r"\]\(([^)\s]+)\)", prose) if not re.match(r"[a-z]+:", target)]
+
+
+def anchors_in(text: str) -> set[str]:
+    """Anchors that GitHub gives to the headings."""
+    headings = re.findall(r"^#+ (.+)$", without_fences(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def paths_in(text: str) -> list[str]:
+    """Files and folders named in backticks: with a suffix or a slash at the end, without a placeholder."""
+    words = re.findall(r"`([^`\n]+)`", without_fences(text))
+    words = [word for word in words if not PLACEHOLDER.search(word)]
+    return [word for word in words if re.fullmatch(r"[\w.-]+(/[\w.-]+)*(/|\.(py|md|toml|yaml|sh|sql|html))", word)]
+
+
+def functions_in(text: str) -> list[tuple[str, str]]:
+    """(module, name) of `module.py` `name`, and of `name` in `module.py`, in the rows of tables."""
+    found = []
+    for row in re.findall(r"^\|.*\|$", text, re.MULTILINE):
+        found += re.findall(r"`([\w/]+\.py)` `(\w+)`", row)
+        for names, module in re.findall(r"((?:`\w+`(?:, | and )?)+) in `([\w/]+\.py)`", row):
+            found += [(module, name) for name in re.findall(r"\w+", names) if name != "and"]
+    return found
+
+
+def paths_in_tree(text: str) -> list[str]:
+    """Files and folders at the start of the lines of the tree, each below the folder of smaller indentation."""
+    (tree,) = re.findall(r"^## The tree\n+```\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    folders: dict[int, str] = {}
+    found = []
+    for indent, name in re.findall(r"^( *)([\w.-]+(?:/|\.py))", tree, re.MULTILINE):
+        if len(indent) < 10:  # deeper lines continue a description
+            above = {depth: path for depth, path in folders.items() if depth < len(indent)}
+            path = (above[max(above)] if above else "") + name
+            folders = above | {len(indent): path}
+            found.append(path)
+    return found
+
+
+def file_of(path: str) -> Path:
+    """A path of docs/architecture.md, which starts at the repository or at the library."""
+    return next((folder / path for folder in (ROOT, ROOT / "forecasting") if (folder / path).exists()), ROOT / path)
+
+
+def modules_in(text: str) -> list[str]:
+    """Files of Python modules that docstrings and comments name, with a folder or without."""
+    return re.findall(r"(?<![\w/.$<{-])(\w+(?:/\w+)*\.py)(?!\.?\w)", text)
+
+
+def names_in(module: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_of_a_document_resolves(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    for target in links_in(text):
+        path, _, anchor = target.partition("#")
+        linked = (document.parent / path).resolve() if path else document
+        assert linked.exists(), target
+        assert linked.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors_in(linked.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("document", CURRENT, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_repository_path_of_a_document_exists(document: Path) -> None:
+    paths = [path for path in paths_in(document.read_text(encoding="utf-8")) if path.split("/")[0] in TOP_FOLDERS]
+    missing = [path for path in paths if path not in NOT_IN_THE_REPOSITORY and not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_every_path_of_the_architecture_exists() -> None:
+    paths = paths_in(ARCHITECTURE)
+    assert len(paths) > 40
+    assert [path for path in paths if path not in NOT_IN_THE_REPOSITORY and not file_of(path).exists()] == []
+
+
+def test_every_path_of_the_tree_exists() -> None:
+    paths = paths_in_tree(ARCHITECTURE)
+    assert {"forecasting/ingest/sources/", "flows/operations/", "migrations/"} <= set(paths)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_every_function_in_the_tables_of_the_architecture_is_defined_in_the_named_module() -> None:
+    functions = functions_in(ARCHITECTURE)
+    assert len(functions) > 15
+    assert [(module, name) for module, name in functions if name not in names_in(file_of(module))] == []
+
+
+def test_every_file_in_docs_is_in_their_index() -> None:
+    linked = set(links_in((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= linked
+
+
+def test_every_module_that_a_docstring_or_comment_names_exists() -> None:
+    code = [path for folder in TOP_FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in code]
+    missing = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in code
+        if path != Path(__file__)
+        for name in modules_in(path.read_text(encoding="utf-8"))
+        if not any(file.endswith(f"/{name}") for file in files)
+    ]
+    assert missing == []
