@@ -136,3 +136,19 @@ def test_every_module_that_a_docstring_or_comment_names_exists() -> None:
         if not any(file.endswith(f"/{name}") for file in files)
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "gave no usable response",
+        "was kept locked for",
+        "has no space left",
+        "Runner is shutting down",
+        "the same to the bit",
+    ],
+)
+def test_the_messages_that_the_operations_guide_quotes_are_those_of_the_code(message: str) -> None:
+    code = [path for folder in ("forecasting", "flows") for path in (ROOT / folder).rglob("*.py")]
+    assert message in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert any(message in path.read_text(encoding="utf-8") for path in code)
