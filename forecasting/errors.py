@@ -12,6 +12,7 @@
     ├── ArtifactError             1   a weight file that is missing, damaged or not readable by this code
     ├── ReplayError               1   a re-run night whose forecasts differ from the stored ones
     ├── LockedError               1   another run holds the night's lock
+    ├── ClockError              1   a clock that contradicts the source
     └── StoreError                1   a database that is not migrated, too new or not writable
 
 Each message is one paragraph for the operator: what was expected, what was found, what to do.
@@ -110,6 +111,10 @@ class ReplayError(ForecastingError):
 
 class LockedError(ForecastingError):
     """Another run holds the lock."""
+
+
+class ClockError(ForecastingError):
+    """A clock of this machine that contradicts the source."""
 
 
 class StoreError(ForecastingError):

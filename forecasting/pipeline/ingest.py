@@ -11,7 +11,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from forecasting.errors import ForecastingError, RateLimitedError, SourceError, UsageError
+from forecasting.errors import (
+    ForecastingError,
+    RateLimitedError,
+    SourceError,
+    UsageError,
+)
 from forecasting.ids import short_id
 from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
@@ -21,6 +26,7 @@ from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import EarningsSource, Fetched, Source
 from forecasting.ingest.sources.choose import is_live, source_of
 from forecasting.pipeline import shard
+from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
@@ -45,6 +51,7 @@ class _Stored:
     switched_from: str
     bars: StoredBars
     events: pd.DataFrame
+    newest_instant: datetime | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,7 @@ class _Answer:
     events: list[Change]
     fetched_at: datetime
     error: ForecastingError | None = None
+    note: str = ""
 
 
 def fetch_and_store(
@@ -107,6 +115,7 @@ def _read_stored(connection: Connection, run: NightRun, session: date, *, switch
         switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
         bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
         events=read.event_rows(connection, symbol),
+        newest_instant=read.newest_instant(connection, [symbol, *run.settings.companions]),
     )
 
 
@@ -142,19 +151,24 @@ def _request(run: NightRun, stored: _Stored, session: date, *, purpose: Purpose)
         if not is_live(source):
             raise
         nothing = nothing_fetched(source.name, spec.symbol, first, session)
-        return _Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], run.now(), error)
+        instant = ledger_instant(stored.newest_instant, run.now())
+        return _Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
+    check_clock(fetched, settings.exchange, now=run.now())
     lists = Lists(
         usable=earnings.usable_events(spec.symbol, spec.events, exchange=settings.exchange),
         listed=_listed_events(run, source, session, requested=purpose != "companion"),
         usable_source=spec.events or "bundled",
         listed_source=source.name,
-        seen_at=run.now(),
+        seen_at=ledger_instant(stored.newest_instant, run.now()),
     )
     request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS)
     assessed = assess(fetched, request, stored.bars)
     added = changes(stored.events, lists, session=session, exchange=settings.exchange)
     revision = _with_switch(assessed, stored.switched_from)
-    return _Answer(source, fetched, revision, added, lists.seen_at, assessed.error)
+    late = name_clock(assessed.error, session, run)
+    return _Answer(
+        source, fetched, revision, added, lists.seen_at, late, clock_note(stored.newest_instant, now=run.now())
+    )
 
 
 def _listed_events(run: NightRun, source: Source, session: date, *, requested: bool) -> pd.DataFrame:
@@ -180,7 +194,7 @@ def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: P
         return answer.error or ""
     fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id) if failed else _fetched_id(answer.fetched, run)
     if purpose == "night" and not failed:
-        open_run(connection, run, started_at=fetched_at)
+        open_run(connection, run, started_at=fetched_at, note=answer.note)
     writes.add_fetch(
         connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
     )

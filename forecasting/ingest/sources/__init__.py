@@ -29,6 +29,8 @@ class Fetched:
         title: Description of the series, for tables and report.
         live: Whether the newest bar may still be unfinished (Yahoo's may; a file's may not), so that it is checked.
         currency: Of the prices, as the source writes it (USD, EUR, GBp for pence); empty if unknown.
+        newest: The newest session after `last_asked` that the source has a bar of; None where there is none or it is
+            unknown. It shows that the clock of this machine is behind.
     """
 
     source: str
@@ -41,6 +43,7 @@ class Fetched:
     title: str
     live: bool = False
     currency: str = ""
+    newest: date | None = None
 
 
 class Source(Protocol):

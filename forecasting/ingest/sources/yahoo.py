@@ -92,6 +92,7 @@ class Yahoo:
             title=f"{symbol}, daily, from Yahoo Finance",
             live=bool(newer["close"].isna().all()),  # a bar that newer ones follow is finished
             currency=currency,
+            newest=_newest(newer),
         )
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
@@ -207,6 +208,12 @@ def _source_error(error: Exception, symbol: str) -> Exception:
             f"Yahoo gave no usable response for {symbol}: {words!r}. Check the network and try again later."
         )
     return error
+
+
+def _newest(bars: pd.DataFrame) -> date | None:
+    """The newest session with a close; None without one."""
+    known = bars.index[bars["close"].notna()]
+    return known[-1].date() if len(known) else None
 
 
 def _actions(response: pd.DataFrame) -> pd.DataFrame:

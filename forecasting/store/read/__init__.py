@@ -6,7 +6,7 @@ takes an open connection.
 
 from forecasting.store.read.bars import actions, bars
 from forecasting.store.read.events import event_rows, events
-from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_request
+from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_instant, newest_request
 from forecasting.store.read.findings import findings
 from forecasting.store.read.forecasts import (
     forecasts,
@@ -54,6 +54,7 @@ __all__ = [
     "newest_decision",
     "newest_fetch",
     "newest_finished",
+    "newest_instant",
     "newest_live_origin",
     "newest_request",
     "newest_scores",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date, datetime
 
 import sqlalchemy as sa
@@ -29,6 +30,15 @@ def newest_request(connection: sa.Connection, symbol: str) -> Row | None:
     table = tables.fetches
     newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     return first_row(connection, newest)
+
+
+def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datetime | None:
+    """The newest instant at which any of these symbols was fetched, with bars or without; None before the first."""
+    table = tables.fetches
+    newest: datetime | None = connection.scalar(
+        sa.select(sa.func.max(table.c.fetched_at)).where(table.c.symbol.in_(symbols))
+    )
+    return newest
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:

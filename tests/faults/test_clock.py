@@ -1,0 +1,107 @@
+"""A clock that is wrong for one night: refused where the source contradicts it; no later night loses a bar by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from flows import clock, nightly
+from forecasting.errors import ClockError, DataLateError
+from forecasting.pipeline.replay import replay
+from forecasting.sessions import between, closes_at
+from forecasting.settings import read_settings
+from forecasting.store import database, read
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.faults.mornings import without_prefect
+from tests.yahoo_stand_in import StandIn, asked_here
+
+SESSIONS = between(date(2024, 3, 4), LAST)
+BARS = random_bars(days=560, seed=3, last=LAST)
+
+
+@pytest.fixture
+def small(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    given = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SYMBOLS": "TEST", "MEMBERS": 1}
+    for name, value in {**given, "SOURCE": f"csv:{tmp_path / 'TEST.csv'}", "TRAIN_SESSIONS": 320}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    without_prefect(monkeypatch.setattr)
+    return tmp_path
+
+
+@pytest.fixture
+def yahoo(small: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    with asked_here(StandIn(BARS, symbol="TEST"), monkeypatch.setattr) as served:
+        yield served
+
+
+def at(session: date, *, wrong_by: timedelta = timedelta()) -> datetime:
+    """The morning after a session, by a clock that is wrong by so much."""
+    return closes_at(session) + timedelta(hours=13, minutes=30) + wrong_by
+
+
+def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> None:
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    nightly.nightly.fn(**given)
+
+
+def select(what: str, table: str) -> list[tuple[Any, ...]]:
+    with database.reading(read_settings().url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=31), timedelta(days=-1), timedelta(hours=-30)])
+def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
+    small: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
+) -> None:
+    for place, session in enumerate(SESSIONS):
+        write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
+        night(monkeypatch, at(session, wrong_by=wrong_by if place == 2 else timedelta()))
+    night(monkeypatch, at(LAST, wrong_by=timedelta(days=40)))
+    origins = {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")}
+    assert origins == {str(session) for session in SESSIONS}
+    with database.reading(read_settings().url) as connection:
+        newest = read.newest_fetch(connection, "TEST")
+        known = read.bars(connection, "TEST", known_at=newest["fetched_at"] if newest else None)
+    assert known.index[-1].date() == LAST
+    assert replay(read_settings(), now=clock.now).startswith(f"TEST: {len(SESSIONS)} nights")
+
+
+def test_the_run_after_a_clock_that_was_ahead_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for session, wrong_by in ((SESSIONS[0], timedelta(days=31)), (SESSIONS[1], timedelta())):
+        write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
+        night(monkeypatch, at(session, wrong_by=wrong_by))
+    notes = dict(select("as_of, note", "runs"))
+    assert notes[str(SESSIONS[0])] == ""
+    assert notes[str(SESSIONS[1])].startswith(
+        "This machine's clock is at 2024-03-06 10:30 UTC, before the newest fetch"
+    )
+
+
+def test_a_clock_behind_a_live_source_is_refused_by_name_and_stores_nothing(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.today = LAST
+    with pytest.raises(
+        ClockError, match=r"has one of TEST at 2024-03-08.*this machine's clock is at 2024-03-07 10:30 UTC"
+    ):
+        night(monkeypatch, at(SESSIONS[2]))
+    assert select("count(*)", "bar_versions") == [(0,)]
+    night(monkeypatch, at(LAST))
+    assert {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")} == {str(LAST)}
+
+
+def test_a_clock_ahead_of_a_live_source_is_named_in_the_error_of_the_late_night(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.today = LAST
+    with pytest.raises(DataLateError, match=r"sessions behind: .* clock, at 2024-04-08 21:30 UTC, is ahead"):
+        night(monkeypatch, datetime.fromisoformat("2024-04-08T21:30:00+00:00"))
+    with pytest.raises(DataLateError, match=r"again later, or give --as-of a session that has its bar\.$"):
+        night(monkeypatch, datetime.fromisoformat("2024-03-11T22:30:00+00:00"))
+    assert select("verdict, count(*)", "fetches GROUP BY verdict") == [("late", 2)]
