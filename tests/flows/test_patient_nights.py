@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,7 +20,6 @@ from flows.operations import events
 from forecasting.errors import LockedError, UnavailableError
 from forecasting.pipeline.publish import newest_reports
 from forecasting.report import wording
-from forecasting.sessions import last_completed, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, write_yahoo_csv
@@ -183,13 +182,13 @@ def test_a_deaf_source_does_not_stop_a_night_whose_bars_are_stored(
 def test_a_waiting_night_that_is_told_to_stop_ends_and_gives_its_lock_back(
     night_folder: Path, csv_of_bars: Path, tmp_path: Path
 ) -> None:
-    newest = last_completed(datetime.now(UTC))
-    write_yahoo_csv(random_bars(days=450, seed=3, last=newest), csv_of_bars)
-    coming = next_sessions(newest, 1)[0]
-    half_a_day = datetime.now(UTC) + timedelta(hours=12)
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "FORECASTING_TIMEZONE": "UTC"}
-    environment |= {"FORECASTING_LATE_UNTIL": f"{half_a_day:%H:%M}"}
-    code = f"import datetime as d, flows.nightly as n; n.nightly(as_of=d.date.fromisoformat('{coming}'), patient=True)"
+    write_yahoo_csv(random_bars(days=450, seed=3, last=date(2024, 3, 7)), csv_of_bars)
+    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    code = (
+        "import datetime as d, flows.clock as c, flows.nightly as n;"
+        "c.now = lambda: d.datetime(2024, 3, 9, 10, 30, tzinfo=d.UTC);"  # a clock that stands waits for ever
+        f"n.nightly(as_of=d.date.fromisoformat('{LAST}'), patient=True)"
+    )
     log = tmp_path / "night.log"
     with running([code], option="-c", log=log, environment=environment) as process:
         until(lambda: select("status", "runs") == [("late",)], "a night that waits", log=log)
@@ -197,7 +196,7 @@ def test_a_waiting_night_that_is_told_to_stop_ends_and_gives_its_lock_back(
             pass
         stop(process)
     with database.night_lock(read_settings().url, "night"):
-        assert select("as_of, status", "runs") == [(str(coming), "late")]
+        assert select("as_of, status", "runs") == [(str(LAST), "late")]
 
 
 def test_one_symbol_s_wait_does_not_hold_up_the_others(
