@@ -23,12 +23,12 @@ def announced(connection, *, source: str, after: date) -> pd.DataFrame:
     return announced_events(read.event_rows(connection, SYMBOL), source=source, after=after)
 
 
-def told(connection, known_at=None) -> list[tuple[str, str, str]]:
+def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
     frame = read.events(connection, SYMBOL, known_at=at(known_at) if known_at else None)
     return [tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()]
 
 
-def test_a_withdrawn_event_stands_for_earlier_origins_and_for_whoever_looks_from_before(database_url):
+def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(database_url):
     rows = [
         (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
         (seen(NEW, "2024-04-12"), "2024-04-13T10:30"),
@@ -44,11 +44,14 @@ def test_a_withdrawn_event_stands_for_earlier_origins_and_for_whoever_looks_from
             ]
             rows = rows[1:]
         assert added == [0, 0]
-        assert told(connection) == [("2024-05-01", "2024-04-01", "2024-04-12"), ("2024-05-08", "2024-04-12", "NaT")]
-        assert told(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]
+        assert dates(connection) == [
+            ("2024-05-01", "2024-04-01", "2024-04-12"),
+            ("2024-05-08", "2024-04-12", "NaT"),
+        ]
+        assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]
 
 
-def test_a_date_that_comes_back_is_known_twice(database_url):
+def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(database_url):
     with transaction(database_url) as connection:
         for row, when in (
             (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
@@ -56,6 +59,9 @@ def test_a_date_that_comes_back_is_known_twice(database_url):
             (seen(OLD, "2024-04-18"), "2024-04-19T10:30"),
         ):
             assert writes.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
-        assert told(connection) == [("2024-05-01", "2024-04-01", "2024-04-12"), ("2024-05-01", "2024-04-18", "NaT")]
+        assert dates(connection) == [
+            ("2024-05-01", "2024-04-01", "2024-04-12"),
+            ("2024-05-01", "2024-04-18", "NaT"),
+        ]
         assert len(announced(connection, source="yahoo", after=date(2024, 4, 18))) == 1
         assert announced(connection, source="csv", after=date(2024, 4, 18)).empty

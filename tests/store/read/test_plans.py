@@ -12,7 +12,7 @@ from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, score_row
 
 DAY = date(2024, 3, 8)
-QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
+QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "has_forecasts": lambda connection: read.has_forecasts(connection, "r"),
     "model_of_run": lambda connection: read.model_of_run(connection, "r"),
     "decision_of_run": lambda connection: read.decision_of_run(connection, "r"),
@@ -29,18 +29,18 @@ QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
 
 @pytest.fixture
 def plan_of(tmp_path: Path) -> Callable[[Callable[[sa.Connection], object]], list[str]]:
-    """The steps of SQLite's plans for all that a question sends."""
+    """The steps of SQLite's plans for the statements of a query."""
     url = f"sqlite:///{tmp_path / 'forecasting.db'}"
     migrate.upgrade(url)
     with database.transaction(url) as connection:
         writes.start_run(connection, run_row("r", str(DAY)))
         writes.add_model(connection, model_row("m", run_id="r"))
 
-    def plan(ask: Callable[[sa.Connection], object]) -> list[str]:
+    def plan(query: Callable[[sa.Connection], object]) -> list[str]:
         sent: list[tuple[str, object]] = []
         with database.reading(url) as connection:
-            sa.event.listen(connection, "before_cursor_execute", lambda *told: sent.append((told[2], told[3])))
-            ask(connection)
+            sa.event.listen(connection, "before_cursor_execute", lambda *event: sent.append((event[2], event[3])))
+            query(connection)
             return [
                 str(row[-1])
                 for statement, values in list(sent)
@@ -50,9 +50,9 @@ def plan_of(tmp_path: Path) -> Callable[[Callable[[sa.Connection], object]], lis
     return plan
 
 
-@pytest.mark.parametrize("asked", QUESTIONS)
-def test_no_question_about_one_symbol_run_or_model_reads_the_rows_of_all(plan_of, asked: str) -> None:
-    steps = plan_of(QUESTIONS[asked])
+@pytest.mark.parametrize("name", QUERIES)
+def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name: str) -> None:
+    steps = plan_of(QUERIES[name])
     whole = ("SCAN forecasts", "SCAN scores", "SCAN models", "SCAN runs", "SCAN promotions", "SCAN fetches")
     assert steps
     assert not [step for step in steps if step.startswith(whole)]

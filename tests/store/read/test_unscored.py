@@ -9,46 +9,46 @@ from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, score_row, start, store_bars
 
 
-def due(url: str, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
+def unscored(url: str, target: str = TARGET, last: str = "2024-03-08") -> list[tuple[str, int, float]]:
     with reading(url) as connection:
         found = unscored_forecasts(connection, SYMBOL, target, last=date.fromisoformat(last))
     return [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
 
 
-def test_a_forecast_is_due_for_its_first_print_then_settled_then_restated(database_url):
+def test_a_forecast_is_unscored_against_first_print_then_settled_then_restated_bar(database_url):
     forecast = forecast_row("lstm", "2024-03-07")
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         writes.add_forecasts(connection, [forecast])
-    assert due(database_url) == []
+    assert unscored(database_url) == []
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-08": 80.0}, seen="2024-03-08T21:00")
-    assert due(database_url) == [("first_print", 1, 80.0)]
-    assert due(database_url, last="2024-03-07") == []
+    assert unscored(database_url) == [("first_print", 1, 80.0)]
+    assert unscored(database_url, last="2024-03-07") == []
     with transaction(database_url) as connection:
         writes.add_scores(connection, [score_row(forecast)])
-    assert due(database_url) == []
+    assert unscored(database_url) == []
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
-    assert due(database_url) == [("settled", 2, 90.0)]
+    assert unscored(database_url) == [("settled", 2, 90.0)]
     with transaction(database_url) as connection:
         writes.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2)])
         store_bars(connection, {"2024-03-08": 91.0}, seen="2024-05-01T21:00", version=3, settled=("2024-03-08",))
-    assert due(database_url) == [("settled", 3, 91.0)]
+    assert unscored(database_url) == [("settled", 3, 91.0)]
 
 
-def test_a_bar_without_the_targets_value_makes_nothing_due(database_url):
+def test_a_bar_without_the_targets_value_leaves_nothing_to_score(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         writes.add_forecasts(
             connection, [forecast_row("lstm", "2024-03-07", target=name) for name in (TARGET, "close")]
         )
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
-    assert due(database_url) == []
-    assert [row[:2] for row in due(database_url, "close")] == [("first_print", 1)]
+    assert unscored(database_url) == []
+    assert [row[:2] for row in unscored(database_url, "close")] == [("first_print", 1)]
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-08": 70.0}, seen="2024-03-09T21:00", version=2)
-    assert due(database_url) == [("first_print", 2, 70.0)]
+    assert unscored(database_url) == [("first_print", 2, 70.0)]
 
 
 def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(database_url):
@@ -70,8 +70,8 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(databas
         writes.add_forecasts(connection, rows)
         found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
         past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
-    told = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
-    assert told == [
+    actuals = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
+    assert actuals == [
         ("2024-03-07", "first_print", 100.0, 11.0),
         ("2024-03-07", "settled", 100.0, 22.0),
         ("2024-03-08", "first_print", 105.0, 22.0),
@@ -86,4 +86,4 @@ def test_a_split_of_years_before_the_bars_changes_no_basis(database_url):
         start(connection, origins=("2024-03-07",))
         writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
         store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
-    assert due(database_url) == [("first_print", 1, 100.0)]
+    assert unscored(database_url) == [("first_print", 1, 100.0)]

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+
+import pandas as pd
+
+from forecasting.store import read, writes
+from forecasting.store.database import transaction
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, start
+
+
+def test_forecasts_carry_the_name_of_their_model(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
+        rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07")]
+        writes.add_forecasts(connection, [*rows, forecast_row("ridge", "2024-03-07", role="baseline")])
+        found = read.forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7))
+        assert found["model"].tolist() == ["ridge", "lstm"]
+        assert len(read.forecasts(connection, SYMBOL, TARGET)) == 3
+    assert found["target_session"].tolist() == [pd.Timestamp("2024-03-08")] * 2
+    assert found["issued_at"].tolist() == [pd.Timestamp("2024-03-07T22:00Z")] * 2
+
+
+def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(database_url):
+    def network_row(model: str, origin: str, horizon: int = 1, **changed: object) -> dict[str, object]:
+        label = json.dumps(changed.pop("label", origin))
+        return forecast_row(model, origin, horizon, calibration=label, **changed)
+
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-04", "2024-03-05", "2024-03-06"), models=("lstm", "lstm:2", "ridge"))
+        writes.add_forecasts(
+            connection,
+            [
+                network_row("lstm", "2024-03-04"),
+                network_row("lstm", "2024-03-04", 2),
+                network_row("lstm", "2024-03-04", kind="replay", label="not first", issued_at=at("2024-03-09")),
+                network_row("ridge", "2024-03-05", status="fallback"),
+                network_row("lstm:2", "2024-03-05", role="challenger"),
+                network_row("lstm", "2024-03-06", kind="replay", label="issued first"),
+                network_row("lstm:2", "2024-03-06", kind="replay", label="issued last", issued_at=at("2024-03-09")),
+                network_row("lstm", "2024-03-06", 2, label="target too late"),
+            ],
+        )
+        found = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7), limit=10)
+        newest = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7), limit=1)
+    rows = [(str(row.origin_session.date()), row.horizon, json.loads(row.calibration)) for row in found.itertuples()]
+    assert rows == [("2024-03-04", 1, "2024-03-04"), ("2024-03-04", 2, "2024-03-04"), ("2024-03-06", 1, "issued last")]
+    assert newest["horizon"].tolist() == [2, 1]
+    assert found["split_factor"].tolist() == [1.0] * 3
