@@ -31,7 +31,7 @@ def past_of(actual: np.ndarray, network: np.ndarray | None = None, linear: np.nd
     return Past(actual, plain if network is None else network, plain if linear is None else linear)
 
 
-def draw(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
+def normals(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0.0, width, (n, H))
 
 
@@ -39,26 +39,26 @@ def factors_of(past: Past, target: Target = "volume") -> Floats:
     return learn_factors(past, 0.5, target)
 
 
-def test_under_the_stated_number_of_past_forecasts_nothing_is_changed():
-    past = past_of(draw(MIN_FORECASTS - 1, width=3.0))
+def test_below_the_minimum_of_past_forecasts_nothing_changes():
+    past = past_of(normals(MIN_FORECASTS - 1, width=3.0))
     np.testing.assert_array_equal(factors_of(past), np.ones((H, Q)))
     assert [learn_weight(past, target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
 
 
 def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
-    factors = factors_of(past_of(draw(500, width=2.0)))
+    factors = factors_of(past_of(normals(500, width=2.0)))
     np.testing.assert_allclose(np.delete(factors, MEDIAN, axis=1), 1.85, atol=0.45)
     np.testing.assert_array_equal(factors[:, MEDIAN], np.ones(H))
 
 
-def test_what_chance_alone_would_have_taken_as_far_is_hardly_followed():
-    factors = [factors_of(past_of(draw(500, seed=seed))) for seed in range(8)]
+def test_factors_within_the_noise_stay_close_to_1():
+    factors = [factors_of(past_of(normals(500, seed=seed))) for seed in range(8)]
     assert np.abs(np.log(factors)).mean() < 0.02
-    np.testing.assert_allclose(np.log(factors_of(past_of(draw(500, width=1.6))))[:, 0], np.log(1.6), atol=0.15)
+    np.testing.assert_allclose(np.log(factors_of(past_of(normals(500, width=1.6))))[:, 0], np.log(1.6), atol=0.15)
 
 
 def test_each_side_and_horizon_has_its_own_factor():
-    actual = draw(500)
+    actual = normals(500)
     actual[:, 1] = np.where(actual[:, 1] > 0.0, 2.0 * actual[:, 1], actual[:, 1])
     factors = factors_of(past_of(actual))
     assert (factors[1, MEDIAN + 2 :] > 1.5).all()
@@ -67,16 +67,16 @@ def test_each_side_and_horizon_has_its_own_factor():
     assert (factors[0] < 1.2).all()
 
 
-def test_what_all_horizons_and_sides_miss_is_believed_sooner_than_what_one_does():
-    one = draw(500)
-    one[:, 0] = np.where(one[:, 0] > 0.0, 1.25 * one[:, 0], one[:, 0])
-    believed, doubted = factors_of(past_of(draw(500, width=1.25))), factors_of(past_of(one))
-    np.testing.assert_allclose(np.delete(believed, MEDIAN, axis=1), 1.22, atol=0.15)
-    assert (doubted[0, MEDIAN + 1 :] < 1.15).all()
+def test_a_miss_of_all_horizons_and_sides_is_shrunk_less_than_one_of_a_single_side():
+    one_side = normals(500)
+    one_side[:, 0] = np.where(one_side[:, 0] > 0.0, 1.25 * one_side[:, 0], one_side[:, 0])
+    of_all, of_one = factors_of(past_of(normals(500, width=1.25))), factors_of(past_of(one_side))
+    np.testing.assert_allclose(np.delete(of_all, MEDIAN, axis=1), 1.22, atol=0.15)
+    assert (of_one[0, MEDIAN + 1 :] < 1.15).all()
 
 
-def test_a_small_miss_is_believed_of_a_volume_and_of_a_close_only_where_it_is_large():
-    small, large = past_of(draw(500, width=1.1)), past_of(draw(500, width=1.8))
+def test_a_small_miss_is_shrunk_more_for_close_than_for_volume_and_a_large_one_is_not():
+    small, large = past_of(normals(500, width=1.1)), past_of(normals(500, width=1.8))
     tails = [0, 1, Q - 2, Q - 1]
     volume, close = (np.log(factors_of(small, target))[:, tails].mean() for target in ("volume", "close"))
     assert close < 0.7 * volume
@@ -84,8 +84,8 @@ def test_a_small_miss_is_believed_of_a_volume_and_of_a_close_only_where_it_is_la
     assert close > 0.9 * volume
 
 
-def test_a_horizon_with_too_few_closed_stays_as_it_is_and_teaches_the_others_nothing():
-    actual = draw(500, width=1.5)
+def test_a_horizon_with_too_few_closed_forecasts_keeps_factor_1_and_does_not_affect_the_others():
+    actual = normals(500, width=1.5)
     actual[MIN_FORECASTS - 1 :, 4] = np.nan
     factors = factors_of(past_of(actual))
     np.testing.assert_array_equal(factors[4], np.ones(Q))
@@ -100,56 +100,57 @@ def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     actual = rng.normal(size=(n, H)) * width[:, None]
     raw = np.broadcast_to(NORMAL, (H, Q))
     nights = range(jump + 350, n, 2)
-    spoken = []
+    issued = []
     for t in nights:
         earlier = np.arange(t - 500, t)
         closed = np.where(earlier[:, None] + np.array(HORIZONS) <= t, actual[earlier], np.nan)
-        spoken.append(widen(raw, factors_of(past_of(closed))))
-    said, happened = np.array(spoken), actual[list(nights)]
+        issued.append(widen(raw, factors_of(past_of(closed))))
+    calibrated, actuals = np.array(issued), actual[list(nights)]
 
     def coverage(quantiles: np.ndarray, low: int, high: int) -> float:
-        return float(((quantiles[..., low] <= happened) & (happened <= quantiles[..., high])).mean())
+        return float(((quantiles[..., low] <= actuals) & (actuals <= quantiles[..., high])).mean())
 
-    assert (coverage(said, 1, 5), coverage(said, 0, 6)) == (pytest.approx(0.8, abs=0.04), pytest.approx(0.9, abs=0.04))
+    assert coverage(calibrated, 1, 5) == pytest.approx(0.8, abs=0.04)
+    assert coverage(calibrated, 0, 6) == pytest.approx(0.9, abs=0.04)
     assert coverage(raw, 1, 5) < 0.65
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=Q, max_size=Q), st.lists(st.floats(0.5, 2.5), min_size=Q, max_size=Q))
-def test_stretched_quantiles_never_cross(values, factors):
-    stretched = widen(np.sort(np.array(values)), np.array(factors))
-    assert (np.diff(stretched) >= 0.0).all()
+def test_widened_quantiles_never_cross(values, factors):
+    widened = widen(np.sort(np.array(values)), np.array(factors))
+    assert (np.diff(widened) >= 0.0).all()
 
 
-def test_stretching_by_one_changes_nothing_and_the_median_stays():
-    quantiles = np.sort(draw(Q).T, axis=-1)
+def test_widening_by_1_changes_nothing_and_the_median_never_changes():
+    quantiles = np.sort(normals(Q).T, axis=-1)
     np.testing.assert_allclose(widen(quantiles, np.ones((H, Q))), quantiles)
     narrowed = widen(quantiles, np.full((H, Q), 0.5))
     np.testing.assert_array_equal(narrowed[:, MEDIAN], quantiles[:, MEDIAN])
 
 
-@pytest.mark.parametrize(("better", "side"), [("network", 1.0), ("partner", 0.0)])
-def test_the_weight_goes_to_the_one_that_has_lost_less(better, side):
-    actual = draw(500)
+@pytest.mark.parametrize(("better", "expected"), [("network", 1.0), ("linear", 0.0)])
+def test_the_weight_goes_to_the_model_with_the_lower_loss(better, expected):
+    actual = normals(500)
     good, bad = actual[..., None] + 0.1 * NORMAL, NORMAL + 2.0 + np.zeros((500, H, 1))
     weight = learn_weight(past_of(actual, *((good, bad) if better == "network" else (bad, good))), "volume")
-    assert weight == pytest.approx(side, abs=0.1)
+    assert weight == pytest.approx(expected, abs=0.1)
 
 
-def test_equal_forecasters_share_as_usual():
-    assert [learn_weight(past_of(draw(500)), target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
+def test_equal_models_have_the_usual_weights():
+    assert [learn_weight(past_of(normals(500)), target) for target in ("volume", "range", "close")] == [1.0, 0.9, 0.5]
 
 
-def test_a_combination_weighs_level_by_level():
+def test_combined_quantiles_are_weighted_means_level_by_level():
     np.testing.assert_allclose(combine(np.array([1.0, 3.0]), np.array([2.0, 7.0]), 0.25), [1.75, 6.0])
 
 
-def test_pinball_keeps_what_is_not_known_apart():
+def test_pinball_of_an_unknown_actual_is_nan():
     loss = pinball(np.array([0.0, np.nan]), np.zeros((2, Q)))
     np.testing.assert_array_equal(loss, [0.0, np.nan])
 
 
-def test_what_a_night_issued_is_read_back_on_a_later_one():
+def test_read_past_inverts_raw_text():
     rng = np.random.default_rng(2)
     scale = Scale(np.array(15.5), np.full(H, 2.0))
     network, linear = rng.normal(size=(2, H, Q))
@@ -165,7 +166,7 @@ def test_what_a_night_issued_is_read_back_on_a_later_one():
     assert known_forecasts(past).tolist() == [1, 1, 1, 1, 0]
 
 
-def test_no_past_is_an_empty_past():
+def test_no_past_forecasts_give_empty_arrays():
     empty = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")})
     past = read_past(empty)
     assert (past.actual.shape, past.network.shape) == ((0, H), (0, H, Q))
