@@ -8,27 +8,26 @@ from typing import Literal
 from forecasting.vocabulary import CHAMPION, MIN_ORIGINS
 
 WINDOW_ORIGINS = 60
-"""Newest scored origins over which the champion is held against the best baseline; about a quarter."""
-
+"""Newest scored origins over which the champion is compared with the best baseline; about a quarter."""
 
 HYSTERESIS = 0.02
-"""How much higher, relatively, the champion's pinball loss must be: two seeds of one model differ by half of this."""
+"""Relative excess of the champion's pinball loss that is tolerated; two seeds of one model differ by half of this."""
 
 
 @dataclass(frozen=True)
 class ChampionFacts:
-    """What decides whether the champion is published.
+    """The facts that decide whether the champion is published.
 
     Attributes:
-        champion: Its model id; None when there is none.
-        baseline: The best baseline by the scores so far, or the one that stands in while there are none.
-        damage: Why its artifact could not be loaded or run; empty when it could.
-        age_sessions: Sessions from its last training session to the origin; None when unknown, which is no objection.
+        champion: Its model id; None without a champion.
+        baseline: The best baseline by the scores so far, or the default one while there are none.
+        damage: Why its artifact could not be loaded or run; empty if it could.
+        age_sessions: Sessions from its last training session to the origin; None if unknown, which is no objection.
         max_age_sessions: Sessions after which it is no longer published.
         finite: Whether each of tonight's quantiles is a finite number.
-        champion_pinball: Mean loss over the newest WINDOW_ORIGINS scored origins; None when unscored.
-        baseline_pinball: The baseline's on the same origins and horizons; None when unscored.
-        origins: How many origins those means cover.
+        champion_pinball: Mean loss over the newest WINDOW_ORIGINS scored origins; None without scores.
+        baseline_pinball: The baseline's on the same origins and horizons; None without scores.
+        origins: Number of origins in those means.
     """
 
     champion: str | None
@@ -44,12 +43,12 @@ class ChampionFacts:
 
 @dataclass(frozen=True)
 class Published:
-    """The forecaster that is published, with the status and reason that its rows carry.
+    """The forecaster that is published, with the status and reason of its rows.
 
     Attributes:
         forecaster: `champion`, or the baseline's name.
         status: `ok` or `fallback`.
-        reason: In words, with figures; empty when ok.
+        reason: Text with figures; empty if ok.
     """
 
     forecaster: str
@@ -58,10 +57,10 @@ class Published:
 
 
 def choose_published(facts: ChampionFacts) -> Published:
-    """The champion, unless an objection stands; then the best baseline, with the first objection as the reason.
+    """The champion, or the best baseline where there is an objection; the first objection is the reason.
 
-    In order: no champion; artifact damaged; older than the limit; forecast not finite; behind the best baseline by more
-    than HYSTERESIS over at least MIN_ORIGINS of the newest scored origins.
+    In order: no champion; artifact damaged; older than the limit; forecast not finite; pinball loss above the best
+    baseline's by more than HYSTERESIS over at least MIN_ORIGINS of the newest scored origins.
     """
     objection = _objection(facts)
     if objection:
@@ -78,21 +77,21 @@ def _objection(facts: ChampionFacts) -> str:
         limit = f"limit {facts.max_age_sessions}"
         return f"champion {facts.champion} was trained {facts.age_sessions} sessions before the origin ({limit})"
     if not facts.finite:
-        return f"champion {facts.champion} gave a forecast that is not finite"
+        return f"champion {facts.champion} made a forecast that is not finite"
     return _behind(facts)
 
 
 def _behind(facts: ChampionFacts) -> str:
-    ours, theirs = facts.champion_pinball, facts.baseline_pinball
-    if ours is None or theirs is None or facts.origins < MIN_ORIGINS or ours <= theirs * (1 + HYSTERESIS):
+    champion, baseline = facts.champion_pinball, facts.baseline_pinball
+    if champion is None or baseline is None or facts.origins < MIN_ORIGINS or champion <= baseline * (1 + HYSTERESIS):
         return ""
-    lead = f" by {ours / theirs - 1:.1%} (limit {HYSTERESIS:.0%})" if theirs else ""
+    excess = f" by {champion / baseline - 1:.1%} (limit {HYSTERESIS:.0%})" if baseline else ""
     return (
-        f"champion {facts.champion} is behind{lead}: mean pinball {_number(ours)} against {_number(theirs)}"
+        f"champion {facts.champion} is behind{excess}: mean pinball {_number(champion)} against {_number(baseline)}"
         f" of {facts.baseline} over the last {facts.origins} scored origins"
     )
 
 
 def _number(value: float) -> str:
-    # Shares run to millions, ranges to thousandths; 2.1e+06 is for neither.
+    # Shares run to millions, ranges to thousandths; scientific notation suits neither.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

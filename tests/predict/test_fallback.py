@@ -5,7 +5,7 @@ import pytest
 from forecasting.predict.fallback import ChampionFacts, Published, choose_published
 from forecasting.vocabulary import MIN_ORIGINS
 
-FIT = ChampionFacts(
+ELIGIBLE = ChampionFacts(
     champion="3f9c",
     baseline="ridge",
     age_sessions=5,
@@ -15,8 +15,8 @@ FIT = ChampionFacts(
 )
 
 
-def test_a_fit_champion_speaks_and_gives_no_reason():
-    assert choose_published(FIT) == Published("champion", "ok", "")
+def test_an_eligible_champion_is_published_without_a_reason():
+    assert choose_published(ELIGIBLE) == Published("champion", "ok", "")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_fit_champion_speaks_and_gives_no_reason():
             {"age_sessions": 64},
             "champion 3f9c was trained 64 sessions before the origin (limit 63); ridge is published instead",
         ),
-        ({"finite": False}, "champion 3f9c gave a forecast that is not finite; ridge is published instead"),
+        ({"finite": False}, "champion 3f9c made a forecast that is not finite; ridge is published instead"),
         (
             {"champion_pinball": 0.682},
             "champion 3f9c is behind by 10.0% (limit 2%): mean pinball 0.682 against 0.62 of ridge "
@@ -39,8 +39,8 @@ def test_a_fit_champion_speaks_and_gives_no_reason():
         ),
     ],
 )
-def test_each_objection_lets_the_baseline_speak_and_says_why(change, reason):
-    assert choose_published(replace(FIT, **change)) == Published("ridge", "fallback", reason)
+def test_each_objection_publishes_the_baseline_with_the_reason(change, reason):
+    assert choose_published(replace(ELIGIBLE, **change)) == Published("ridge", "fallback", reason)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_each_objection_lets_the_baseline_speak_and_says_why(change, reason):
     [
         {"age_sessions": 63},
         {"age_sessions": None},
-        {"champion_pinball": 0.63},  # behind, but within the hysteresis
+        {"champion_pinball": 0.63},  # worse, but within the hysteresis
         {"champion_pinball": 9.0, "origins": MIN_ORIGINS - 1},
         {"champion_pinball": None},
         {"baseline_pinball": None},
     ],
 )
 def test_what_is_within_limits_or_unknown_is_no_objection(change):
-    assert choose_published(replace(FIT, **change)).status == "ok"
+    assert choose_published(replace(ELIGIBLE, **change)).status == "ok"
 
 
-def test_the_first_objection_is_the_one_told():
-    worst = replace(FIT, damage="the file is missing", age_sessions=900, finite=False, champion_pinball=9.0)
+def test_the_first_objection_is_the_reason():
+    worst = replace(ELIGIBLE, damage="the file is missing", age_sessions=900, finite=False, champion_pinball=9.0)
     assert (
         choose_published(worst).reason
         == "champion 3f9c cannot be used: the file is missing; ridge is published instead"
@@ -67,9 +67,9 @@ def test_the_first_objection_is_the_one_told():
 
 
 def test_a_perfect_baseline_does_not_divide_by_zero():
-    assert choose_published(replace(FIT, baseline_pinball=0.0)).forecaster == "ridge"
+    assert choose_published(replace(ELIGIBLE, baseline_pinball=0.0)).forecaster == "ridge"
 
 
 def test_losses_in_shares_are_written_out():
-    spoken = choose_published(replace(FIT, champion_pinball=700_000.0, baseline_pinball=600_000.0))
-    assert "by 16.7% (limit 2%): mean pinball 700,000 against 600,000 of ridge" in spoken.reason
+    published = choose_published(replace(ELIGIBLE, champion_pinball=700_000.0, baseline_pinball=600_000.0))
+    assert "by 16.7% (limit 2%): mean pinball 700,000 against 600,000 of ridge" in published.reason
