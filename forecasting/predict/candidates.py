@@ -1,4 +1,4 @@
-"""Every forecast of one origin: who made it, in which role, and the rows to write. No store and no clock."""
+"""All forecasts of one origin, their roles, and the rows to write. No store and no clock."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Candidate:
     Attributes:
         model_id: Its row in `models`.
         forecaster: `lstm`, or the baseline's name.
-        role: As it will be issued.
+        role: Its role when issued.
         quantiles: (H, Q) in the target's own unit.
-        past_forecasts: Per horizon, how many closed forecasts calibrated it.
+        past_forecasts: Per horizon, the number of closed forecasts that calibrated it.
         calibration: Per horizon, the JSON that a later night calibrates on; empty for a baseline.
-        out_of_range: Inputs beyond the model's training range, in words; empty for none.
+        out_of_range: Inputs outside the range of the training data, as text; empty for none.
     """
 
     model_id: str
@@ -54,7 +54,7 @@ class Candidate:
 
 
 def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) -> list[Candidate]:
-    """The forecast of each baseline; its model row stands for the rule, which is fitted anew each night."""
+    """The forecast of each baseline; its row in `models` identifies the rule, which is refitted each night."""
     target = windows.target
     return [
         Candidate(
@@ -80,11 +80,11 @@ def network_candidate(
         past: As for `combine_and_calibrate`.
 
     Raises:
-        ArtifactError: The checkpoint has other features than the windows.
+        ArtifactError: The checkpoint's features differ from the windows'.
     """
     network, linear = network_quantiles(checkpoint, windows), linear_quantiles(windows)
     issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=windows.target)
-    beyond = inputs_out_of_range(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
+    outside = inputs_out_of_range(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
     return Candidate(
         model["id"],
         model["name"],
@@ -92,20 +92,25 @@ def network_candidate(
         issued.quantiles,
         tuple(int(n) for n in issued.past_forecasts),
         tuple(issued.calibration),
-        out_of_range_text(beyond),
+        out_of_range_text(outside),
     )
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:
-    """The candidates with the published one in the champion's role; a replaced champion is kept as `silenced`.
+    """The candidates with the published one as `champion`; a champion that is not published becomes `silenced`.
 
-    A candidate that is not finite is left out where a baseline is published.
+    Where a baseline is published, candidates that are not finite are left out.
     """
     if published.forecaster == CHAMPION:
         return list(candidates)
-    finite = [one for one in candidates if one.is_finite]
-    silenced = [replace(one, role=SILENCED) if one.role == CHAMPION else one for one in finite]
-    return [replace(one, role=CHAMPION) if one.forecaster == published.forecaster else one for one in silenced]
+    finite = [candidate for candidate in candidates if candidate.is_finite]
+    return [replace(candidate, role=_role(candidate, published)) for candidate in finite]
+
+
+def _role(candidate: Candidate, published: Published) -> Role:
+    if candidate.forecaster == published.forecaster:
+        return CHAMPION
+    return SILENCED if candidate.role == CHAMPION else candidate.role
 
 
 def forecast_rows(
@@ -123,17 +128,17 @@ def forecast_rows(
     return [
         {
             **about,
-            "model_id": one.model_id,
-            "role": one.role,
-            "status": published.status if one.role == CHAMPION else "ok",
-            "reason": published.reason if one.role == CHAMPION else "",
+            "model_id": candidate.model_id,
+            "role": candidate.role,
+            "status": published.status if candidate.role == CHAMPION else "ok",
+            "reason": published.reason if candidate.role == CHAMPION else "",
             "horizon": horizon,
             "target_session": sessions[place],
-            "past_forecasts": one.past_forecasts[place],
-            "calibration": one.calibration[place],
-            "outside": one.out_of_range,
-            **{name: float(value) for name, value in zip(QUANTILE_COLUMNS, one.quantiles[place], strict=True)},
+            "past_forecasts": candidate.past_forecasts[place],
+            "calibration": candidate.calibration[place],
+            "outside": candidate.out_of_range,
+            **{name: float(value) for name, value in zip(QUANTILE_COLUMNS, candidate.quantiles[place], strict=True)},
         }
-        for one in candidates
+        for candidate in candidates
         for place, horizon in enumerate(HORIZONS)
     ]

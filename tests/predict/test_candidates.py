@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pytest
+
+from forecasting.losses import Floats
+from forecasting.predict.candidates import Candidate, assign_roles, baseline_candidates, forecast_rows
+from forecasting.predict.fallback import Published
+from forecasting.train.baselines import baseline_quantiles
+from forecasting.vocabulary import HORIZONS, QUANTILES, Role
+from tests.train.windows import some_windows
+
+H, Q = len(HORIZONS), len(QUANTILES)
+BY_HAND = np.array([[10.0 * horizon + level for level in range(Q)] for horizon in HORIZONS])
+SESSIONS = [date(2024, 3, 11), date(2024, 3, 12), date(2024, 3, 13), date(2024, 3, 14), date(2024, 3, 15)]
+ABOUT = {
+    "symbol": "SBUX",
+    "target": "volume",
+    "origin_session": date(2024, 3, 8),
+    "kind": "live",
+    "last_value": 8e6,
+    "issued_at": datetime(2024, 3, 8, 22, tzinfo=UTC),
+    "data_as_of": datetime(2024, 3, 8, 21, tzinfo=UTC),
+    "fetch_id": "f1",
+    "run_id": "r1",
+}
+CHAMPION_IS_PUBLISHED = Published("champion", "ok", "")
+RIDGE_IS_PUBLISHED = Published("ridge", "fallback", "there is no champion yet; ridge is published instead")
+
+
+def candidate(model_id: str, forecaster: str, role: Role, quantiles: Floats = BY_HAND) -> Candidate:
+    return Candidate(model_id, forecaster, role, quantiles)
+
+
+def with_one(value: float) -> Floats:
+    quantiles = BY_HAND.copy()
+    quantiles[2, 3] = value
+    return quantiles
+
+
+CHAMPION = candidate("m1", "lstm", "champion")
+CHALLENGER = candidate("m2", "lstm", "challenger")
+RIDGE, HAR = candidate("b1", "ridge", "baseline"), candidate("b2", "har", "baseline")
+
+
+def roles(candidates: list[Candidate]) -> dict[str, Role]:
+    return {one.model_id: one.role for one in candidates}
+
+
+def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule() -> None:
+    windows = some_windows("volume")
+    found = baseline_candidates(windows, symbol="SBUX", settings_hash="0a1b")
+    assert [(one.model_id, one.forecaster) for one in found] == [
+        ("a54f76e9b27b", "last_value"),
+        ("67d9e08c2cf5", "seasonal"),
+        ("61271ee839cc", "rolling_median"),
+        ("e282ab09b522", "har"),
+        ("316a13440b59", "ridge"),
+    ]
+    for one in found:
+        assert (one.role, one.past_forecasts, one.calibration, one.out_of_range) == (
+            "baseline",
+            (0,) * H,
+            ("",) * H,
+            "",
+        )
+        np.testing.assert_array_equal(one.quantiles, baseline_quantiles(one.forecaster, windows))
+
+
+@pytest.mark.parametrize("change", [{"symbol": "AAPL"}, {"settings_hash": "ffff"}])
+def test_a_baseline_has_another_id_for_another_symbol_or_other_settings(change: dict[str, str]) -> None:
+    key = {"symbol": "SBUX", "settings_hash": "0a1b"}
+    windows = some_windows("close")
+    ids = [baseline_candidates(windows, **given)[0].model_id for given in (key, key | change)]
+    assert len(set(ids)) == 2
+
+
+def test_a_published_champion_changes_no_role() -> None:
+    candidates = [RIDGE, HAR, CHAMPION, CHALLENGER]
+    assert assign_roles(candidates, CHAMPION_IS_PUBLISHED) == candidates
+
+
+def test_a_published_baseline_is_champion_and_the_champion_silenced() -> None:
+    found = assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
+    assert roles(found) == {"b1": "champion", "b2": "baseline", "m1": "silenced", "m2": "challenger"}
+    assert [(one.model_id, one.forecaster) for one in found] == [
+        ("b1", "ridge"),
+        ("b2", "har"),
+        ("m1", "lstm"),
+        ("m2", "lstm"),
+    ]
+
+
+def test_a_baseline_is_published_also_without_any_champion() -> None:
+    assert roles(assign_roles([RIDGE, HAR], RIDGE_IS_PUBLISHED)) == {"b1": "champion", "b2": "baseline"}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_candidate_that_is_not_finite_is_left_out_where_a_baseline_is_published(value: float) -> None:
+    broken = candidate("m1", "lstm", "champion", with_one(value))
+    assert (broken.is_finite, RIDGE.is_finite) == (False, True)
+    assert roles(assign_roles([RIDGE, HAR, broken, CHALLENGER], RIDGE_IS_PUBLISHED)) == {
+        "b1": "champion",
+        "b2": "baseline",
+        "m2": "challenger",
+    }
+
+
+def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
+    network = Candidate("m1", "lstm", "champion", BY_HAND, (70, 69, 68, 0, 0), tuple("abcde"), "volume 2024-03-08")
+    rows = forecast_rows([network], CHAMPION_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS)
+    common = ABOUT | {
+        "model_id": "m1",
+        "role": "champion",
+        "status": "ok",
+        "reason": "",
+        "outside": "volume 2024-03-08",
+    }
+    quantiles = {"q05": 10.0, "q10": 11.0, "q25": 12.0, "q50": 13.0, "q75": 14.0, "q90": 15.0, "q95": 16.0}
+    assert rows[0] == common | quantiles | {
+        "horizon": 1,
+        "target_session": date(2024, 3, 11),
+        "past_forecasts": 70,
+        "calibration": "a",
+    }
+    quantiles = {"q05": 50.0, "q10": 51.0, "q25": 52.0, "q50": 53.0, "q75": 54.0, "q90": 55.0, "q95": 56.0}
+    assert rows[4] == common | quantiles | {
+        "horizon": 5,
+        "target_session": date(2024, 3, 15),
+        "past_forecasts": 0,
+        "calibration": "e",
+    }
+    assert [row["horizon"] for row in rows] == [1, 2, 3, 4, 5]
+    assert {type(rows[0][name]) for name in ("q05", "q50", "q95")} == {float}
+
+
+def test_only_the_published_rows_have_the_status_and_reason_of_the_fallback() -> None:
+    candidates = assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
+    rows = forecast_rows(candidates, RIDGE_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS)
+    assert len(rows) == 4 * H
+    assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in rows} == {
+        ("b1", "champion", "fallback", "there is no champion yet; ridge is published instead"),
+        ("b2", "baseline", "ok", ""),
+        ("m1", "silenced", "ok", ""),
+        ("m2", "challenger", "ok", ""),
+    }
