@@ -1,1 +1,1 @@
-"""What is issued: combined, calibrated quantiles, and who speaks when the champion may not."""
+"""Combined, calibrated quantiles, and the fallback when the champion is not eligible."""

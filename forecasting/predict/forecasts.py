@@ -1,4 +1,4 @@
-"""What is issued at an origin: quantiles of the network and its linear, combined and calibrated; and of which kind."""
+"""The forecast issued at an origin: the network's and the linear model's quantiles, combined and calibrated."""
 
 import json
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Issued:
-    """One origin's forecast, ready for the ledger.
+    """One origin's forecast, ready to store.
 
     Attributes:
-        quantiles: (H, Q) in the target's own unit; they ascend.
-        past_forecasts: (H,) how many closed forecasts the calibration rests on; 0 where it did nothing.
-        calibration: H JSON texts: raw quantiles of network and linear in model scale, the way back to the target's
-            unit, the weight and the factors. `read_past` reads them on a later night.
+        quantiles: (H, Q) in the target's own unit; ascending.
+        past_forecasts: (H,) number of closed forecasts that the calibration uses; 0 where it changes nothing.
+        calibration: H JSON texts: raw quantiles of network and linear model in model scale, the row's scaling, the
+            weight and the factors. `read_past` reads them on a later night.
     """
 
     quantiles: Floats
@@ -49,18 +49,18 @@ class Issued:
 
 
 def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """What the ensemble says, uncalibrated, in the target's own unit.
+    """The ensemble's uncalibrated quantiles in the target's own unit.
 
     Args:
         checkpoint: A fitted ensemble.
-        windows: Rows to speak for.
-        rows: Which of them; without it the newest alone.
+        windows: The rows to forecast.
+        rows: Positions of the rows; None for the newest only.
 
     Returns:
         (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
 
     Raises:
-        ArtifactError: The checkpoint knows other features than the windows hold.
+        ArtifactError: The checkpoint's features differ from the windows'.
     """
     from forecasting.train.fit import scaled_quantiles
 
@@ -76,17 +76,17 @@ def combine_and_calibrate(
 
     Args:
         network: (H, Q) raw quantiles in the target's own unit.
-        linear: (H, Q) the linear forecaster's.
+        linear: (H, Q) the linear model's.
         past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
             target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
         scale: `windows.scale()` of the origin's row.
-        target: What is forecast; it has a usual weight and a patience with misses of its own.
+        target: What is forecast; sets the usual weight and the shrinkage of the factors.
     """
     return issue(scale.to_model(network), scale.to_model(linear), read_past(past), scale=scale, target=target)
 
 
 def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
-    """The same from arrays in model scale; the backtest, which has no ledger, comes in here."""
+    """The same from arrays in model scale; used directly by the backtest, which has no store."""
     past = Past(past.actual[-MAX_FORECASTS:], past.network[-MAX_FORECASTS:], past.linear[-MAX_FORECASTS:])
     weight, known = learn_weight(past, target), known_forecasts(past)
     factors = learn_factors(past, weight, target)
@@ -99,7 +99,7 @@ def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: 
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:
-    """Live when issued before the first target session opened, late before it closed, replay after that."""
+    """Live if issued before the first target session opened, late if before it closed, else replay."""
     first_target = next_sessions(origin_session, 1, exchange)[0]
     if issued_at < opens_at(first_target, exchange):
         return "live"
