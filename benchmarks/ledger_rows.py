@@ -213,7 +213,7 @@ def _runs(market: Market, night: int, settings: Settings) -> Columns:
         "flow_run_id": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
         "code_version": "0.1.0+3f9c2ab",
         "settings_hash": settings.hash,
-        "settings": json.dumps(settings.shaping(), sort_keys=True),
+        "settings": json.dumps(settings.forecast_fields(), sort_keys=True),
     }
 
 
