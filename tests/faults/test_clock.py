@@ -47,7 +47,7 @@ def at(session: date, *, wrong_by: timedelta = timedelta()) -> datetime:
 
 def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> None:
     monkeypatch.setattr(clock, "now", lambda: moment)
-    nightly.nightly.fn(**given)
+    nightly.nightly(**given)
 
 
 def select(what: str, table: str) -> list[tuple[Any, ...]]:
