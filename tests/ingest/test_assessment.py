@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+
+from forecasting.errors import DataLateError, HistoryError
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
+from forecasting.ingest.bars import Finding
+from forecasting.ingest.revisions import Revision
+from tests.builders import random_bars
+from tests.ingest.memory_store import MemoryStore, fetched_of
+
+BARS = random_bars(30, seed=3)  # 2024-01-26 to 2024-03-08
+LAST, BEFORE_LAST = date(2024, 3, 8), date(2024, 3, 7)
+NO_ACTIONS = make_actions([])
+NOTHING = StoredBars(MemoryStore().bars(), NO_ACTIONS, None)
+
+
+def request(session: date = LAST, *, needed: int = 20) -> Request:
+    return Request(session, "csv:bars.csv", "XNYS", needed)
+
+
+def stored(bars: pd.DataFrame) -> StoredBars:
+    """The stored bars after one fetch of `bars`."""
+    store = MemoryStore()
+    store.take(fetched_of(bars))
+    return StoredBars(store.bars(), store.actions, store.adjustment)
+
+
+def doubled_last() -> pd.DataFrame:
+    bars = BARS.copy()
+    bars.iloc[-1, :5] *= 2.0
+    return bars
+
+
+def assert_assessment(found: Assessment, revision: Revision, error: DataLateError | HistoryError | None) -> None:
+    """Every field of the revision, and the error's class and arguments."""
+    assert (type(found.error), found.error and vars(found.error), str(found.error)) == (
+        type(error),
+        error and vars(error),
+        str(error),
+    )
+    for name, expected in vars(revision).items():
+        value = getattr(found.revision, name)
+        if isinstance(expected, pd.DataFrame):
+            pd.testing.assert_frame_equal(value, expected, check_dtype=not expected.empty)
+        else:
+            assert value == expected, name
+
+
+def without_changes(verdict: str, error: Exception, findings: list[Finding]) -> Revision:
+    columns = ["session", "version", "open", "high", "low", "close", "volume"]
+    return Revision(verdict, str(error), pd.DataFrame(columns=columns), [], NO_ACTIONS, findings)
+
+
+def test_a_first_fetch_with_the_nights_bar_is_usable_and_stores_all_its_bars():
+    versions = BARS.drop(columns="adj_close").reset_index()
+    versions.insert(1, "version", 1)
+    settled = [day.date() for day in BARS.index[:-1]]
+    expected = Revision("first", "30 new, newest 2024-03-08", versions, settled, NO_ACTIONS, [])
+    assert_assessment(assess(fetched_of(BARS), request(), NOTHING), expected, None)
+
+
+def test_a_fetch_without_the_nights_bar_is_late_and_names_the_newest_it_has():
+    error = DataLateError(
+        "SBUX has no usable bar for the session 2024-03-08 yet; csv:bars.csv ends at 2024-03-07. "
+        "Run again later, or give --as-of a session that has its bar.",
+        BEFORE_LAST,
+    )
+    found = assess(fetched_of(BARS.iloc[:-1], last_asked=LAST), request(), NOTHING)
+    gap = Finding(LAST, "missing_session", "flag", None, "The exchange traded, but no bar of it has come yet.")
+    assert_assessment(found, without_changes("late", error, [gap]), error)
+
+
+def test_a_fetch_whose_newest_bar_is_rejected_is_late_and_keeps_the_finding():
+    bars = BARS.copy()
+    bars.iloc[-1, 3] = -1.0
+    found = assess(fetched_of(bars), request(), stored(BARS.iloc[:-1]))
+    assert isinstance(found.error, DataLateError)
+    assert found.error.newest == BEFORE_LAST
+    words = "The lowest of the four prices is not above 0."
+    assert found.revision.findings == [Finding(LAST, "price_not_positive", "reject", -1.0, words)]
+    assert found.revision.versions.empty
+
+
+def test_a_fetch_of_fewer_sessions_than_a_forecast_needs_is_too_short():
+    error = HistoryError(
+        "Expected at least 31 sessions of bars for a forecast of SBUX at 2024-03-08; found 30. "
+        "Use a source with a longer history, or wait."
+    )
+    found = assess(fetched_of(BARS), request(needed=31), NOTHING)
+    assert_assessment(found, without_changes("bad_data", error, []), error)
+
+
+def test_stored_sessions_up_to_the_nights_count_towards_a_history_and_later_ones_do_not():
+    older, newer = stored(BARS.iloc[:20]), stored(BARS)
+    assert assess(fetched_of(BARS.iloc[10:]), request(needed=30), older).error is None
+    early = assess(fetched_of(BARS.iloc[10:20]), request(BARS.index[19].date(), needed=21), newer)
+    assert isinstance(early.error, HistoryError)
+
+
+def test_a_late_fetch_that_is_too_short_is_late():
+    found = assess(fetched_of(BARS.iloc[:-1], last_asked=LAST), request(needed=99), NOTHING)
+    assert isinstance(found.error, DataLateError)
+
+
+def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
+    detail = "1 held, newest 2024-03-07"
+    error = DataLateError(
+        f"SBUX's bar of 2024-03-08 is held back, not stored: {detail}. "
+        "Run again later; the hold ends by itself after a few sessions.",
+        BEFORE_LAST,
+    )
+    found = assess(fetched_of(doubled_last()), request(), stored(BARS.iloc[:-1]))
+    close = doubled_last()["close"]
+    words = "Close moved like a split since the session before, and the source names none."
+    held = Finding(LAST, "split_like_jump", "reject", float(close.iloc[-1] / close.iloc[-2]), words)
+    assert [finding for finding in found.revision.findings if finding.severity == "reject"] == [held]
+    assert_assessment(found, without_changes("late", error, found.revision.findings), error)
