@@ -1,1 +1,1 @@
-"""Order, retries, schedule, clock and command line: everything that turns the library into a night."""
+"""Order, retries, schedule, clock and command line of the nights that the library computes."""

@@ -1,4 +1,4 @@
-"""The backtest as a Prefect flow: a team starts one from the form in the UI and finds its figures beside the others."""
+"""The backtest as a Prefect flow, started from a form in the UI; its figures are kept in table metrics."""
 
 from datetime import date
 from typing import Annotated, Any

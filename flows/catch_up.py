@@ -1,4 +1,4 @@
-"""Work off a span of missed sessions in one run, oldest first, from bars as known then; marked late or replay."""
+"""Run a span of missed sessions in one flow run, oldest first, from bars as known at each; marked late or replay."""
 
 from datetime import date
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ def catch_up(
     events: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 5,
 ) -> Any:
-    """Forecast from every session of a span that has no finished run yet, and score what has closed.
+    """Forecast from every session of a span that has no finished run yet, and score closed sessions.
 
     Args:
         first: Oldest session.
@@ -35,15 +35,15 @@ def catch_up(
         target: As for nightly.
         source: As for nightly.
         events: As for nightly.
-        refit_every: Sessions between fits; in between the champion forecasts alone.
+        refit_every: Sessions between fits; in between only the champion forecasts.
 
     Returns:
         The run ids, oldest night first; a state named Skipped when there was nothing to do.
     """
     settings = narrowed(symbols=symbols, target=target, source=source, events=events)
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-        each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-        nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in each]
+        by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
+        nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in by_symbol]
         outcomes = run_all(nights, settings)
     if outcomes.failed:
         raise outcomes.failed[0]

@@ -32,7 +32,7 @@ from forecasting.errors import ForecastingError
 
 app = typer.Typer(
     name="forecasting",
-    help="Nightly quantile forecasts of a stock's trading volume, kept and scored in SQL.",
+    help="Nightly quantile forecasts of a stock's trading volume, stored and scored in SQL.",
     epilog="Start with: forecasting db upgrade && forecasting run --source sample",
     no_args_is_help=True,
     add_completion=False,
@@ -99,8 +99,8 @@ def ingest(
 
 @app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01 --to 2018-12-28")
 def catch_up(
-    first: Annotated[str | None, typer.Option("--from", help="Oldest session to work off.", show_default=False)] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Newest session to work off.", show_default=False)] = None,
+    first: Annotated[str | None, typer.Option("--from", help="Oldest session to run.", show_default=False)] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Newest session to run.", show_default=False)] = None,
     symbol: Symbols = None,
     target: TargetOption = None,
     source: SourceOption = None,
@@ -108,7 +108,7 @@ def catch_up(
     refit_every: Annotated[int, typer.Option(min=1, help="Sessions between fits while catching up.")] = 5,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Work off missed sessions, oldest first, from bars as known then; marked late or replay."""
+    """Run missed sessions, oldest first, from bars as known at each; marked late or replay."""
     use(database_url=database_url, target=target, source=source, events=events, symbols=symbol)
     quieten_prefect()
     from flows.terminal.start import start_catch_up
@@ -128,13 +128,11 @@ def backtest(
     source: SourceOption = None,
     events: EventsOption = None,
     refit_every: Annotated[int, typer.Option(min=1, help="Sessions between refits.")] = 21,
-    out: Annotated[
-        Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)
-    ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that fit in parallel; 0 means one a core.")] = 0,
+    out: Annotated[Path | None, typer.Option("--json", help="Path of the result as JSON.", show_default=False)] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that fit in parallel; 0 means one per core.")] = 0,
     database_url: DatabaseUrl = None,
     store: Annotated[
-        bool, typer.Option("--store/--no-store", help="Also keep the scores in the table metrics.")
+        bool, typer.Option("--store/--no-store", help="Also store the scores in the table metrics.")
     ] = False,
 ) -> None:
     """Replay the nightly path at past origins and score it against every baseline."""
@@ -152,7 +150,7 @@ def backtest(
 def show(
     symbol: Symbols = None, target: TargetOption = None, database_url: DatabaseUrl = None, as_json: AsJson = False
 ) -> None:
-    """Print the newest forecasts and how past ones did."""
+    """Print the newest forecasts and their notices."""
     use(database_url=database_url, target=target, symbols=symbol)
     from flows.terminal import console
     from forecasting.pipeline.publish import newest_reports
@@ -164,10 +162,10 @@ def show(
 def report(
     symbol: Symbol = None,
     target: TargetOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Where the page goes.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Path of the page.", show_default=False)] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Write the report page from what the database holds."""
+    """Write the report page from the database."""
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
     from forecasting.pipeline.publish import write_report
 
@@ -176,7 +174,7 @@ def report(
 
 @app.command(epilog="Example, in any scheduler: forecasting check || mail -s 'no forecast' me@example.org")
 def check(symbol: Symbols = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
-    """Exit 4, with a sentence, unless the newest completed session has a live forecast."""
+    """Exit 4 with a message unless the newest completed session has a live forecast."""
     use(database_url=database_url, target=target, symbols=symbol)
     from flows import clock
     from forecasting.pipeline.freshness import check_fresh
@@ -207,7 +205,7 @@ def serve(
     source: SourceOption = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Stay, and run the night on its schedule through the Prefect server you have configured."""
+    """Run the night on its schedule until stopped, with the configured Prefect server or one of its own."""
     use(database_url=database_url, target=target, source=source, symbols=symbol)
     from flows.terminal.start import start_serving
 
@@ -219,7 +217,7 @@ def worker(
     pool: Annotated[str, typer.Option("--pool", help="Prefect's work pool, of type process.")] = "forecasting",
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Mark the runs of a killed worker Crashed, start them again, then be Prefect's worker."""
+    """Mark a killed worker's runs Crashed, start them again, then run Prefect's worker."""
     use(database_url=database_url)
     from flows.operations.worker import start_worker
 
@@ -231,7 +229,7 @@ def alarms(
     webhook: Annotated[
         str | None,
         typer.Option(
-            "--webhook", envvar="FORECASTING_ALARM_WEBHOOK", help="URL that is sent JSON {text}.", show_default=False
+            "--webhook", envvar="FORECASTING_ALARM_WEBHOOK", help="URL that receives JSON {text}.", show_default=False
         ),
     ] = None,
     email: Annotated[
@@ -244,7 +242,7 @@ def alarms(
         ),
     ] = None,
 ) -> None:
-    """Have failed, late and odd nights reported by webhook or e-mail; doing it again replaces the address."""
+    """Report failed, late and unusual nights by webhook or e-mail; run it again to replace the address."""
     from flows.operations.alarms import set_alarms
 
     for line in set_alarms(webhook=webhook, email=email):
@@ -256,10 +254,10 @@ def article(
     source: SourceOption = None,
     symbol: Symbol = None,
     as_of: AsOf = None,
-    out: Annotated[Path, typer.Option("--out", help="Where the page goes.")] = Path("article.html"),
+    out: Annotated[Path, typer.Option("--out", help="Path of the page.")] = Path("article.html"),
     seed: Annotated[int, typer.Option(min=0, help="First of the five seeds of the article's networks.")] = 0,
 ) -> None:
-    """Run the article's model as printed, then the same question asked honestly, then ours."""
+    """Run the article's model as printed, then without its leakage, then this project's model."""
     use(source=source or "sample", symbols=[symbol] if symbol else None)
     from flows.terminal import console
     from flows.terminal.start import start_article
@@ -269,7 +267,7 @@ def article(
 
 @app.command()
 def doctor(database_url: DatabaseUrl = None) -> None:
-    """Say whether everything a night needs is in place, without changing anything; exit 1 when something is not."""
+    """Check everything that a night needs, without changing anything; exit 1 when a check fails."""
     use(database_url=database_url)
     from flows.terminal import console
     from flows.terminal.doctor import doctor as run_checks
@@ -289,7 +287,7 @@ def show_settings(as_json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """The entry point: run the command, turn our errors into a paragraph and an exit code."""
+    """The entry point: run the command, turn our errors into a message and an exit code."""
     try:
         app()
     except ForecastingError as error:

@@ -1,10 +1,10 @@
-"""The only clock, and the only wait. Tests move it; nothing in `forecasting` may read the time."""
+"""The only clock, and the only wait. Tests replace it; nothing in `forecasting` may read the time."""
 
 import time
 from datetime import UTC, datetime
 
 _SLICE_S = 30.0
-"""One sleep at most: a machine that was suspended notices the hour when it wakes."""
+"""Longest single sleep: after a suspension the machine checks the time again this soon."""
 
 
 def now() -> datetime:

@@ -27,22 +27,22 @@ def nightly(
     patient: bool = False,
     switch_source: bool = False,
 ) -> Any:
-    """Bring bars up to date, fit a challenger, forecast five sessions, score what has closed.
+    """Bring bars up to date, fit a challenger, forecast five sessions, score closed ones.
 
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
         source: yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT; without it FORECASTING_SOURCE.
         events: Earnings dates as csv:PATH; without it FORECASTING_EVENTS or the bundled ones.
-        as_of: The newest session that may be known; without it the newest completed one, and all missed before it.
+        as_of: The newest session whose bar may be used; without it the newest completed one and all missed before it.
         mode: auto, scratch, warm or skip.
         patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue with the stored bars;
             for unattended runs.
         switch_source: Allow bars of another source for a symbol that has some.
 
     Returns:
-        The run ids, oldest night first; a state named WithoutBar when the newest bar never came and nothing else was to
-        do, or Skipped when there was nothing to do at all.
+        The run ids, oldest night first; a state named WithoutBar when the newest bar did not come and there was nothing
+        else to do, or Skipped when there was nothing to do at all.
     """
     settings = narrowed(symbols=symbols, target=target, source=source, events=events)
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):

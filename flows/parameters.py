@@ -1,4 +1,4 @@
-"""What a flow's form was given, as settings; and the names of flow runs."""
+"""Flow parameters as settings, and the names of flow runs."""
 
 from datetime import date
 from typing import Any
@@ -12,8 +12,8 @@ from forecasting.pipeline.plan import newest_named
 from forecasting.settings import Settings, read_settings
 
 
-def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - whatever a form holds; pydantic checks it
-    """The settings in force with the given flow parameters in their place; None means as set.
+def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
+    """The settings in force, overridden by the given flow parameters; None keeps a setting.
 
     Raises:
         UsageError: A symbol or another value is not valid.
@@ -27,7 +27,7 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - whatever a form holds;
 
 
 def night_run_name() -> str:
-    """`nightly-SBUX-2024-03-08`: what the night is about, so that a list of runs can be read."""
+    """`nightly-SBUX-2024-03-08`: flow, symbols and session, for the list of runs."""
     given = runtime.flow_run.parameters
     settings = read_settings()
     symbols = given.get("symbols") or settings.symbols

@@ -1,6 +1,6 @@
-"""How far long work has come, on the terminal of whoever waits for it; silent where none watches.
+"""Progress of long work on the terminal; nothing is written where standard error is not one.
 
-A bar stands on standard error and goes when the work is done, so that what a command prints can be piped.
+The bar is on standard error and is removed when the work is done, so that a command's output can be piped.
 """
 
 import logging
@@ -16,56 +16,56 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Progress = Callable[[int, int], None]
-"""Told how much is done and how much there is in all."""
+"""Called with how much is done and how much there is in all."""
 
 STAGES = ("preprocess", "train", "predict", "evaluate")
 """A night's stages after the ingest, which all nights of a run share."""
 
-Told = Callable[[str, int, int], None]
-_watcher: ContextVar[Told | None] = ContextVar("watcher", default=None)
+Update = Callable[[str, int, int], None]
+_display: ContextVar[Update | None] = ContextVar("watcher", default=None)
 _nights: ContextVar[tuple[NightSpec, ...]] = ContextVar("nights", default=())
 
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress | None]:
-    """A bar on the terminal, or None where nobody watches."""
-    with _bar(what) as told:
-        yield None if told is None else lambda done, total: told(what, done, total)
+    """A bar on the terminal, or None without one."""
+    with _bar(what) as update:
+        yield None if update is None else lambda done, total: update(what, done, total)
 
 
 @contextmanager
 def watched_nights() -> Iterator[None]:
-    """Within the block, the nights that this process works off show their stages on the terminal."""
-    with _bar("starting Prefect") as told:
-        token = _watcher.set(told)
+    """Within the block, the nights that this process runs show their stages on the terminal."""
+    with _bar("starting Prefect") as update:
+        token = _display.set(update)
         try:
             yield
         finally:
-            _watcher.reset(token)
+            _display.reset(token)
 
 
 def show_nights(nights: Sequence[NightSpec]) -> None:
-    """From here on the bar is about these nights, oldest first."""
+    """Let the bar show these nights from here on, oldest first."""
     _nights.set(tuple(nights))
 
 
 def show_stage(night: NightSpec, stage: str) -> None:
-    """Put the bar where `stage` of `night` begins: the same place however often it is tried again."""
-    told, nights = _watcher.get(), _nights.get()
-    if told is None or night not in nights:
+    """Put the bar where `stage` of `night` begins: the same place at every retry."""
+    update, nights = _display.get(), _nights.get()
+    if update is None or night not in nights:
         return
     at = nights.index(night)
     done = 0 if stage == "ingest" else 1 + at * len(STAGES) + STAGES.index(stage)
     which = f" ({at + 1} of {len(nights)})" if len(nights) > 1 and stage != "ingest" else ""
-    told(f"{night.symbol} {night.session}{which}: {stage}", done, 1 + len(nights) * len(STAGES))
+    update(f"{night.symbol} {night.session}{which}: {stage}", done, 1 + len(nights) * len(STAGES))
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Told | None]:
+def _bar(what: str) -> Iterator[Update | None]:
     from rich.console import Console
     from rich.progress import Progress as Bar
 
-    # It honours NO_COLOR; without markup, since log lines in brackets are meant as they stand.
+    # It honours NO_COLOR; without markup, since log lines may contain brackets.
     console = Console(stderr=True, markup=False, highlight=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:  # rich would take FORCE_COLOR for a terminal
         yield None

@@ -11,7 +11,7 @@ from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 
 REFUSED = timedelta(minutes=30)
-"""After "too many requests", unless the source names a pause itself: asking sooner lengthens the refusal."""
+"""After "too many requests", unless the source names a pause itself: an earlier request extends the refusal."""
 
 UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
 """After no answer or a broken one; the last pause repeats."""
@@ -25,15 +25,15 @@ INTERACTIVE = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class Attempt:
-    """One symbol's nights, and when they are to be worked off.
+    """One symbol's nights, and when to run them.
 
     Attributes:
         nights: Oldest first; one request brings the bars of all.
         began: When the first request was due.
         due: When the next one is.
         deadline: When retrying ends.
-        unattended: Whether nobody waits at a terminal.
-        error: What the last request ended with; None before the first.
+        unattended: Whether no person waits at a terminal.
+        error: The error of the last request; None before the first.
         failures: Failed requests so far.
         unanswered: Those in a row that brought no answer, which lengthens the pause.
     """
@@ -49,17 +49,17 @@ class Attempt:
 
     @property
     def night(self) -> NightSpec:
-        """The newest of the nights, whose bar is asked for."""
+        """The newest of the nights, whose bar is requested."""
         return self.nights[-1]
 
 
 def first_attempt(nights: Sequence[NightSpec], settings: Settings, *, now: datetime, unattended: bool) -> Attempt:
-    """The attempt at nights that no request was made for yet, due now."""
-    deadline = last_hour(nights[-1], settings, now=now) if unattended else now + timedelta(days=1)
+    """The first attempt at the nights, due now."""
+    deadline = deadline_of(nights[-1], settings, now=now) if unattended else now + timedelta(days=1)
     return Attempt(tuple(nights), began=now, due=now, deadline=deadline, unattended=unattended)
 
 
-def last_hour(night: NightSpec, settings: Settings, *, now: datetime) -> datetime:
+def deadline_of(night: NightSpec, settings: Settings, *, now: datetime) -> datetime:
     """When a night that begins now stops retrying: at the next FORECASTING_LATE_UNTIL, before the next session opens.
 
     Once that session has opened no forecast of the night is live, and there is nothing to wait for.
@@ -96,10 +96,10 @@ def after_refusal(attempt: Attempt, refused: Attempt) -> Attempt:
 
 
 def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
-    """How long an unattended night waits before it asks again; None where that cannot help.
+    """The pause of an unattended night before its next request; None where a retry cannot help.
 
     Args:
-        error: What the request ended with.
+        error: The error of the request.
         unanswered: Requests in a row without an answer, this one included.
     """
     if isinstance(error, RateLimitedError):
@@ -110,10 +110,10 @@ def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
 
 
 def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | None:
-    """The same for a person who waits: a late bar does not come within seconds."""
+    """The same while a person waits: a late bar does not come within seconds."""
     return INTERACTIVE if isinstance(error, UnavailableError) and not attempt.failures else None
 
 
 def clock_time(moment: datetime, settings: Settings) -> str:
-    """`09:00 America/New_York`: an instant as people there read it."""
+    """`09:00 America/New_York`: an instant as local time."""
     return f"{moment.astimezone(ZoneInfo(settings.timezone)):%H:%M} {settings.timezone}"

@@ -1,7 +1,7 @@
-"""The five tasks of a night, as Prefect sees them: each hands settings and clock to the pipeline step of its name.
+"""The five Prefect tasks of a night: each passes settings and clock to the pipeline step of its name.
 
 A task works on a shard of one night. Only ids, paths and counts travel between tasks. None is retried by Prefect:
-ingest alone makes requests, and how long to wait before the next one depends on the answer (`flows/retry.py`).
+only ingest makes requests, and the pause before the next one depends on the response (`flows/retry.py`).
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ from forecasting.settings import read_settings
 
 @task(task_run_name="ingest-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
 def ingest(night: NightSpec, *, newest: date | None = None, switch_source: bool = False) -> str:
-    """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch that did it."""
+    """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch."""
     with stage(night, "ingest") as run:
         fetch_companions([run], switch_source=switch_source)
         return only(ingest_step.fetch_and_store([run], last=newest, switch_source=switch_source))
@@ -38,7 +38,7 @@ def ingest(night: NightSpec, *, newest: date | None = None, switch_source: bool 
 
 @task(task_run_name="preprocess-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
 def preprocess(night: NightSpec) -> NightInputs:
-    """Write the windows of what was known at the night's session; their path and the fetch behind them."""
+    """Write the windows as known at the night's session; their path and the fetch they are made of."""
     with stage(night, "preprocess") as run:
         return only(preprocess_step.write_windows([run]))
 
@@ -59,7 +59,7 @@ def predict(night: NightSpec, inputs: NightInputs, challenger_id: str) -> int:
 
 @task(task_run_name="evaluate-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
 def evaluate(night: NightSpec, inputs: NightInputs) -> int:
-    """Score what has closed, decide on the champion, write the report; the number of scores."""
+    """Score closed sessions, decide on the champion, write the report; the number of scores."""
     with stage(night, "evaluate") as run:
         scored = only(evaluate_step.score_and_decide([run], [inputs]))
         publish(run)
@@ -70,13 +70,13 @@ def evaluate(night: NightSpec, inputs: NightInputs) -> int:
 
 @task(task_run_name="score-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
 def score(night: NightSpec) -> int:
-    """Score what has closed on a night that could not forecast; the number of scores."""
+    """Score closed sessions on a night that could not forecast; the number of scores."""
     return only(evaluate_step.score_and_decide([run_of(night)], [None]))
 
 
 @task(task_run_name="score-only-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
 def score_only(night: NightSpec) -> int:
-    """Score what has closed and show it, on a night whose bar did not come; the number of scores."""
+    """Score closed sessions and write the report, on a night whose bar did not come; the number of scores."""
     run = run_of(night)
     scored = only(evaluate_step.score_and_decide([run], [None]))
     publish(run)

@@ -21,11 +21,11 @@ logger = logging.getLogger("forecasting.night")
 
 @dataclass
 class Outcomes:
-    """What became of the nights.
+    """The results of the nights.
 
     Attributes:
-        done: Ids of the runs that were worked off to their end.
-        failed: What stopped a symbol, in the order in which it happened.
+        done: Ids of the completed runs.
+        failed: The errors that stopped a symbol, in the order in which they happened.
         without_bar: The note of every night that continued without its bar.
     """
 
@@ -41,11 +41,11 @@ def run_all(
     unattended: bool = False,
     switch_source: bool = False,
 ) -> Outcomes:
-    """Run each symbol's nights, oldest first, on one fetch; one symbol's error or wait is not the next one's.
+    """Run each symbol's nights, oldest first, on one fetch; one symbol's error or wait does not affect the others.
 
     Args:
-        symbols: The nights of each symbol, oldest first; those done before are left out.
-        settings: In force.
+        symbols: The nights of each symbol, oldest first; those already done are left out.
+        settings: The settings in force.
         unattended: Retry a late or unresponsive source, then continue with the stored bars.
         switch_source: Allow bars of another source for a symbol that has some.
     """
@@ -58,7 +58,7 @@ def run_all(
         if nights
     ]
     while attempts:
-        attempt = min(attempts, key=lambda one: one.due)
+        attempt = min(attempts, key=lambda waiting: waiting.due)
         wait_for(attempt, attempts)
         attempts.remove(attempt)
         try:
@@ -74,7 +74,7 @@ def run_all(
 
 
 def wait_for(attempt: Attempt, attempts: Sequence[Attempt]) -> None:
-    """Wait until an attempt is due, in a state that says for what; the other attempts are due later."""
+    """Wait until an attempt is due, in a state that names the reason; the other attempts are due later."""
     if attempt.due <= clock.now():
         return
     if attempt.unattended:
@@ -84,7 +84,7 @@ def wait_for(attempt: Attempt, attempts: Sequence[Attempt]) -> None:
 
 
 def run_attempt(attempt: Attempt, settings: Settings, outcomes: Outcomes, *, switch_source: bool) -> None:
-    """Ask for the bars and run the nights.
+    """Fetch the bars and run the nights.
 
     Raises:
         ForecastingError: The bars did not come, or a night failed: the oldest one's error.
@@ -93,15 +93,15 @@ def run_attempt(attempt: Attempt, settings: Settings, outcomes: Outcomes, *, swi
     ingest(attempt.night, switch_source=switch_source)
     if attempt.failures and attempt.unattended:
         began, _, _ = clock_time(attempt.began, settings).partition(" ")
-        waited = f"from {began} to {clock_time(clock.now(), settings)}, asked {attempt.failures + 1} times"
+        waited = f"from {began} to {clock_time(clock.now(), settings)}; {attempt.failures + 1} requests"
         note_run(run_of(attempt.night), f"Waited for its bar {waited}.")
     run_nights(attempt.nights, outcomes)
 
 
 def run_nights(nights: Sequence[NightSpec], outcomes: Outcomes) -> None:
-    """Run the nights whose bars are there, oldest first.
+    """Run the nights whose bars are stored, oldest first.
 
-    One that fails for good does not hold up the later ones, tonight or on any night after: they are run first.
+    A night that fails does not hold up the later ones, tonight or on any night after.
 
     Raises:
         ForecastingError: A night failed: the oldest one's error.
@@ -133,12 +133,12 @@ def run_night(night: NightSpec) -> None:
 
 
 def report_wait(attempt: Attempt, error: ForecastingError, settings: Settings) -> None:
-    """Say that a night waits: in its row, in the log, and once as an event when it is for a late bar."""
+    """Record that a night waits: in its row, in the log, and once as an event when its bar is late."""
     if not attempt.unattended:
         return
     deadline = clock_time(attempt.deadline, settings)
-    mark_waiting(run_of(attempt.night), f"{error} Asked again until {deadline}.")
-    logger.warning("%s: asked again at %s: %s", attempt.night.symbol, clock_time(attempt.due, settings), error)
+    mark_waiting(run_of(attempt.night), f"{error} Retrying until {deadline}.")
+    logger.warning("%s: next request at %s: %s", attempt.night.symbol, clock_time(attempt.due, settings), error)
     if isinstance(error, DataLateError) and attempt.failures == 1:
         emit("night.late", attempt.night, str(error))
 
@@ -158,13 +158,13 @@ def stop_retrying(attempt: Attempt, error: ForecastingError, settings: Settings,
         return
     outcomes.without_bar.append(note)
     logger.warning("%s: %s", attempt.night.symbol, note)
-    whole = run_of(attempt.night).id in outcomes.done  # its bar was stored before, by another target or a bare ingest
-    if not isinstance(error, DataLateError) and not whole:
+    is_complete = run_of(attempt.night).id in outcomes.done  # its bar was stored by another target or by `ingest`
+    if not isinstance(error, DataLateError) and not is_complete:
         outcomes.failed.append(error)
 
 
 def continue_without_bar(attempt: Attempt, error: ForecastingError, settings: Settings, outcomes: Outcomes) -> str:
-    """Run the nights whose bars are there and note of the newest that its bar was not; the note.
+    """Run the nights whose bars are stored and note the missing bar of the newest; the note.
 
     Raises:
         ForecastingError: There is no bar at all to continue with.
@@ -185,10 +185,10 @@ def continue_without_bar(attempt: Attempt, error: ForecastingError, settings: Se
 
 
 def missing_bar_note(attempt: Attempt, error: ForecastingError, newest: date, settings: Settings) -> str:
-    """The note of a night that continued without an answer or its bar."""
+    """The note of a night that continued without a response or its bar."""
     hour = clock_time(clock.now(), settings)
     if isinstance(error, DataLateError):
-        what = f"The bar of {attempt.night.session} had not come by {hour}"
+        what = f"The bar of {attempt.night.session} was not available by {hour}"
     else:
-        what = f"{error} Given up at {hour}"
-    return f"{what}; the night went on with the bars up to {newest}."
+        what = f"{error} Stopped retrying at {hour}"
+    return f"{what}; the night continued with the bars up to {newest}."

@@ -1,6 +1,6 @@
 """Ready alarms: Prefect automations that turn the events of `flows.operations.events` into a webhook call or an e-mail.
 
-Setting them up again replaces what an earlier call made under the same names, so an address is changed by one command.
+A repeated call replaces the automations of the same names, so one command changes an address.
 """
 
 import re
@@ -25,11 +25,11 @@ NIGHT_BODY = (
 
 RUN_SUBJECT = "forecasting: {{ deployment.name }}, a run is {{ flow_run.state.name }}"
 
-# A run that nobody has begun has neither a message nor the name that a night gives itself.
+# A run that has not started has neither a message nor the name that a night sets.
 RUN_BODY = (
     "{% if event.event == 'prefect.flow-run.Late' %}"
     "A run of {{ deployment.name }} was due at {{ flow_run.expected_start_time.strftime('%Y-%m-%d %H:%M') }} UTC and "
-    "no worker has begun it. If none runs, start it; one that is busy takes this run next."
+    "no worker has started it. If no worker runs, start one; a busy worker takes this run next."
     "{% else %}"
     "{{ flow_run.name }} of {{ deployment.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
     "{% endif %}\n"
@@ -37,18 +37,18 @@ RUN_BODY = (
 )
 
 RUN_EVENTS = {"prefect.flow-run.Crashed", "prefect.flow-run.Late"}
-"""What only Prefect can see: a run whose process died, and a run that no worker has picked up."""
+"""Events that only Prefect emits: a run whose process ended, and a run that no worker has picked up."""
 
 
 def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     """Create or replace the automations for each address given; a sentence about each.
 
     Args:
-        webhook: An http(s) URL that is sent JSON with one field `text`, as Slack, Mattermost and most others take it.
-        email: An SMTP address as Apprise writes it, `mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D`.
+        webhook: An http(s) URL that receives JSON with one field `text`, as Slack, Mattermost and most others accept.
+        email: An SMTP address in Apprise's notation, `mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D`.
 
     Raises:
-        UsageError: Neither was given, or one cannot be meant. The address is never repeated: it may hold a secret.
+        UsageError: Neither was given, or one is invalid. The message leaves the address out: it may hold a secret.
     """
     blocks: dict[str, Block] = {}
     if webhook is not None:
@@ -56,7 +56,7 @@ def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     if email is not None:
         blocks["email"] = email_block(email)
     if not blocks:
-        raise UsageError("An alarm needs somebody to call: give --webhook URL, --email URL, or both.")
+        raise UsageError("Expected --webhook URL, --email URL or both; found neither.")
     check_server()
     with get_client(sync_client=True) as client:
         return [
@@ -73,7 +73,7 @@ def webhook_block(url: str) -> CustomWebhookNotificationBlock:
         UsageError: Not an http(s) URL.
     """
     if not re.match(r"https?://[^\s/]+", url):
-        raise UsageError("--webhook is a URL that begins with http:// or https://; what was given does not.")
+        raise UsageError("Invalid --webhook: expected a URL that begins with http:// or https://.")
     return CustomWebhookNotificationBlock(
         name="forecasting",
         url="{{address}}",
@@ -90,26 +90,25 @@ def email_block(url: str) -> SlackWebhook:
     """
     if not re.match(r"mailtos?://[^\s/]+", url):
         raise UsageError(
-            "--email is a mail server as mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D (mailto:// without TLS); "
-            "what was given does not begin like that."
+            "Invalid --email: expected mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D, or mailto:// without TLS."
         )
-    # Prefect has no block for plain SMTP; this one hands every URL that is not Slack's to Apprise, which mails.
+    # Prefect has no block for plain SMTP; this one passes every URL that is not Slack's to Apprise, which sends mail.
     return SlackWebhook(url=url)
 
 
 def automations(kind: str, block_id: object) -> list[AutomationCore]:
-    """The two automations of one address: the night's own events, and runs that Prefect sees die or wait."""
+    """The two automations of one address: of the night's own events, and of Prefect's for crashed and late runs."""
     night = EventTrigger(
         expect=set(EVENTS),
         match=ResourceSpecification({"prefect.resource.id": "forecasting.*"}),
         posture=Posture.Reactive,
     )
     tagged = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.forecasting"})
-    # Our own Late is a running state: the night's event tells of it already.
-    died = ResourceSpecification(
+    # Our own Late is a running state: the night's own event reports it already.
+    crashed_or_late = ResourceSpecification(
         {"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": ["CRASHED", "SCHEDULED"]}
     )
-    run = EventTrigger(expect=set(RUN_EVENTS), match=died, match_related=tagged, posture=Posture.Reactive)
+    run = EventTrigger(expect=set(RUN_EVENTS), match=crashed_or_late, match_related=tagged, posture=Posture.Reactive)
     return [
         AutomationCore(
             name=f"forecasting {what} by {kind}",
@@ -125,10 +124,10 @@ def automations(kind: str, block_id: object) -> list[AutomationCore]:
 
 
 def put(client: SyncPrefectClient, automation: AutomationCore) -> str:
-    """Create the automation, or replace the one of its name; a sentence that says which."""
+    """Create the automation, or replace the one of its name; a sentence about it."""
     found = client.read_automations_by_name(automation.name)
     if not found:
         client.create_automation(automation)
-        return f"Made the automation {automation.name!r}."
+        return f"Created the automation {automation.name!r}."
     client.update_automation(found[0].id, automation)
     return f"Replaced the automation {automation.name!r}."

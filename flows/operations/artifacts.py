@@ -22,7 +22,7 @@ def publish_artifacts(data: ReportData, page: Path) -> None:
 
 
 def create_artifacts(data: ReportData, page: Path) -> None:
-    """Four tables and a page, on the flow run that this is in."""
+    """Create four tables and a page on the current flow run."""
     about = f"{data.symbol} {data.target}, origin {data.origin}"
     create_table_artifact(
         key=artifact_key("forecasts", data),
@@ -33,10 +33,10 @@ def create_artifacts(data: ReportData, page: Path) -> None:
     create_table_artifact(
         key=artifact_key("findings", data),
         table=finding_table(data),
-        description=f"Doubts about the bars of {about}",
+        description=f"Findings about the bars of {about}",
     )
     create_table_artifact(
-        key=artifact_key("promotion", data), table=decision_table(data), description=f"Who speaks after {about}"
+        key=artifact_key("promotion", data), table=decision_table(data), description=f"Promotion after {about}"
     )
     create_markdown_artifact(
         key=artifact_key("night", data),
@@ -46,7 +46,7 @@ def create_artifacts(data: ReportData, page: Path) -> None:
 
 
 def artifact_key(what: str, data: ReportData) -> str:
-    """Prefect lets lower case, digits and dashes into a key: `forecasts-sbux-volume`."""
+    """An artifact's key, `forecasts-sbux-volume`: Prefect allows lower case, digits and dashes."""
     return key_of(what, data.symbol, data.target)
 
 
@@ -56,7 +56,7 @@ def key_of(what: str, symbol: str, target: str) -> str:
 
 
 def forecast_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a session: every quantile, who spoke and the last value beside it."""
+    """One row a session: every quantile, the last value, status and reason."""
     columns = [
         "target_session",
         "horizon",
@@ -79,7 +79,7 @@ def forecast_table(data: ReportData) -> list[dict[str, object]]:
 
 
 def score_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a model: what its scored forecasts came to so far; a sentence where there is none yet."""
+    """One row a model: its mean scores so far; a sentence where there is none yet."""
     if data.scored.empty:
         return [{"scores": "none yet: the first forecast's session has not closed"}]
     scored = data.scored.drop_duplicates(["name", "role", "kind", "origin_session", "horizon"], keep="last")
@@ -89,7 +89,7 @@ def score_table(data: ReportData) -> list[dict[str, object]]:
 
 
 def finding_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a finding that stands or is new tonight, as on the page; a sentence where there is none."""
+    """One row an open or new finding, as on the page; a sentence where there is none."""
     rows: list[dict[str, object]] = [dict(row) for row in finding_rows(data)]
     return rows or [{"findings": "none: every bar passed every check"}]
 

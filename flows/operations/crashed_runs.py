@@ -1,7 +1,7 @@
-"""Runs that a killed worker or a power cut left behind as running: marked Crashed at the next start, and made up for.
+"""Orphaned runs of a killed worker or a power cut: mark them Crashed at the next start and run them again.
 
-Prefect cannot tell such a run from a living one (facts seen in 3.9: it stays Running for ever). We can: a living night
-holds the night's lock, which goes with its process. Where the lock is free, a run that says it is running is not.
+Prefect cannot distinguish such a run from a live one (observed in 3.9: it stays Running for ever). The lock can: a live
+night holds the night's lock, which its process releases when it ends. With the lock free, a Running run is orphaned.
 """
 
 import logging
@@ -36,58 +36,60 @@ LOCKS = {
     "catch-up/catch-up": "night",
     "backtest/backtest": "backtest",
 }
-"""Our deployments, and the lock that a living run of each holds."""
+"""Our deployments, and the lock that a live run of each holds."""
 
 STARTING = {
     StateType.PENDING: timedelta(minutes=1),
     StateType.RUNNING: timedelta(seconds=10),
     StateType.CANCELLING: timedelta(minutes=1),
 }
-"""States of a run that has a process or should have, and the age by which a living one has reached the lock."""
+"""States of a run that should have a process, and the age by which a live one holds the lock."""
 
 STOPPED = "Runner is shutting down."
-"""What Prefect's runner says of a run that it cancelled because `forecasting serve` was told to stop."""
+"""Message of Prefect's runner on a run that it cancelled because `forecasting serve` was stopped."""
 
 
 def restart_crashed_runs() -> list[str]:
-    """Mark our dead runs Crashed and start each one's deployment again at once; a sentence about each.
+    """Mark our orphaned runs Crashed and start each one's deployment again at once; a sentence about each.
 
-    So are runs that ended with the `serve` that was told to stop. A run whose lock is held is left alone. One that may
-    just be starting is waited for, a minute at most.
+    Runs that ended with a stopped `serve` are started again too. A run whose lock is held is left alone. A run that may
+    still be starting is waited for, a minute at most.
     """
-    told: list[str] = []
+    messages: list[str] = []
     with get_client(sync_client=True) as client:
         for name, lock in LOCKS.items():
             try:
                 deployment = client.read_deployment_by_name(name)
             except ObjectNotFound:
                 continue
-            told += clear_deployment(client, deployment, name=name, lock=lock)
-    for line in told:
+            messages += clear_deployment(client, deployment, name=name, lock=lock)
+    for line in messages:
         logger.warning(line)
-    return told
+    return messages
 
 
 def clear_deployment(client: SyncPrefectClient, deployment: DeploymentResponse, *, name: str, lock: str) -> list[str]:
     """The same for one deployment."""
-    dead = runs_in(client, deployment, list(STARTING))
-    if dead:
-        time.sleep(max(seconds_until_old(run) for run in dead))
-        alive_then = {run.id for run in dead}
-        dead = [run for run in runs_in(client, deployment, list(STARTING)) if run.id in alive_then]
+    orphans = runs_in(client, deployment, list(STARTING))
+    if orphans:
+        time.sleep(max(seconds_until_old(run) for run in orphans))
+        before = {run.id for run in orphans}
+        orphans = [run for run in runs_in(client, deployment, list(STARTING)) if run.id in before]
     stopped = runs_in(client, deployment, [StateType.CANCELLED])[-1:]
     stopped = [run for run in stopped if run.state is not None and run.state.message == STOPPED]
-    if not dead and not stopped:
+    if not orphans and not stopped:
         return []
     try:
         with database.night_lock(read_settings().url, lock):
-            told = [mark_crashed(client, run, name) for run in dead]
-            told += [f"{run.name} of {name} was stopped with `serve`: started again." for run in stopped]
+            messages = [mark_crashed(client, run, name) for run in orphans]
+            messages += [f"{run.name} of {name} was stopped with `serve`: started again." for run in stopped]
             return [
-                line for line, run in zip(told, dead + stopped, strict=True) if start_again(client, run, deployment)
+                line
+                for line, run in zip(messages, orphans + stopped, strict=True)
+                if start_again(client, run, deployment)
             ]
     except LockedError as held:
-        return [f"{len(dead)} running of {name}, left alone: {held}"]
+        return [f"{len(orphans)} running of {name}, left alone: {held}"]
 
 
 def runs_in(client: SyncPrefectClient, deployment: DeploymentResponse, types: list[StateType]) -> list[FlowRun]:
@@ -104,7 +106,7 @@ def runs_in(client: SyncPrefectClient, deployment: DeploymentResponse, types: li
 
 
 def seconds_until_old(run: FlowRun) -> float:
-    """Seconds until a run has been in its state for longer than it takes to reach the lock."""
+    """Seconds until a run has been in its state for longer than it takes to get the lock."""
     if run.state is None:
         return 0.0
     age = clock.now() - run.state.timestamp
@@ -112,14 +114,14 @@ def seconds_until_old(run: FlowRun) -> float:
 
 
 def mark_crashed(client: SyncPrefectClient, run: FlowRun, name: str) -> str:
-    """Mark one run Crashed, which frees its place; a sentence about it."""
-    words = "Its process is gone (a killed worker or a reboot); found and marked at the next start."
-    client.set_flow_run_state(run.id, Crashed(message=words), force=True)
+    """Mark one run Crashed, which frees its concurrency slot; a sentence about it."""
+    message = "Its process is gone (a killed worker or a reboot); found and marked at the next start."
+    client.set_flow_run_state(run.id, Crashed(message=message), force=True)
     return f"{run.name} of {name} was running without a process: marked Crashed and started again."
 
 
 def start_again(client: SyncPrefectClient, run: FlowRun, deployment: DeploymentResponse) -> bool:
-    """Have a run's deployment run once more with the run's parameters; False when that was done before."""
+    """Start a run's deployment again with the run's parameters; False when that was done before."""
     key = f"instead-of-{run.id}"
     made = client.create_flow_run_from_deployment(
         deployment.id, parameters=dict[str, Any](run.parameters), idempotency_key=key

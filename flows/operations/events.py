@@ -1,7 +1,7 @@
 """Prefect events that a run emits for alerting; no-op outside a flow run. Automations turn them into calls.
 
 night.failed        a night ended with an error
-night.late          the newest session's bar is not there yet, and the night waits
+night.late          the newest session's bar is missing, and the night waits
 forecast.fallback   a baseline was published in the champion's place
 data.revised        bars that were stored have been restated, rebased by a split, or held back
 drift               the champion is outside its control chart
@@ -27,14 +27,14 @@ Event = Literal["night.failed", "night.late", "forecast.fallback", "data.revised
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 LATE = "Late"
-"""Name of the running state in which a night waits for a bar or an answer, as people see it in the list of runs."""
+"""Name of the running state, in the list of runs, in which a night waits for a bar or a response."""
 
 ALERT_VERDICTS = ("split", "revised", "held")
-"""Verdicts about stored bars that a person should see; dividends and new bars are everyday."""
+"""Verdicts about stored bars that a person should see; dividends and new bars are routine."""
 
 
 def emit(event: Event, night: NightSpec, words: str) -> None:
-    """Emit one event about a night's symbol and target; nothing outside a flow run.
+    """Emit one event about a night's symbol and target; no-op outside a flow run.
 
     Args:
         event: Its name.
@@ -59,7 +59,7 @@ def emit(event: Event, night: NightSpec, words: str) -> None:
 
 
 def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that failed: emits night.failed with the run's name and the error's own paragraph."""
+    """The hook of a flow that failed: emits night.failed with the run's name and the error's message."""
     paragraph = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
     emit_event(
         "night.failed",
@@ -70,14 +70,14 @@ def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 
 def subject_of(flow_run: FlowRun) -> dict[str, str]:
-    """Symbols and target of a run as its parameters have them, else as the settings do."""
+    """Symbols and target of a run from its parameters, else from the settings."""
     settings = read_settings()
     symbols = flow_run.parameters.get("symbols") or settings.symbols
     return {"symbol": ", ".join(symbols), "target": flow_run.parameters.get("target") or settings.target}
 
 
 def name_state(name: str, message: str, *, only: str = "") -> bool:
-    """Rename the running state of this flow run, for people, and say whether that was done: it stays a running run.
+    """Rename the running state of this flow run for display, the run stays running; whether that was done.
 
     Args:
         name: The state's new name.
@@ -91,14 +91,14 @@ def name_state(name: str, message: str, *, only: str = "") -> bool:
         present = client.read_flow_run(context.flow_run.id).state
         if present is None or not present.is_running() or (only and present.name != only):
             return False
-        # Forced: the server takes a second Running for a repeated start and would refuse it.
+        # Forced: the server treats a second Running as a repeated start and would refuse it.
         client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message), force=True)
         return True
     return False  # type: ignore[unreachable]  # mypy does not see that tolerate_outage may end the block
 
 
 def emit_outcomes(run: NightRun) -> None:
-    """Emit what the ledger says about a night that has been evaluated; nothing outside a flow run."""
+    """Emit the events of an evaluated night as the ledger has them; no-op outside a flow run."""
     if FlowRunContext.get() is None:
         return
     night = run.spec
@@ -123,6 +123,6 @@ def fallback_reason(connection: database.Connection, run: NightRun) -> str:
     try:
         published = read.published(connection, run.spec.symbol, run.spec.target, origin=run.spec.session)
     except StoreError:
-        return ""  # the night failed before it had a forecast; night.failed says so
-    fell = published[(published["status"] == "fallback") & (published["run_id"] == run.id)]
-    return str(fell["reason"].iloc[0]) if len(fell) else ""
+        return ""  # the night failed before it had a forecast; night.failed reports it
+    fallback = published[(published["status"] == "fallback") & (published["run_id"] == run.id)]
+    return str(fallback["reason"].iloc[0]) if len(fallback) else ""

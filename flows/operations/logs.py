@@ -1,4 +1,4 @@
-"""Library logs on the Prefect run, and our own errors as the paragraph they are instead of a stack trace."""
+"""Library logs on the Prefect run, and our own errors without a stack trace."""
 
 import logging
 from collections.abc import Iterator
@@ -11,10 +11,10 @@ _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Within the block, a ForecastingError is logged without its traceback, and INFO of the library is kept."""
+    """Within the block, a ForecastingError is logged without its traceback, and INFO of the library is recorded."""
     library = logging.getLogger("forecasting")
     level = library.level
-    # Prefect attaches its handler to the logger but leaves the level to us: unset, INFO would be lost.
+    # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be lost.
     library.setLevel(logging.INFO)
     for name in _RUN_LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)

@@ -1,4 +1,4 @@
-"""Prefect's worker, after what a killed one left behind has been cleared away."""
+"""Prefect's worker, started after the orphaned runs of a killed one are cleared."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ def start_worker(pool: str) -> None:
     """Become Prefect's worker of `pool`, one run at a time; does not return.
 
     Raises:
-        ForecastingError: The ledger or the Prefect server is not ready: better seen now than at 05:30.
+        ForecastingError: The ledger or the Prefect server is not ready, which is better found now than at 05:30.
     """
     migrate.check_ready(read_settings().url)
     check_server()

@@ -1,1 +1,1 @@
-"""The command line: options, what is printed, what is started."""
+"""The command line: options, output, starting flows."""

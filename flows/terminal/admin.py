@@ -1,4 +1,4 @@
-"""The commands that look after the database's schema and after who is champion."""
+"""The commands for the database schema and the models."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import typer
 from flows.terminal.options import AsJson, DatabaseUrl, Symbol, TargetOption, settings, use
 
 models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True)
-db_app = typer.Typer(help="The database's schema: bring it up to date, or say where it stands.", no_args_is_help=True)
+db_app = typer.Typer(help="Upgrade and downgrade the database schema, or show its revision.", no_args_is_help=True)
 
 
 @db_app.command(
     "upgrade", epilog="Example: forecasting db upgrade --database-url postgresql://forecast@localhost/forecast"
 )
 def db_upgrade(
-    revision: Annotated[str, typer.Argument(help="Where to; the newest by default.")] = "head",
+    revision: Annotated[str, typer.Argument(help="Target revision; the newest by default.")] = "head",
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Create the tables, or bring them to this version's schema."""
+    """Create the tables, or upgrade them to this version's schema."""
     use(database_url=database_url)
     from forecasting.store import migrate
 
@@ -28,8 +28,10 @@ def db_upgrade(
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0001")
-def db_downgrade(revision: Annotated[str, typer.Argument(help="Where to.")], database_url: DatabaseUrl = None) -> None:
-    """Take the schema back to an earlier revision; what only the later one held is lost."""
+def db_downgrade(
+    revision: Annotated[str, typer.Argument(help="Target revision.")], database_url: DatabaseUrl = None
+) -> None:
+    """Downgrade the schema to an earlier revision; data that only the later one holds is lost."""
     use(database_url=database_url)
     from forecasting.store import migrate
 
@@ -39,7 +41,7 @@ def db_downgrade(revision: Annotated[str, typer.Argument(help="Where to.")], dat
 
 @db_app.command("current")
 def db_current(database_url: DatabaseUrl = None) -> None:
-    """Print the database's revision and the newest one this version knows."""
+    """Print the database's revision and the newest one of this version."""
     use(database_url=database_url)
     from forecasting.store import migrate
 
@@ -50,7 +52,7 @@ def db_current(database_url: DatabaseUrl = None) -> None:
 def models_list(
     symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None, as_json: AsJson = False
 ) -> None:
-    """List the networks, newest first, and which of them is champion."""
+    """List the networks, newest first, with the champion marked."""
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
     from flows.terminal import console
     from forecasting.pipeline import registry
@@ -80,7 +82,7 @@ def models_promote(model_id: str, database_url: DatabaseUrl = None) -> None:
 
 @models_app.command("rollback")
 def models_rollback(symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
-    """Hand back to the champion before the present one."""
+    """Return to the previous champion."""
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
     from flows import clock
     from forecasting.pipeline import registry

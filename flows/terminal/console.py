@@ -1,4 +1,4 @@
-"""What the command line prints: tables for people, JSON for programs."""
+"""Output of the commands: tables for people, JSON for programs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from forecasting.vocabulary import QUANTILE_COLUMNS
 LEFT = frozenset(
     {"session", "check", "state", "found", "setting", "value", "meaning", "model", "question", "what changed"}
 )
-"""Columns of words; numbers stand to the right."""
+"""Columns of text; numbers are aligned right."""
 
 
 PIPED_WIDTH = 160
@@ -29,7 +29,7 @@ PIPED_WIDTH = 160
 
 
 def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
-    """Print each night's forecasts and where its report and the database are."""
+    """Print each night's forecasts and the paths of its report and the database."""
     if as_json:
         typer.echo(json.dumps([night_document(data) for data in nights], indent=2, default=str))
         return
@@ -41,7 +41,7 @@ def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
 
 
 def show_night(data: ReportData) -> None:
-    """Print what one night says: the sentence, the caveats, the table."""
+    """Print one night: headline, notices, forecasts."""
     unit = unit_of(data)
     typer.echo(f"\n{data.symbol} {data.target}: {data.fetch['title']}")
     typer.echo(wording.sentence(data))
@@ -63,7 +63,7 @@ def show_night(data: ReportData) -> None:
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
-    """The night as a JSON object: who spoke, from when, and the forecasts in the target's own unit."""
+    """The night as a JSON object: published model, origin, and the forecasts in the target's own unit."""
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     return {
@@ -115,7 +115,7 @@ def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_article(result: ArticleResult, out: Path) -> None:
-    """Print each way of asking with its error, and where the page is."""
+    """Print each variant with its error, and the page's path."""
     typer.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
     rows = [[answer.name, answer.question, answer.change, f"{answer.mae / 1e6:.3f}"] for answer in result.answers]
     show_table(["model", "question", "what changed", "MAE"], rows)
@@ -153,7 +153,7 @@ def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
 
 
 def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
-    """Print what `doctor` found."""
+    """Print the results of `doctor`."""
     show_table(["check", "state", "found"], [[row["check"], row["state"], row["found"]] for row in checks])
 
 
@@ -175,7 +175,7 @@ def show_settings(settings: Settings, *, as_json: bool = False) -> None:
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print one table; words to the left, numbers to the right."""
+    """Print one table; text left, numbers right."""
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         shown.add_column(name, justify="left" if name in LEFT else "right", overflow="fold")
@@ -183,12 +183,12 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         shown.add_row(*("" if value is None else str(value) for value in row))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)  # rich assumes 80 columns where it sees no terminal
+        console = Console(width=PIPED_WIDTH)  # rich assumes 80 columns without a terminal
     console.print(shown)
 
 
 def where(settings: Settings) -> str:
-    """Where the database is, without its password."""
+    """The database's URL or path, without its password."""
     from forecasting.store.engine import place
 
     return place(settings.url)

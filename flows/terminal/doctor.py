@@ -1,4 +1,4 @@
-"""Whether everything a night needs is in place; changes nothing."""
+"""Checks of everything that a night needs; changes nothing."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from forecasting.store import migrate
 
 
 def doctor() -> list[dict[str, str]]:
-    """What a night needs, one row each: check, state (`ok` or `wrong`) and what was found."""
+    """The checks, one row each: check, state (`ok` or `wrong`) and what was found."""
     settings = read_settings()
     return [
         _attempt("database", lambda: _database(settings)),
@@ -44,7 +44,7 @@ def _source(settings: Settings) -> str:
     from forecasting.ingest.sources.choose import source_of
 
     source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
-    return f"{source.name} for {', '.join(settings.symbols)} (not asked for bars)"
+    return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
 
 
 def _existing(folder: Path) -> Path:
@@ -59,4 +59,4 @@ def _prefect() -> str:
 
     if PREFECT_API_URL.value() is None:
         return "no server configured: each run starts a temporary one"
-    return f"server {check_server()} answers"
+    return f"server {check_server()} responds"

@@ -1,4 +1,4 @@
-"""The options that commands share, and what becomes of them: they win over the environment, for this process."""
+"""The options that commands share; they override the environment for this process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EventsOption = Annotated[
 ]
 AsOf = Annotated[
     str | None,
-    typer.Option("--as-of", help="The newest session that may be known, like 2024-03-08.", show_default=False),
+    typer.Option("--as-of", help="The newest session whose bar may be used, like 2024-03-08.", show_default=False),
 ]
 ModeOption = Annotated[str, typer.Option("--mode", help="auto, scratch, warm or skip.")]
 DatabaseUrl = Annotated[
@@ -40,11 +40,13 @@ DatabaseUrl = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Switch = Annotated[bool, typer.Option("--switch-source", help="Allow bars of another source for a known symbol.")]
+Switch = Annotated[
+    bool, typer.Option("--switch-source", help="Allow bars of another source for a symbol that has some.")
+]
 
 
 def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
-    """Let this command's options win over the environment, for this process and the flows it starts."""
+    """Let this command's options override the environment, for this process and the flows it starts."""
     if symbols:
         os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
     for name, value in options.items():
@@ -53,7 +55,7 @@ def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
 
 
 def quieten_prefect() -> None:
-    """Keep Prefect's narration off the terminal unless asked for; its UI has every line all the same."""
+    """Keep Prefect's log lines below ERROR off the terminal unless configured; its UI still has every line."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
@@ -63,7 +65,7 @@ def quieten_prefect() -> None:
 
 
 def settings() -> Settings:
-    """The settings in force, or one readable paragraph about the field that is wrong."""
+    """The settings in force; an invalid one raises with the field's name."""
     from forecasting.settings import read_settings
 
     return read_settings()
@@ -90,5 +92,5 @@ def checked_mode(text: str) -> Mode:
     from forecasting.errors import UsageError
 
     if text not in ("auto", "scratch", "warm", "skip"):
-        raise UsageError(f"--mode is auto, scratch, warm or skip; found {text!r}.")
+        raise UsageError(f"Invalid --mode {text!r}: expected auto, scratch, warm or skip.")
     return cast("Mode", text)

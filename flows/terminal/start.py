@@ -1,4 +1,4 @@
-"""What the command line starts: it refuses what can be refused before a flow begins, then runs it in this process."""
+"""What the commands start: checks that need no flow, then the flow in this process."""
 
 import json
 from datetime import date
@@ -23,10 +23,10 @@ from forecasting.vocabulary import Mode
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
-    """Run the flow in this process, after what can be refused has been refused.
+    """Run the flow in this process, after the checks that need no flow.
 
     Raises:
-        ForecastingError: As one paragraph; nothing was written then.
+        ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
     from flows.nightly import nightly
 
@@ -41,33 +41,33 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
-    """Run the flow in this process, after what can be refused has been refused; a sentence that says what it did.
+    """Run the flow in this process, after the checks that need no flow; a sentence about the result.
 
     Raises:
-        ForecastingError: As one paragraph; nothing was written then.
+        ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
     from flows.catch_up import catch_up
 
     settings = read_settings()
     migrate.check_ready(settings.url)
-    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    last = last or min(plan.newest_session(own.symbols[0], own, now=clock.now) for own in each)
-    first = first or plan.oldest_missed(each, last)
+    by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
+    last = last or min(plan.newest_session(own.symbols[0], own, now=clock.now) for own in by_symbol)
+    first = first or plan.oldest_missed(by_symbol, last)
     for day in (first, last):
-        own = next((own for own in each if is_session(day, own.exchange)), each[0])
+        own = next((own for own in by_symbol if is_session(day, own.exchange)), by_symbol[0])
         plan.check_session(day, own.exchange, now=clock.now)
     if first > last:
-        raise UsageError(f"--from is a session before --to or the same one; found {first} after {last}.")
+        raise UsageError(f"Invalid --from {first}: expected a session before --to {last}, or the same one.")
     with watched_nights():
         done: list[str] = catch_up(first, last, refit_every=refit_every) or []
-    return f"{', '.join(settings.symbols)}: {len(done)} sessions worked off between {first} and {last}."
+    return f"{', '.join(settings.symbols)}: {len(done)} sessions completed between {first} and {last}."
 
 
 def start_ingest(*, as_of: date | None, switch_source: bool) -> list[dict[str, Any]]:
     """Bring every symbol's bars up to date without a night; the rows of the fetches.
 
     Raises:
-        ForecastingError: As one paragraph; nothing was written for that symbol.
+        ForecastingError: A symbol's check or fetch failed.
     """
     settings = read_settings()
     migrate.check_ready(settings.url)
@@ -104,7 +104,7 @@ def start_article(out: Path, *, as_of: date | None, seed: int) -> ArticleResult:
 
 
 def start_serving() -> None:
-    """Serve the nightly deployment on its schedule; what was missed while this was down is made up for at the start."""
+    """Serve the nightly deployment on its schedule; runs missed while this was down start first."""
     from prefect.schedules import Cron
 
     from flows.nightly import nightly
@@ -120,7 +120,7 @@ def start_serving() -> None:
             schedule=Cron(settings.cron, timezone=settings.timezone, slug="nightly"),
             parameters={"patient": True},
             tags=["forecasting"],
-            description="Forecast the next five sessions, score what has closed.",
+            description="Forecast the next five sessions, score closed ones.",
             pause_on_shutdown=False,
             limit=1,
         )

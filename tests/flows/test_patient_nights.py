@@ -98,7 +98,7 @@ def test_a_late_night_waits_in_view_and_ends_with_its_bar(
     assert select("status, note", "runs") == [
         (
             "done",
-            "Waited for its bar from 05:30 to 06:30 America/New_York, asked 4 times.",
+            "Waited for its bar from 05:30 to 06:30 America/New_York; 4 requests.",
         )
     ]
     assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [("first", 1), ("late", 3)]
@@ -114,7 +114,7 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_and_everybody_told(
     yahoo.edits = [missing_row(BEFORE)]
     waits = watched(monkeypatch)
     state = nightly(patient=True, return_state=True)
-    note = "The bar of 2024-03-07 had not come by 09:00 America/New_York; the night went on with the bars up to "
+    note = "The bar of 2024-03-07 was not available by 09:00 America/New_York; the night continued with the bars up to "
     note += "2024-03-06."
     assert (state.name, state.message) == ("WithoutBar", note)
     assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "09:00", 11]
@@ -160,7 +160,9 @@ def test_a_source_deaf_until_the_stated_hour_fails_the_night_with_its_words(
     assert told == [("night.failed", "SBUX")]
     ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
     assert status == "failed"
-    assert "Given up at 05:35 America/New_York; the night went on with the bars up to 2024-03-07." in str(error)
+    assert "Stopped retrying at 05:35 America/New_York; the night continued with the bars up to 2024-03-07." in str(
+        error
+    )
     (shown,) = newest_reports(read_settings())
     assert [notice.title for notice in wording.notices(shown)] == ["Newest night failed"]
 
@@ -176,7 +178,7 @@ def test_a_deaf_source_does_not_stop_a_night_whose_bars_are_stored(
     ((status, note),) = select("status, note", "runs WHERE target = 'close'")
     assert status == "done"
     assert "HTTP 429" in str(note)
-    assert "the night went on with the bars up to 2024-03-08" in str(note)
+    assert "the night continued with the bars up to 2024-03-08" in str(note)
 
 
 def test_a_waiting_night_that_is_told_to_stop_ends_and_gives_its_lock_back(

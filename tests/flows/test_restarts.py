@@ -57,7 +57,7 @@ def test_a_server_that_stays_away_is_told_of_in_the_log_and_does_not_end_the_nig
         with get_client(sync_client=True) as client:
             client.hello()
         pytest.fail("there is a server after all")
-    assert "Prefect's server does not have the artifacts of a night" in caplog.text
+    assert "Prefect's server did not receive the artifacts of a night" in caplog.text
 
 
 @pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from flows.retry import Attempt, first_attempt, last_hour, next_attempt
+from flows.retry import Attempt, deadline_of, first_attempt, next_attempt
 from forecasting.errors import (
     BadDataError,
     DataLateError,
@@ -85,9 +85,9 @@ def test_a_night_waits_until_the_stated_hour_and_never_past_the_next_open(
     session: date, now: datetime, until: datetime
 ) -> None:
     night = NightSpec("SBUX", session, "volume", "yahoo")
-    assert last_hour(night, Settings(), now=now) == until
+    assert deadline_of(night, Settings(), now=now) == until
 
 
 def test_the_stated_hour_is_a_setting() -> None:
     settings = Settings(late_until=time(7, 15))
-    assert last_hour(NIGHT, settings, now=MORNING) == datetime(2024, 3, 7, 12, 15, tzinfo=UTC)
+    assert deadline_of(NIGHT, settings, now=MORNING) == datetime(2024, 3, 7, 12, 15, tzinfo=UTC)

@@ -156,7 +156,7 @@ def waiting_hours() -> dict[str, str]:
 
 def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
     """Twice, as the second time must replace the first."""
-    for word in ("Made", "Replaced"):
+    for word in ("Created", "Replaced"):
         done = processes.command("flows.cli", "alarms", "--webhook", webhook, "--email", mail, environment=environment)
         assert done.returncode == 0, done.stderr
         assert [line.split()[0] for line in done.stdout.splitlines()] == [word] * 4
@@ -204,7 +204,7 @@ def test_a_command_that_needs_a_server_says_so_when_it_does_not_answer(words: st
     dead = f"http://127.0.0.1:{processes.free_port()}/api"
     found = processes.command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, dead))
     assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr.startswith(f"The Prefect server {dead} does not answer.")
+    assert found.stderr.startswith(f"The Prefect server {dead} does not respond.")
 
 
 def test_the_doctor_finds_a_server_that_does_not_answer(ledger: str, tmp_path: Path) -> None:

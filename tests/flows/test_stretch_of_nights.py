@@ -106,14 +106,14 @@ def test_a_stretch_of_nights_is_told_by_the_tables(msft: StandIn, monkeypatch: p
         (
             str(RECOVERS),
             "done",
-            "Waited for its bar from 05:30 to 05:50 America/New_York, asked 2 times.",
+            "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests.",
         ),
         (str(MOVES), "done", ""),
         (
             str(GIVES_UP),
             "done",
-            "The bar of 2024-03-06 had not come by 05:55 America/New_York; the night went on with the bars up to "
-            "2024-03-05.",
+            "The bar of 2024-03-06 was not available by 05:55 America/New_York; the night continued with the bars up "
+            "to 2024-03-05.",
         ),
         (str(AFTER), "done", ""),
     ]

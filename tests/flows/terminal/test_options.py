@@ -46,7 +46,7 @@ def test_a_text_that_is_no_date_is_refused(text: str) -> None:
 
 def test_an_unknown_mode_is_refused_by_name() -> None:
     assert options.checked_mode("warm") == "warm"
-    with pytest.raises(UsageError, match="found 'fast'"):
+    with pytest.raises(UsageError, match="Invalid --mode 'fast'"):
         options.checked_mode("fast")
 
 
