@@ -1,1 +1,1 @@
-"""The network, its linear partner and the baselines: fitting, and the files that keep what was learned."""
+"""Training: the network, the linear model and the baselines, and the checkpoint files of fitted ensembles."""

@@ -1,7 +1,7 @@
-"""The rivals, as ordinary models: closed form, milliseconds, quantiles from their own past errors.
+"""Baseline models: closed-form fits, in milliseconds, with quantiles from their own past errors.
 
-A baseline is fitted on every row whose target is known and speaks for any row, as the network does. Its quantiles are
-its median plus the quantiles of errors that it made, or (ridge, har) would have made with the row left out.
+A baseline is fitted on every row whose target is known and can forecast any row, as the network can. Its quantiles are
+its median plus the quantiles of its past errors or (ridge, har) of its leave-one-out errors.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from forecasting.train.threads import one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 VERSION = "1"
-"""Of the baselines' rules; a change of any of them raises it."""
+"""Version of the baselines; any change to one raises it."""
 
 _NAMES: dict[Target, tuple[str, ...]] = {
     "volume": ("last_value", "seasonal", "rolling_median", "har", "ridge"),
@@ -25,7 +25,7 @@ _NAMES: dict[Target, tuple[str, ...]] = {
     "range": ("last_value", "rolling_median", "har", "ridge"),
 }
 _PENALTY = 100.0
-_RECENT = 500  # errors that a plain rule's quantiles rest on
+_RECENT_ERRORS = 500  # that the quantiles of a rule are computed from
 _WEEK, _MONTH = 5, 20
 
 
@@ -36,33 +36,33 @@ def baseline_names(target: Target) -> tuple[str, ...]:
 
 @one_blas_thread()
 def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """What a baseline says, in the target's own unit.
+    """Quantiles of a baseline, in the target's own unit.
 
     Args:
         name: One of `baseline_names(windows.target)`.
-        windows: Rows to learn from (those with a known target) and to speak for.
-        rows: Rows to speak for; without it the newest alone.
+        windows: Rows to fit on (those with a known target) and to forecast.
+        rows: Rows to forecast; the newest alone without it.
 
     Returns:
         (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
 
     Raises:
-        UsageError: No such baseline of this target.
+        UsageError: The target has no such baseline.
     """
     if name not in _NAMES[windows.target]:
-        known = ", ".join(_NAMES[windows.target])
-        raise UsageError(f"A baseline of {windows.target} is one of {known}; found {name!r}.")
-    asked = np.array([len(windows) - 1]) if rows is None else rows
+        names = ", ".join(_NAMES[windows.target])
+        raise UsageError(f"Expected a baseline of {windows.target}, one of {names}; found {name!r}.")
+    requested = np.array([len(windows) - 1]) if rows is None else rows
     if name in ("har", "ridge"):
-        scaled = _linear(_design(name, windows), windows, asked)
+        scaled = _linear_quantiles(_design(name, windows), windows, requested)
     else:
-        scaled = _ruled(_points(name, windows), windows, asked, centred=name != "random_walk")
-    quantiles = windows.scale(asked).from_model(scaled)
+        scaled = _rule_quantiles(_points(name, windows), windows, requested, centred=name != "random_walk")
+    quantiles = windows.scale(requested).from_model(scaled)
     return quantiles[0] if rows is None else quantiles
 
 
 def linear_features(windows: Windows) -> tuple[Floats, Floats]:
-    """What the ridge knows of a row: (N, P) the past and its own events, (N, H, C) the target sessions' flags."""
+    """The ridge's features: (N, P) past and event flags of each row, (N, H, C) flags of its target sessions."""
     past, _ = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
     return np.column_stack([past, windows.flags[:, events]])[windows.warm_up :], windows.future_flags
@@ -71,34 +71,34 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
 def _design(name: str, windows: Windows) -> Floats:
     """(N, H, P) features of a linear baseline."""
     if name == "ridge":
-        past, known = linear_features(windows)
+        past, future = linear_features(windows)
     else:
-        past, known = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
-    beside = np.broadcast_to(past[:, None], (len(windows), len(HORIZONS), past.shape[1]))
-    return np.concatenate([beside, known], axis=-1)
+        past, future = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
+    repeated = np.broadcast_to(past[:, None], (len(windows), len(HORIZONS), past.shape[1]))
+    return np.concatenate([repeated, future], axis=-1)
 
 
 def _har_features(windows: Windows) -> Floats:
-    """(N, 3) the session, week and quarter of Corsi's HAR (2009), less the month, which is the level itself."""
+    """(N, 3) session, week and quarter means of Corsi's HAR (2009), less the month's, which is the level."""
     own = windows.steps[:, own_column(windows.target)]
     means = np.column_stack([trailing_mean(own, sessions) for sessions in (1, 5, 66)])
     return (means - trailing_mean(own, 22)[:, None])[windows.warm_up :]
 
 
-def _linear(design: Floats, windows: Windows, rows: NDArray[np.int64]) -> Floats:
-    """(len(rows), H, Q) a ridge per horizon, with its leave-one-out errors."""
+def _linear_quantiles(design: Floats, windows: Windows, rows: NDArray[np.int64]) -> Floats:
+    """(len(rows), H, Q) a ridge per horizon, plus the quantiles of its leave-one-out errors."""
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
-    for place in range(len(HORIZONS)):
-        known = np.isfinite(windows.scaled[:, place])
-        truth = windows.scaled[known, place]
-        ridge = fit_ridge(design[known, place], truth, penalty=_PENALTY, weights=np.ones(len(truth)))
+    for h in range(len(HORIZONS)):
+        known = np.isfinite(windows.scaled[:, h])
+        truth = windows.scaled[known, h]
+        ridge = fit_ridge(design[known, h], truth, penalty=_PENALTY, weights=np.ones(len(truth)))
         errors = np.quantile(ridge.loo_residuals, QUANTILES)
-        quantiles[:, place] = ridge.forecast(design[rows, place])[:, None] + errors
+        quantiles[:, h] = ridge.forecast(design[rows, h])[:, None] + errors
     return quantiles
 
 
 def _points(name: str, windows: Windows) -> Floats:
-    """(N, H) the point forecasts of a rule in model scale."""
+    """(N, H) point forecasts of a rule, in model scale."""
     at = windows.warm_up + np.arange(len(windows))
     if name == "seasonal":
         values = fill_forward(windows.values)[at[:, None] + np.array(HORIZONS) - _WEEK]
@@ -110,15 +110,15 @@ def _points(name: str, windows: Windows) -> Floats:
     return windows.scale(np.arange(len(windows))).to_model(values)
 
 
-def _ruled(points: Floats, windows: Windows, rows: NDArray[np.int64], *, centred: bool) -> Floats:
-    """(len(rows), H, Q) points with quantiles of a rule's last known errors; centred leaves the median the point."""
+def _rule_quantiles(points: Floats, windows: Windows, rows: NDArray[np.int64], *, centred: bool) -> Floats:
+    """(len(rows), H, Q) points plus quantiles of a rule's last known errors; if centred, the median is the point."""
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)))
     spread = windows.spread
-    for place in range(len(HORIZONS)):
+    for h in range(len(HORIZONS)):
         # Errors are pooled in logs, so that a random walk's are returns and not returns over their spread.
-        errors = (windows.scaled - points)[:, place] * spread[:, place]
-        known = errors[np.isfinite(errors)][-_RECENT:]
-        levels = np.quantile(known, QUANTILES)
-        levels = levels - levels[MEDIAN] if centred else levels
-        quantiles[:, place] = points[rows, place, None] + levels / spread[rows, place, None]
+        errors = (windows.scaled - points)[:, h] * spread[:, h]
+        recent = errors[np.isfinite(errors)][-_RECENT_ERRORS:]
+        offsets = np.quantile(recent, QUANTILES)
+        offsets = offsets - offsets[MEDIAN] if centred else offsets
+        quantiles[:, h] = points[rows, h, None] + offsets / spread[rows, h, None]
     return quantiles

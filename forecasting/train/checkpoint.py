@@ -1,4 +1,4 @@
-"""A fitted ensemble, and its folder on disk: weights.safetensors and model.json; no pickle."""
+"""A fitted ensemble and its folder on disk: weights.safetensors and model.json, without pickle."""
 
 import hashlib
 import json
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folder's layout."""
 
-
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
 Vector = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Where a checkpoint lies and the SHA-256 that covers both of its files."""
+    """The folder of a checkpoint and the SHA-256 that covers both of its files."""
 
     path: Path
     sha256: str
@@ -33,24 +32,24 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Card:
-    """All that a checkpoint is besides weights; every field can be written as JSON and read back to the bit.
+    """The metadata of a checkpoint; every field can be written as JSON and read back to the bit.
 
     Attributes:
         target: What it forecasts.
-        method: scratch, warm, or base (fitted on many symbols, for others to start from).
+        method: scratch, warm, or base (pretrained on many symbols).
         flag_names: The flags it was fitted with, in order.
         effect: (C,) coefficients of the flags' effect, and effect_intercept.
         step_mean, step_scale: (S,) standardisation of the look-back's features, from training rows alone.
         past_mean, past_scale: (P,) the same of a row's features.
-        trained_from, trained_to: Oldest origin and newest session whose value a weight has seen.
+        trained_from, trained_to: Oldest origin and newest session whose value was used in training.
         rows: Training rows.
         epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
-        validation_loss: Pinball loss, model scale, on the purged later part that chose the epochs (warm: its parent's);
-            None where the epochs are fixed.
-        base: The base weights that its chain of fits began from, or that it is: a shipped folder's name or THEIRS;
-            empty when they were drawn.
-        settings_hash, seed, members: How it was made.
-        architecture, format: Versions of the code's shape and of the folder.
+        validation_loss: Pinball loss, model scale, on the purged validation rows that chose the epochs (warm: its
+            parent's); None if the epochs are fixed.
+        base: The pretrained weights that its chain of fits started from, or that it holds: the name of a shipped folder
+            or COMPANION_TRAINED; empty for random weights.
+        settings_hash, seed, members: The settings of the fit.
+        architecture, format: Versions of the network's shape and of the folder.
     """
 
     target: Target
@@ -90,22 +89,22 @@ class Checkpoint:
 
     @property
     def trained_to(self) -> date:
-        """The newest session whose value a weight has seen."""
+        """The newest session whose value was used in training."""
         return date.fromisoformat(self.card.trained_to)
 
 
 def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
-    """Write `checkpoint` to `folder`, which appears whole or not at all; an older one there is replaced."""
+    """Write `checkpoint` to `folder`, complete or not at all, replacing an older one; its path and hash."""
     from safetensors.torch import save as to_bytes
 
     weights = to_bytes({name: tensor.contiguous() for name, tensor in checkpoint.weights.items()})
     card = asdict(checkpoint.card) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
     model = json.dumps(card, indent=1, allow_nan=False).encode()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    (made / _WEIGHTS).write_bytes(weights)
-    (made / _MODEL).write_bytes(model)
-    _put(made, folder)
+    written = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    (written / _WEIGHTS).write_bytes(weights)
+    (written / _MODEL).write_bytes(model)
+    _move(written, folder)
     return Artifact(folder, hashlib.sha256(model).hexdigest())
 
 
@@ -117,7 +116,7 @@ def load(path: Path, sha256: str) -> Checkpoint:
         sha256: The hash that `save` returned: of model.json, which itself holds the hash of the weights.
 
     Raises:
-        ArtifactError: A file is missing or altered, or the code that runs cannot run it.
+        ArtifactError: A file is missing or altered, or of another format or architecture.
     """
     from safetensors.torch import load as from_bytes
 
@@ -127,34 +126,34 @@ def load(path: Path, sha256: str) -> Checkpoint:
     found = (card.get("format"), card.get("architecture"))
     if found != (FORMAT, ARCHITECTURE) or set(card) != {field.name for field in fields(Card)}:
         raise ArtifactError(
-            f"{path} was expected in format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]}: it "
-            "was made by other code. Fit from scratch (--mode scratch), or run the code that made it."
+            f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]} in "
+            f"{path}: it was written by other code. Fit from scratch (--mode scratch), or run the code that wrote it."
         )
     return Checkpoint(_card(card), from_bytes(weights))
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
-    """The card and the weights in the folder `path` as they were written, whatever code wrote them; without torch.
+    """The card and the weights as stored in the folder `path`, of any format; does not load torch.
 
     Raises:
         ArtifactError: A file is missing or altered.
     """
     model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
-    _same(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
+    _check_hash(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
     card: dict[str, Any] = json.loads(model)
-    _same(path / _WEIGHTS, card.pop("weights_sha256"), hashlib.sha256(weights).hexdigest())
+    _check_hash(path / _WEIGHTS, card.pop("weights_sha256"), hashlib.sha256(weights).hexdigest())
     return card, weights
 
 
-def _put(made: Path, folder: Path) -> None:
-    """Move the folder `made` to `folder`, at every moment of which the one or the other stands there whole."""
-    if folder.exists():  # a rename cannot put a folder over one that holds files
-        aside = made.with_suffix(".old")
-        folder.rename(aside)
-        made.rename(folder)
-        shutil.rmtree(aside)
+def _move(written: Path, folder: Path) -> None:
+    """Move the folder `written` to `folder`; the old or the new one exists complete at every moment."""
+    if folder.exists():  # a rename cannot replace a folder that holds files
+        old = written.with_suffix(".old")
+        folder.rename(old)
+        written.rename(folder)
+        shutil.rmtree(old)
     else:
-        made.rename(folder)
+        written.rename(folder)
 
 
 def _card(stored: dict[str, object]) -> Card:
@@ -170,14 +169,14 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ArtifactError(
-            f"{path} was expected to hold a model; found {error.strerror or error}. Restore the artifacts folder from "
-            "a backup, roll back to another model, or fit from scratch (--mode scratch)."
+            f"Expected a model in {path}; found {error.strerror or error}. Restore the artifacts folder from a backup, "
+            "roll back to another model, or fit from scratch (--mode scratch)."
         ) from None
 
 
-def _same(path: Path, expected: str, found: str) -> None:
+def _check_hash(path: Path, expected: str, found: str) -> None:
     if expected != found:
         raise ArtifactError(
-            f"{path} was expected with SHA-256 {expected[:16]}; found {found[:16]}: it has changed since it was "
+            f"Expected SHA-256 {expected[:16]} of {path}; found {found[:16]}: the file has changed since it was "
             "written. Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
         )

@@ -1,7 +1,7 @@
-"""The linear forecaster that the network is combined with: ridges on the adjusted past, newer rows counting more.
+"""The linear model that the network is combined with: ridges on the adjusted features, newer rows weighted more.
 
-It errs otherwise than the network, so their mean is better than either. It is no rival: the rivals, which know nothing
-of effects, are in baselines.py. Of a close it forecasts no direction, only how wide the return will be.
+Its errors differ from the network's, so their mean beats either. It is not a baseline: those, without calendar effects,
+are in baselines.py. For close it forecasts no direction, only the width of the return.
 """
 
 from dataclasses import replace
@@ -27,100 +27,100 @@ from forecasting.train.threads import one_blas_thread
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
 VERSION = 4
-"""Of the partner's rules; a change of any of them raises it, and kept refits of another are not taken up."""
+"""Version of the linear model; any change to it raises the number, and stored refits of another are not reused."""
 
 _PENALTY = 100.0
-# Sessions after which a row counts half. A return tells little of its width, so for close it takes more of them.
-_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
-_MARKET_HALF_LIVES = (1, 25)
-_PARKINSON = 4.0 * np.log(2.0)  # the mean square of a range, in units of its walk's variance (Parkinson 1980)
+# Sessions at which the weight of a row is half. A single return is a noisy measure of width, so close needs more rows.
+_ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
+_COMPANION_HALF_LIVES = (1, 25)
+_PARKINSON = 4.0 * np.log(2.0)  # mean squared range of a random walk, in units of its variance (Parkinson 1980)
 
 
 @one_blas_thread()
 def linear_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
-    """What the partner says, in the target's own unit.
+    """Quantiles of the linear model, in the target's own unit.
 
     Args:
-        windows: Rows to learn from (those with a known target) and to speak for.
-        rows: Rows to speak for; without it the newest alone.
+        windows: Rows to fit on (those with a known target) and to forecast.
+        rows: Rows to forecast; the newest alone without it.
 
     Returns:
         (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
     """
-    asked = np.array([len(windows) - 1]) if rows is None else rows
+    requested = np.array([len(windows) - 1]) if rows is None else rows
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     if windows.target == "close":
-        adjusted = replace(adjusted, past=_moved(windows, effect))
-    speak = _widths if windows.target == "close" else _points
-    learned = np.stack([speak(adjusted, windows, place, asked) for place in range(len(HORIZONS))], axis=1)
-    quantiles = windows.scale(asked).from_model(adjusted.from_adjusted(learned, asked))
+        adjusted = replace(adjusted, past=_close_features(windows, effect))
+    forecast = _width_quantiles if windows.target == "close" else _point_quantiles
+    by_horizon = np.stack([forecast(adjusted, windows, h, requested) for h in range(len(HORIZONS))], axis=1)
+    quantiles = windows.scale(requested).from_model(adjusted.from_adjusted(by_horizon, requested))
     return quantiles[0] if rows is None else quantiles
 
 
-def _points(adjusted: AdjustedWindows, windows: Windows, place: int, rows: Rows) -> Floats:
-    """(len(rows), Q) a ridge of the target, with the quantiles of its leave-one-out errors."""
-    truth = adjusted.truth[:, place]
+def _point_quantiles(adjusted: AdjustedWindows, windows: Windows, h: int, rows: Rows) -> Floats:
+    """(len(rows), Q) the forecast of a ridge plus the quantiles of its leave-one-out errors, at HORIZONS[h]."""
+    truth = adjusted.truth[:, h]
     known = np.isfinite(truth)
-    features = _features(adjusted, place)
+    features = _features(adjusted, h)
     recency = _recency(known, windows.target)
     ridge = fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=recency)
     return ridge.forecast(features[rows])[:, None] + weighted_quantiles(ridge.loo_residuals, QUANTILES, recency)
 
 
-def _widths(adjusted: AdjustedWindows, windows: Windows, place: int, rows: Rows) -> Floats:
-    """(len(rows), Q) quantiles of past returns over the width then forecast, times the width forecast now."""
-    truth = adjusted.truth[:, place]
+def _width_quantiles(adjusted: AdjustedWindows, windows: Windows, h: int, rows: Rows) -> Floats:
+    """(len(rows), Q) quantiles of past returns over their forecast widths, times the width forecast for each row."""
+    truth = adjusted.truth[:, h]
     known = np.isfinite(truth)
     realised = np.full(len(truth), np.nan)
-    following = np.lib.stride_tricks.sliding_window_view(_squared_moves(windows)[windows.warm_up + 1 :], place + 1)
+    following = np.lib.stride_tricks.sliding_window_view(_squared_moves(windows)[windows.warm_up + 1 :], h + 1)
     realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
-    realised -= np.log(adjusted.width * windows.spread)[:, place]
-    features, recency = _features(adjusted, place), _recency(known, windows.target)
+    realised -= np.log(adjusted.width * windows.spread)[:, h]
+    features, recency = _features(adjusted, h), _recency(known, windows.target)
     ridge = fit_ridge(features[known], realised[known], penalty=_PENALTY, weights=recency)
-    width_then, width_now = np.exp(realised[known] - ridge.loo_residuals), np.exp(ridge.forecast(features[rows]))
-    return width_now[:, None] * weighted_quantiles(truth[known] / width_then, QUANTILES, recency)
+    past_widths, widths = np.exp(realised[known] - ridge.loo_residuals), np.exp(ridge.forecast(features[rows]))
+    return widths[:, None] * weighted_quantiles(truth[known] / past_widths, QUANTILES, recency)
 
 
 def _squared_moves(windows: Windows) -> Floats:
-    """(D,) how far each session moved, squared, as a range: its own range, and the gap that it opened with.
+    """(D,) squared move of each session, in units of a squared range: its range and its opening gap.
 
-    The range alone is blind to the night, which is when earnings are told (pinball loss 0.4 % less with the gap).
+    The range omits the night, when earnings are announced (pinball loss 0.4 % less with the gap).
     """
     log_range, gap = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
     squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2
     return squared
 
 
-def _moved(windows: Windows, effect: CalendarEffect) -> Floats:
-    """(N, P) how wide and which way the price has moved of late and for long, and the row's own place among events.
+def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
+    """(N, P) exponential means of the price's squared moves, returns and log ranges, and the row's event flags.
 
-    In place of the lags of the range: moves count by their square, as a variance does, and by their log, as a ridge of
-    logs does; and falls, after which returns are wider, are among them. Beside them, how wide companions have ranged.
+    They replace the lags of the range: squares as in a variance, logs as in a ridge of logs, and signed returns, as
+    returns are wider after falls. Exponential means of the companions' range are included.
     """
-    usual = effect.of(windows.flags)
-    log_range, moved = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
-    log_range = log_range - usual
+    calendar = effect.of(windows.flags)
+    log_range, returns = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
+    log_range = log_range - calendar
     level = trailing_mean(log_range, LEVEL_SESSIONS)
-    squared = _squared_moves(windows) * np.exp(-2.0 * usual)
-    away = np.nan_to_num(log_range - level)  # before there is a level: as wide as usual, and the price as it stood
-    signed = np.nan_to_num(moved / np.exp(level))
+    squared = _squared_moves(windows) * np.exp(-2.0 * calendar)
+    deviation = np.nan_to_num(log_range - level)  # zero before there is a level, and so is the return
+    signed = np.nan_to_num(returns / np.exp(level))
     columns = [0.5 * np.log(exponential_mean(squared, half_life, max(MEANS))) - level for half_life in HALF_LIVES]
     columns += [exponential_mean(signed, half_life, max(MEANS)) for half_life in HALF_LIVES[:-1]]
-    columns += [exponential_mean(away, half_life, max(MEANS)) for half_life in HALF_LIVES]
+    columns += [exponential_mean(deviation, half_life, max(MEANS)) for half_life in HALF_LIVES]
     columns += [level, trailing_mean(log_range, max(MEANS))]
-    # Cut off at the look-back, for a companion's own usual takes the rest of the sessions before the first row.
-    columns += [exponential_mean(windows.companion_range, half_life, LOOKBACK) for half_life in _MARKET_HALF_LIVES]
+    # Limited to the look-back: a companion's level needs the other sessions before the first row.
+    columns += [exponential_mean(windows.companion_range, half_life, LOOKBACK) for half_life in _COMPANION_HALF_LIVES]
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
 
 
-def _features(adjusted: AdjustedWindows, place: int) -> Floats:
-    return np.concatenate([adjusted.past, adjusted.future[:, place]], axis=1)
+def _features(adjusted: AdjustedWindows, h: int) -> Floats:
+    return np.concatenate([adjusted.past, adjusted.future[:, h]], axis=1)
 
 
 def _recency(known: NDArray[np.bool_], target: Target) -> Floats:
-    """A weight per known row, halved every half-life of the target back from the newest."""
-    at = np.flatnonzero(known)
-    weights: Floats = 0.5 ** ((at[-1] - at) / _HALF_LIVES[target])
+    """The weight of each known row: 1 for the newest, half of it one half-life of the target earlier."""
+    rows = np.flatnonzero(known)
+    weights: Floats = 0.5 ** ((rows[-1] - rows) / _ROW_HALF_LIVES[target])
     return weights

@@ -1,4 +1,4 @@
-"""How tonight's challenger is to be fitted, and the reason in words."""
+"""The choice of how tonight's challenger is fitted, with the reason."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ from forecasting.vocabulary import Mode
 Method = Literal["scratch", "warm", "skip"]
 
 MAX_CHAIN_EPOCHS = 60
-"""Epochs a chain of warm fits may have had. Warm chains overfit: 80 % intervals fell to 68 % cover when they ran on."""
+"""Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80 % intervals fell to 68 %."""
 
 
 @dataclass(frozen=True)
 class ModeChoice:
-    """The method and why it was chosen; both are kept with the run."""
+    """The method and the reason for it; both are stored with the run."""
 
     method: Method
     reason: str
@@ -21,28 +21,28 @@ class ModeChoice:
 
 @dataclass(frozen=True)
 class ChainFacts:
-    """What is known of the champion when the mode is chosen.
+    """The facts about the champion that the mode depends on.
 
     Attributes:
-        usable: Its weights are there, unaltered, and of this code and these settings.
-        trouble: Why not, when not usable.
+        usable: Its weights exist, unaltered, and match this code and these settings.
+        error: Why it is not usable; empty if it is.
         sessions_since_scratch: Sessions since the newest fit from scratch of this symbol and target.
-        chain_epochs: Epochs that the champion's chain of warm fits has had since its scratch fit.
-        drift: What the control chart says when it is out of bounds, else empty.
+        chain_epochs: Epochs of the champion's chain of warm fits, its fit from scratch included.
+        drift: The alarm of the control chart; empty without one.
     """
 
     usable: bool
-    trouble: str
+    error: str
     sessions_since_scratch: int
     chain_epochs: int
     drift: str = ""
 
 
 def choose_mode(asked: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
-    """The fit to make tonight.
+    """How to fit tonight.
 
     Args:
-        asked: What the caller wants; `auto` leaves the choice to the facts.
+        asked: The requested mode; `auto` chooses by the facts.
         champion: None before the first champion.
         scratch_every: Sessions between fits from scratch.
     """
@@ -51,7 +51,7 @@ def choose_mode(asked: Mode, champion: ChainFacts | None, *, scratch_every: int)
     if champion is None:
         return ModeChoice("scratch", "no champion yet")
     if not champion.usable:
-        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.trouble}")
+        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.error}")
     if asked != "auto":
         return ModeChoice(asked, f"asked for: {asked}")
     if champion.drift:

@@ -1,4 +1,4 @@
-"""Closed-form ridge regression, with the error each row would have had if it had been left out of the fit."""
+"""Closed-form ridge regression with leave-one-out residuals."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ class Ridge:
     """A fitted ridge.
 
     Attributes:
-        mean: (P,) and scale (P,): how features are standardised; a constant one has scale 1.
-        coefficients: (P,) on the standardised features, and the intercept.
-        loo_residuals: (N,) weighted-leverage leave-one-out residuals of the rows it was fitted on, truth - forecast.
+        mean: (P,) and scale (P,) of the features; the scale of a constant one is 1.
+        coefficients: (P,) of the standardised features, and the intercept.
+        loo_residuals: (N,) weighted leave-one-out residuals of the training rows, truth - forecast.
     """
 
     mean: Floats
@@ -25,15 +25,15 @@ class Ridge:
 
     def forecast(self, features: Floats) -> Floats:
         """(M,) point forecasts of features (M, P)."""
-        # Not a matrix product: its bits may depend on how many rows are asked for.
+        # Not a matrix product: its bits may depend on the number of rows.
         forecast: Floats = ((features - self.mean) / self.scale * self.coefficients).sum(axis=-1) + self.intercept
         return forecast
 
 
 def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Floats) -> Ridge:
-    """The ridge of `truth` (N,) on `features` (N, P), no NaN, every row weighted; the intercept is not penalised.
+    """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN; the intercept is not penalised.
 
-    The leave-one-out residual r / (1 - leverage) is exact for given standardisation (Allen's PRESS, 1974).
+    The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's PRESS, 1974).
     """
     mean = np.average(features, axis=0, weights=weights)
     scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))

@@ -1,4 +1,4 @@
-"""On how many threads numpy's matrix products run: one, so that no bit depends on how many cores a machine has."""
+"""One thread for numpy's matrix products, so that no bit depends on the number of cores."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Within the block, or the function that it decorates, BLAS computes on one thread; then as before.
+    """A context, or decorator, in which BLAS uses one thread; the caller's number is restored afterwards.
 
-    Threads share out a sum by their number, so its last bits follow it. For matrices this small they gain nothing
-    either, and on a busy machine they wait for each other (a refit took 4.5 s of CPU, and 1.1 s on one).
+    BLAS splits a sum by the number of threads, so its last bits depend on it. Matrices this small gain nothing from
+    more, which on a busy machine wait for each other (a refit took 4.5 s of CPU, and 1.1 s on one).
     """
     from threadpoolctl import threadpool_limits
 

@@ -167,7 +167,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
     assert "architecture 3; found 1 and 2" in str(run["mode_reason"])
     spoken = rows("latest_forecasts")
     assert {row["status"] for row in spoken} == {"fallback"}
-    assert "it was made by other code" in str(spoken[0]["reason"])
+    assert "it was written by other code" in str(spoken[0]["reason"])
     with database.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None

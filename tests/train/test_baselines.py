@@ -11,7 +11,7 @@ EVERY = [(target, name) for target in ("volume", "close", "range") for name in b
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_baseline_speaks_ascending_quantiles_of_the_targets_own_unit(target, name):
+def test_a_baseline_forecasts_ascending_quantiles_in_the_targets_own_unit(target, name):
     windows = some_windows(target)
     quantiles = baseline_quantiles(name, windows)
     assert quantiles.shape == (len(HORIZONS), len(QUANTILES))
@@ -20,14 +20,14 @@ def test_a_baseline_speaks_ascending_quantiles_of_the_targets_own_unit(target, n
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_rows_forecast_does_not_depend_on_the_rows_asked_for_beside_it(target, name):
+def test_a_rows_forecast_does_not_depend_on_the_other_rows_requested(target, name):
     windows = some_windows(target)
     together = baseline_quantiles(name, windows, np.array([200, 250, len(windows) - 1]))
     np.testing.assert_array_equal(together[-1], baseline_quantiles(name, windows))
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
-def test_a_baseline_learns_nothing_from_targets_that_are_not_known_yet(target, name):
+def test_a_baseline_does_not_depend_on_unknown_targets(target, name):
     windows = some_windows(target)
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
     np.testing.assert_array_equal(
@@ -35,17 +35,17 @@ def test_a_baseline_learns_nothing_from_targets_that_are_not_known_yet(target, n
     )
 
 
-def test_last_value_says_the_last_value():
+def test_last_value_forecasts_the_last_value():
     windows = some_windows()
     np.testing.assert_allclose(baseline_quantiles("last_value", windows)[:, MEDIAN], windows.values[-1])
 
 
-def test_seasonal_says_the_value_five_sessions_before_the_target():
+def test_seasonal_forecasts_the_value_five_sessions_before_the_target():
     windows = some_windows()
     np.testing.assert_allclose(baseline_quantiles("seasonal", windows)[:, MEDIAN], windows.values[-5:])
 
 
-def test_rolling_median_says_the_median_of_twenty():
+def test_rolling_median_forecasts_the_median_of_twenty():
     windows = some_windows()
     np.testing.assert_allclose(
         baseline_quantiles("rolling_median", windows)[:, MEDIAN], np.median(windows.values[-20:])
@@ -60,14 +60,14 @@ def test_quantiles_of_last_value_are_those_of_its_past_errors():
     np.testing.assert_allclose(baseline_quantiles("last_value", windows)[1], expected)
 
 
-def test_random_walk_says_the_quantiles_of_past_returns():
+def test_random_walk_forecasts_the_quantiles_of_past_returns():
     windows = some_windows("close")
     past = np.log(windows.values[windows.warm_up :])
     expected = windows.values[-1] * np.exp(np.quantile(past[3:] - past[:-3], QUANTILES))
     np.testing.assert_allclose(baseline_quantiles("random_walk", windows)[2], expected)
 
 
-def test_ridge_beats_the_last_value_where_volume_returns_to_its_mean():
+def test_ridge_beats_the_last_value_where_volume_is_mean_reverting():
     windows = some_windows(rows=1200)
     rows = np.arange(1000, 1190)
     known = windows.cut(0, 1200, known_to=999)
@@ -85,9 +85,9 @@ def test_an_unknown_baseline_is_refused_by_name():
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_the_partner_learns_only_from_known_targets_and_speaks_ascending_quantiles(target):
+def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending_quantiles(target):
     windows = some_windows(target)
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
-    spoken = linear_quantiles(whole, np.array([280]))
-    np.testing.assert_array_equal(spoken[0], linear_quantiles(cut))
-    assert (np.diff(spoken, axis=-1) >= 0.0).all()
+    quantiles = linear_quantiles(whole, np.array([280]))
+    np.testing.assert_array_equal(quantiles[0], linear_quantiles(cut))
+    assert (np.diff(quantiles, axis=-1) >= 0.0).all()

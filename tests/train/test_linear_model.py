@@ -6,19 +6,19 @@ import pandas as pd
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.train.calendar_effects import fit_effect
-from forecasting.train.linear_model import _moved, linear_quantiles
+from forecasting.train.linear_model import _close_features, linear_quantiles
 from tests.builders import no_events, random_bars
 from tests.train.windows import some_events
 
 ROWS = 900
 
 
-def windows_with_gaps(moved: float) -> Windows:
-    """Closes of a symbol that opens `moved` away, up and down in turn, on the sessions that react to earnings."""
+def windows_with_gaps(gap: float) -> Windows:
+    """Closes of a symbol that opens with `gap`, up and down in turn, on the sessions that react to earnings."""
     bars = random_bars(days=ROWS + 260, seed=5)
     events = some_events(bars)
     jumps = pd.Series(0.0, bars.index)
-    jumps[events["session"]] = moved * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
+    jumps[events["session"]] = gap * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
     prices = ["open", "high", "low", "close", "adj_close"]
     bars[prices] = bars[prices].mul(np.exp(jumps.cumsum()), axis=0)  # no range of a session changes
     origin = bars.index[-1].date()
@@ -27,50 +27,50 @@ def windows_with_gaps(moved: float) -> Windows:
 
 def widths(windows: Windows) -> tuple[float, float]:
     """Log width of the 80 % interval of the next close: mean over targets that react to earnings, and over all."""
-    asked = np.arange(ROWS - 300, ROWS - 1)
-    width = np.log(np.divide(*linear_quantiles(windows, asked)[:, 0, [5, 1]].T))
-    reacts = windows.future_flags[asked, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
+    rows = np.arange(ROWS - 300, ROWS - 1)
+    width = np.log(np.divide(*linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
+    reacts = windows.future_flags[rows, 0, windows.flag_names.index(EVENT_NAMES[3])] > 0.0
     return float(width[reacts].mean()), float(width.mean())
 
 
-def test_a_close_is_less_certain_where_earnings_have_opened_gaps_that_no_range_shows():
+def test_the_interval_of_a_close_is_wider_where_earnings_have_caused_opening_gaps_that_no_range_includes():
     at_earnings, usual = widths(windows_with_gaps(0.08))
     assert at_earnings > 1.5 * usual
     at_earnings, usual = widths(windows_with_gaps(0.0))
     assert at_earnings < 1.3 * usual
 
 
-def test_partner_quantiles_of_a_close_ascend():
+def test_quantiles_of_a_close_ascend():
     assert (np.diff(linear_quantiles(windows_with_gaps(0.08), np.arange(ROWS)), axis=-1) > 0.0).all()
 
 
-def test_how_the_price_has_moved_is_read_from_the_past_alone():
+def test_the_features_of_a_close_do_not_depend_on_later_sessions():
     windows, row = windows_with_gaps(0.08), 400
     effect, steps = fit_effect(windows), windows.steps.copy()
     steps[windows.warm_up + row + 1 :] += 1.0
-    before, after = _moved(windows, effect), _moved(replace(windows, steps=steps), effect)
+    before, after = _close_features(windows, effect), _close_features(replace(windows, steps=steps), effect)
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any(axis=1).all()
 
 
-def test_a_close_is_less_certain_after_companions_have_ranged_wide_where_its_own_width_follows_theirs():
+def test_the_interval_of_a_close_follows_the_companions_range_where_its_own_width_does():
     bars = random_bars(days=ROWS + 260, seed=5)
     wide = np.random.default_rng(1).normal(0.0, 0.5, len(bars))
-    told = np.append(0.0, wide[:-1])  # what companions did in a session, the symbol does in the next
-    moves = np.diff(np.log(bars["close"]), prepend=np.log(bars["close"].iloc[0])) * np.exp(told)
-    apart = (bars["high"] / bars["low"]) ** np.exp(told)
+    lagged = np.append(0.0, wide[:-1])  # the symbol's width follows the companions' by one session
+    moves = np.diff(np.log(bars["close"]), prepend=np.log(bars["close"].iloc[0])) * np.exp(lagged)
+    ratio = (bars["high"] / bars["low"]) ** np.exp(lagged)
     bars["close"] = 50.0 * np.exp(np.cumsum(moves))
     bars["open"] = bars["close"] * np.exp(-moves)
-    bars["high"], bars["low"] = bars["close"] * np.sqrt(apart), bars["close"] / np.sqrt(apart)
+    bars["high"], bars["low"] = bars["close"] * np.sqrt(ratio), bars["close"] / np.sqrt(ratio)
     origin = bars.index[-1].date()
     alone = make_windows(bars, no_events(), origin=origin, target="close", exchange="XNYS", train_sessions=ROWS)
     market = wide[-len(alone.steps) :]
-    asked = np.arange(ROWS - 300, ROWS - 1)
-    heard, deaf = (
-        np.log(np.divide(*linear_quantiles(windows, asked)[:, 0, [5, 1]].T))
+    rows = np.arange(ROWS - 300, ROWS - 1)
+    with_companions, without = (
+        np.log(np.divide(*linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
         for windows in (replace(alone, companion_range=market), alone)
     )
-    loud = market[alone.warm_up :][asked] > 0.5
-    assert heard[loud].mean() > 1.5 * heard[~loud].mean()
-    assert deaf[loud].mean() < 1.1 * deaf[~loud].mean()
+    wide_rows = market[alone.warm_up :][rows] > 0.5
+    assert with_companions[wide_rows].mean() > 1.5 * with_companions[~wide_rows].mean()
+    assert without[wide_rows].mean() < 1.1 * without[~wide_rows].mean()

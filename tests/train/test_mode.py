@@ -6,8 +6,8 @@ import pytest
 
 from forecasting.train.mode import MAX_CHAIN_EPOCHS, ChainFacts, choose_mode
 
-USABLE = ChainFacts(usable=True, trouble="", sessions_since_scratch=12, chain_epochs=3)
-DAMAGED = replace(USABLE, usable=False, trouble="the weights are damaged")
+USABLE = ChainFacts(usable=True, error="", sessions_since_scratch=12, chain_epochs=3)
+DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
 
 
 @pytest.mark.parametrize(

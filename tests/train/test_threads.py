@@ -16,24 +16,24 @@ def blas_threads() -> set[int]:
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
 
 
-def noting(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., Ridge]:
-    def noted(*args: object, **named: object) -> Ridge:
+def recording(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., Ridge]:
+    def recorded(*args: object, **keywords: object) -> Ridge:
         found.append(blas_threads())
-        return ridge(*args, **named)
+        return ridge(*args, **keywords)
 
-    return noted
+    return recorded
 
 
 @pytest.fixture
-def seen(monkeypatch) -> list[set[int]]:
-    """BLAS's threads at every ridge, on a machine that would use two."""
+def threads_of_ridges(monkeypatch) -> list[set[int]]:
+    """The number of BLAS threads at every ridge, on a machine that would use two."""
     found: list[set[int]] = []
     for module in (baselines, calendar_effects, linear_model):
-        monkeypatch.setattr(module, "fit_ridge", noting(module.fit_ridge, found))
+        monkeypatch.setattr(module, "fit_ridge", recording(module.fit_ridge, found))
     return found
 
 
-def test_every_ridge_is_solved_on_one_thread_and_the_number_is_put_back(seen):
+def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_of_ridges):
     windows = some_windows()
     with threadpool_limits(limits=2, user_api="blas"):
         before = blas_threads()
@@ -41,5 +41,5 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_put_back(seen):
         linear_quantiles(windows, np.arange(290, 300))
         fit(windows, mode="scratch", parent=None, settings=SETTINGS)
         assert blas_threads() == before
-    assert len(seen) > 10
-    assert set().union(*seen) == {1}
+    assert len(threads_of_ridges) > 10
+    assert set().union(*threads_of_ridges) == {1}
