@@ -1,7 +1,7 @@
 """Companion series: other symbols fetched each night as training data; their failure never fails the night.
 
 They are fetched before the symbol itself, so that one instant, that of the symbol's own fetch, fixes what was stored of
-all of them, live and in replay. One that fails, is late or too short is left out of that night, and the run says so.
+all of them, live and in replay. One that fails, is late or too short is left out of that night, which its run notes.
 """
 
 from __future__ import annotations
@@ -87,10 +87,10 @@ def save_companions(run: NightRun, snapshots: dict[str, Snapshot | None]) -> dic
 
 
 def left_out_note(run: NightRun, left_out: Sequence[str]) -> str:
-    """What the run's note says of companions left out; empty for none."""
+    """The part of the run's note about companions left out; empty for none."""
     if not left_out:
         return ""
-    return f"Companions left out, since too little was known of them at {run.spec.session}: {', '.join(left_out)}."
+    return f"Companions left out, with too few sessions stored at {run.spec.session}: {', '.join(left_out)}."
 
 
 def companion_windows(run: NightRun, snapshot: Snapshot) -> Windows:

@@ -129,7 +129,7 @@ def promotion(run: NightRun, evidence: Evidence, scores: Sequence[Row]) -> Row |
 
 
 def _compare_with_champion(run: NightRun, evidence: Evidence, scores: Sequence[Row]) -> Decision:
-    """Who won by the scores that the night knows, challengers of tonight's settings alone."""
+    """The decision by the scores known at the night's fetch, of challengers under tonight's settings alone."""
     champion, settings = evidence.champion, run.settings
     losses = forecaster_losses(_with_tonight(evidence.scores, scores), origins=EVIDENCE_ORIGINS)
     return decide(

@@ -12,7 +12,7 @@ from forecasting.vocabulary import Clock
 
 
 def check_fresh(settings: Settings, *, now: Clock) -> str:
-    """A sentence that says the newest completed session of each symbol's exchange has its live forecast.
+    """A sentence naming the symbols and sessions, when the newest completed session of each has its live forecast.
 
     Raises:
         NoLiveForecastError: A symbol has none; names the session that is missing and the newest forecast.
@@ -35,7 +35,7 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
 def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool) -> str:
     """The paragraph about the symbol of `own`, whose newest live forecast is of the session `newest`.
 
-    `exists` says that `wanted` has a forecast all the same, which is not live.
+    `exists`: `wanted` has a forecast, which is not live.
     """
     closed, opened = closes_at(wanted, own.exchange), opens_at(next_sessions(wanted, 1, own.exchange)[0], own.exchange)
     found = f"the newest is of {newest}" if newest else "there is none at all"

@@ -228,7 +228,7 @@ def _failed_id(answer: _Answer, instant: str, run_id: str | None) -> str:
 def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
     """The source of the symbol's stored bars where this one is another, else empty.
 
-    Vendors count volume differently: a symbol keeps its source unless the user says otherwise.
+    Vendors count volume differently: a symbol keeps its source unless the user asks for a switch.
 
     Raises:
         UsageError: The newest stored fetch came from another source and no switch was asked for.

@@ -74,7 +74,7 @@ def report_data(
     fetch = read.fetch(connection, str(published["fetch_id"].iloc[0])) or {}
     newest = published["origin_session"].iloc[0]
     unfinished = None
-    if origin is None:  # a page of a past night says nothing of the nights after it
+    if origin is None:  # a page of a past night is not about the nights after it
         unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
     request = read.newest_request(connection, symbol) if unfinished else None
     events = read.events(connection, symbol)

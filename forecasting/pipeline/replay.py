@@ -36,7 +36,7 @@ class History:
 
 
 def replay(settings: Settings, *, now: Clock, last: date | None = None) -> str:
-    """A sentence a symbol that says all its finished nights up to `last` are the same bit for bit.
+    """One sentence a symbol: how many finished nights and forecasts up to `last` are the same bit for bit.
 
     The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one.
 

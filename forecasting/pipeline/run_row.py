@@ -118,7 +118,7 @@ def code_version() -> str:
     git = shutil.which("git")
     if git is None or not (root / ".git").exists():
         return __version__
-    # A service's user reads a checkout that is root's, which git refuses unless it is told that the folder is meant.
+    # A service's user reads a checkout that is root's, which git refuses unless the folder is declared safe.
     command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
     return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__

@@ -195,7 +195,7 @@ def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
 
 
 def _write(connection: Connection, run: NightRun, fitted: _Fit) -> Outcome[Row | None]:
-    if fitted.choice is not None:  # also of a fit that failed: the night says what was tried
+    if fitted.choice is not None:  # also of a fit that failed, so that its run shows what was tried
         mode = {"mode": fitted.choice.method, "mode_reason": fitted.choice.reason}
         writes.update_run(connection, run.id, mode)
         if fitted.model.value is not None:
