@@ -77,10 +77,10 @@ def test_mismatch_is_positive_where_a_dividend_was_not_named_and_zero_elsewhere(
     assert adjustment_mismatch(bars.iloc[:1], make_actions([])).tolist() == [0.0]
 
 
-def test_changed_actions_are_those_not_known_or_known_with_another_value():
+def test_changed_actions_are_the_new_ones_and_those_with_another_value():
     days = [date(2024, 1, 3), date(2024, 2, 1), date(2024, 3, 1)]
     known = make_actions([(days[0], "dividend", 0.57), (days[1], "dividend", 0.5)])
-    told = make_actions(
+    fetched = make_actions(
         [
             (days[0], "dividend", 0.5701),
             (days[1], "dividend", 0.25),
@@ -88,6 +88,6 @@ def test_changed_actions_are_those_not_known_or_known_with_another_value():
             (days[2], "dividend", 0.3),
         ]
     )
-    pd.testing.assert_frame_equal(changed_actions(known, told), told.iloc[1:].reset_index(drop=True))
-    pd.testing.assert_frame_equal(changed_actions(make_actions([]), told), told)
+    pd.testing.assert_frame_equal(changed_actions(known, fetched), fetched.iloc[1:].reset_index(drop=True))
+    pd.testing.assert_frame_equal(changed_actions(make_actions([]), fetched), fetched)
     assert changed_actions(known, known).empty

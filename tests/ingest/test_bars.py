@@ -25,7 +25,7 @@ def broken_bars(row=50, **values):
     return bars
 
 
-def test_sound_bars_pass_whole_and_without_a_finding():
+def test_valid_bars_pass_unchanged_and_without_a_finding():
     bars = random_bars(2000, seed=1)
     clean, findings = check(bars)
     pd.testing.assert_frame_equal(clean, bars)
@@ -46,7 +46,7 @@ def test_sound_bars_pass_whole_and_without_a_finding():
         ({"volume": np.inf}, "volume_impossible", None),
     ],
 )
-def test_a_row_that_cannot_be_true_is_rejected_with_its_number(values, rule, value):
+def test_an_impossible_row_is_rejected_with_its_number(values, rule, value):
     bars = broken_bars(**{"open": 50.0, "high": 51.0, "low": 49.0, "close": 50.0, "volume": 7e6, **values})
     clean, findings = check(bars)
     day = bars.index[50]
@@ -70,7 +70,7 @@ def test_a_row_of_a_day_without_trading_is_rejected():
     pd.testing.assert_frame_equal(clean, bars, check_freq=False)
 
 
-def test_a_hundredfold_row_between_sound_ones_is_rejected_and_a_doubled_one_flagged():
+def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_doubled_one_flagged():
     day = date(2024, 1, 10)
     for factor, severity in ((100.0, "reject"), (0.01, "reject"), (2.3, "flag")):
         bars = random_bars(100, seed=3)
@@ -109,7 +109,7 @@ def test_a_row_that_repeats_the_one_before_is_flagged():
     assert found(check(bars)[1]) == [(bars.index[51].date(), "row_repeats", "flag")]
 
 
-def test_a_dividend_that_adj_close_knows_and_the_source_does_not_name_is_flagged():
+def test_a_dividend_in_adj_close_that_the_source_does_not_name_is_flagged():
     bars = random_bars(100, seed=3)
     paid = make_actions([(bars.index[40], "dividend", 0.5)])
     bars["adj_close"] = adjusted_close(bars, paid)
@@ -117,7 +117,7 @@ def test_a_dividend_that_adj_close_knows_and_the_source_does_not_name_is_flagged
     assert found(check(bars)[1]) == [(bars.index[40].date(), "adj_close_mismatch", "flag")]
 
 
-def test_flags_speak_only_of_rows_that_are_new_or_changed():
+def test_only_new_or_changed_rows_are_flagged():
     bars = broken_bars(high=200.0, low=40.0)
     assert check(bars, known=bars)[1] == []
     assert found(check(bars, known=bars.drop(bars.index[50]))[1]) == [(bars.index[50].date(), "wide_range", "flag")]
@@ -126,15 +126,15 @@ def test_flags_speak_only_of_rows_that_are_new_or_changed():
     assert len(check(moved, known=bars)[1]) == 1
 
 
-def test_an_unknown_volume_is_said_until_answer_or_store_has_it():
+def test_an_unknown_volume_is_flagged_until_response_or_store_has_it():
     bars, sound = broken_bars(volume=np.nan), random_bars(100, seed=3)
-    said = [(bars.index[50].date(), "volume_unknown", "flag")]
-    assert found(check(bars, known=bars)[1]) == said
+    expected = [(bars.index[50].date(), "volume_unknown", "flag")]
+    assert found(check(bars, known=bars)[1]) == expected
     assert found(check(bars, known=sound)[1]) == []
     assert found(check(sound, known=bars)[1]) == []
 
 
-def test_a_session_that_neither_the_source_nor_the_store_has_is_a_gap():
+def test_a_session_missing_in_source_and_store_is_a_gap():
     bars = random_bars(100, seed=3)
     day = bars.index[50]
     assert found(check(bars.drop(day))[1]) == [(day.date(), "missing_session", "flag")]
@@ -194,8 +194,8 @@ def test_zero_volume_is_unknown_volume():
 
 def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():
     bars = random_bars(50, seed=1)
-    told = payload_hash(fetched_of(bars))
-    assert payload_hash(fetched_of(bars.assign(adj_close=bars["adj_close"] * 0.99))) == told
+    digest = payload_hash(fetched_of(bars))
+    assert payload_hash(fetched_of(bars.assign(adj_close=bars["adj_close"] * 0.99))) == digest
     others = [
         fetched_of(bars.assign(volume=bars["volume"] + 100)),
         fetched_of(bars.assign(close=bars["close"] + 0.01)),
@@ -203,7 +203,7 @@ def test_the_payload_hash_moves_with_bars_and_actions_but_not_with_adj_close():
         fetched_of(bars, make_actions([(bars.index[5], "dividend", 0.5)])),
         fetched_of(bars, symbol="PEP"),
     ]
-    assert len({told, *map(payload_hash, others)}) == 6
+    assert len({digest, *map(payload_hash, others)}) == 6
 
 
 def test_a_fetch_of_which_every_row_is_rejected_leaves_no_bars():

@@ -35,7 +35,7 @@ def test_an_unknown_timing_reacts_the_same_day_and_a_day_without_trading_the_nex
     assert rows(reacting(events), "session") == [(date(2024, 1, 30),), (date(2024, 2, 20),), (date(2025, 1, 10),)]
 
 
-def test_without_a_first_seen_day_the_stated_rule_stands_in_and_is_recorded(tmp_path):
+def test_without_a_first_seen_day_the_default_rule_applies_and_is_recorded(tmp_path):
     events = read_events_csv(write(tmp_path, "announced,timing\n2024-01-30,amc\n"))
     for ahead in (21, 5):
         frame = reacting(events, known_ahead=ahead)
@@ -54,7 +54,7 @@ def test_a_first_seen_day_is_used_from_its_session_on(tmp_path):
     ]
 
 
-def test_a_live_list_is_known_from_the_day_it_was_seen_where_it_speaks_of_the_future(tmp_path):
+def test_coming_dates_of_a_live_list_are_known_from_the_day_it_was_seen(tmp_path):
     events = read_events_csv(write(tmp_path, "announced,timing\n2024-01-30,amc\n2024-04-30,amc\n"))
     assert rows(reacting(events, seen=date(2024, 3, 9)), "session", "known_from", "known_rule") == [
         (date(2024, 1, 31), shift(date(2024, 1, 31), -21), "21 sessions ahead"),
@@ -83,12 +83,12 @@ def test_no_event_is_known_after_it_happened_and_every_session_is_traded():
 )
 def test_a_coming_date_is_withdrawn_only_by_another_close_by(listed, moved):
     tonight = date(2024, 4, 12)
-    coming = told(["2024-04-30"])[["session", "kind", "announced", "timing"]]
-    taken_back = withdrawn(coming, told(listed), session=tonight)
-    assert rows(taken_back, "session", "known_from", "known_rule") == [(day, tonight, "withdrawn") for day in moved]
+    coming = listed_events(["2024-04-30"])[["session", "kind", "announced", "timing"]]
+    withdrawals = withdrawn(coming, listed_events(listed), session=tonight)
+    assert rows(withdrawals, "session", "known_from", "known_rule") == [(day, tonight, "withdrawn") for day in moved]
 
 
-def told(days):
+def listed_events(days):
     announced = pd.to_datetime(pd.Series(days, dtype=str)).astype("datetime64[ns]")
     return reacting(pd.DataFrame({"announced": announced, "timing": "amc"}), seen=date(2024, 4, 12))
 
@@ -116,7 +116,7 @@ def test_other_symbols_have_no_bundled_events():
         ),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_with_the_line(tmp_path, text, message):
+def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(BadDataError, match=message):
         read_events_csv(write(tmp_path, text))
 

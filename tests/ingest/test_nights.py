@@ -44,10 +44,10 @@ def replay(stand_in, fetch, days, *, restatements):
         stand_in.today, stand_in.edits = today.date(), [restated({**early, today: SHORT})]
         known = store.bars()
         revision, _ = store.take(fetch(today.date()))
-        told = revision.new_actions
-        again = revision.versions[revision.versions["session"].isin(known.index)]
-        kinds = [] if night == 0 else told[told["session"] == today]["kind"].tolist()
-        found.append((kinds, revision.split_factor, [] if revision.split_factor else again["session"].tolist()))
+        new_actions = revision.new_actions
+        restated_rows = revision.versions[revision.versions["session"].isin(known.index)]
+        kinds = [] if night == 0 else new_actions[new_actions["session"] == today]["kind"].tolist()
+        found.append((kinds, revision.split_factor, [] if revision.split_factor else restated_rows["session"].tolist()))
     return store, found
 
 
@@ -64,13 +64,13 @@ def check_nights(stand_in, fetch, *, nights, seed):
     shares = rng.choice([0.98, 0.9985, 1.004], size=40)
     restatements = {bars.index[i]: (share, night) for i, share, night in zip(late, shares, final_on, strict=True)}
     store, found = replay(stand_in, fetch, days, restatements=restatements)
-    for night, (kinds, factor, again) in enumerate(found):
+    for night, (kinds, factor, restated_rows) in enumerate(found):
         today = days[night]
         assert kinds == ["dividend"] * (today in paid and night > 0) + ["split"] * (today == ex)
         assert factor == (pytest.approx(2.0) if today == ex else None)
         due = {day for day, (_, last) in restatements.items() if last == night}
         if night and today != ex:
-            assert set(again) == due | {days[night - 1]}  # each evening print is made final on the next evening
+            assert set(restated_rows) == due | {days[night - 1]}  # each evening print is made final on the next evening
     final = bars.copy()
     final.iloc[-1, final.columns.get_loc("volume")] = round(final["volume"].iloc[-1] * SHORT)
     pd.testing.assert_frame_equal(store.bars()[VALUES], final[VALUES], check_freq=False, rtol=1e-5)
@@ -151,18 +151,18 @@ fetches = st.lists(
 )
 
 
-def vintage(told, basis):
-    """TRUTH as one fetch told it, on the share basis `basis` (shares per share of TRUTH)."""
+def vintage(fetch, basis):
+    """TRUTH as one fetch returned it, on the share basis `basis` (shares per share of TRUTH)."""
     bars = TRUTH.copy()
-    for row, factor in told["volumes"].items():
+    for row, factor in fetch["volumes"].items():
         bars.iloc[row, 5] = round(bars.iloc[row, 5] * factor)
-    for row, factor in told["prices"].items():
+    for row, factor in fetch["prices"].items():
         bars.iloc[row, :5] *= factor
-    bars.iloc[sorted(told["unknown"]), 5] = np.nan
+    bars.iloc[sorted(fetch["unknown"]), 5] = np.nan
     bars.iloc[:, :5] /= basis
     bars["volume"] = (bars["volume"] * basis).round()
-    return bars.drop(TRUTH.index[sorted(told["absent"])]).loc[
-        TRUTH.index[told["oldest"]] : TRUTH.index[told["newest"] - 1]
+    return bars.drop(TRUTH.index[sorted(fetch["absent"])]).loc[
+        TRUTH.index[fetch["oldest"]] : TRUTH.index[fetch["newest"] - 1]
     ]
 
 
@@ -170,12 +170,12 @@ def vintage(told, basis):
 @given(sequence=fetches)
 def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(sequence):
     store, basis, actions, views = MemoryStore(), 1.0, make_actions([]), []
-    for told in sequence:
-        if told["split"] != 1.0 and views:
-            basis *= told["split"]
+    for fetch in sequence:
+        if fetch["split"] != 1.0 and views:
+            basis *= fetch["split"]
             ex = TRUTH.index[-1] + pd.Timedelta(days=len(views))
-            actions = make_actions([*actions.itertuples(index=False, name=None), (ex, "split", told["split"])])
-        store.take(fetched_of(vintage(told, basis), actions))
+            actions = make_actions([*actions.itertuples(index=False, name=None), (ex, "split", fetch["split"])])
+        store.take(fetched_of(vintage(fetch, basis), actions))
         views.append(store.bars())
         absent = set(views[-2].index if len(views) > 1 else []) - set(views[-1].index)
         assert absent == set(), "absence never deletes"
@@ -184,6 +184,6 @@ def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(seque
     complete["volume"] = (complete["volume"] * basis).round()
     store.take(fetched_of(complete, actions))
     pd.testing.assert_frame_equal(store.bars()[VALUES], complete[VALUES], check_freq=False, rtol=1.01e-5)
-    again, _ = store.take(fetched_of(complete, actions))
-    assert (again.verdict, len(again.versions)) == ("unchanged", 0)
+    revision, _ = store.take(fetched_of(complete, actions))
+    assert (revision.verdict, len(revision.versions)) == ("unchanged", 0)
     assert store.bars()["settled"].tolist() == [True] * 39 + [store.bars()["settled"].iloc[-1]]

@@ -141,7 +141,7 @@ def test_a_dividend_is_a_verdict_and_no_bar():
     assert revision.detail.startswith("1 new, dividend 0.57 on 2024-03-08, Adj Close x0.98")
 
 
-def test_adj_close_alone_tells_of_a_dividend_after_the_newest_bar():
+def test_adj_close_alone_shows_a_dividend_after_the_newest_bar():
     bars = random_bars(30, seed=1).assign(adj_close=lambda bars: bars["close"] * 0.9638)
     store = stored(bars)
     revision, findings = store.take(fetched_of(bars.assign(adj_close=bars["adj_close"] / 1.03402)))

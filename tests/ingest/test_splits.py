@@ -76,9 +76,9 @@ def test_a_split_rewrites_the_dividends_before_it():
     old = random_bars(120, seed=1)
     ex = old.index[-1]
     store = night_before(old.iloc[:-1], make_actions([(old.index[50], "dividend", 0.5)]))
-    told = make_actions([(old.index[50], "dividend", 0.25), (ex, "split", 2.0)])
-    store.take(fetched_of(rebased(old, 2.0), told))
-    pd.testing.assert_frame_equal(store.actions.sort_values("session", ignore_index=True), told)
+    actions = make_actions([(old.index[50], "dividend", 0.25), (ex, "split", 2.0)])
+    store.take(fetched_of(rebased(old, 2.0), actions))
+    pd.testing.assert_frame_equal(store.actions.sort_values("session", ignore_index=True), actions)
 
 
 def test_one_ratio_over_all_prices_and_its_inverse_over_volumes_is_a_split_without_a_name():
@@ -180,7 +180,7 @@ def test_bars_taken_on_the_new_basis_are_not_rebased_again():
     assert_view(store, final)
 
 
-def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_mends_it():
+def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stores_the_right_one():
     bars = random_bars(120, seed=1)
     pence = bars.copy()
     pence.iloc[-1, :5] *= 100.0
@@ -205,18 +205,18 @@ def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
     final = random_bars(120, seed=1)
     first, second = final.index[40], final.index[-1]
     store = night_before(rebased(rebased(final, 0.5), 0.25, before=first).iloc[:60])
-    told = make_actions([(first, "split", 4.0), (second, "split", 2.0)])
-    revision, findings = store.take(fetched_of(final, told))
+    actions = make_actions([(first, "split", 4.0), (second, "split", 2.0)])
+    revision, findings = store.take(fetched_of(final, actions))
     assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
     assert_view(store, final)
-    pd.testing.assert_frame_equal(store.actions, told)
+    pd.testing.assert_frame_equal(store.actions, actions)
 
 
 def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
     bars = random_bars(120, seed=1)
     store = night_before(bars)
-    told = make_actions([(bars.index[60], "split", 2.0)])
-    revision, _ = store.take(fetched_of(bars, told))
+    actions = make_actions([(bars.index[60], "split", 2.0)])
+    revision, _ = store.take(fetched_of(bars, actions))
     assert (revision.verdict, len(store.actions)) == ("unchanged", 0)
     ex = bars.index[-1] + pd.Timedelta(days=3)
     again = make_actions([(bars.index[60], "split", 2.0), (ex, "split", 3.0)])
@@ -225,7 +225,7 @@ def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
     pd.testing.assert_frame_equal(store.actions, again.iloc[1:].reset_index(drop=True))
 
 
-def test_splits_of_the_past_say_nothing_on_the_first_fetch():
+def test_past_splits_change_nothing_on_the_first_fetch():
     bars = random_bars(120, seed=1)
     store = night_before(bars, make_actions([(bars.index[60], "split", 2.0)]))
     assert store.nights[0][0].verdict == "first"

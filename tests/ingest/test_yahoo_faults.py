@@ -1,4 +1,4 @@
-"""One night with each fault that Yahoo has shown in its rows: what is stored and said, and how the next night mends it.
+"""One night with each fault seen in Yahoo's rows: what is stored and found, and how the next night corrects it.
 
 docs/data-faults.md has the same outcomes as a table.
 """
@@ -91,7 +91,7 @@ def yahoo(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_night_with_the_fault_ends_as_documented_and_the_next_one_mends_it(yahoo, monkeypatch, case):
+def test_a_night_with_the_fault_ends_as_documented_and_the_next_one_corrects_it(yahoo, monkeypatch, case):
     actions = make_actions(case.actions)
     store = MemoryStore()
     with StandIn(BARS, actions) as stand_in:

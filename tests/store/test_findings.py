@@ -21,9 +21,9 @@ def night(
     sessions: tuple[date, ...] = (FIRST, LAST),
 ) -> bool:
     """A fetch at noon of the day `seen`, asked for the span of `sessions`, that found these."""
-    told = fetched(bar_rows({day.isoformat(): 1.0 for day in sessions}))
+    response = fetched(bar_rows({day.isoformat(): 1.0 for day in sessions}))
     change = revision(bar_rows({}), findings=findings)
-    return writes.add_fetch(connection, told, change, fetch_id=seen, fetched_at=at(f"{seen}T12:00"), run_id=None)
+    return writes.add_fetch(connection, response, change, fetch_id=seen, fetched_at=at(f"{seen}T12:00"), run_id=None)
 
 
 def rejected(value: float | None = None, day: date = BAD) -> Finding:
@@ -41,14 +41,14 @@ def stored(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
     return [(row.rule, row.fetch_id, f"{row.cleared_at:%Y-%m-%d}" if row.cleared_at else None) for row in found]
 
 
-def test_a_year_of_nights_with_one_row_that_is_bad_for_good_is_one_finding(database_url):
+def test_a_year_of_nights_with_the_same_bad_row_is_one_finding(database_url):
     with transaction(database_url) as connection:
         for session in between(date(2024, 3, 8), date(2025, 3, 7)):
             assert night(connection, session.isoformat(), rejected(), sessions=(FIRST, session))
         assert stored(connection) == [("price_unknown", "2024-03-08", None)]
 
 
-def test_a_mended_bar_clears_its_finding_and_a_relapse_is_another(database_url):
+def test_a_corrected_bar_clears_its_finding_and_a_relapse_is_another(database_url):
     with transaction(database_url) as connection:
         night(connection, "2024-03-08", rejected())
         night(connection, "2024-03-09")
@@ -60,7 +60,7 @@ def test_a_mended_bar_clears_its_finding_and_a_relapse_is_another(database_url):
         ]
 
 
-def test_only_a_fetch_that_asked_for_the_session_clears_it(database_url):
+def test_only_a_fetch_that_covers_the_session_clears_it(database_url):
     with transaction(database_url) as connection:
         night(connection, "2024-03-08", rejected())
         night(connection, "2024-03-09", sessions=(date(2024, 3, 6), LAST))  # the window has rolled on
@@ -79,7 +79,7 @@ def test_a_row_that_is_wrong_in_another_way_is_another_finding(database_url):
         ]
 
 
-def test_a_flag_about_a_row_is_over_once_said(database_url):
+def test_a_flag_about_a_row_is_cleared_by_its_own_fetch(database_url):
     with transaction(database_url) as connection:
         night(connection, "2024-03-08", jump())
         night(connection, "2024-03-09", jump())
@@ -98,7 +98,7 @@ def test_a_fetch_written_twice_finds_and_clears_once(database_url):
         assert stored(connection) == once
 
 
-def test_a_night_shows_what_stood_then_and_what_it_newly_found(database_url):
+def test_a_night_shows_its_open_and_its_new_findings(database_url):
     with transaction(database_url) as connection:
         night(connection, "2024-03-08", rejected(), jump(LAST))
         night(connection, "2024-03-09", rejected(), rejected(day=FIRST))
@@ -111,11 +111,11 @@ def test_a_night_shows_what_stood_then_and_what_it_newly_found(database_url):
     assert since.iloc[0] - since.iloc[1] == timedelta(days=1)
 
 
-def test_findings_of_another_symbol_neither_show_nor_clear(database_url):
+def test_another_symbols_fetch_neither_shows_nor_clears_findings(database_url):
     with transaction(database_url) as connection:
         night(connection, "2024-03-08", rejected())
-        told = fetched(bar_rows({FIRST.isoformat(): 1.0, LAST.isoformat(): 1.0}))
-        other = type(told)(**{**vars(told), "symbol": "MSFT"})
+        response = fetched(bar_rows({FIRST.isoformat(): 1.0, LAST.isoformat(): 1.0}))
+        other = type(response)(**{**vars(response), "symbol": "MSFT"})
         writes.add_fetch(
             connection, other, revision(bar_rows({})), fetch_id="msft", fetched_at=at("2024-03-09T12:00"), run_id=None
         )

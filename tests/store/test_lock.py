@@ -45,7 +45,7 @@ def test_a_lock_that_another_process_holds_is_refused_naming_it(database_url):
             pass
 
 
-def test_a_lock_goes_with_a_process_that_is_killed(database_url):
+def test_a_killed_process_releases_its_lock(database_url):
     with another_process_holds_it(database_url) as holder:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
@@ -69,11 +69,11 @@ def test_a_lock_is_free_again_after_its_block_and_after_an_error(database_url):
             raise RuntimeError
 
 
-def test_two_threads_of_one_process_are_kept_apart_too(database_url):
+def test_two_threads_of_one_process_exclude_each_other(database_url):
     with night_lock(database_url, "night"), pytest.raises(LockedError, match=f"process {os.getpid()} on "):
         night_lock(database_url, "night").__enter__()
 
 
-def test_a_lock_whose_folder_is_not_there_says_what_makes_it(empty_sqlite_url):
+def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
     with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()

@@ -48,7 +48,7 @@ def test_no_name_is_longer_than_postgres_keeps():
     assert max(len(str(name)) for name in names) <= 63
 
 
-def test_there_is_one_line_of_revisions():
+def test_revisions_form_one_line():
     assert SCRIPTS.get_heads() == [migrate.head()]
 
 

@@ -26,7 +26,7 @@ def kept(connection: sa.Connection) -> dict[int, float]:
     return {row.horizon: row.value for row in connection.execute(sa.select(table.c.horizon, table.c.value))}
 
 
-def test_the_count_is_of_the_rows_that_were_new_and_a_row_that_is_there_stays(database_url):
+def test_the_count_is_of_new_rows_and_a_stored_row_stays(database_url):
     with transaction(database_url) as connection:
         assert insert(connection, tables.metrics, metrics(*range(0, 3000, 2))) == 1500
         assert insert(connection, tables.metrics, metrics(*range(3000), value=2.0)) == 1500
@@ -38,7 +38,7 @@ def test_a_key_twice_in_one_batch_is_written_once(database_url):
         assert insert(connection, tables.metrics, metrics(1, 1)) == 1
 
 
-def test_no_row_is_no_statement(database_url):
+def test_no_rows_send_no_statement(database_url):
     with transaction(database_url) as connection:
         assert insert(connection, tables.metrics, []) == 0
 
@@ -59,7 +59,7 @@ def test_replacing_takes_the_new_values(database_url):
         assert kept(connection) == {1: 1.0, 2: 7.0, 3: 7.0}
 
 
-def test_values_of_numpy_and_pandas_are_kept_as_plain_ones(database_url):
+def test_values_of_numpy_and_pandas_are_stored_as_python_ones(database_url):
     started = datetime(2024, 3, 8, 17, 0, 0, 250, tzinfo=timezone(timedelta(hours=-5)))
     row = run_row("r1", "2024-03-08") | {"as_of": pd.Timestamp("2024-03-08"), "started_at": pd.Timestamp(started)}
     row |= {"finished_at": pd.NaT, "seconds_train": np.float64("nan"), "seconds_predict": np.float32(0.5)}
@@ -70,7 +70,7 @@ def test_values_of_numpy_and_pandas_are_kept_as_plain_ones(database_url):
     assert (found.finished_at, found.seconds_train, found.seconds_predict, found.note) == (None, None, 0.5, "quiet")
 
 
-def test_texts_and_numbers_come_back_to_the_letter_and_to_the_bit(database_url):
+def test_texts_and_numbers_are_read_back_exactly(database_url):
     texts = ['"quoted"', "back\\slash", "{a,b}", "NULL", "", "two\nlines", " spaces ", "it's", "Größe %s"]
     values = [0.1 + 0.2, -1.5, 0.0, 5e-324, -1.7976931348623157e308, float("inf"), 1e16, 123456789.123, 1 / 3]
     given = [metrics(at)[0] | {"baseline": texts[at], "value": values[at]} for at in range(len(texts))]

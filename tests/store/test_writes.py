@@ -28,7 +28,7 @@ from tests.store.rows import (
 )
 
 
-def everything(url: str) -> dict[str, list[tuple]]:
+def all_rows(url: str) -> dict[str, list[tuple]]:
     with reading(url) as connection:
         return {
             table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
@@ -73,10 +73,10 @@ def a_night(connection: sa.Connection) -> list[int]:
     ]
 
 
-def test_a_night_written_twice_is_there_once(database_url):
+def test_a_night_written_twice_is_stored_once(database_url):
     with transaction(database_url) as connection:
         assert a_night(connection) == [1] * 8
-    once = everything(database_url)
+    once = all_rows(database_url)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
         "bar_versions": 2,
@@ -84,15 +84,15 @@ def test_a_night_written_twice_is_there_once(database_url):
     }
     with transaction(database_url) as connection:
         assert a_night(connection) == [0] * 8
-    assert everything(database_url) == once
+    assert all_rows(database_url) == once
 
 
-def test_nothing_of_a_transaction_that_fails_is_kept(database_url):
-    empty = everything(database_url)
+def test_a_failed_transaction_writes_nothing(database_url):
+    empty = all_rows(database_url)
     with pytest.raises(RuntimeError), transaction(database_url) as connection:
         a_night(connection)
         raise RuntimeError
-    assert everything(database_url) == empty
+    assert all_rows(database_url) == empty
 
 
 def test_a_new_version_supersedes_the_one_before_and_leaves_its_values(database_url):
@@ -101,12 +101,12 @@ def test_a_new_version_supersedes_the_one_before_and_leaves_its_values(database_
             connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",)
         )
         store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
-    versions = everything(database_url)["bar_versions"]
+    versions = all_rows(database_url)["bar_versions"]
     names = [column.name for column in tables.bar_versions.columns]
-    told = [dict(zip(names, row, strict=True)) for row in versions]
+    found = [dict(zip(names, row, strict=True)) for row in versions]
     kept = ("session", "version", "volume", "superseded_at", "settled_at")
     first, second = at("2024-03-08T21:00"), at("2024-03-09T21:00")
-    assert [tuple(row[name] for name in kept) for row in told] == [
+    assert [tuple(row[name] for name in kept) for row in found] == [
         (date(2024, 3, 7), 1, 80, None, first),
         (date(2024, 3, 8), 1, 50, second, None),
         (date(2024, 3, 8), 2, 90, None, second),
@@ -124,7 +124,7 @@ def test_a_later_fetch_settles_a_bar_once(database_url):
     assert settled_at == at("2024-03-08T21:00")
 
 
-def test_an_unknown_volume_is_null_and_not_nought(database_url):
+def test_an_unknown_volume_is_null_and_not_0(database_url):
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
         assert connection.scalar(sa.select(tables.bar_versions.c.volume)) is None
@@ -149,7 +149,7 @@ def test_a_forecast_that_is_not_finite_is_refused(database_url):
 
 @pytest.mark.parametrize(
     "broken",
-    [{"q05": 75.0, "q10": 74.0}, {"target_session": date(2024, 3, 7)}, {"model_id": "nobody"}, {"run_id": "none"}],
+    [{"q05": 75.0, "q10": 74.0}, {"target_session": date(2024, 3, 7)}, {"model_id": "missing"}, {"run_id": "none"}],
     ids=lambda broken: next(iter(broken)),
 )
 def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(database_url, broken):
@@ -168,7 +168,7 @@ def test_a_score_without_a_value_is_refused(database_url):
         writes.add_scores(connection, [score_row(forecast, pinball=float("nan"))])
 
 
-def test_a_run_is_filled_in_as_it_proceeds(database_url):
+def test_a_run_is_updated_as_it_proceeds(database_url):
     with transaction(database_url) as connection:
         writes.start_run(connection, run_row("r1", "2024-03-08", status="running"))
         assert writes.update_run(connection, "r1", {"status": "done", "seconds_train": np.float64(3.5)}) == 1

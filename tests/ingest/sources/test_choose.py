@@ -28,7 +28,7 @@ def test_anything_else_is_a_usage_error_that_quotes_it(tmp_path, text):
         source_of(text, cache_dir=tmp_path)
 
 
-def test_files_and_the_sample_know_their_newest_session_and_yahoo_does_not(tmp_path):
+def test_files_and_the_sample_have_a_newest_session_and_yahoo_has_none(tmp_path):
     path = tmp_path / "SBUX.csv"
     random_bars(5).to_csv(path)
     chosen = {text: source_of(text, cache_dir=tmp_path) for text in ("yahoo", f"csv:{path}", "sample")}

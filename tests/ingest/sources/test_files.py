@@ -70,7 +70,7 @@ def test_a_yfinance_frame_saved_as_csv_is_read_with_its_actions(tmp_path):
     )
 
 
-def test_dividends_are_read_back_from_adj_close_where_a_file_does_not_name_them(tmp_path):
+def test_dividends_are_derived_from_adj_close_without_a_dividends_column(tmp_path):
     paid = make_actions([(DAYS[10], "dividend", 0.57), (DAYS[40], "dividend", 0.6)])
     fetched = fetch(write(tmp_path, BARS.assign(adj_close=adjusted_close(BARS, paid).round(6))), first=DAYS[20])
     assert fetched.actions["session"].dt.date.tolist() == [DAYS[40]]
@@ -109,7 +109,7 @@ def test_empty_cells_are_unknown_and_a_volume_of_zero_too(tmp_path):
     assert np.flatnonzero(volume.isna()).tolist() == [3, 4, 5]
 
 
-def test_a_line_that_ends_early_has_unknown_prices_which_no_check_lets_pass(tmp_path):
+def test_a_line_that_ends_early_has_unknown_prices_and_is_rejected(tmp_path):
     path = write(tmp_path, as_yahoo(BARS))
     path.write_text(path.read_text().rsplit(",", 3)[0])
     clean, findings = check_bars(fetch(path), exchange="XNYS", known=None)
@@ -117,7 +117,7 @@ def test_a_line_that_ends_early_has_unknown_prices_which_no_check_lets_pass(tmp_
     assert len(clean) == 59
 
 
-def test_blank_lines_at_the_end_are_nothing(tmp_path):
+def test_blank_lines_at_the_end_are_ignored(tmp_path):
     path = write(tmp_path, as_yahoo(BARS))
     path.write_text(path.read_text() + "\n\n")
     assert_bars(fetch(path))
@@ -152,7 +152,7 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         ("\x00\x01\x02", r"lacks the columns"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_with_the_line(tmp_path, text, message):
+def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
     path = tmp_path / "SBUX.csv"
     path.write_text(text)
     with pytest.raises(BadDataError, match=message) as caught:
@@ -160,7 +160,7 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_line(tmp_path, text, me
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_text_and_no_parquet_are_refused(tmp_path):
+def test_bytes_that_are_neither_text_nor_parquet_are_refused(tmp_path):
     path = tmp_path / "bars"
     path.write_bytes(b"\xff\xfe\x00\x81" * 40)
     for kind in ("csv", "parquet"):

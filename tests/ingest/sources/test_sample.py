@@ -7,7 +7,7 @@ from forecasting.ingest.bars import check_bars
 from forecasting.ingest.sources.sample import NEWEST, SYMBOL, TITLE, Sample
 
 
-def test_the_sample_is_twenty_sound_years_of_the_index_with_volume():
+def test_the_sample_is_twenty_valid_years_of_the_index_with_volume():
     fetched = Sample().fetch(SYMBOL, date(1990, 1, 2), NEWEST)
     clean, findings = check_bars(fetched, exchange="XNYS", known=None)
     assert (len(clean), clean["volume"].notna().all(), findings) == (5031, True, [])
@@ -18,7 +18,7 @@ def test_the_sample_is_twenty_sound_years_of_the_index_with_volume():
     assert "not SBUX" in TITLE
 
 
-def test_the_sample_is_cut_to_the_span_asked_for():
+def test_the_sample_is_cut_to_the_requested_span():
     bars = Sample().fetch(SYMBOL, date(2018, 12, 20), date(2018, 12, 26)).bars
     assert [day.day for day in bars.index] == [20, 21, 24, 26]
 
@@ -30,6 +30,6 @@ def test_the_sample_is_cut_to_the_span_asked_for():
         (SYMBOL, date(2024, 1, 2), "none lies between 2024-01-02"),
     ],
 )
-def test_what_the_sample_does_not_hold_is_bad_data(symbol, first, message):
+def test_another_symbol_or_span_is_bad_data(symbol, first, message):
     with pytest.raises(BadDataError, match=message):
         Sample().fetch(symbol, first, date(2024, 3, 8))

@@ -33,12 +33,12 @@ def test_canonical_bars_pass() -> None:
         (BARS.astype({"volume": "int64"}), "volume of int64"),
     ],
 )
-def test_any_other_shape_is_bad_data_that_says_what_differs(bars: pd.DataFrame, found: str) -> None:
+def test_any_other_shape_is_bad_data_that_names_the_difference(bars: pd.DataFrame, found: str) -> None:
     with pytest.raises(BadDataError, match=f"'test' returned bars of SBUX .*{found}"):
         check_bars(replace(fetched_of(BARS), bars=bars), exchange="XNYS", known=None)
 
 
-def test_a_bar_newer_than_asked_for_is_refused() -> None:
+def test_a_bar_newer_than_requested_is_refused() -> None:
     with pytest.raises(BadDataError, match="expected no bar after 2024-03-07"):
         check_bars(replace(fetched_of(BARS), last_asked=date(2024, 3, 7)), exchange="XNYS", known=None)
 

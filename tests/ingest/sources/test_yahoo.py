@@ -45,7 +45,7 @@ def fetch(yahoo, symbol="SBUX", first=DAYS[0], last=DAYS[-1]):
     return yahoo.fetch(symbol, first, last)
 
 
-def test_bars_and_actions_arrive_as_yahoo_has_them(yahoo):
+def test_bars_and_actions_equal_yahoos(yahoo):
     fetched = fetch(yahoo)
     expected = BARS.assign(adj_close=adjusted_close(BARS, ACTIONS))
     pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False)
@@ -86,7 +86,7 @@ def test_a_fetch_is_one_request_for_bars(served, yahoo):
     assert len(served.charts()) == 2
 
 
-def test_nothing_newer_than_the_session_asked_for_comes_back(served, yahoo):
+def test_no_bar_after_the_requested_session_is_returned(served, yahoo):
     served.edits = [live_bar(DAYS[-1] + timedelta(days=3))]
     fetched = fetch(yahoo, first=DAYS[10], last=DAYS[-2])
     assert (fetched.bars.index[0].date(), fetched.bars.index[-1].date()) == (DAYS[10], DAYS[-2])
@@ -100,7 +100,7 @@ def test_a_bar_that_newer_ones_follow_is_finished(served, yahoo):
     assert fetch(yahoo, last=DAYS[-3]).live
 
 
-def test_an_action_announced_for_after_the_newest_bar_is_told(served, yahoo):
+def test_an_action_announced_for_after_the_newest_bar_is_returned(served, yahoo):
     fetched = fetch(yahoo, last=DAYS[79])
     assert fetched.bars.index[-1].date() == DAYS[79]
     pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
@@ -131,13 +131,13 @@ def test_the_currency_is_the_one_yahoo_names_and_costs_no_request(served, yahoo)
     assert len(served.charts()) == 2
 
 
-def test_an_index_is_asked_for_by_its_own_name(served, yahoo):
+def test_an_index_is_requested_by_its_own_name(served, yahoo):
     served.add("^GSPC", BARS)
     assert len(fetch(yahoo, "^GSPC").bars) == 90
     assert "%5EGSPC" in served.charts()[-1] or "^GSPC" in served.charts()[-1]
 
 
-def test_an_unknown_symbol_is_bad_data_and_says_what_yahoo_said(yahoo):
+def test_an_unknown_symbol_is_bad_data_with_yahoos_message(yahoo):
     for _ in range(3):
         with pytest.raises(BadDataError, match=r"has no bars of NOSUCH.*No data found, symbol may be delisted"):
             fetch(yahoo, "NOSUCH")
@@ -157,7 +157,7 @@ def test_no_network_is_unavailable(monkeypatch, tmp_path):
     forget_yahoo()
 
 
-def test_a_silent_network_costs_the_timeout_and_the_next_attempt_works(served, tmp_path):
+def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works(served, tmp_path):
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=0.3)
     served.fail_always("silent")
     with pytest.raises(UnavailableError, match=r"did not respond for SBUX in 0\.3 s"):
@@ -174,7 +174,7 @@ def test_yfinance_keeps_its_caches_in_the_folder_given(yahoo):
     assert _TzDBManager.get_location() == str(yahoo.cache_dir)
 
 
-def test_every_error_survives_the_way_between_processes(served, yahoo):
+def test_every_error_can_be_pickled(served, yahoo):
     for fault in ("429", "500", "404"):
         served.fail_always(fault)
         with pytest.raises(SourceError) as caught:
@@ -183,7 +183,7 @@ def test_every_error_survives_the_way_between_processes(served, yahoo):
         assert (type(again), str(again)) == (type(caught.value), str(caught.value))
 
 
-def test_a_fault_of_ours_is_not_dressed_up_as_yahoos(yahoo, monkeypatch):
+def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
     def broken(*_):
         raise ModuleNotFoundError("no module named scipy")
 
@@ -228,7 +228,7 @@ ANSWER_FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "error"), ANSWER_FAULTS.items())
-def test_a_broken_answer_raises_and_the_next_attempt_of_the_same_process_works(served, yahoo, fault, error):
+def test_a_broken_response_raises_and_the_next_attempt_of_the_same_process_works(served, yahoo, fault, error):
     served.fail_always(fault)
     for _ in range(2):
         with pytest.raises(error, match="SBUX"):

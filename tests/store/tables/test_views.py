@@ -33,7 +33,7 @@ def test_bars_shows_the_current_version_alone(database_url):
     ]
 
 
-def test_latest_forecasts_shows_who_spoke_at_the_newest_origin(database_url):
+def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
         writes.add_forecasts(
@@ -106,8 +106,13 @@ def scored(url: str, errors: dict[str, list[float]], *, kind: str = "live") -> N
                 continue
             role = "champion" if model == "lstm" else "challenger" if model == "lstm:2" else "baseline"
             forecasts.append(forecast_row(model, origin, role=role, kind=kind))
-            said = {"error": error, "pinball": abs(error) / 2, "inside_80": abs(error) < 3, "inside_90": abs(error) < 5}
-            scores.append(score_row(forecasts[-1], **said))
+            losses = {
+                "error": error,
+                "pinball": abs(error) / 2,
+                "inside_80": abs(error) < 3,
+                "inside_90": abs(error) < 5,
+            }
+            scores.append(score_row(forecasts[-1], **losses))
     with transaction(url) as connection:
         start(connection, origins=tuple(sessions[: max(map(len, errors.values()))]), models=tuple(errors))
         writes.add_forecasts(connection, forecasts)
@@ -159,7 +164,7 @@ def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champi
     assert rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
 
 
-def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_leaves_no_skill(database_url):
+def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null(database_url):
     scored(database_url, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
     assert rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
 
@@ -207,7 +212,7 @@ def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
     assert rows(database_url, "live_skill", "mae", "best_baseline", "skill")[0] == (3.0, None, None)
 
 
-def test_night_log_says_what_retraining_gained_and_cost(database_url):
+def test_night_log_shows_what_retraining_gained_and_cost(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=(), models=("lstm", "lstm:2"))
         seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
@@ -230,7 +235,7 @@ def test_night_log_says_what_retraining_gained_and_cost(database_url):
     assert rows(database_url, "night_log", *names) == [(first, "warm", 8.0, "too few origins", 0.25, 6.0, ""), quiet]
 
 
-def test_an_upgrade_keeps_what_was_granted_on_the_views(postgres_url):
+def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
     with transaction(postgres_url) as connection:
         connection.exec_driver_sql('CREATE ROLE "night-reader"')
         connection.exec_driver_sql('GRANT SELECT ON bars TO "night-reader"')
