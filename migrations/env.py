@@ -1,4 +1,4 @@
-"""Runs the migrations on the connection, and in the transaction, that forecasting.store.database hands over."""
+"""Runs the migrations on the connection, and in the transaction, of forecasting.store.migrate."""
 
 from alembic import context
 
@@ -8,7 +8,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
     render_as_batch=True,  # SQLite alters a table by rebuilding it
-    transactional_ddl=True,  # true of our SQLite connections as well, which send BEGIN themselves
+    transactional_ddl=True,  # also on our SQLite connections, which send BEGIN themselves
     compare_server_default=True,
 )
 with context.begin_transaction():

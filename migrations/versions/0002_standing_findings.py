@@ -1,6 +1,6 @@
-"""Findings that stand until cleared, currencies, inputs outside what the model has seen, standings, companions.
+"""Findings that stay open until cleared, currencies, inputs beyond the training range, standings, companions.
 
-The rows of `standings` are derived from scores: `database.upgrade` writes them once the schema is there.
+The rows of `standings` are derived from scores: `migrate.upgrade` writes them after the schema.
 """
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ UPDATE scores SET
     role = (SELECT f.role FROM forecasts f WHERE {_FORECAST}),
     issued_at = (SELECT f.issued_at FROM forecasts f WHERE {_FORECAST}),
     model = (SELECT m.name FROM models m WHERE m.id = scores.model_id)
-"""  # noqa: S608 - the SQL is put together from this file's own constants
+"""  # noqa: S608 - the SQL is built from this file's own constants
 
 
 def upgrade() -> None:

@@ -1,7 +1,7 @@
-"""Standings as running sums, one row a baseline, which a night carries on instead of reading 250 sessions again.
+"""Standings as running sums, one row a baseline, which a night updates instead of reading 250 sessions again.
 
-Its rows are derived from scores: `database.upgrade` writes them once the schema is there. On the way back they stay
-away until the next scores, or until an upgrade.
+Its rows are derived from scores: `migrate.upgrade` writes them after the schema. After a downgrade the
+table stays empty until the next scores, or until an upgrade.
 """
 
 import sqlalchemy as sa

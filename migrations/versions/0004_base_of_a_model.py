@@ -1,4 +1,4 @@
-"""Which base weights a network's chain of fits began from; of networks fitted before, it is not known."""
+"""The pretrained weights that a network's chain of fits began with; unknown for networks fitted before."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""A store in memory that does with a Revision what the real one does: append versions, settle, keep actions."""
+"""A store in memory that applies a Revision as the real one: append versions, settle, keep actions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VALUES = ["open", "high", "low", "close", "volume"]
 
 @dataclass
 class MemoryStore:
-    """Every version ever written, by session and version."""
+    """All versions, by session and version."""
 
     rows: dict[tuple[pd.Timestamp, int], dict[str, float]] = field(default_factory=dict)
     settled: set[tuple[pd.Timestamp, int]] = field(default_factory=set)
@@ -25,7 +25,7 @@ class MemoryStore:
     nights: list[tuple[Revision, list[Finding]]] = field(default_factory=list)
 
     def bars(self) -> pd.DataFrame:
-        """The current view, as reads.bars gives it."""
+        """The current view, as read.bars returns it."""
         newest = dict(sorted(self.rows))
         frame = pd.DataFrame(
             [{**self.rows[key], "version": key[1], "settled": key in self.settled} for key in sorted(newest.items())],

@@ -99,7 +99,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "low": "Lowest price, as open.",
         "close": "Closing price, as open; not adjusted for dividends.",
         "volume": "Shares traded, split-adjusted; NULL if unknown, never 0 for unknown.",
-        "fetch_id": "Fetch that brought the version.",
+        "fetch_id": "Fetch that added the version.",
         "first_seen_at": "When that fetch was made, UTC.",
         "superseded_at": "When a later version replaced it, UTC; NULL for the current one.",
         "settled_at": "When the fetch of a later night confirmed it, UTC; NULL while provisional.",
@@ -109,7 +109,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "kind": "`dividend` or `split`.",
         "first_seen_at": "When its fetch was made, UTC.",
         "value": "Dividend in the fetch's currency per share, or new shares per old share; above 0.",
-        "fetch_id": "Fetch that brought it.",
+        "fetch_id": "Fetch that added it.",
     },
     "events": {
         "session": "Session that reacts: the announcement's own, or the next one after the close.",
