@@ -39,15 +39,15 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def page(night: str) -> Iterator[Any]:
-    """A page that keeps every address it asks for."""
+    """A page that keeps every address it requests."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1600})
         page.set_default_timeout(30_000)
-        page.asked = []
-        page.on("request", lambda request: page.asked.append(request.url))
+        page.requests = []
+        page.on("request", lambda request: page.requests.append(request.url))
         yield page
         browser.close()
 
@@ -58,7 +58,7 @@ def artifact(url: str, key: str) -> str:
     return str(found[0]["id"])
 
 
-def test_the_run_is_named_by_symbol_and_session_and_shows_the_library_s_log(night: str, page: Any) -> None:
+def test_the_run_is_named_by_symbol_and_session_and_shows_the_librarys_log(night: str, page: Any) -> None:
     (run,) = processes.runs(night)
     assert run["name"] == "nightly-^GSPC-2018-12-31"
     page.goto(f"{night.removesuffix('/api')}/runs/flow-run/{run['id']}")
@@ -67,7 +67,7 @@ def test_the_run_is_named_by_symbol_and_session_and_shows_the_library_s_log(nigh
     page.get_by_text("Artifacts", exact=True).first.click()
     for key in ("forecasts", "scores", "findings", "promotion", "night"):
         page.get_by_text(f"{key}-gspc-volume").first.wait_for()
-    assert all(address.startswith((night.removesuffix("/api"), "blob:", "data:")) for address in page.asked)
+    assert all(address.startswith((night.removesuffix("/api"), "blob:", "data:")) for address in page.requests)
 
 
 def test_the_forecast_table_has_five_sessions_and_every_quantile(night: str, page: Any) -> None:
@@ -78,7 +78,7 @@ def test_the_forecast_table_has_five_sessions_and_every_quantile(night: str, pag
         assert word in text
 
 
-def test_the_night_s_page_has_its_sentence_and_the_chart_drawn(night: str, page: Any) -> None:
+def test_the_nights_page_has_its_sentence_and_the_chart(night: str, page: Any) -> None:
     page.goto(f"{night.removesuffix('/api')}/artifacts/artifact/{artifact(night, 'night-gspc-volume')}")
     page.get_by_text("^GSPC is expected to trade").wait_for()
     chart = page.get_by_role("img", name="80 % and 90 % interval")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 
 def free_port() -> int:
@@ -28,14 +28,14 @@ def free_port() -> int:
 
 
 def until(found: Callable[[], Any], what: str, *, log: Path | None = None) -> Any:
-    """The first true answer; asks again until the deadline, then says what was waited for and shows the log's end."""
-    deadline = time.monotonic() + PATIENCE_S
+    """The first true result; at the deadline it fails with what was waited for and the log's end."""
+    deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:
         answer = found()
         if answer:
             return answer
         time.sleep(0.2)
-    pytest.fail(f"waited {PATIENCE_S:.0f} s for {what}\n{log.read_text()[-3000:] if log else ''}")
+    pytest.fail(f"waited {TIMEOUT_S:.0f} s for {what}\n{log.read_text()[-3000:] if log else ''}")
 
 
 @contextmanager
@@ -62,12 +62,12 @@ def command(*words: str, environment: Mapping[str, str], folder: Path = ROOT) ->
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=TIMEOUT_S,
     )
 
 
 def deploy(environment: Mapping[str, str], folder: Path = ROOT) -> None:
-    """What the first lines of deploy/prefect.yaml say, in a checkout."""
+    """Run the commands of the first lines of deploy/prefect.yaml, in a checkout."""
     for words in (
         "work-pool create forecasting --type process",
         "deploy --all --prefect-file deploy/prefect.yaml --no-prompt",
@@ -77,7 +77,7 @@ def deploy(environment: Mapping[str, str], folder: Path = ROOT) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL to a process and to all that came from it: a power cut."""
+    """SIGKILL to a process and its descendants: a power cut."""
     try:
         tree = [*psutil.Process(pid).children(recursive=True), psutil.Process(pid)]
     except psutil.NoSuchProcess:
@@ -112,7 +112,7 @@ def environment_of(folder: Path, url: str, symbol_file: Path | None = None) -> d
         "FORECASTING_MEMBERS": "1",
         "FORECASTING_TRAIN_SESSIONS": "320",
         "OMP_NUM_THREADS": "1",
-        # Asked every second instead of every ten or fifteen: the tests wait for nothing else.
+        # Polled every second instead of every ten or fifteen: the tests wait for nothing else.
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
         **source,
@@ -124,14 +124,14 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
     """The API's URL of a server on loopback with a database in `folder`; killed at the end of the block.
 
     Args:
-        folder: A second server on it, after the first, goes on where that one was killed.
+        folder: A second server on it continues where the first one was killed.
         port: A free one without it.
         settings: Prefect's own, as environment variables.
     """
     port = port or free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = without_server(environment_of(folder, url)) | settings
-    # The browser is told where the API is; without this it would ask on Prefect's usual port.
+    # The API's URL for the browser; without it the UI uses Prefect's default port.
     environment |= {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_UI_URL": url.removesuffix("/api")}
     log = folder / "server.log"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
@@ -158,14 +158,14 @@ def deployment_id(url: str, name: str) -> str | None:
 
 
 def start_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> str:
-    """The id of a run asked for now, or at an instant."""
-    answer = ask_for_run(url, name, at=at, **parameters)
+    """The id of a run requested now, or at an instant."""
+    answer = request_run(url, name, at=at, **parameters)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
 
-def ask_for_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> httpx.Response:
-    """Prefect's answer to a run asked for; asked again while its SQLite is locked, which it calls unavailable."""
+def request_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> httpx.Response:
+    """Prefect's response to a requested run; retried while its SQLite is locked, which it reports as unavailable."""
     state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at} if at else {}}
     body = {"parameters": parameters, "state": state}
     target = f"{url}/deployments/{deployment_id(url, name)}/create_flow_run"
@@ -184,7 +184,7 @@ def run(url: str, run_id: str) -> dict[str, Any]:
 
 
 def cancel(url: str, run_id: str) -> None:
-    """Ask for a run's end, as the button in the UI does."""
+    """Request a run's cancellation, as the button in the UI does."""
     body = {"state": {"type": "CANCELLING"}}
     target = f"{url}/flow_runs/{run_id}/set_state"
     until(lambda: unless_busy(httpx.post(target, json=body, timeout=30)), "the server to take a cancellation")

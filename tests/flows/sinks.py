@@ -1,4 +1,4 @@
-"""A web server and a mail server on loopback that keep what they are sent."""
+"""A web server and a mail server on loopback that keep what they receive."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def http_sink() -> Iterator[tuple[str, list[str]]]:
 
 @contextmanager
 def smtp_sink() -> Iterator[tuple[str, list[str]]]:
-    """Its URL as Apprise writes it, and subject and text of the mails so far."""
+    """Its URL in Apprise's notation, and subject and text of the mails so far."""
     mails: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):

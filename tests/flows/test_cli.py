@@ -21,13 +21,13 @@ def run(*words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     monkeypatch.setattr(sys, "argv", ["forecasting", *words])
     environment = dict(os.environ)
     try:
-        with pytest.raises(SystemExit) as left:
+        with pytest.raises(SystemExit) as ended:
             cli.main()
     finally:
         os.environ.clear()
         os.environ.update(environment)
-    said = capsys.readouterr()
-    return int(left.value.code or 0), said.out, said.err
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself(
+def test_every_command_has_help(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = run(command, "--help", monkeypatch=monkeypatch, capsys=capsys)
@@ -60,7 +60,7 @@ finally:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "says"),
+    ("words", "code", "message"),
     [
         (["run", "--symbol", "sbux; drop table"], 2, "symbol"),
         (["run", "--as-of", "yesterday"], 2, "2024-03-08"),
@@ -76,14 +76,14 @@ def test_wrong_usage_is_one_paragraph_and_exit_code_2(
     here: Path,
     words: list[str],
     code: int,
-    says: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run("db", "upgrade", monkeypatch=monkeypatch, capsys=capsys)
     found, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
     assert found == code
-    assert says in err
+    assert message in err
     assert "secret" not in err
     assert len(err.strip().splitlines()) == 1
 

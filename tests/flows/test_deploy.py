@@ -51,7 +51,7 @@ def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time() -> None
         assert isinstance(load_flow_from_entrypoint(str(ROOT / str(entry["entrypoint"]))), Flow)
 
 
-def test_every_deployment_s_lock_is_known_to_the_zombies() -> None:
+def test_every_deployment_has_its_lock() -> None:
     from flows.operations.crashed_runs import LOCKS
 
     assert {name.partition("/")[2] for name in LOCKS} == set(deployments())
@@ -80,7 +80,7 @@ def test_compose_is_valid_and_opens_ports_on_loopback_alone() -> None:
     assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))
 
 
-def test_systemd_takes_the_units(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed: the units were not verified")
     for name in ("forecasting", "prefect"):
@@ -96,7 +96,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_the_units_ask_for_what_the_example_leaves_empty_and_serve_needs_its_first_part_alone(
+def test_the_units_require_what_the_example_leaves_empty_and_serve_needs_its_first_part_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
@@ -158,7 +158,7 @@ def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles: dict[st
     assert refused(roles["reader"], "CREATE TABLE mine (x int)")
 
 
-def test_the_writer_cannot_change_or_delete_what_was_said(roles: dict[str, str]) -> None:
+def test_the_writer_cannot_change_or_delete_history(roles: dict[str, str]) -> None:
     for name in metadata.tables:
         assert refused(roles["writer"], f"DELETE FROM {name}"), name
         assert refused(roles["writer"], f"DROP TABLE {name}"), name

@@ -80,7 +80,7 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
 
 
-def test_a_night_after_london_opened_is_late_for_london_alone_and_check_says_so(
+def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it(
     two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "now", lambda: AFTER_LONDON_OPENED)
@@ -100,7 +100,7 @@ def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: Sta
     )
 
 
-def test_a_span_is_worked_off_by_each_exchanges_own_sessions(two_exchanges: StandIn) -> None:
+def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges: StandIn) -> None:
     start_catch_up(first=date(2024, 2, 15), last=MONDAY, refit_every=5)
     assert select("symbol, as_of", "runs") == {
         *(("SBUX", day) for day in ("2024-02-15", "2024-02-16")),
@@ -108,7 +108,7 @@ def test_a_span_is_worked_off_by_each_exchanges_own_sessions(two_exchanges: Stan
     }
 
 
-def test_an_ingest_asks_each_exchange_for_its_own_newest_session(two_exchanges: StandIn) -> None:
+def test_an_ingest_requests_each_exchanges_own_newest_session(two_exchanges: StandIn) -> None:
     fetched = start_ingest(as_of=None, switch_source=False)
     assert [(row["symbol"], row["last_asked"]) for row in fetched] == [("SBUX", date(2024, 2, 16)), ("VOD.L", MONDAY)]
 

@@ -1,4 +1,4 @@
-"""deploy/prefect.yaml on a new server, from a fresh clone, as a stranger does it; and how long Prefect keeps runs."""
+"""deploy/prefect.yaml on a new server, from a fresh clone; and how long Prefect keeps runs."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[str]:
-    """A server that is told how long to keep its runs as compose.yaml tells it, and looks every second."""
+    """A server that keeps runs as long as compose.yaml configures, and checks every second."""
     compose = yaml.safe_load((processes.ROOT / "deploy" / "compose.yaml").read_text())
-    told = compose["services"]["prefect"]["environment"]
-    vacuum = {name: value for name, value in told.items() if "DB_VACUUM" in name}
+    environment = compose["services"]["prefect"]["environment"]
+    vacuum = {name: value for name, value in environment.items() if "DB_VACUUM" in name}
     assert len(vacuum) == 2
     vacuum["PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS"] = "1"
     with processes.prefect_server(folder, **vacuum) as url:
@@ -61,17 +61,17 @@ def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(server: s
         "date"
     }
     for form in forms.values():
-        assert all(field.get("description") for field in form["properties"].values())  # said beside each field
+        assert all(field.get("description") for field in form["properties"].values())  # shown beside each field
 
 
-def test_the_server_forgets_runs_that_ended_before_its_time_and_keeps_the_others(server: str, folder: Path) -> None:
+def test_the_server_deletes_runs_that_ended_before_its_limit_and_keeps_the_others(server: str, folder: Path) -> None:
     old, young = (run_ended(server, folder, days_ago=KEPT_DAYS + days) for days in (1, -1))
     processes.until(lambda: httpx.get(f"{server}/flow_runs/{old}").status_code == 404, "the old run to go")
     assert processes.run(server, young)["state_type"] == "COMPLETED"
 
 
 def run_ended(server: str, folder: Path, *, days_ago: int) -> str:
-    """The id of a run of any flow that was completed so long ago; the API lets nobody choose that time."""
+    """The id of a run of any flow that was completed so long ago; the API does not accept that time."""
     flow = created(f"{server}/flows/", {"name": "any"})
     run_id = str(created(f"{server}/flow_runs/", {"flow_id": flow["id"], "state": {"type": "COMPLETED"}})["id"])
     then = datetime.now(UTC) - timedelta(days=days_ago)
@@ -83,11 +83,11 @@ def run_ended(server: str, folder: Path, *, days_ago: int) -> str:
 
 
 def created(url: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What the server made of `given`; asked again while its own sweep keeps its database locked."""
+    """What the server made of `given`; retried while its own sweep keeps its database locked."""
 
     def answer() -> dict[str, Any] | None:
-        said = httpx.post(url, json=given, timeout=30)
-        return dict(said.json()) if said.is_success else None
+        response = httpx.post(url, json=given, timeout=30)
+        return dict(response.json()) if response.is_success else None
 
     found: dict[str, Any] = processes.until(answer, f"an answer from {url}")
     return found

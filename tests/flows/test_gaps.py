@@ -1,4 +1,4 @@
-"""Nights with gaps: a session that Yahoo has not got, a volume that it does not know; said, and never filled."""
+"""Nights with gaps: a session that Yahoo lacks, a volume that it does not state; recorded, and never filled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
 BARS = random_bars(days=650, seed=3)
-LAST, GONE, BLIND = (BARS.index[at].date() for at in (-2, -7, -12))
+LAST, MISSING, UNKNOWN_VOLUME = (BARS.index[at].date() for at in (-2, -7, -12))
 VALUES = ["open", "high", "low", "close", "volume"]
 
 
@@ -55,26 +55,26 @@ def stored() -> pd.DataFrame:
         return read.bars(connection, "SBUX")[VALUES]
 
 
-def test_a_gap_is_said_and_left_open_the_night_speaks_all_the_same_and_the_bar_is_taken_when_it_comes(
+def test_a_gap_is_recorded_the_night_forecasts_all_the_same_and_a_later_bar_fills_it(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    yahoo.edits = [missing_row(GONE), null_volume(LAST, BLIND)]
+    yahoo.edits = [missing_row(MISSING), null_volume(LAST, UNKNOWN_VOLUME)]
     night(yahoo, monkeypatch, LAST)
-    holed = BARS.loc[: str(LAST), VALUES].drop(pd.Timestamp(GONE))
-    holed.loc[[pd.Timestamp(LAST), pd.Timestamp(BLIND)], "volume"] = np.nan
+    holed = BARS.loc[: str(LAST), VALUES].drop(pd.Timestamp(MISSING))
+    holed.loc[[pd.Timestamp(LAST), pd.Timestamp(UNKNOWN_VOLUME)], "volume"] = np.nan
     pd.testing.assert_frame_equal(stored(), holed.loc[stored().index[0] :], check_freq=False)
     with database.reading(read_settings().url) as connection:
         found = connection.execute(sa.text("SELECT session, rule FROM findings ORDER BY session")).all()
-        spoken = read.forecasts(connection, "SBUX", "volume")
+        issued = read.forecasts(connection, "SBUX", "volume")
     assert [(str(day)[:10], rule) for day, rule in found] == [
-        (str(BLIND), "volume_unknown"),
-        (str(GONE), "missing_session"),
+        (str(UNKNOWN_VOLUME), "volume_unknown"),
+        (str(MISSING), "missing_session"),
         (str(LAST), "volume_unknown"),
     ]
-    assert np.isfinite(spoken[["q05", "q50", "q95"]].to_numpy()).all()
-    assert spoken["last_value"].isna().all()  # the origin's own volume is not known, and none is made up
+    assert np.isfinite(issued[["q05", "q50", "q95"]].to_numpy()).all()
+    assert issued["last_value"].isna().all()  # the origin's own volume is missing, and none is imputed
     page = render_page(newest_reports(read_settings())[0])
-    assert str(GONE) in page
+    assert str(MISSING) in page
     assert "no bar of it has come yet" in page
 
     yahoo.edits = []

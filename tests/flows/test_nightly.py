@@ -22,8 +22,8 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_folder: Path) -> None:
     night(LAST)
-    spoken = rows("latest_forecasts")
-    assert [str(row["target_session"])[:10] for row in sorted(spoken, key=lambda row: row["horizon"])] == [
+    published = rows("latest_forecasts")
+    assert [str(row["target_session"])[:10] for row in sorted(published, key=lambda row: row["horizon"])] == [
         str(day) for day in next_sessions(LAST, 5)
     ]
     said = rows("forecasts")
@@ -65,7 +65,7 @@ def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
     assert {name: timeless(name) for name in metadata.tables} == again
 
 
-def test_a_night_that_failed_and_then_ended_well_shows_no_error(
+def test_a_night_that_failed_and_then_succeeded_shows_no_error(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.predict import candidates
@@ -79,7 +79,7 @@ def test_a_night_that_failed_and_then_ended_well_shows_no_error(
     assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
 
 
-def test_a_night_that_fails_for_good_does_not_hold_up_the_later_ones(
+def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.pipeline import snapshot
@@ -99,7 +99,7 @@ def test_a_night_that_fails_for_good_does_not_hold_up_the_later_ones(
     assert told == [(str(first), "done", None), (str(failing), "failed", "seeded"), (str(last), "done", None)]
 
 
-def test_catching_up_works_off_a_span_oldest_first_and_marks_it(night_folder: Path) -> None:
+def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder: Path) -> None:
     said = start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
     assert "6 sessions" in said
     assert {str(row["origin_session"])[:10] for row in rows("forecasts")} == {

@@ -1,4 +1,4 @@
-"""Nights that wait: what Prefect shows meanwhile, what the tables say afterwards. Waiting moves the clock."""
+"""Nights that wait: Prefect's state meanwhile, the tables afterwards. Waiting moves the clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows.processes import running, stop, until
-from tests.flows.test_yahoo_nights import select, set_clock, wake_up, yahoo
+from tests.flows.test_yahoo_nights import select, set_clock, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row
 
 __all__ = ["yahoo"]  # a fixture
@@ -43,14 +43,16 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What was emitted, in order: name and symbol."""
-    heard: list[tuple[str, str]] = []
-    monkeypatch.setattr(events, "emit_event", lambda event, **given: heard.append((event, given["payload"]["symbol"])))
-    return heard
+    events_so_far: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        events, "emit_event", lambda event, **given: events_so_far.append((event, given["payload"]["symbol"]))
+    )
+    return events_so_far
 
 
-def watched(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
+def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
     """The waits to come: New York time, the run's state in Prefect and its message, statuses in the table runs.
 
     `then` is called after each, with the number of waits so far.
@@ -76,17 +78,17 @@ def watched(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda
     return seen
 
 
-def lived(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary night before the one that is looked at."""
-    wake_up(stand_in, monkeypatch, session)
+def run_ordinary_night(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ordinary night before the one under test."""
+    set_morning_after(stand_in, monkeypatch, session)
     nightly(patient=True)
 
 
-def test_a_late_night_waits_in_view_and_ends_with_its_bar(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
 ) -> None:
     yahoo.edits = [missing_row(LAST)]
-    waits = watched(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
+    waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
     nightly(patient=True)
     assert [(at, state, status) for at, state, _, status in waits] == [
         ("05:50", "Late", "late"),
@@ -94,7 +96,7 @@ def test_a_late_night_waits_in_view_and_ends_with_its_bar(
         ("06:30", "Late", "late"),
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
-    assert told == [("night.late", "SBUX")]
+    assert emitted == [("night.late", "SBUX")]
     assert select("status, note", "runs") == [
         (
             "done",
@@ -105,21 +107,21 @@ def test_a_late_night_waits_in_view_and_ends_with_its_bar(
     assert select("DISTINCT kind", "forecasts") == [("live",)]
 
 
-def test_a_bar_that_does_not_come_leaves_the_night_late_and_everybody_told(
+def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, night_folder: Path
 ) -> None:
-    lived(date(2024, 3, 6), yahoo, monkeypatch)
-    said = select("count(*)", "forecasts")
-    wake_up(yahoo, monkeypatch, BEFORE)
+    run_ordinary_night(date(2024, 3, 6), yahoo, monkeypatch)
+    issued = select("count(*)", "forecasts")
+    set_morning_after(yahoo, monkeypatch, BEFORE)
     yahoo.edits = [missing_row(BEFORE)]
-    waits = watched(monkeypatch)
+    waits = record_waits(monkeypatch)
     state = nightly(patient=True, return_state=True)
     note = "The bar of 2024-03-07 was not available by 09:00 America/New_York; the night continued with the bars up to "
     note += "2024-03-06."
     assert (state.name, state.message) == ("WithoutBar", note)
     assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "09:00", 11]
     assert select("status, note", "runs ORDER BY as_of") == [("done", ""), ("late", note)]
-    assert select("count(*)", "forecasts") == said  # those of the night before stand
+    assert select("count(*)", "forecasts") == issued  # those of the night before remain
     assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [
         ("first", 1),
         ("late", 12),
@@ -130,34 +132,34 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_and_everybody_told(
     assert shown.findings[["rule", "session"]].astype(str).to_numpy().tolist() == [["missing_session", "2024-03-07"]]
     assert note in (night_folder / "reports" / "SBUX-volume.html").read_text(encoding="utf-8")
     yahoo.edits = []
-    lived(LAST, yahoo, monkeypatch)
+    run_ordinary_night(LAST, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",)] * 3
     assert wording.notices(newest_reports(read_settings())[0]) == []
 
 
-def test_the_first_night_ever_goes_on_as_the_night_of_the_newest_bar(
+def test_the_first_night_without_its_bar_becomes_the_night_of_the_newest_bar(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     yahoo.edits = [missing_row(LAST)]
-    watched(monkeypatch)
+    record_waits(monkeypatch)
     nightly(patient=True)
     assert select("status", "runs ORDER BY as_of") == [("done",), ("late",)]
     assert [str(day)[:10] for (day,) in select("DISTINCT origin_session", "forecasts")] == ["2024-03-07"]
 
 
-def test_a_source_deaf_until_the_stated_hour_fails_the_night_with_its_words(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
 ) -> None:
-    lived(BEFORE, yahoo, monkeypatch)
-    wake_up(yahoo, monkeypatch, LAST)
+    run_ordinary_night(BEFORE, yahoo, monkeypatch)
+    set_morning_after(yahoo, monkeypatch, LAST)
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     yahoo.fail_always("500")
-    waits = watched(monkeypatch)
+    waits = record_waits(monkeypatch)
     with pytest.raises(UnavailableError, match="Yahoo gave no usable response"):
         nightly(patient=True)
     assert [(at, state) for at, state, _, _ in waits] == [("05:31", "Late"), ("05:33", "Late"), ("05:35", "Late")]
-    assert told == [("night.failed", "SBUX")]
+    assert emitted == [("night.failed", "SBUX")]
     ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
     assert status == "failed"
     assert "Stopped retrying at 05:35 America/New_York; the night continued with the bars up to 2024-03-07." in str(
@@ -167,13 +169,13 @@ def test_a_source_deaf_until_the_stated_hour_fails_the_night_with_its_words(
     assert [notice.title for notice in wording.notices(shown)] == ["Newest night failed"]
 
 
-def test_a_deaf_source_does_not_stop_a_night_whose_bars_are_stored(
+def test_an_unresponsive_source_does_not_stop_a_night_whose_bars_are_stored(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nightly(patient=True)
     yahoo.fail_always("429")
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    watched(monkeypatch)
+    record_waits(monkeypatch)
     assert len(nightly(patient=True, target="close")) == 1
     ((status, note),) = select("status, note", "runs WHERE target = 'close'")
     assert status == "done"
@@ -181,7 +183,7 @@ def test_a_deaf_source_does_not_stop_a_night_whose_bars_are_stored(
     assert "the night continued with the bars up to 2024-03-08" in str(note)
 
 
-def test_a_waiting_night_that_is_told_to_stop_ends_and_gives_its_lock_back(
+def test_a_waiting_night_that_is_stopped_ends_and_releases_its_lock(
     night_folder: Path, csv_of_bars: Path, tmp_path: Path
 ) -> None:
     write_yahoo_csv(random_bars(days=450, seed=3, last=date(2024, 3, 7)), csv_of_bars)
@@ -201,23 +203,23 @@ def test_a_waiting_night_that_is_told_to_stop_ends_and_gives_its_lock_back(
         assert select("as_of, status", "runs") == [(str(LAST), "late")]
 
 
-def test_one_symbol_s_wait_does_not_hold_up_the_others(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, told: list[tuple[str, str]]
+def test_one_symbols_wait_does_not_hold_up_the_others(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
 ) -> None:
     yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
     yahoo.add("SBUX", random_bars(days=649, seed=3, last=BEFORE))
     whole = random_bars(days=650, seed=3, last=LAST)
-    waits = watched(monkeypatch, lambda n: yahoo.add("SBUX", whole))
+    waits = record_waits(monkeypatch, lambda n: yahoo.add("SBUX", whole))
     nightly(["SBUX", "MSFT"], patient=True)
     assert [(at, statuses) for at, _, _, statuses in waits] == [("05:50", "done+late")]  # MSFT, SBUX
     assert select("symbol, status", "runs ORDER BY symbol") == [("MSFT", "done"), ("SBUX", "done")]
-    assert told == [("night.late", "SBUX")]
+    assert emitted == [("night.late", "SBUX")]
 
 
-def test_a_refusal_of_one_symbol_puts_off_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_one_symbol_delays_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
     yahoo.fail("429", "429")
-    waits = watched(monkeypatch)
+    waits = record_waits(monkeypatch)
     nightly(["SBUX", "MSFT"], patient=True)
     assert [(at, state) for at, state, _, _ in waits] == [("06:00", "Late")]
     assert "HTTP 429" in waits[0][2]

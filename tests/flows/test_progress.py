@@ -13,7 +13,7 @@ from forecasting.pipeline.night_run import NightSpec
 
 NIGHTS = [NightSpec("AAA", date(2024, 3, day), "volume", "sample") for day in (7, 8)]
 ERASED = "\r\x1b[2K"
-"""What rich writes before it draws a row anew: the bar that stood there is gone."""
+"""What rich writes before it draws a row anew: the bar drawn before is erased."""
 
 
 class Terminal(StringIO):
@@ -30,7 +30,7 @@ def a_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return watched
 
 
-def test_nothing_is_written_where_no_terminal_watches(
+def test_nothing_is_written_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -49,7 +49,7 @@ def test_nothing_is_written_where_no_terminal_watches(
         (NIGHTS[1], "evaluate", ("AAA 2024-03-08 (2 of 2): evaluate", "89%")),
     ],
 )
-def test_a_stage_has_one_place_on_the_bar_however_often_it_is_tried(
+def test_a_stage_has_one_place_on_the_bar_at_every_retry(
     monkeypatch: pytest.MonkeyPatch, night: NightSpec, stage: str, says: tuple[str, str]
 ) -> None:
     terminal = a_terminal(monkeypatch)
@@ -61,7 +61,7 @@ def test_a_stage_has_one_place_on_the_bar_however_often_it_is_tried(
             assert (last.startswith(says[0]), says[1] in last) == (True, True), last
 
 
-def test_a_night_that_nobody_announced_moves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_that_was_not_announced_moves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS[:1])

@@ -1,4 +1,4 @@
-"""What nights run on goes away, and comes back: nothing is lost, and the next night happens."""
+"""Outages of servers and workers: nothing is lost, and the next night runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(tmp_path: 
         assert again["state_name"] == "Skipped"
 
 
-def test_a_server_that_stays_away_is_told_of_in_the_log_and_does_not_end_the_night(
+def test_a_server_outage_is_logged_and_does_not_end_the_night(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     nowhere = f"http://127.0.0.1:{processes.free_port()}/api"
@@ -84,7 +84,7 @@ def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_
         first = processes.start_run(url, NIGHTLY)
         processes.until(lambda: processes.ended(url, first), "the first night", log=log)
         left = psutil.Process(serving.pid).children()
-        serving.kill()  # its server lives on for a moment: long enough to be asked for what will be missed
+        serving.kill()  # its server runs on for a moment: long enough to take the runs that will be missed
         serving.wait()
         now = datetime.now(UTC)
         missed = [processes.start_run(url, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]

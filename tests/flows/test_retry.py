@@ -21,28 +21,28 @@ MORNING = datetime(2024, 3, 7, 10, 30, tzinfo=UTC)  # 05:30 in New York, where n
 NINE = datetime(2024, 3, 7, 14, 0, tzinfo=UTC)
 
 
-def waits(*troubles: ForecastingError, unattended: bool = True) -> list[float | None]:
-    """Minutes between the requests that end with these, each of which takes no time; None where asking ends."""
+def pauses(*errors: ForecastingError, unattended: bool = True) -> list[float | None]:
+    """Minutes between requests that end with these errors and take no time; None where the retries end."""
     attempt: Attempt | None = first_attempt([NIGHT], Settings(), now=MORNING, unattended=unattended)
     found: list[float | None] = []
-    for trouble in troubles:
+    for error in errors:
         assert attempt is not None
         now = attempt.due
-        attempt = next_attempt(attempt, trouble, now=now)
+        attempt = next_attempt(attempt, error, now=now)
         found.append((attempt.due - now).total_seconds() / 60 if attempt else None)
     return found
 
 
-def test_a_refusal_wants_half_an_hour_or_what_the_source_names() -> None:
-    assert waits(RateLimitedError("x"), RateLimitedError("x", retry_after_s=5400.0)) == [30.0, 90.0]
+def test_a_refusal_pauses_for_half_an_hour_or_as_long_as_the_source_states() -> None:
+    assert pauses(RateLimitedError("x"), RateLimitedError("x", retry_after_s=5400.0)) == [30.0, 90.0]
 
 
-def test_silence_is_asked_over_after_minutes_that_grow() -> None:
-    assert waits(*[UnavailableError("x")] * 7) == [1.0, 2.0, 5.0, 10.0, 15.0, 15.0, 15.0]
+def test_requests_without_a_response_are_repeated_after_growing_pauses() -> None:
+    assert pauses(*[UnavailableError("x")] * 7) == [1.0, 2.0, 5.0, 10.0, 15.0, 15.0, 15.0]
 
 
-def test_silence_after_an_answer_begins_with_a_minute_again() -> None:
-    assert waits(UnavailableError("x"), UnavailableError("x"), DataLateError("x"), UnavailableError("x")) == [
+def test_the_pauses_start_at_one_minute_again_after_a_response() -> None:
+    assert pauses(UnavailableError("x"), UnavailableError("x"), DataLateError("x"), UnavailableError("x")) == [
         1,
         2,
         20,
@@ -50,22 +50,22 @@ def test_silence_after_an_answer_begins_with_a_minute_again() -> None:
     ]
 
 
-def test_a_late_bar_is_asked_for_every_twenty_minutes_and_last_at_the_stated_hour() -> None:
-    assert waits(*[DataLateError("x")] * 12) == [20.0] * 10 + [10.0, None]
+def test_a_late_bar_is_requested_every_twenty_minutes_and_last_at_the_deadline() -> None:
+    assert pauses(*[DataLateError("x")] * 12) == [20.0] * 10 + [10.0, None]
 
 
-def test_a_refusal_that_lasts_past_the_stated_hour_ends_the_wait() -> None:
-    assert waits(*[RateLimitedError("x")] * 8) == [30.0] * 7 + [None]
+def test_a_refusal_that_lasts_past_the_deadline_ends_the_retries() -> None:
+    assert pauses(*[RateLimitedError("x")] * 8) == [30.0] * 7 + [None]
 
 
-@pytest.mark.parametrize("trouble", [BadDataError("x"), HistoryError("x")])
-def test_what_asking_again_cannot_mend_is_not_asked_again(trouble: ForecastingError) -> None:
-    assert waits(trouble) == [None]
+@pytest.mark.parametrize("error", [BadDataError("x"), HistoryError("x")])
+def test_an_error_that_a_retry_cannot_fix_is_not_retried(error: ForecastingError) -> None:
+    assert pauses(error) == [None]
 
 
-def test_a_person_is_asked_to_wait_two_seconds_once_and_only_for_silence() -> None:
-    assert waits(UnavailableError("x"), UnavailableError("x"), unattended=False) == [2 / 60, None]
-    assert waits(DataLateError("x"), unattended=False) == waits(RateLimitedError("x"), unattended=False) == [None]
+def test_an_interactive_run_retries_once_after_two_seconds_and_only_without_a_response() -> None:
+    assert pauses(UnavailableError("x"), UnavailableError("x"), unattended=False) == [2 / 60, None]
+    assert pauses(DataLateError("x"), unattended=False) == pauses(RateLimitedError("x"), unattended=False) == [None]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,6 @@ def test_a_night_waits_until_the_stated_hour_and_never_past_the_next_open(
     assert deadline_of(night, Settings(), now=now) == until
 
 
-def test_the_stated_hour_is_a_setting() -> None:
+def test_the_hour_of_the_deadline_is_a_setting() -> None:
     settings = Settings(late_until=time(7, 15))
     assert deadline_of(NIGHT, settings, now=MORNING) == datetime(2024, 3, 7, 12, 15, tzinfo=UTC)

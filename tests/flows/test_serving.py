@@ -45,9 +45,7 @@ def origins(url: str) -> list[str]:
         return [str(session)[:10] for session in found]
 
 
-def test_serve_runs_what_is_due_and_does_not_lose_what_was_missed_while_it_was_down(
-    server: str, ledger: str, tmp_path: Path
-) -> None:
+def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, ledger: str, tmp_path: Path) -> None:
     environment = processes.environment_of(tmp_path, server)
     log = tmp_path / "serve.log"
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
@@ -80,10 +78,10 @@ def test_a_worker_down_over_three_nights_makes_up_for_them_in_one_run(
     assert origins(ledger) == ["2018-12-31"]
 
 
-def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_worker(
+def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_worker(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
-    bars, coming = tmp_path / "TEST.csv", a_night_that_waits(tmp_path)
+    bars, coming = tmp_path / "TEST.csv", waiting_session(tmp_path)
     environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours()
     log = tmp_path / "worker.log"
     with http_sink() as (webhook, posted), smtp_sink() as (mail, mails):
@@ -92,20 +90,24 @@ def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_wo
             waiting = processes.start_run(deployed, NIGHTLY, as_of=str(coming), patient=True)
             late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
             assert f"TEST has no usable bar for the session {coming} yet" in late["state"]["message"]
-            for told in (posted, mails):
-                processes.until(lambda told=told: any("night.late" in text for text in told), "the alarm", log=log)
+            for received in (posted, mails):
+                processes.until(
+                    lambda received=received: any("night.late" in text for text in received), "the alarm", log=log
+                )
             link = f"{deployed.removesuffix('/api')}/runs/flow-run/{waiting}"
             (first,) = (json.loads(text)["text"].splitlines() for text in posted if "night.late" in text)
             assert first[0] == "forecasting: night.late, TEST volume"
             assert first[1].startswith(f"TEST volume, session {coming}: TEST has no usable bar for the session")
             assert first[-1] == link
             processes.kill_tree(worker.pid)
-        assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect believes without us
+        assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect shows without us
         write_yahoo_csv(random_bars(days=451, seed=3, last=coming), bars)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-            dead = processes.until(lambda: processes.ended(deployed, waiting), "the dead run to be marked", log=log)
-            assert dead["state_name"] == "Crashed"
-            processes.until(lambda: any("is Crashed" in text for text in posted), "the call about the crash", log=log)
+            crashed = processes.until(
+                lambda: processes.ended(deployed, waiting), "the orphaned run to be marked", log=log
+            )
+            assert crashed["state_name"] == "Crashed"
+            processes.until(lambda: any("is Crashed" in text for text in posted), "the alarm about the crash", log=log)
             (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
             assert crash[0] == "forecasting: nightly, a run is Crashed"
             assert crash[1].startswith(f"nightly-TEST-{coming} of nightly is Crashed: Its process is gone")
@@ -113,10 +115,10 @@ def test_a_late_night_cut_short_calls_people_and_is_started_again_by_the_next_wo
     assert len([text for text in posted if "night.late" in text]) == 1
 
 
-def test_a_waiting_night_that_is_cancelled_ends_at_once_and_gives_its_lock_back(
+def test_a_waiting_night_that_is_cancelled_ends_at_once_and_releases_its_lock(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
-    bars, coming = tmp_path / "TEST.csv", a_night_that_waits(tmp_path)
+    bars, coming = tmp_path / "TEST.csv", waiting_session(tmp_path)
     environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours()
     log = tmp_path / "worker.log"
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
@@ -142,7 +144,7 @@ def rows_of(url: str, table: str) -> list[tuple[str, str]]:
         return [(str(row.as_of)[:10], row.status) for row in connection.execute(sa.text(f"SELECT * FROM {table}"))]
 
 
-def a_night_that_waits(folder: Path) -> date:
+def waiting_session(folder: Path) -> date:
     """A session that closes in the future, after the newest bar of the file TEST.csv."""
     newest = last_completed(datetime.now(UTC))
     write_yahoo_csv(random_bars(days=450, seed=3, last=newest), folder / "TEST.csv")
@@ -150,12 +152,12 @@ def a_night_that_waits(folder: Path) -> date:
 
 
 def waiting_hours() -> dict[str, str]:
-    """The stated hour is half a day away, whatever the time of this test is."""
+    """The deadline is half a day away at any time of day."""
     return {"FORECASTING_LATE_UNTIL": f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}", "FORECASTING_TIMEZONE": "UTC"}
 
 
 def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
-    """Twice, as the second time must replace the first."""
+    """Set them twice; the second call must replace the first's."""
     for word in ("Created", "Replaced"):
         done = processes.command("flows.cli", "alarms", "--webhook", webhook, "--email", mail, environment=environment)
         assert done.returncode == 0, done.stderr
@@ -167,19 +169,17 @@ def is_late(server: str, run_id: str) -> dict[str, object] | None:
     return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
 
 
-def test_a_parameter_that_cannot_be_meant_is_refused_with_the_reason(deployed: str, tmp_path: Path) -> None:
-    wrong_mode = processes.ask_for_run(deployed, NIGHTLY, mode="quick")
+def test_an_invalid_parameter_is_refused_with_the_reason(deployed: str, tmp_path: Path) -> None:
+    wrong_mode = processes.request_run(deployed, NIGHTLY, mode="quick")
     assert wrong_mode.status_code == 409
     assert "'quick' is not one of ['auto', 'scratch', 'warm', 'skip']" in wrong_mode.json()["detail"]
-    no_end = processes.ask_for_run(deployed, "catch-up/catch-up", first="2024-03-04")
+    no_end = processes.request_run(deployed, "catch-up/catch-up", first="2024-03-04")
     assert "'last' is a required property" in no_end.json()["detail"]
 
 
-def test_a_backtest_asked_for_in_the_form_shows_its_figures_or_says_what_is_wrong(
-    deployed: str, ledger: str, tmp_path: Path
-) -> None:
+def test_a_backtest_from_the_form_shows_its_figures_or_its_error(deployed: str, ledger: str, tmp_path: Path) -> None:
     name = "backtest/backtest"
-    refused = processes.ask_for_run(deployed, name, first="2018-11-01", last="2018-11-30", refit_every=0)
+    refused = processes.request_run(deployed, name, first="2018-11-01", last="2018-11-30", refit_every=0)
     assert (refused.status_code, "0 is less than the minimum of 1" in refused.text) == (409, True)
     log = tmp_path / "worker.log"
     environment = processes.environment_of(tmp_path, deployed)
@@ -200,16 +200,18 @@ def test_a_backtest_asked_for_in_the_form_shows_its_figures_or_says_what_is_wron
 
 
 @pytest.mark.parametrize("words", ["worker", "serve", "alarms --webhook http://127.0.0.1:1/hook"])
-def test_a_command_that_needs_a_server_says_so_when_it_does_not_answer(words: str, ledger: str, tmp_path: Path) -> None:
-    dead = f"http://127.0.0.1:{processes.free_port()}/api"
-    found = processes.command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, dead))
+def test_a_command_that_needs_a_server_reports_one_that_does_not_respond(
+    words: str, ledger: str, tmp_path: Path
+) -> None:
+    address = f"http://127.0.0.1:{processes.free_port()}/api"
+    found = processes.command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, address))
     assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr.startswith(f"The Prefect server {dead} does not respond.")
+    assert found.stderr.startswith(f"The Prefect server {address} does not respond.")
 
 
-def test_the_doctor_finds_a_server_that_does_not_answer(ledger: str, tmp_path: Path) -> None:
-    dead = f"http://127.0.0.1:{processes.free_port()}/api"
-    found = processes.command("flows.cli", "doctor", environment=processes.environment_of(tmp_path, dead))
+def test_the_doctor_finds_a_server_that_does_not_respond(ledger: str, tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{processes.free_port()}/api"
+    found = processes.command("flows.cli", "doctor", environment=processes.environment_of(tmp_path, address))
     assert found.returncode == 1
     states = {words[0]: words[1] for line in found.stdout.splitlines() if len(words := line.split()) > 2}
     assert (states["database"], states["prefect"]) == ("ok", "wrong")

@@ -1,4 +1,4 @@
-"""A stretch of nights through yfinance and the stand-in for Yahoo, each with its mishap, as the tables tell it."""
+"""A stretch of nights through yfinance and the stand-in for Yahoo, each with its fault, as the tables record it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from flows.nightly import nightly
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST, random_bars
-from tests.flows.test_patient_nights import watched
-from tests.flows.test_yahoo_nights import select, wake_up, yahoo
+from tests.flows.test_patient_nights import record_waits
+from tests.flows.test_yahoo_nights import select, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row, null_row
 
 __all__ = ["yahoo"]  # a fixture
@@ -39,29 +39,29 @@ def msft(yahoo: StandIn, night_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     return yahoo
 
 
-def live_through(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def run_five_nights(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five mornings at half past five in New York."""
     bad, gap = null_row(BAD), missing_row(GAP)
     msft.earnings = ["April 30, 2024 at 4 PM EDT"]
-    wake_up(msft, monkeypatch, PLAIN)
+    set_morning_after(msft, monkeypatch, PLAIN)
     msft.edits = [bad, gap]
     nightly(patient=True)
 
-    wake_up(msft, monkeypatch, RECOVERS)
+    set_morning_after(msft, monkeypatch, RECOVERS)
     msft.edits = [bad, gap, missing_row(RECOVERS)]
-    watched(monkeypatch, lambda waits: msft.edits.pop())  # there at the second request
+    record_waits(monkeypatch, lambda waits: msft.edits.pop())  # there at the second request
     nightly(patient=True)
 
-    wake_up(msft, monkeypatch, MOVES)
+    set_morning_after(msft, monkeypatch, MOVES)
     msft.edits, msft.earnings = [bad], ["May 7, 2024 at 4 PM EDT"]
     nightly(patient=True)
 
-    wake_up(msft, monkeypatch, GIVES_UP)
+    set_morning_after(msft, monkeypatch, GIVES_UP)
     msft.edits = [bad, missing_row(GIVES_UP)]
-    msft.earnings = []  # a list that is empty takes nothing back
+    msft.earnings = []  # an empty list withdraws nothing
     nightly(patient=True)
 
-    wake_up(msft, monkeypatch, AFTER)
+    set_morning_after(msft, monkeypatch, AFTER)
     msft.edits = [bad]
     nightly(patient=True)
 
@@ -75,14 +75,12 @@ def shown(value: object) -> str:
     text = str(value)
     if not text.startswith("20"):
         return text
-    at = datetime.fromisoformat(
-        text[:19]
-    )  # SQLite keeps UTC without saying so; New York is five hours behind in winter
+    at = datetime.fromisoformat(text[:19])  # SQLite keeps UTC without a zone; New York is five hours behind in winter
     return text[:10] if at.hour == at.minute == 0 else f"{at - timedelta(hours=5):%Y-%m-%d %H:%M}"
 
 
-def test_a_stretch_of_nights_is_told_by_the_tables(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    live_through(msft, monkeypatch)
+def test_the_tables_record_a_stretch_of_nights(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_five_nights(msft, monkeypatch)
     assert days("fetched_at, verdict", "fetches ORDER BY fetched_at, verdict") == [
         ("2024-03-02 05:30", "first"),
         ("2024-03-05 05:30", "late"),
@@ -117,22 +115,22 @@ def test_a_stretch_of_nights_is_told_by_the_tables(msft: StandIn, monkeypatch: p
         ),
         (str(AFTER), "done", ""),
     ]
-    spoken = "forecasts WHERE role = 'champion' ORDER BY origin_session"
-    assert days("DISTINCT origin_session, kind", spoken) == [
+    published = "forecasts WHERE role = 'champion' ORDER BY origin_session"
+    assert days("DISTINCT origin_session, kind", published) == [
         (str(PLAIN), "live"),
         (str(RECOVERS), "live"),
         (str(MOVES), "live"),
-        (str(GIVES_UP), "replay"),  # made up for by the night after
+        (str(GIVES_UP), "replay"),  # run by the night after
         (str(AFTER), "live"),
     ]
     assert days("first_seen_at", f"bar_versions WHERE session = '{GAP}'") == [("2024-03-06 05:30",)]
     assert days("session", f"bars WHERE session = '{BAD}'") == []
 
 
-def test_an_earnings_date_that_moved_is_taken_back_from_the_night_that_saw_it(
+def test_an_earnings_date_that_moved_is_withdrawn_from_the_night_that_saw_it(
     msft: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    live_through(msft, monkeypatch)
+    run_five_nights(msft, monkeypatch)
     assert days("session, known_rule, known_from", "events ORDER BY first_seen_at, session DESC") == [
         ("2024-05-01", "seen", str(PLAIN)),
         ("2024-05-08", "seen", str(MOVES)),
@@ -142,11 +140,11 @@ def test_an_earnings_date_that_moved_is_taken_back_from_the_night_that_saw_it(
     known_at = datetime.fromisoformat(f"{str(before)[:19]}+00:00")
     with database.reading(read_settings().url) as connection:
         now, then = read.events(connection, "MSFT"), read.events(connection, "MSFT", known_at=known_at)
-    assert spells(now) == [("2024-05-01", str(MOVES)), ("2024-05-08", None)]
-    assert spells(then) == [("2024-05-01", None)]
+    assert validity(now) == [("2024-05-01", str(MOVES)), ("2024-05-08", None)]
+    assert validity(then) == [("2024-05-01", None)]
 
 
-def spells(events: pd.DataFrame) -> list[tuple[str, str | None]]:
+def validity(events: pd.DataFrame) -> list[tuple[str, str | None]]:
     """Session and the first origin that no longer may use it."""
     return [
         (str(session)[:10], None if pd.isna(until) else str(until)[:10])

@@ -35,18 +35,18 @@ def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")
     with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
-        wake_up(served, monkeypatch, LAST)
+        set_morning_after(served, monkeypatch, LAST)
         yield served
 
 
-def wake_up(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
-    """It is half past five in the morning after `session`; waiting moves the clock."""
+def set_morning_after(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
+    """Set the clock to half past five in the morning after `session`; waiting moves it."""
     set_clock(closes_at(session) + timedelta(hours=13, minutes=30), monkeypatch)
     served.today = session
 
 
 def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is this instant, until something waits for a later one."""
+    """Set the clock, until something waits for a later instant."""
     monkeypatch.setattr(clock, "now", lambda: moment)
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
@@ -66,14 +66,14 @@ def rows_in_all() -> int:
 
 def test_a_live_night_forecasts_the_next_five_sessions_before_the_open(yahoo: StandIn) -> None:
     night()
-    spoken = select("target_session, kind", "latest_forecasts ORDER BY horizon")
-    assert [(str(day)[:10], kind) for day, kind in spoken] == [(str(day), "live") for day in next_sessions(LAST, 5)]
+    published = select("target_session, kind", "latest_forecasts ORDER BY horizon")
+    assert [(str(day)[:10], kind) for day, kind in published] == [(str(day), "live") for day in next_sessions(LAST, 5)]
 
 
-def test_a_morning_after_missed_nights_works_off_all_of_them(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    wake_up(yahoo, monkeypatch, date(2024, 3, 4))
+def test_a_morning_after_missed_nights_runs_all_of_them(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_morning_after(yahoo, monkeypatch, date(2024, 3, 4))
     night()
-    wake_up(yahoo, monkeypatch, LAST)
+    set_morning_after(yahoo, monkeypatch, LAST)
     night()
     kinds = {(str(origin)[:10], str(kind)) for origin, kind in select("origin_session, kind", "forecasts")}
     assert kinds == {
@@ -91,7 +91,7 @@ def test_a_revised_bar_is_scored_again_and_the_first_score_kept(
     sessions = between(date(2024, 3, 5), LAST)
     revised = scaled(1.5, sessions[1], column="volume")
     for session in sessions:
-        wake_up(yahoo, monkeypatch, session)
+        set_morning_after(yahoo, monkeypatch, session)
         yahoo.edits = [revised] if session == LAST else []
         night()
     found = select(
@@ -103,7 +103,7 @@ def test_a_revised_bar_is_scored_again_and_the_first_score_kept(
     assert by_key["settled", 2] == pytest.approx(1.5 * by_key["first_print", 1], rel=1e-4)
 
 
-def test_a_late_bar_leaves_the_request_with_its_verdict_and_the_gap_and_no_bar(yahoo: StandIn) -> None:
+def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn) -> None:
     yahoo.edits = [missing_row(LAST)]
     with pytest.raises(DataLateError, match="2024-03-07") as late:
         night()
@@ -140,7 +140,7 @@ def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, m
     assert str(max(str(day) for (day,) in select("session", "bars")))[:10] == str(LAST)
 
 
-def test_one_server_error_is_asked_over_once_for_a_person_who_waits(yahoo: StandIn) -> None:
+def test_one_server_error_is_retried_once_in_an_interactive_run(yahoo: StandIn) -> None:
     yahoo.fail("500", "500")
     night()
     assert select("status", "runs") == [("done",)]
@@ -148,18 +148,18 @@ def test_one_server_error_is_asked_over_once_for_a_person_who_waits(yahoo: Stand
 
 
 @pytest.mark.parametrize(("fault", "error"), [("429", RateLimitedError), ("500", UnavailableError)])
-def test_a_source_that_fails_for_good_is_named_and_leaves_its_verdict_alone(
+def test_a_source_that_keeps_failing_is_named_and_leaves_only_its_verdict(
     yahoo: StandIn, fault: str, error: type[SourceError]
 ) -> None:
     yahoo.fail_always(fault)
     with pytest.raises(error) as failed:
         night()
-    asked = 2 if error is UnavailableError else 1  # a refusal is not asked over
+    asked = 2 if error is UnavailableError else 1  # a refusal is not retried
     assert select("verdict, detail, last_received", "fetches") == asked * [(error.verdict, str(failed.value), None)]
     assert rows_in_all() == asked
 
 
-def test_a_symbol_that_yahoo_does_not_know_is_named(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_SYMBOLS", "NOSUCH")
     with pytest.raises(BadDataError, match="NOSUCH"):
         night()
@@ -167,26 +167,26 @@ def test_a_symbol_that_yahoo_does_not_know_is_named(yahoo: StandIn, monkeypatch:
     assert rows_in_all() == 1
 
 
-def test_nights_made_up_for_say_the_same_as_nights_lived(
+def test_replayed_nights_equal_live_nights_bit_for_bit(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Replay equals live: the same code on the bars as known then, to the bit."""
+    """The same code on the bars as known then."""
     sessions = between(date(2024, 3, 5), LAST)
     for session in sessions:
-        wake_up(yahoo, monkeypatch, session)
+        set_morning_after(yahoo, monkeypatch, session)
         night()
     names = "model_id, origin_session, horizon, q05, q10, q25, q50, q75, q90, q95"
-    lived = sorted(select(names, "forecasts"), key=str)
+    live = sorted(select(names, "forecasts"), key=str)
     with database.transaction(read_settings().url) as connection:
         for name in ("scores", "forecasts", "promotions", "models", "metrics", "runs"):
             connection.execute(metadata.tables[name].delete())
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "replayed"))
     moment = closes_at(LAST) + timedelta(days=30)
     monkeypatch.setattr(clock, "now", lambda: moment)
     for session in sessions:
         start_night(as_of=session, mode="auto", switch_source=False)
     assert {kind for (kind,) in select("kind", "forecasts")} == {"replay"}
-    assert sorted(select(names, "forecasts"), key=str) == lived
+    assert sorted(select(names, "forecasts"), key=str) == live
 
 
 def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
@@ -196,7 +196,7 @@ def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
     yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
     yahoo.earnings = ["April 30, 2024 at 4 PM EDT"]
     for session in (date(2024, 3, 7), LAST):
-        wake_up(yahoo, monkeypatch, session)
+        set_morning_after(yahoo, monkeypatch, session)
         night()
     found = select("session, known_from, known_rule, timing", "events WHERE source = 'yahoo'")
     assert [tuple(str(value)[:10] for value in row) for row in found] == [("2024-05-01", "2024-03-07", "seen", "amc")]
@@ -205,10 +205,10 @@ def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
 def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wake_up(yahoo, monkeypatch, date(2024, 3, 7))
+    set_morning_after(yahoo, monkeypatch, date(2024, 3, 7))
     night()
     bars = select("count(*)", "bar_versions")
-    wake_up(yahoo, monkeypatch, LAST)
+    set_morning_after(yahoo, monkeypatch, LAST)
     yahoo.edits = [scaled(0.5, LAST)]
     with pytest.raises(DataLateError, match="held back"):
         night()
@@ -217,7 +217,7 @@ def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
     assert select("rule, severity", "findings WHERE cleared_at IS NULL") == [("split_like_jump", "reject")]
 
 
-def test_a_switch_of_source_is_refused_before_anything_is_asked(
+def test_a_switch_of_source_is_refused_before_any_request(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, csv_of_bars: Path
 ) -> None:
     night()

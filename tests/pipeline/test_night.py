@@ -115,7 +115,7 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_with_the_reason(nig
     assert {row["mode"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)} == {"scratch"}
 
 
-def test_the_night_after_a_damaged_champion_is_spoken_for_by_its_successor(night_folder: Path) -> None:
+def test_the_night_after_a_damaged_champion_is_forecast_by_its_successor(night_folder: Path) -> None:
     night(date(2024, 3, 6))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.unlink()
@@ -199,7 +199,7 @@ def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
     assert {row["winner"] for row in rows("promotions")} == first
 
 
-def test_a_bar_beyond_all_training_is_flagged_on_the_networks_rows_and_changes_nobody(
+def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_changes_no_status(
     night_folder: Path, csv_of_bars: Path
 ) -> None:
     bars = random_bars(days=650, seed=3, last=LAST)
@@ -224,7 +224,7 @@ def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_fol
     assert counts() == before
 
 
-def test_a_past_span_replayed_beside_live_nights_knows_nothing_of_them_and_changes_no_champion(
+def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion(
     night_folder: Path,
 ) -> None:
     night(date(2024, 3, 7))
@@ -242,7 +242,7 @@ def test_a_past_span_replayed_beside_live_nights_knows_nothing_of_them_and_chang
         assert read.champion(connection, "TEST", "volume") == before
 
 
-def test_promoting_and_rolling_back_change_who_speaks_next(night_folder: Path) -> None:
+def test_promoting_and_rolling_back_change_the_next_published_model(night_folder: Path) -> None:
     night(date(2024, 3, 6))
     night(date(2024, 3, 7))
     first, second = sorted(
@@ -284,7 +284,7 @@ def test_a_date_that_cannot_be_forecast_is_refused_and_writes_nothing(
     assert set(counts().values()) == {0}
 
 
-def test_too_little_history_says_how_much_is_needed_and_writes_nothing(night_folder: Path, csv_of_bars: Path) -> None:
+def test_too_little_history_names_the_length_needed_and_writes_nothing(night_folder: Path, csv_of_bars: Path) -> None:
     write_yahoo_csv(random_bars(days=100, seed=3, last=LAST), csv_of_bars)
     with pytest.raises(HistoryError, match=r"at least \d+ sessions.*found 100"):
         night(LAST)
@@ -299,7 +299,7 @@ def test_a_database_that_is_not_migrated_is_refused(
         night(LAST)
 
 
-def test_bars_of_another_source_are_refused_until_the_switch_is_asked_for(
+def test_bars_of_another_source_are_refused_without_the_option(
     night_folder: Path, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night(date(2024, 3, 7))
@@ -332,7 +332,7 @@ def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path
     assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
 
 
-def test_a_champion_out_of_bounds_asks_for_a_fit_from_scratch(
+def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.evaluate.drift import DriftVerdict

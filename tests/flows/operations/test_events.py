@@ -20,16 +20,16 @@ BEFORE_LAST = date(2024, 3, 7)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+def emitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
     """What was emitted, in order: name and payload."""
-    heard: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(events, "emit_event", lambda event, **given: heard.append((event, given["payload"])))
-    return heard
+    events_so_far: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(events, "emit_event", lambda event, **given: events_so_far.append((event, given["payload"])))
+    return events_so_far
 
 
 @pytest.fixture
 def database_url(sqlite_url: str) -> str:
-    """SQLite alone: what is told does not depend on the database."""
+    """SQLite alone: what is emitted does not depend on the database."""
     return sqlite_url
 
 
@@ -37,53 +37,53 @@ def night(as_of: date) -> None:
     start_night(as_of=as_of, mode="auto", switch_source=False)
 
 
-def test_an_ordinary_night_calls_nobody(night_folder: Path, told: list[Any]) -> None:
+def test_an_ordinary_night_emits_nothing(night_folder: Path, emitted: list[Any]) -> None:
     night(LAST)
-    assert told == []
+    assert emitted == []
 
 
-def test_nobody_is_told_outside_a_flow_run(told: list[Any]) -> None:
+def test_nothing_is_emitted_outside_a_flow_run(emitted: list[Any]) -> None:
     events.emit("drift", NightSpec("TEST", LAST, "volume", "sample"), "a word")
-    assert told == []
+    assert emitted == []
 
 
-def test_a_failed_night_is_told_with_its_own_paragraph(night_folder: Path, told: list[Any]) -> None:
+def test_a_failed_night_is_emitted_with_its_error(night_folder: Path, emitted: list[Any]) -> None:
     with pytest.raises(UsageError):
         nightly(as_of=date(2024, 3, 9))
-    ((name, payload),) = told
+    ((name, payload),) = emitted
     assert (name, payload["symbol"], payload["target"]) == ("night.failed", "TEST", "volume")
     assert payload["words"].startswith("nightly-TEST-2024-03-09 failed. UsageError: ")
     assert "2024-03-09 is a Saturday" in payload["words"]
 
 
-def test_a_fallback_is_told_with_its_reason(night_folder: Path, told: list[Any]) -> None:
+def test_a_fallback_is_emitted_with_its_reason(night_folder: Path, emitted: list[Any]) -> None:
     night(BEFORE_LAST)
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
     night(LAST)
-    fallback = [payload for name, payload in told if name == "forecast.fallback"]
+    fallback = [payload for name, payload in emitted if name == "forecast.fallback"]
     assert [payload["session"] for payload in fallback] == [str(LAST)]
     assert "cannot be used" in fallback[0]["words"]
 
 
-def test_restated_bars_are_told(night_folder: Path, csv_of_bars: Path, told: list[Any]) -> None:
+def test_restated_bars_are_emitted(night_folder: Path, csv_of_bars: Path, emitted: list[Any]) -> None:
     night(BEFORE_LAST)
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
     night(LAST)
-    revised = [payload for name, payload in told if name == "data.revised"]
+    revised = [payload for name, payload in emitted if name == "data.revised"]
     assert [payload["session"] for payload in revised] == [str(LAST)]
     assert revised[0]["words"].startswith("revised: ")
 
 
-def test_another_model_speaking_is_told_with_the_reason(
-    night_folder: Path, told: list[Any], monkeypatch: pytest.MonkeyPatch
+def test_a_promotion_is_emitted_with_its_reason(
+    night_folder: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "2")
     night(date(2024, 3, 5))
     night(LAST)  # three sessions later, so the champion is past its age and the night's fit takes over
-    promoted = [payload for name, payload in told if name == "promotion"]
+    promoted = [payload for name, payload in emitted if name == "promotion"]
     assert [payload["session"] for payload in promoted] == [str(LAST)]
     assert "is published in place of" in promoted[0]["words"]
     assert "the champion is 3 sessions old (limit 2)" in promoted[0]["words"]
