@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from flows.operations.logs import readable_errors
+from forecasting.errors import ForecastingError, UsageError
+
+
+@pytest.fixture
+def library() -> Iterator[logging.Logger]:
+    """The library's logger at WARNING, and afterwards as it was."""
+    logger = logging.getLogger("forecasting")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    yield logger
+    logger.setLevel(level)
+
+
+def record_of(error: Exception) -> logging.LogRecord:
+    """A log record with the error's traceback, after the filters of Prefect's logger of flow runs."""
+    logger = logging.getLogger("prefect.flow_runs")
+    try:
+        raise error
+    except Exception:
+        record = logger.makeRecord(logger.name, logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+    assert logger.filter(record)
+    return record
+
+
+def test_info_of_the_library_is_recorded_within_the_block_alone(library: logging.Logger) -> None:
+    with readable_errors():
+        assert library.isEnabledFor(logging.INFO)
+    assert not library.isEnabledFor(logging.INFO)
+
+
+def test_the_level_is_restored_after_an_error(library: logging.Logger) -> None:
+    with pytest.raises(UsageError), readable_errors():
+        raise UsageError("seeded")
+    assert library.level == logging.WARNING
+
+
+def test_our_errors_are_logged_without_a_traceback_and_others_with_it() -> None:
+    with readable_errors():
+        pass
+    assert record_of(ForecastingError("ours")).exc_info is None
+    assert record_of(ZeroDivisionError("theirs")).exc_info is not None
+
+
+def test_a_second_block_adds_no_second_filter() -> None:
+    logger = logging.getLogger("prefect.task_runs")
+    with readable_errors():
+        before = list(logger.filters)
+    with readable_errors():
+        assert logger.filters == before
