@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import http.server
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import httpx
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings
+
+from flows.operations import server
+from forecasting.errors import ForecastingError, UsageError
+
+
+@contextmanager
+def health(body: bytes) -> Iterator[str]:
+    """The URL of an API on loopback whose every response is `body`."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Not on the terminal."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_address[1]}/api"
+        listening.shutdown()
+
+
+@pytest.mark.parametrize(("body", "healthy"), [(b"true", True), (b"<html>", False)])
+def test_only_a_server_that_reports_its_health_is_healthy(body: bytes, healthy: bool) -> None:
+    with health(body) as url:
+        assert server.is_healthy(url) is healthy
+
+
+def test_a_port_without_a_server_is_not_healthy() -> None:
+    with health(b"true") as url:
+        pass
+    assert not server.is_healthy(url)
+
+
+def test_without_a_configured_server_the_error_names_the_variable() -> None:
+    with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(UsageError, match="PREFECT_API_URL"):
+        server.check_server()
+
+
+def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does_not() -> None:
+    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}):
+        assert server.check_server() == url
+        with server.ensure_server() as used:
+            assert used == url
+    with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=f"{url} does not respond"):
+        server.check_server()
+
+
+def test_a_healthy_server_at_our_own_port_is_used_rather_than_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "start_own", lambda url: pytest.fail("a second server was started"))
+    with health(b"true") as url:
+        monkeypatch.setattr(server, "own_url", lambda: url)
+        with temporary_settings(restore_defaults={PREFECT_API_URL}), server.ensure_server() as used:
+            assert used == url == PREFECT_API_URL.value()
+
+
+def test_our_own_server_is_at_the_port_of_prefects_setting() -> None:
+    with temporary_settings({PREFECT_SERVER_API_PORT: 4321}):
+        assert server.own_url() == "http://127.0.0.1:4321/api"
+
+
+def test_an_outage_ends_the_block_with_a_warning_that_names_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), server.tolerate_outage("the artifacts"):
+        raise httpx.ConnectError("refused")
+    assert "did not receive the artifacts: refused" in caplog.text
+
+
+@pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])
+def test_a_client_error_is_raised_and_a_server_error_is_not(status: int, raised: bool) -> None:
+    response = httpx.Response(status, request=httpx.Request("POST", "http://127.0.0.1/api/artifacts"))
+    expected = pytest.raises(httpx.HTTPStatusError) if raised else nullcontext()
+    with expected, server.tolerate_outage("an artifact"):
+        response.raise_for_status()
