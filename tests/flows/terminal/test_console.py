@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flows.terminal import console
+from forecasting.settings import Settings
+from tests.report.nights import ORIGIN, forecasts, report_data
+
+MODEL = {
+    "id": "3f9c2ab1a77d0e11",
+    "champion": True,
+    "method": "scratch",
+    "parent_id": None,
+    "base": "volume-2022-12-30",
+    "trained_to": ORIGIN,
+    "chain_epochs": 6,
+    "seconds": 1.234,
+    "weights": "kept",
+}
+
+
+def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_night(report_data(forecasts=forecasts(status="fallback", reason="too old", q50=8e6)))
+    shown = capsys.readouterr().out
+    assert "SBUX is expected to trade 8.00" in shown
+    assert "Fallback: A baseline is published instead of the network: too old." in shown
+    (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("Mon 2024-03-11")]
+    assert row.split()[2] == "8.00"
+    assert row.split()[-2:] == ["live", "fallback"]
+
+
+def test_nights_as_json_hold_every_quantile_and_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_nights([report_data(forecasts=forecasts(outside=""))], as_json=True)
+    (night,) = json.loads(capsys.readouterr().out)
+    assert (night["symbol"], night["origin_session"], night["model_id"]) == ("SBUX", "2024-03-08", "3f9c2ab1a77d0e11")
+    assert night["notices"] == {}
+    assert {"q05", "q50", "q95", "outside", "issued_at"} <= set(night["forecasts"][0])
+    assert [row["horizon"] for row in night["forecasts"]] == [1, 2, 3, 4, 5]
+
+
+def test_models_are_printed_with_what_each_fit_started_from(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_models([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
+    first, second = capsys.readouterr().out.splitlines()[-3:-1]
+    assert first.split() == [
+        "3f9c2ab1a77d0e11",
+        "yes",
+        "scratch",
+        "volume-2022-12-30",
+        "2024-03-08",
+        "6",
+        "1.2",
+        "kept",
+    ]
+    assert second.split()[:3] == ["other", "scratch", "3f9c2ab1a77d0e11"]
+
+
+def test_a_table_in_a_pipe_is_160_columns_wide_and_leaves_none_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_table(["setting", "value"], [["a", None], ["b" * 150, 1]])
+    shown = capsys.readouterr().out
+    assert "None" not in shown
+    assert max(len(line.rstrip()) for line in shown.splitlines()) > 150
+
+
+def test_a_backtest_is_printed_with_each_baseline_and_the_path(
+    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    figures = {
+        "mae": 1.5,
+        "baselines": {"ridge": 2.0},
+        "best_baseline": "ridge",
+        "skill_vs_best": 0.25,
+        "dm_p_value": 0.01,
+        "coverage_80": 0.8,
+        "coverage_90": 0.9,
+    }
+    about = {"symbol": "SBUX", "target": "volume", "from": "2023-01-03", "to": "2023-12-29"}
+    document = about | {"origins": 250, "refits": 12, "seconds": 3.0, "overall": figures, "horizons": {"1": figures}}
+    out = tmp_path_factory.mktemp("out") / "b.json"
+    console.show_backtest(document, out)
+    shown = capsys.readouterr().out
+    assert "250 origins, 12 refits, 3 s" in shown
+    assert "against ridge" in shown
+    (row,) = [line for line in shown.splitlines() if line.split()[:1] == ["all"]]
+    assert row.split() == ["all", "1.5", "2", "+25.0", "%", "0.01", "80.0", "%", "90.0", "%"]
+    assert f"Written to {out}" in shown.replace("\n", "")
+
+
+def test_settings_are_printed_with_the_exchange_of_every_symbol(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(symbols=("SBUX", "VOD.L"))
+    console.show_settings(settings, as_json=True)
+    assert json.loads(capsys.readouterr().out)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
+    console.show_settings(settings)
+    shown = capsys.readouterr().out
+    assert "FORECASTING_SYMBOLS" in shown
+    assert "SBUX=XNYS,VOD.L=XLON" in shown
