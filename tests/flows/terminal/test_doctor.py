@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from flows import clock
+from flows.operations import server
+from flows.terminal.doctor import doctor
+from forecasting.errors import ForecastingError
+from forecasting.settings import read_settings
+from forecasting.store import migrate
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder that does not exist, two symbols of two exchanges, and a fixed clock."""
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
+    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 2, 20, 6, 30, tzinfo=UTC))
+    monkeypatch.setattr(server, "check_server", lambda: "http://127.0.0.1:4200/api")
+    return tmp_path
+
+
+def found() -> dict[str, tuple[str, str]]:
+    """State and finding of each check."""
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        return {row["check"]: (row["state"], row["found"]) for row in doctor()}
+
+
+def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path) -> None:
+    checks = found()
+    assert list(checks) == ["database", "sessions", "source", "disk", "prefect"]
+    assert checks["database"][0] == "wrong"
+    assert "forecasting db upgrade" in checks["database"][1]
+    assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
+    assert not (folder / "data").exists()
+
+
+def test_a_migrated_database_is_ok_with_its_revision() -> None:
+    migrate.upgrade(read_settings().url)
+    assert found()["database"] == ("ok", f"at revision {migrate.head()}")
+
+
+def test_each_exchange_has_its_newest_completed_session() -> None:
+    assert found()["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
+
+
+def test_the_source_is_named_without_a_request() -> None:
+    assert found()["source"] == ("ok", "yahoo for SBUX, VOD.L (no request made)")
+
+
+def test_a_source_that_cannot_be_read_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECASTING_SOURCE", "plugin:not-installed")
+    assert found()["source"][0] == "wrong"
+
+
+def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found()["prefect"] == ("ok", "no server configured: each run starts a temporary one")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
+        assert doctor()[-1]["found"] == "server http://127.0.0.1:4200/api responds"
+
+        def unresponsive() -> str:
+            raise ForecastingError("The Prefect server does not respond.")
+
+        monkeypatch.setattr(server, "check_server", unresponsive)
+        assert doctor()[-1] == {"check": "prefect", "state": "wrong", "found": "The Prefect server does not respond."}
