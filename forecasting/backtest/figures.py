@@ -1,4 +1,4 @@
-"""The figures of a backtest: ours, every baseline's, and whether the difference between them is luck."""
+"""The figures of a backtest: the project's, every baseline's, and the significance of the difference."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,24 +11,24 @@ from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.vocabulary import HORIZONS, Target
 
 Loss = Callable[[Floats, Floats], Floats]
-"""(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where not known."""
+"""(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where unknown."""
 
 
 def ranking_loss(target: Target) -> Loss:
-    """What baselines are ranked and tested by: absolute error, and for close, whose median none knows, pinball."""
+    """The loss that ranks and tests baselines: absolute error; for close, whose median is not predictable, pinball."""
     return pinball if target == "close" else absolute_error
 
 
 @dataclass(frozen=True)
 class Figures:
-    """One horizon's figures, or the mean over all; the fields are the keys of the document of `forecasting backtest`.
+    """The figures of one horizon, or their means over all; the fields are keys of the backtest's document.
 
     Attributes:
         mae: Of the median, in the target's own unit; mae_naive and baselines are the baselines' (naive is the first).
-        best_baseline: Least loss: absolute error, and for close, whose median none claims to know, pinball.
+        best_baseline: The one of least ranking loss: absolute error, for close pinball.
         skill_vs_naive: 1 - mae / mae_naive; positive is better than naive.
-        skill_vs_best: The same against the best baseline in the loss that it was chosen by.
-        dm_p_value: Two-sided, of equal loss against the best baseline (Diebold-Mariano, small-sample correction).
+        skill_vs_best: The same against the best baseline, in the ranking loss.
+        dm_p_value: Two-sided, of equal loss with the best baseline (Diebold-Mariano, small-sample correction).
         pinball: Mean over the seven levels.
         coverage_80, coverage_90: Share of actuals inside the central intervals.
     """
@@ -51,18 +51,18 @@ def figures(
     """The figures of one horizon or, without it, their means over the horizons.
 
     Args:
-        target: Chooses the loss by which baselines are ranked and tested.
-        actual: (n, H) in the target's own unit; NaN where not known.
+        target: Sets the ranking loss.
+        actual: (n, H) in the target's own unit; NaN where unknown.
         issued: (n, H, Q) quantiles.
         baselines: (n, H, Q) each; the first is the naive one.
         horizon: 1 .. H, or None for all.
     """
     at = slice(None) if horizon is None else slice(horizon - 1, horizon)
     actual, issued = actual[:, at], issued[:, at]
-    rivals = {name: quantiles[:, at] for name, quantiles in baselines.items()}
+    baselines = {name: quantiles[:, at] for name, quantiles in baselines.items()}
     loss = ranking_loss(target)
-    losses = {name: loss(actual, quantiles) for name, quantiles in rivals.items()}
-    errors = {name: _mean(absolute_error(actual, quantiles)) for name, quantiles in rivals.items()}
+    losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
+    errors = {name: _mean(absolute_error(actual, quantiles)) for name, quantiles in baselines.items()}
     best = min(losses, key=lambda name: _mean(losses[name]))
     ours, mae, naive = loss(actual, issued), _mean(absolute_error(actual, issued)), next(iter(errors.values()))
     test = diebold_mariano(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
@@ -81,36 +81,36 @@ def figures(
 
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
-    """Which of ours (named `ours`) and the baselines cannot be told from the best: the 90 % model confidence set.
+    """The 90 % model confidence set of the issued forecasts (named `ours`) and the baselines.
 
     Args:
-        actual: (n, H) NaN where not known; an origin counts once all its horizons are.
-        issued: (n, H, Q) ours.
+        actual: (n, H) NaN where unknown; only origins with all horizons known count.
+        issued: (n, H, Q) the issued quantiles.
         baselines: (n, H, Q) each.
-        loss: By which they are held against each other, in its mean over the horizons.
+        loss: The loss compared, in its mean over the horizons.
     """
     import pandas as pd
 
-    said = {"ours": issued, **baselines}
-    losses = {name: loss(actual, quantiles).mean(axis=1) for name, quantiles in said.items()}
+    forecasts = {"ours": issued, **baselines}
+    losses = {name: loss(actual, quantiles).mean(axis=1) for name, quantiles in forecasts.items()}
     return confidence_set(pd.DataFrame(losses), block=HORIZONS[-1])
 
 
-def metric_rows(one: Figures, *, horizon: int, n: int) -> list[dict[str, object]]:
-    """The figures as rows of the table metrics, from horizon (0 is the mean over all) to p_value."""
-    values = {name: value for name, value in asdict(one).items() if isinstance(value, float) and name != "dm_p_value"}
-    against = {"skill_vs_best": (one.best_baseline, one.dm_p_value)}
+def metric_rows(part: Figures, *, horizon: int, n: int) -> list[dict[str, object]]:
+    """Rows of the table metrics, with columns horizon (0 is the mean over all) to p_value."""
+    values = {name: value for name, value in asdict(part).items() if isinstance(value, float) and name != "dm_p_value"}
+    tests = {"skill_vs_best": (part.best_baseline, part.dm_p_value)}
     rows: list[dict[str, object]] = []
     for metric, value in values.items():
-        baseline, p_value = against.get(metric, ("", None))
+        baseline, p_value = tests.get(metric, ("", None))
         row = {"horizon": horizon, "metric": metric, "value": value, "n": n, "baseline": baseline, "p_value": p_value}
         rows.append(row)
-    for name, value in one.baselines.items():
+    for name, value in part.baselines.items():
         row = {"metric": f"mae_{name}", "value": value, "n": n, "baseline": name, "p_value": None}
         rows.append({"horizon": horizon} | row)
     return rows
 
 
 def _mean(values: Floats) -> float:
-    """Mean over the horizons of the mean over origins of what is known."""
+    """Mean over the horizons of the mean over origins, of the known values."""
     return float(np.nanmean(values, axis=0).mean())

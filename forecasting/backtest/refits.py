@@ -1,4 +1,4 @@
-"""The refits of a backtest: each from scratch at its own origin, in parallel, kept so that none is done twice."""
+"""The refits of a backtest: each from scratch at its own origin, in parallel, and cached on disk."""
 
 import hashlib
 import os
@@ -24,13 +24,13 @@ from forecasting.train.linear_model import linear_quantiles
 NETWORK, LINEAR = "network", "linear"
 
 Raw = dict[str, Floats]
-"""Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, its partner and every baseline."""
+"""Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, the linear model and every baseline."""
 
 Block = NDArray[np.int64]
-"""Rows of the windows that one fit speaks for, the row it is fitted at first."""
+"""Rows of the windows that one fit forecasts; the first is the row that it is fitted at."""
 
 Panel = Sequence[Windows]
-"""The symbol's windows, then those of its companions."""
+"""The symbol's windows, followed by those of its companions."""
 
 Progress = Callable[[int, int], None]
 
@@ -47,48 +47,48 @@ def fit_blocks(
     """Every block's raw forecasts, joined in order.
 
     Args:
-        panel: Every row of every block, and those before to learn from; companions with all their rows.
+        panel: Every row of every block and the training rows before them; companions with all their rows.
         blocks: Ascending.
         settings: target, train_sessions, members and seed are used.
-        workers: Processes; 0 means one a core, 1 none beside this one.
-        folder: Where finished blocks are kept and looked for; a changed bar or setting finds none of them.
+        workers: Processes; 0 means one per core, 1 this process alone.
+        folder: Cache of finished blocks; a changed bar or setting changes their keys.
         progress: Called with rows done and rows in all, after each block.
     """
-    kept = None if folder is None else _Kept(folder, _key(panel, settings))
-    found = {} if kept is None else {at: raw for at, block in enumerate(blocks) if (raw := kept.read(block))}
-    missing = {at: block for at, block in enumerate(blocks) if at not in found}
-    done, total = sum(len(blocks[at]) for at in found), sum(map(len, blocks))
+    cache = None if folder is None else _RefitCache(folder, _key(panel, settings))
+    done = {} if cache is None else {at: raw for at, block in enumerate(blocks) if (raw := cache.read(block))}
+    missing = {at: block for at, block in enumerate(blocks) if at not in done}
+    rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
     for at, raw in _fit_all(panel, missing, settings, workers):
-        found[at] = raw
-        if kept is not None:
-            kept.write(blocks[at], raw)
-        done += len(blocks[at])
+        done[at] = raw
+        if cache is not None:
+            cache.write(blocks[at], raw)
+        rows_done += len(blocks[at])
         if progress is not None:
-            progress(done, total)
-    return {name: np.concatenate([found[at][name] for at in range(len(blocks))]) for name in found[0]}
+            progress(rows_done, total)
+    return {name: np.concatenate([done[at][name] for at in range(len(blocks))]) for name in done[0]}
 
 
 def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
-    """What every forecaster says at the rows of `block`, all fitted at the close of its first row and never again."""
+    """Every forecaster's quantiles at the rows of `block`, all fitted once, at the close of its first row."""
     from forecasting.train.starting_weights import fit_scratch
 
     windows, *others = panel
     fitted_at = int(block[0])
     start = max(0, fitted_at + 1 - settings.train_sessions)
-    asked = block - start
+    rows = block - start
     session = windows.origins[fitted_at]
-    cut = [(one, cut_to_session(one, session, train_sessions=settings.train_sessions)) for one in others]
-    beside = [(whole, then) for whole, then in cut if then is not None]
+    cuts = [(whole, cut_to_session(whole, session, train_sessions=settings.train_sessions)) for whole in others]
+    companions = [(whole, cut) for whole, cut in cuts if cut is not None]
     known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
-    # Whole, for the rows after the first look back on sessions that the fit has not seen.
-    known = with_companion_range(known, [whole for whole, _ in beside])
-    checkpoint = fit_scratch(known, [then for _, then in beside], settings=settings)
-    raw = {NETWORK: network_quantiles(checkpoint, known, asked), LINEAR: linear_quantiles(known, asked)}
-    return raw | {name: baseline_quantiles(name, known, asked) for name in baseline_names(settings.target)}
+    # The range of whole companions: the look-back of later rows includes sessions after the fit.
+    known = with_companion_range(known, [whole for whole, _ in companions])
+    checkpoint = fit_scratch(known, [cut for _, cut in companions], settings=settings)
+    raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
+    return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
 
 
 def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
-    """Each block's number and raw forecasts, as they are done."""
+    """The number and raw forecasts of each block, in order of completion."""
     workers = min(workers or os.cpu_count() or 1, len(blocks))
     if workers <= 1:
         yield from ((at, forecast_block(panel, block, settings)) for at, block in blocks.items())
@@ -98,17 +98,17 @@ def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers
         for windows, path in zip(panel, paths, strict=True):
             windows.save(path)
         # Spawned, not forked: torch's threads do not survive a fork.
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(paths,))
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_load_panel, initargs=(paths,))
         with pool:
             tasks = {pool.submit(_forecast_shared, block, settings): at for at, block in blocks.items()}
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
 
 
-_shared: list[Windows] = []  # the panel of a worker process, which serves one backtest and then ends
+_shared: list[Windows] = []  # the panel of a worker process, which runs one backtest and then ends
 
 
-def _start(paths: list[Path]) -> None:
+def _load_panel(paths: list[Path]) -> None:
     _shared.extend(load_windows(path) for path in paths)
 
 
@@ -117,8 +117,8 @@ def _forecast_shared(block: Block, settings: Settings) -> Raw:
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """Finished blocks on disk, one .npz each, named by what they were made from."""
+class _RefitCache:
+    """Finished blocks on disk, one .npz each, named by the hash of their inputs and their first and last row."""
 
     folder: Path
     key: str
@@ -135,14 +135,14 @@ class _Kept:
         path = self._path(block)
         part = path.with_suffix(".part.npz")
         np.savez(part, allow_pickle=False, **raw)
-        part.replace(path)  # whole or not at all, whenever the process is killed
+        part.replace(path)  # complete or not at all, whenever the process is killed
 
     def _path(self, block: Block) -> Path:
         return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}.npz"
 
 
 def _key(panel: Panel, settings: Settings) -> str:
-    """Sixteen hex digits over everything a raw forecast depends on but the block."""
+    """Sixteen hex digits over everything that a raw forecast depends on, except the block."""
     from forecasting.train.model import ARCHITECTURE
     from forecasting.train.pretrained import shipped_weights
 

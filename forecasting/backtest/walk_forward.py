@@ -1,11 +1,11 @@
-"""The walk-forward backtest: the nightly path replayed at past origins, with a refit every so many sessions.
+"""The walk-forward backtest: the nightly path replayed at past origins, with a refit every `refit_every` sessions.
 
-Between refits the network, its linear and the linear baselines keep what they learned at the last refit and read each
-new session's features; a night refits the closed forms every time, so `refit_every=1` is the nightly path to the bit.
-Weights and offsets are learned at every origin, from the replay's own earlier forecasts.
+Between refits all models keep their parameters and forecast from the features of each new session; a night refits the
+closed forms every time, so `refit_every=1` equals the nightly path bit for bit. Combination weights and calibration
+factors are learned at every origin, from the backtest's own earlier forecasts.
 
-Each fit starts from scratch at its own origin and knows nothing of the others: the refits run in parallel processes.
-What they said is then combined and calibrated in order.
+Fits are from scratch and independent, so the refits run in parallel processes; their forecasts are then combined and
+calibrated in order.
 """
 
 import time
@@ -43,12 +43,12 @@ class BacktestSpec:
     """What to replay.
 
     Attributes:
-        symbol: Whose bars they are.
-        first, last: Origins from and to, both included.
+        symbol: The symbol of the bars.
+        first, last: First and last origin, both included.
         refit_every: Sessions between fits.
         settings: target, exchange, train_sessions, members and seed are used.
-        workers: Processes that fit in parallel; 0 means one a core, 1 none beside this one.
-        folder: Where finished refits are kept, so that a backtest that was stopped goes on; without it nothing is kept.
+        workers: Processes that fit in parallel; 0 means one per core, 1 this process alone.
+        folder: Cache of finished refits, from which a stopped backtest resumes; no cache without it.
     """
 
     symbol: str
@@ -62,17 +62,17 @@ class BacktestSpec:
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """What was forecast and what came to pass; n origins, in the target's own unit.
+    """Forecasts and actuals of n origins, in the target's own unit.
 
     Attributes:
         spec: What was replayed.
         origins: (n,) days.
         refits: Fits from scratch.
         seconds: Wall time.
-        actual: (n, H) NaN where not known.
+        actual: (n, H) NaN where unknown.
         issued: (n, H, Q) combined and calibrated, as a night would have issued them.
-        raw: The forecasts it was made of, and every baseline's.
-        past_forecasts: (n, H) how many earlier forecasts calibrated each.
+        raw: The raw forecasts of the network, the linear model and every baseline.
+        past_forecasts: (n, H) number of earlier forecasts that calibrated each.
     """
 
     spec: BacktestSpec
@@ -92,7 +92,7 @@ class BacktestResult:
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`.
 
-        Its last key, confidence_set, names the forecasters that cannot be told from the best.
+        Its last key, confidence_set, names the forecasters that do not differ significantly from the best.
         """
         target = self.spec.settings.target
         best = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
@@ -119,7 +119,7 @@ class BacktestResult:
         return figures(self.spec.settings.target, self.actual, self.issued, self.baselines, horizon=horizon)
 
     def metric_rows(self) -> list[dict[str, object]]:
-        """The same figures as rows of the table metrics, but for model_id and run_id, which the caller knows."""
+        """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""
         window: dict[str, object] = {
             "symbol": self.spec.symbol,
             "target": self.spec.settings.target,
@@ -145,10 +145,10 @@ def backtest(
     """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar after it.
 
     Args:
-        bars: Canonical bars; those after the last origin are its actuals and nothing else.
+        bars: Canonical bars; those after the last origin are used as actuals alone.
         events: Columns session, kind, known_from.
         spec: What to replay.
-        companions: Bars and events of each symbol that the fits learn from beside; see train/starting_weights.py.
+        companions: Bars and events of each companion series; see train/starting_weights.py.
         progress: Called with origins done and origins in all, after each refit.
 
     Raises:
@@ -157,7 +157,7 @@ def backtest(
     """
     started = time.perf_counter()
     settings = spec.settings
-    panel = [_whole(*series, settings) for series in ((bars, events), *companions)]
+    panel = [_all_windows(*series, settings) for series in ((bars, events), *companions)]
     windows = panel[0]
     blocks = _blocks(windows, spec)
     raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
@@ -175,7 +175,7 @@ def backtest(
     )
 
 
-def _whole(bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings) -> Windows:
+def _all_windows(bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings) -> Windows:
     """Windows over all of a symbol's bars."""
     return make_windows(
         bars,
@@ -190,22 +190,22 @@ def _whole(bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings) -> 
 def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
     """The rows of the span, `refit_every` at a time."""
     if spec.refit_every < 1:
-        raise UsageError(f"A backtest refits every 1 or more sessions; found {spec.refit_every}.")
+        raise UsageError(f"Expected a backtest that refits every 1 or more sessions; found {spec.refit_every}.")
     origins = windows.origins
     inside = (origins >= np.datetime64(spec.first)) & (origins <= np.datetime64(spec.last))
     rows = np.flatnonzero(inside & np.isfinite(windows.scaled).any(axis=1))
     earliest = MIN_ROWS - 1
     if len(rows) == 0 or rows[0] < earliest:
         raise HistoryError(
-            f"Origins from {spec.first} to {spec.last} were expected between {origins[earliest]} and {origins[-2]}, "
+            f"Expected origins from {spec.first} to {spec.last} between {origins[earliest]} and {origins[-2]}, "
             f"where {MIN_ROWS} rows come before and a bar after; found {origins[rows[0]] if len(rows) else 'none'}. "
-            "Choose another span, or bring more bars."
+            "Choose another span, or ingest more bars."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
 
 
 def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:
-    """Combine and calibrate, oldest origin first, each from the forecasts whose targets had closed by then."""
+    """Issued quantiles (n, H, Q) and, (n, H), how many earlier forecasts with closed targets calibrated each."""
     scale = windows.scale(rows)
     network, linear = scale.to_model(raw[NETWORK]), scale.to_model(raw[LINEAR])
     issued, used = np.empty_like(network), np.empty((len(rows), H), dtype=np.int64)
@@ -214,6 +214,6 @@ def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tupl
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
         actual = np.where(closed, windows.scaled[rows[earlier]], np.nan)
         past = Past(actual, network[earlier], linear[earlier])
-        spoken = issue(network[at], linear[at], past, scale=windows.scale(int(row)), target=windows.target)
-        issued[at], used[at] = spoken.quantiles, spoken.past_forecasts
+        forecast = issue(network[at], linear[at], past, scale=windows.scale(int(row)), target=windows.target)
+        issued[at], used[at] = forecast.quantiles, forecast.past_forecasts
     return issued, used

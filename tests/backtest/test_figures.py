@@ -10,14 +10,15 @@ ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
 AROUND = np.linspace(-1.5, 1.5, Q)
 
 
-def said(away: float) -> np.ndarray:
-    return ACTUAL[..., None] + away + AROUND
+def forecasts(error: float) -> np.ndarray:
+    """Quantiles whose median is off by `error`."""
+    return ACTUAL[..., None] + error + AROUND
 
 
-def test_a_skill_is_positive_when_ours_is_better():
-    rivals = {"last_value": said(4.0), "ridge": said(-2.0)}
+def test_skill_is_positive_when_the_issued_forecasts_are_better():
+    baselines = {"last_value": forecasts(4.0), "ridge": forecasts(-2.0)}
     noise = np.random.default_rng(1).normal(0.0, 0.1, (80, H, 1))
-    ours = figures("volume", ACTUAL, said(1.0) + noise, rivals)
+    ours = figures("volume", ACTUAL, forecasts(1.0) + noise, baselines)
     assert (ours.best_baseline, ours.mae_naive, ours.baselines["ridge"]) == (
         "ridge",
         pytest.approx(4.0),
@@ -29,43 +30,43 @@ def test_a_skill_is_positive_when_ours_is_better():
 
 def test_one_horizon_is_scored_alone_and_overall_is_the_mean():
     issued = ACTUAL[..., None] + np.arange(1.0, H + 1)[:, None] + AROUND
-    rivals = {"last_value": said(8.0)}
-    assert figures("volume", ACTUAL, issued, rivals, horizon=4).mae == pytest.approx(4.0)
-    assert figures("volume", ACTUAL, issued, rivals).mae == pytest.approx(3.0)
+    baselines = {"last_value": forecasts(8.0)}
+    assert figures("volume", ACTUAL, issued, baselines, horizon=4).mae == pytest.approx(4.0)
+    assert figures("volume", ACTUAL, issued, baselines).mae == pytest.approx(3.0)
 
 
 def test_coverage_counts_the_actuals_between_the_ends():
-    issued = said(0.0)
+    issued = forecasts(0.0)
     issued[:20] += 1.2  # the median is too high by more than the 80 % interval reaches, by less than the 90 %
-    ours = figures("volume", ACTUAL, issued, {"last_value": said(3.0)})
+    ours = figures("volume", ACTUAL, issued, {"last_value": forecasts(3.0)})
     assert (ours.coverage_80, ours.coverage_90) == (pytest.approx(0.75), pytest.approx(1.0))
 
 
 def test_close_ranks_baselines_by_pinball_and_others_by_error():
     wide = ACTUAL[..., None] + 0.5 + 9.0 * AROUND
-    rivals = {"wide": wide, "narrow": said(0.6)}
-    assert figures("close", ACTUAL, said(0.0), rivals).best_baseline == "narrow"
-    assert figures("volume", ACTUAL, said(0.0), rivals).best_baseline == "wide"
+    baselines = {"wide": wide, "narrow": forecasts(0.6)}
+    assert figures("close", ACTUAL, forecasts(0.0), baselines).best_baseline == "narrow"
+    assert figures("volume", ACTUAL, forecasts(0.0), baselines).best_baseline == "wide"
 
 
-def test_what_is_not_known_is_left_out():
+def test_unknown_actuals_are_left_out():
     holed = ACTUAL.copy()
     holed[-3:, 2] = np.nan
-    ours = figures("volume", holed, said(1.0), {"last_value": said(2.0)}, horizon=3)
+    ours = figures("volume", holed, forecasts(1.0), {"last_value": forecasts(2.0)}, horizon=3)
     assert (ours.mae, ours.mae_naive) == (pytest.approx(1.0), pytest.approx(2.0))
 
 
-def test_only_what_cannot_be_told_from_the_best_is_in_the_confidence_set():
+def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
-    rivals = {"last_value": said(4.0), "twin": said(1.0) + noise[0]}
-    best = best_set(ACTUAL, said(1.0) + noise[1], rivals, loss=absolute_error)
+    baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}
+    best = best_set(ACTUAL, forecasts(1.0) + noise[1], baselines, loss=absolute_error)
     assert (set(best.included), best.p_values["last_value"] < 0.1, best.n) == ({"ours", "twin"}, True, 80)
 
 
-def test_metric_rows_name_the_baseline_that_a_figure_speaks_of():
-    ours = figures("volume", ACTUAL, said(1.0), {"last_value": said(4.0), "ridge": said(2.0)})
-    about = {row["metric"]: row["baseline"] for row in metric_rows(ours, horizon=0, n=80)}
-    assert about == {
+def test_metric_rows_name_the_baseline_of_a_figure():
+    ours = figures("volume", ACTUAL, forecasts(1.0), {"last_value": forecasts(4.0), "ridge": forecasts(2.0)})
+    by_metric = {row["metric"]: row["baseline"] for row in metric_rows(ours, horizon=0, n=80)}
+    assert by_metric == {
         "mae": "",
         "mae_naive": "",
         "skill_vs_naive": "",

@@ -37,7 +37,7 @@ def spec(first: int, last: int, *, refit_every: int, settings: Settings = SETTIN
     )
 
 
-def closed(ledger: list[dict[str, object]], origin: date) -> pd.DataFrame:
+def past_forecasts(ledger: list[dict[str, object]], origin: date) -> pd.DataFrame:
     columns = ["origin_session", "horizon", "target_session", "actual", "calibration"]
     return pd.DataFrame([row for row in ledger if row["target_session"] <= origin], columns=columns)  # type: ignore[operator]
 
@@ -62,10 +62,11 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
             fit(windows, mode="scratch", parent=None, settings=settings, pretrained=base), windows
         )
         linear = linear_quantiles(windows)
-        issued = combine_and_calibrate(network, linear, closed(ledger, origin), scale=windows.scale(), target=target)
-        said = {NETWORK: network, LINEAR: linear}
-        said |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}
-        for name, quantiles in said.items():
+        past = past_forecasts(ledger, origin)
+        issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=target)
+        raw = {NETWORK: network, LINEAR: linear}
+        raw |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}
+        for name, quantiles in raw.items():
             np.testing.assert_array_equal(result.raw[name][at], quantiles, err_msg=name)
         np.testing.assert_array_equal(result.issued[at], issued.quantiles)
         for place, horizon in enumerate(HORIZONS):
@@ -74,7 +75,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
             ledger.append(row | {"actual": actual[pd.Timestamp(session)], "calibration": issued.calibration[place]})
 
 
-def test_between_refits_a_night_speaks_with_the_network_of_the_last_refit():
+def test_between_refits_a_night_forecasts_with_the_network_of_the_last_refit():
     result = backtest(BARS, no_events(), spec=spec(-12, -8, refit_every=5))
     first, last = (date.item() for date in result.origins[[0, -1]])
 
@@ -98,7 +99,7 @@ def test_no_forecast_changes_when_bars_after_its_origin_do():
 
 @pytest.fixture
 def companions_alone(monkeypatch):
-    """Nothing ships, as for an older origin, and theirs is not judged: toys teach little."""
+    """No shipped weights, as for an older origin, and no comparison with the linear model, which toys would lose."""
     monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings: None)
     monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
 
@@ -133,28 +134,29 @@ def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(companio
     altered = [(bars.copy(), events) for bars, events in COMPANIONS]
     for bars, _ in altered:
         bars.iloc[-9:, :] *= 2.0
-    asked = spec(-20, -10, refit_every=11, settings=SETTINGS)
-    before, after = (backtest(BARS, no_events(), spec=asked, companions=one) for one in (COMPANIONS, altered))
+    requested = spec(-20, -10, refit_every=11, settings=SETTINGS)
+    before, after = (backtest(BARS, no_events(), spec=requested, companions=series) for series in (COMPANIONS, altered))
     np.testing.assert_array_equal(before.issued, after.issued)
 
 
-def test_kept_refits_of_other_companions_are_not_taken(tmp_path, companions_alone):
-    asked = replace(spec(-20, -10, refit_every=11, settings=SETTINGS), folder=tmp_path)
-    alone = backtest(BARS, no_events(), spec=asked)
-    together = backtest(BARS, no_events(), spec=asked, companions=COMPANIONS)
+def test_cached_refits_of_other_companions_are_not_used(tmp_path, companions_alone):
+    requested = replace(spec(-20, -10, refit_every=11, settings=SETTINGS), folder=tmp_path)
+    alone = backtest(BARS, no_events(), spec=requested)
+    together = backtest(BARS, no_events(), spec=requested, companions=COMPANIONS)
     assert not np.array_equal(alone.raw[NETWORK], together.raw[NETWORK])
 
 
-def test_processes_beside_this_one_give_the_same_bits():
-    asked = spec(-20, -10, refit_every=6, settings=SETTINGS)
+def test_parallel_processes_give_the_same_bits():
+    requested = spec(-20, -10, refit_every=6, settings=SETTINGS)
     alone, shared = (
-        backtest(BARS, no_events(), spec=replace(asked, workers=workers), companions=COMPANIONS) for workers in (1, 2)
+        backtest(BARS, no_events(), spec=replace(requested, workers=workers), companions=COMPANIONS)
+        for workers in (1, 2)
     )
     np.testing.assert_array_equal(alone.issued, shared.issued)
 
 
-def test_a_backtest_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch):
-    asked = replace(spec(-20, -10, refit_every=4), folder=tmp_path / "refits")
+def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, monkeypatch):
+    requested = replace(spec(-20, -10, refit_every=4), folder=tmp_path / "refits")
     whole = backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=4))
     seen: list[tuple[int, int]] = []
 
@@ -164,18 +166,18 @@ def test_a_backtest_that_was_stopped_goes_on_where_it_was(tmp_path, monkeypatch)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        backtest(BARS, no_events(), spec=asked, progress=stop)
-    again = backtest(BARS, no_events(), spec=asked, progress=lambda done, total: seen.append((done, total)))
+        backtest(BARS, no_events(), spec=requested, progress=stop)
+    again = backtest(BARS, no_events(), spec=requested, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(4, 11), (8, 11), (11, 11)]
     np.testing.assert_array_equal(again.issued, whole.issued)
 
 
-def test_kept_refits_of_other_bars_are_not_taken(tmp_path):
-    asked = replace(spec(-20, -10, refit_every=11), folder=tmp_path)
-    backtest(BARS, no_events(), spec=asked)
-    louder = BARS.assign(volume=BARS["volume"] * 2.0)
-    fresh = backtest(louder, no_events(), spec=replace(asked, folder=None))
-    np.testing.assert_array_equal(backtest(louder, no_events(), spec=asked).issued, fresh.issued)
+def test_cached_refits_of_other_bars_are_not_used(tmp_path):
+    requested = replace(spec(-20, -10, refit_every=11), folder=tmp_path)
+    backtest(BARS, no_events(), spec=requested)
+    busier = BARS.assign(volume=BARS["volume"] * 2.0)
+    uncached = backtest(busier, no_events(), spec=replace(requested, folder=None))
+    np.testing.assert_array_equal(backtest(busier, no_events(), spec=requested).issued, uncached.issued)
 
 
 FIGURES = {
@@ -184,7 +186,7 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_the_document_has_the_keys_of_the_design():
+def test_the_document_has_its_documented_keys():
     result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
     document = json.loads(json.dumps(result.document(), allow_nan=False))
     head = ("symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons", "confidence_set")
@@ -205,7 +207,7 @@ def test_the_document_has_the_keys_of_the_design():
     assert set(best["included"]) == {name for name, p_value in best["p_values"].items() if p_value > 0.1}
 
 
-def test_metric_rows_carry_the_document_s_figures():
+def test_metric_rows_hold_the_figures_of_the_document():
     result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
     rows = {(row["horizon"], row["metric"]): row for row in result.metric_rows()}
     figures = result.figures(2)
@@ -225,21 +227,21 @@ def test_metric_rows_carry_the_document_s_figures():
     assert rows[(0, "mae")]["value"] == result.figures().mae
 
 
-def test_the_newest_origins_are_scored_on_what_has_closed():
+def test_the_newest_origins_are_scored_on_their_closed_targets():
     result = backtest(BARS, no_events(), spec=spec(-20, -1, refit_every=20))
     assert (len(result.origins), int(np.isnan(result.actual).sum())) == (19, 10)
     assert np.isfinite(result.figures().mae)
 
 
-def test_an_origin_before_there_is_enough_history_is_refused():
+def test_an_origin_without_enough_history_is_refused():
     with pytest.raises(HistoryError, match="where 250 rows come before and a bar after"):
         backtest(BARS, no_events(), spec=spec(-300, -290, refit_every=5))
 
 
 def test_a_span_without_origins_is_refused():
-    asked = replace(spec(-20, -10, refit_every=5), first=date(2030, 1, 2), last=date(2030, 2, 1))
+    requested = replace(spec(-20, -10, refit_every=5), first=date(2030, 1, 2), last=date(2030, 2, 1))
     with pytest.raises(HistoryError, match="found none"):
-        backtest(BARS, no_events(), spec=asked)
+        backtest(BARS, no_events(), spec=requested)
 
 
 def test_a_cadence_below_one_session_is_refused():
