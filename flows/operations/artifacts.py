@@ -8,9 +8,9 @@ from prefect.context import FlowRunContext
 
 from flows.operations.server import tolerate_outage
 from forecasting.report.data import ReportData
-from forecasting.report.facts import finding_rows
 from forecasting.report.fan_png import fan_markdown
 from forecasting.report.page import forecast_markdown
+from forecasting.report.tables import decision_table, finding_table, forecast_table, score_table
 
 
 def publish_artifacts(data: ReportData, page: Path) -> None:
@@ -53,51 +53,3 @@ def artifact_key(what: str, data: ReportData) -> str:
 def key_of(what: str, symbol: str, target: str) -> str:
     """The key of anything about a symbol and target."""
     return re.sub(r"[^a-z0-9]+", "-", f"{what} {symbol} {target}".lower()).strip("-")
-
-
-def forecast_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a session: every quantile, the last value, status and reason."""
-    columns = [
-        "target_session",
-        "horizon",
-        "q05",
-        "q10",
-        "q25",
-        "q50",
-        "q75",
-        "q90",
-        "q95",
-        "last_value",
-        "status",
-        "reason",
-        "outside",
-    ]
-    return [
-        {str(name): value if isinstance(value, int | float) else str(value) for name, value in row.items()}
-        for row in data.rows[columns].to_dict("records")
-    ]
-
-
-def score_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a model: its mean scores so far; a sentence where there is none yet."""
-    if data.scored.empty:
-        return [{"scores": "none yet: the first forecast's session has not closed"}]
-    scored = data.scored.drop_duplicates(["name", "role", "kind", "origin_session", "horizon"], keep="last")
-    grouped = scored.assign(mae=scored["error"].abs()).groupby(["role", "name", "kind"], sort=True)
-    means = grouped[["mae", "pinball", "inside_80", "inside_90"]].mean().assign(n=grouped.size()).reset_index()
-    return [{str(key): value for key, value in row.items()} for row in means.to_dict("records")]
-
-
-def finding_table(data: ReportData) -> list[dict[str, object]]:
-    """One row an open or new finding, as on the page; a sentence where there is none."""
-    rows: list[dict[str, object]] = [dict(row) for row in finding_rows(data)]
-    return rows or [{"findings": "none: every bar passed every check"}]
-
-
-def decision_table(data: ReportData) -> list[dict[str, object]]:
-    """Tonight's decision between champion and challenger, one row; a sentence where there was none."""
-    if data.decision is None:
-        return [{"promotion": "no challenger was fitted on this night"}]
-    names = ("winner", "champion", "challenger", "best_baseline", "champion_pinball", "challenger_pinball")
-    shown = {name: data.decision[name] for name in (*names, "baseline_pinball", "p_value", "origins", "reason")}
-    return [{name: value if isinstance(value, int | float) else str(value or "") for name, value in shown.items()}]

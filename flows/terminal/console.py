@@ -14,9 +14,9 @@ from forecasting.article.experiment import ArticleResult
 from forecasting.pipeline.night_run import report_path
 from forecasting.report import wording
 from forecasting.report.data import ReportData
+from forecasting.report.tables import night_document
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import QUANTILE_COLUMNS
 
 LEFT = frozenset(
     {"session", "check", "state", "found", "setting", "value", "meaning", "model", "question", "what changed"}
@@ -60,25 +60,6 @@ def show_night(data: ReportData) -> None:
     ]
     typer.echo(f"In {unit.name}; last is the value of {data.origin}.")
     show_table(["session", "median", "80 % interval", "last", "kind", "status"], rows)
-
-
-def night_document(data: ReportData) -> dict[str, Any]:
-    """The night as a JSON object: published model, origin, and the forecasts in the target's own unit."""
-    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
-    columns += ["outside", "issued_at", "data_as_of"]
-    return {
-        "symbol": data.symbol,
-        "target": data.target,
-        "series": data.fetch["title"],
-        "origin_session": data.origin,
-        "last_value": data.last_value,
-        "model_id": data.model["id"],
-        "model": data.model["name"],
-        "run_id": data.run["id"],
-        "mode": data.run["mode"],
-        "notices": {notice.title: notice.text for notice in wording.notices(data)},
-        "forecasts": data.rows[columns].to_dict("records"),
-    }
 
 
 def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:

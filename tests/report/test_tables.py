@@ -1,0 +1,56 @@
+import pandas as pd
+
+from forecasting.report.tables import decision_table, finding_table, forecast_table, night_document, score_table
+from tests.report.nights import forecasts, long_record, report_data, score, scored
+from tests.report.test_facts import DECISION
+
+
+def test_the_forecast_table_holds_every_quantile_of_every_session_as_plain_values():
+    data = report_data(forecasts=forecasts(outside=""))
+    rows = forecast_table(data)
+    assert [row["horizon"] for row in rows] == [1, 2, 3, 4, 5]
+    assert list(rows[0]) == [
+        *("target_session", "horizon", "q05", "q10", "q25", "q50", "q75", "q90", "q95"),
+        *("last_value", "status", "reason", "outside"),
+    ]
+    assert rows[0]["q50"] == data.rows["q50"].iloc[0]
+    assert all(isinstance(value, int | float | str) for row in rows for value in row.values())
+
+
+def test_the_score_table_is_a_mean_over_the_last_score_of_each_forecast():
+    record = scored(
+        score(ago=2, actual=10.0, median=12.0, stage="first_print"),
+        score(ago=2, actual=11.0, median=12.0, stage="settled"),  # the same forecast, once more
+        score(ago=3, actual=10.0, median=7.0),
+    )
+    (row,) = score_table(report_data(scored=record))
+    assert (row["n"], row["mae"]) == (2, 2.0)
+
+
+def test_a_model_that_was_published_and_a_baseline_have_a_row_each():
+    rows = score_table(report_data(scored=long_record()))
+    assert len({(row["role"], row["name"]) for row in rows}) == len(rows) >= 2
+
+
+def test_tables_without_a_row_say_why():
+    data = report_data(scored=scored(), decision=None)
+    assert score_table(data) == [{"scores": "none yet: the first forecast's session has not closed"}]
+    assert decision_table(data) == [{"promotion": "no challenger was fitted on this night"}]
+    assert finding_table(report_data(findings=data.findings.iloc[:0])) == [
+        {"findings": "none: every bar passed every check"}
+    ]
+
+
+def test_the_decision_table_keeps_numbers_as_numbers_and_the_unknown_as_an_empty_text():
+    (row,) = decision_table(report_data(decision=DECISION))
+    assert (row["winner"], row["champion_pinball"], row["baseline_pinball"]) == (DECISION["winner"], 0.6e6, "")
+    assert list(row)[-1] == "reason"
+
+
+def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
+    data = report_data(forecasts=forecasts(outside=""))
+    document = night_document(data)
+    assert (document["symbol"], document["target"], document["origin_session"]) == ("SBUX", "volume", data.origin)
+    assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
+    assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
+    assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
