@@ -98,7 +98,7 @@ def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
 def show_article(result: ArticleResult, out: Path) -> None:
     """Print each variant with its error, and the page's path."""
     typer.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
-    rows = [[answer.name, answer.question, answer.change, f"{answer.mae / 1e6:.3f}"] for answer in result.answers]
+    rows = [[variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants]
     show_table(["model", "question", "what changed", "MAE"], rows)
     typer.echo(f"Page: {out}")
 

@@ -1,1 +1,1 @@
-"""The experiment of the article this project comes from, asked as printed and asked honestly."""
+"""The experiment of the article this project comes from, as printed and without its leaks."""

@@ -1,6 +1,6 @@
-"""The model of the article this project comes from: asked as printed, asked honestly, and beside ours on the same days.
+"""The model of the article this project comes from: as printed, without its leaks, and compared with this project's.
 
-As printed: 253 daily rows; inputs open, high, low, close and adjusted close; answer the volume of the *same* day;
+As printed: 253 daily rows; inputs open, high, low, close and adjusted close; target the volume of the *same* day;
 StandardScaler and MinMaxScaler fitted on all rows; the first 200 rows train, the last 53 test; an LSTM of 2 units over
 one step, 128 ReLU units, Adam at 1e-3, 1,000 epochs of squared error over all rows at once.
 """
@@ -22,10 +22,10 @@ from forecasting.errors import HistoryError
 from forecasting.evaluate.scores import mae, skill
 
 ROWS, TRAIN_ROWS = 253, 200
-"""The article's rows, and how many of them train."""
+"""The article's rows, and the number of training rows among them."""
 
 SEEDS = (0, 1, 2, 3, 4)
-"""The article fixes no seed; one draw of two LSTM units says little, so five are drawn."""
+"""The article fixes no seed; the error of two LSTM units varies with the random weights, so five seeds are run."""
 
 INPUTS = ("open", "high", "low", "close", "adj_close")
 
@@ -34,16 +34,16 @@ Ours: TypeAlias = "pd.Series[float] | Callable[[pd.DatetimeIndex], pd.Series[flo
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One way of asking, and how it did on the test sessions.
+class Variant:
+    """One variant of the experiment, and its result on the test sessions.
 
     Attributes:
-        name: In a word or two.
+        name: One or two words.
         question: What is forecast from what.
         scalers: The rows the scalers were fitted on; empty when nothing is scaled.
-        change: What differs from the row above, and why it matters.
+        change: The difference from the row above, and why it matters.
         maes: Mean absolute error over the test sessions, in shares, one for each seed; a single one without seeds.
-        forecast: Shares by session, of the first seed: every session it can speak about, the test sessions at least.
+        forecast: Shares by session, of the first seed: at least the test sessions.
     """
 
     name: str
@@ -61,39 +61,39 @@ class Answer:
 
 @dataclass(frozen=True)
 class ArticleResult:
-    """Everything the page shows.
+    """The contents of the page.
 
     Attributes:
-        title: What the series is, in words.
+        title: Name of the series.
         volume: (D,) shares by session; the last D - TRAIN_ROWS are the test sessions.
-        split: First test session, where the red line stands.
-        answers: As printed first, then each honest step, then last value, then ours where given.
+        split: First test session, where the red line is.
+        variants: As printed first, then each leak removed, then last value, then ours if given.
         losses: (epoch, mean squared error on the scaled training rows) of the first seed as printed.
-        note: What a reader must know about these rows; may be empty.
+        note: A remark about the rows; may be empty.
     """
 
     title: str
     volume: pd.Series
     split: date
-    answers: tuple[Answer, ...]
+    variants: tuple[Variant, ...]
     losses: tuple[tuple[int, float], ...]
     note: str
 
     def table(self) -> pd.DataFrame:
-        """One row per answer: name, question, scalers, mae, mae_low, mae_high (shares), skill_vs_last_value, change."""
-        naive = next(answer.mae for answer in self.answers if answer.name == "Last value")
+        """A row per variant: name, question, scalers, mae, mae_low, mae_high (shares), skill_vs_last_value, change."""
+        naive = next(variant.mae for variant in self.variants if variant.name == "Last value")
         rows = [
             {
-                "name": answer.name,
-                "question": answer.question,
-                "scalers": answer.scalers,
-                "mae": answer.mae,
-                "mae_low": min(answer.maes),
-                "mae_high": max(answer.maes),
-                "skill_vs_last_value": skill(answer.mae, naive),
-                "change": answer.change,
+                "name": variant.name,
+                "question": variant.question,
+                "scalers": variant.scalers,
+                "mae": variant.mae,
+                "mae_low": min(variant.maes),
+                "mae_high": max(variant.maes),
+                "skill_vs_last_value": skill(variant.mae, naive),
+                "change": variant.change,
             }
-            for answer in self.answers
+            for variant in self.variants
         ]
         return pd.DataFrame(rows)
 
@@ -107,37 +107,38 @@ def run_article(
     epochs: int = EPOCHS,
     progress: Callable[[int, int], None] | None = None,
 ) -> ArticleResult:
-    """The article's experiment and its honest versions on the newest ROWS complete sessions of `bars`.
+    """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
 
     Args:
-        bars: Index session, ascending; columns open, high, low, close, volume and, where known, adj_close.
-        title: What the series is, in words.
-        ours: Our own one-session-ahead medians in shares, by target session; or what gives them for the test sessions.
-        seeds: Draws of the network's first weights; every error is a mean over them.
+        bars: Index session, ascending; columns open, high, low, close, volume and, if known, adj_close.
+        title: Name of the series.
+        ours: This project's one-session-ahead medians in shares, by target session; or a function of the test sessions
+            that returns them.
+        seeds: Seeds of the network's random weights; every error is a mean over them.
         epochs: Passes over the training rows.
         progress: Called with fits done and fits in all, after each.
 
     Raises:
         HistoryError: Fewer than ROWS sessions with prices and a volume.
-        ValueError: `ours` does not speak about every test session.
+        ValueError: `ours` has no forecast for a test session.
     """
     rows, note = _rows(bars)
     prices, volume = rows[list(INPUTS)], rows["volume"]
-    fit = partial(fit_network, epochs=epochs, done=_counted(progress, total=3 * len(seeds)))
-    leaky, losses = _ask(prices, volume, scaled_on=ROWS, seeds=seeds, fit=fit)
-    scaled, _ = _ask(prices, volume, scaled_on=TRAIN_ROWS, seeds=seeds, fit=fit)
-    # Yesterday's prices under today's date: the first session has none, so one training row less.
-    ahead, _ = _ask(prices.shift(1).iloc[1:], volume.iloc[1:], scaled_on=TRAIN_ROWS - 1, seeds=seeds, fit=fit)
+    fit = partial(fit_network, epochs=epochs, done=_counter(progress, total=3 * len(seeds)))
+    leaky, losses = _forecast_rows(prices, volume, scaled_on=ROWS, seeds=seeds, fit=fit)
+    scaled, _ = _forecast_rows(prices, volume, scaled_on=TRAIN_ROWS, seeds=seeds, fit=fit)
+    # The previous session's prices: the first session has none, so one training row less.
+    ahead, _ = _forecast_rows(prices.shift(1).iloc[1:], volume.iloc[1:], scaled_on=TRAIN_ROWS - 1, seeds=seeds, fit=fit)
     naive = volume.shift(1).iloc[1:]
-    answers = [
-        _answer(_AS_PRINTED, leaky, volume),
-        _answer(_SCALED, scaled, volume),
-        _answer(_AHEAD, ahead, volume),
-        _answer(_LAST_VALUE, [naive], volume),
+    variants = [
+        _variant(_AS_PRINTED, leaky, volume),
+        _variant(_SCALED, scaled, volume),
+        _variant(_AHEAD, ahead, volume),
+        _variant(_LAST_VALUE, [naive], volume),
     ]
     if ours is not None:
-        answers.append(_answer(_OURS, [_ours(ours, pd.DatetimeIndex(volume.index[TRAIN_ROWS:]))], volume))
-    return ArticleResult(title, volume, rows.index[TRAIN_ROWS].date(), tuple(answers), losses, note)
+        variants.append(_variant(_OURS, [_medians(ours, pd.DatetimeIndex(volume.index[TRAIN_ROWS:]))], volume))
+    return ArticleResult(title, volume, rows.index[TRAIN_ROWS].date(), tuple(variants), losses, note)
 
 
 _AS_PRINTED = (
@@ -168,7 +169,7 @@ _OURS = (
     "Ours",
     "The next session's volume from all that was known when this one closed",
     "rows before each forecast",
-    "This project's median one session ahead, fitted only on sessions before the one it speaks about.",
+    "This project's median one session ahead, fitted only on sessions before the one it forecasts.",
 )
 
 
@@ -177,45 +178,45 @@ def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     complete = known[[*INPUTS, "volume"]].astype(float).dropna()
     if len(complete) < ROWS:
         raise HistoryError(
-            f"The article needs {ROWS} sessions with prices, an adjusted close and a volume; found {len(complete)}. "
+            f"Expected {ROWS} sessions with prices, an adjusted close and a volume; found {len(complete)}. "
             "Give a file with more sessions."
         )
     note = "" if known is bars else "The source has no adjusted close; the close stands in for it."
     return complete.iloc[-ROWS:], note
 
 
-def _ask(
+def _forecast_rows(
     prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seeds: tuple[int, ...], fit: Fit
 ) -> tuple[list[pd.Series], Losses]:
-    """Each seed's forecasts for all rows, in shares, and the first seed's losses; the last 53 rows never train."""
+    """Each seed's forecasts of all rows, in shares, and the first seed's losses; the last 53 never train."""
     from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-    inputs, answers = prices.to_numpy(), volume.to_numpy()[:, None]
-    price_scaler, volume_scaler = StandardScaler().fit(inputs[:scaled_on]), MinMaxScaler().fit(answers[:scaled_on])
-    x, y = (part.astype(np.float32) for part in (price_scaler.transform(inputs), volume_scaler.transform(answers)))
-    trained = len(x) - (ROWS - TRAIN_ROWS)
-    runs = [fit(x, y, trained=trained, seed=seed) for seed in seeds]
-    said = [volume_scaler.inverse_transform(scaled)[:, 0] for scaled, _ in runs]
-    return [pd.Series(values, index=volume.index) for values in said], runs[0][1]
+    inputs, targets = prices.to_numpy(), volume.to_numpy()[:, None]
+    price_scaler, volume_scaler = StandardScaler().fit(inputs[:scaled_on]), MinMaxScaler().fit(targets[:scaled_on])
+    x, y = (part.astype(np.float32) for part in (price_scaler.transform(inputs), volume_scaler.transform(targets)))
+    train_rows = len(x) - (ROWS - TRAIN_ROWS)
+    runs = [fit(x, y, train_rows=train_rows, seed=seed) for seed in seeds]
+    forecasts = [volume_scaler.inverse_transform(scaled)[:, 0] for scaled, _ in runs]
+    return [pd.Series(values, index=volume.index) for values in forecasts], runs[0][1]
 
 
-def _counted(progress: Callable[[int, int], None] | None, *, total: int) -> Callable[[], None]:
-    """What tells `progress`, each time it is called, that one more of `total` is done."""
+def _counter(progress: Callable[[int, int], None] | None, *, total: int) -> Callable[[], None]:
+    """A function that reports one more of `total` to `progress` each time it is called."""
     done = count(1)
     return lambda: None if progress is None else progress(next(done), total)
 
 
-def _answer(words: tuple[str, str, str, str], forecasts: list[pd.Series], volume: pd.Series) -> Answer:
+def _variant(texts: tuple[str, str, str, str], forecasts: list[pd.Series], volume: pd.Series) -> Variant:
     actual = volume.iloc[TRAIN_ROWS:]
     maes = tuple(mae(actual, forecast.loc[actual.index]) for forecast in forecasts)
-    return Answer(*words, maes=maes, forecast=forecasts[0])
+    return Variant(*texts, maes=maes, forecast=forecasts[0])
 
 
-def _ours(ours: Ours, sessions: pd.DatetimeIndex) -> pd.Series:
+def _medians(ours: Ours, sessions: pd.DatetimeIndex) -> pd.Series:
     medians = (ours if isinstance(ours, pd.Series) else ours(sessions)).reindex(sessions).astype(float)
     if medians.isna().any():
         missing = [session.date().isoformat() for session in medians.index[medians.isna()]]
         raise ValueError(
-            f"ours must speak about all {len(sessions)} test sessions; {len(missing)} miss: {missing[:5]}."
+            f"Expected a forecast of ours for all {len(sessions)} test sessions; {len(missing)} miss: {missing[:5]}."
         )
     return medians

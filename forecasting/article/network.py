@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 EPOCHS, LOSS_EVERY = 1_000, 100
-"""Passes over the training rows, and how often the loss is noted."""
+"""Passes over the training rows, and epochs between two recorded losses."""
 
 _HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
 
@@ -21,15 +21,15 @@ Losses: TypeAlias = tuple[tuple[int, float], ...]
 
 
 def fit_network(
-    x: Scaled, y: Scaled, *, trained: int, seed: int, epochs: int, done: Callable[[], None]
+    x: Scaled, y: Scaled, *, train_rows: int, seed: int, epochs: int, done: Callable[[], None]
 ) -> tuple[Scaled, Losses]:
-    """Forecasts for all N rows after training on the first of them, and the losses noted on the way.
+    """Forecasts of all N rows after training on the first of them, and the losses during training.
 
     Args:
         x: (N, F) scaled inputs.
-        y: (N, 1) scaled answers.
-        trained: Rows, from the first, that are trained on.
-        seed: Of the first weights.
+        y: (N, 1) scaled targets.
+        train_rows: The number of training rows, from the first.
+        seed: Of the random weights.
         epochs: Passes over the training rows.
         done: Called at the end.
 
@@ -51,18 +51,18 @@ def fit_network(
     with one_thread():
         for epoch in range(epochs):
             optimiser.zero_grad()
-            loss = nn.functional.mse_loss(_forward(lstm, head, steps[:trained]), targets[:trained])
+            loss = nn.functional.mse_loss(_forward(lstm, head, steps[:train_rows]), targets[:train_rows])
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
             optimiser.step()
             if epoch % LOSS_EVERY == 0:
                 losses.append((epoch, float(loss.detach())))
         with torch.no_grad():
-            said: Scaled = _forward(lstm, head, steps).numpy()
+            forecasts: Scaled = _forward(lstm, head, steps).numpy()
     done()
-    return said, tuple(losses)
+    return forecasts, tuple(losses)
 
 
 def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:
     _, (last, _) = lstm(steps)  # (1, N, 2)
-    said: Tensor = head(last[0])  # (N, 1)
-    return said
+    forecasts: Tensor = head(last[0])  # (N, 1)
+    return forecasts

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from forecasting.article.experiment import TRAIN_ROWS, Answer, ArticleResult
+from forecasting.article.experiment import TRAIN_ROWS, ArticleResult, Variant
 
 _WIDTH, _HEIGHT = 1000.0, 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 990.0, 14.0, 312.0
@@ -49,7 +49,7 @@ def render_article(result: ArticleResult) -> str:
     templates = Path(__file__).parent / "templates"
     page = Environment(autoescape=True).from_string((templates / "article.html").read_text(encoding="utf-8"))
     scale, unit = _scale(result.volume)
-    printed, ahead, rest = result.answers[0], result.answers[2], result.answers[3:]
+    printed, ahead, rest = result.variants[0], result.variants[2], result.variants[3:]
     return page.render(
         css=(templates / "page.css").read_text(encoding="utf-8"),
         result=result,
@@ -68,8 +68,8 @@ def _scale(volume: pd.Series) -> tuple[float, str]:
     return size, f"{letter} shares"
 
 
-def _chart(volume: pd.Series, answers: tuple[Answer, ...], *, split: int | None, scale: float) -> SvgChart:
-    series = [("Actual", volume), *((answer.name, answer.forecast.reindex(volume.index)) for answer in answers)]
+def _chart(volume: pd.Series, variants: tuple[Variant, ...], *, split: int | None, scale: float) -> SvgChart:
+    series = [("Actual", volume), *((variant.name, variant.forecast.reindex(volume.index)) for variant in variants)]
     top = max(float(values.max()) for _, values in series)
     step = (_RIGHT - _LEFT) / max(len(volume) - 1, 1)
     every = max(len(volume) // 8, 1)

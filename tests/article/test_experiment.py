@@ -19,7 +19,7 @@ def run(bars, **changes):
 
 
 def by_name(result):
-    return {answer.name: answer for answer in result.answers}
+    return {variant.name: variant for variant in result.variants}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_the_newest_253_sessions_are_used_and_the_last_53_are_the_test(bars, res
     assert (ROWS - TRAIN_ROWS, EPOCHS) == (53, 1000)
 
 
-def test_each_way_of_asking_is_a_row_of_the_table(result):
+def test_each_variant_is_a_row_of_the_table(result):
     table = result.table()
     assert list(table["name"]) == ["As printed", "Scalers apart", "Next session", "Last value", "Ours"]
     assert list(table["scalers"])[:3] == ["all 253 rows", "the 200 training rows", "199 training rows"]
@@ -52,17 +52,17 @@ def test_each_way_of_asking_is_a_row_of_the_table(result):
 def test_last_value_and_ours_are_scored_on_the_same_53_sessions(bars, result):
     volume = bars["volume"]
     medians = volume.rolling(22).median().shift(1)
-    answers = by_name(result)
-    assert answers["Last value"].maes == (pytest.approx((volume - volume.shift(1)).abs().iloc[-53:].mean()),)
-    assert answers["Ours"].maes == (pytest.approx((volume - medians).abs().iloc[-53:].mean()),)
+    variants = by_name(result)
+    assert variants["Last value"].maes == (pytest.approx((volume - volume.shift(1)).abs().iloc[-53:].mean()),)
+    assert variants["Ours"].maes == (pytest.approx((volume - medians).abs().iloc[-53:].mean()),)
 
 
-def test_the_network_learns_and_its_loss_is_noted_every_hundred_epochs(result):
+def test_the_loss_falls_and_is_recorded_every_hundred_epochs(result):
     assert [epoch for epoch, _ in result.losses] == [0, 100]
     assert result.losses[1][1] < result.losses[0][1]
 
 
-def test_the_same_seeds_give_the_same_bits_and_leave_the_generator_alone(bars):
+def test_the_same_seeds_give_the_same_bits_without_the_generator_of_the_process(bars):
     import torch
 
     torch.manual_seed(5)
@@ -71,22 +71,22 @@ def test_the_same_seeds_give_the_same_bits_and_leave_the_generator_alone(bars):
     first = run(bars)
     assert torch.equal(torch.rand(3), expected)
     second = run(bars)
-    for one, other in zip(first.answers, second.answers, strict=True):
-        assert one.maes == other.maes
-        pd.testing.assert_series_equal(one.forecast, other.forecast)
+    for left, right in zip(first.variants, second.variants, strict=True):
+        assert left.maes == right.maes
+        pd.testing.assert_series_equal(left.forecast, right.forecast)
 
 
-def test_progress_is_told_after_every_fit(bars):
-    told: list[tuple[int, int]] = []
-    run(bars, progress=lambda done, total: told.append((done, total)))
-    assert told == [(done, 6) for done in range(1, 7)]
+def test_progress_is_reported_after_every_fit(bars):
+    reports: list[tuple[int, int]] = []
+    run(bars, progress=lambda done, total: reports.append((done, total)))
+    assert reports == [(done, 6) for done in range(1, 7)]
 
 
-def test_each_seed_is_another_draw(bars):
+def test_each_seed_gives_another_error(bars):
     assert len(set(by_name(run(bars))["As printed"].maes)) == 2
 
 
-def test_as_printed_the_test_rows_shape_what_is_trained_and_with_scalers_apart_they_do_not(bars):
+def test_the_test_rows_influence_training_as_printed_and_not_with_scalers_apart(bars):
     altered = bars.copy()
     altered.iloc[-53:, altered.columns.get_loc("volume")] *= 3.0
     altered.iloc[-53:, [altered.columns.get_loc(name) for name in INPUTS]] *= 1.5
@@ -102,7 +102,7 @@ def test_as_printed_the_test_rows_shape_what_is_trained_and_with_scalers_apart_t
     assert not moved("Next session")
 
 
-def test_asked_for_the_next_session_a_days_own_prices_change_nothing(bars):
+def test_a_forecast_of_the_next_session_does_not_depend_on_its_own_prices(bars):
     altered = bars.copy()
     altered.iloc[-1, [altered.columns.get_loc(name) for name in INPUTS]] *= 2.0
     before, after = by_name(run(bars)), by_name(run(altered))
@@ -116,11 +116,11 @@ def test_sessions_without_a_volume_are_left_out_and_too_few_are_refused(bars):
     result = run(holed)
     assert len(result.volume) == ROWS
     assert bars.index[-2] not in result.volume.index
-    with pytest.raises(HistoryError, match=r"needs 253 sessions .* found 252"):
+    with pytest.raises(HistoryError, match=r"Expected 253 sessions .* found 252"):
         run(bars.iloc[-252:])
 
 
-def test_without_an_adjusted_close_the_close_stands_in_and_the_page_says_so(bars):
+def test_without_an_adjusted_close_the_close_is_used_and_the_page_notes_it(bars):
     unknown = run(bars.assign(adj_close=np.nan))
     absent = run(bars.drop(columns="adj_close"))
     for result in (unknown, absent):
@@ -132,25 +132,30 @@ def test_without_an_adjusted_close_the_close_stands_in_and_the_page_says_so(bars
 
 
 def test_ours_may_be_a_function_of_the_test_sessions(bars):
-    asked = []
+    calls = []
 
     def ours(sessions):
-        asked.append(sessions)
+        calls.append(sessions)
         return pd.Series(1.0, index=sessions)
 
-    answer = by_name(run(bars, ours=ours))["Ours"]
-    assert [list(sessions) for sessions in asked] == [list(bars.index[-53:])]
-    assert answer.mae == pytest.approx((bars["volume"].iloc[-53:] - 1.0).abs().mean())
+    variant = by_name(run(bars, ours=ours))["Ours"]
+    assert [list(sessions) for sessions in calls] == [list(bars.index[-53:])]
+    assert variant.mae == pytest.approx((bars["volume"].iloc[-53:] - 1.0).abs().mean())
 
 
-def test_ours_must_speak_about_every_test_session(bars):
+def test_ours_without_a_forecast_of_a_test_session_is_refused(bars):
     with pytest.raises(ValueError, match=f"1 miss: .'{bars.index[-1].date()}'"):
         run(bars, ours=bars["volume"].iloc[:-1])
 
 
-def test_without_ours_there_are_four_answers_and_a_page(bars):
+def test_without_ours_there_are_four_variants_and_a_page(bars):
     result = run(bars)
-    assert [answer.name for answer in result.answers] == ["As printed", "Scalers apart", "Next session", "Last value"]
+    assert [variant.name for variant in result.variants] == [
+        "As printed",
+        "Scalers apart",
+        "Next session",
+        "Last value",
+    ]
     page = render_article(result)
     assert page.count("<polyline") == 2 * (2 + 3)
     assert ", ours" not in page
@@ -161,7 +166,7 @@ def test_the_headline_ends_with_ours(result):
     assert f", ours {ours:.2f}." in render_article(result)
 
 
-class Seen(HTMLParser):
+class Parsed(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open, self.text, self.links = [], [], []
@@ -181,24 +186,24 @@ class Seen(HTMLParser):
         self.text.append(data)
 
 
-def test_the_page_stands_alone_is_well_formed_and_shows_every_figure(result):
+def test_the_page_is_self_contained_and_well_formed_and_shows_every_figure(result):
     page = render_article(result)
-    seen = Seen()
-    seen.feed(page)
-    text = re.sub(r"\s+", " ", " ".join(seen.text))
-    assert (seen.open, seen.links) == ([], [])
+    parsed = Parsed()
+    parsed.feed(page)
+    text = re.sub(r"\s+", " ", " ".join(parsed.text))
+    assert (parsed.open, parsed.links) == ([], [])
     assert "url(" not in page
     assert "@import" not in page
     assert TITLE in text
-    for answer in result.answers:
-        assert answer.name in text
-        assert f" {answer.mae / 1e6:.2f} " in text
+    for variant in result.variants:
+        assert variant.name in text
+        assert f" {variant.mae / 1e6:.2f} " in text
     for epoch, loss in result.losses:
         assert f" {epoch} " in text
         assert f" {loss:.5f} " in text
 
 
-def test_one_red_line_stands_between_the_last_training_and_the_first_test_session(result):
+def test_one_red_line_is_between_the_last_training_and_the_first_test_session(result):
     page = render_article(result)
     (drawing,) = re.findall(r'<svg class="plot" .*?</svg>', page, flags=re.S)[:1]
     (x,) = re.findall(r'class="split" x1="([\d.]+)"', drawing)
@@ -208,7 +213,7 @@ def test_one_red_line_stands_between_the_last_training_and_the_first_test_sessio
     assert xs[TRAIN_ROWS - 1] < float(x) < xs[TRAIN_ROWS]
 
 
-def test_an_index_counted_in_billions_is_shown_in_billions():
+def test_volumes_in_billions_are_shown_in_billions():
     result = run(random_bars(days=ROWS, level=4e9))
     assert f"{by_name(result)['Last value'].mae / 1e9:.2f}" in render_article(result)
     assert "B shares" in render_article(result)
