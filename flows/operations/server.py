@@ -1,19 +1,37 @@
-"""The Prefect server that runs are reported to: the one configured, else one of our own beside `forecasting serve`."""
+"""The Prefect server that runs are reported to: the one configured, else one of our own, which ends with this process.
 
+Our own requires a password: else every user and browser page of this machine could start runs and read their logs.
+"""
+
+import base64
 import logging
 import os
+import secrets
+import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import httpx
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_API_PORT, temporary_settings
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
+    PREFECT_SERVER_API_PORT,
+    get_current_settings,
+    temporary_settings,
+)
 
+from flows.operations.child import start_child, stop_child
+from flows.operations.password import password_file, stored_password
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.settings import read_settings
 
 logger = logging.getLogger("forecasting.server")
 
@@ -34,7 +52,7 @@ def check_server() -> str:
     """The URL of the configured Prefect server, after a health check.
 
     Raises:
-        UsageError: No server is configured.
+        UsageError: No server is configured, or it refuses PREFECT_API_AUTH_STRING.
         ForecastingError: It does not respond.
     """
     url: str | None = PREFECT_API_URL.value()
@@ -48,7 +66,29 @@ def check_server() -> str:
             f"The Prefect server {url} does not respond. Check that it runs (`prefect server start`, "
             "`systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right."
         )
+    check_password(url, PREFECT_API_AUTH_STRING.value())
     return url
+
+
+def check_password(url: str, password: str | None) -> None:
+    """Return when the server accepts requests with the password; a warning when it accepts them without one.
+
+    Raises:
+        UsageError: It requires another one.
+    """
+    if is_authorised(url, password):
+        if is_authorised(url, None):
+            logger.warning(
+                "The Prefect server %s requires no password: whoever can reach it can start and change runs. "
+                "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
+                url,
+            )
+        return
+    raise UsageError(
+        f"The Prefect server {url} expects a password; {'another one' if password else 'none'} was found in "
+        "PREFECT_API_AUTH_STRING. Set it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of "
+        f"`forecasting serve`: export PREFECT_API_AUTH_STRING=$(cat {password_file(read_settings())})"
+    )
 
 
 @contextmanager
@@ -71,7 +111,9 @@ def tolerate_outage(what: str) -> Iterator[None]:
 
 @contextmanager
 def ensure_server() -> Iterator[str]:
-    """The API's URL within the block: of the configured server, or of a child process that ends with the block.
+    """The API's URL within the block: of the configured server, or of one at `own_url`, started here if none runs.
+
+    Its password is that of PREFECT_SERVER_API_AUTH_STRING, else the one stored in the data folder.
 
     Raises:
         ForecastingError: The configured server does not respond, or our own did not start.
@@ -79,15 +121,51 @@ def ensure_server() -> Iterator[str]:
     if PREFECT_API_URL.value() is not None:
         yield check_server()
         return
-    url = own_url()
-    child = None if is_healthy(url) else start_own(url)
-    try:
-        with temporary_settings({PREFECT_API_URL: url}):
+    url, given = own_url(), os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    if is_healthy(url):
+        known = PREFECT_API_AUTH_STRING.value() or given
+        if known is None and password_file(read_settings()).exists():  # of another `serve` on the same folder
+            known = stored_password(read_settings())
+        check_password(url, known)
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: known}):
             yield url
-    finally:
-        if child is not None:
-            child.terminate()
-            child.wait()
+        return
+    password = given or stored_password(read_settings())
+    environment = OWN_DEFAULTS | {"PREFECT_UI_URL": url.removesuffix("/api")} | os.environ  # what alarms link to
+    arguments = ["server", "start", "--host", "127.0.0.1"]
+    with _started("prefect", arguments, url=url, password=password, environment=environment):
+        yield url
+
+
+@contextmanager
+def run_server() -> Iterator[str]:
+    """The API's URL within the block, for one run: of the configured server, else of a temporary one.
+
+    The temporary server is started here and not by Prefect, whose own stays behind, with 190 MB, when its parent is
+    killed. It has no UI and no schedules, a free port on loopback and a random password.
+
+    Raises:
+        UsageError: No server is configured, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a temporary one.
+        ForecastingError: The configured server does not respond, or the temporary one did not start.
+    """
+    if PREFECT_API_URL.value() is not None:
+        yield check_server()
+        return
+    if not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
+        raise UsageError(
+            "Expected a Prefect server in PREFECT_API_URL, since PREFECT_SERVER_ALLOW_EPHEMERAL_MODE is false; found "
+            "none. Set one of the two."
+        )
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    # As Prefect starts its own (prefect.server.api.server.SubprocessASGIServer, 3.9).
+    arguments = ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
+    arguments += ["--log-level", "error", "--lifespan", "on"]
+    ephemeral = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    environment = os.environ | ephemeral | get_current_settings().to_environment_variables(exclude_unset=True)
+    password = f"forecasting:{secrets.token_urlsafe(24)}"
+    with _started("uvicorn", arguments, url=url, password=password, environment=environment):
+        yield url
 
 
 def own_url() -> str:
@@ -104,26 +182,57 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def start_own(url: str) -> "subprocess.Popen[bytes]":
-    """A Prefect server as a child of this process, once it responds.
+def is_authorised(url: str, password: str | None) -> bool:
+    """Whether the server accepts a request with this password; a server that fails otherwise counts as accepting."""
+    request = urllib.request.Request(f"{url}/admin/version")  # noqa: S310 - the user's own server
+    if password:
+        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code not in (401, 403)
+    except (OSError, ValueError):
+        return True
+
+
+@contextmanager
+def _started(
+    module: str, arguments: list[str], *, url: str, password: str, environment: Mapping[str, str]
+) -> Iterator[None]:
+    """Within the block, a server that requires the password, and Prefect's settings to reach it.
 
     Raises:
         ForecastingError: It ended, or did not respond in time.
     """
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
-    # Without the user's PREFECT_API_URL: a server configured with another's URL refuses to serve its own UI.
-    environment = OWN_DEFAULTS | {"PREFECT_UI_URL": url.removesuffix("/api")} | os.environ  # what alarms link to
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603 - our own interpreter
+    child = start_child(module, arguments, environment={**environment, "PREFECT_SERVER_API_AUTH_STRING": password})
+    try:
+        _await_health(child, url)
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
+            yield
+    finally:
+        # Before the server stops: they send in threads of their own.
+        APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)
+        stop_child(child)
+
+
+def _await_health(child: "subprocess.Popen[bytes]", url: str) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if is_healthy(url):
-            return child
+            return
         if child.poll() is not None:
             raise ForecastingError(
                 f"Our own Prefect server ended at once (exit code {child.returncode}); its message is above. "
                 f"Is the port of {url} taken by another program? Free it, name another in PREFECT_SERVER_API_PORT, or "
                 "a server in PREFECT_API_URL."
             )
-        time.sleep(0.5)
-    child.kill()
+        time.sleep(0.1)
     raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {url}.")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -29,6 +29,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
     from flows.nightly import nightly
+    from flows.operations.server import run_server
 
     settings = read_settings()
     migrate.check_ready(settings.url)
@@ -36,7 +37,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         plan.missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode, now=clock.now)
         if mode == "warm":
             check_champion(symbol, settings)
-    with watched_nights():
+    with watched_nights(), run_server():
         nightly(as_of=as_of, mode=mode, switch_source=switch_source)
 
 
@@ -47,6 +48,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
         ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
     from flows.catch_up import catch_up
+    from flows.operations.server import run_server
 
     settings = read_settings()
     migrate.check_ready(settings.url)
@@ -58,7 +60,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
         plan.check_session(day, own.exchange, now=clock.now)
     if first > last:
         raise UsageError(f"Invalid --from {first}: expected a session before --to {last}, or the same one.")
-    with watched_nights():
+    with watched_nights(), run_server():
         done: list[str] = catch_up(first, last, refit_every=refit_every) or []
     return f"{', '.join(settings.symbols)}: {len(done)} sessions completed between {first} and {last}."
 

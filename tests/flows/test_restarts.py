@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
 import pytest
 import sqlalchemy as sa
 from prefect import get_client
@@ -66,21 +65,19 @@ def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_
     ledger = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
     migrate.upgrade(ledger)
     port, log = processes.free_port(), tmp_path / "serve.log"
-    url = f"http://127.0.0.1:{port}/api"
+    url = f"http://admin:x@127.0.0.1:{port}/api"
     environment = processes.without_server(processes.environment_of(tmp_path, url, bars))
-    environment["PREFECT_SERVER_API_PORT"] = str(port)
+    environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": "admin:x"}
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
         processes.until(lambda: processes.healthy(url), "a server of its own", log=log)
         processes.until(lambda: processes.deployment_id(url, NIGHTLY), "the deployment", log=log)
         first = processes.start_run(url, NIGHTLY)
         processes.until(lambda: processes.ended(url, first), "the first night", log=log)
-        left = psutil.Process(serving.pid).children()
-        serving.kill()  # its server runs on for a moment: long enough to take the runs that will be missed
-        serving.wait()
-        now = datetime.now(UTC)
+        processes.kill_tree(serving.pid)
+    assert not processes.healthy(url)
+    now = datetime.now(UTC)
+    with processes.prefect_server(tmp_path, port=port):  # on the same database, to ask for what was missed
         missed = [processes.start_run(url, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]
-        for child in left:
-            processes.kill_tree(child.pid)
     assert not processes.healthy(url)
     write_yahoo_csv(known, bars)
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):

@@ -60,7 +60,7 @@ def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does
 
 
 def test_a_healthy_server_at_our_own_port_is_used_rather_than_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "start_own", lambda url: pytest.fail("a second server was started"))
+    monkeypatch.setattr(server, "start_child", lambda *_, **__: pytest.fail("a second server was started"))
     with health(b"true") as url:
         monkeypatch.setattr(server, "own_url", lambda: url)
         with temporary_settings(restore_defaults={PREFECT_API_URL}), server.ensure_server() as used:

@@ -1,0 +1,63 @@
+"""A child process that ends with its parent, whatever ends that: `python -m flows.operations.child PARENT MODULE ...`.
+
+Two means, since SIGKILL lets no parent clean up: on Linux the kernel kills the child when its parent ends
+(PR_SET_PDEATHSIG); everywhere the child ends itself when the pipe on its standard input is closed, which only its
+parent holds open.
+"""
+
+import ctypes
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
+
+
+def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """A Python module as a child process, which ends with this process or with the thread that called.
+
+    Args:
+        module: Run as `python -m` does.
+        arguments: Its command line; visible to everybody on this machine, so without secrets.
+        environment: All of its variables.
+    """
+    command = [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
+    return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+        command, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+
+
+def stop_child(child: "subprocess.Popen[bytes]", *, wait_s: float = 5.0) -> None:
+    """End the child: SIGTERM, after `wait_s` seconds SIGKILL."""
+    child.terminate()
+    try:
+        child.wait(timeout=wait_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
+
+
+def run_as_child(parent: int, module: str, arguments: Sequence[str]) -> None:
+    """Run the module in this process until it ends, or the parent does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.name == "posix" and os.getppid() != parent:  # the parent ended before the line above
+        os._exit(1)
+    threading.Thread(target=_end_at_close, daemon=True).start()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def _end_at_close() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever written: it returns when the last writer has gone
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    run_as_child(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

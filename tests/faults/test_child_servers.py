@@ -1,0 +1,123 @@
+"""A Prefect server of our own ends with the process that started it, also after SIGKILL, and requires a password."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from forecasting.errors import ForecastingError
+from forecasting.settings import read_settings
+from forecasting.store import migrate
+from tests.flows import processes
+
+SLEEPER = "sleeper"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
+    migrate.upgrade(url)
+    return url
+
+
+def servers_of(pid: int) -> list[psutil.Process]:
+    return [
+        child for child in psutil.Process(pid).children(recursive=True) if "flows.operations.child" in child.cmdline()
+    ]
+
+
+def addresses_of(server: psutil.Process) -> list[str]:
+    return [
+        f"http://{here.laddr.ip}:{here.laddr.port}/api" for here in server.net_connections() if here.status == "LISTEN"
+    ]
+
+
+def test_a_one_off_run_ended_by_sigkill_leaves_no_server_behind(ledger: str, tmp_path: Path) -> None:
+    environment = processes.without_server(processes.environment_of(tmp_path, ""))
+    log = tmp_path / "run.log"
+    with processes.running(["flows.cli", "run"], log=log, environment=environment) as night:
+        (server,) = processes.until(lambda: servers_of(night.pid), "the temporary server", log=log)
+        (url,) = processes.until(lambda: addresses_of(server), "its port", log=log)
+        processes.until(lambda: processes.healthy(url), "its response", log=log)
+        assert httpx.post(f"{url}/flow_runs/filter", json={}, timeout=30).status_code == 401
+        night.kill()
+        night.wait()
+        psutil.wait_procs([server], timeout=10)
+        assert not server.is_running()
+
+
+def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: str, tmp_path: Path) -> None:
+    port, log = processes.free_port(), tmp_path / "serve.log"
+    url = f"http://127.0.0.1:{port}/api"
+    environment = processes.without_server(processes.environment_of(tmp_path, url))
+    environment["PREFECT_SERVER_API_PORT"] = str(port)
+    stored = tmp_path / "data" / "prefect-auth"
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
+        processes.until(lambda: stored.exists() and processes.healthy(url), "its server", log=log)
+        assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+        password = stored.read_text().strip()
+        user, _, secret = password.partition(":")
+        assert httpx.post(f"{url}/deployments/filter", json={}, timeout=30).status_code == 401
+
+        def deployments() -> list[object]:
+            found = httpx.post(f"{url}/deployments/filter", json={}, auth=(user, secret), timeout=30)
+            return list(found.raise_for_status().json())
+
+        processes.until(deployments, "the deployment", log=log)
+        commands = [" ".join(process.cmdline()) for process in psutil.Process(serving.pid).children(recursive=True)]
+        assert not any(secret in command for command in commands)
+        (server,) = servers_of(serving.pid)
+        refused = processes.command("flows.cli", "worker", environment=environment | {"PREFECT_API_URL": url})
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused.stderr
+        assert secret not in refused.stderr
+        serving.kill()
+        serving.wait()
+        psutil.wait_procs([server], timeout=10)
+        assert not server.is_running()
+
+
+def test_a_child_ends_when_its_pipe_is_closed_also_without_the_kernel_s_signal(tmp_path: Path) -> None:
+    (tmp_path / f"{SLEEPER}.py").write_text("import time\nopen('up', 'w').close()\ntime.sleep(60)\n")
+    code = "import flows.operations.child as c, os; c.ctypes.CDLL = lambda _: type('', (), {'prctl': lambda *_: 0}); "
+    code += f"c.run_as_child(os.getppid(), '{SLEEPER}', [])"
+    environment = {"PYTHONPATH": f"{processes.ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin"}
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env=environment, cwd=tmp_path)
+    assert child.stdin is not None
+    processes.until((tmp_path / "up").exists, "the child")
+    assert child.poll() is None
+    child.stdin.close()
+    assert child.wait(timeout=10) == 1
+
+
+@pytest.mark.parametrize("spoilt", ["readable", "link", "empty"])
+def test_a_stored_password_that_others_read_or_could_have_placed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    from flows.operations.password import stored_password
+
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    path = tmp_path / "prefect-auth"
+    if spoilt == "link":
+        (tmp_path / "other").write_text("admin:x")
+        path.symlink_to(tmp_path / "other")
+    else:
+        path.write_text("admin:x" if spoilt == "readable" else "")
+        path.chmod(0o644 if spoilt == "readable" else 0o600)
+    with pytest.raises(ForecastingError, match=r"[Dd]elete (it|the file)"):
+        stored_password(read_settings())
+
+
+def test_a_stored_password_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.operations.password import stored_password
+
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
+    first = stored_password(read_settings())
+    assert stored_password(read_settings()) == first
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["prefect-auth"]
