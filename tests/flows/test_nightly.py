@@ -26,10 +26,10 @@ def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_f
     assert [str(row["target_session"])[:10] for row in sorted(published, key=lambda row: row["horizon"])] == [
         str(day) for day in next_sessions(LAST, 5)
     ]
-    said = rows("forecasts")
-    assert len(said) == 6 * 5
-    assert {row["kind"] for row in said} == {"replay"}
-    assert {row["role"] for row in said} == {"champion", "baseline"}
+    issued = rows("forecasts")
+    assert len(issued) == 6 * 5
+    assert {row["kind"] for row in issued} == {"replay"}
+    assert {row["role"] for row in issued} == {"champion", "baseline"}
     assert rows("runs")[0]["status"] == "done"
     assert rows("runs")[0]["mode"] == "scratch"
     assert (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8").startswith("<!")
@@ -95,13 +95,13 @@ def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(
     monkeypatch.setattr(snapshot, "make_windows", too_short)
     with pytest.raises(HistoryError, match="seeded"):
         start_catch_up(first=first, last=last, refit_every=1)
-    told = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))
-    assert told == [(str(first), "done", None), (str(failing), "failed", "seeded"), (str(last), "done", None)]
+    states = sorted((str(row["as_of"])[:10], row["status"], row["error"]) for row in rows("runs"))
+    assert states == [(str(first), "done", None), (str(failing), "failed", "seeded"), (str(last), "done", None)]
 
 
 def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder: Path) -> None:
-    said = start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
-    assert "6 sessions" in said
+    message = start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
+    assert "6 sessions" in message
     assert {str(row["origin_session"])[:10] for row in rows("forecasts")} == {
         str(day) for day in between(date(2024, 3, 1), LAST)
     }

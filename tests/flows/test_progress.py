@@ -42,7 +42,7 @@ def test_nothing_is_written_without_a_terminal(
 
 
 @pytest.mark.parametrize(
-    ("night", "stage", "says"),
+    ("night", "stage", "shown"),
     [
         (NIGHTS[1], "ingest", ("AAA 2024-03-08: ingest", "0%")),
         (NIGHTS[0], "preprocess", ("AAA 2024-03-07 (1 of 2): preprocess", "11%")),
@@ -50,7 +50,7 @@ def test_nothing_is_written_without_a_terminal(
     ],
 )
 def test_a_stage_has_one_place_on_the_bar_at_every_retry(
-    monkeypatch: pytest.MonkeyPatch, night: NightSpec, stage: str, says: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, night: NightSpec, stage: str, shown: tuple[str, str]
 ) -> None:
     terminal = a_terminal(monkeypatch)
     with watched_nights():
@@ -58,7 +58,7 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry(
         for _ in range(3):
             show_stage(night, stage)
             last = terminal.getvalue().rsplit(ERASED, 1)[-1]
-            assert (last.startswith(says[0]), says[1] in last) == (True, True), last
+            assert (last.startswith(shown[0]), shown[1] in last) == (True, True), last
 
 
 def test_a_night_that_was_not_announced_moves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
