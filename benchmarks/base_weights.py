@@ -1,12 +1,12 @@
-"""Make the base weights that ship with the package, from a Parquet panel of daily bars.
+"""Make the pretrained weights that ship with the package, from a Parquet panel of daily bars.
 
     ends=$(printf -- '--to %d-12-31 ' 2014 2016 2018 2020 2022)
     python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08
 
 PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
-2,500 sessions of each symbol are learned from, once without earnings dates and once with those that
-inferred_earnings.py reads off the bars up to the span's end. Weights, cards and index.json go to
-forecasting/train/weights, beside those of other spans that are there.
+2,500 sessions of each symbol are the training rows, once without earnings dates and once with those that
+inferred_earnings.py infers from the bars up to the end of the span. Weights, cards and index.json are written to
+forecasting/train/weights, next to those of other spans.
 """
 
 import argparse
@@ -31,39 +31,40 @@ TARGETS: tuple[Target, ...] = ("volume", "range", "close")
 
 
 def main() -> None:
-    """Fit and save every base asked for; print what each cost."""
-    options = argparse.ArgumentParser(description="Make the base weights that ship with the package.")
-    options.add_argument("panel", type=Path)
-    options.add_argument("--leave-out", action="append", default=[], help="a symbol not to learn from")
-    options.add_argument("--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span")
-    asked = options.parse_args()
-    panel = pd.read_parquet(asked.panel)
-    panel = panel[~panel["Symbol"].isin(asked.leave_out)]
-    made = {str(one["folder"]): one for one in shipped_weights()}
-    for last, target, earnings in product(asked.to, TARGETS, (False, True)):
-        base = make_base(panel, target, last, earnings=earnings)
-        made[str(base["folder"])] = base
+    """Fit and save the weights of every requested span; print the cost of each."""
+    parser = argparse.ArgumentParser(description="Make the pretrained weights that ship with the package.")
+    parser.add_argument("panel", type=Path)
+    parser.add_argument("--leave-out", action="append", default=[], help="a symbol to exclude")
+    parser.add_argument("--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span")
+    options = parser.parse_args()
+    panel = pd.read_parquet(options.panel)
+    panel = panel[~panel["Symbol"].isin(options.leave_out)]
+    entries = {str(entry["folder"]): entry for entry in shipped_weights()}
+    for last, target, earnings in product(options.to, TARGETS, (False, True)):
+        entry = make_weights(panel, target, last, earnings=earnings)
+        entries[str(entry["folder"])] = entry
     index = sorted(
-        made.values(), key=lambda one: (str(one["trained_to"]), TARGETS.index(one["target"]), one["earnings"])
+        entries.values(),
+        key=lambda entry: (str(entry["trained_to"]), TARGETS.index(entry["target"]), entry["earnings"]),
     )
     (WEIGHTS / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
-def make_base(panel: pd.DataFrame, target: Target, last: date, *, earnings: bool) -> dict[str, str | int | bool]:
-    """The index entry of one base, now on disk."""
+def make_weights(panel: pd.DataFrame, target: Target, last: date, *, earnings: bool) -> dict[str, str | int | bool]:
+    """The index entry of the weights of one span, after writing them."""
     started = time.perf_counter()
     newest = sessions_index(date(1990, 1, 2), last)[-1].date()
     settings = Settings(target=target, members=3, seed=0)
     windows = [
         windows_of(bars, newest, settings, earnings=earnings) for _, bars in panel.groupby("Symbol", observed=True)
     ]
-    base = pretrain(windows, settings=settings)
-    artifact = save(base, WEIGHTS / (f"{target}-{newest}" + "-earnings" * earnings))
+    checkpoint = pretrain(windows, settings=settings)
+    artifact = save(checkpoint, WEIGHTS / (f"{target}-{newest}" + "-earnings" * earnings))
     seconds = time.perf_counter() - started
-    print(f"{artifact.path.name}: {len(windows)} symbols, {base.card.rows} rows, {seconds:.0f} s", flush=True)
+    print(f"{artifact.path.name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True)
     return {
         "target": target,
-        "trained_to": base.card.trained_to,
+        "trained_to": checkpoint.card.trained_to,
         "earnings": earnings,
         "members": settings.members,
         "symbols": len(windows),
@@ -73,7 +74,7 @@ def make_base(panel: pd.DataFrame, target: Target, last: date, *, earnings: bool
 
 
 def windows_of(bars: pd.DataFrame, newest: date, settings: Settings, *, earnings: bool) -> Windows:
-    """One symbol's windows up to `newest`, with earnings read off its bars up to then or without any."""
+    """One symbol's windows up to `newest`, with earnings inferred from its bars up to then, or without."""
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
     bars = bars[: pd.Timestamp(newest)]
     inferred = inferred_earnings(bars[-settings.train_sessions :])

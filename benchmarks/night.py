@@ -1,8 +1,8 @@
-"""Where the seconds of one night go: each stage, Prefect's share and peak memory, cold and warm.
+"""The time of one night: each stage, Prefect's share and peak memory, cold and warm.
 
     python benchmarks/night.py [--source csv:PATH --symbol SBUX --as-of 2024-03-08]
 
-Starts a Prefect server of its own in a temporary folder, then runs three nights in a row as whole processes: the first
+Starts its own Prefect server in a temporary folder, then runs three nights in a row, each in its own process: the first
 from scratch, the next warm. Prints one table; every figure is of this machine and this run.
 """
 
@@ -26,19 +26,19 @@ STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 
 def main() -> None:
     """Run the nights and print the table."""
-    asked = arguments()
+    options = arguments()
     with tempfile.TemporaryDirectory() as folder:
         environment = clean_environment(Path(folder))
         server = start_server(environment)
         try:
             command("db", "upgrade", environment=environment)
-            last = date.fromisoformat(asked.as_of)
-            rows = [one_night(asked, shift(last, by), environment) for by in (-2, -1, 0)]
+            last = date.fromisoformat(options.as_of)
+            rows = [run_night(options, shift(last, by), environment) for by in (-2, -1, 0)]
         finally:
             server.terminate()
             server.wait(timeout=30)
         today = datetime.now(UTC).date()
-        print(f"{platform.platform()}, {os.cpu_count()} cores, {today}, {asked.source} {asked.symbol}")
+        print(f"{platform.platform()}, {os.cpu_count()} cores, {today}, {options.source} {options.symbol}")
         print_table(rows)
         print_help_time(environment)
 
@@ -53,9 +53,9 @@ def arguments() -> argparse.Namespace:
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """This process' environment without any configured Prefect or forecasting, pointed at `folder`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FORECASTING_"))}
-    return kept | {
+    """This process' environment without variables of Prefect or forecasting, with all data in `folder`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FORECASTING_"))}
+    return inherited | {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{PORT}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -65,7 +65,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
 
 
 def start_server(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    """A Prefect server on loopback that answers."""
+    """A Prefect server on loopback that responds."""
     server = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PORT)],
         env=environment,
@@ -79,11 +79,11 @@ def start_server(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
         except OSError:
             time.sleep(0.25)
     server.terminate()
-    raise SystemExit(f"The Prefect server did not answer on port {PORT} within a minute.")
+    raise SystemExit(f"The Prefect server did not respond on port {PORT} within a minute.")
 
 
 def command(*words: str, environment: dict[str, str]) -> tuple[float, float]:
-    """Run `forecasting` as a process of its own; its wall seconds and peak memory in MiB."""
+    """Wall seconds and peak memory in MiB of one `forecasting` command in its own process."""
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "flows.cli", *words], env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -93,10 +93,10 @@ def command(*words: str, environment: dict[str, str]) -> tuple[float, float]:
     return time.perf_counter() - started, usage.ru_maxrss / unit
 
 
-def one_night(asked: argparse.Namespace, session: date, environment: dict[str, str]) -> dict[str, float | str]:
-    """Run the night at `session`; its mode, wall seconds, peak memory and the seconds of each stage."""
+def run_night(options: argparse.Namespace, session: date, environment: dict[str, str]) -> dict[str, float | str]:
+    """Mode, wall seconds, peak memory and seconds of each stage of the night at `session`."""
     wall, peak = command(
-        "run", "--source", asked.source, "--symbol", asked.symbol, "--as-of", str(session), environment=environment
+        "run", "--source", options.source, "--symbol", options.symbol, "--as-of", str(session), environment=environment
     )
     database = Path(environment["FORECASTING_DATA_DIR"]) / "forecasting.db"
     with sqlite3.connect(database) as connection:
@@ -109,7 +109,7 @@ def one_night(asked: argparse.Namespace, session: date, environment: dict[str, s
 
 
 def print_table(rows: list[dict[str, float | str]]) -> None:
-    """One row a night; `rest` is what is neither stage: the interpreter, imports, Prefect, printing."""
+    """One row per night; `rest` is the time outside the stages: interpreter, imports, Prefect, printing."""
     print(
         f"{'night':>8} {'wall s':>7} "
         + " ".join(f"{stage:>10}" for stage in STAGES)

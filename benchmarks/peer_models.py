@@ -1,4 +1,4 @@
-"""Other libraries as forecasters: each fitted on the rows whose target is known, then speaking for any row."""
+"""Other libraries as forecasters: each is fitted on the rows whose target is known and can forecast any row."""
 
 import itertools
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from peer_walks import Ground, H, Speak, Walk, searched, walk
+from peer_walks import Comparison, H, Predict, Walk, tuned, walk
 
 from forecasting.backtest.refits import Block
 from forecasting.losses import Floats
@@ -17,42 +17,42 @@ from forecasting.train.baselines import linear_features
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 STATISTICAL_SESSIONS = 500
-"""What AutoETS, AutoARIMA and Theta see: their searches grow with it, and older sessions teach them little."""
+"""Training sessions of AutoETS, AutoARIMA and Theta: their search time grows with them, their accuracy hardly does."""
 
 ARIMA_FLAGS = (*EVENT_NAMES, "half_day", "third_friday", "triple_witching", "month_end", "before_holiday")
-"""AutoARIMA's regressors; all flags at once are collinear over two years and stop its search."""
+"""AutoARIMA's regressors; over two years all flags together are collinear and end its search."""
 
 TREES: dict[str, Any] = {"num_leaves": 8, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5}
 """LightGBM's settings for a few thousand rows; the number of trees is searched."""
 
 
-def run_lightgbm(ground: Ground, *, trees: list[int]) -> dict[str, Walk]:
-    """LightGBM with the number of trees that did best before."""
-    return {"LightGBM": searched(ground, lambda count: partial(fit_lightgbm, trees=count), trees)}
+def run_lightgbm(comparison: Comparison, *, trees: list[int]) -> dict[str, Walk]:
+    """LightGBM with the number of trees of least loss before the first origin."""
+    return {"LightGBM": tuned(comparison, lambda count: partial(fit_lightgbm, trees=count), trees)}
 
 
-def fit_lightgbm(known: Windows, *, trees: int) -> Speak:
-    """One LightGBM per horizon and level on the ridge's own columns."""
+def fit_lightgbm(known: Windows, *, trees: int) -> Predict:
+    """One LightGBM model per horizon and level, on the features of the ridge baseline."""
     from lightgbm import LGBMRegressor
 
-    past, ahead = linear_features(known)
-    columns = [np.column_stack([past, ahead[:, place]]) for place in range(H)]
+    past, future = linear_features(known)
+    columns = [np.column_stack([past, future[:, h]]) for h in range(H)]
 
-    def learn(place: int, level: float) -> Any:  # noqa: ANN401 - ships no types
-        rows = np.isfinite(known.scaled[:, place])
+    def fit_level(h: int, level: float) -> Any:  # noqa: ANN401 - ships no types
+        rows = np.isfinite(known.scaled[:, h])
         model = LGBMRegressor(objective="quantile", alpha=level, n_estimators=trees, n_jobs=1, verbose=-1, **TREES)
-        return model.fit(columns[place][rows], known.scaled[rows, place])
+        return model.fit(columns[h][rows], known.scaled[rows, h])
 
-    models = [[learn(place, level) for level in QUANTILES] for place in range(H)]
+    models = [[fit_level(h, level) for level in QUANTILES] for h in range(H)]
 
-    def speak(asked: Block) -> Floats:
-        scaled = [[model.predict(columns[place][asked]) for model in models[place]] for place in range(H)]
-        return known.scale(asked).from_model(np.sort(np.transpose(scaled, (2, 0, 1)), axis=-1))
+    def predict(rows: Block) -> Floats:
+        scaled = [[model.predict(columns[h][rows]) for model in models[h]] for h in range(H)]
+        return known.scale(rows).from_model(np.sort(np.transpose(scaled, (2, 0, 1)), axis=-1))
 
-    return speak
+    return predict
 
 
-def run_statistical(ground: Ground) -> dict[str, Walk]:
+def run_statistical(comparison: Comparison) -> dict[str, Walk]:
     """AutoETS, AutoARIMA with the events and expiries, and the best of the Theta models, on log volume."""
     from statsforecast.models import AutoARIMA, AutoETS, AutoTheta
 
@@ -62,43 +62,47 @@ def run_statistical(ground: Ground) -> dict[str, Walk]:
         "Theta": (AutoTheta(season_length=5, decomposition_type="additive"), ()),
     }
     return {
-        name: walk(ground, ground.blocks, partial(fit_statistical, model=model, names=flags))
+        name: walk(comparison, comparison.blocks, partial(fit_statistical, model=model, names=flags))
         for name, (model, flags) in models.items()
     }
 
 
-def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Speak:  # noqa: ANN401 - ships no types
-    """A statsforecast model of the newest sessions; at later rows it keeps its parameters and reads on."""
+def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Predict:  # noqa: ANN401 - ships no types
+    """A statsforecast model of the newest sessions; at later rows it keeps its parameters and reads new sessions."""
     series, newest = known.steps[:, 0], known.learnable_sessions
     columns = [known.flag_names.index(name) for name in names]
-    seen = slice(newest - STATISTICAL_SESSIONS, newest)
-    columns = [column for column in columns if known.flags[seen, column].any()]
-    model.fit(series[seen], known.flags[seen][:, columns] if columns else None)
+    training = slice(newest - STATISTICAL_SESSIONS, newest)
+    columns = [column for column in columns if known.flags[training, column].any()]
+    model.fit(series[training], known.flags[training][:, columns] if columns else None)
 
-    def speak(asked: Block) -> Floats:
-        scaled = np.empty((len(asked), H, len(QUANTILES)))
-        for at, row in enumerate(asked):
+    def predict(rows: Block) -> Floats:
+        scaled = np.empty((len(rows), H, len(QUANTILES)))
+        for at, row in enumerate(rows):
             stop = known.warm_up + int(row) + 1
             span = slice(stop - STATISTICAL_SESSIONS, stop)
-            beside = (
+            exogenous = (
                 {"X": known.flags[span][:, columns], "X_future": known.future_flags[row][:, columns]} if columns else {}
             )
-            said = model.forward(series[span], h=H, level=[50, 80, 90], **beside)
-            bounds = (said[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
+            forecast = model.forward(series[span], h=H, level=[50, 80, 90], **exogenous)
+            bounds = (forecast[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
             scaled[at] = np.column_stack(list(bounds))
         return np.exp(scaled)
 
-    return speak
+    return predict
 
 
-def run_neural(ground: Ground, *, name: str, steps: list[int]) -> dict[str, Walk]:
-    """A neuralforecast model with the steps and the window scaler that did best before."""
+def run_neural(comparison: Comparison, *, name: str, steps: list[int]) -> dict[str, Walk]:
+    """A neuralforecast model with the steps and window scaler of least loss before the first origin."""
     choices = list(itertools.product(steps, ("robust", "identity")))
-    return {f"neuralforecast {name}": searched(ground, lambda one: partial(fit_neural, name=name, choice=one), choices)}
+    return {
+        f"neuralforecast {name}": tuned(
+            comparison, lambda choice: partial(fit_neural, name=name, choice=choice), choices
+        )
+    }
 
 
-def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Speak:
-    """A neuralforecast model of the log volume, our step features as its past and our flags as its future."""
+def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Predict:
+    """A neuralforecast model of log volume, with our step features as past and our flags as future covariates."""
     from neuralforecast import NeuralForecast, models
     from neuralforecast.losses.pytorch import MQLoss
 
@@ -126,23 +130,24 @@ def fit_neural(known: Windows, *, name: str, choice: tuple[int, str]) -> Speak:
         **shape,
     )
     table = pd.DataFrame(np.column_stack([steps, known.flags]), columns=["y", *past, *future], dtype="float32")
-    table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))  # sessions as days: no gap to explain
+    table.insert(0, "ds", pd.date_range("2000-01-01", periods=len(table)))  # consecutive days, so without gaps
     forecaster = NeuralForecast(models=[model], freq="D")
     forecaster.fit(table.iloc[: known.learnable_sessions].assign(unique_id="0"))
 
-    def speak(asked: Block) -> Floats:
-        # Every origin is a series of its own, so that one call forecasts them all.
-        stops = [known.warm_up + int(row) + 1 for row in asked]
+    def predict(rows: Block) -> Floats:
+        # Every origin is a separate series, so that one call forecasts them all.
+        stops = [known.warm_up + int(row) + 1 for row in rows]
         history = [table.iloc[stop - LOOKBACK : stop].assign(unique_id=f"{stop:05d}") for stop in stops]
         days = [table["ds"].iloc[stop - 1] + pd.to_timedelta(np.array(HORIZONS), unit="D") for stop in stops]
         ahead = [
             pd.DataFrame(known.future_flags[row], columns=future, dtype="float32").assign(
                 ds=day, unique_id=f"{stop:05d}"
             )
-            for row, day, stop in zip(asked, days, stops, strict=True)
+            for row, day, stop in zip(rows, days, stops, strict=True)
         ]
-        said = forecaster.predict(df=pd.concat(history), futr_df=pd.concat(ahead)).drop(columns=["unique_id", "ds"])
-        scaled = said.to_numpy(dtype=np.float64).reshape(len(asked), H, len(QUANTILES))
+        forecasts = forecaster.predict(df=pd.concat(history), futr_df=pd.concat(ahead))
+        values = forecasts.drop(columns=["unique_id", "ds"]).to_numpy(dtype=np.float64)
+        scaled = values.reshape(len(rows), H, len(QUANTILES))
         return np.exp(centre[0] + spread[0] * np.sort(scaled, axis=-1))
 
-    return speak
+    return predict

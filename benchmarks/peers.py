@@ -1,12 +1,12 @@
-"""Ours beside other libraries: the same rows, the same origins, the same information, one run.
+"""This project compared with other libraries: the same rows, origins and information, in one run.
 
     pip install -e '.[bench]'
     python benchmarks/peers.py --source csv:SBUX.csv --symbol SBUX --events csv:SBUX_earnings.csv --to 2024-03-07
 
 Every forecaster is fitted at the close of the first origin of each block, on the newest `train_sessions` rows up to it,
 and then reads each new session without another fit. Normal intervals of the statistical models are those of log volume.
-What a peer may choose (steps, trees, window scaling) is searched on the block before the first origin.
-Prints one Markdown table. A peer whose library is missing is left out, and says so.
+Hyperparameters of a peer (steps, trees, window scaling) are searched on the block before the first origin.
+Prints one Markdown table, and a note for each peer whose library is missing.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 from peer_models import run_lightgbm, run_neural, run_statistical
-from peer_walks import Ground, H, Speak, Walk, ground_of, walk
+from peer_walks import Comparison, H, Predict, Walk, make_comparison, walk
 
 from forecasting.backtest.refits import Block
 from forecasting.evaluate.scores import inside, skill
@@ -46,21 +46,21 @@ LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "neuralfor
 
 def main() -> None:
     """Run every forecaster and print the table."""
-    asked = arguments()
-    quieten()
-    settings = Settings(source=asked.source, symbols=(asked.symbol,), events=asked.events, target="volume")
-    ground = ground_of(settings, last=asked.last, origins=asked.origins, every=asked.refit_every)
+    options = arguments()
+    silence_libraries()
+    settings = Settings(source=options.source, symbols=(options.symbol,), events=options.events, target="volume")
+    comparison = make_comparison(settings, last=options.last, origins=options.origins, every=options.refit_every)
     walks: dict[str, Walk] = {}
-    for name, run, library in forecasters(asked):
+    for name, run, library in forecasters(options):
         if library and importlib.util.find_spec(library) is None:
             print(f"{library} is not installed, so {name} is left out: pip install -e '.[bench]'")
             continue
         started = time.perf_counter()
-        walks |= run(ground)
+        walks |= run(comparison)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
-    print(about(asked, ground) + "\n")
-    print("\n".join(table(walks, ground.actual)))
+    print(describe(options, comparison) + "\n")
+    print("\n".join(table(walks, comparison.actual)))
 
 
 def arguments() -> argparse.Namespace:
@@ -77,101 +77,103 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def forecasters(asked: argparse.Namespace) -> list[tuple[str, Callable[[Ground], dict[str, Walk]], str]]:
-    """Name, what runs it and the library it needs (empty: none but ours)."""
+def forecasters(options: argparse.Namespace) -> list[tuple[str, Callable[[Comparison], dict[str, Walk]], str]]:
+    """Name, function and required library (empty: no other) of each forecaster."""
     return [
         ("ours", run_ours, ""),
-        ("ridge", lambda ground: {"ridge": walk(ground, ground.blocks, fit_ridge)}, ""),
-        ("LightGBM", partial(run_lightgbm, trees=asked.trees), "lightgbm"),
+        ("ridge", lambda comparison: {"ridge": walk(comparison, comparison.blocks, fit_ridge)}, ""),
+        ("LightGBM", partial(run_lightgbm, trees=options.trees), "lightgbm"),
         ("AutoETS, AutoARIMA, Theta", run_statistical, "statsforecast"),
-        ("LSTM", partial(run_neural, name="LSTM", steps=asked.steps), "neuralforecast"),
-        ("NHITS", partial(run_neural, name="NHITS", steps=asked.steps), "neuralforecast"),
+        ("LSTM", partial(run_neural, name="LSTM", steps=options.steps), "neuralforecast"),
+        ("NHITS", partial(run_neural, name="NHITS", steps=options.steps), "neuralforecast"),
     ]
 
 
-def run_ours(ground: Ground) -> dict[str, Walk]:
-    """Ours as a night issues it, without any earlier forecast to combine and calibrate by, and on the symbol alone."""
-    rows = np.concatenate(ground.earlier + ground.blocks)
-    count = sum(map(len, ground.blocks))
+def run_ours(comparison: Comparison) -> dict[str, Walk]:
+    """Ours as a night issues it; without earlier forecasts for calibration; and without pretrained weights."""
+    rows = np.concatenate(comparison.earlier + comparison.blocks)
+    count = sum(map(len, comparison.blocks))
 
-    def fit_ours(known: Windows, *, based: bool) -> Speak:
-        base = pretrained_for(known, ground.settings) if based else None
-        checkpoint = fit(known, mode="scratch", parent=None, settings=ground.settings, pretrained=base)
-        return lambda asked: np.stack(
-            [network_quantiles(checkpoint, known, asked), linear_quantiles(known, asked)], axis=1
+    def fit_ours(known: Windows, *, is_pretrained: bool) -> Predict:
+        start = pretrained_for(known, comparison.settings) if is_pretrained else None
+        checkpoint = fit(known, mode="scratch", parent=None, settings=comparison.settings, pretrained=start)
+        return lambda rows: np.stack(
+            [network_quantiles(checkpoint, known, rows), linear_quantiles(known, rows)], axis=1
         )
 
-    whole = walk(ground, ground.earlier + ground.blocks, lambda known: fit_ours(known, based=True))
-    alone = walk(ground, ground.earlier + ground.blocks, lambda known: fit_ours(known, based=False))
+    blocks = comparison.earlier + comparison.blocks
+    ours = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=True))
+    scratch = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=False))
+    windows, uncalibrated = comparison.windows, ours.forecasts[-count:]
     return {
-        "**ours**": replace(whole, said=issued(ground.windows, rows, whole.said)[-count:]),
-        "ours, no forecast before": replace(whole, said=issued(ground.windows, rows[-count:], whole.said[-count:])),
-        "ours, no base weights": replace(alone, said=issued(ground.windows, rows, alone.said)[-count:]),
+        "**ours**": replace(ours, forecasts=issued(windows, rows, ours.forecasts)[-count:]),
+        "ours, no earlier forecasts": replace(ours, forecasts=issued(windows, rows[-count:], uncalibrated)),
+        "ours, no pretrained weights": replace(scratch, forecasts=issued(windows, rows, scratch.forecasts)[-count:]),
     }
 
 
 def issued(windows: Windows, rows: Block, raw: Floats) -> Floats:
-    """Combined and calibrated in order, from the forecasts whose targets had closed; raw (n, 2, H, Q)."""
-    scale, said = windows.scale(rows), np.empty_like(raw[:, 0])
-    network, partner = scale.to_model(raw[:, 0]), scale.to_model(raw[:, 1])
+    """(n, H, Q) quantiles, combined and calibrated in order on forecasts with closed targets; raw (n, 2, H, Q)."""
+    scale, quantiles = windows.scale(rows), np.empty_like(raw[:, 0])
+    network, linear = scale.to_model(raw[:, 0]), scale.to_model(raw[:, 1])
     for at, row in enumerate(rows):
         earlier = slice(max(0, at - MAX_FORECASTS), at)
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
-        past = Past(np.where(closed, windows.scaled[rows[earlier]], np.nan), network[earlier], partner[earlier])
-        spoken = issue(network[at], partner[at], past, scale=windows.scale(int(row)), target=windows.target)
-        said[at] = spoken.quantiles
-    return said
+        past = Past(np.where(closed, windows.scaled[rows[earlier]], np.nan), network[earlier], linear[earlier])
+        forecast = issue(network[at], linear[at], past, scale=windows.scale(int(row)), target=windows.target)
+        quantiles[at] = forecast.quantiles
+    return quantiles
 
 
-def fit_ridge(known: Windows) -> Speak:
-    """The project's own baseline; its closed form is solved anew for every call."""
+def fit_ridge(known: Windows) -> Predict:
+    """The project's own baseline; its closed form is solved at every call."""
     baseline_quantiles("ridge", known)
-    return lambda asked: baseline_quantiles("ridge", known, asked)
+    return lambda rows: baseline_quantiles("ridge", known, rows)
 
 
 def table(walks: dict[str, Walk], actual: Floats) -> list[str]:
-    """A row per forecaster, ours first; skill and p are ours against it (Diebold-Mariano on the horizons' mean)."""
+    """A row per forecaster, ours first; skill and p of ours against each (Diebold-Mariano, mean over horizons)."""
     costs = ("s a fit", "CPU s a fit", "s a forecast")
     titles = ("MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p", *costs)
     lines = ["| forecaster | " + " | ".join(titles) + " | chosen |", "|---|" + "---:|" * len(titles) + "---|"]
-    ours = losses_of(actual, next(iter(walks.values())).said)
-    for at, (name, one) in enumerate(walks.items()):
-        theirs = losses_of(actual, one.said)
+    ours = losses_of(actual, next(iter(walks.values())).forecasts)
+    for at, (name, peer) in enumerate(walks.items()):
+        theirs = losses_of(actual, peer.forecasts)
         cells = [f"{np.nanmean(loss):.3f}" for loss in theirs]
         known = np.isfinite(actual)
-        cells += [f"{100 * inside(actual, one.said, percent)[known].mean():.1f} %" for percent in (80, 90)]
-        for mine, other in zip(ours, theirs, strict=True):
-            cells += against(mine, other) if at else ("", "")
-        cells += [f"{one.fit_s:.2f}", f"{one.fit_cpu_s:.2f}", f"{one.forecast_s:.3f}", one.setting]
+        cells += [f"{100 * inside(actual, peer.forecasts, percent)[known].mean():.1f} %" for percent in (80, 90)]
+        for our_loss, their_loss in zip(ours, theirs, strict=True):
+            cells += skill_and_p(our_loss, their_loss) if at else ("", "")
+        cells += [f"{peer.fit_s:.2f}", f"{peer.fit_cpu_s:.2f}", f"{peer.forecast_s:.3f}", peer.setting]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
 
-def losses_of(actual: Floats, said: Floats) -> tuple[Floats, Floats]:
+def losses_of(actual: Floats, quantiles: Floats) -> tuple[Floats, Floats]:
     """Absolute error of the median and pinball loss, (n, H) each, in million shares."""
-    return np.abs(actual - said[..., MEDIAN]) * 1e-6, pinball(actual, said) * 1e-6
+    return np.abs(actual - quantiles[..., MEDIAN]) * 1e-6, pinball(actual, quantiles) * 1e-6
 
 
-def against(ours: Floats, theirs: Floats) -> tuple[str, str]:
+def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
     """Skill of ours and its p value."""
     test = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=H)
     return f"{skill(float(np.nanmean(ours)), float(np.nanmean(theirs))):+.1%}", f"{test.p_value:.4f}"
 
 
-def about(asked: argparse.Namespace, ground: Ground) -> str:
-    """What was compared, in words."""
-    rows = np.concatenate(ground.blocks)
-    first, last = ground.windows.origins[rows[0]], ground.windows.origins[rows[-1]]
-    before = sum(map(len, ground.earlier))
+def describe(options: argparse.Namespace, comparison: Comparison) -> str:
+    """A sentence on the data, origins and fits."""
+    rows = np.concatenate(comparison.blocks)
+    first, last = comparison.windows.origins[rows[0]], comparison.windows.origins[rows[-1]]
+    before = sum(map(len, comparison.earlier))
     return (
-        f"{asked.source} {asked.symbol}, volume, million shares, mean of horizons 1-{H}; {len(rows)} origins "
-        f"{first} .. {last}, {len(ground.blocks)} fits each (every {asked.refit_every} sessions). Ours combines and "
-        f"calibrates by its own forecasts of the {before} origins before; its base weights have seen other symbols."
+        f"{options.source} {options.symbol}, volume, million shares, mean of horizons 1-{H}; {len(rows)} origins "
+        f"{first} .. {last}, {len(comparison.blocks)} fits each (every {options.refit_every} sessions). Ours is "
+        f"combined and calibrated on its forecasts of the {before} origins before; pretrained on other symbols."
     )
 
 
-def quieten() -> None:
-    """Silence what other libraries say of themselves on every fit."""
+def silence_libraries() -> None:
+    """Turn off the warnings and logs of other libraries."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)
 
@@ -183,7 +185,7 @@ def machine() -> str:
 
 
 def version_of(library: str) -> str:
-    """Its version, or that it is missing."""
+    """The version of a library, or `missing`."""
     try:
         return version(library)
     except PackageNotFoundError:

@@ -1,10 +1,11 @@
-"""Ours against every baseline of the project, by its own walk-forward backtest, on one symbol or many.
+"""This project's forecasts against every baseline, by its walk-forward backtest, on one symbol or many.
 
     python benchmarks/skill.py --source csv:SBUX.csv --symbol SBUX --target volume --from 2015-01-02 --to 2024-03-07
     python benchmarks/skill.py --source parquet:panel.parquet --symbols all --from 2020-01-02 --to 2024-03-07
 
 Prints one Markdown table. One symbol: a row per forecaster. Several: a row per symbol against its best baseline, and
-how many are ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over horizons.
+the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over
+horizons.
 """
 
 import argparse
@@ -31,25 +32,25 @@ from forecasting.settings import Settings, parse_date
 from forecasting.vocabulary import HORIZONS
 
 UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"), "close": (1.0, "the bar's currency")}
-"""What a target's errors are multiplied by in the table, and what they then are."""
+"""Factor of a target's errors in the table, and their unit after it."""
 
 LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
-"""What forecasters are compared by; either in its mean over the horizons."""
+"""The losses compared, each in its mean over the horizons."""
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "torch")
 
 
 def main() -> None:
-    """Run every backtest asked for and print the table."""
-    asked = arguments()
-    symbols = symbols_of(asked)
-    results = [result for symbol in symbols if (result := run(asked, symbol)) is not None]
+    """Run every requested backtest and print the table."""
+    options = arguments()
+    symbols = symbols_of(options)
+    results = [result for symbol in symbols if (result := run(options, symbol)) is not None]
     if not results:
-        raise SystemExit("No symbol could be replayed; the lines above say why.")
-    scale, unit = UNITS[asked.target]
+        raise SystemExit("No symbol could be replayed; see the errors above.")
+    scale, unit = UNITS[options.target]
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
-    print(f"{asked.source}, {asked.target}, errors in {unit}, mean of horizons 1-{HORIZONS[-1]};")
-    print(f"{about(results, asked)}.\n")
+    print(f"{options.source}, {options.target}, errors in {unit}, mean of horizons 1-{HORIZONS[-1]};")
+    print(f"{describe(results, options)}.\n")
     print("\n".join(forecaster_table(results[0], scale) if len(results) == 1 else symbol_table(results, scale)))
 
 
@@ -59,22 +60,22 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample")
     parser.add_argument("--symbol", "--symbols", dest="symbols", default="^GSPC", help="S, A,B,C or all of a panel")
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
-    parser.add_argument("--companions", default="", help="symbols of the same source to learn from beside, A,B,C")
+    parser.add_argument("--companions", default="", help="companion series of the same source, A,B,C")
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
     parser.add_argument("--refit-every", type=int, default=21)
-    parser.add_argument("--workers", type=int, default=0, help="processes that fit; 0 is one a core")
+    parser.add_argument("--workers", type=int, default=0, help="processes that fit; 0 is one per core")
     return parser.parse_args()
 
 
-def symbols_of(asked: argparse.Namespace) -> list[str]:
+def symbols_of(options: argparse.Namespace) -> list[str]:
     """The symbols named, or every one of the panel."""
-    if asked.symbols != "all":
-        return [symbol.strip() for symbol in asked.symbols.split(",")]
-    kind, _, path = asked.source.partition(":")
+    if options.symbols != "all":
+        return [symbol.strip() for symbol in options.symbols.split(",")]
+    kind, _, path = options.source.partition(":")
     if kind not in ("csv", "parquet"):
-        raise SystemExit(f"--symbols all needs --source csv:PATH or parquet:PATH; found {asked.source!r}.")
+        raise SystemExit(f"--symbols all needs --source csv:PATH or parquet:PATH; found {options.source!r}.")
     panel = pd.read_parquet(Path(path)) if kind == "parquet" else pd.read_csv(Path(path))
     named = [name for name in panel.columns if name.lower() in ("symbol", "ticker")]
     if not named:
@@ -82,18 +83,22 @@ def symbols_of(asked: argparse.Namespace) -> list[str]:
     return sorted(panel[named[0]].astype(str).unique())
 
 
-def run(asked: argparse.Namespace, symbol: str) -> BacktestResult | None:
-    """The backtest of one symbol, nothing kept or taken up again; None, with the reason printed, where it cannot be."""
+def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
+    """The backtest of one symbol, without a cache; None, with the error printed, if it cannot be run."""
     settings = Settings(
-        source=asked.source, symbols=(symbol,), events=asked.events, target=asked.target, companions=asked.companions
+        source=options.source,
+        symbols=(symbol,),
+        events=options.events,
+        target=options.target,
+        companions=options.companions,
     )
     spec = BacktestSpec(
         symbol=symbol,
-        first=asked.first,
-        last=asked.last,
-        refit_every=asked.refit_every,
+        first=options.first,
+        last=options.last,
+        refit_every=options.refit_every,
         settings=settings,
-        workers=asked.workers,
+        workers=options.workers,
     )
     try:
         bars, events, _ = load_series(settings, last=None, now=now)
@@ -105,20 +110,20 @@ def run(asked: argparse.Namespace, symbol: str) -> BacktestResult | None:
     return result
 
 
-def about(results: list[BacktestResult], asked: argparse.Namespace) -> str:
+def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
     """Span, refits and seconds of all backtests together."""
-    origins, refits = sum(len(one.origins) for one in results), sum(one.refits for one in results)
-    seconds = sum(one.seconds for one in results)
-    first, last = min(one.origins[0] for one in results), max(one.origins[-1] for one in results)
+    origins, refits = sum(len(result.origins) for result in results), sum(result.refits for result in results)
+    seconds = sum(result.seconds for result in results)
+    first, last = min(result.origins[0] for result in results), max(result.origins[-1] for result in results)
     symbols = results[0].spec.symbol if len(results) == 1 else f"{len(results)} symbols"
     return (
-        f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {asked.refit_every} sessions), "
-        f"{seconds:.0f} s in all" + (f", companions {asked.companions}" if asked.companions else "")
+        f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {options.refit_every} sessions), "
+        f"{seconds:.0f} s in all" + (f", companions {options.companions}" if options.companions else "")
     )
 
 
 def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
-    """A row per forecaster, ours first; skill and p of ours against that row."""
+    """A row per forecaster, ours first; skill and p of ours against each."""
     lines = row("forecaster", "MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p")
     lines += ["|---|" + "---:|" * 8]
     for name, quantiles in {"**ours**": result.issued, **result.baselines}.items():
@@ -126,36 +131,36 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
         ours = [("", ""), ("", "")]
         if quantiles is not result.issued:
             ours = [
-                against(absolute_error(result.actual, result.issued), errors),
-                against(pinball(result.actual, result.issued), losses),
+                skill_and_p(absolute_error(result.actual, result.issued), errors),
+                skill_and_p(pinball(result.actual, result.issued), losses),
             ]
         covers = (f"{100 * covered(result, quantiles, percent):.1f} %" for percent in (80, 90))
         lines += row(name, number(mean(errors) * scale), number(mean(losses) * scale), *covers, *ours[0], *ours[1])
     returns = [as_returns(result)] if result.spec.settings.target == "close" else []
-    return [*lines, "", *returns, *map(partial(not_told_apart, result), LOSSES)]
+    return [*lines, "", *returns, *map(partial(confidence_line, result), LOSSES)]
 
 
 def as_returns(result: BacktestResult) -> str:
-    """A close's pinball loss as that of its log return: in prices, years of a high price weigh more than others."""
+    """The pinball loss of log returns for a close: in prices, years of a high price have more weight."""
     ours = pinball(np.log(result.actual), np.log(result.issued))
-    told = []
+    parts = []
     for name, quantiles in result.baselines.items():
         theirs = pinball(np.log(result.actual), np.log(quantiles))
-        gained, p_value = against(ours, theirs)
+        skill_text, p_value = skill_and_p(ours, theirs)
         at = ", ".join(f"{skill(mean(ours[:, [h]]), mean(theirs[:, [h]])):+.1%}" for h in range(len(HORIZONS)))
-        told.append(f"{name} {100 * mean(theirs):.4f}, skill {gained} (p {p_value}; by horizon {at})")
-    return f"Pinball of log returns x 100: ours {100 * mean(ours):.4f}; {'; '.join(told)}."
+        parts.append(f"{name} {100 * mean(theirs):.4f}, skill {skill_text} (p {p_value}; by horizon {at})")
+    return f"Pinball of log returns x 100: ours {100 * mean(ours):.4f}; {'; '.join(parts)}."
 
 
-def not_told_apart(result: BacktestResult, loss: str) -> str:
-    """Who is in the 90 % model confidence set by a loss, best first, each with its p value."""
+def confidence_line(result: BacktestResult, loss: str) -> str:
+    """The members of the 90 % model confidence set by a loss, best first, each with its p value."""
     best = best_set(result.actual, result.issued, result.baselines, loss=LOSSES[loss])
     named = ", ".join(f"{name} ({best.p_values[name]:.3f})" for name in best.included)
     return f"In the 90 % confidence set of the best by {loss}: {named}."
 
 
 def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
-    """A row per symbol, ours against the best baseline of each loss, and how many are ahead."""
+    """A row per symbol, ours against the best baseline of each loss, and the number of symbols ahead."""
     titles = (
         "MAE",
         "best baseline",
@@ -177,11 +182,11 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
         gained: list[float] = []
         for loss in LOSSES.values():
             ours = loss(result.actual, result.issued)
-            rivals = {k: loss(result.actual, v) for k, v in result.baselines.items()}
-            best = min(rivals, key=lambda name: mean(rivals[name]))
-            cells += [number(mean(ours) * scale), f"{best} {number(mean(rivals[best]) * scale)}"]
-            cells += against(ours, rivals[best])
-            gained.append(skill(mean(ours), mean(rivals[best])))
+            baselines = {name: loss(result.actual, quantiles) for name, quantiles in result.baselines.items()}
+            best = min(baselines, key=lambda name: mean(baselines[name]))
+            cells += [number(mean(ours) * scale), f"{best} {number(mean(baselines[best]) * scale)}"]
+            cells += skill_and_p(ours, baselines[best])
+            gained.append(skill(mean(ours), mean(baselines[best])))
         covers = (f"{100 * covered(result, result.issued, percent):.1f} %" for percent in (80, 90))
         lines += row(result.spec.symbol, *cells, *covers, f"{result.seconds:.0f}")
         skills.append((gained[0], gained[1]))
@@ -189,13 +194,13 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
 
 
 def summary(skills: Floats) -> str:
-    """How many symbols are ahead of their best baseline, and by how much at the median; skills (S, 2)."""
+    """The number of symbols ahead of their best baseline, with median and worst skill; skills (S, 2)."""
     ahead, median, worst = (skills > 0).sum(axis=0), np.median(skills, axis=0), skills.min(axis=0)
-    says = [
+    by_loss = [
         f"in {loss} {ahead[k]} of {len(skills)} (median {median[k]:+.1%}, worst {worst[k]:+.1%})"
         for k, loss in enumerate(LOSSES)
     ]
-    return f"Ahead of the best baseline: {'; '.join(says)}."
+    return f"Ahead of the best baseline: {'; '.join(by_loss)}."
 
 
 def covered(result: BacktestResult, quantiles: Floats, percent: int) -> float:
@@ -204,14 +209,14 @@ def covered(result: BacktestResult, quantiles: Floats, percent: int) -> float:
     return float(inside(result.actual, quantiles, 80 if percent == 80 else 90)[known].mean())
 
 
-def against(ours: Floats, theirs: Floats) -> tuple[str, str]:
+def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
     """Skill and p value of losses (n, H)."""
     test = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=HORIZONS[-1])
     return f"{skill(mean(ours), mean(theirs)):+.1%}", f"{test.p_value:.4f}"
 
 
 def mean(losses: Floats) -> float:
-    """Mean over the horizons of the mean over origins of what is known."""
+    """Mean over the horizons of the mean over origins, of the known values."""
     return float(np.nanmean(losses, axis=0).mean())
 
 

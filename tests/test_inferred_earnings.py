@@ -1,4 +1,4 @@
-"""The earnings that teach the base weights are read off bars by benchmarks/inferred_earnings.py."""
+"""benchmarks/inferred_earnings.py infers from bars the earnings dates that the shipped weights are trained with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from inferred_earnings import inferred_earnings, quarterly_row
+from inferred_earnings import inferred_earnings, quarterly_positions
 
 from forecasting.ingest.events import bundled_events, reacting
 from tests.builders import random_bars
@@ -15,7 +15,7 @@ from tests.builders import random_bars
 SBUX = Path(__file__).parents[2] / "shared" / "data" / "SBUX.csv"
 
 
-def test_reactions_that_come_about_every_quarter_are_found():
+def test_reactions_about_a_quarter_apart_are_found():
     bars = random_bars(days=1200, seed=4)
     at = np.cumsum([70, 63, 60, 66, 62, 65, 63, 61, 64, 63, 62, 66, 63, 64, 61, 63, 65])
     bars.iloc[at, bars.columns.get_loc("volume")] *= 2.5
@@ -27,21 +27,21 @@ def test_reactions_that_come_about_every_quarter_are_found():
     assert (bars.index[np.maximum(at - 21, 0)] == found["known_from"]).all()
 
 
-def test_a_stock_whose_sessions_are_all_alike_gets_no_dates():
+def test_a_stock_without_reactions_has_no_dates():
     assert inferred_earnings(random_bars(days=1200, seed=4)).empty
 
 
-def test_a_row_is_the_one_of_highest_scores_whose_intervals_are_quarters():
+def test_positions_have_the_highest_scores_among_those_a_quarter_apart():
     scores = np.zeros(260)
     scores[[60, 123, 190, 253]] = 1.0
-    scores[150] = 1.5  # stands alone: nothing a quarter before or after it
-    assert quarterly_row(scores).tolist() == [60, 123, 190, 253]
+    scores[150] = 1.5  # nothing a quarter before or after it
+    assert quarterly_positions(scores).tolist() == [60, 123, 190, 253]
 
 
 @pytest.mark.skipif(not SBUX.exists(), reason="needs ../shared/data/SBUX.csv")
 def test_most_of_starbucks_dates_are_found_to_the_day():
     bars = pd.read_csv(SBUX, parse_dates=["Date"], index_col="Date").rename(columns=str.lower)["2009-06-01":]
-    told = reacting(bundled_events("SBUX"))["session"]
+    listed = reacting(bundled_events("SBUX"))["session"]
     found = pd.DatetimeIndex(inferred_earnings(bars)["session"])
-    told = told[told <= bars.index[-1]]
-    assert told.isin(found).mean() > 0.8
+    listed = listed[listed <= bars.index[-1]]
+    assert listed.isin(found).mean() > 0.8
