@@ -15,7 +15,7 @@ from typing import Any
 from forecasting.errors import HistoryError, RateLimitedError, StoreError, UnavailableError
 from forecasting.pipeline import shard
 from forecasting.pipeline.ingest import fetch_and_store, first_session
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night_run import COMPANIONS, NightRun
 from forecasting.pipeline.snapshot import Snapshot, live_deadline, snapshot_at_fetch, windows_of
 from forecasting.preprocess.companions import has_enough_targets
 from forecasting.preprocess.windows import Windows, load_windows
@@ -71,7 +71,7 @@ def save_companions(run: NightRun, snapshots: dict[str, Snapshot | None]) -> dic
     """Write the companions' windows into the run's folder; the fetch of each one that is used, by symbol."""
     folder = companions_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.iterdir():  # of an attempt that was killed
+    for stale in folder.glob("*.npz"):  # of an attempt that was killed
         stale.unlink()
     used = {}
     for symbol, snapshot in snapshots.items():
@@ -112,7 +112,7 @@ def load_companions(run: NightRun) -> dict[str, Windows]:
 
 def companions_folder(run: NightRun) -> Path:
     """Where a run keeps its companions' windows, named by symbol."""
-    return run.folder / "companions"
+    return run.folder / COMPANIONS
 
 
 def _snapshot(connection: Connection, run: NightRun, one: NightRun, data_as_of: datetime) -> Snapshot | None:

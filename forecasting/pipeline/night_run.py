@@ -8,9 +8,16 @@ from pathlib import Path
 
 from forecasting.errors import UsageError
 from forecasting.ids import short_id
+from forecasting.pipeline.folders import child_folder
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock, Mode, Target
+
+ARTIFACTS = "artifacts"
+"""Folder of the models' folders, below the data folder."""
+
+WINDOWS, COMPANIONS = "windows.npz", "companions"
+"""In a run's folder: the file of its windows, and the folder of its companions' windows, *.npz."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +127,12 @@ def runs_folder(settings: Settings) -> Path:
 
 
 def artifact_folder(settings: Settings, model_id: str) -> Path:
-    """The folder of a model's weights and their JSON."""
-    return settings.data_dir.absolute() / "artifacts" / model_id
+    """The folder of a model's weights and their JSON.
+
+    Raises:
+        ArtifactError: `model_id` is no id, or the folder is a symbolic link.
+    """
+    return child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id)
 
 
 def report_path(settings: Settings, symbol: str, target: Target) -> Path:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import companion_snapshots, left_out_note, load_companions, save_companions
-from forecasting.pipeline.night_run import NightInputs, NightRun
+from forecasting.pipeline.night_run import WINDOWS, NightInputs, NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import Snapshot, snapshot_of, windows_of
@@ -56,7 +56,7 @@ def _save(run: NightRun, stored: _Stored) -> _Saved:
     if run.settings.companions:
         used = save_companions(run, stored.companions)
         windows = with_companion_range(windows, list(load_companions(run).values()))
-    path = run.folder / "windows.npz"
+    path = run.folder / WINDOWS
     windows.save(path)
     fetch_id = stored.own.fetch_id
     logger.info("windows of %s: %d rows up to %s, fetch %s", run.spec.symbol, len(windows), run.spec.session, fetch_id)

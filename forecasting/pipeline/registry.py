@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, UsageError
 from forecasting.ids import short_id
-from forecasting.pipeline.night_run import NightRun, artifact_folder
+from forecasting.pipeline.folders import check_inside, delete_files
+from forecasting.pipeline.night_run import ARTIFACTS, NightRun, artifact_folder
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
-from forecasting.train.checkpoint import Checkpoint, load, read_whole
+from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.train")
@@ -56,8 +56,19 @@ def why_not_runnable(model: Row, settings: Settings) -> str:
 
 
 def weights_folder(model: Row, settings: Settings) -> Path:
-    """The folder that a model row names, whose weights were not pruned."""
-    folder: Path = settings.data_dir.absolute() / model["artifact_path"]
+    """The folder that a model row names, whose weights were not pruned; it need not exist.
+
+    Raises:
+        ArtifactError: It is not a folder of the artifacts folder, or its files are links to other places.
+    """
+    path = PurePosixPath(model["artifact_path"])
+    if path.parent != PurePosixPath(ARTIFACTS):
+        raise ArtifactError(
+            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/ID, found {str(path)[:60]!r}. Nothing was "
+            "read; correct that row of table models."
+        )
+    folder = artifact_folder(settings, path.name)
+    check_inside(folder, FILES)
     return folder
 
 
@@ -79,7 +90,7 @@ def check_champion(symbol: str, settings: Settings) -> None:
 
 def list_models(settings: Settings) -> list[Row]:
     """The networks of the first symbol, newest first, the champion marked, each with the state of its weights."""
-    migrate.check_ready(settings.url)
+    migrate.check_ready(settings.url, writes=False)
     with database.reading(settings.url) as connection:
         champion = read.champion(connection, settings.symbols[0], settings.target)
         rows = read.models(connection, settings.symbols[0], settings.target)
@@ -100,7 +111,7 @@ def show_model(model_id: str, settings: Settings) -> Row:
     Raises:
         UsageError: No such model.
     """
-    migrate.check_ready(settings.url)
+    migrate.check_ready(settings.url, writes=False)
     with database.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
         return {**model, "weights": describe_weights(model, settings), **read.lineage(connection, model_id)}
@@ -110,10 +121,10 @@ def weights_state(model: Row, settings: Settings) -> str:
     """Whether the weights of a network are `kept`, `missing` from the data folder, `damaged` or `pruned` on purpose."""
     if model["artifact_path"] is None:
         return "pruned"
-    folder = weights_folder(model, settings)
-    if not folder.exists():
-        return "missing"
     try:
+        folder = weights_folder(model, settings)
+        if not folder.exists():
+            return "missing"
         read_whole(folder, model["artifact_hash"])
     except ArtifactError:
         return "damaged"
@@ -226,10 +237,13 @@ def delete_pruned_files(runs: Sequence[NightRun]) -> int:
         rows = [read.models(connection, run.spec.symbol, run.spec.target) for run in runs]
     for run, models in zip(runs, rows, strict=True):
         pruned = [row["id"] for row in models if row["artifact_hash"] and row["artifact_path"] is None]
-        for folder in (artifact_folder(run.settings, model_id) for model_id in pruned):
-            if folder.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                deleted += 1
+        for model_id in pruned:
+            try:
+                folder = artifact_folder(run.settings, model_id)
+            except ArtifactError as error:
+                logger.warning("model %.40r is not pruned: %s", model_id, error)
+                continue
+            deleted += folder.exists() and delete_files(folder, FILES)
     if deleted:
         logger.info("pruned the weights of %d networks", deleted)
     return deleted

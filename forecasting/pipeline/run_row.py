@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from forecasting import __version__
-from forecasting.pipeline.night_run import NightRun, runs_folder
+from forecasting.pipeline.folders import delete_files
+from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
@@ -107,8 +108,10 @@ def delete_run_folders(run: NightRun) -> None:
     with database.reading(run.settings.url) as connection:
         rows = [(path, read.run(connection, path.name)) for path in found]
     for path, row in rows:
-        if row is not None and row["status"] == "done":
-            shutil.rmtree(path, ignore_errors=True)
+        if row is not None and row["status"] == "done" and not path.is_symlink():
+            if (path / COMPANIONS).is_dir():
+                delete_files(path / COMPANIONS, ["*.npz"])
+            delete_files(path, [WINDOWS])
 
 
 @lru_cache(maxsize=1)

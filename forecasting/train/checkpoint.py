@@ -19,6 +19,9 @@ FORMAT = 1
 """Version of the folder's layout."""
 
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
+FILES = (_WEIGHTS, _MODEL)
+"""Names of the files in a checkpoint's folder."""
+
 Vector = tuple[float, ...]
 
 

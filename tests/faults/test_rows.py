@@ -1,0 +1,94 @@
+"""Rows that somebody else wrote into the database: no id and no path of theirs decides what is read or deleted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from forecasting.errors import ArtifactError
+from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.registry import delete_pruned_files, load_model, weights_state
+from forecasting.pipeline.run_row import delete_run_folders
+from forecasting.settings import read_settings
+from forecasting.store import database, tables, writes
+from tests.builders import LAST
+from tests.store.rows import model_row, run_row
+
+AT = datetime(2024, 3, 9, 12, tzinfo=UTC)
+PATHS = ["..", "artifacts/..", "/etc", "../outside", "artifacts/../../outside", "artifacts", "artifacts/a/b", "\0"]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with files of the operator's beside a folder of weights; the database is a file elsewhere."""
+    for name, value in {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SYMBOLS": "SBUX"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    for path in ("data/artifacts/pruned/weights.safetensors", "data/artifacts/notes.txt", "data/notes.txt"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("kept", encoding="utf-8")
+    return tmp_path / "data"
+
+
+def a_night() -> NightRun:
+    return night_run(NightSpec("SBUX", LAST, "volume", "csv:x"), read_settings(), now=lambda: AT)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("model_id", ["..", ".", "", "../data", "pruned/..", "/"])
+def test_a_model_id_deletes_no_other_folder(ledger: Path, model_id: str) -> None:
+    pruned = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
+    with database.transaction(read_settings().url) as connection:
+        for each in ("pruned", model_id):
+            writes.add_model(connection, model_row(each, **pruned))
+    assert delete_pruned_files([a_night()]) == 1
+    assert files(ledger) == ["artifacts/notes.txt", "notes.txt"]
+
+
+def test_pruning_keeps_files_that_it_has_not_written(ledger: Path) -> None:
+    (ledger / "artifacts/pruned/thesis.tex").write_text("kept", encoding="utf-8")
+    pruned: dict[str, Any] = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
+    with database.transaction(read_settings().url) as connection:
+        writes.add_model(connection, model_row("pruned", **pruned))
+    assert delete_pruned_files([a_night()]) == 0
+    assert files(ledger) == ["artifacts/notes.txt", "artifacts/pruned/thesis.tex", "notes.txt"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_an_artifact_path_reads_nothing_outside_the_artifacts(ledger: Path, path: str) -> None:
+    row = model_row("one", artifact_path=path, artifact_hash="a" * 64)
+    with pytest.raises(ArtifactError, match="Nothing was read"):
+        load_model(row, read_settings())
+    assert weights_state(row, read_settings()) == "damaged"
+
+
+def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
+    (ledger / "artifacts/linked").symlink_to("/etc")
+    (ledger / "artifacts/pruned/model.json").symlink_to("/etc/hostname")
+    for name in ("linked", "pruned"):
+        row = model_row("one", artifact_path=f"artifacts/{name}", artifact_hash="a" * 64)
+        with pytest.raises(ArtifactError, match="found a symbolic link"):
+            load_model(row, read_settings())
+
+
+def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
+    run = a_night()
+    for path in ("windows.npz", "companions/MSFT.npz", "companions/notes.txt"):
+        for name in ("kept", "done"):
+            (ledger / "runs" / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (ledger / "runs" / name / path).write_text("x", encoding="utf-8")
+    (ledger / "runs/done/companions/notes.txt").unlink()
+    (ledger / "runs/linked").symlink_to(ledger / "artifacts")
+    with database.transaction(read_settings().url) as connection:
+        for place, name in enumerate(("kept", "done", "linked")):
+            writes.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
+        connection.execute(sa.update(tables.runs).values(status="done"))
+    delete_run_folders(run)
+    assert files(ledger / "runs") == ["kept/companions/notes.txt"]
+    assert (ledger / "artifacts/pruned/weights.safetensors").exists()
