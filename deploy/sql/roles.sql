@@ -29,6 +29,7 @@ $$;
 
 GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts, scores,
     metrics, standings TO forecasting_writer;
+-- On the whole tables, not on columns: a night's and a backtest's lock are locks on these two (forecasting/store/lock.py).
 GRANT UPDATE ON runs, standings TO forecasting_writer;
 GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
 GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;

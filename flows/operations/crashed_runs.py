@@ -30,7 +30,7 @@ from forecasting.store import database
 
 logger = logging.getLogger("forecasting.crashed_runs")
 
-LOCKS = {
+LOCKS: dict[str, database.LockName] = {
     "nightly/nightly": "night",
     "nightly/weekly-scratch": "night",
     "catch-up/catch-up": "night",
@@ -68,7 +68,9 @@ def restart_crashed_runs() -> list[str]:
     return messages
 
 
-def clear_deployment(client: SyncPrefectClient, deployment: DeploymentResponse, *, name: str, lock: str) -> list[str]:
+def clear_deployment(
+    client: SyncPrefectClient, deployment: DeploymentResponse, *, name: str, lock: database.LockName
+) -> list[str]:
     """The same for one deployment."""
     orphans = runs_in(client, deployment, list(STARTING))
     if orphans:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import date
 
-from forecasting.errors import NoLiveForecastError
+from forecasting.errors import NoLiveForecastError, StoreError
 from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
+from forecasting.store.engine import place
 from forecasting.vocabulary import Clock
+
+CHECK_S = 10.0
+"""Seconds within which a check ends, whatever the database does: a scheduler waits for it."""
+
+STATEMENT_S = 3
+"""Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over."""
 
 
 def check_fresh(settings: Settings, *, now: Clock) -> str:
@@ -16,10 +25,39 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
 
     Raises:
         NoLiveForecastError: A symbol has none; names the session that is missing and the newest forecast.
+        StoreError: The database is not ready, or does not respond within `CHECK_S`.
     """
-    migrate.check_ready(settings.url)
+    return _within(CHECK_S, lambda: _fresh(settings, now=now), settings)
+
+
+def _within(seconds: float, work: Callable[[], str], settings: Settings) -> str:
+    """The result of `work`, or its error; after `seconds` its thread is left behind, and ends with the process."""
+    results: list[str] = []
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # raised again in the caller's thread
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="check", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failures:
+        raise failures[0]
+    if not results:
+        raise StoreError(
+            f"The database {place(settings.url)} did not respond within {seconds:g} s. Check that its server runs, "
+            "that its disk responds, and that no other process locks it."
+        )
+    return results[0]
+
+
+def _fresh(settings: Settings, *, now: Clock) -> str:
+    migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     fresh: dict[date, list[str]] = {}
-    with database.reading(settings.url) as connection:
+    with database.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             own = settings.for_symbol(symbol)
             wanted = last_completed(now(), own.exchange)

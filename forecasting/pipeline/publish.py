@@ -47,7 +47,7 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
     Raises:
         StoreError: The database is not ready, or holds no forecast of a symbol.
     """
-    migrate.check_ready(settings.url)
+    migrate.check_ready(settings.url, writes=False)
     with database.reading(settings.url) as connection:
         return [
             report_data(connection, symbol, settings.target, exchange=settings.exchange_of(symbol), origin=as_of)

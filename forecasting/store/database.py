@@ -10,11 +10,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
 
 from forecasting.errors import StoreError
-from forecasting.store.engine import engine, is_sqlite, parse, store_error
-from forecasting.store.lock import night_lock
+from forecasting.store.engine import engine, is_sqlite, parse
+from forecasting.store.failures import store_error
+from forecasting.store.lock import LockName, night_lock
 
 __all__ = [
     "Connection",  # what every function of the store takes; callers name it without importing SQLAlchemy
+    "LockName",
     "begun",
     "kept_open",
     "night_lock",
@@ -36,18 +38,26 @@ def transaction(url: str) -> Iterator[Connection]:
 
 
 @contextmanager
-def reading(url: str) -> Iterator[Connection]:
+def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     """A read-only connection that sees one state of the database throughout the block.
+
+    Args:
+        url: The database.
+        within_s: Seconds that a statement may take, waiting for locks included; on Postgres, where a reader waits.
 
     Raises:
         StoreError: The database cannot be reached.
     """
+    sqlite = is_sqlite(parse(url))
     options = (
-        {"forecasting_reading": True}
-        if is_sqlite(parse(url))
-        else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        {"forecasting_reading": True} if sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     )
     with begun(url, _opened(url).execution_options(**options)) as connection:
+        if within_s is not None and not sqlite:
+            for limit in ("lock_timeout", "statement_timeout"):
+                connection.execute(
+                    sa.text("SELECT set_config(:limit, :value, true)"), {"limit": limit, "value": f"{within_s}s"}
+                )
         yield connection
 
 

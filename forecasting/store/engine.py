@@ -1,4 +1,4 @@
-"""Engines of both databases, and their failures as StoreError; no message contains a password."""
+"""Engines of both databases; no message contains a password."""
 
 import sqlite3
 from collections.abc import Callable
@@ -8,13 +8,19 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import UsageError
 
 BUSY_TIMEOUT_S = 30
-"""Seconds that a SQLite statement waits for another process's transaction to end."""
+"""Seconds that a statement waits for a lock of another process's transaction."""
+
+STATEMENT_TIMEOUT_S = 300
+"""Seconds of one statement on Postgres; the longest of a night of 500 symbols takes a few."""
+
+MIGRATION_TIMEOUT_S = 3600
+"""The same for a migration, which may rewrite a table."""
 
 # The connection of a night's lock is idle during the whole night: with probes each side notices that the other is gone.
 _POSTGRES_OPTIONS = {
@@ -22,8 +28,9 @@ _POSTGRES_OPTIONS = {
     "client_encoding": "utf8",  # a database made under the locale C would be read as bytes
     "connect_timeout": "10",
     "keepalives_idle": "30",
-    "options": "-c timezone=UTC -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+    "tcp_user_timeout": "60000",  # ms until the kernel drops a connection whose packets nobody acknowledges
 }
+_SESSION_OPTIONS = "-c timezone=UTC -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 
 
 @lru_cache(maxsize=16)
@@ -47,8 +54,8 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
         sqlite = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool)
         sa.event.listen(sqlite, "begin", _begin_sqlite)
         return sqlite
-    parsed = parsed.set(drivername="postgresql+psycopg", query={**_POSTGRES_OPTIONS, **parsed.query})
-    return sa.create_engine(parsed, **pool)
+    query = {**_POSTGRES_OPTIONS, **parsed.query, "options": _session_options(parsed, migrating)}
+    return sa.create_engine(parsed.set(drivername="postgresql+psycopg", query=query), **pool)
 
 
 def parse(url: str) -> sa.URL:
@@ -72,6 +79,7 @@ def parse(url: str) -> sa.URL:
         raise UsageError(f"{expected}; the one given names no file, and a ledger in memory would be lost at once.")
     if "@" in (parsed.host or ""):
         raise UsageError(f"{expected}; the one given has more than one @. Encode those of the password.")
+    _check_options(parsed, expected)
     return parsed
 
 
@@ -94,37 +102,35 @@ def place(url: str) -> str:
     return f"{parsed.database or 'the default one'} on {host}" + (f":{parsed.port}" if parsed.port else "")
 
 
-def store_error(url: str, error: DatabaseError) -> Exception:
-    """The exception to raise for `error`: a StoreError for a fault of the database, `error` itself for one of ours."""
-    if type(error) not in (OperationalError, DatabaseError):  # constraints, types, SQL syntax: faults of our code
-        return error
-    cause = " ".join(str(error.orig).split()).rstrip(".")
-    for secret in _secrets(parse(url)):
-        cause = cause.replace(secret, "***")
-    what, do = next((words for sign, words in _KNOWN.items() if sign in cause), _OTHER)
-    return StoreError(f"The database {place(url)} {what}: {cause}. {do}")
+def _check_options(parsed: sa.URL, expected: str) -> None:
+    """Refuse options after `?` that the database does not have or that are given twice; names them, not their values.
+
+    Raises:
+        UsageError: Names the options.
+    """
+    if is_sqlite(parsed):
+        wrong = sorted(parsed.query)
+    else:
+        several = {name for name, value in parsed.query.items() if isinstance(value, tuple)} - {"host", "port"}
+        wrong = sorted((parsed.query.keys() - _libpq_options()) | several)
+    if wrong:
+        names = ", ".join(name[:30] for name in wrong[:5])
+        allowed = "SQLite takes none" if is_sqlite(parsed) else "each of libpq's once, as sslmode=require"
+        raise UsageError(f"{expected}, and after ? options of the database ({allowed}); found {names!r}. Remove them.")
 
 
-_KNOWN = {
-    "readonly database": ("cannot be written", "Give this user write access to the file and to its folder."),
-    "database is locked": (
-        f"was kept locked for {BUSY_TIMEOUT_S} s by another process",
-        "End that process or wait for it, then run again.",
-    ),
-    "unable to open database file": (
-        "cannot be opened",
-        "Check that the file exists and that this user may read and write it and its folder.",
-    ),
-    "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
-    "is full": ("has no space left", "Free space on that disk, then run again; this step wrote nothing."),
-    "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
-}
-_OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")
+@lru_cache(maxsize=1)
+def _libpq_options() -> frozenset[str]:
+    from psycopg.pq import Conninfo
+
+    return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 
 
-def _secrets(parsed: sa.URL) -> list[str]:
-    found = [parsed.password, *(parsed.query.get(key) for key in ("password", "sslpassword"))]
-    return [str(secret) for secret in found if secret]
+def _session_options(parsed: sa.URL, migrating: bool) -> str:
+    """The settings of every session; those of the URL come last, so that they win."""
+    statement_s = MIGRATION_TIMEOUT_S if migrating else STATEMENT_TIMEOUT_S
+    limits = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c statement_timeout={statement_s}s"
+    return f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()
 
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:

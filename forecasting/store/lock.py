@@ -1,56 +1,73 @@
 """The night's lock: one holder at a time, released when the holder's process ends, however it ends."""
 
-import hashlib
+import logging
 import os
-import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.engine import engine, is_sqlite, parse, sqlite_path, store_error
+from forecasting.store.engine import engine, is_sqlite, parse, sqlite_path
+from forecasting.store.failures import lock_holder, session_name, store_error
+
+logger = logging.getLogger("forecasting.store")
+
+LockName = Literal["night", "backtest"]
+
+VACUUM_S = 5
+"""Seconds that a run waits for its lock while another program than a run holds it."""
+
+# The writer role has the right to update all of both tables (deploy/sql/roles.sql), which LOCK TABLE asks for.
+_LOCKED: dict[LockName, str] = {"night": "standings", "backtest": "runs"}
 
 
 @contextmanager
-def night_lock(url: str, name: str) -> Iterator[None]:
+def night_lock(url: str, name: LockName) -> Iterator[None]:
     """A block that holds the lock `name` of this database; it is released with the process, however that ends.
 
-    Postgres: an advisory lock on a connection of its own. SQLite: a lock on the file `DATABASE.NAME.lock` beside it;
-    the file remains, and a file alone locks nothing.
+    Postgres: a lock on a table, in a transaction of its own without writes: a role must have the right to update the
+    table to take it, so no reader can, as it can an advisory lock. Rows are read, added and updated meanwhile; VACUUM
+    and ALTER TABLE wait. SQLite: a lock on the file `DATABASE.NAME.lock` beside it; the file remains, and a file alone
+    locks nothing.
 
     Raises:
         LockedError: Another process holds it; raised at once, without waiting.
         StoreError: The database cannot be reached, or the lock file cannot be written.
     """
-    held = _file_lock(url, name) if is_sqlite(parse(url)) else _advisory_lock(url, name)
+    held = _file_lock(url, name) if is_sqlite(parse(url)) else _table_lock(url, name)
     with held:
         yield
 
 
-def lock_key(name: str) -> int:
-    """The number of the lock `name` among the advisory locks of a Postgres database."""
-    return int.from_bytes(hashlib.sha256(f"forecasting {name}".encode()).digest()[:7])
-
-
 @contextmanager
-def _file_lock(url: str, name: str) -> Iterator[None]:
+def _file_lock(url: str, name: LockName) -> Iterator[None]:
     import fcntl
 
     database = sqlite_path(parse(url))
-    with _lock_file(database.with_name(f"{database.name}.{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.lock")) as handle:
+    with _lock_file(database.with_name(f"{database.name}.{name}.lock")) as handle:
         try:
             # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise _locked(name, handle.read()) from None
-        handle.truncate(0)
-        handle.write(_holder())
-        handle.flush()
+        _write_holder(handle)
         yield  # closing the file releases the lock
+
+
+def _write_holder(handle: TextIOWrapper) -> None:
+    try:
+        handle.truncate(0)
+        handle.write(session_name().removeprefix("forecasting, "))
+        handle.flush()
+    except OSError as error:
+        raise StoreError(
+            f"The lock file {handle.name} cannot be written: {error.strerror}. Free space on that disk, or correct its "
+            "permissions, then run again."
+        ) from error
 
 
 def _lock_file(path: os.PathLike[str]) -> TextIOWrapper:
@@ -64,38 +81,70 @@ def _lock_file(path: os.PathLike[str]) -> TextIOWrapper:
 
 
 @contextmanager
-def _advisory_lock(url: str, name: str) -> Iterator[None]:
-    key = {"key": lock_key(name)}
+def _table_lock(url: str, name: LockName) -> Iterator[None]:
     try:
-        connection = engine(url).execution_options(isolation_level="AUTOCOMMIT").connect()
+        connection = engine(url).connect()
     except DatabaseError as error:
         raise store_error(url, error) from None
-    with connection:  # the lock ends with the connection
-        connection.execute(_NAME_HOLDER, {"text": f"forecasting, {_holder()}"[:63]})
-        if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), key):
-            raise _locked(name, str(connection.scalar(_WHO_HOLDS, key) or ""))
+    with connection:  # the lock ends with the transaction, and the transaction with the connection
         try:
-            yield
-        finally:
-            # Released before the connection closes: the server notices a closed one only after a while, and a run
-            # started at once would find the lock held.
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
+            connection.execute(_NAME_HOLDER, {"text": session_name()})
+            connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
+            connection.commit()
+            _take(connection, url, name)
+        except DatabaseError as error:
+            raise store_error(url, error) from None
+        yield
+        _release(connection, name)
+
+
+def _take(connection: sa.Connection, url: str, name: LockName) -> None:
+    table = _LOCKED[name]
+    statement = f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
+    try:
+        connection.execute(sa.text(f"{statement} NOWAIT"))
+    except OperationalError as error:
+        connection.rollback()
+        if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
+            raise
+        holder = lock_holder(url, table)
+        if "forecasting, process" in holder:
+            raise _locked(name, holder) from None
+    else:
+        return
+    # VACUUM and ANALYZE take the same lock; the server ends an automatic one a second after somebody waits for it.
+    try:
+        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{VACUUM_S}s'"))
+        connection.execute(sa.text(statement))
+        connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
+    except OperationalError as error:
+        connection.rollback()
+        if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
+            raise
+        raise _locked(name, lock_holder(url, table)) from None
+
+
+def _release(connection: sa.Connection, name: LockName) -> None:
+    try:
+        # Released before the connection closes: the server notices a closed one only after a while, and a run
+        # started at once would find the lock held.
+        connection.rollback()
+    except DatabaseError as error:
+        cause = " ".join(str(error.orig).split())[:200]
+        logger.warning(
+            "The connection that held the lock %r was lost (%s). What the run has written is complete; another run may "
+            "have started meanwhile, and adds no row twice.",
+            name,
+            cause,
+        )
 
 
 _NAME_HOLDER = sa.text("SELECT set_config('application_name', :text, false)")
-_WHO_HOLDS = sa.text(
-    "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid) WHERE locktype = 'advisory' AND granted "
-    "AND (classid::bigint << 32) + objid::bigint = :key "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-)
-
-
-def _holder() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
+_NOT_AVAILABLE = "55P03"
 
 
 def _locked(name: str, holder: str) -> LockedError:
     return LockedError(
-        f"The lock {name!r} of this database is held by another run ({holder.strip() or 'process unknown'}). "
-        "Wait until it has ended, or end it; a killed process leaves no lock behind."
+        f"The lock {name!r} of this database is held by another run ({holder.strip().rstrip('.') or 'process unknown'})"
+        ". Wait until it has ended, or end it; a killed process leaves no lock behind."
     )

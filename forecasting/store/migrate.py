@@ -13,7 +13,6 @@ from forecasting.errors import StoreError, UsageError
 from forecasting.store import standings
 from forecasting.store.database import begun, reading, transaction
 from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
-from forecasting.store.lock import lock_key
 from forecasting.store.tables import metadata, views
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
     config = _config()
     with begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": lock_key("migration")})
+            _lock_migration(connection)
         found = _revision(connection)
         if found is not None:
             _check_known(url, found)
@@ -95,6 +94,21 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
             views.create(connection, grants)
             if found != head():
                 standings.rebuild(connection)
+
+
+def _lock_migration(connection: Connection) -> None:
+    """Of two upgrades at once the second waits, then has nothing to do.
+
+    In an empty database there is no table to lock; then any role that may connect could hold the advisory lock, and the
+    second upgrade fails after `BUSY_TIMEOUT_S`.
+    """
+    if connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    else:
+        connection.execute(sa.text("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"))
+
+
+_MIGRATION_LOCK = 0x666F7265636173  # "forecas"
 
 
 def _config() -> Config:
@@ -136,29 +150,39 @@ def _check_known(url: str, found: str) -> None:
         )
 
 
-def check_ready(url: str) -> None:
-    """Return when the database exists, is at this code's revision and is writable.
+def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -> None:
+    """Return when the database exists, is at this code's revision and, for a command that writes, is writable.
+
+    Args:
+        url: The database.
+        writes: Whether rows are to be written; a role that may only read passes without.
+        within_s: As for `database.reading`, without `writes`.
 
     Raises:
         StoreError: It does not exist, is not reachable, not migrated, older or newer than this code, or not writable.
     """
     _check_there(url)
-    with transaction(url) as connection:
-        found = _revision(connection)
-        if found is None:
-            raise StoreError(
-                f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first."
-            )
-        _check_known(url, found)
-        if found != head():
-            raise StoreError(
-                f"The database {place(url)} is at revision {found}; this code needs {head()}. "
-                "Run `forecasting db upgrade`, after a backup."
-            )
+    with transaction(url) if writes else reading(url, within_s=within_s) as connection:
+        _check_revision(url, _revision(connection))
+        if not writes:
+            return
         if connection.dialect.name == "postgresql":
             _check_postgres_writable(url, connection)
         else:  # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only transaction
             connection.execute(sa.delete(metadata.tables["runs"]).where(sa.false()))
+
+
+def _check_revision(url: str, found: str | None) -> None:
+    if found is None:
+        raise StoreError(
+            f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first."
+        )
+    _check_known(url, found)
+    if found != head():
+        raise StoreError(
+            f"The database {place(url)} is at revision {found}; this code needs {head()}. "
+            "Run `forecasting db upgrade`, after a backup."
+        )
 
 
 def _check_postgres_writable(url: str, connection: Connection) -> None:

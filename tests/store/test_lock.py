@@ -41,7 +41,7 @@ def test_a_lock_that_another_process_holds_is_refused_naming_it(database_url):
     with another_process_holds_it(database_url) as holder:
         with pytest.raises(LockedError, match=rf"held by another run \(.*process {holder.pid} on .*\)"):
             night_lock(database_url, "night").__enter__()
-        with night_lock(database_url, "another"):
+        with night_lock(database_url, "backtest"):
             pass
 
 

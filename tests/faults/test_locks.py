@@ -1,0 +1,181 @@
+"""Locks that somebody forgot, and a reader's: every wait ends with an error that names the process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from forecasting.errors import LockedError, StoreError
+from forecasting.pipeline.freshness import check_fresh
+from forecasting.settings import read_settings
+from forecasting.store import database, engine, lock, migrate, tables, writes
+from forecasting.store.migrate import upgrade
+from tests.store.rows import at, model_row
+
+ROLES = Path(__file__).parents[2] / "deploy" / "sql" / "roles.sql"
+
+
+@pytest.fixture
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Connections of this process wait for a second; `engine` keeps its engines by URL."""
+    engine.engine.cache_clear()
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 1)
+    yield
+    engine.engine.cache_clear()
+
+
+@contextmanager
+def forgotten(url: str, *statements: str) -> Iterator[int]:
+    """A transaction that somebody left open in another program; its process."""
+    other = sa.create_engine(sa.make_url(url).update_query_dict({"application_name": "psql"}))
+    with other.connect() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        yield int(connection.scalar(sa.text("SELECT pg_backend_pid()")) or 0)
+    other.dispose()
+
+
+def test_a_forgotten_lock_is_an_error_that_names_its_process(postgres_url: str, short_waits: None) -> None:
+    with forgotten(postgres_url, "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE") as pid:
+        named = rf"Process {pid} \(psql, role \S+, idle in transaction since 20.*UTC\) holds a lock on runs\. End that"
+        with pytest.raises(StoreError, match=named), database.transaction(postgres_url) as connection:
+            connection.execute(sa.select(tables.runs))
+
+
+def test_a_forgotten_row_lock_names_its_process_too(postgres_url: str, short_waits: None) -> None:
+    with database.transaction(postgres_url) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+    held = "SELECT * FROM alembic_version FOR UPDATE"
+    with (
+        forgotten(postgres_url, held) as pid,
+        pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
+        database.transaction(postgres_url) as connection,
+    ):
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+
+
+def test_an_upgrade_behind_a_forgotten_reader_ends_and_names_it(postgres_url: str, short_waits: None) -> None:
+    with (
+        forgotten(postgres_url, "SELECT * FROM night_log") as pid,
+        pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
+    ):
+        upgrade(postgres_url)
+    upgrade(postgres_url)
+
+
+def test_every_connection_limits_locks_and_statements(postgres_url: str) -> None:
+    given = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%3Dpublic"
+    for url in (postgres_url, given):
+        for migrating in (False, True):
+            with engine.engine(url, migrating=migrating).connect() as connection:
+                limits = [connection.scalar(sa.text(f"SHOW {name}")) for name in ("lock_timeout", "statement_timeout")]
+                assert limits == ["30s", "1h" if migrating else "5min"]
+                assert connection.scalar(sa.text("SHOW timezone")) == "UTC"
+
+
+def test_check_ends_within_seconds_behind_a_lock(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", postgres_url)
+    started = time.monotonic()
+    with (
+        forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid,
+        pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
+    ):
+        check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
+    assert time.monotonic() - started < 8
+
+
+def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from forecasting.pipeline import freshness
+
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    monkeypatch.setattr(freshness, "CHECK_S", 0.2)
+    monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
+    with pytest.raises(StoreError, match=r"did not respond within 0\.2 s"):
+        check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
+
+
+@contextmanager
+def a_role(url: str, name: str, member_of: str) -> Iterator[str]:
+    """The URL of a new role of the migrated database."""
+    owner = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.connection.cursor().execute(ROLES.read_text(encoding="utf-8").encode())
+        connection.exec_driver_sql(f"DROP ROLE IF EXISTS {name}")
+        connection.exec_driver_sql(f"CREATE ROLE {name} LOGIN PASSWORD 'x' IN ROLE {member_of}")
+    try:
+        yield sa.make_url(url).set(username=name, password="x").render_as_string(hide_password=False)
+    finally:
+        with owner.connect() as connection:
+            connection.exec_driver_sql(f"DROP ROLE {name}")
+        owner.dispose()
+
+
+def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
+    with a_role(postgres_url, "test_lock_reader", "forecasting_reader") as reader:
+        for name in ("night", "backtest"):
+            with pytest.raises(StoreError, match="as the writer role"):
+                lock.night_lock(reader, name).__enter__()
+        every = " ".join(f"LOCK TABLE {name} IN ACCESS SHARE MODE;" for name in ("standings", "runs"))
+        with forgotten(reader, every, "SELECT pg_advisory_lock(1)"), lock.night_lock(postgres_url, "night"):
+            pass
+
+
+def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
+    with a_role(postgres_url, "test_lock_writer", "forecasting_writer") as writer:
+        for name in ("night", "backtest"):
+            with lock.night_lock(writer, name), pytest.raises(LockedError, match=f"process {os.getpid()} on"):
+                lock.night_lock(postgres_url, name).__enter__()
+
+
+def test_a_vacuum_delays_a_night_and_does_not_stop_it(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "VACUUM_S", 1)
+    with (
+        forgotten(postgres_url, "LOCK TABLE standings IN SHARE UPDATE EXCLUSIVE MODE") as pid,
+        pytest.raises(LockedError, match=rf"Process {pid} \(psql"),
+    ):
+        lock.night_lock(postgres_url, "night").__enter__()
+    with lock.night_lock(postgres_url, "night"):
+        pass
+
+
+def test_a_lost_lock_connection_is_a_warning_after_a_finished_night(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with lock.night_lock(postgres_url, "night"), database.transaction(postgres_url) as connection:
+        held = "SELECT pid FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND relation = 'standings'::regclass"
+        pid = connection.scalar(sa.text(held))
+        connection.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    assert "connection that held the lock 'night' was lost" in caplog.text
+    with lock.night_lock(postgres_url, "night"):
+        pass
+
+
+def test_a_reader_shows_reports_and_checks(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.flows.test_cli import run
+
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
+    with database.transaction(postgres_url) as connection:
+        writes.add_model(connection, model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
+    with a_role(postgres_url, "test_showing_reader", "forecasting_reader") as reader:
+        found = {}
+        for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):
+            code, out, err = run(*words, "--database-url", reader, monkeypatch=monkeypatch, capsys=capsys)
+            found[words[-1]] = (code, out if code == 0 else err)
+    assert {name: code for name, (code, _) in found.items()} == {
+        "check": 4,
+        "show": 1,
+        "report": 1,  # the ledger has no forecast
+        "list": 0,
+        "one": 0,
+        "run": 1,
+    }
+    assert "found none" in found["show"][1]
+    assert "cannot be written by this user" in found["run"][1]
