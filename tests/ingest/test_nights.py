@@ -1,8 +1,5 @@
 """Many nights in a row: what Yahoo restated is found and nothing else; any order of fetches ends where it should."""
 
-from datetime import date
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,14 +8,10 @@ from hypothesis import strategies as st
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
-from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
-
-SHARED = Path(__file__).parents[2].parent / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the article's files (../shared/data) are not here")
 
 NIGHTS = 250
 SHORT = 0.93
@@ -103,34 +96,13 @@ def test_a_year_of_nights_does_too():
         check_nights(stand_in, directly(stand_in), nights=NIGHTS, seed=1)
 
 
-@needs_shared
-def test_a_year_of_nights_over_real_bars_does_too():
-    bars = Files("csv", SHARED / "SBUX.csv").fetch("SBUX", date(2022, 10, 3), date(2024, 3, 8)).bars
-    with StandIn(bars) as stand_in:
-        check_nights(stand_in, directly(stand_in), nights=NIGHTS, seed=2)
-
-
-@needs_shared
-def test_the_articles_two_vintages_differ_by_dividends_and_by_no_bar():
-    store, last = MemoryStore(), date(2020, 12, 10)
-    vintages = [
-        Files("csv", SHARED / f"SBUX_article_vintage_{month}.csv").fetch("SBUX", date(2019, 12, 11), last)
-        for month in ("2021-11", "2023-06")
-    ]
-    old, new = (fetched.bars["adj_close"] for fetched in vintages)
-    assert (np.abs(new / old - 1.0) > 1e-5).sum() == 253
-    assert store.take(vintages[0])[0].verdict == "first"
-    revision, findings = store.take(vintages[1])
-    assert (revision.verdict, len(revision.versions), findings) == ("dividend", 0, [])
-    assert revision.detail == "Adj Close x0.967100, newest 2020-12-10"
-
-
 def test_two_seeded_vintages_differ_by_dividends_and_by_no_bar():
     bars = random_bars(253, seed=41)
     store = MemoryStore()
     store.take(fetched_of(bars.assign(adj_close=(bars["close"] * 0.9638).round(6))))
     revision, findings = store.take(fetched_of(bars.assign(adj_close=(bars["close"] * 0.9321).round(6))))
     assert (revision.verdict, len(revision.versions), len(revision.new_actions), findings) == ("dividend", 0, 0, [])
+    assert revision.detail == f"Adj Close x0.967109, newest {bars.index[-1]:%Y-%m-%d}"
 
 
 TRUTH = random_bars(40, seed=51)
