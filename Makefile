@@ -9,7 +9,7 @@ CLEAN_ENV = for name in $$(env | sed -n 's/^\(PREFECT_[A-Z_]*\|FORECASTING_[A-Z_
 	export PREFECT_HOME="$(CURDIR)/$(DATA)/prefect" PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
 	FORECASTING_DATA_DIR="$(DATA)" FORECASTING_SOURCE=sample
 
-.PHONY: demo test format clean
+.PHONY: demo check test lint format clean
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
@@ -17,12 +17,17 @@ demo: $(VENV)/.installed
 	$(BIN)/forecasting catch-up --from 2018-10-31 --to 2018-12-28 && \
 	$(BIN)/forecasting run
 
-test: $(VENV)/.installed-dev
+check: lint
+	$(BIN)/pytest -m "not slow" -n auto
+
+test: lint
+	$(BIN)/pytest -n auto
+
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n auto
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .

@@ -39,6 +39,18 @@ for kind in (date, datetime):
     sqlite3.register_adapter(kind, refuse_untyped)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, so that none is left for one worker at the end; those of one Prefect server on one worker."""
+    for item in items:
+        for server in {"prefect_server", "served"}.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(server))
+        if item.get_closest_marker("campaign") or item.get_closest_marker("network"):
+            item.add_marker(pytest.mark.slow)  # -m "not slow" replaces the -m that leaves these out
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
 

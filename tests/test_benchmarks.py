@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
+@pytest.mark.slow
 def test_the_ledgers_benchmark_loads_asks_and_writes(empty_database_url):
     asked = ["--symbols", "2", "--years", "0.1", "--database-url", empty_database_url, "--plans"]
     ran = subprocess.run(

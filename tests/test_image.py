@@ -89,6 +89,7 @@ def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> Non
     assert all(value.startswith(f"{volume}/") for value in folders.values())
 
 
+@pytest.mark.slow
 def test_the_copied_code_prints_help_migrates_and_loads_every_deployment(app: Path, tmp_path: Path) -> None:
     script = "import sys; sys.argv[0] = 'forecasting'; from flows.cli import main; main()"
     assert "Usage: forecasting" in run_in_image(app, tmp_path, "-c", script, "--help")

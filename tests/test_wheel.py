@@ -8,11 +8,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from forecasting import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_the_wheel_migrates_a_database_and_explains_itself_in_an_empty_folder(tmp_path: Path) -> None:
     source = tmp_path / "source"
     tracked = ["pyproject.toml", "README.md", "LICENSE", "forecasting", "flows", "migrations"]

@@ -146,6 +146,7 @@ def test_cached_refits_of_other_companions_are_not_used(tmp_path, companions_alo
     assert not np.array_equal(alone.raw[NETWORK], together.raw[NETWORK])
 
 
+@pytest.mark.slow
 def test_parallel_processes_give_the_same_bits():
     requested = spec(-20, -10, refit_every=6, settings=SETTINGS)
     alone, shared = (

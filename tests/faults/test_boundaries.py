@@ -124,6 +124,7 @@ def differences(place: Place, at: int, boundary: int | None, *, after_s: float |
     return f"morning {at} killed at {moment}: {', '.join(wrong)} differ" if wrong else ""
 
 
+@pytest.mark.slow
 def test_mornings_killed_at_drawn_boundaries_and_run_again_equal_one_clean_run(place: Place) -> None:
     drawn = random.Random(11)
     tried = [

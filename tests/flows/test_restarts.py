@@ -24,6 +24,7 @@ def nights_done(url: str) -> int:
         return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(tmp_path: Path) -> None:
     bars = tmp_path / "TEST.csv"
     write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)

@@ -60,6 +60,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
             registry.promote(newest["id"], read_settings(), now=clock.now)
 
 
+@pytest.mark.slow
 def test_every_night_lived_through_comes_out_again_to_the_bit(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
