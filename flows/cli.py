@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.terminal.admin import db_app, models_app
+from flows.terminal.echo import echo
 from flows.terminal.options import (
     AsJson,
     AsOf,
@@ -113,7 +114,7 @@ def catch_up(
     quieten_prefect()
     from flows.terminal.start import start_catch_up
 
-    typer.echo(start_catch_up(first=parse(first), last=parse(last), refit_every=refit_every))
+    echo(start_catch_up(first=parse(first), last=parse(last), refit_every=refit_every))
 
 
 @app.command(
@@ -169,7 +170,7 @@ def report(
     use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
     from forecasting.pipeline.publish import write_report
 
-    typer.echo(write_report(settings(), out))
+    echo(write_report(settings(), out))
 
 
 @app.command(epilog="Example, in any scheduler: forecasting check || mail -s 'no forecast' me@example.org")
@@ -179,7 +180,7 @@ def check(symbol: Symbols = None, target: TargetOption = None, database_url: Dat
     from flows import clock
     from forecasting.pipeline.freshness import check_fresh
 
-    typer.echo(check_fresh(settings(), now=clock.now))
+    echo(check_fresh(settings(), now=clock.now))
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
@@ -195,7 +196,7 @@ def replay(
     from flows import clock
     from forecasting.pipeline.replay import replay as rerun
 
-    typer.echo(rerun(settings(), now=clock.now, last=parse(last)))
+    echo(rerun(settings(), now=clock.now, last=parse(last)))
 
 
 @app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
@@ -246,7 +247,7 @@ def alarms(
     from flows.operations.alarms import set_alarms
 
     for line in set_alarms(webhook=webhook, email=email):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")

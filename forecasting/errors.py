@@ -21,14 +21,19 @@ Each message is one paragraph for the operator: what was expected, what was foun
 from datetime import date
 from typing import ClassVar, Literal
 
+from forecasting.plain_text import plain_text
+
 FailedVerdict = Literal["late", "rate_limited", "unavailable", "bad_data"]
 """Verdict, in table fetches, of a request that stored no bar."""
 
 
 class ForecastingError(Exception):
-    """Base class: a condition that the operator can act on."""
+    """Base class: a condition that the operator can act on. The message is cleaned and capped; it may quote data."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "", *details: object) -> None:
+        super().__init__(plain_text(message), *details)
 
 
 class UsageError(ForecastingError):

@@ -18,6 +18,8 @@ from forecasting.vocabulary import Target as Target
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
 
+_MAX_URL = 4096
+
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 
@@ -34,6 +36,9 @@ class Settings(BaseSettings):
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
+    database_url_file: Path | None = Field(
+        None, description="File with the SQLAlchemy URL, in place of database_url: a mounted secret, or mode 0600."
+    )
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
     companions: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Symbols fetched each night as training data, not forecast, comma separated."
@@ -55,6 +60,19 @@ class Settings(BaseSettings):
     timezone: str = Field("America/New_York", description="Time zone of cron and late_until.")
     late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
     keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_url(cls, values: dict[str, object]) -> dict[str, object]:
+        # Here and not in `url`: a copy with another database_url (as `replay` makes) must not reach this one.
+        file = values.get("database_url_file")
+        if not file:
+            return values
+        if values.get("database_url"):
+            raise UsageError(
+                "Expected one of FORECASTING_DATABASE_URL and FORECASTING_DATABASE_URL_FILE; found both. Unset one."
+            )
+        return values | {"database_url": _line_of(Path(str(file)))}
 
     @model_validator(mode="before")
     @classmethod
@@ -159,6 +177,22 @@ def parse_date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"Invalid date {text!r}: expected the form 2024-03-08.") from None
+
+
+def _line_of(path: Path) -> str:
+    expected = f"Expected one line, a database URL, in {path} (FORECASTING_DATABASE_URL_FILE)"
+    try:
+        if not path.is_file():
+            raise UsageError(f"{expected}; found no regular file. Create it, or correct the path.")
+        with path.open(encoding="utf-8") as file:
+            lines = file.read(_MAX_URL + 1).split()
+    except OSError as error:
+        raise UsageError(f"{expected}; it cannot be read: {error.strerror}. Let this user read it.") from None
+    except UnicodeDecodeError:
+        lines = []
+    if len(lines) != 1 or len(lines[0]) > _MAX_URL:
+        raise UsageError(f"{expected}; found something else. Correct it.")  # never quoted: it may hold a password
+    return lines[0]
 
 
 def _with_driver(url: str) -> str:

@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows.operations.server import tolerate_outage
+from forecasting.plain_text import plain_text
 from forecasting.report.data import ReportData
 from forecasting.report.fan_png import fan_markdown
 from forecasting.report.page import forecast_markdown
@@ -26,23 +27,32 @@ def create_artifacts(data: ReportData, page: Path) -> None:
     about = f"{data.symbol} {data.target}, origin {data.origin}"
     create_table_artifact(
         key=artifact_key("forecasts", data),
-        table=forecast_table(data),
+        table=cleaned(forecast_table(data)),
         description=f"Forecasts of {about}",
     )
-    create_table_artifact(key=artifact_key("scores", data), table=score_table(data), description=f"Scores of {about}")
+    create_table_artifact(
+        key=artifact_key("scores", data), table=cleaned(score_table(data)), description=f"Scores of {about}"
+    )
     create_table_artifact(
         key=artifact_key("findings", data),
-        table=finding_table(data),
+        table=cleaned(finding_table(data)),
         description=f"Findings about the bars of {about}",
     )
     create_table_artifact(
-        key=artifact_key("promotion", data), table=decision_table(data), description=f"Promotion after {about}"
+        key=artifact_key("promotion", data), table=cleaned(decision_table(data)), description=f"Promotion after {about}"
     )
     create_markdown_artifact(
         key=artifact_key("night", data),
         markdown=f"{forecast_markdown(data)}\n{fan_markdown(data)}\n\nReport page: `{page}`",
         description=about,
     )
+
+
+def cleaned(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows with every text cleaned and capped; Prefect shows them to a browser."""
+    return [
+        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
+    ]
 
 
 def artifact_key(what: str, data: ReportData) -> str:

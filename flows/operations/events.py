@@ -19,6 +19,7 @@ from prefect.states import Running
 from flows.operations.server import tolerate_outage
 from forecasting.errors import StoreError
 from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.plain_text import plain_text
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 
@@ -53,14 +54,15 @@ def emit(event: Event, night: NightSpec, words: str) -> None:
             "symbol": night.symbol,
             "target": night.target,
             "session": night.session.isoformat(),
-            "words": words,
+            "words": plain_text(words),
         },
     )
 
 
 def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """The hook of a flow that failed: emits night.failed with the run's name and the error's message."""
-    paragraph = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
+    message = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
+    paragraph = plain_text(message)
     emit_event(
         "night.failed",
         resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
@@ -92,7 +94,7 @@ def name_state(name: str, message: str, *, only: str = "") -> bool:
         if present is None or not present.is_running() or (only and present.name != only):
             return False
         # Forced: the server treats a second Running as a repeated start and would refuse it.
-        client.set_flow_run_state(context.flow_run.id, Running(name=name, message=message), force=True)
+        client.set_flow_run_state(context.flow_run.id, Running(name=name, message=plain_text(message)), force=True)
         return True
     return False  # type: ignore[unreachable]  # mypy does not see that tolerate_outage may end the block
 

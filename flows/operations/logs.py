@@ -1,17 +1,22 @@
-"""Library logs on the Prefect run, and our own errors without a stack trace."""
+"""Library logs on the Prefect run, cleaned, and our own errors without a stack trace."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from forecasting.errors import ForecastingError
+from forecasting.plain_text import plain_text
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Within the block, a ForecastingError is logged without its traceback, and INFO of the library is recorded."""
+    """Within the block, a ForecastingError is logged without its traceback, and INFO of the library is recorded.
+
+    From here on every line of the library is cleaned and capped, whichever handler prints it.
+    """
+    clean_library_lines()
     library = logging.getLogger("forecasting")
     level = library.level
     # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be lost.
@@ -23,6 +28,26 @@ def readable_errors() -> Iterator[None]:
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
         library.setLevel(level)
+
+
+def clean_library_lines() -> None:
+    """Clean and cap every log line of the library from here on; a second call changes nothing."""
+    made = logging.getLogRecordFactory()
+    if not isinstance(made, _CleanRecords):
+        logging.setLogRecordFactory(_CleanRecords(made))
+
+
+class _CleanRecords:
+    """A factory of log records: a filter would have to be on every handler, also on those that Prefect adds later."""
+
+    def __init__(self, made: Callable[..., logging.LogRecord]) -> None:
+        self._made = made
+
+    def __call__(self, name: str, *args: object, **named: object) -> logging.LogRecord:
+        record = self._made(name, *args, **named)
+        if name.partition(".")[0] == "forecasting":
+            record.msg, record.args = plain_text(record.getMessage()), ()
+        return record
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

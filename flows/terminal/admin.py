@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flows.terminal.echo import echo
 from flows.terminal.options import AsJson, DatabaseUrl, Symbol, TargetOption, settings, use
 
 models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True)
@@ -24,7 +25,7 @@ def db_upgrade(
     from forecasting.store import migrate
 
     migrate.upgrade(settings().url, revision)
-    typer.echo(f"The database is at revision {migrate.current(settings().url)}.")
+    echo(f"The database is at revision {migrate.current(settings().url)}.")
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0001")
@@ -36,7 +37,7 @@ def db_downgrade(
     from forecasting.store import migrate
 
     migrate.downgrade(settings().url, revision)
-    typer.echo(f"The database is at revision {migrate.current(settings().url)}.")
+    echo(f"The database is at revision {migrate.current(settings().url)}.")
 
 
 @db_app.command("current")
@@ -45,7 +46,7 @@ def db_current(database_url: DatabaseUrl = None) -> None:
     use(database_url=database_url)
     from forecasting.store import migrate
 
-    typer.echo(f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})")
+    echo(f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})")
 
 
 @models_app.command("list")
@@ -77,7 +78,7 @@ def models_promote(model_id: str, database_url: DatabaseUrl = None) -> None:
     from flows import clock
     from forecasting.pipeline import registry
 
-    typer.echo(registry.promote(model_id, settings(), now=clock.now))
+    echo(registry.promote(model_id, settings(), now=clock.now))
 
 
 @models_app.command("rollback")
@@ -87,4 +88,4 @@ def models_rollback(symbol: Symbol = None, target: TargetOption = None, database
     from flows import clock
     from forecasting.pipeline import registry
 
-    typer.echo(registry.roll_back(settings(), now=clock.now))
+    echo(registry.roll_back(settings(), now=clock.now))

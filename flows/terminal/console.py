@@ -9,9 +9,12 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from flows.terminal.echo import echo
 from forecasting.article.experiment import ArticleResult
 from forecasting.pipeline.night_run import report_path
+from forecasting.plain_text import plain_text
 from forecasting.report import wording
 from forecasting.report.data import ReportData
 from forecasting.report.tables import night_document
@@ -36,17 +39,18 @@ def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
     settings = read_settings()
     for data in nights:
         show_night(data)
-        typer.echo(f"Report:   {report_path(settings, data.symbol, data.target)}")
-    typer.echo(f"Database: {where(settings)}")
+        echo(f"Report:   {report_path(settings, data.symbol, data.target)}")
+    echo(f"Database: {where(settings)}")
 
 
 def show_night(data: ReportData) -> None:
     """Print one night: headline, notices, forecasts."""
     unit = unit_of(data)
-    typer.echo(f"\n{data.symbol} {data.target}: {data.fetch['title']}")
-    typer.echo(wording.sentence(data))
+    typer.echo()
+    echo(f"{data.symbol} {data.target}: {data.fetch['title']}")
+    echo(wording.sentence(data))
     for notice in wording.notices(data):
-        typer.echo(f"{notice.title}: {notice.text}")
+        echo(f"{notice.title}: {notice.text}")
     rows = [
         [
             f"{row['target_session']:%a %Y-%m-%d}",
@@ -58,7 +62,7 @@ def show_night(data: ReportData) -> None:
         ]
         for row in data.rows.to_dict("records")
     ]
-    typer.echo(f"In {unit.name}; last is the value of {data.origin}.")
+    echo(f"In {unit.name}; last is the value of {data.origin}.")
     show_table(["session", "median", "80 % interval", "last", "kind", "status"], rows)
 
 
@@ -66,8 +70,9 @@ def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:
     """Print a backtest's figures by horizon beside each baseline's error."""
     overall = document["overall"]
     names = list(overall["baselines"])
-    typer.echo(
-        f"\n{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
+    typer.echo()
+    echo(
+        f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
         f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
     )
     rows = []
@@ -85,7 +90,7 @@ def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:
         )
     show_table(["horizon", "mae", *names, f"against {overall['best_baseline']}", "p", "in 80 %", "in 90 %"], rows)
     if out is not None:
-        typer.echo(f"Written to {out}")
+        echo(f"Written to {out}")
 
 
 def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
@@ -97,10 +102,10 @@ def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
 
 def show_article(result: ArticleResult, out: Path) -> None:
     """Print each variant with its error, and the page's path."""
-    typer.echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
+    echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
     rows = [[variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants]
     show_table(["model", "question", "what changed", "MAE"], rows)
-    typer.echo(f"Page: {out}")
+    echo(f"Page: {out}")
 
 
 def show_models(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
@@ -161,7 +166,8 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for name in columns:
         shown.add_column(name, justify="left" if name in LEFT else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*("" if value is None else str(value) for value in row))
+        # As Text: rich would take [...] in a cell for its markup.
+        shown.add_row(*(Text("" if value is None else plain_text(value)) for value in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)  # rich assumes 80 columns without a terminal

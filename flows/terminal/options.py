@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -11,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from forecasting.settings import Settings
     from forecasting.vocabulary import Mode
+
+_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=.", re.IGNORECASE)
 
 Symbols = Annotated[
     list[str] | None,
@@ -36,7 +40,9 @@ ModeOption = Annotated[str, typer.Option("--mode", help="auto, scratch, warm or 
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
-        "--database-url", help="SQLAlchemy URL; else FORECASTING_DATABASE_URL, else a SQLite file.", show_default=False
+        "--database-url",
+        help="SQLAlchemy URL without a password; else FORECASTING_DATABASE_URL or _URL_FILE, else a SQLite file.",
+        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -46,7 +52,18 @@ Switch = Annotated[
 
 
 def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
-    """Let this command's options override the environment, for this process and the flows it starts."""
+    """Let this command's options override the environment, for this process and the flows it starts.
+
+    A password in --database-url is warned about: every user of this machine can read a command line, in `ps`.
+    """
+    if (url := options.get("database_url")) is not None:
+        os.environ.pop("FORECASTING_DATABASE_URL_FILE", None)
+        if _PASSWORD.search(url):
+            sys.stderr.write(
+                "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put "
+                "the URL into FORECASTING_DATABASE_URL, or into a file that FORECASTING_DATABASE_URL_FILE names, and "
+                "change the password.\n"
+            )
     if symbols:
         os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
     for name, value in options.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from forecasting.plain_text import markdown_text
 from forecasting.report import facts, fan_chart, track_record_charts, units, wording
 from forecasting.report.data import ReportData
 from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages, skills, track_record
@@ -51,20 +52,21 @@ def forecast_markdown(data: ReportData) -> str:
     """The sentence of the night and its forecast table, in Markdown."""
     unit = units.unit_of(data)
     lines = [
-        wording.sentence(data),
+        markdown_text(wording.sentence(data)),
         "",
-        f"| session | median, {unit.name} | 80 % interval | 90 % interval | against last | note |",
+        f"| session | median, {markdown_text(unit.name)} | 80 % interval | 90 % interval | against last | note |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for row in _forecast_rows(data):
         cells = (row["day"], row["median"], row["span_80"], row["span_90"], row["change"], ", ".join(row["notes"]))
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(markdown_text(cell) for cell in cells) + " |")
     last = _last_row(data)
     lines += [
         "",
-        f"Last value: {unit.text(data.last_value)} on {last['day']}{', first print' if last['provisional'] else ''}.",
+        f"Last value: {markdown_text(unit.text(data.last_value))} on {last['day']}"
+        f"{', first print' if last['provisional'] else ''}.",
     ]
-    lines += [f"**{notice.title}.** {notice.text}" for notice in wording.notices(data)]
+    lines += [f"**{notice.title}.** {markdown_text(notice.text)}" for notice in wording.notices(data)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,39 @@
+"""Text of others (sources, files, the database, exceptions) before a person reads it: the one place that cleans it.
+
+Errors pass through it when they are made, log lines when they are logged, and the terminal, artifacts, events and
+states of Prefect before they are written. JSON and the HTML page escape by themselves.
+"""
+
+import re
+import unicodedata
+
+LIMIT = 2000
+"""Characters: the longest message of ours has about 700."""
+
+_MARKDOWN = re.compile(r"([\\`\[\]<>|])")
+_SPECIAL = re.compile(r"[^ -~]")
+
+
+def plain_text(text: object, *, limit: int = LIMIT) -> str:
+    """The text in one line of at most `limit` characters, without control characters.
+
+    Line ends and tabs become spaces. Escape codes, marks that reverse the direction of writing, invisible characters
+    and halves of surrogate pairs become U+FFFD: they could move the cursor, hide text or make a print fail.
+    """
+    whole = str(text)
+    if len(whole) > limit:
+        end = f" ... ({len(whole):,} characters in all)"
+        whole = whole[: max(0, limit - len(end))] + end
+    return _SPECIAL.sub(_visible, whole)
+
+
+def markdown_text(text: object, *, limit: int = LIMIT) -> str:
+    """The plain text in Markdown: no image, link, HTML, code span or table cell arises from it."""
+    return _MARKDOWN.sub(r"\\\1", plain_text(text, limit=limit))
+
+
+def _visible(found: re.Match[str]) -> str:
+    character = found.group()
+    if character.isspace() and unicodedata.category(character) != "Zs":
+        return " "
+    return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character).startswith("C") else character

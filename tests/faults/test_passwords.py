@@ -1,0 +1,83 @@
+"""A database's password is neither asked for on the command line nor repeated, and a file may hold it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flows.terminal.options import use
+from forecasting.errors import UsageError
+from forecasting.settings import read_settings
+
+SECRET = "hunter2"
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`use` writes to the environment; all of it is restored after the test."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://me:{SECRET}@127.0.0.1/forecasting",
+        f"postgresql+psycopg://me:{SECRET}/x@db:5432/forecasting",
+        f"postgresql://me@db/forecasting?password={SECRET}",
+        f"postgresql://me@db/forecasting?sslmode=require&sslpassword={SECRET}",
+    ],
+)
+def test_a_password_on_the_command_line_is_warned_about_on_stderr_without_repeating_it(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(database_url=url)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("Warning: --database-url contains a password")
+    assert printed.err.count("\n") == 1
+    assert SECRET not in printed.err
+    assert os.environ["FORECASTING_DATABASE_URL"] == url
+
+
+@pytest.mark.parametrize("url", ["sqlite:////tmp/a:b@c/x.db", "postgresql://me@127.0.0.1:5432/forecasting", None])
+def test_a_url_without_a_password_is_not_warned_about(url: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    use(database_url=url)
+    assert capsys.readouterr().err == ""
+
+
+def test_the_url_can_come_from_a_file_and_the_option_overrides_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "url").write_text(f"postgresql://me:{SECRET}@db/forecasting\n")
+    os.environ["FORECASTING_DATABASE_URL_FILE"] = str(tmp_path / "url")
+    assert read_settings().url == f"postgresql+psycopg://me:{SECRET}@db/forecasting"
+    assert SECRET not in repr(read_settings()) + read_settings().model_dump_json()
+    elsewhere = read_settings().model_copy(update={"data_dir": tmp_path, "database_url": None})  # as `replay` does
+    assert elsewhere.url == f"sqlite:///{tmp_path}/forecasting.db"
+    use(database_url="sqlite:////tmp/other.db")
+    assert read_settings().url == "sqlite:////tmp/other.db"
+
+
+def test_file_and_variable_together_are_refused(tmp_path: Path) -> None:
+    os.environ |= {"FORECASTING_DATABASE_URL_FILE": str(tmp_path / "url"), "FORECASTING_DATABASE_URL": "sqlite:///x.db"}
+    with pytest.raises(UsageError, match="found both"):
+        read_settings()
+
+
+@pytest.mark.parametrize("content", [b"", b"a b", b"a\nb", b"\xff\xfe", b"x" * 5000, None])
+def test_a_file_without_a_url_is_refused_without_quoting_it(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "url").write_bytes(content)
+    os.environ["FORECASTING_DATABASE_URL_FILE"] = str(tmp_path / "url")
+    with pytest.raises(UsageError, match="Expected one line, a database URL") as refused:
+        read_settings()
+    assert "xxx" not in str(refused.value)
+
+
+def test_a_fifo_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "url")
+    os.environ["FORECASTING_DATABASE_URL_FILE"] = str(tmp_path / "url")
+    with pytest.raises(UsageError, match="no regular file"):
+        read_settings()
