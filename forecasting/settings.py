@@ -1,7 +1,9 @@
 """Settings of a night, read once, from environment variables with the prefix FORECASTING_ only."""
 
+import difflib
 import hashlib
 import json
+import os
 import re
 from datetime import date, time
 from pathlib import Path
@@ -12,6 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
+from forecasting.schedule import check_cron, check_time_zone
 from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
 
@@ -19,6 +22,9 @@ SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
 
 _MAX_URL = 4096
+
+OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")
+"""Names after FORECASTING_ that commands and containers read besides the settings."""
 
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
@@ -53,7 +59,7 @@ class Settings(BaseSettings):
     )
     train_sessions: int = Field(2500, ge=300, description="Sessions of the rolling training window.")
     members: int = Field(3, ge=1, le=32, description="Networks in the ensemble.")
-    seed: int = Field(0, ge=0, description="Seed of all random numbers.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
     scratch_every: int = Field(21, ge=1, description="Sessions between fits from scratch in mode auto.")
     max_model_age: int = Field(63, ge=1, description="Sessions after which a champion is no longer published.")
     cron: str = Field("30 5 * * 2-6", description="When `serve` starts the night.")
@@ -95,6 +101,16 @@ class Settings(BaseSettings):
         if not value and info.field_name == "symbols":
             raise ValueError("Expected at least one symbol, found none")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("cron")
+    @classmethod
+    def _check_cron(cls, value: str) -> str:
+        return check_cron(value)
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        return check_time_zone(value)
 
     @field_validator("exchange")
     @classmethod
@@ -141,8 +157,10 @@ def read_settings() -> Settings:
     """The settings in the environment.
 
     Raises:
-        UsageError: A FORECASTING_ variable is invalid; names each, what is expected and what was found, no secrets.
+        UsageError: A FORECASTING_ variable is invalid or its name misspelt; names each, what is expected and what was
+            found, no secrets.
     """
+    _check_names()
     try:
         return Settings()
     except ValidationError as error:
@@ -165,6 +183,25 @@ def check_symbol(symbol: str) -> str:
             "write it as Yahoo does, in capitals."
         )
     return symbol
+
+
+def _check_names() -> None:
+    """Refuse a variable that is close to the name of a setting and not one: it would be ignored.
+
+    Raises:
+        UsageError: Names each and the setting whose name is nearest.
+    """
+    known = [*(name.upper() for name in Settings.model_fields), *OTHER_VARIABLES]
+    names = [
+        name.upper().removeprefix("FORECASTING_") for name in os.environ if name.upper().startswith("FORECASTING_")
+    ]
+    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in names if name not in known}
+    wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near[0]}?)" for name, near in nearest.items() if near)
+    if wrong:
+        raise UsageError(
+            f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
+            "settings` lists all settings."
+        )
 
 
 def parse_date(text: str) -> date:

@@ -20,3 +20,26 @@ def test_the_error_names_every_invalid_variable_and_shows_no_secret(monkeypatch)
     with pytest.raises(UsageError, match=r"FORECASTING_TARGET.*FORECASTING_MEMBERS") as refused:
         read_settings()
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("ALARM_WEB_HOOK", "ALARM_WEBHOOK")],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch, wrong, nearest):
+    monkeypatch.setenv(f"FORECASTING_{wrong}", "MSFT")
+    with pytest.raises(UsageError, match=rf"found FORECASTING_{wrong} \(FORECASTING_{nearest}\?\)"):
+        read_settings()
+
+
+def test_variables_of_other_programs_and_of_commands_are_no_misspelt_settings(monkeypatch):
+    for name in ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD", "DATABASE_URL_FILE", "OWNED_BY"):
+        monkeypatch.setenv(f"FORECASTING_{name}", "x")
+    read_settings()
+
+
+def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch):
+    monkeypatch.setenv("FORECASTING_CRON", "30 5 * *")
+    monkeypatch.setenv("FORECASTING_TIMEZONE", "Mars/Olympus")
+    with pytest.raises(UsageError, match=r"(?is)cron.*five fields.*timezone.*time zone"):
+        read_settings()

@@ -46,6 +46,7 @@ _COLUMNS = {
     "Volume": "volume",
 }
 _ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
+_CUT_OFF = ("JSONDecodeError", "IncompleteRead")  # by name: they are of libraries that yfinance chooses
 _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
 
@@ -72,7 +73,7 @@ class Yahoo:
             UnavailableError: No network, no response in time, or an unusable one.
             BadDataError: A symbol unknown to Yahoo, or without a bar in the span.
         """
-        response, currency = _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
+        response, currency = self._whole_response(symbol, first, last)
         response = response.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
         received = canonical(response.rename(columns=_COLUMNS))
         bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]
@@ -94,6 +95,16 @@ class Yahoo:
             currency=currency,
             newest=_newest(newer),
         )
+
+    def _whole_response(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
+        """The response; one that was cut off is requested once more, as yfinance does after a failed connection."""
+        try:
+            return _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
+        except UnavailableError as error:
+            if type(error.__cause__).__name__ not in _CUT_OFF:
+                raise
+            log.warning("%s Requested again at once.", error)
+        return _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
 
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty after a failure.

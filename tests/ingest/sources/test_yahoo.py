@@ -252,3 +252,9 @@ def test_a_missing_adj_close_block_reads_as_close(served, yahoo):
 def test_the_late_split_edit_undoes_the_split_it_names(served, yahoo):
     served.edits = [late_split(DAYS[60], 2.0)]
     np.testing.assert_allclose(fetch(yahoo).bars["close"].iloc[:60], BARS["close"].iloc[:60] * 2.0)
+
+
+@pytest.mark.parametrize("fault", ["truncated", "short", "empty"])
+def test_a_response_cut_off_once_is_requested_again_within_the_attempt(served, yahoo, fault):
+    served.fail(fault)
+    assert len(fetch(yahoo).bars) == 90

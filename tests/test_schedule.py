@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from forecasting.schedule import check_cron, check_time_zone
+
+TAKEN = ["30 5 * * 2-6", "0 22-4 * * *", "0 0 L * *", "0 0 * * mon#1", "0 0 * * L5", "@daily", "0 0 * * fri-mon"]
+TAKEN += ["0-10/3 1 * * *", "5/15 * * * *", "0 0 * * 7", "0,30 5 1 JAN,jul *", "0 0 ? * MON"]
+REFUSED = ["", "30 5 * *", "60 5 * * *", "* 24 * * *", "0 0 0 * *", "0 0 1 13 *", "*/0 * * * *", "H 0 * * *"]
+REFUSED += ["0 0 * * 8", "a b c d e", "0 0 * * mon-", "0 0 * * 1-2-3", "@nightly", "-1 5 * * *", "1,,2 * * * *"]
+
+
+@pytest.mark.parametrize("text", TAKEN)
+def test_a_schedule_that_prefect_takes_is_taken(text: str) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    CronSchedule(cron=text, timezone="America/New_York")
+    assert check_cron(text) == text
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_a_schedule_that_prefect_refuses_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        check_cron(text)
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "America", "", "/etc/passwd", "../UTC", "x" * 300, "New York"])
+def test_a_time_zone_that_this_machine_has_not_is_refused(name: str) -> None:
+    assert check_time_zone("America/New_York") == "America/New_York"
+    with pytest.raises(ValueError, match="Expected a time zone such as America/New_York"):
+        check_time_zone(name)
