@@ -17,7 +17,7 @@ def check_cron(text: str) -> str:
     """`text` itself, a schedule that Prefect takes.
 
     Raises:
-        ValueError: Neither @daily or its like nor five fields of numbers, names, ranges, lists and steps in their limits.
+        ValueError: Neither @daily or its like nor five fields of numbers, names, ranges, lists and steps.
     """
     found = text.split()
     if text in _SHORTCUTS:

@@ -33,7 +33,7 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch, wrong
 
 
 def test_variables_of_other_programs_and_of_commands_are_no_misspelt_settings(monkeypatch):
-    for name in ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD", "DATABASE_URL_FILE", "OWNED_BY"):
+    for name in ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD", "OWNED_BY"):
         monkeypatch.setenv(f"FORECASTING_{name}", "x")
     read_settings()
 
