@@ -167,6 +167,7 @@ def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, monkeypatch: pytest.
     assert rows_in_all() == 1
 
 
+@pytest.mark.slow
 def test_replayed_nights_equal_live_nights_bit_for_bit(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -91,6 +91,7 @@ def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_an
     forget_yahoo()
 
 
+@pytest.mark.slow
 def test_a_year_of_nights_does_too():
     with StandIn(random_bars(NIGHTS + 120, seed=31)) as stand_in:
         check_nights(stand_in, directly(stand_in), nights=NIGHTS, seed=1)
@@ -138,6 +139,7 @@ def vintage(fetch, basis):
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, database=None)
 @given(sequence=fetches)
 def test_any_sequence_of_fetches_ends_in_the_view_of_its_last_complete_one(sequence):

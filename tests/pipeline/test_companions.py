@@ -118,6 +118,7 @@ def test_companions_change_the_settings_hash_and_none_leave_it_as_it_was() -> No
     assert len({plain.hash, some.hash, Settings(companions=("AAA",)).hash}) == 3
 
 
+@pytest.mark.slow
 def test_nights_made_up_for_learn_from_the_same_companions_as_nights_lived(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
