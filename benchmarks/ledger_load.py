@@ -1,7 +1,7 @@
-"""Columns into an empty, migrated ledger, as fast as its database takes them: executemany on SQLite, COPY on Postgres.
+"""Bulk loading of an empty, migrated ledger: executemany on SQLite, COPY on Postgres.
 
-Rows go in night by night, keys and indexes in place, so that pages fill and scatter as they do in years of nights.
-Foreign keys are not checked meanwhile, and SQLite does not wait for the disk.
+Rows are inserted night by night, with keys and indexes in place, so that pages fill and scatter as in years of nights.
+Foreign keys are not checked, and SQLite does not wait for the disk.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from forecasting.store.tables.types import UtcDateTime
 
 
 class Sink(Protocol):
-    """Takes the rows of one table."""
+    """Inserts the rows of one table."""
 
     def __call__(self, table: sa.Table, columns: Columns) -> int:
-        """How many rows were added."""
+        """The number of rows added."""
         ...
 
 
@@ -34,7 +34,7 @@ class Sink(Protocol):
 def loading(url: str) -> Iterator[Sink]:
     """A sink in one transaction, without checks of foreign keys.
 
-    On Postgres the user has to be a superuser.
+    On Postgres the user must be a superuser.
     """
     opened = engine(url, migrating=True)  # SQLite: foreign keys are not checked
     with opened.connect() as connection:
@@ -90,7 +90,7 @@ def _execute_many(driver: DBAPIConnection, table: sa.Table, columns: Columns) ->
 
 def _listed(values: Values, kind: sa.types.TypeEngine[Any], count: int) -> list[Any]:
     array = np.atleast_1d(np.asarray(values))
-    if isinstance(kind, UtcDateTime):  # the text that SQLAlchemy keeps an instant as
+    if isinstance(kind, UtcDateTime):  # the text that SQLAlchemy stores an instant as
         texts = np.char.replace(np.datetime_as_string(array, unit="us"), "T", " ").astype(object)
         found = np.where(np.isnat(array), None, texts).tolist()
     elif isinstance(kind, sa.Date):

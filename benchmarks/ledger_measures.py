@@ -1,4 +1,4 @@
-"""What a ledger of years takes to answer and to write one more night; the statements are the library's own."""
+"""The time of reading a ledger of years and of writing one more night, by the library's own statements."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from forecasting.store.read import unscored_forecasts
 Read = Callable[[sa.Connection, str], object]
 Pair = tuple[float, float]
 
-ASKED = 7
-"""Symbols, spread over all of them, that each question is asked of, once each."""
+MEASURED_SYMBOLS = 7
+"""Symbols, evenly spaced over all, that each query is run for once."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Figure:
     """One line of the table.
 
     Attributes:
-        what: In words.
-        times: Seconds by the clock and of this process' processor, one pair per call.
-        aim: Seconds by the clock, None where none is set.
+        what: Name of the measurement.
+        times: Wall and CPU seconds of this process, one pair per call.
+        aim: Wall seconds; None without one.
     """
 
     what: str
@@ -51,17 +51,17 @@ class Figure:
 
     @property
     def medians(self) -> Pair:
-        """The middle of each."""
+        """Median wall and CPU seconds."""
         return median(wall for wall, _ in self.times), median(busy for _, busy in self.times)
 
 
-def questions(last: date) -> list[tuple[str, float | None, Read]]:
-    """What people and nights ask of one symbol, each with its aim in seconds."""
+def queries(last: date) -> list[tuple[str, float | None, Read]]:
+    """The queries of commands, pages and nights for one symbol, each with its aim in seconds."""
 
     def view(name: str) -> Read:
         return lambda connection, symbol: read.view(connection, name, symbol, TARGET)
 
-    def lines(origins: int) -> Read:
+    def scores(origins: int) -> Read:
         return lambda connection, symbol: read.newest_scores(connection, symbol, TARGET, last=last, origins=origins)
 
     return [
@@ -69,11 +69,11 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
         ("view live_skill", 0.050, view("live_skill")),
         ("view night_log, all nights", None, view("night_log")),
         ("view forecast_vs_actual, all rows", None, view("forecast_vs_actual")),
-        ("forecasting show: report_night", 1.0, lambda c, symbol: report_data(c, symbol, TARGET, exchange="XNYS")),
+        ("forecasting show: report_data", 1.0, lambda c, symbol: report_data(c, symbol, TARGET, exchange="XNYS")),
         ("forecasting models list: models", 1.0, lambda c, symbol: read.models(c, symbol, TARGET)),
         ("forecasting check: newest_live_origin", 1.0, lambda c, s: read.newest_live_origin(c, s, TARGET)),
         ("forecasting models show: lineage", 1.0, lambda c, s: read.lineage(c, read.models(c, s, TARGET)[0]["id"])),
-        ("a night asks whether it has spoken", None, lambda c, s: read.has_forecasts(c, newest_run(c, s))),
+        ("a night checks whether its forecasts are stored", None, lambda c, s: read.has_forecasts(c, newest_run(c, s))),
         ("a night reads its own model", None, lambda c, s: read.model_of_run(c, newest_run(c, s))),
         ("a night reads bars", None, lambda c, symbol: read.bars(c, symbol)),
         ("a night reads newest_finished", None, lambda c, symbol: read.newest_finished(c, symbol, TARGET)),
@@ -82,9 +82,13 @@ def questions(last: date) -> list[tuple[str, float | None, Read]]:
             None,
             lambda c, symbol: read.past_forecasts(c, symbol, TARGET, origin=last, limit=MAX_FORECASTS),
         ),
-        ("a night reads unscored_forecasts, none due", None, lambda c, s: unscored_forecasts(c, s, TARGET, last=last)),
-        (f"a night reads the scores, {EVIDENCE_ORIGINS} origins", None, lines(EVIDENCE_ORIGINS)),
-        (f"a night reads the scores, {DRIFT_ORIGINS} origins", None, lines(DRIFT_ORIGINS)),
+        (
+            "a night reads unscored_forecasts, none unscored",
+            None,
+            lambda c, s: unscored_forecasts(c, s, TARGET, last=last),
+        ),
+        (f"a night reads the scores, {EVIDENCE_ORIGINS} origins", None, scores(EVIDENCE_ORIGINS)),
+        (f"a night reads the scores, {DRIFT_ORIGINS} origins", None, scores(DRIFT_ORIGINS)),
     ]
 
 
@@ -95,14 +99,14 @@ def newest_run(connection: sa.Connection, symbol: str) -> str:
 
 
 def measure_reads(url: str, symbols: list[str], last: date) -> list[Figure]:
-    """Each question asked of ASKED symbols on an open connection, after one that is not counted."""
-    asked = [symbols[i] for i in np.linspace(0, len(symbols) - 1, min(ASKED, len(symbols)), dtype=int)]
+    """Each query for MEASURED_SYMBOLS symbols on an open connection, after one that is not counted."""
+    measured = [symbols[i] for i in np.linspace(0, len(symbols) - 1, min(MEASURED_SYMBOLS, len(symbols)), dtype=int)]
     figures = []
     with database.reading(url) as connection:
-        for what, aim, read in questions(last):
+        for what, aim, read in queries(last):
             read(connection, symbols[len(symbols) // 3])
             times: list[Pair] = []
-            for symbol in asked:
+            for symbol in measured:
                 with _timed(times):
                     read(connection, symbol)
             figures.append(Figure(what, times, aim))
@@ -110,20 +114,22 @@ def measure_reads(url: str, symbols: list[str], last: date) -> list[Figure]:
 
 
 def plans(url: str, symbol: str, last: date) -> Iterator[str]:
-    """Every statement that the questions send, with the database's plan for it."""
+    """Every statement of the queries, with the database's plan."""
     with database.reading(url) as connection:
         sent: list[tuple[str, Any]] = []
-        listening = (connection.engine, "before_cursor_execute", lambda *told: sent.append((told[2], told[3])))
-        sa.event.listen(*listening)
-        for what, _, read in questions(last):
+        listener = (connection.engine, "before_cursor_execute", lambda *event: sent.append((event[2], event[3])))
+        sa.event.listen(*listener)
+        for what, _, read in queries(last):
             sent.clear()
             read(connection, symbol)
             for statement, parameters in list(sent):
                 yield f"\n## {what}\n{statement}\n"
-                word = "EXPLAIN (ANALYZE, BUFFERS)" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
-                for row in connection.exec_driver_sql(f"{word} {statement}", parameters):
+                explain = (
+                    "EXPLAIN (ANALYZE, BUFFERS)" if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+                )
+                for row in connection.exec_driver_sql(f"{explain} {statement}", parameters):
                     yield str(row[-1])
-        sa.event.remove(*listening)
+        sa.event.remove(*listener)
 
 
 def measure_writes(url: str, market: Market, night: int, settings: Settings) -> list[Figure]:
@@ -132,24 +138,24 @@ def measure_writes(url: str, market: Market, night: int, settings: Settings) -> 
         champions = np.array([champion_id(connection, symbol) for symbol in market.symbols], dtype=object)
     rows = next_night(market, night, settings, champions=champions)
     spent: dict[str, list[Pair]] = {"fetch": [], "model": [], "forecasts": [], "scores": []}
-    gc.freeze()  # no night holds the rows of all symbols, which Python's collector would walk through again and again
+    gc.freeze()  # the rows of all symbols, which no real night holds, would slow the garbage collector
     with database.kept_open(url):  # as a run does
         for place, symbol in enumerate(market.symbols):
-            write_night(url, rows[symbol], brought(market, place, night, rows[symbol]["bar_versions"]), spent)
+            write_night(url, rows[symbol], fetch_of(market, place, night, rows[symbol]["bar_versions"]), spent)
     parts = [Figure(f"of it {name}", [_sum(times)]) for name, times in spent.items()]
     total = _sum([pair for times in spent.values() for pair in times])
     return [Figure(f"a night's writes, {len(market.symbols)} symbols", [total], 10.0), *parts, first_fetch(url, market)]
 
 
 def write_night(
-    url: str, rows: dict[str, list[dict[str, Any]]], came: tuple[Fetched, Revision], spent: dict[str, list[Pair]]
+    url: str, rows: dict[str, list[dict[str, Any]]], fetched: tuple[Fetched, Revision], spent: dict[str, list[Pair]]
 ) -> None:
-    """Write one symbol's night, adding the seconds of each transaction to `spent`; what it reads is not counted."""
+    """Write one symbol's night, adding the seconds of each transaction to `spent`; reads are not counted."""
     (run,), (fetch,), (promotion,) = rows["runs"], rows["fetches"], rows["promotions"]
-    told = {"fetch_id": fetch["id"], "fetched_at": fetch["fetched_at"], "run_id": fetch["run_id"]}
+    keys = {"fetch_id": fetch["id"], "fetched_at": fetch["fetched_at"], "run_id": fetch["run_id"]}
     with _timed(spent["fetch"]), database.transaction(url) as connection:
         writes.start_run(connection, run)
-        writes.add_fetch(connection, *came, **told)
+        writes.add_fetch(connection, *fetched, **keys)
     with _timed(spent["model"]), database.transaction(url) as connection:
         writes.add_model(connection, rows["models"][0])
     with _timed(spent["forecasts"]), database.transaction(url) as connection:
@@ -161,11 +167,11 @@ def write_night(
         added = writes.add_scores(connection, scores)
         writes.add_promotion(connection, promotion)
     if not added or added != len(scores):
-        raise SystemExit(f"{run['symbol']}: {added} of {len(scores)} scores were new; the night was there already.")
+        raise SystemExit(f"{run['symbol']}: {added} of {len(scores)} scores are new; the night is already stored.")
 
 
-def brought(market: Market, place: int, night: int, versions: list[dict[str, Any]]) -> tuple[Fetched, Revision]:
-    """The fetch of a symbol's night over its whole window, and what it changes."""
+def fetch_of(market: Market, place: int, night: int, versions: list[dict[str, Any]]) -> tuple[Fetched, Revision]:
+    """The fetch of a symbol's night over its whole window, and the revision it makes."""
     bars = window_of(market, place, night)
     first, last = bars.index[0].date(), bars.index[-1].date()
     fetched = Fetched(
@@ -176,13 +182,13 @@ def brought(market: Market, place: int, night: int, versions: list[dict[str, Any
 
 
 def champion_id(connection: sa.Connection, symbol: str) -> str:
-    """Who speaks for the symbol."""
+    """The id of the symbol's champion; empty without one."""
     found = read.champion(connection, symbol, TARGET)
     return str(found["id"]) if found else ""
 
 
 def first_fetch(url: str, market: Market) -> Figure:
-    """The bars of a symbol never seen, written and taken back."""
+    """The write of the bars of a new symbol, rolled back."""
     bars = window_of(market, 0, market.first_night)
     fetched = Fetched(SOURCE, "FIRST", bars.index[0].date(), bars.index[-1].date(), bars, make_actions([]), "y", "f")
     versions = bars.drop(columns="adj_close").reset_index().assign(version=1)
@@ -198,7 +204,7 @@ def first_fetch(url: str, market: Market) -> Figure:
 
 
 def sizes(url: str) -> Iterator[tuple[str, float]]:
-    """What is on disk, GiB: of the whole, and of each large table with its indexes where the database tells."""
+    """GiB on disk of the database and, on Postgres, of each large table with its indexes."""
     with database.reading(url) as connection:
         if connection.dialect.name == "sqlite":
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()

@@ -1,7 +1,7 @@
-"""Seeded rows of a ledger of many symbols, night by night, as columns: made-up numbers in their real shape.
+"""Seeded rows of a ledger of many symbols, night by night, as columns: synthetic numbers of realistic shape.
 
-A night of a symbol is a fetch, its bar versions, a run, a network, a decision, five horizons of champion, challenger
-and three baselines, and the scores that the night's bar and the one settled before it make possible.
+A night of a symbol is a fetch, its bar versions, a run, a network, a promotion, five horizons of champion, challenger
+and three baselines, and the scores against the night's bar and the bar settled by it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from forecasting.train.baselines import baseline_names
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILE_COLUMNS
 
 Values = Any
-"""One value for every row, or an array or list of one each."""
+"""One value for all rows, or an array or list with one per row."""
 
 Columns = dict[str, Values]
 """Values by the names of a table's columns."""
@@ -38,20 +38,20 @@ TARGET, SOURCE = "volume", "yahoo"
 BASELINES = baseline_names(TARGET)[-3:]
 ROLES = ("champion", "challenger", *("baseline" for _ in BASELINES))
 HISTORY = Settings.model_fields["train_sessions"].default + WARM_UP
-"""Sessions whose bars the first night brings, besides its own."""
+"""Sessions before its own whose bars the first night fetches."""
 
-TO_COME = 30
-"""Sessions after the newest that is loaded: what is forecast for, and the nights that measurements add."""
+FUTURE_SESSIONS = 30
+"""Sessions after the newest one loaded: the targets of its forecasts, and the nights that measurements add."""
 
 _DISTANCE = np.array([-1.64, -1.28, -0.67, 0.0, 0.67, 1.28, 1.64])  # of the quantiles, in standard deviations
-_RESTATED = 0.35  # share of the bars whose volume the next fetch makes final
+_RESTATED = 0.35  # share of the bars whose volume the next fetch revises
 _AROUND = {"open": 1.0, "high": 1.01, "low": 0.99, "close": 1.0}  # of the close
 _MORNING = np.timedelta64(33 * 60 + 30, "m")  # 09:30 UTC on the day after the session
 
 
 @dataclass(frozen=True)
 class Market:
-    """S symbols over D sessions, the last TO_COME of them after the nights that are loaded.
+    """S symbols over D sessions, the last FUTURE_SESSIONS of them after the nights that are loaded.
 
     Attributes:
         symbols: (S,) names.
@@ -60,7 +60,7 @@ class Market:
         volume: (S, D) shares, as settled.
         first_volume: (S, D) shares, as first printed.
         first_night: Position of the first night's session.
-        seed: Seed of every draw.
+        seed: Seed of all random numbers.
     """
 
     symbols: list[str]
@@ -74,7 +74,7 @@ class Market:
     @property
     def last_night(self) -> int:
         """Position of the newest session that has a night."""
-        return len(self.sessions) - 1 - TO_COME
+        return len(self.sessions) - 1 - FUTURE_SESSIONS
 
     def day(self, position: int) -> date:
         """The session at a position."""
@@ -86,7 +86,7 @@ def make_market(symbols: int, years: float, *, last: date, seed: int) -> Market:
     """Random walks for prices, autoregressive volumes, restated in a third of the sessions."""
     rng = np.random.default_rng(seed)
     nights = round(252 * years)
-    first, beyond = shift(last, 1 - nights - HISTORY), next_sessions(last, TO_COME)[-1]
+    first, beyond = shift(last, 1 - nights - HISTORY), next_sessions(last, FUTURE_SESSIONS)[-1]
     sessions = sessions_index(first, beyond).to_numpy().astype("datetime64[D]")
     shape = (symbols, len(sessions))
     log_volume = rng.normal(0.0, 0.25, shape)
@@ -100,32 +100,32 @@ def make_market(symbols: int, years: float, *, last: date, seed: int) -> Market:
 
 
 def nights(market: Market, settings: Settings, *, stop: Callable[[], bool]) -> Iterator[dict[str, Columns]]:
-    """Each night's rows by table, oldest night first: what it wrote, parents before children.
+    """Each night's rows by table, oldest night first, parents before children.
 
-    A night's bar comes with the night after it, which is when its settled value is known; the newest comes by itself,
-    provisional, once the years are over or `stop` says so.
+    A night's bar is part of the next night, when its settled value is known; the newest bar, provisional, comes after
+    all nights or once `stop` returns True.
     """
     champions = _ids("model", market, market.first_night - 1)
-    said: dict[int, tuple[NDArray[np.float64], NDArray[Any], NDArray[np.datetime64]]] = {}
+    issued: dict[int, tuple[NDArray[np.float64], NDArray[Any], NDArray[np.datetime64]]] = {}
     texts = calibration_texts(market.seed)
     for night in range(market.first_night, market.last_night + 1):
         if stop():
             break
         rng = np.random.default_rng([market.seed, night])
-        fresh = _ids("model", market, night)
-        models = np.stack([champions, fresh, *(_ids(name, market, 0) for name in BASELINES)], axis=1)
-        said[night] = (_quantiles(market, night, rng), models, _issued_at(market, night))
-        said.pop(night - H - 2, None)
-        winners = np.where(rng.random(len(champions)) < 0.1, fresh, champions)
+        challengers = _ids("model", market, night)
+        models = np.stack([champions, challengers, *(_ids(name, market, 0) for name in BASELINES)], axis=1)
+        issued[night] = (_quantiles(market, night, rng), models, _issued_at(market, night))
+        issued.pop(night - H - 2, None)
+        winners = np.where(rng.random(len(champions)) < 0.1, challengers, champions)
         yield {
             "runs": _runs(market, night, settings),
             "fetches": _fetches(market, night),
             "bar_versions": _bar_versions(market, night - 1),
             "models": _models(market, night, settings),
             "forecasts": _forecasts(
-                market, night, said[night], texts[rng.integers(len(texts), size=(len(models), 2, H))]
+                market, night, issued[night], texts[rng.integers(len(texts), size=(len(models), 2, H))]
             ),
-            "scores": _scores(market, night, said),
+            "scores": _scores(market, night, issued),
             "promotions": _promotions(market, night, champions, winners),
         }
         champions, newest = winners, night
@@ -135,17 +135,17 @@ def nights(market: Market, settings: Settings, *, stop: Callable[[], bool]) -> I
 def next_night(
     market: Market, night: int, settings: Settings, *, champions: NDArray[np.object_]
 ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """One more night, as symbol -> table -> rows that the ledger's own writers take; its scores are not among them.
+    """One more night, as symbol -> table -> rows for the ledger's writers, without its scores.
 
     Args:
         market: As loaded.
         night: Position of the night's session, the one after the newest loaded.
-        settings: Whose hash the rows carry.
-        champions: (S,) ids of those who speak.
+        settings: The rows hold its hash.
+        champions: (S,) ids of the champions.
     """
-    rng, fresh = np.random.default_rng([market.seed, night]), _ids("model", market, night)
-    models = np.stack([champions, fresh, *(_ids(name, market, 0) for name in BASELINES)], axis=1)
-    said = (_quantiles(market, night, rng), models, _issued_at(market, night))
+    rng, challengers = np.random.default_rng([market.seed, night]), _ids("model", market, night)
+    models = np.stack([champions, challengers, *(_ids(name, market, 0) for name in BASELINES)], axis=1)
+    issued = (_quantiles(market, night, rng), models, _issued_at(market, night))
     texts = calibration_texts(market.seed)[rng.integers(1000, size=(len(models), 2, H))]
     again = _bars(market, night=night - 1, version=2)
     restated = {name: values[_is_restated(market, night - 1)] for name, values in again.items()}
@@ -155,7 +155,7 @@ def next_night(
         "fetches": _fetches(market, night),
         "bar_versions": {name: np.concatenate([newest[name], restated[name]]) for name in newest},
         "models": _models(market, night, settings),
-        "forecasts": _forecasts(market, night, said, texts),
+        "forecasts": _forecasts(market, night, issued, texts),
         "promotions": _promotions(market, night, champions, champions),
     }
     found: dict[str, dict[str, list[dict[str, Any]]]] = {symbol: {} for symbol in market.symbols}
@@ -166,7 +166,7 @@ def next_night(
 
 
 def window_of(market: Market, place: int, night: int) -> pd.DataFrame:
-    """The canonical bars that the fetch of a symbol's night brings: its training window."""
+    """The canonical bars of the fetch of a symbol's night: its training window."""
     span = slice(max(night - HISTORY, 0), night + 1)
     close = market.close[place, span]
     bars = pd.DataFrame(
@@ -179,7 +179,7 @@ def window_of(market: Market, place: int, night: int) -> pd.DataFrame:
 
 
 def calibration_texts(seed: int) -> NDArray[np.object_]:
-    """(1000,) JSON texts as long as those that a network's forecast carries."""
+    """(1000,) JSON texts as long as the calibration of a network's forecast."""
     rng = np.random.default_rng(seed)
 
     def listed(values: NDArray[np.float64]) -> str:
@@ -206,7 +206,7 @@ def _runs(market: Market, night: int, settings: Settings) -> Columns:
         "trigger": "schedule",
         "status": "done",
         "mode": "warm",
-        "mode_reason": "the champion is fresh and in bounds",
+        "mode_reason": "1 session since the last fit from scratch",
         "started_at": _issued_at(market, night),
         "finished_at": _issued_at(market, night) + np.timedelta64(9, "s"),
         **{f"seconds_{stage}": 1.5 for stage in ("ingest", "preprocess", "train", "predict", "evaluate")},
@@ -238,31 +238,31 @@ def _fetches(market: Market, night: int) -> Columns:
 
 
 def _bar_versions(market: Market, position: int) -> Columns:
-    """The bars of a session whose next night has come: first print, and the settled version where it was restated.
+    """The bars of a session after its next night: first print, and the settled version if it was restated.
 
-    Before the first night: all of history, settled by it.
+    Before the first night: the whole history, settled by it.
     """
     if position >= market.first_night:
         printed, again = _bars(market, night=position), _bars(market, night=position, version=2)
         restated = _is_restated(market, position)
         return {name: np.concatenate([printed[name], again[name][restated]]) for name in printed}
     count, days = len(market.symbols), market.first_night
-    brought = _bars(market, night=market.first_night)
+    fetched = _bars(market, night=market.first_night)
     prices = market.close[:, :days].ravel()
-    return {name: np.repeat(values, days) for name, values in brought.items()} | {
+    return {name: np.repeat(values, days) for name, values in fetched.items()} | {
         "session": np.tile(market.sessions[:days], count),
         **{name: prices * factor for name, factor in _AROUND.items()},
         "volume": market.volume[:, :days].ravel().astype(np.int64),
         "superseded_at": np.full(count * days, np.datetime64("NaT", "us")),
-        "settled_at": np.repeat(brought["first_seen_at"], days),
+        "settled_at": np.repeat(fetched["first_seen_at"], days),
     }
 
 
 def _bars(market: Market, *, night: int, version: int = 1, is_newest: bool = False) -> Columns:
     """One version of the night's bar of every symbol."""
-    count, never = len(market.symbols), np.datetime64("NaT", "us")
+    count, unset = len(market.symbols), np.datetime64("NaT", "us")
     seen = night + version - 1
-    overtaken = _is_restated(market, night) & (version == 1) & (not is_newest)
+    superseded = _is_restated(market, night) & (version == 1) & (not is_newest)
     volume = (market.first_volume if version == 1 else market.volume)[:, night]
     next_night = _issued_at(market, night + 1)
     return {
@@ -273,8 +273,8 @@ def _bars(market: Market, *, night: int, version: int = 1, is_newest: bool = Fal
         "volume": volume.astype(np.int64),
         "fetch_id": _ids("fetch", market, seen),
         "first_seen_at": np.full(count, _issued_at(market, seen)),
-        "superseded_at": np.where(overtaken, next_night, never),
-        "settled_at": np.where(overtaken | is_newest, never, next_night),
+        "superseded_at": np.where(superseded, next_night, unset),
+        "settled_at": np.where(superseded | is_newest, unset, next_night),
     }
 
 
@@ -315,8 +315,8 @@ def _quantiles(market: Market, night: int, rng: np.random.Generator) -> NDArray[
     return np.exp(centre[..., None] + 0.25 * _DISTANCE)
 
 
-def _forecasts(market: Market, night: int, said: tuple[Any, Any, Any], texts: NDArray[np.object_]) -> Columns:
-    quantiles, models, issued_at = said
+def _forecasts(market: Market, night: int, issued: tuple[Any, Any, Any], texts: NDArray[np.object_]) -> Columns:
+    quantiles, models, issued_at = issued
     count, width = len(market.symbols), len(ROLES) * H
     calibration = np.full((count, len(ROLES), H), "", dtype=object)
     calibration[:, :2] = texts
@@ -343,48 +343,52 @@ def _forecasts(market: Market, night: int, said: tuple[Any, Any, Any], texts: ND
     }
 
 
-def _scores(market: Market, night: int, said: dict[int, tuple[Any, Any, Any]]) -> Columns:
+def _scores(market: Market, night: int, issued: dict[int, tuple[Any, Any, Any]]) -> Columns:
     """First prints of forecasts for the night's session, settled scores of those for the session before."""
     parts = []
     for stage, session in (("first_print", night), ("settled", night - 1)):
         actual = (market.first_volume if stage == "first_print" else market.volume)[:, session]
         for horizon in HORIZONS:
-            if session - horizon in said and session > market.first_night:
-                parts.append(_scores_of(market, said, stage, (session, horizon), actual))
+            if session - horizon in issued and session > market.first_night:
+                parts.append(_scores_of(market, issued, stage, (session, horizon), actual))
     if not parts:
         return {}
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    order = np.argsort(joined["symbol"].astype(str), kind="stable")  # a night's symbols come one after the other
+    order = np.argsort(joined["symbol"].astype(str), kind="stable")  # a night's symbols are written one after the other
     rows = {name: values[order] for name, values in joined.items()}
     return rows | {"target": TARGET, "kind": "live", "scored_at": _issued_at(market, night)}
 
 
 def _scores_of(
-    market: Market, said: dict[int, tuple[Any, Any, Any]], stage: str, at: tuple[int, int], actual: NDArray[np.float64]
+    market: Market,
+    issued: dict[int, tuple[Any, Any, Any]],
+    stage: str,
+    at: tuple[int, int],
+    actual: NDArray[np.float64],
 ) -> Columns:
     session, horizon = at
-    quantiles, models, issued_at = said[session - horizon]
-    spoken = quantiles[:, :, horizon - 1]  # (S, models, Q)
-    happened = np.repeat(actual, len(ROLES)).reshape(len(market.symbols), len(ROLES))
+    quantiles, models, issued_at = issued[session - horizon]
+    forecasts = quantiles[:, :, horizon - 1]  # (S, models, Q)
+    actuals = np.repeat(actual, len(ROLES)).reshape(len(market.symbols), len(ROLES))
     version = np.where((stage == "settled") & _is_restated(market, session), 2, 1)
-    many = spoken.shape[0] * len(ROLES)
+    count = forecasts.shape[0] * len(ROLES)
     return {
         "symbol": np.repeat(np.array(market.symbols, dtype=object), len(ROLES)),
-        "horizon": np.full(many, horizon),
-        "origin_session": np.full(many, market.sessions[session - horizon]),
+        "horizon": np.full(count, horizon),
+        "origin_session": np.full(count, market.sessions[session - horizon]),
         "model_id": models.ravel(),
-        "stage": np.full(many, stage, dtype=object),
+        "stage": np.full(count, stage, dtype=object),
         "bar_version": np.repeat(version, len(ROLES)),
-        "target_session": np.full(many, market.sessions[session]),
+        "target_session": np.full(count, market.sessions[session]),
         "role": np.tile(np.array(ROLES, dtype=object), len(market.symbols)),
         "model": np.tile(np.array(["lstm", "lstm", *BASELINES], dtype=object), len(market.symbols)),
-        "issued_at": np.full(many, issued_at),
-        "actual": happened.ravel(),
-        "error": (spoken[..., MEDIAN] - happened).ravel(),
-        "pinball": pinball(happened, spoken).ravel(),
-        "interval_score": interval_score(happened, spoken).ravel(),
-        "inside_80": inside(happened, spoken, 80).ravel(),
-        "inside_90": inside(happened, spoken, 90).ravel(),
+        "issued_at": np.full(count, issued_at),
+        "actual": actuals.ravel(),
+        "error": (forecasts[..., MEDIAN] - actuals).ravel(),
+        "pinball": pinball(actuals, forecasts).ravel(),
+        "interval_score": interval_score(actuals, forecasts).ravel(),
+        "inside_80": inside(actuals, forecasts, 80).ravel(),
+        "inside_90": inside(actuals, forecasts, 90).ravel(),
     }
 
 
@@ -403,7 +407,7 @@ def _promotions(market: Market, night: int, champions: NDArray[Any], winners: ND
         "baseline_pinball": 1.1,
         "p_value": 0.5,
         "origins": 120,
-        "reason": "tied over 120 origins (p 0.50); the fresher data win the tie",
+        "reason": "tied over 120 origins (p 0.50); the newer data win the tie",
         "trigger": "night",
         "decided_at": _issued_at(market, night),
         "run_id": _ids("run", market, night),
