@@ -51,7 +51,7 @@ def absolute_error(actual: Floats, quantiles: Floats) -> Floats:
 
 
 def weighted_quantiles(values: Floats, levels: Sequence[float] | Floats, weights: Floats) -> Floats:
-    """(Q,) the values below which each share of the weight lies, interpolated between neighbours.
+    """(Q,) weighted quantiles: each share of the weight is below its value, with linear interpolation.
 
     Args:
         values: (n,) no NaN.

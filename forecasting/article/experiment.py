@@ -157,7 +157,7 @@ _AHEAD = (
     "Next session",
     "The next session's volume from this session's prices",
     f"{TRAIN_ROWS - 1} training rows",
-    "The same network, asked for what is not known yet: the first of these rows that is a forecast.",
+    "The same network with inputs known in advance: the first of these rows that is a forecast.",
 )
 _LAST_VALUE = (
     "Last value",
@@ -181,7 +181,7 @@ def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
             f"Expected {ROWS} sessions with prices, an adjusted close and a volume; found {len(complete)}. "
             "Give a file with more sessions."
         )
-    note = "" if known is bars else "The source has no adjusted close; the close stands in for it."
+    note = "" if known is bars else "The source has no adjusted close; the close is used instead."
     return complete.iloc[-ROWS:], note
 
 

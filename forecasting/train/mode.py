@@ -38,22 +38,22 @@ class ChainFacts:
     drift: str = ""
 
 
-def choose_mode(asked: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
+def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
     """How to fit tonight.
 
     Args:
-        asked: The requested mode; `auto` chooses by the facts.
+        requested: The mode of the caller; `auto` chooses by the facts.
         champion: None before the first champion.
         scratch_every: Sessions between fits from scratch.
     """
-    if asked == "skip":
+    if requested == "skip":
         return ModeChoice("skip", "asked for: no fit tonight")
     if champion is None:
         return ModeChoice("scratch", "no champion yet")
     if not champion.usable:
         return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.error}")
-    if asked != "auto":
-        return ModeChoice(asked, f"asked for: {asked}")
+    if requested != "auto":
+        return ModeChoice(requested, f"asked for: {requested}")
     if champion.drift:
         return ModeChoice("scratch", champion.drift)
     sessions = champion.sessions_since_scratch

@@ -78,8 +78,8 @@ def _dropout(values: Tensor, rng: torch.Generator | None) -> Tensor:
     # nn.Dropout uses the generator of the process, which others share: one seed would not always give the same bits.
     if rng is None:
         return values
-    kept = torch.rand(values.shape, generator=rng, device=values.device) >= DROPOUT
-    return values * kept / (1.0 - DROPOUT)
+    mask = torch.rand(values.shape, generator=rng, device=values.device) >= DROPOUT
+    return values * mask / (1.0 - DROPOUT)
 
 
 def initialise(network: Network, truth: Tensor, rng: torch.Generator) -> None:

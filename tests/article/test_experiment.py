@@ -124,7 +124,7 @@ def test_without_an_adjusted_close_the_close_is_used_and_the_page_notes_it(bars)
     unknown = run(bars.assign(adj_close=np.nan))
     absent = run(bars.drop(columns="adj_close"))
     for result in (unknown, absent):
-        assert result.note == "The source has no adjusted close; the close stands in for it."
+        assert result.note == "The source has no adjusted close; the close is used instead."
         assert result.note in render_article(result)
         assert (
             by_name(result)["As printed"].maes == by_name(run(bars.assign(adj_close=bars["close"])))["As printed"].maes

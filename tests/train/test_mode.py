@@ -11,7 +11,7 @@ DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
 
 
 @pytest.mark.parametrize(
-    ("asked", "champion", "method", "reason"),
+    ("requested", "champion", "method", "reason"),
     [
         ("skip", USABLE, "skip", "no fit"),
         ("skip", None, "skip", "no fit"),
@@ -27,8 +27,8 @@ DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
         ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "1 session since"),
     ],
 )
-def test_each_fact_leads_to_its_method_with_the_reason(asked, champion, method, reason):
-    choice = choose_mode(asked, champion, scratch_every=21)
+def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, reason):
+    choice = choose_mode(requested, champion, scratch_every=21)
     assert choice.method == method
     assert reason in choice.reason
 
