@@ -2,6 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import sklearn.preprocessing  # noqa: F401 - loads the BLAS of scipy before its threads are counted
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from forecasting.train import baselines, calendar_effects, linear_model
