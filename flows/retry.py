@@ -1,4 +1,4 @@
-"""Retry policy: 30 minutes after a refusal, 1 to 15 after no answer, 20 for a late bar; up to a stated hour."""
+"""Retry policy: 30 minutes after a rate limit, 1 to 15 without a response, 20 for a late bar; up to a stated hour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The five Prefect tasks of a night: each passes settings and clock to the pipeline step of its name.
+"""The Prefect tasks of a night: the five steps, and two that only score; each gives settings and clock to the pipeline.
 
 A task works on a shard of one night. Only ids, paths and counts travel between tasks. None is retried by Prefect:
 only ingest makes requests, and the pause before the next one depends on the response (`flows/retry.py`).

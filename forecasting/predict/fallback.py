@@ -10,7 +10,7 @@ from forecasting.vocabulary import CHAMPION, MIN_ORIGINS
 WINDOW_ORIGINS = 60
 """Newest scored origins over which the champion is compared with the best baseline; about a quarter."""
 
-HYSTERESIS = 0.02
+TOLERANCE = 0.02
 """Relative excess of the champion's pinball loss that is tolerated; two seeds of one model differ by half of this."""
 
 
@@ -60,7 +60,7 @@ def choose_published(facts: ChampionFacts) -> Published:
     """The champion, or the best baseline where there is an objection; the first objection is the reason.
 
     In order: no champion; artifact damaged; older than the limit; forecast not finite; pinball loss above the best
-    baseline's by more than HYSTERESIS over at least MIN_ORIGINS of the newest scored origins.
+    baseline's by more than TOLERANCE over at least MIN_ORIGINS of the newest scored origins.
     """
     objection = _objection(facts)
     if objection:
@@ -83,9 +83,9 @@ def _objection(facts: ChampionFacts) -> str:
 
 def _behind(facts: ChampionFacts) -> str:
     champion, baseline = facts.champion_pinball, facts.baseline_pinball
-    if champion is None or baseline is None or facts.origins < MIN_ORIGINS or champion <= baseline * (1 + HYSTERESIS):
+    if champion is None or baseline is None or facts.origins < MIN_ORIGINS or champion <= baseline * (1 + TOLERANCE):
         return ""
-    excess = f" by {champion / baseline - 1:.1%} (limit {HYSTERESIS:.0%})" if baseline else ""
+    excess = f" by {champion / baseline - 1:.1%} (limit {TOLERANCE:.0%})" if baseline else ""
     return (
         f"champion {facts.champion} is behind{excess}: mean pinball {_number(champion)} against {_number(baseline)}"
         f" of {facts.baseline} over the last {facts.origins} scored origins"

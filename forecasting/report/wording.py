@@ -15,7 +15,7 @@ from forecasting.report.units import GAP, instant, long_day, percent, short_day,
 from forecasting.sessions import early_closes, is_session, shift
 
 TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
-_BASELINES = {"last": "last value", "har": "HAR", "ets": "ETS"}
+_BASELINES = {"har": "HAR"}
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,10 @@ def _design(name: str, windows: Windows) -> Floats:
     """(N, H, P) features of a linear baseline."""
     if name == "ridge":
         past, future = linear_features(windows)
-    else:
+    elif name == "har":
         past, future = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
+    else:
+        raise LookupError(f"No features are defined for the linear baseline {name!r}.")
     repeated = np.broadcast_to(past[:, None], (len(windows), len(HORIZONS), past.shape[1]))
     return np.concatenate([repeated, future], axis=-1)
 
@@ -105,8 +107,10 @@ def _points(name: str, windows: Windows) -> Floats:
     elif name == "rolling_median":
         month = np.lib.stride_tricks.sliding_window_view(fill_forward(windows.values), _MONTH)
         values = np.repeat(np.median(month, axis=-1)[at - _MONTH + 1, None], len(HORIZONS), axis=1)
-    else:
+    elif name in ("last_value", "random_walk"):
         values = np.repeat(windows.last_values[:, None], len(HORIZONS), axis=1)
+    else:
+        raise LookupError(f"No rule is defined for the baseline {name!r}.")
     return windows.scale(np.arange(len(windows))).to_model(values)
 
 
