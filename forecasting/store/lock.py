@@ -21,8 +21,9 @@ LockName = Literal["night", "backtest"]
 VACUUM_S = 5
 """Seconds that a run waits for its lock while another program than a run holds it."""
 
-# The writer role has the right to update all of both tables (deploy/sql/roles.sql), which LOCK TABLE asks for.
-_LOCKED: dict[LockName, str] = {"night": "standings", "backtest": "runs"}
+# The writer role has the right to update all of both tables (deploy/sql/roles.sql), which LOCK TABLE asks for: figures
+# that can be computed again, unlike the provenance in runs.
+_LOCKED: dict[LockName, str] = {"night": "standings", "backtest": "metrics"}
 
 
 @contextmanager

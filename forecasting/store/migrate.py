@@ -192,7 +192,7 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
             "Connect to the primary, as the writer role."
         )
     needed = [(name, right) for name in metadata.tables for right in ("SELECT", "INSERT")]
-    needed += [(name, "UPDATE") for name in ("runs", "bar_versions", "findings", "models", "standings")]
+    needed += [(name, "UPDATE") for name in ("runs", "bar_versions", "findings", "models", "standings", "metrics")]
     missing = [
         f"{right} on {name}"
         for name, right in needed

@@ -19,8 +19,13 @@ from tests.builders import LAST
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-SECRETS = ("POSTGRES_PASSWORD", "PREFECT_DB_PASSWORD", "FORECASTING_DB_PASSWORD", "PREFECT_UI_PASSWORD")
-UPDATED = {"runs", "bar_versions", "findings"}
+SECRETS = (
+    "POSTGRES_PASSWORD",
+    "PREFECT_DB_PASSWORD",
+    "FORECASTING_DB_PASSWORD",
+    "FORECASTING_NIGHTS_PASSWORD",
+    "PREFECT_UI_PASSWORD",
+)
 
 
 def deployments() -> dict[str, dict[str, object]]:
@@ -74,7 +79,7 @@ def test_compose_is_valid_and_opens_ports_on_loopback_alone() -> None:
     found = compose_config({name: f"secret-{name.lower()}" for name in SECRETS})
     assert (found.returncode, found.stderr) == (0, "")
     services = yaml.safe_load(found.stdout)["services"]
-    assert set(services) == {"postgres", "prefect", "migrate", "deploy", "worker"}
+    assert set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"}
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
     assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))
@@ -92,21 +97,27 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         (tmp_path / unit.name).write_text(text)
     units = sorted(tmp_path.glob("*.service"))
     found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, timeout=60)
-    assert len(units) == 3
+    assert len(units) == 4
     assert (found.returncode, found.stderr) == (0, "")
 
 
-def test_the_units_require_what_the_example_leaves_empty_and_serve_needs_its_first_part_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
-    empty = {name for name, value in assignments(second).items() if not value}
-    asked = {
-        name
-        for unit in DEPLOY.glob("systemd/*.service")
-        for name in re.findall(r"\$\$\{([A-Z_]+):\?", unit.read_text())
-    }
-    assert asked == empty
+def test_each_unit_requires_what_its_own_example_leaves_empty() -> None:
+    for unit in DEPLOY.glob("systemd/*.service"):
+        text = unit.read_text()
+        (file,) = re.findall(r"^EnvironmentFile=/etc/forecasting/(\S+)$", text, re.MULTILINE)
+        example = assignments((DEPLOY / "systemd" / f"{file}.example").read_text())
+        required = set(re.findall(r"\$\$\{([A-Z_]+):\?set it in /etc/forecasting/" + re.escape(file), text))
+        assert text.count(":?") == len(required)
+        empty = {name for name, value in example.items() if not value}
+        if unit.name == "forecasting-migrate.service":
+            assert required == empty | {"FORECASTING_DATABASE_URL"}
+            assert ":" not in example["FORECASTING_DATABASE_URL"].partition("://")[2].partition("@")[0]
+        else:
+            assert required == (set() if unit.name == "forecasting-serve.service" else empty)
+
+
+def test_serve_needs_the_first_part_of_its_example_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
     for name, value in assignments(first).items():
         assert value, name
         monkeypatch.setenv(name, value.replace("/var/lib", str(tmp_path)))
@@ -165,6 +176,9 @@ def test_the_writer_cannot_change_or_delete_history(roles: dict[str, str]) -> No
     assert refused(roles["writer"], "UPDATE forecasts SET q50 = 0")
     assert refused(roles["writer"], "UPDATE scores SET error = 0")
     assert refused(roles["writer"], "UPDATE bar_versions SET volume = 0")
+    for column in ("id", "as_of", "symbol", "source", "started_at", "code_version", "settings_hash", "settings"):
+        assert refused(roles["writer"], f"UPDATE runs SET {column} = {column}"), column
+    assert refused(roles["writer"], "UPDATE models SET artifact_hash = ''")
 
 
 def test_what_a_later_migration_makes_is_the_roles_own_too(roles: dict[str, str], postgres_url: str) -> None:

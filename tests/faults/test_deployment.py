@@ -1,0 +1,136 @@
+"""What deploy/ gives to whom: passwords, rights in the database, and what a service may do to its machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from forecasting.store import database
+from tests.flows.processes import ROOT, without_server
+
+DEPLOY = ROOT / "deploy"
+UNITS = sorted(DEPLOY.glob("systemd/*.service"))
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_is_exposed_to_three_of_ten_at_most(unit: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: the units were not rated")
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", str(unit)]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0, found.stdout[-500:]
+    assert re.search(r"Overall exposure level for \S+: [012]\.\d", found.stdout)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_a_unit_limits_capabilities_system_calls_addresses_and_memory(unit: Path) -> None:
+    lines = unit.read_text().splitlines()
+    for expected in ("CapabilityBoundingSet=", "NoNewPrivileges=yes", "SystemCallFilter=@system-service"):
+        assert expected in lines
+    assert any(line.startswith("MemoryMax=") for line in lines)
+    assert any(line.startswith("RestrictAddressFamilies=") for line in lines)
+
+
+@pytest.mark.parametrize("name", COMPOSE)
+def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name: str) -> None:
+    service = COMPOSE[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert service["pids_limit"]
+    assert service["mem_limit"]
+    assert ("cap_add" in service) == (name == "postgres")
+
+
+def test_the_worker_has_neither_prefect_s_database_password_nor_the_owner_s() -> None:
+    worker = str(COMPOSE["worker"]["environment"])
+    assert "PREFECT_DB_PASSWORD" not in worker
+    assert "FORECASTING_DB_PASSWORD" not in worker
+    assert "postgresql://forecasting_nights:" in worker
+    assert all("FORECASTING" not in name for name in COMPOSE["prefect"]["environment"])
+    files = {
+        unit.name: re.findall(r"^(?:EnvironmentFile|User)=(.*)$", unit.read_text(), re.MULTILINE) for unit in UNITS
+    }
+    assert files["prefect-server.service"] == ["prefect", "/etc/forecasting/prefect-server.env"]
+    assert files["forecasting-worker.service"] == ["forecasting", "/etc/forecasting/forecasting.env"]
+    examples = {path.name: path.read_text() for path in DEPLOY.glob("systemd/*.env.example")}
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in examples["forecasting.env.example"]
+    assert "PGPASSWORD" not in examples["forecasting.env.example"] + examples["prefect-server.env.example"]
+    assert "FORECASTING_DATABASE_URL" not in examples["prefect-server.env.example"]
+
+
+def test_every_server_that_is_shipped_requires_a_password() -> None:
+    assert COMPOSE["prefect"]["environment"]["PREFECT_SERVER_API_AUTH_STRING"].startswith(
+        "admin:${PREFECT_UI_PASSWORD:?"
+    )
+    assert "${PREFECT_SERVER_API_AUTH_STRING:?" in (DEPLOY / "systemd" / "prefect-server.service").read_text()
+
+
+@pytest.fixture
+def deployed(postgres_server: sa.Engine) -> Iterator[sa.URL]:
+    """The URL of the ledger's owner, after databases.sh, `db upgrade` and roles.sql, as deploy/README.md has them."""
+    if shutil.which("psql") is None:
+        pytest.skip("psql is not installed: deploy/sql was not run")
+    url = postgres_server.url
+    host = str(url.host or url.query["host"])
+    passwords = {"PREFECT_DB_PASSWORD": "p", "FORECASTING_DB_PASSWORD": "f", "FORECASTING_NIGHTS_PASSWORD": "n"}
+    superuser = os.environ | passwords | {"PGHOST": host, "POSTGRES_USER": str(url.username)}
+    superuser |= {"PGPORT": str(url.port)} if url.port else {}
+    subprocess.run(["sh", DEPLOY / "sql" / "databases.sh"], env=superuser, check=True, timeout=60)
+    owner = url.set(username="forecasting", password=None, database="forecasting")
+    plain = owner.set(drivername="postgresql").render_as_string()
+    environment = without_server(os.environ) | {"FORECASTING_DATABASE_URL": plain, "PGPASSWORD": "f"}
+    grant = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", plain]
+    for _ in range(2):  # as at each start of the worker
+        for command in (
+            [sys.executable, "-m", "flows.cli", "db", "upgrade"],
+            [*grant, "--file", str(DEPLOY / "sql" / "roles.sql")],
+        ):
+            done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+    yield owner
+    with postgres_server.connect() as connection:
+        for name in ("forecasting", "prefect"):
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        for role in ("forecasting_nights", "forecasting_writer", "forecasting_reader", "forecasting", "prefect"):
+            connection.exec_driver_sql(f"DROP ROLE {role}")
+
+
+def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
+    deployed: sa.URL, csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_flows: None
+) -> None:
+    from flows.terminal.start import start_night
+    from forecasting.settings import read_settings
+    from tests.builders import LAST
+
+    url = deployed.set(username="forecasting_nights", password="n").render_as_string(hide_password=False)
+    settings = {"DATA_DIR": str(tmp_path), "SOURCE": f"csv:{csv_of_bars}", "SYMBOLS": "TEST", "MEMBERS": "1"}
+    settings |= {"TRAIN_SESSIONS": "320", "DATABASE_URL": url}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    start_night(as_of=LAST, mode="auto", switch_source=False)
+    with database.night_lock(read_settings().url, "backtest"), database.reading(url) as connection:
+        assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
+    engine = sa.create_engine(deployed.set(username="forecasting_nights", password="n"), poolclass=sa.pool.NullPool)
+    for statement in (
+        "UPDATE runs SET code_version = 'x'",
+        "UPDATE forecasts SET q50 = 0",
+        "DELETE FROM standings",
+        "ALTER TABLE runs ADD COLUMN x int",
+        "CREATE TABLE x (x int)",
+        "UPDATE alembic_version SET version_num = 'x'",
+    ):
+        with pytest.raises(sa.exc.ProgrammingError, match=r"permission denied|must be owner"), engine.begin() as mine:
+            mine.exec_driver_sql(statement)
+    database.engine(url).dispose()
+    database.engine(read_settings().url).dispose()
