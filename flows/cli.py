@@ -27,6 +27,7 @@ from flows.terminal.options import (
     required,
     settings,
     use,
+    warn_of_secret,
 )
 from forecasting import __version__
 from forecasting.errors import ForecastingError
@@ -227,6 +228,7 @@ def worker(
 
 @app.command(epilog="Example: forecasting alarms --webhook https://hooks.example.org/T0/B0/secret")
 def alarms(
+    context: typer.Context,
     webhook: Annotated[
         str | None,
         typer.Option(
@@ -244,6 +246,8 @@ def alarms(
     ] = None,
 ) -> None:
     """Report failed, late and unusual nights by webhook or e-mail; run it again to replace the address."""
+    for name in ("webhook", "email"):
+        warn_of_secret(context, name)
     from flows.operations.alarms import set_alarms
 
     for line in set_alarms(webhook=webhook, email=email):

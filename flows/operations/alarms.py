@@ -3,14 +3,13 @@
 A repeated call replaces the automations of the same names, so one command changes an address.
 """
 
-import re
-
 from prefect import get_client
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification, SendNotification
 
+from flows.operations.addresses import mail_server, unreachable, web_server
 from flows.operations.events import EVENTS
 from flows.operations.server import check_server
 from forecasting.errors import UsageError
@@ -43,6 +42,9 @@ RUN_EVENTS = {"prefect.flow-run.Crashed", "prefect.flow-run.Late"}
 def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     """Create or replace the automations for each address given; a sentence about each.
 
+    An address whose server cannot be reached gets a warning as well, and is kept: Prefect's server, which calls it, may
+    run on another machine.
+
     Args:
         webhook: An http(s) URL that receives JSON with one field `text`, as Slack, Mattermost and most others accept.
         email: An SMTP address in Apprise's notation, `mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D`.
@@ -51,29 +53,32 @@ def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
         UsageError: Neither was given, or one is invalid. The message leaves the address out: it may hold a secret.
     """
     blocks: dict[str, Block] = {}
+    warnings: list[str | None] = []
     if webhook is not None:
         blocks["webhook"] = webhook_block(webhook)
+        warnings.append(unreachable("webhook", *web_server(webhook)))
     if email is not None:
         blocks["email"] = email_block(email)
+        warnings.append(unreachable("email", *mail_server(email)))
     if not blocks:
         raise UsageError("Expected --webhook URL, --email URL or both; found neither.")
     check_server()
     with get_client(sync_client=True) as client:
-        return [
+        done = [
             put(client, automation)
             for kind, block in blocks.items()
             for automation in automations(kind, block.save(f"forecasting-{kind}", overwrite=True))
         ]
+    return done + [warning for warning in warnings if warning is not None]
 
 
 def webhook_block(url: str) -> CustomWebhookNotificationBlock:
     """The block that posts to `url`, which is kept encrypted.
 
     Raises:
-        UsageError: Not an http(s) URL.
+        UsageError: Not an http(s) URL with a host.
     """
-    if not re.match(r"https?://[^\s/]+", url):
-        raise UsageError("Invalid --webhook: expected a URL that begins with http:// or https://.")
+    web_server(url)
     return CustomWebhookNotificationBlock(
         name="forecasting",
         url="{{address}}",
@@ -86,12 +91,9 @@ def email_block(url: str) -> SlackWebhook:
     """The block that mails through `url`, which is kept encrypted.
 
     Raises:
-        UsageError: Not a mail URL.
+        UsageError: Not a mail URL that Apprise accepts.
     """
-    if not re.match(r"mailtos?://[^\s/]+", url):
-        raise UsageError(
-            "Invalid --email: expected mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D, or mailto:// without TLS."
-        )
+    mail_server(url)
     # Prefect has no block for plain SMTP; this one passes every URL that is not Slack's to Apprise, which sends mail.
     return SlackWebhook(url=url)
 

@@ -71,6 +71,16 @@ def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
             os.environ[f"FORECASTING_{name.upper()}"] = value
 
 
+def warn_of_secret(context: typer.Context, name: str) -> None:
+    """Warn on stderr when an option that holds a secret was given on the command line, not in its variable."""
+    source = context.get_parameter_source(name)
+    if source is not None and source.name == "COMMANDLINE":
+        sys.stderr.write(
+            f"Warning: --{name} may contain a secret, which every user of this machine can read in `ps` while this "
+            f"runs. FORECASTING_ALARM_{name.upper()} keeps it out of there.\n"
+        )
+
+
 def quieten_prefect() -> None:
     """Keep Prefect's log lines below ERROR off the terminal unless configured; its UI still has every line."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")

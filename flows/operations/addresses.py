@@ -1,0 +1,60 @@
+"""Which server an alarm's address names, and whether it can be reached; no message repeats the address."""
+
+import socket
+from urllib.parse import urlsplit
+
+from apprise import Apprise
+
+from forecasting.errors import UsageError
+
+CONNECT_S = 5.0
+"""Seconds until a server that does not accept a connection counts as unreachable."""
+
+
+def web_server(url: str) -> tuple[str, int]:
+    """Host and port of an http(s) URL.
+
+    Raises:
+        UsageError: Not one: another scheme, no host, an invalid port, or a space or control character in it.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if host is None or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+        raise UsageError(
+            "Invalid --webhook: expected a URL like https://HOST/PATH or http://HOST:PORT/PATH; found something else. "
+            "Copy it again from the service that made it."
+        )
+    return host, port or (443 if parts.scheme == "https" else 80)
+
+
+def mail_server(url: str) -> tuple[str, int]:
+    """Host and port of the mail server that Apprise connects to for a mail URL.
+
+    Raises:
+        UsageError: Apprise does not accept it, and would send no mail without an error.
+    """
+    apprise = Apprise()
+    if not url.startswith(("mailto://", "mailtos://")) or not apprise.add(url):
+        raise UsageError(
+            "Invalid --email: expected mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D, or mailto:// without TLS; "
+            "found something else. Percent-encode @ : / ? # in the password (@ is %40)."
+        )
+    (plugin,) = apprise
+    host = getattr(plugin, "smtp_host", None) or plugin.host
+    return str(host), int(plugin.port or (587 if plugin.secure else 25))
+
+
+def unreachable(kind: str, host: str, port: int) -> str | None:
+    """A warning when no connection to the server succeeds from here; None when one does."""
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_S):
+            return None
+    except (OSError, UnicodeError) as error:
+        why = str(getattr(error, "strerror", None) or error)
+        return (
+            f"Warning: the {kind} address cannot be used from this machine: {host}, port {port}: {why}. The alarm is "
+            "kept; unless Prefect's server can reach it, correct the address and run this again."
+        )
