@@ -129,7 +129,11 @@ def run_night(night: NightSpec) -> None:
         mark_failed(run_of(night), error)
         score(night)
         raise
-    evaluate(night, inputs)
+    try:
+        evaluate(night, inputs)
+    except Exception as error:  # as a page that cannot be written: forecasts and scores are stored
+        mark_failed(run_of(night), error)
+        raise
 
 
 def report_wait(attempt: Attempt, error: ForecastingError, settings: Settings) -> None:

@@ -13,7 +13,9 @@
     ├── ReplayError               1   a re-run night whose forecasts differ from the stored ones
     ├── LockedError               1   another run holds the night's lock
     ├── ClockError              1   a clock that contradicts the source
-    └── StoreError                1   a database that is not migrated, too new or not writable
+    ├── StoreError                1   a database that is not migrated, too new or not writable
+    ├── PageError                 1   a report page that cannot be written
+    └── UnexpectedError           1   an error that was not raised on purpose, in one paragraph
 
 Each message is one paragraph for the operator: what was expected, what was found, what to do.
 """
@@ -124,3 +126,11 @@ class ClockError(ForecastingError):
 
 class StoreError(ForecastingError):
     """A database that is not migrated, newer than the code, or not writable."""
+
+
+class PageError(ForecastingError):
+    """A report page that cannot be written; forecasts and scores are stored."""
+
+
+class UnexpectedError(ForecastingError):
+    """An error that was not raised on purpose: of the operating system, of a library, or a fault of this code."""

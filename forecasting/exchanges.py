@@ -1,6 +1,10 @@
 """The exchange of a symbol, from its suffix, by the names of exchange_calendars."""
 
 from collections.abc import Mapping
+from datetime import date
+
+OLDEST_DAY, NEWEST_DAY = date(1962, 1, 2), date(2060, 12, 31)
+"""The span of all calendars: Yahoo's oldest daily bars start in 1962."""
 
 # Yahoo's suffixes whose sessions exchange_calendars has: the exchange's own, or those of one with the same days and
 # hours (Shanghai's for Shenzhen). Missing are Cairo, Caracas, Dubai, Kuwait, Qatar, Vietnam, and futures, whose next

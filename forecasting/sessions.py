@@ -7,14 +7,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.exchanges import check_exchange
+from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, check_exchange
 
 if TYPE_CHECKING:
     import pandas as pd
     from exchange_calendars import ExchangeCalendar
 
-# exchange_calendars covers today -20 .. +1 years by default; Yahoo's oldest daily bars start in 1962.
-_FIRST, _LAST = "1962-01-02", "2060-12-31"
+# exchange_calendars covers today -20 .. +1 years by default.
+_FIRST, _LAST = str(OLDEST_DAY), str(NEWEST_DAY)
+
+_CLAMPED = (date(1900, 1, 1), date(2100, 1, 1))
+"""pandas cannot compare days before 1677 or after 2262 with a calendar's; both lie outside of every calendar."""
 
 
 @lru_cache(maxsize=64)
@@ -95,8 +98,14 @@ def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.Dateti
 
 
 def is_session(day: date, exchange: str = "XNYS") -> bool:
-    """Whether the exchange trades on `day`."""
-    return bool(calendar(exchange).is_session(_stamp(day)))
+    """Whether the exchange trades on `day`; False outside its calendar."""
+    return _stamp(day) in calendar(exchange).sessions
+
+
+def span(exchange: str = "XNYS") -> tuple[date, date]:
+    """The first and the last session of the exchange's calendar."""
+    days = calendar(exchange).sessions
+    return days[0].date(), days[-1].date()
 
 
 def today(at: datetime, exchange: str = "XNYS") -> date:
@@ -132,6 +141,7 @@ def _bounds(kind: type[ExchangeCalendar]) -> tuple[str, str]:
 def _stamp(day: date) -> pd.Timestamp:
     import pandas as pd
 
+    day = min(max(date(day.year, day.month, day.day), _CLAMPED[0]), _CLAMPED[1])
     return pd.Timestamp(day.year, day.month, day.day)
 
 

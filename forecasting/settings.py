@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
-from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
+from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, check_exchange, exchange_of, parse_exchanges
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
@@ -208,12 +208,15 @@ def parse_date(text: str) -> date:
     """The date of an ISO text.
 
     Raises:
-        UsageError: Not of the form 2024-03-08, or no such day.
+        UsageError: Not of the form 2024-03-08, no such day, or outside the span of the calendars.
     """
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"Invalid date {text!r}: expected the form 2024-03-08.") from None
+        raise UsageError(f"Invalid date {text[:40]!r}: expected the form 2024-03-08.") from None
+    if not OLDEST_DAY <= day <= NEWEST_DAY:
+        raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
+    return day
 
 
 def _line_of(path: Path) -> str:

@@ -1,9 +1,10 @@
-"""Library logs on the Prefect run, cleaned, and our own errors without a stack trace."""
+"""Library logs on the Prefect run, cleaned, and errors without a stack trace."""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flows.operations.failures import explained
 from forecasting.errors import ForecastingError
 from forecasting.plain_text import plain_text
 
@@ -12,8 +13,9 @@ _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Within the block, a ForecastingError is logged without its traceback, and INFO of the library is recorded.
+    """Within the block, INFO of the library is recorded, and errors are logged as one paragraph.
 
+    An error that is not ours leaves the block as an UnexpectedError, which names the file with its traceback.
     From here on every line of the library is cleaned and capped, whichever handler prints it.
     """
     clean_library_lines()
@@ -25,6 +27,10 @@ def readable_errors() -> Iterator[None]:
         logging.getLogger(name).addFilter(_without_traceback)
     try:
         yield
+    except ForecastingError:
+        raise
+    except Exception as error:
+        raise explained(error) from error
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
         library.setLevel(level)
@@ -51,7 +57,10 @@ class _CleanRecords:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], ForecastingError):
+    if record.exc_info and isinstance(record.exc_info[1], Exception):
+        error = record.exc_info[1]
+        if not isinstance(error, ForecastingError):
+            record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error)}", ()
         record.exc_info = None
         record.exc_text = None
     return True

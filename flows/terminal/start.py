@@ -1,6 +1,7 @@
 """What the commands start: checks that need no flow, then the flow in this process."""
 
 import json
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,13 @@ def start_ingest(*, as_of: date | None, switch_source: bool) -> list[dict[str, A
 def start_backtest(
     first: date, last: date, *, refit_every: int, workers: int, store: bool, out: Path | None
 ) -> dict[str, Any]:
-    """The result document of a walk-forward backtest of the first symbol in the settings; written to `out` too."""
+    """The result document of a walk-forward backtest of the first symbol in the settings; written to `out` too.
+
+    Raises:
+        UsageError: `out` cannot be written; raised before the backtest begins.
+    """
+    if out is not None:
+        check_writable(out)
     spec = backtest_spec(read_settings(), first, last, refit_every=refit_every, workers=workers)
     document = walk_forward(spec, store=store, now=clock.now, bar=progress_bar)
     if out is not None:
@@ -100,9 +107,27 @@ def start_backtest(
 
 def start_article(out: Path, *, as_of: date | None, seed: int) -> ArticleResult:
     """The article's experiment on the newest rows of the source, its page written to `out`."""
+    check_writable(out)
     result = article_experiment(read_settings(), as_of=as_of, seed=seed, now=clock.now, bar=progress_bar)
     out.write_text(render_article(result), encoding="utf-8")
     return result
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a path that cannot be written, before the work whose result goes there.
+
+    Raises:
+        UsageError: Names the path.
+    """
+    try:
+        wrong = "a folder" if out.is_dir() else "" if out.absolute().parent.is_dir() else "no folder to put it in"
+        wrong = wrong or (
+            "" if os.access(out if out.exists() else out.absolute().parent, os.W_OK) else "no right to write"
+        )
+    except OSError as error:
+        wrong = str(error.strerror)
+    if wrong:
+        raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {wrong}. Name another.")
 
 
 def start_serving() -> None:

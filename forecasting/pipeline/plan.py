@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed
-from forecasting.sessions import between, is_session, last_completed, next_sessions, today
+from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, read
 from forecasting.vocabulary import Clock, Mode
@@ -79,8 +79,13 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
     Raises:
         UsageError: Names the day and the session before it, or the newest one that has closed.
     """
+    first, last = span(exchange)
+    if not first <= day <= last:
+        raise UsageError(
+            f"Expected a session of {exchange} between {first} and {last}, found {day}. Name one of these."
+        )
     if not is_session(day, exchange):
-        before = between(day - timedelta(days=10), day, exchange)[-1]
+        before = between(max(first, day - timedelta(days=30)), day, exchange)[-1]
         raise UsageError(
             f"--as-of names a trading session of {exchange}; {day} is a {day:%A} on which it does not trade. "
             f"The session before it is {before}."

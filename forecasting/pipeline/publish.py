@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from forecasting.errors import PageError, UsageError
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightRun, report_path
 from forecasting.pipeline.shard import Outcome
@@ -97,11 +98,25 @@ def report_data(
 
 
 def write_page(data: ReportData, path: Path) -> Path:
-    """The path of the page, which is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_text(render_page(data), encoding="utf-8")
-    draft.replace(path)
+    """The path of the page, which is there whole or not at all.
+
+    Raises:
+        UsageError: The path is a folder.
+        PageError: The page cannot be written there.
+    """
+    page = render_page(data)
+    try:
+        if path.is_dir():
+            raise UsageError(f"Expected a path of a file for the page, found the folder {path}. Name a file in it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise PageError(
+            f"The page {str(path)[-300:]} cannot be written: {error.strerror}. Forecasts and scores are stored. Free "
+            "space on that disk or correct the path, then: forecasting report"
+        ) from error
     return path
 
 

@@ -13,9 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from forecasting import __version__
+from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import delete_files
 from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
+from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 
@@ -68,7 +70,9 @@ def mark_failed(run: NightRun, error: Exception) -> None:
     """Say in the night's row that it failed, and why."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
-        writes.update_run(connection, run.id, {"status": "failed", "error": str(error)})
+        ours = isinstance(error, ForecastingError)
+        reason = str(error) if ours else plain_text(f"{type(error).__name__}: {error}")
+        writes.update_run(connection, run.id, {"status": "failed", "error": reason})
 
 
 def note_run(run: NightRun, note: str) -> None:

@@ -22,6 +22,11 @@ STATEMENT_TIMEOUT_S = 300
 MIGRATION_TIMEOUT_S = 3600
 """The same for a migration, which may rewrite a table."""
 
+_EXPECTED = (
+    "Expected a database URL like sqlite:///PATH/forecasting.db or postgresql://USER:PASSWORD@HOST:5432/NAME, with "
+    "@ : / ? # in a password percent-encoded (@ is %40)"
+)
+
 # The connection of a night's lock is idle during the whole night: with probes each side notices that the other is gone.
 _POSTGRES_OPTIONS = {
     "application_name": "forecasting",
@@ -55,7 +60,10 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
         sa.event.listen(sqlite, "begin", _begin_sqlite)
         return sqlite
     query = {**_POSTGRES_OPTIONS, **parsed.query, "options": _session_options(parsed, migrating)}
-    return sa.create_engine(parsed.set(drivername="postgresql+psycopg", query=query), **pool)
+    try:
+        return sa.create_engine(parsed.set(drivername="postgresql+psycopg", query=query), **pool)
+    except (ArgumentError, ValueError):  # hosts and ports in the options
+        raise UsageError(f"{_EXPECTED}; hosts or ports of the one given cannot be used. Correct them.") from None
 
 
 def parse(url: str) -> sa.URL:
@@ -64,22 +72,22 @@ def parse(url: str) -> sa.URL:
     Raises:
         UsageError: Not a URL of either database. The message never quotes it: it may contain a password.
     """
-    expected = (
-        "Expected a database URL like sqlite:///PATH/forecasting.db or postgresql://USER:PASSWORD@HOST:5432/NAME, with "
-        "@ : / ? # in a password percent-encoded (@ is %40)"
-    )
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
     except (ArgumentError, ValueError):
-        raise UsageError(f"{expected}; the one given cannot be parsed. Correct it.") from None
+        raise UsageError(f"{_EXPECTED}; the one given cannot be parsed. Correct it.") from None
     if backend not in ("sqlite", "postgresql"):
-        raise UsageError(f"{expected}; the one given names another database. Use one of these two.")
+        raise UsageError(f"{_EXPECTED}; the one given names another database. Use one of these two.")
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise UsageError(f"{expected}; the one given names no file, and a ledger in memory would be lost at once.")
+        raise UsageError(f"{_EXPECTED}; the one given names no file, and a ledger in memory would be lost at once.")
     if "@" in (parsed.host or ""):
-        raise UsageError(f"{expected}; the one given has more than one @. Encode those of the password.")
-    _check_options(parsed, expected)
+        raise UsageError(f"{_EXPECTED}; the one given has more than one @. Encode those of the password.")
+    try:
+        (parsed.host or "").encode("idna")
+    except UnicodeError:
+        raise UsageError(f"{_EXPECTED}; the one given has a host that is no name. Correct it.") from None
+    _check_options(parsed)
     return parsed
 
 
@@ -102,7 +110,7 @@ def place(url: str) -> str:
     return f"{parsed.database or 'the default one'} on {host}" + (f":{parsed.port}" if parsed.port else "")
 
 
-def _check_options(parsed: sa.URL, expected: str) -> None:
+def _check_options(parsed: sa.URL) -> None:
     """Refuse options after `?` that the database does not have or that are given twice; names them, not their values.
 
     Raises:
@@ -116,7 +124,7 @@ def _check_options(parsed: sa.URL, expected: str) -> None:
     if wrong:
         names = ", ".join(name[:30] for name in wrong[:5])
         allowed = "SQLite takes none" if is_sqlite(parsed) else "each of libpq's once, as sslmode=require"
-        raise UsageError(f"{expected}, and after ? options of the database ({allowed}); found {names!r}. Remove them.")
+        raise UsageError(f"{_EXPECTED}, and after ? options of the database ({allowed}); found {names!r}. Remove them.")
 
 
 @lru_cache(maxsize=1)

@@ -3,11 +3,12 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flows.operations.logs import readable_errors
-from forecasting.errors import ForecastingError, UsageError
+from forecasting.errors import ForecastingError, UnexpectedError, UsageError
 
 
 @pytest.fixture
@@ -43,11 +44,28 @@ def test_the_level_is_restored_after_an_error(library: logging.Logger) -> None:
     assert library.level == logging.WARNING
 
 
-def test_our_errors_are_logged_without_a_traceback_and_others_with_it() -> None:
+def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     with readable_errors():
         pass
     assert record_of(ForecastingError("ours")).exc_info is None
-    assert record_of(ZeroDivisionError("theirs")).exc_info is not None
+    record = record_of(ZeroDivisionError("theirs"))
+    (kept,) = (tmp_path / "errors").iterdir()
+    assert record.exc_info is None
+    assert str(kept) in record.getMessage()
+
+
+def test_an_error_that_is_not_ours_leaves_the_block_as_one_that_names_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    with (
+        pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: theirs\)\. Its traceback is in "),
+        readable_errors(),
+    ):
+        raise ZeroDivisionError("theirs")
 
 
 def test_a_second_block_adds_no_second_filter() -> None:

@@ -1,0 +1,81 @@
+"""Errors that this project did not raise on purpose, as one paragraph; their traceback goes to a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import traceback
+from pathlib import Path
+
+from flows import clock
+from forecasting.errors import ForecastingError, UnexpectedError
+
+FOLDER = "errors"
+"""Folder of the tracebacks, below the data folder."""
+
+MAX_CHARACTERS = 1_000_000
+"""Of a traceback file; a recursion's is longer."""
+
+_FREE = "Free space on that disk, then run again: what is stored is complete, and no row is written twice."
+_PERMIT = "Give this user the right to write there, or name another place."
+_ADVICE = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EACCES: _PERMIT,
+    errno.EPERM: _PERMIT,
+    errno.EROFS: _PERMIT,
+    errno.ENOENT: "Create it or correct the path, then run again. It may have been deleted during the run.",
+    errno.ENOTDIR: "Correct the path.",
+    errno.EISDIR: "Name a file, not a folder.",
+    errno.ENAMETOOLONG: "Shorten the path.",
+    errno.ELOOP: "Correct the symbolic links of the path.",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n), then run again.",
+    errno.EIO: "Check that disk; restore the data folder from a backup if it is damaged.",
+}
+
+
+def explained(error: Exception) -> ForecastingError:
+    """The error in one paragraph: itself when it is ours, else what it is and the file that has its traceback."""
+    if isinstance(error, ForecastingError):
+        return error
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
+        return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {_ADVICE[error.errno]}")
+    kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
+    if _is_of_prefect(error):
+        found = f"Prefect's server did not respond as expected during this command ({kind}: {cause})."
+        do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
+    else:
+        found = f"An error that forecasting does not expect, a fault of its code or of this machine ({kind}: {cause})."
+        do = "Run again; if it comes back, report it with that file."
+    return UnexpectedError(f"{found} {_kept_traceback(error)} {do}")
+
+
+def _is_of_prefect(error: Exception) -> bool:
+    package = type(error).__module__.partition(".")[0]
+    return package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in str(error)
+
+
+def _kept_traceback(error: Exception) -> str:
+    """A sentence about the file with the traceback, written once for each error; readable by this user alone."""
+    written: str | None = getattr(error, "_forecasting_traceback", None)
+    if written is None:
+        written = _write("".join(traceback.format_exception(error))[-MAX_CHARACTERS:])
+        error._forecasting_traceback = written  # type: ignore[attr-defined]  # one error passes task, flow and command
+    return written
+
+
+def _write(text: str) -> str:
+    name = f"{clock.now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
+    data = Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data").absolute()
+    for folder in (data / FOLDER, Path(tempfile.gettempdir())):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)  # mode 0600: it may quote a URL
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+        except OSError:
+            continue
+        return f"Its traceback is in {path}."
+    return "Its traceback could not be written to the data folder or the temporary folder."

@@ -1,0 +1,147 @@
+"""Whatever fails, a command ends with one paragraph and an exit code, and the night's row has the reason."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from flows import cli, nightly
+from forecasting.errors import ForecastingError, PageError
+from forecasting.settings import read_settings
+from forecasting.store import database
+from tests.builders import LAST
+from tests.flows.test_cli import run
+
+LONG = "x" * 5000
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with a migrated ledger."""
+    from forecasting.store.migrate import upgrade
+
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
+    upgrade(read_settings().url)
+    return tmp_path / "data"
+
+
+def select(what: str, table: str) -> list[tuple[object, ...]]:
+    with database.reading(read_settings().url) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
+
+
+def test_a_fault_of_the_code_is_a_paragraph_and_its_traceback_a_private_file(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault() -> None:
+        raise ZeroDivisionError("seeded\nin two lines")
+
+    monkeypatch.setattr(cli, "settings", fault)
+    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    (kept,) = (data / "errors").iterdir()
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert "does not expect" in err
+    assert "(ZeroDivisionError: seeded in two lines)" in err
+    assert str(kept) in err
+    assert "Traceback (most recent call last)" in kept.read_text(encoding="utf-8")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "Free space"), (errno.EROFS, "right to write"), (errno.ENOENT, "deleted during the run")],
+)
+def test_an_error_of_the_operating_system_names_path_and_remedy(
+    data: Path, number: int, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fault() -> None:
+        raise OSError(number, os.strerror(number), "/ledger/windows.npz")
+
+    monkeypatch.setattr(cli, "settings", fault)
+    code, _, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert f"/ledger/windows.npz: {os.strerror(number)}" in err
+    assert advice in err
+    assert not (data / "errors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["run", "--symbol", ""], 2, "after --symbol"),
+        (["show", "--target="], 2, "after --target"),
+        (["check", "--database-url", " "], 2, "after --database-url"),
+        (["run", "--as-of", ""], 2, "after --as-of"),
+        (["db", "upgrade", ""], 2, "Expected a value, found"),
+        (["report", "--out", ""], 2, "after --out"),
+        (["article", "--out", "/"], 2, "a folder"),
+        (["article", "--out", LONG], 2, "File name too long"),
+        (["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--json", "/nowhere/x"], 2, "no folder"),
+        (["run", "--source", "sample", "--as-of", "1900-01-01"], 2, "1900-01-01"),
+        (["run", "--source", "sample", "--as-of", "9999-12-31"], 2, "9999-12-31"),
+        (["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"], 2, "0001-01-01"),
+        (["show", "--database-url", f"sqlite:////{LONG}"], 1, "too long"),
+        (["show", "--database-url", "sqlite:////tmp/x.db?mode=ro"], 2, "found 'mode'"),
+        (["show", "--database-url", "postgresql://127.0.0.1:1/d?foo=bar"], 2, "found 'foo'"),
+        (["show", "--database-url", "postgresql://127.0.0.1:1/d?connect_timeout=abc"], 1, "connect_timeout"),
+        (["show", "--database-url", "postgresql://127.0.0.1:1/d?sslmode=x"], 1, "sslmode"),
+    ],
+)
+def test_wrong_usage_is_one_paragraph(
+    data: Path,
+    words: list[str],
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+    assert (found, len(err.strip().splitlines())) == (code, 1), err
+    assert text in err
+    assert len(err) <= 2000
+
+
+@pytest.mark.usefixtures("plain_flows")
+def test_a_night_whose_page_cannot_be_written_is_failed_and_its_forecasts_stay(night_folder: Path) -> None:
+    night_folder.mkdir()
+    (night_folder / "reports").write_text("a file in place of the folder", encoding="utf-8")
+    with pytest.raises(PageError, match="Forecasts and scores are stored"):
+        nightly.nightly(as_of=LAST)
+    ((status, error),) = select("status, error", "runs")
+    assert (status, str(error)[:9]) == ("failed", "The page ")
+    stored = select("model_id, horizon, q50", "forecasts ORDER BY 1, 2")
+    assert stored
+    (night_folder / "reports").unlink()
+    nightly.nightly(as_of=LAST)
+    assert select("status, error", "runs") == [("done", None)]
+    assert select("model_id, horizon, q50", "forecasts ORDER BY 1, 2") == stored
+
+
+@pytest.mark.usefixtures("plain_flows")
+def test_a_folder_that_is_deleted_during_the_night_is_a_paragraph_and_the_next_run_recovers(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.pipeline import preprocess
+
+    whole = preprocess.write_windows
+
+    def deleted(runs: object) -> object:
+        outcomes = whole(runs)  # type: ignore[arg-type]
+        shutil.rmtree(night_folder / "runs")
+        return outcomes
+
+    monkeypatch.setattr(preprocess, "write_windows", deleted)
+    with pytest.raises(ForecastingError, match="No such file or directory"):
+        nightly.nightly(as_of=LAST)
+    ((status, error),) = select("status, error", "runs")
+    assert status == "failed"
+    assert "No such file" in str(error)
+    monkeypatch.setattr(preprocess, "write_windows", whole)
+    nightly.nightly(as_of=LAST)
+    assert select("status, error", "runs") == [("done", None)]
