@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError
-from forecasting.sessions import last_completed, next_sessions
+from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import database, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import processes
@@ -81,15 +81,17 @@ def test_a_worker_down_over_three_nights_makes_up_for_them_in_one_run(
 def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_worker(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
-    bars, coming = tmp_path / "TEST.csv", waiting_session(tmp_path)
-    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours()
+    bars, exchange = tmp_path / "TEST.csv", closed_exchange()
+    late_session = newest_of(exchange)
+    write_bars(bars, exchange, missing=1)
+    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours(exchange)
     log = tmp_path / "worker.log"
     with http_sink() as (webhook, posted), smtp_sink() as (mail, mails):
         set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment) as worker:
-            waiting = processes.start_run(deployed, NIGHTLY, as_of=str(coming), patient=True)
+            waiting = processes.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
             late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
-            assert f"TEST has no usable bar for the session {coming} yet" in late["state"]["message"]
+            assert f"TEST has no usable bar for the session {late_session} yet" in late["state"]["message"]
             for received in (posted, mails):
                 processes.until(
                     lambda received=received: any("night.late" in text for text in received), "the alarm", log=log
@@ -97,11 +99,11 @@ def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_work
             link = f"{deployed.removesuffix('/api')}/runs/flow-run/{waiting}"
             (first,) = (json.loads(text)["text"].splitlines() for text in posted if "night.late" in text)
             assert first[0] == "forecasting: night.late, TEST volume"
-            assert first[1].startswith(f"TEST volume, session {coming}: TEST has no usable bar for the session")
+            assert first[1].startswith(f"TEST volume, session {late_session}: TEST has no usable bar for the session")
             assert first[-1] == link
             processes.kill_tree(worker.pid)
         assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect shows without us
-        write_yahoo_csv(random_bars(days=451, seed=3, last=coming), bars)
+        write_bars(bars, exchange, missing=0)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment):
             crashed = processes.until(
                 lambda: processes.ended(deployed, waiting), "the orphaned run to be marked", log=log
@@ -110,25 +112,27 @@ def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_work
             processes.until(lambda: any("is Crashed" in text for text in posted), "the alarm about the crash", log=log)
             (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
             assert crash[0] == "forecasting: nightly, a run is Crashed"
-            assert crash[1].startswith(f"nightly-TEST-{coming} of nightly is Crashed: Its process is gone")
-            processes.until(lambda: origins(ledger) == [str(coming)], "the night's forecasts", log=log)
+            assert crash[1].startswith(f"nightly-TEST-{late_session} of nightly is Crashed: Its process is gone")
+            processes.until(lambda: origins(ledger) == [str(late_session)], "the night's forecasts", log=log)
     assert len([text for text in posted if "night.late" in text]) == 1
 
 
 def test_a_waiting_night_that_is_cancelled_ends_at_once_and_releases_its_lock(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
-    bars, coming = tmp_path / "TEST.csv", waiting_session(tmp_path)
-    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours()
+    bars, exchange = tmp_path / "TEST.csv", closed_exchange()
+    late_session = newest_of(exchange)
+    write_bars(bars, exchange, missing=1)
+    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours(exchange)
     log = tmp_path / "worker.log"
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-        waiting = processes.start_run(deployed, NIGHTLY, as_of=str(coming), patient=True)
+        waiting = processes.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
         processes.cancel(deployed, waiting)
         end = processes.until(lambda: processes.ended(deployed, waiting), "the cancelled run to end", log=log)
         assert end["state_type"] == "CANCELLED"
         processes.until(lambda: is_free(ledger), "the night's lock", log=log)
-    assert rows_of(ledger, "runs") == [(str(coming), "late")]
+    assert rows_of(ledger, "runs") == [(str(late_session), "late")]
 
 
 def is_free(url: str) -> bool:
@@ -144,16 +148,26 @@ def rows_of(url: str, table: str) -> list[tuple[str, str]]:
         return [(str(row.as_of)[:10], row.status) for row in connection.execute(sa.text(f"SELECT * FROM {table}"))]
 
 
-def waiting_session(folder: Path) -> date:
-    """A session that closes in the future, after the newest bar of the file TEST.csv."""
-    newest = last_completed(datetime.now(UTC))
-    write_yahoo_csv(random_bars(days=450, seed=3, last=newest), folder / "TEST.csv")
-    return next_sessions(newest, 1)[0]
+def closed_exchange() -> str:
+    """One that does not open within the next hour, at any time of day: a night waits until the next session opens."""
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    return next(name for name in ("XNYS", "XTKS") if opens_at(next_sessions(newest_of(name), 1, name)[0], name) > soon)
 
 
-def waiting_hours() -> dict[str, str]:
-    """The deadline is half a day away at any time of day."""
-    return {"FORECASTING_LATE_UNTIL": f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}", "FORECASTING_TIMEZONE": "UTC"}
+def newest_of(exchange: str) -> date:
+    return last_completed(datetime.now(UTC), exchange)
+
+
+def write_bars(path: Path, exchange: str, *, missing: int) -> None:
+    """TEST.csv up to the newest session that has closed, without its last `missing` bars."""
+    newest = newest_of(exchange)
+    write_yahoo_csv(random_bars(days=451, seed=3, last=newest, exchange=exchange).iloc[: 451 - missing], path)
+
+
+def waiting_hours(exchange: str) -> dict[str, str]:
+    """The stated hour is half a day away at any time of day."""
+    hour = f"{datetime.now(UTC) + timedelta(hours=12):%H:%M}"
+    return {"FORECASTING_LATE_UNTIL": hour, "FORECASTING_TIMEZONE": "UTC", "FORECASTING_EXCHANGE": exchange}
 
 
 def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
