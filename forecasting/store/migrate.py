@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,7 @@ def head() -> str:
 def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> None:
     from alembic.util import CommandError
 
+    _check_destination(revision)
     config = _config()
     with begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
@@ -89,7 +91,7 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         try:
             action(config, revision)
         except CommandError as error:
-            raise UsageError(f"No migration to {revision!r}: {error}. `head` and `base` always exist.") from error
+            raise UsageError(f"There is no migration to {revision!r} from {found or 'base'}: {error}") from error
         if _revision(connection) == head():
             views.create(connection, grants)
             if found != head():
@@ -124,6 +126,12 @@ def _revisions() -> list[str]:
     from alembic.script import ScriptDirectory
 
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
+def _check_destination(revision: str) -> None:
+    known = ["head", "base", *reversed(_revisions())]
+    if revision not in known and not re.fullmatch(r"[+-][0-9]{1,4}", revision):
+        raise UsageError(f"Expected a revision, one of {', '.join(known)} or a step as +1 or -1; found {revision!r}.")
 
 
 def _revision(connection: Connection) -> str | None:

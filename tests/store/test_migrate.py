@@ -157,7 +157,7 @@ def test_upgrade_and_downgrade_undo_each_other(empty_database_url):
 
 def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
     for change in (upgrade, downgrade):
-        with pytest.raises(UsageError, match="No migration to 'nonsense'"):
+        with pytest.raises(UsageError, match=r"Expected a revision, one of head, base, 0001, .*; found 'nonsense'"):
             change(database_url, "nonsense")
     check_ready(database_url)
 
