@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, fields
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -109,7 +110,17 @@ _shared: list[Windows] = []  # the panel of a worker process, which runs one bac
 
 
 def _load_panel(paths: list[Path]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _shared.extend(load_windows(path) for path in paths)
+
+
+def _end_with_parent() -> None:
+    # A worker holds both ends of the pool's queue, so it would wait for work for ever, with 430 MB, once its parent is
+    # killed.
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _forecast_shared(block: Block, settings: Settings) -> Raw:

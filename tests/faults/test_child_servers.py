@@ -38,6 +38,7 @@ def addresses_of(server: psutil.Process) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_one_off_run_ended_by_sigkill_leaves_no_server_behind(ledger: str, tmp_path: Path) -> None:
     environment = processes.without_server(processes.environment_of(tmp_path, ""))
     log = tmp_path / "run.log"
@@ -52,6 +53,7 @@ def test_a_one_off_run_ended_by_sigkill_leaves_no_server_behind(ledger: str, tmp
         assert not server.is_running()
 
 
+@pytest.mark.slow
 def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: str, tmp_path: Path) -> None:
     port, log = processes.free_port(), tmp_path / "serve.log"
     url = f"http://127.0.0.1:{port}/api"

@@ -106,6 +106,7 @@ def deployed(postgres_server: sa.Engine) -> Iterator[sa.URL]:
             connection.exec_driver_sql(f"DROP ROLE {role}")
 
 
+@pytest.mark.slow
 def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
     deployed: sa.URL, csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_flows: None
 ) -> None:

@@ -1,0 +1,32 @@
+"""The worker processes of a backtest end with it, also after SIGKILL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+
+from forecasting.store import migrate
+from tests.flows import processes
+
+
+@pytest.mark.slow
+def test_a_backtest_ended_by_sigkill_leaves_no_worker_behind(tmp_path: Path) -> None:
+    migrate.upgrade(f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}")
+    environment = processes.without_server(processes.environment_of(tmp_path, ""))
+    words = ["flows.cli", "backtest", "--from", "2017-01-03", "--to", "2018-12-28", "--refit-every", "5"]
+    words += ["--workers", "2"]
+    log = tmp_path / "backtest.log"
+    with processes.running(words, log=log, environment=environment) as backtest:
+        parent = psutil.Process(backtest.pid)
+
+        def two() -> list[psutil.Process]:
+            found = [child for child in parent.children() if any("spawn_main" in word for word in child.cmdline())]
+            return found if len(found) == 2 and all(child.num_threads() > 1 for child in found) else []
+
+        workers = processes.until(two, "two workers", log=log)
+        backtest.kill()
+        backtest.wait()
+        _, left = psutil.wait_procs(workers, timeout=20)
+        assert left == []
