@@ -101,11 +101,11 @@ def promotion(run: NightRun, evidence: Evidence, scores: Sequence[Row]) -> Row |
     champion, challenger = evidence.champion, evidence.challenger or {}
     decision = _compare_with_champion(run, evidence, scores)
     reason, winner = decision.reason, challenger if decision.winner == CHALLENGER else champion
-    trouble = why_not_runnable(challenger, run.settings) if winner is challenger else ""
-    if trouble:
-        winner, reason = champion, f"refused, the champion stays: {trouble} But for that: {reason}"
+    obstacle = why_not_runnable(challenger, run.settings) if winner is challenger else ""
+    if obstacle:
+        winner, reason = champion, f"refused, the champion stays: {obstacle} But for that: {reason}"
     if winner is None:
-        logger.warning("there is still no champion of %s: %s", run.spec.symbol, trouble)
+        logger.warning("there is still no champion of %s: %s", run.spec.symbol, obstacle)
         return None
     return {
         "id": short_id("promotion", run.id),
