@@ -13,9 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from tests.flows.processes import Served
 
 # Before anything imports prefect, which reads these once: a flow run by accident fails at once and leaves no file.
 _PREFECT_HOME = tempfile.mkdtemp(prefix="forecasting-tests-prefect-")
@@ -164,6 +168,16 @@ def prefect_server() -> Iterator[None]:
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
         yield
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
+    from tests.flows import processes
+
+    folder = tmp_path_factory.mktemp("served")
+    with processes.prefect_server(folder, **processes.vacuum_of_compose()) as url:
+        yield processes.Served(url, folder)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,16 +23,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 
 @pytest.fixture(scope="module")
-def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def night(served: processes.Served, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of a server that one night of the sample has been reported to."""
     folder = tmp_path_factory.mktemp("ui")
-    with processes.prefect_server(folder) as url:
-        migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
-        command = [sys.executable, "-m", "flows.cli", "run"]
-        environment = processes.environment_of(folder, url)
-        done = subprocess.run(command, env=environment, cwd=processes.ROOT, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        yield url
+    migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
+    done = processes.command("flows.cli", "run", environment=processes.environment_of(folder, served.url))
+    assert done.returncode == 0, done.stderr
+    return served.url
 
 
 @pytest.fixture
@@ -52,14 +47,22 @@ def page(night: str) -> Iterator[Any]:
         browser.close()
 
 
+def run_of_night(url: str) -> dict[str, Any]:
+    """The night's run: the one of the server's nights that no deployment started."""
+    (found,) = [
+        run for run in processes.runs(url) if run["name"].startswith("nightly-") and run["deployment_id"] is None
+    ]
+    return found
+
+
 def artifact(url: str, key: str) -> str:
-    found = httpx.post(f"{url}/artifacts/filter", json={"artifacts": {"key": {"any_": [key]}}}, timeout=30).json()
-    assert len(found) == 1
-    return str(found[0]["id"])
+    wanted = {"key": {"any_": [key]}, "flow_run_id": {"any_": [run_of_night(url)["id"]]}}
+    (found,) = httpx.post(f"{url}/artifacts/filter", json={"artifacts": wanted}, timeout=30).json()
+    return str(found["id"])
 
 
 def test_the_run_is_named_by_symbol_and_session_and_shows_the_librarys_log(night: str, page: Any) -> None:
-    (run,) = processes.runs(night)
+    run = run_of_night(night)
     assert run["name"] == "nightly-^GSPC-2018-12-31"
     page.goto(f"{night.removesuffix('/api')}/runs/flow-run/{run['id']}")
     page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import psutil
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running Prefect server.
+
+    Attributes:
+        url: Of its API.
+        folder: Where it keeps its database.
+    """
+
+    url: str
+    folder: Path
+
+
+def vacuum_of_compose() -> dict[str, str]:
+    """How long deploy/compose.yaml has the server keep its runs; expired ones are looked for every second."""
+    compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
+    given = compose["services"]["prefect"]["environment"]
+    vacuum = {name: str(value) for name, value in given.items() if "DB_VACUUM" in name}
+    assert len(vacuum) == 2
+    return vacuum | {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "1"}
 
 
 def free_port() -> int:
@@ -54,6 +81,32 @@ def running(
         process.wait()
 
 
+def here(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command of `forecasting`, run in this process.
+
+    Spares the 4 s of a new one's imports; of Prefect's variables, PREFECT_API_URL alone has an effect.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import cli
+
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.dict(os.environ, environment, clear=True),
+        mock.patch.object(sys, "argv", ["forecasting", *words]),
+        temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
+        warnings.catch_warnings(),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        warnings.simplefilter("ignore")  # what a process of its own would do with other packages' deprecations
+        try:
+            cli.main()
+        except SystemExit as left:
+            code = int(left.code or 0)
+    return code, out.getvalue(), err.getvalue()
+
+
 def command(*words: str, environment: Mapping[str, str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """A module's command in a checkout, once it has ended."""
     return subprocess.run(
@@ -67,11 +120,11 @@ def command(*words: str, environment: Mapping[str, str], folder: Path = ROOT) ->
 
 
 def deploy(environment: Mapping[str, str], folder: Path = ROOT) -> None:
-    """Run the commands of the first lines of deploy/prefect.yaml, in a checkout."""
-    for words in (
-        "work-pool create forecasting --type process",
-        "deploy --all --prefect-file deploy/prefect.yaml --no-prompt",
-    ):
+    """Run the commands in the first lines of deploy/prefect.yaml in a checkout; a pool that exists is kept."""
+    steps = ["deploy --all --prefect-file deploy/prefect.yaml --no-prompt"]
+    if httpx.get(f"{environment['PREFECT_API_URL']}/work_pools/forecasting", timeout=30).status_code == 404:
+        steps.insert(0, "work-pool create forecasting --type process")
+    for words in steps:
         done = command("prefect", *words.split(), environment=environment, folder=folder)
         assert done.returncode == 0, done.stdout + done.stderr
 

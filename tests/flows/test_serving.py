@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -19,17 +18,17 @@ from tests.flows.sinks import http_sink, smtp_sink
 NIGHTLY = "nightly/nightly"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with processes.prefect_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
 @pytest.fixture
 def ledger(tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
     migrate.upgrade(url)
     return url
+
+
+@pytest.fixture(scope="module")
+def server(served: processes.Served) -> str:
+    """The API's URL of a server in a process of its own."""
+    return served.url
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +171,11 @@ def waiting_hours(exchange: str) -> dict[str, str]:
 
 def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
     """Set them twice; the second call must replace the first's."""
+    words = ("alarms", "--webhook", webhook, "--email", mail)
     for word in ("Created", "Replaced"):
-        done = processes.command("flows.cli", "alarms", "--webhook", webhook, "--email", mail, environment=environment)
-        assert done.returncode == 0, done.stderr
-        assert [line.split()[0] for line in done.stdout.splitlines()] == [word] * 4
+        code, out, err = processes.here(*words, environment=environment)
+        assert code == 0, err
+        assert [line.split()[0] for line in out.splitlines()] == [word] * 4
 
 
 def is_late(server: str, run_id: str) -> dict[str, object] | None:
@@ -218,14 +218,14 @@ def test_a_command_that_needs_a_server_reports_one_that_does_not_respond(
     words: str, ledger: str, tmp_path: Path
 ) -> None:
     address = f"http://127.0.0.1:{processes.free_port()}/api"
-    found = processes.command("flows.cli", *words.split(), environment=processes.environment_of(tmp_path, address))
-    assert (found.returncode, found.stdout) == (1, "")
-    assert found.stderr.startswith(f"The Prefect server {address} does not respond.")
+    code, out, err = processes.here(*words.split(), environment=processes.environment_of(tmp_path, address))
+    assert (code, out) == (1, "")
+    assert err.startswith(f"The Prefect server {address} does not respond.")
 
 
 def test_the_doctor_finds_a_server_that_does_not_respond(ledger: str, tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{processes.free_port()}/api"
-    found = processes.command("flows.cli", "doctor", environment=processes.environment_of(tmp_path, address))
-    assert found.returncode == 1
-    states = {words[0]: words[1] for line in found.stdout.splitlines() if len(words := line.split()) > 2}
+    code, out, _ = processes.here("doctor", environment=processes.environment_of(tmp_path, address))
+    assert code == 1
+    states = {words[0]: words[1] for line in out.splitlines() if len(words := line.split()) > 2}
     assert (states["database"], states["prefect"]) == ("ok", "wrong")
