@@ -1,6 +1,9 @@
 """Which server an alarm's address names, and whether it can be reached; no message repeats the address."""
 
+import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from apprise import Apprise
@@ -37,7 +40,9 @@ def mail_server(url: str) -> tuple[str, int]:
         UsageError: Apprise does not accept it, and would send no mail without an error.
     """
     apprise = Apprise()
-    if not url.startswith(("mailto://", "mailtos://")) or not apprise.add(url):
+    with _silent_apprise():
+        accepted = url.startswith(("mailto://", "mailtos://")) and apprise.add(url)
+    if not accepted:
         raise UsageError(
             "Invalid --email: expected mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D, or mailto:// without TLS; "
             "found something else. Percent-encode @ : / ? # in the password (@ is %40)."
@@ -45,6 +50,17 @@ def mail_server(url: str) -> tuple[str, int]:
     (plugin,) = apprise
     host = getattr(plugin, "smtp_host", None) or plugin.host
     return str(host), int(plugin.port or (587 if plugin.secure else 25))
+
+
+@contextmanager
+def _silent_apprise() -> Iterator[None]:
+    # Its log line about an address that it does not accept contains the address, password included.
+    logger = logging.getLogger("apprise")
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = disabled
 
 
 def unreachable(kind: str, host: str, port: int) -> str | None:

@@ -59,7 +59,8 @@ def check_server() -> str:
     if url is None:
         raise UsageError(
             "Expected a Prefect server in PREFECT_API_URL; none is configured. Start one with "
-            f"`prefect server start`, then: export PREFECT_API_URL={own_url()}"
+            "`PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD prefect server start` or `forecasting serve`, then: export "
+            f"PREFECT_API_URL={own_url()} PREFECT_API_AUTH_STRING=admin:PASSWORD"
         )
     if not is_healthy(url):
         raise ForecastingError(

@@ -56,12 +56,23 @@ def test_a_mail_address_names_the_server_that_apprise_connects_to(url: str, serv
 
 
 @pytest.mark.parametrize(
-    "url", ["", "b@example.org", "smtp://u:secret@h", "mailtos://x", "mailtos://u:secret@h:99999?to=a@b.c", "json://h"]
+    "url",
+    [
+        "",
+        "b@example.org",
+        "smtp://u:secret@h",
+        "mailtos://x",
+        "mailtos://u:secret@h:99999?to=a@b.c",
+        "mailtos://:secret@x",
+        "json://h",
+    ],
 )
-def test_what_apprise_would_drop_silently_is_refused_without_repeating_it(url: str) -> None:
+def test_what_apprise_would_drop_silently_is_refused_without_repeating_it(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(UsageError, match="Invalid --email") as refused:
         mail_server(url)
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(refused.value) + caplog.text
 
 
 def test_a_server_that_accepts_a_connection_is_not_warned_about(listening: int) -> None:
