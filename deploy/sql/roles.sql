@@ -29,7 +29,6 @@ $$;
 
 GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts, scores,
     metrics, standings TO forecasting_writer;
--- On the whole tables, not on columns: a night's and a backtest's lock are locks on these two (forecasting/store/lock.py).
 -- What an earlier version of this file granted.
 REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
 GRANT UPDATE (status, mode, mode_reason, finished_at, seconds_ingest, seconds_preprocess, seconds_train,

@@ -86,6 +86,8 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         found = _revision(connection)
         if found is not None:
             _check_known(url, found)
+        else:
+            _check_encoding(url, connection)
         config.attributes["connection"] = connection
         grants = views.drop(connection)  # SQLite refuses to rebuild a table that a view reads
         try:
@@ -96,6 +98,18 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
             views.create(connection, grants)
             if found != head():
                 standings.rebuild(connection)
+
+
+def _check_encoding(url: str, connection: Connection) -> None:
+    """Refuse a new ledger in an encoding that lacks characters: a later night would fail on one of a source's."""
+    if connection.dialect.name != "postgresql":
+        return
+    found = connection.scalar(sa.text("SELECT current_setting('server_encoding')"))
+    if found not in ("UTF8", "SQL_ASCII"):  # SQL_ASCII stores what it is given, UTF8 here
+        raise StoreError(
+            f"Expected the database {place(url)} in the encoding UTF8, found {found}. Create one for the ledger: "
+            "CREATE DATABASE forecasting ENCODING 'UTF8' TEMPLATE template0."
+        )
 
 
 def _lock_migration(connection: Connection) -> None:

@@ -31,6 +31,19 @@ def test_a_postgres_database_without_an_encoding_is_read_and_written_in_utf_8(po
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def test_a_new_ledger_in_an_encoding_without_all_characters_is_refused(postgres_server):
+    name = "test_latin1"
+    with postgres_server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = postgres_server.url.set(database=name).render_as_string(hide_password=False)
+    try:
+        with pytest.raises(StoreError, match="in the encoding UTF8, found LATIN1"):
+            upgrade(url)
+    finally:
+        with postgres_server.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.mark.parametrize(
     "url",
     [
