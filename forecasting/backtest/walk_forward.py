@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 H = len(HORIZONS)
 
+MIN_PAIRS = H + 1
+"""Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of the last one."""
+
 Series: TypeAlias = "tuple[pd.DataFrame, pd.DataFrame]"
 """A symbol's bars and its events."""
 
@@ -49,6 +52,7 @@ class BacktestSpec:
         settings: target, exchange, train_sessions, members and seed are used.
         workers: Processes that fit in parallel; 0 means one per core, 1 this process alone.
         folder: Cache of finished refits, from which a stopped backtest resumes; no cache without it.
+        min_origins: Least number of origins with a known value at every horizon; figures need `MIN_PAIRS`.
     """
 
     symbol: str
@@ -58,6 +62,7 @@ class BacktestSpec:
     settings: Settings
     workers: int = 1
     folder: Path | None = None
+    min_origins: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,7 +157,7 @@ def backtest(
         progress: Called with origins done and origins in all, after each refit.
 
     Raises:
-        HistoryError: No origin in the span, or too little history before the first.
+        HistoryError: No origin in the span, or fewer than `spec.min_origins`, or too little history before the first.
         UsageError: `refit_every` below 1.
     """
     started = time.perf_counter()
@@ -200,6 +205,12 @@ def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
             f"Expected origins from {spec.first} to {spec.last} between {origins[earliest]} and {origins[-2]}, "
             f"where {MIN_ROWS} rows come before and a bar after; found {origins[rows[0]] if len(rows) else 'none'}. "
             "Choose another span, or ingest more bars."
+        )
+    pairs = np.isfinite(windows.scaled[rows]).sum(axis=0)
+    if pairs.min() < spec.min_origins:
+        raise HistoryError(
+            f"Expected {spec.min_origins} or more origins from {spec.first} to {spec.last} with {H} closed sessions after "
+            f"each, for the test against the baselines; found {pairs.min()}. Choose a longer or an earlier span."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
 

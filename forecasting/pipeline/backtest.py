@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from forecasting.article.experiment import ROWS, TRAIN_ROWS, ArticleResult, run_article
-from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
+from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError
 from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars
@@ -64,6 +64,7 @@ def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: i
         settings=settings.for_symbol(settings.symbols[0]),
         workers=workers,
         folder=settings.data_dir.absolute() / "backtests",
+        min_origins=MIN_PAIRS,
     )
 
 

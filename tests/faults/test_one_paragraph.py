@@ -19,6 +19,7 @@ from tests.builders import LAST
 from tests.flows.test_cli import run
 
 LONG = "x" * 5000
+BACKTEST = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--workers", "1"]
 
 
 @pytest.fixture
@@ -83,6 +84,8 @@ def test_an_error_of_the_operating_system_names_path_and_remedy(
         (["article", "--out", "/"], 2, "a folder"),
         (["article", "--out", LONG], 2, "File name too long"),
         (["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--json", "/nowhere/x"], 2, "no folder"),
+        ([*BACKTEST, "--from", "2018-12-10", "--to", "2018-12-14"], 1, "Expected 6 or more origins"),
+        ([*BACKTEST, "--from", "2018-12-19", "--to", "2018-12-31"], 1, "Expected 6 or more origins"),
         (["run", "--source", "sample", "--as-of", "1900-01-01"], 2, "1900-01-01"),
         (["run", "--source", "sample", "--as-of", "9999-12-31"], 2, "9999-12-31"),
         (["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"], 2, "0001-01-01"),
