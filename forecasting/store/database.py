@@ -43,7 +43,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 
     Args:
         url: The database.
-        within_s: Seconds that a statement may take, waiting for locks included; on Postgres, where a reader waits.
+        within_s: Seconds that a statement may wait for a lock; on Postgres, where a reader waits.
 
     Raises:
         StoreError: The database cannot be reached.
@@ -54,10 +54,9 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     )
     with begun(url, _opened(url).execution_options(**options)) as connection:
         if within_s is not None and not sqlite:
-            for limit in ("lock_timeout", "statement_timeout"):
-                connection.execute(
-                    sa.text("SELECT set_config(:limit, :value, true)"), {"limit": limit, "value": f"{within_s}s"}
-                )
+            # A second more for the statement, so that the error of a wait for a lock is the lock's.
+            for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
+                connection.execute(_LIMIT, {"limit": limit, "value": f"{seconds}s"})
         yield connection
 
 
@@ -90,6 +89,7 @@ def kept_open(url: str) -> Iterator[None]:
         _kept.pop(url).dispose()
 
 
+_LIMIT = sa.text("SELECT set_config(:limit, :value, true)")
 _kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
 
 
