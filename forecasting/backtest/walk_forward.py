@@ -209,8 +209,8 @@ def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
     pairs = np.isfinite(windows.scaled[rows]).sum(axis=0)
     if pairs.min() < spec.min_origins:
         raise HistoryError(
-            f"Expected {spec.min_origins} or more origins from {spec.first} to {spec.last}, each with {H} closed sessions "
-            f"after it, for the test against the baselines; found {pairs.min()}. Choose a longer or an earlier span."
+            f"Expected {spec.min_origins} or more origins from {spec.first} to {spec.last}, each with {H} sessions "
+            f"that closed after it, for the test against the baselines; found {pairs.min()}. Choose a longer span."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
 
