@@ -40,8 +40,9 @@ def backtest(
         last: Last origin session.
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT; without it FORECASTING_SOURCE.
-        events: Earnings dates as csv:PATH; without it FORECASTING_EVENTS or the bundled ones.
+        source: yahoo, sample, an installed NAME, or csv:PATH or parquet:PATH inside FORECASTING_FILES; without it
+            FORECASTING_SOURCE.
+        events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS or the bundled ones.
         refit_every: Sessions between refits.
 
     Returns:

@@ -32,8 +32,9 @@ def nightly(
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT; without it FORECASTING_SOURCE.
-        events: Earnings dates as csv:PATH; without it FORECASTING_EVENTS or the bundled ones.
+        source: yahoo, sample, an installed NAME, or csv:PATH or parquet:PATH inside FORECASTING_FILES; without it
+            FORECASTING_SOURCE.
+        events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS or the bundled ones.
         as_of: The newest session whose bar may be used; without it the newest completed one and all missed before it.
         mode: auto, scratch, warm or skip.
         patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue with the stored bars;

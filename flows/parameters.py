@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from flows import clock
 from forecasting.errors import UsageError
+from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline.plan import newest_named
 from forecasting.settings import Settings, read_settings
 
@@ -16,11 +17,16 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     """The settings in force, overridden by the given flow parameters; None keeps a setting.
 
     Raises:
-        UsageError: A symbol or another value is not valid.
+        UsageError: A symbol or another value is not valid, or a file lies outside FORECASTING_FILES.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
+    current = read_settings()
+    own = [current.source, *([current.events] if current.events else [])]
+    for kind in ("source", "events"):
+        if kind in chosen:
+            check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
     try:
-        return Settings.model_validate({**dict(read_settings()), **chosen})
+        return Settings.model_validate({**dict(current), **chosen})
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
         raise UsageError(f"Invalid flow parameter. {problems}.") from None
@@ -32,8 +38,17 @@ def night_run_name() -> str:
     settings = read_settings()
     symbols = given.get("symbols") or settings.symbols
     session: date | None = given.get("as_of") or given.get("last")
-    session = session or newest_named(symbols[0], given.get("source"), settings.for_symbol(symbols[0]), now=clock.now)
+    session = session or _newest_named(symbols[0], given.get("source"))
     return f"{runtime.flow_run.flow_name}-{'+'.join(symbols[:3])}-{session}"
+
+
+def _newest_named(symbol: str, source: str | None) -> date:
+    """The session for the name; a parameter that is refused fails later, with its error, and is not read here."""
+    try:
+        settings = narrowed(source=source)
+    except UsageError:
+        settings = read_settings().model_copy(update={"source": "yahoo"})
+    return newest_named(symbol, None, settings.for_symbol(symbol), now=clock.now)
 
 
 def backtest_run_name() -> str:

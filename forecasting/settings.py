@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
+    files: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Folders whose files flow parameters may name as csv:PATH or parquet:PATH, comma separated; "
+        "if not set, sources in data_dir.",
+    )
     exchange: str = Field("XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it.")
     exchanges: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
@@ -112,6 +117,11 @@ class Settings(BaseSettings):
     def _check_timezone(cls, value: str) -> str:
         return check_time_zone(value)
 
+    @field_validator("files", mode="before")
+    @classmethod
+    def _split_files(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
     @field_validator("exchange")
     @classmethod
     def _check_exchange(cls, value: str) -> str:
@@ -134,6 +144,11 @@ class Settings(BaseSettings):
     def for_symbol(self, symbol: str) -> "Settings":
         """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly."""
         return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
+
+    @property
+    def file_folders(self) -> tuple[Path, ...]:
+        """The folders whose files a flow parameter may name: `files`, or `sources` in the data folder."""
+        return self.files or (self.data_dir.absolute() / "sources",)
 
     @property
     def url(self) -> str:

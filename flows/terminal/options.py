@@ -47,7 +47,7 @@ DatabaseUrl = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Switch = Annotated[
-    bool, typer.Option("--switch-source", help="Allow bars of another source for a symbol that has some.")
+    bool, typer.Option("--switch-source", help="Accept bars of another source, or another history, for a known symbol.")
 ]
 
 

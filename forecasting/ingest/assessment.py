@@ -1,4 +1,4 @@
-"""The assessment of a fetch for its night: usable, late, too short or held."""
+"""The assessment of a fetch for its night: usable, late, too short, held or of another series."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.errors import DataLateError, HistoryError
-from forecasting.ingest.bars import check_bars
+from forecasting.errors import BadDataError, DataLateError, HistoryError
+from forecasting.ingest.bars import Finding, check_bars
 from forecasting.ingest.revisions import Revision, explain, nothing_changed
+from forecasting.ingest.same_series import FEWEST, MATCH, MATCHING_SHARE, compare
 from forecasting.ingest.sources import Fetched
 
 
@@ -37,12 +38,14 @@ class Request:
         source: The option that names the source, for messages.
         exchange: Exchange of the sessions.
         sessions_needed: Fewest sessions that a forecast needs.
+        accept: Take a history that differs from the stored one: the user gave --switch-source.
     """
 
     session: date
     source: str
     exchange: str
     sessions_needed: int
+    accept: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,10 +55,12 @@ class Assessment:
     Attributes:
         revision: What it changes about the stored bars; with an error, its findings alone.
         error: Why the night cannot use the fetch; None when it can.
+        note: A doubt about the fetch that stops nothing; empty without one.
     """
 
     revision: Revision
-    error: DataLateError | HistoryError | None = None
+    error: DataLateError | HistoryError | BadDataError | None = None
+    note: str = ""
 
 
 def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment:
@@ -65,6 +70,10 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
         BadDataError: The source returned bars of another shape than the canonical one.
     """
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
+    other = None if fetched.names_symbol or request.accept else other_series(bars, stored.bars, fetched)
+    if other is not None:
+        refused = other_series_error(other, fetched)
+        return Assessment(nothing_changed(refused.verdict, str(refused), [other]), refused)
     error = late_error(bars, fetched.symbol, request) or short_history_error(bars, stored.bars, fetched.symbol, request)
     if error is not None:
         return Assessment(nothing_changed(error.verdict, str(error), findings), error)
@@ -74,12 +83,44 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
         actions=fetched.actions,
         known_actions=stored.actions,
         known_adjustment=stored.adjustment,
+        accept=request.accept,
     )
     revision = replace(revision, findings=[*findings, *revision.findings])
     if request.session in revision.held:
         held = held_error(bars, revision, fetched.symbol, request)
         return Assessment(nothing_changed(held.verdict, str(held), revision.findings), held)
-    return Assessment(revision)
+    return Assessment(revision, note=unnamed_note(bars, stored.bars, fetched))
+
+
+def other_series(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched) -> Finding | None:
+    """The finding on bars whose closes do not match the stored ones of their symbol; None where they do."""
+    match = compare(stored, bars)
+    if not match.is_other:
+        return None
+    newest = stored.index.intersection(bars.index)[-1].date()
+    detail = (
+        f"Of {match.sessions} common sessions {match.share:.0%} have the stored close within {MATCH:.0%} (median ratio "
+        f"x{match.ratio:.4g}); expected at least {MATCHING_SHARE:.0%}."
+    )
+    return Finding(newest, "other_series", "reject", match.share, detail)
+
+
+def other_series_error(finding: Finding, fetched: Fetched) -> BadDataError:
+    """The error of bars of another series, with the numbers."""
+    return BadDataError(
+        f"{fetched.source} has no symbol column, and its rows are not the stored series of {fetched.symbol}. "
+        f"{finding.detail} Correct --symbol or the file; --switch-source accepts the new series."
+    )
+
+
+def unnamed_note(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched) -> str:
+    """The note on bars without a symbol of their own that too few stored ones confirm; empty for all others."""
+    if fetched.names_symbol or compare(stored, bars).sessions >= FEWEST:
+        return ""
+    return (
+        f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were stored for "
+        f"{fetched.symbol} before: check that it is the series of {fetched.symbol}."
+    )
 
 
 def late_error(bars: pd.DataFrame, symbol: str, request: Request) -> DataLateError | None:
@@ -108,8 +149,12 @@ def short_history_error(bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, r
 def held_error(bars: pd.DataFrame, revision: Revision, symbol: str, request: Request) -> DataLateError:
     """The error of a fetch whose newest bar is held back; it names the newest session with a usable bar."""
     sessions = [session.date() for session in pd.DatetimeIndex(bars.index)]
+    ends = (
+        "This hold does not end by itself: correct the source, or accept its history once with --switch-source."
+        if revision.until_accepted
+        else "Run again later; the hold ends by itself after a few sessions."
+    )
     return DataLateError(
-        f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail}. "
-        "Run again later; the hold ends by itself after a few sessions.",
+        f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail.rstrip('.')}. {ends}",
         next((day for day in reversed(sessions) if day not in revision.held), None),
     )

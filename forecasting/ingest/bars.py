@@ -17,20 +17,19 @@ from numpy.typing import NDArray
 from forecasting.ingest.actions import adjustment_mismatch, make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.shape import COLUMNS, check_shape
-from forecasting.sessions import early_closes, sessions_index
+from forecasting.ingest.usual import OUTLIER_HIGH, OUTLIER_LOW, is_inflated, is_partial, volume_multiple
+from forecasting.sessions import sessions_index
 
 PRICES = ["open", "high", "low", "close"]
 
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
 
-PARTIAL_VOLUME = 0.4
-"""Share of the median volume of the 63 sessions before, below which the newest full session counts as unfinished."""
-
 _OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 _SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
 _JUMP_FLAG, _RANGE_FLAG = 2.0, 2.0
 _ADJUSTMENT_FLAG = 1e-3
+_MOST_SHARES, _HIGHEST_PRICE = 1e14, 1e12  # past a thousand times the largest of any exchange; 2^63 shares end a night
 
 
 @dataclass(frozen=True)
@@ -110,31 +109,24 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
     flags = [flag for rule in _doubts(bars, fetched.actions) for flag in _findings(bars, rule, rule.broken & changed)]
     unknown = _unknown_volume(bars, known)
     flags += _findings(bars, unknown, unknown.broken)
+    unreadable = [
+        Finding(row.session, "row_unreadable", "reject", float(row.line), f"Left out, {row.reason}.")
+        for row in fetched.unreadable
+        if fetched.first_asked <= row.session <= fetched.last_asked
+    ]
     gaps = [
         Finding(day, "missing_session", "flag", None, "The exchange traded, but no bar of it has come yet.")
         for day in _unexplained_gaps(fetched, known, exchange)
     ]
-    return bars, sorted([*findings, *more, *flags, *gaps], key=lambda finding: (finding.session, finding.rule))
+    return bars, sorted(
+        [*findings, *more, *flags, *unreadable, *gaps], key=lambda finding: (finding.session, finding.rule)
+    )
 
 
 def missing_sessions(bars: pd.DataFrame, first: date, last: date, exchange: str = "XNYS") -> list[date]:
     """The sessions from `first` to `last` that `bars` lacks, ascending; they are never filled with imputed values."""
     expected = sessions_index(first, last, exchange)
     return [day.date() for day in expected[~expected.isin(bars.index)]]
-
-
-def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
-    """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
-
-    The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. On
-    SBUX it would have held 5 finished bars in 16 years, each for one day. False with fewer than 20 earlier volumes.
-    """
-    stamp = pd.Timestamp(session)
-    before = bars.loc[bars.index < stamp, "volume"].to_numpy()[-63:]
-    before = before[~np.isnan(before)]
-    if len(before) < 20 or stamp not in bars.index or session in early_closes(session, session, exchange):
-        return False
-    return bool(bars.at[stamp, "volume"] < PARTIAL_VOLUME * np.median(before))
 
 
 def payload_hash(fetched: Fetched) -> str:
@@ -169,26 +161,35 @@ def _impossible_rows(bars: pd.DataFrame, exchange: str) -> list[_Rule]:
     volume = bars["volume"].to_numpy()
     traded = sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange) if len(bars) else bars.index
     lowest = np.min(price, axis=1, initial=np.inf)
+    highest = np.max(price, axis=1, initial=0.0)
     return [
         _Rule("off_calendar", ~bars.index.isin(traded), close, "The exchange did not trade on this day."),
         _Rule("price_unknown", np.isnan(price).any(axis=1), volume, "A price is missing; the value is the volume."),
-        _Rule("price_infinite", np.isinf(price).any(axis=1), close, "A price is infinite."),
+        _Rule("price_infinite", highest > _HIGHEST_PRICE, close, "A price is infinite, or above 10^12."),
         _Rule("price_not_positive", lowest <= 0.0, lowest, "The lowest of the four prices is not above 0."),
         _Rule("high_below_low", high < low, high - low, "High lies below low by the value."),
         _Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1 % outside low .. high."),
         _Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1 % outside low .. high."),
-        _Rule("volume_impossible", (volume < 0) | np.isinf(volume), volume, "Volume is negative or infinite."),
+        _Rule(
+            "volume_impossible",
+            (volume < 0) | (volume > _MOST_SHARES),
+            volume,
+            "Volume is negative, infinite or above 10^14.",
+        ),
     ]
 
 
 def _impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[_Rule]:
-    partial = np.zeros(len(bars), dtype=bool)
+    partial, inflated = np.zeros(len(bars), dtype=bool), np.zeros(len(bars), dtype=bool)
     if live and len(bars):
         partial[-1] = is_partial(bars, bars.index[-1].date(), exchange)
+        inflated[-1] = is_inflated(bars)
+    volume = bars["volume"].to_numpy()
     spike = _spike(bars["close"].to_numpy())
     return [
         _Rule("price_spike", spike > _SPIKE_REJECT, spike, "Close left both neighbours by this factor and came back."),
-        _Rule("partial_bar", partial, bars["volume"].to_numpy(), "The newest volume is below 0.4 of the median of 63."),
+        _Rule("partial_bar", partial, volume, "The newest volume is below 0.4 of the median of 63."),
+        _Rule("volume_inflated", inflated, volume, "The newest volume is too high for its price range."),
     ]
 
 
@@ -197,11 +198,13 @@ def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
     spike, jump, reach = _spike(close), _apart(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
     whole = bars[[*PRICES, "volume"]].to_numpy()
     repeats = np.append(False, (whole[1:] == whole[:-1]).all(axis=1)) if len(bars) else np.zeros(0, dtype=bool)
-    gap = adjustment_mismatch(bars, actions)
+    gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
+    outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
     return [
         _Rule("price_spike", spike > _SPIKE_FLAG, spike, "Close left both neighbours by this factor and came back."),
         _Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
         _Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
+        _Rule("volume_outlier", outlier, multiple, "Volume is this multiple of the median of the 63 sessions before."),
         _Rule("row_repeats", repeats, close, "All five numbers repeat the session before."),
         _Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
     ]

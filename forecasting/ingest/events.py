@@ -1,7 +1,9 @@
 """Earnings dates: read from a file, mapped to the session that reacts, and usable from the day they were known."""
 
 import csv
+import io
 import re
+from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import BadDataError, UsageError
+from forecasting.ingest.sources.regular_file import form_of, read_regular, text_of
 from forecasting.sessions import calendar
 
 COLUMNS = ["session", "kind", "known_from", "announced", "timing", "known_rule"]
@@ -22,6 +25,8 @@ WITHDRAWN = "withdrawn"
 MOVED_WITHIN = 30
 """Most sessions between a coming date and the one that replaces it in a list; the next quarter's is twice as far."""
 
+_YEARS = range(1962, 2060)  # those of the calendars; an older or later day has no session that reacts
+
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
 
 
@@ -32,20 +37,23 @@ def read_events_csv(path: Path) -> pd.DataFrame:
         path: A file with the header `announced,timing` or `announced,timing,first_seen_at`; dates as 2024-01-30.
 
     Raises:
-        UsageError: No such file.
-        BadDataError: A column is missing, or a line holds no date or another timing; the message names the line.
+        UsageError: No such file, no regular one, or too large.
+        BadDataError: Not UTF-8, a column is missing, or a line holds no date or another timing; the message names the
+            line and quotes no cell.
     """
-    if not path.is_file():
-        raise UsageError(f"Expected a file of earnings dates in --events csv:PATH; found none at {path}.")
-    with path.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
+    text, damaged_line = text_of(read_regular(path, "--events csv:PATH"))
+    if damaged_line is not None:
+        raise BadDataError(f"Expected UTF-8 in {path.name}; found other bytes in line {damaged_line}. Correct it.")
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    try:
         if not {"announced", "timing"} <= set(rows.fieldnames or ()):
             raise BadDataError(
-                f"Expected the columns announced and timing in {path.name}; found "
-                f"{', '.join(rows.fieldnames or ['an empty file'])}. "
+                f"Expected the columns announced and timing in {path.name}; found {_columns(rows.fieldnames)}. "
                 "Write one line per earnings date, for example 2024-01-30,amc."
             )
         return _events([_event(row, rows.line_num, path.name) for row in rows])
+    except csv.Error as error:  # a cell of more than 128 KiB, a NUL
+        raise BadDataError(f"{path.name} line {rows.line_num} cannot be read: {error}. Correct it.") from None
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
@@ -66,7 +74,9 @@ def usable_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataF
         return reacting(bundled_events(symbol), exchange=exchange)
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
-        raise UsageError(f"Expected --events csv:PATH, a file with the columns announced and timing; found {option!r}.")
+        raise UsageError(
+            "Expected --events csv:PATH, a file with the columns announced and timing; found another form."
+        )
     return reacting(read_events_csv(Path(path)), exchange=exchange)
 
 
@@ -90,6 +100,7 @@ def reacting(
         Columns session, kind (`earnings`), known_from, announced, timing, known_rule; one row per session, ascending.
     """
     days = calendar(exchange).sessions
+    events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
     announced = pd.DatetimeIndex(events["announced"]).as_unit("ns")
     at = days.searchsorted(announced)
     at += (events["timing"] == "amc").to_numpy() & days.isin(announced)[at]  # after the close: the session after it
@@ -144,7 +155,7 @@ def _event(row: dict[str, str], line: int, name: str) -> tuple[date, str, date |
     timing = (row["timing"] or "").strip().lower()
     if timing not in TIMINGS:
         raise BadDataError(
-            f"{name} line {line}: expected the timing bmo, amc or empty; found {timing!r}. Correct that line."
+            f"{name} line {line}: expected the timing bmo, amc or empty; found {form_of(timing)}. Correct that line."
         )
     first_seen = (row.get("first_seen_at") or "").strip()
     return _day(row["announced"], line, name), timing, _day(first_seen, line, name) if first_seen else None
@@ -152,9 +163,22 @@ def _event(row: dict[str, str], line: int, name: str) -> tuple[date, str, date |
 
 def _day(text: str | None, line: int, name: str) -> date:
     try:
-        return date.fromisoformat(re.sub(r"[T ]\d\d:.*$", "", (text or "").strip()))
+        day = date.fromisoformat(re.sub(r"[T ]\d\d:.*$", "", (text or "").strip()))
     except ValueError:
-        raise BadDataError(f"{name} line {line}: expected a date like 2024-01-30; found {text!r}.") from None
+        day = date.min
+    if day.year not in _YEARS:
+        raise BadDataError(
+            f"{name} line {line}: expected a date like 2024-01-30, from {_YEARS[0]} to {_YEARS[-1]}; found "
+            f"{form_of(text or '')}. Correct that line."
+        )
+    return day
+
+
+def _columns(names: Sequence[str] | None) -> str:
+    """The columns of an event file among `names`, and how many others there are."""
+    known = [name for name in names or () if name in ("announced", "timing", "first_seen_at")]
+    others = len(names or ()) - len(known)
+    return ", ".join([*known, f"{others} other columns"]) if names else "an empty file"
 
 
 def _events(rows: list[tuple[date, str, date | None]]) -> pd.DataFrame:

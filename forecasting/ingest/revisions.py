@@ -26,6 +26,13 @@ Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revise
 VOLUME_ALARM = 5e-3
 """Share beyond which a restated settled volume is a finding; a restated settled price always is."""
 
+RESTATED = 20
+"""Settled bars that one fetch may restate past VOLUME_ALARM, or in price, while the share basis stays.
+
+Yahoo restates single volumes of the last days; of SBUX, two downloads 19 months apart differ by no bar of 253. Another
+unit, vendor or rounding restates hundreds, and would replace the record that forecasts were made from.
+"""
+
 _ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
 
 _VERSION_COLUMNS = ["session", "version", *PRICES, "volume"]
@@ -51,6 +58,7 @@ class Revision:
         split_factor: New shares per old share of the newest rebased bar; None when the basis stayed.
         rebased_before: The bars of sessions before this day were rebased; None when the basis stayed.
         held: Sessions whose bars were fetched and kept out for now; with the newest among them the night is late.
+        until_accepted: Whether the hold lasts until the source returns to the stored history or the user accepts it.
     """
 
     verdict: Verdict
@@ -62,6 +70,7 @@ class Revision:
     split_factor: float | None = None
     rebased_before: date | None = None
     held: list[date] = field(default_factory=list)
+    until_accepted: bool = False
 
 
 class _Changes(NamedTuple):
@@ -80,6 +89,7 @@ def explain(
     actions: pd.DataFrame,
     known_actions: pd.DataFrame,
     known_adjustment: tuple[date, float] | None = None,
+    accept: bool = False,
 ) -> Revision:
     """The changes of the fetched `bars` to the `known` ones.
 
@@ -89,19 +99,23 @@ def explain(
         actions: The fetched dividends and splits.
         known_actions: The stored ones, newest value of each.
         known_adjustment: `adjustment` of the fetch before; without it a dividend shows only by its own row.
+        accept: Take a history that no split explains, and any number of restated bars: the user asked for it.
     """
     known = known if len(known) else _NOTHING_KNOWN
     new_actions = changed_actions(known_actions, actions)
     new_splits = new_actions[new_actions["kind"] == "split"]
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
-    if factor is None:
+    if factor is None and not accept:
         return _held_whole(known, bars, dividends)
+    factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
     kept, findings = hold_jumps(expected, bars, actions)
     splits = shown_splits(factor, bars, new_splits)
     versions = _versions(expected, kept, factor)
     restated = _restated(expected, versions)
+    if _alarming(restated).sum() > RESTATED and not accept:
+        return _restated_whole(known, bars, restated, dividends)
     changes = _Changes(
         held=len(bars) - len(kept),
         new=int((~versions["session"].isin(known.index)).sum()),
@@ -116,7 +130,7 @@ def explain(
         versions,
         _settled(known, kept, versions),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
-        [*findings, *_alarms(restated)],
+        [*findings, *_alarms(restated, accept=accept)],
         changes.factor,
         None if changes.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
         [day.date() for day in bars.index[len(kept) :]],
@@ -166,9 +180,18 @@ def _restated(expected: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _alarms(restated: pd.DataFrame) -> list[Finding]:
-    """Findings on restated settled bars; a provisional bar is expected to move."""
-    settled = restated[restated["settled"]]
+def _alarming(restated: pd.DataFrame) -> "pd.Series[bool]":
+    """Which restatements are findings: of settled bars, in price or past VOLUME_ALARM; a provisional bar may move."""
+    moved = (restated["price"] > PRICE_TOLERANCE) | (restated["volume"].abs() > VOLUME_ALARM)
+    return restated["settled"] & moved
+
+
+def _alarms(restated: pd.DataFrame, *, accept: bool) -> list[Finding]:
+    """Findings on restated settled bars; one for all of them where the user accepted more than RESTATED."""
+    settled = restated[_alarming(restated)]
+    if accept and len(settled) > RESTATED:
+        detail = f"{len(settled)} settled bars were restated up to this session, as --switch-source permitted."
+        return [Finding(settled["session"].iloc[-1].date(), "history_accepted", "flag", float(len(settled)), detail)]
     prices = settled[settled["price"] > PRICE_TOLERANCE]
     volumes = settled[settled["volume"].abs() > VOLUME_ALARM]
     price_detail = "A settled price was restated by this share."
@@ -210,15 +233,36 @@ def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame
     common = known.index.intersection(bars.index)
     ratio = float((bars["close"].reindex(common) / known["close"].reindex(common)).median())
     detail = f"Prices of {len(common)} known bars moved (median x{ratio:.4g}), and no split explains how."
+    return _nothing_stored(known, bars, dividends, "rebase_unexplained", ratio, detail)
+
+
+def _restated_whole(
+    known: pd.DataFrame, bars: pd.DataFrame, restated: pd.DataFrame, dividends: pd.DataFrame
+) -> Revision:
+    settled = restated[_alarming(restated)]
+    ratio = float((1.0 + settled["volume"]).median())
+    prices = int((settled["price"] > PRICE_TOLERANCE).sum())
+    detail = (
+        f"{len(settled)} settled bars would be restated by one fetch (volume by a median of x{ratio:.4g}, prices of "
+        f"{prices}); expected at most {RESTATED}."
+    )
+    return _nothing_stored(known, bars, dividends, "history_restated", ratio, detail)
+
+
+def _nothing_stored(
+    known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame, rule: str, value: float, detail: str
+) -> Revision:
+    # On the newest known session: it stays the newest while no bar is stored, so later nights add no other finding.
+    newest = known.index.intersection(bars.index)[-1].date()
     return Revision(
         "held",
         f"nothing stored: {detail}",
         pd.DataFrame(columns=_VERSION_COLUMNS),
         [],
         dividends,
-        # On the newest known session: it stays the newest while no bar is stored, so later nights add no other finding.
-        [Finding(common[-1].date(), "rebase_unexplained", "reject", ratio, detail)],
+        [Finding(newest, rule, "reject", value, detail)],
         held=[day.date() for day in bars.index.difference(known.index)],
+        until_accepted=True,
     )
 
 

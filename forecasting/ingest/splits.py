@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import PRICES, Finding, changed_rows
+from forecasting.ingest.usual import quiet_moves
 
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
@@ -14,6 +15,13 @@ _SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of thes
 _MOVED = 1e-2  # a restated close moves less than this; a rebased one moves more
 _SAME_RATIO = 1e-3
 _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
+
+_JUMPS = {
+    "split_not_applied": "The source names a split on this session, but its history is not on the new share basis.",
+    "split_like_jump": "Close moved like a split since the session before, and the source names none.",
+    "quiet_move": "Prices moved by this factor since the session before on a usual range and volume: a split that the "
+    "source does not name, another currency, or another series.",
+}
 
 
 def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.Series | None:
@@ -100,31 +108,29 @@ def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
 def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame) -> tuple[pd.DataFrame, list[Finding]]:
     """`bars` before the first one held, and the findings on split-like jumps.
 
-    A split-like close without a named split is held until three sessions confirm it; a named split that the history
-    does not show, for ten, because mixed share bases would corrupt every window.
+    A split-like close without a named split is held until three sessions confirm it, and so is a far move on a session
+    of usual range and volume; a named split that the history does not show, for ten, because mixed share bases would
+    corrupt every window.
     """
     ratio = _ratio_to_before(expected, bars)
+    earlier = expected["close"][expected.index < bars.index[0]] if len(bars) else expected["close"]
+    quiet = quiet_moves(bars, float(earlier.iloc[-1]) if len(earlier) else np.nan, actions)
     named = actions[actions["kind"] == "split"].set_index("session")["value"]
     value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
     ignored = (np.abs(np.log(value)) > np.log(1.2)) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
     apart = np.maximum(ratio, 1.0 / ratio)
     near = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)
-    doubtful = changed_rows(bars, expected) & ((near & (value == 1.0) & (age <= HOLD_JUMP)) | ignored)
-    held = doubtful & (age <= HOLD_SPLIT)
-    rows = np.flatnonzero(doubtful).tolist()
-    findings = [_jump(bars, i, ratio[i], named=bool(ignored[i]), held=bool(held[i])) for i in rows]
+    near &= (value == 1.0) & (age <= HOLD_JUMP)
+    doubtful = changed_rows(bars, expected) & (near | quiet | ignored)
+    held = doubtful & (age <= np.where(ignored, HOLD_SPLIT, HOLD_JUMP))
+    rule = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
+    findings = [_jump(bars, i, ratio[i], str(rule[i]), held=bool(held[i])) for i in np.flatnonzero(doubtful).tolist()]
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings
 
 
-def _jump(bars: pd.DataFrame, row: int, ratio: float, *, named: bool, held: bool) -> Finding:
-    rule = "split_not_applied" if named else "split_like_jump"
-    detail = (
-        "The source names a split on this session, but its history is not on the new share basis."
-        if named
-        else "Close moved like a split since the session before, and the source names none."
-    )
-    return Finding(bars.index[row].date(), rule, "reject" if held else "flag", float(ratio), detail)
+def _jump(bars: pd.DataFrame, row: int, ratio: float, rule: str, *, held: bool) -> Finding:
+    return Finding(bars.index[row].date(), rule, "reject" if held else "flag", float(ratio), _JUMPS[rule])
 
 
 def _ratio_to_before(expected: pd.DataFrame, bars: pd.DataFrame) -> NDArray[np.float64]:

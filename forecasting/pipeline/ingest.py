@@ -12,6 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from forecasting.errors import (
+    DataLateError,
     ForecastingError,
     RateLimitedError,
     SourceError,
@@ -52,6 +53,7 @@ class _Stored:
     bars: StoredBars
     events: pd.DataFrame
     newest_instant: datetime | None
+    accept: bool
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def _read_stored(connection: Connection, run: NightRun, session: date, *, switch
         bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
         events=read.event_rows(connection, symbol),
         newest_instant=read.newest_instant(connection, [symbol, *run.settings.companions]),
+        accept=switch_source,
     )
 
 
@@ -161,14 +164,14 @@ def _request(run: NightRun, stored: _Stored, session: date, *, purpose: Purpose)
         listed_source=source.name,
         seen_at=ledger_instant(stored.newest_instant, run.now()),
     )
-    request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS)
+    request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS, stored.accept)
     assessed = assess(fetched, request, stored.bars)
     added = changes(stored.events, lists, session=session, exchange=settings.exchange)
     revision = _with_switch(assessed, stored.switched_from)
-    late = name_clock(assessed.error, session, run)
-    return _Answer(
-        source, fetched, revision, added, lists.seen_at, late, clock_note(stored.newest_instant, now=run.now())
-    )
+    if assessed.note:
+        logger.warning(assessed.note)
+    note = f"{clock_note(stored.newest_instant, now=run.now())} {assessed.note}".strip()
+    return _Answer(source, fetched, revision, added, lists.seen_at, name_clock(assessed.error, session, run), note)
 
 
 def _listed_events(run: NightRun, source: Source, session: date, *, requested: bool) -> pd.DataFrame:
@@ -180,21 +183,30 @@ def _listed_events(run: NightRun, source: Source, session: date, *, requested: b
 
 
 def _with_switch(assessed: Assessment, switched_from: str) -> Revision:
+    """The revision, its detail with what the user or the operator should see beside the numbers."""
     revision = assessed.revision
-    if assessed.error is not None or not switched_from:
+    if assessed.error is not None:
         return revision
-    return replace(revision, detail=f"source switched from {switched_from}; {revision.detail}")
+    switched = f"source switched from {switched_from}; " if switched_from else ""
+    note = f". {assessed.note}" if assessed.note else ""
+    return replace(revision, detail=f"{switched}{revision.detail}{note}")
 
 
 def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: Purpose) -> str | ForecastingError:
     """The id of the stored fetch, or the error of a request that stored nothing."""
     fetched_at, run_id = answer.fetched_at, run.id if purpose == "night" else None
     failed = answer.error is not None
-    if failed and not is_live(answer.source):
+    if failed and not is_live(answer.source) and not _refused(answer):
         return answer.error or ""
     fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id) if failed else _fetched_id(answer.fetched, run)
     if purpose == "night" and not failed:
         open_run(connection, run, started_at=fetched_at, note=answer.note)
+    elif purpose == "night" and not is_live(answer.source):
+        # A live source is asked again, and its row written when that ends; a file is read once.
+        open_run(connection, run, started_at=fetched_at)
+        status = "late" if isinstance(answer.error, DataLateError) else "failed"
+        error = {"error": str(answer.error)} if status == "failed" else {}
+        writes.update_run(connection, run.id, {"status": status, "note": str(answer.error), **error})
     writes.add_fetch(
         connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
     )
@@ -204,6 +216,11 @@ def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: P
     for change in answer.events:
         writes.add_events(connection, run.spec.symbol, change.rows, source=change.source, first_seen_at=fetched_at)
     return fetch_id
+
+
+def _refused(answer: _Answer) -> bool:
+    """Whether rows were refused or held back; a file that is only short or ends early leaves no trace."""
+    return any(finding.severity == "reject" for finding in answer.revision.findings)
 
 
 def _fetch_id(run: NightRun, written: str | ForecastingError) -> str:

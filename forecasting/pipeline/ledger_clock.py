@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date, datetime, timedelta
 
-from forecasting.errors import ClockError, DataLateError, HistoryError
+from forecasting.errors import ClockError, DataLateError, ForecastingError
 from forecasting.ingest.sources import Fetched
 from forecasting.pipeline.night_run import NightRun
 from forecasting.sessions import between, is_session, opens_at
@@ -40,9 +40,7 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime) -> None:
         )
 
 
-def name_clock(
-    error: DataLateError | HistoryError | None, session: date, run: NightRun
-) -> DataLateError | HistoryError | None:
+def name_clock(error: ForecastingError | None, session: date, run: NightRun) -> ForecastingError | None:
     """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
     if not isinstance(error, DataLateError) or error.newest is None:
         return error

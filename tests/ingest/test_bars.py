@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from forecasting.ingest.actions import adjusted_close, make_actions
-from forecasting.ingest.bars import canonical, check_bars, is_partial, missing_sessions, payload_hash
+from forecasting.ingest.bars import canonical, check_bars, missing_sessions, payload_hash
+from forecasting.ingest.usual import is_partial
 from tests.builders import random_bars
 from tests.ingest.memory_store import fetched_of
 

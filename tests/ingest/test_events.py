@@ -104,15 +104,15 @@ def test_other_symbols_have_no_bundled_events():
     ("text", "message"),
     [
         ("", "found an empty file"),
-        ("day,timing\n2024-01-30,amc\n", "found day, timing"),
+        ("day,timing\n2024-01-30,amc\n", "found timing, 1 other columns"),
         (
             "announced,timing\n2024-01-30,amc\n30.4.2024,amc\n",
-            r"line 3: expected a date like 2024-01-30; found '30\.4\.",
+            r"line 3: expected a date like 2024-01-30, from 1962 to 2059; found '99\.9\.",
         ),
-        ("announced,timing\n2024-01-30,noon\n", "line 2: expected the timing bmo, amc or empty; found 'noon'"),
+        ("announced,timing\n2024-01-30,noon\n", "line 2: expected the timing bmo, amc or empty; found 'aaaa'"),
         (
             "announced,timing,first_seen_at\n2024-01-30,amc,soon\n",
-            "line 2: expected a date like 2024-01-30; found 'soon'",
+            "line 2: expected a date like 2024-01-30, from 1962 to 2059; found 'aaaa'",
         ),
     ],
 )
@@ -122,5 +122,5 @@ def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match="found none at"):
+    with pytest.raises(UsageError, match="found nothing at"):
         read_events_csv(tmp_path / "none.csv")

@@ -203,7 +203,7 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
     night_folder: Path, csv_of_bars: Path
 ) -> None:
     bars = random_bars(days=650, seed=3, last=LAST)
-    bars.loc[pd.Timestamp(LAST), "volume"] *= 20.0
+    bars.loc[pd.Timestamp(LAST), "volume"] *= 4.0
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
     night(LAST)
     said = rows("forecasts")

@@ -6,10 +6,24 @@ docs/sources.md contains a complete one.
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class UnreadableRow(NamedTuple):
+    """A row that a source leaves out of its bars because it cannot be read.
+
+    Attributes:
+        session: Of its date; where that is unreadable, of the row before.
+        line: Its place in the source.
+        reason: What was expected and the form of what was found, with the line; no content.
+    """
+
+    session: date
+    line: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -27,10 +41,13 @@ class Fetched:
             share); one newer than the last bar is announced by the source already.
         library_version: The library that read it, `yfinance 1.7.0`.
         title: Description of the series, for tables and report.
-        live: Whether the newest bar may still be unfinished (Yahoo's may; a file's may not), so that it is checked.
+        live: Whether the newest bar may still be unfinished or cut off, so that its volume is checked; no bar follows.
         currency: Of the prices, as the source writes it (USD, EUR, GBp for pence); empty if unknown.
         newest: The newest session after `last_asked` that the source has a bar of; None where there is none or it is
             unknown. It shows that the clock of this machine is behind.
+        unreadable: Rows left out of the bars; each becomes a finding.
+        names_symbol: Whether the source itself states the symbol of its bars. Where it does not, they must match the
+            stored ones.
     """
 
     source: str
@@ -44,6 +61,8 @@ class Fetched:
     live: bool = False
     currency: str = ""
     newest: date | None = None
+    unreadable: tuple[UnreadableRow, ...] = ()
+    names_symbol: bool = True
 
 
 class Source(Protocol):

@@ -1,5 +1,6 @@
 """Bars from a CSV or Parquet file: Yahoo's column names or ours, one symbol or many."""
 
+from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -7,11 +8,17 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from forecasting.errors import BadDataError, UsageError
+from forecasting.errors import BadDataError
 from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bars import PRICES, canonical
-from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources import Fetched, UnreadableRow
+from forecasting.ingest.sources.regular_file import check_regular, form_of, read_regular
+from forecasting.ingest.sources.table import read_table
+
+UNREADABLE_SHARE = 0.01
+"""Largest share of a symbol's rows that may be unreadable; above it the format is another one and the file refused."""
 
 _NAMES = {
     **{name: name for name in (*PRICES, "volume", "adj_close", "dividends", "symbol", "session")},
@@ -24,9 +31,28 @@ _NAMES = {
 }
 _NEEDED = ("session", *PRICES, "volume")
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
+_YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
 
 # Yahoo's own frames have the exchange's midnight; a row at any other hour is not a daily bar.
 _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """Rows that cannot be read, for one reason: a mask over the symbol's rows, what was expected, and the cells."""
+
+    rows: NDArray[np.bool_]
+    expected: str
+    cells: pd.Series
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The symbol's rows by session, numbers as float64, in the file's order; and those that cannot be read."""
+
+    frame: pd.DataFrame
+    unreadable: tuple[UnreadableRow, ...]
+    names_symbol: bool
 
 
 class Files:
@@ -34,18 +60,17 @@ class Files:
 
     Columns, in any order and case: date (or session), open, high, low, close, volume; optionally adj close, dividends,
     stock splits, and symbol (or ticker) in a file of several symbols. Prices are split-adjusted, as Yahoo's are.
-    Without a dividends column, dividends are derived from adj close.
+    Without a dividends column, dividends are derived from adj close. Messages quote no cell of the file, only its form.
     """
 
     def __init__(self, kind: Literal["csv", "parquet"], path: Path) -> None:
         """A source of the file at `path`.
 
         Raises:
-            UsageError: There is no such file.
+            UsageError: There is no such file, it is no regular one, or too large.
         """
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "nothing"
-            raise UsageError(f"Expected a file of daily bars in --source {kind}:PATH; found {found} at {path}.")
+        self.option = f"--source {kind}:PATH"
+        check_regular(path, self.option)
         self.kind = kind
         self.path = path
         self.name = f"{kind}:{path.name}"
@@ -54,126 +79,145 @@ class Files:
         """The file's bars for the sessions `first` .. `last`.
 
         Raises:
-            BadDataError: Another format, a line that cannot be read, the same day twice, or no bar in the span.
+            BadDataError: Another format, more than 1 % of the rows unreadable, or no bar in the span.
         """
         rows = self._rows(symbol)
-        bars = canonical(rows)
+        bars = canonical(rows.frame)
         span = (bars.index >= pd.Timestamp(first)) & (bars.index <= pd.Timestamp(last))
         if not span.any():
             raise BadDataError(
                 f"{self.path.name} has bars of {symbol} from {bars.index[0]:%Y-%m-%d} to {bars.index[-1]:%Y-%m-%d}; "
                 f"none lies between {first} and {last}. Choose --as-of inside that span, or another file."
             )
-        actions = _actions(rows.loc[bars.index], bars)
+        actions = _actions(rows.frame.loc[bars.index], bars)
         actions = actions[actions["session"].between(bars.index[span][0], pd.Timestamp(last))].reset_index(drop=True)
-        title = f"{symbol}, daily, from the file {self.path.name}"
-        return Fetched(self.name, symbol, first, last, bars[span], actions, f"pandas {version('pandas')}", title)
+        return Fetched(
+            source=self.name,
+            symbol=symbol,
+            first_asked=first,
+            last_asked=last,
+            bars=bars[span],
+            actions=actions,
+            library_version=f"pandas {version('pandas')}",
+            title=f"{symbol}, daily, from the file {self.path.name}",
+            live=not (bars.index > pd.Timestamp(last)).any(),  # a bar that newer ones follow is finished
+            unreadable=rows.unreadable,
+            names_symbol=rows.names_symbol,
+        )
 
     def newest(self, symbol: str) -> date:
         """The newest session of `symbol` in the file; raises the errors of `fetch`."""
-        newest: date = self._rows(symbol).index.max().date()
+        newest: date = self._rows(symbol).frame.index.max().date()
         return newest
 
-    def _rows(self, symbol: str) -> pd.DataFrame:
-        """The symbol's rows by session, numbers as float64, in the file's order."""
-        table = self._table()
+    def _rows(self, symbol: str) -> _Rows:
+        table, ragged = read_table(read_regular(self.path, self.option), self.kind, self.path.name)
         self._check_columns(table.columns)
         table = table.rename(columns=_our_name)
-        if "symbol" in table:
+        names_symbol = "symbol" in table
+        if names_symbol:
             table = self._of_symbol(table, symbol)
         if table.empty:
             raise BadDataError(f"Expected one line per session in {self.path.name}; found only a header.")
-        table = table.assign(session=self._days(table["session"]))
-        self._check_twice(table)
-        numbers = [name for name in (*_NEEDED[1:], "adj_close", "dividends", "splits") if name in table]
-        return table.assign(**{name: self._numbers(table[name]) for name in numbers}).set_index("session")[numbers]
-
-    def _table(self) -> pd.DataFrame:
-        try:
-            if self.kind == "parquet":
-                table = pd.read_parquet(self.path)
-                return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
-            return self._csv()
-        except pd.errors.EmptyDataError:
-            raise BadDataError(f"{self.path.name} is empty. Expected a header and one line per session.") from None
-        except (ValueError, OSError) as error:  # pandas' and pyarrow's parse errors are ValueErrors
-            raise BadDataError(
-                f"{self.path.name} cannot be read as {self.kind}: {str(error).strip().splitlines()[0]} "
-                "Expected daily bars with a header; write the file again."
-            ) from error
-
-    def _csv(self) -> pd.DataFrame:
-        """All cells as text, without blank lines; they are read too, so that line numbers stay correct."""
-        table = pd.read_csv(self.path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
-        return table[(table != "").any(axis=1)]
+        days, undated = _days(table["session"])
+        again = days.duplicated(keep=False) & days.notna()
+        numbers = {}
+        faults = [
+            _Fault(ragged[table.index].to_numpy(), "expected as many fields as the header", table["session"]),
+            undated,
+            _Fault(again, "expected each session once", table["session"]),
+        ]
+        for name in (*_NEEDED[1:], "adj_close", "dividends", "splits"):
+            if name in table:
+                numbers[name], fault = _numbers(table[name])
+                faults.append(fault)
+        unreadable = self._unreadable(faults, days)
+        kept = ~np.any([fault.rows for fault in faults], axis=0)
+        return _Rows(pd.DataFrame(numbers).set_axis(days, axis=0)[kept], unreadable, names_symbol)
 
     def _check_columns(self, columns: pd.Index) -> None:
         ours = columns.map(_our_name)
+        known = [str(name) for name, our in zip(columns, ours, strict=True) if our in _NAMES.values()]
         missing = [name for name in _NEEDED if name not in ours]
         if missing:
+            others = len(columns) - len(known)
+            found = [*known[:12], *([f"{others} other{'s' * (others > 1)}"] if others else [])]
             raise BadDataError(
                 f"{self.path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
-                f"{', '.join(map(str, columns))}. Use Yahoo's names (Date, Open, ..., Volume) or lower case."
+                f"{', '.join(found)}. Use Yahoo's names (Date, Open, ..., Volume) or lower case."
             )
-        twice = ours[ours.duplicated()]
+        twice = ours[ours.duplicated() & ours.isin(list(_NAMES.values()))]
         if len(twice):
             raise BadDataError(f"{self.path.name} has two columns for {twice[0]}. Remove one of them.")
 
     def _of_symbol(self, table: pd.DataFrame, symbol: str) -> pd.DataFrame:
-        chosen = table[table["symbol"].astype(str).str.strip() == symbol]
+        named = table["symbol"].astype("string").str.strip().fillna("")
+        chosen = table[(named == symbol).to_numpy(dtype=bool)]
         if chosen.empty:
-            names = sorted(set(table["symbol"].astype(str)))
-            more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+            count = named[named != ""].nunique()
             raise BadDataError(
-                f"{self.path.name} has no rows of {symbol}; it holds {', '.join(names[:8]) or 'nothing'}{more}. "
-                "Name one of these with --symbol."
+                f"{self.path.name} has no rows of {symbol}; it has rows of {count} other symbol{'s' * (count != 1)}. "
+                "Name one of them with --symbol, as the file writes it."
             )
         return chosen
 
-    def _days(self, column: pd.Series) -> pd.DatetimeIndex:
-        """Naive midnights; a text must be an ISO day, at most followed by the exchange's midnight."""
-        if pd.api.types.is_datetime64_any_dtype(column):
-            return pd.DatetimeIndex(column.dt.tz_localize(None).dt.normalize()).as_unit("ns")
-        text = column.astype(str).str.strip()
-        days = pd.to_datetime(text.str.extract(_DAY)[0], format="%Y-%m-%d", errors="coerce")
-        self._refuse(days.isna(), text, "expected a date like 2024-03-08")
-        return pd.DatetimeIndex(days).as_unit("ns")
+    def _unreadable(self, faults: list[_Fault], days: pd.DatetimeIndex) -> tuple[UnreadableRow, ...]:
+        """The rows that cannot be read, each once, by the session of its own date or of the row before.
 
-    def _numbers(self, column: pd.Series) -> pd.Series:
-        """float64; an empty cell, nan, null or none is NaN, any other text must be a number."""
-        if pd.api.types.is_numeric_dtype(column):
-            return column.astype("float64")
-        text = column.astype(str).str.strip()
-        numbers = pd.to_numeric(text, errors="coerce").astype("float64")
-        self._refuse(numbers.isna() & ~text.str.lower().isin(_EMPTY), text, f"expected a number for {column.name}")
-        return numbers
-
-    def _refuse(self, bad: "pd.Series[bool]", text: pd.Series, expected: str) -> None:
-        if bad.any():
-            row = int(np.flatnonzero(bad.to_numpy())[0])
-            more = f", and {int(bad.sum()) - 1} more like it" if bad.sum() > 1 else ""
+        Raises:
+            BadDataError: They are more than 1 % of the rows; it names the first line of the first kind.
+        """
+        broken = np.any([fault.rows for fault in faults], axis=0)
+        count = int(broken.sum())
+        if count > UNREADABLE_SHARE * len(broken):
+            first = next(fault for fault in faults if fault.rows.any())
+            more = f", and {count - 1} more line{'s' * (count > 2)} cannot be read" if count > 1 else ""
             raise BadDataError(
-                f"{self.path.name} {self._line(bad.index[row])}: {expected}; found {text.iloc[row]!r}{more}. "
-                "Correct the file."
+                f"{self.path.name} {self._reason(first, int(np.flatnonzero(first.rows)[0]))}{more}. Correct the file."
             )
+        dated = pd.Series(days).ffill().bfill()
+        found: dict[date, UnreadableRow] = {}
+        for row in np.flatnonzero(broken).tolist():
+            fault = next(fault for fault in faults if fault.rows[row])
+            session = dated.iloc[row].date()
+            found.setdefault(session, UnreadableRow(session, self._number(fault, row), self._reason(fault, row)))
+        return tuple(found.values())
 
-    def _check_twice(self, table: pd.DataFrame) -> None:
-        again = table["session"].duplicated()
-        if again.any():
-            day = table["session"][again].iloc[0]
-            first, second = table.index[table["session"] == day][:2]
-            raise BadDataError(
-                f"{self.path.name} has {day:%Y-%m-%d} twice: {self._line(first)} and {self._line(second)}. "
-                "Expected one bar per session and symbol; delete one."
-            )
+    def _reason(self, fault: _Fault, row: int) -> str:
+        line = f"{'line' if self.kind == 'csv' else 'row'} {self._number(fault, row)}"
+        return f"{line}: {fault.expected}; found {form_of(fault.cells.iloc[row])}"
 
-    def _line(self, row: int) -> str:
-        return f"line {row + 2}" if self.kind == "csv" else f"row {row + 1}"
+    def _number(self, fault: _Fault, row: int) -> int:
+        """The line of the file, 1 for the header of a CSV; the row of a Parquet file, 1 for the first."""
+        return int(fault.cells.index[row]) + (2 if self.kind == "csv" else 1)
 
 
 def _our_name(name: object) -> str:
     plain = str(name).strip().lower().replace(" ", "_")
     return _NAMES.get(plain, str(name))
+
+
+def _days(column: pd.Series) -> tuple[pd.DatetimeIndex, _Fault]:
+    """Naive midnights, NaT where unreadable; a text must be an ISO day, at most followed by the exchange's midnight."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        days = column.dt.tz_localize(None).dt.as_unit("s").dt.normalize()
+    else:
+        text = column.astype("string").str.strip()
+        days = pd.to_datetime(text.str.extract(_DAY)[0], format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
+    readable = days.dt.year.isin(_YEARS)
+    expected = f"expected a date like 2024-03-08, from {_YEARS[0]} to {_YEARS[-1]}"
+    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), _Fault(~readable.to_numpy(), expected, column)
+
+
+def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], _Fault]:
+    """float64; an empty cell, nan, null or none is NaN, any other text must be a number."""
+    expected = f"expected a number for {column.name}"
+    if pd.api.types.is_numeric_dtype(column):
+        return column.to_numpy(dtype="float64", na_value=np.nan), _Fault(np.zeros(len(column), bool), expected, column)
+    text = column.astype("string").str.strip().fillna("")
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    empty = text.str.lower().isin(_EMPTY).to_numpy(dtype=bool)
+    return numbers, _Fault(np.isnan(numbers) & ~empty, expected, column)
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from forecasting.ingest.sources.files import Files
 from tests.builders import random_bars
 
 BARS = random_bars(60, seed=5)
+MANY = random_bars(600, seed=5)
 DAYS = [day.date() for day in BARS.index]
 YAHOO = ["Open", "High", "Low", "Close", "Adj Close", "Volume"]
 
@@ -30,6 +31,12 @@ def fetch(path, symbol="SBUX", first=DAYS[0], last=DAYS[-1], kind="csv"):
     return Files(kind, path).fetch(symbol, first, last)
 
 
+def found(path, kind="csv"):
+    """Session, rule and value of each finding on a file of MANY."""
+    findings = check_bars(fetch(path, first=MANY.index[0].date(), kind=kind), exchange="XNYS", known=None)[1]
+    return [(finding.session, finding.rule, finding.value) for finding in findings]
+
+
 def assert_bars(fetched, expected=BARS):
     pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False, rtol=1e-14)
 
@@ -45,8 +52,9 @@ def test_yahoos_column_names_and_ours_give_the_same_bars(tmp_path):
     assert (fetched.source, fetched.title, fetched.live) == (
         "csv:SBUX.csv",
         "SBUX, daily, from the file SBUX.csv",
-        False,
+        True,
     )
+    assert not fetch(write(tmp_path, BARS), last=DAYS[-2]).live
     assert fetched.library_version == f"pandas {pd.__version__}"
 
 
@@ -98,7 +106,7 @@ def test_one_file_of_many_symbols_gives_the_one_asked_for(tmp_path, column):
     path = write(tmp_path, both)
     assert_bars(fetch(path))
     assert_bars(fetch(path, "PEP"), other)
-    with pytest.raises(BadDataError, match=r"no rows of KO; it holds PEP, SBUX\. Name one"):
+    with pytest.raises(BadDataError, match=r"no rows of KO; it has rows of 2 other symbols\. Name one"):
         fetch(path, "KO")
 
 
@@ -109,12 +117,11 @@ def test_empty_cells_are_unknown_and_a_volume_of_zero_too(tmp_path):
     assert np.flatnonzero(volume.isna()).tolist() == [3, 4, 5]
 
 
-def test_a_line_that_ends_early_has_unknown_prices_and_is_rejected(tmp_path):
-    path = write(tmp_path, as_yahoo(BARS))
-    path.write_text(path.read_text().rsplit(",", 3)[0])
-    clean, findings = check_bars(fetch(path), exchange="XNYS", known=None)
-    assert [(f.session, f.rule, f.severity) for f in findings] == [(DAYS[-1], "price_unknown", "reject")]
-    assert len(clean) == 59
+@pytest.mark.parametrize("fields", [1, 2, 3])
+def test_a_line_that_ends_early_is_left_out_and_found(tmp_path, fields):
+    path = write(tmp_path, as_yahoo(MANY))
+    path.write_text(path.read_text().rsplit(",", fields)[0])
+    assert found(path) == [(DAYS[-1], "missing_session", None), (DAYS[-1], "row_unreadable", 601.0)]
 
 
 def test_blank_lines_at_the_end_are_ignored(tmp_path):
@@ -135,18 +142,21 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         ("Date,Open,High\n2024-03-07,1,2\n", r"lacks the columns low, close, volume; it has Date, Open, High"),
         (
             HEADER + LINE + "03/08/2024,90,92,89,91,700\n",
-            r"line 3: expected a date like 2024-03-08; found '03/08/2024'",
+            r"line 3: expected a date like 2024-03-08, from 1900 to 2100; found '99/99/9999'",
         ),
         (
             HEADER + LINE + "2024-02-30,90,92,89,91,700\n",
-            r"line 3: expected a date like 2024-03-08; found '2024-02-30'",
+            r"line 3: expected a date like 2024-03-08, from 1900 to 2100; found '9999-99-99'",
         ),
         (HEADER + LINE + "2024-03-08 15:30:00,90,92,89,91,7\n", r"line 3: expected a date"),
-        (HEADER + LINE + "\n" + "2024-03-08,90,9O,89,91,700\n", r"line 4: expected a number for high; found '9O'"),
-        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2, r"SBUX\.csv has 2024-03-08 twice: line 3 and line 4"),
-        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n', r"line 3: expected a number for volume; found '7,000'"),
-        (HEADER + LINE + LINE, r"has 2024-03-07 twice: line 2 and line 3"),
-        (HEADER + LINE + "2024-03-08,90,92,89,91,700,800\n", r"cannot be read as csv: .*line 3"),
+        (HEADER + LINE + "\n" + "2024-03-08,90,9O,89,91,700\n", r"line 4: expected a number for high; found '9a'"),
+        (
+            HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2,
+            r"line 3: expected each session once; found '9999-99-99', and 1 more line cannot",
+        ),
+        (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n', r"line 3: expected a number for volume; found '9,999'"),
+        (HEADER + LINE + LINE, r"line 2: expected each session once"),
+        (HEADER + LINE + "2024-03-08,90,92,89,91,700,800\n", r"line 3: expected as many fields as the header"),
         ("Date,session,Open,High,Low,Close,Volume\n2024-03-07," + LINE, r"two columns for session"),
         (HEADER + "2020-01-02,90,92,89,91,700\n", r"bars of SBUX from 2020-01-02 to 2020-01-02; none lies between"),
         ("\x00\x01\x02", r"lacks the columns"),
@@ -163,8 +173,8 @@ def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
 def test_bytes_that_are_neither_text_nor_parquet_are_refused(tmp_path):
     path = tmp_path / "bars"
     path.write_bytes(b"\xff\xfe\x00\x81" * 40)
-    for kind in ("csv", "parquet"):
-        with pytest.raises(BadDataError, match=f"cannot be read as {kind}"):
+    for kind, message in (("csv", "found other bytes in line 1"), ("parquet", "cannot be read as parquet")):
+        with pytest.raises(BadDataError, match=message):
             fetch(path, kind=kind)
 
 
@@ -179,3 +189,99 @@ def test_newest_is_the_last_session_of_the_symbol(tmp_path):
     both = pd.concat([BARS.assign(symbol="SBUX"), random_bars(60, seed=6).iloc[:-3].assign(symbol="PEP")])
     source = Files("csv", write(tmp_path, both))
     assert (source.newest("SBUX"), source.newest("PEP")) == (date(2024, 3, 8), date(2024, 3, 5))
+
+
+def damage(path, line, old, new):
+    """Replace text in one line of a file; the header is line 1."""
+    lines = path.read_bytes().split(b"\n")
+    assert old in lines[line - 1]
+    lines[line - 1] = lines[line - 1].replace(old, new, 1)
+    path.write_bytes(b"\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b"20", b"10", "a date like 2024-03-08"),
+        (b"20", b"99", "a date like 2024-03-08"),
+        (b"-", b"m", "a date like 2024-03-08"),
+        (b"-", b",", "as many fields as the header"),
+        (b"\n", b"", "a date like"),
+        (b".", b"n", "a number for open"),
+        (b".", b"\xae", "a number for open"),
+    ],
+)
+def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, old, new, reason):
+    path = write(tmp_path, as_yahoo(MANY))
+    if old == b"\n":
+        path.write_bytes(path.read_bytes().replace(b"2023-11-01", b"xxxx-xx-xx"))
+    else:
+        damage(path, 400, old, new)
+    fetched = fetch(path, first=MANY.index[0].date())
+    assert len(fetched.bars) == 599
+    (row,) = fetched.unreadable
+    assert reason in row.reason
+    assert [rule for _, rule, _ in found(path)] in (
+        ["row_unreadable", "missing_session"],
+        ["missing_session", "row_unreadable"],
+    )
+
+
+def test_a_day_that_is_there_twice_is_left_out_and_found(tmp_path):
+    path = write(tmp_path, as_yahoo(MANY))
+    days = [day.date() for day in MANY.index]
+    damage(path, 400, str(days[398]).encode(), str(days[397]).encode())
+    assert {row.session for row in fetch(path, first=days[0]).unreadable} == {days[397]}
+    assert len(fetch(path, first=days[0]).bars) == 598
+
+
+def test_more_than_one_unreadable_row_in_a_hundred_is_another_format(tmp_path):
+    frame = as_yahoo(MANY).astype(object)
+    frame.iloc[:7, 3] = "unknown"
+    with pytest.raises(BadDataError, match=r"line 2: expected a number for close; found 'aaaaaaa', and 6 more lines"):
+        fetch(write(tmp_path, frame))
+
+
+def test_volumes_no_database_holds_are_rejected(tmp_path):
+    frame = as_yahoo(MANY).astype({"Volume": object})
+    frame.iloc[300, 5], frame.iloc[301, 5] = "9223372036854775808", "1" + "0" * 400
+    assert [(rule, value) for _, rule, value in found(write(tmp_path, frame))] == [
+        ("volume_impossible", 2.0**63),
+        ("volume_impossible", None),
+    ]
+
+
+def test_parquet_with_null_symbols_null_dates_and_far_years_is_read_without_those_rows(tmp_path):
+    frame = as_yahoo(MANY).reset_index().assign(Symbol="SBUX")
+    frame["Date"] = frame["Date"].astype("datetime64[s]")
+    frame.loc[10, "Symbol"] = None
+    frame.loc[11, "Date"] = pd.NaT
+    frame.loc[12, "Date"] = pd.Timestamp("9999-01-01")
+    path = tmp_path / "bars.parquet"
+    frame.to_parquet(path)
+    fetched = fetch(path, kind="parquet", first=MANY.index[0].date())
+    assert (len(fetched.bars), [row.line for row in fetched.unreadable]) == (597, [12])
+
+
+def test_no_message_quotes_a_cell_or_an_unknown_column(tmp_path):
+    path = tmp_path / "environ.csv"
+    for text in (
+        "PASSWORD=hunter2\0URL=postgres://u:hunter2@h/d",
+        "hunter2,Date,Open,High,Low,Close\n",
+        "Date,Open,High,Low,Close,Volume\nhunter2,1,2,3,4,5\n",
+        "Date,Open,High,Low,Close,Volume,Symbol\n2024-03-08,1,2,3,4,5,hunter2\n",
+        "Date,Open,High,Low,Close,Volume\n2024-03-08,1,2,3,hunter2,5\n",
+        'Date,Open,High,Low,Close,Volume\n"hunter2\n',
+        "hunter2,hunter2,Date,Open,High,Low,Close,Volume,Date\n",
+    ):
+        path.write_text(text)
+        for kind in ("csv", "parquet"):
+            with pytest.raises(BadDataError) as caught:
+                fetch(path, kind=kind)
+            assert "hunter2" not in str(caught.value)
+            assert (caught.value.__cause__, len(str(caught.value)) < 400) == (None, True)
+
+
+def test_whether_a_file_names_its_symbol_is_stated(tmp_path):
+    assert not fetch(write(tmp_path, BARS)).names_symbol
+    assert fetch(write(tmp_path, BARS.assign(symbol="SBUX"))).names_symbol

@@ -1,0 +1,94 @@
+"""Bars against the usual of the 63 sessions before: volumes out of all proportion, and moves that no trading explains.
+
+Each limit carries its false alarms over 575,920 bars of 95 liquid US stocks, 2000 to 2024.
+"""
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecasting.sessions import early_closes
+
+PARTIAL_VOLUME = 0.4
+"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 327 finished bars."""
+
+INFLATED_QUIET, INFLATED = 5.0, 20.0
+"""Multiples of the usual volume past which the newest bar is held: 5 where its range is below twice the usual (1 in
+1,187; of true volumes times 10 it holds 94 %), 20 whatever the range (1 in 23,037). The hold ends with the next bar."""
+
+OUTLIER_LOW, OUTLIER_HIGH = 0.05, 30.0
+"""Multiples of the usual volume outside which any new bar is flagged: 12 bars, 1 in 47,993."""
+
+QUIET_MOVE, QUIET_SIGMAS = 0.06, 4.0
+"""Log move from the last close to both open and close, and in standard deviations of daily log returns, past which a
+session of usual range and volume is doubtful: no market moves that far without trading."""
+
+_BEFORE, _FEWEST = 63, 20
+_QUIET_RANGE = 2.0  # times the usual log(high / low)
+_QUIET_VOLUME, _BUSY_VOLUME, _BUSY_MOVE = 2.0, 3.0, 0.15  # a split multiplies volume too, by 1.2 to 1.5
+
+
+def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
+    """(D,) volume over the median of the 63 sessions before; NaN with fewer than 20 known ones."""
+    return np.asarray(bars["volume"].to_numpy() / _usual(bars["volume"]))
+
+
+def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
+    """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
+
+    The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. On
+    SBUX it would have held 5 finished bars in 16 years, each for one day. False with fewer than 20 earlier volumes.
+    """
+    stamp = pd.Timestamp(session)
+    if stamp not in bars.index or session in early_closes(session, session, exchange):
+        return False
+    return bool(volume_multiple(bars.loc[:stamp].iloc[-_BEFORE - 1 :])[-1] < PARTIAL_VOLUME)
+
+
+def is_inflated(bars: pd.DataFrame) -> bool:
+    """Whether the newest volume is too high for its session: past 5 times the usual on a usual range, or past 20."""
+    newest = bars.iloc[-_BEFORE - 1 :]
+    multiple, reach = volume_multiple(newest)[-1], _range_multiple(newest)[-1]
+    return bool(multiple > INFLATED or (multiple > INFLATED_QUIET and reach < _QUIET_RANGE))
+
+
+def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDArray[np.bool_]:
+    """(D,) whether open and close left the close before by far on a session of usual range and volume.
+
+    So look an unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and one of another series. False alarms: 10
+    in 575,920. Found, on the same bars: 90 to 93 % of such splits, 85 % of prices times 1.16 or 0.86, 57 % of prices
+    times 0.93. A dividend of the session is taken off the close before; a session of a named split is left out.
+
+    Args:
+        bars: Canonical bars, ascending.
+        before: The close before the first of them; NaN if unknown.
+        actions: Columns session, kind, value.
+    """
+    if bars.empty:
+        return np.zeros(0, dtype=bool)
+    close, opened = bars["close"].to_numpy(), bars["open"].to_numpy()
+    last = np.append(before, close[:-1])
+    paid = actions[actions["kind"] == "dividend"].groupby("session")["value"].sum()
+    last = last - paid.reindex(bars.index).fillna(0.0).to_numpy()
+    split = bars.index.isin(actions.loc[actions["kind"] == "split", "session"])
+    with np.errstate(invalid="ignore", divide="ignore"):  # a dividend above the close is another rule's finding
+        to_open, to_close = np.log(opened / last), np.log(close / last)
+    move = np.where(np.sign(to_open) == np.sign(to_close), np.minimum(np.abs(to_open), np.abs(to_close)), 0.0)
+    spread = pd.Series(to_close).shift().rolling(_BEFORE, min_periods=_FEWEST).std().to_numpy()
+    volume = volume_multiple(bars)
+    usual_volume = (volume < _QUIET_VOLUME) | ((move > _BUSY_MOVE) & (volume < _BUSY_VOLUME))
+    far = (move > QUIET_MOVE) & (move > QUIET_SIGMAS * spread)
+    return np.asarray(far & usual_volume & (_range_multiple(bars) < _QUIET_RANGE) & ~split)
+
+
+def _range_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
+    """(D,) log(high / low) over the median of the 63 sessions before; NaN with fewer than 20."""
+    reach = pd.Series(np.log(bars["high"].to_numpy() / bars["low"].to_numpy()))
+    with np.errstate(invalid="ignore", divide="ignore"):  # a series without any range
+        return np.asarray(reach.to_numpy() / _usual(reach))
+
+
+def _usual(values: pd.Series) -> NDArray[np.float64]:
+    return np.asarray(values.shift().rolling(_BEFORE, min_periods=_FEWEST).median().to_numpy())

@@ -1,0 +1,220 @@
+"""Files that lie, leak or are damaged, each through a whole ingest or night as a user has it."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows import backtest, catch_up, clock, nightly
+from flows.parameters import narrowed
+from flows.terminal.start import start_ingest, start_night
+from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
+from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.nights import counts, rows
+from tests.plain_flows import without_prefect
+
+BARS = random_bars(days=650, seed=3, last=LAST)
+BEFORE = BARS.index[-2].date()
+PRICES = ["open", "high", "low", "close", "adj_close"]
+
+
+@pytest.fixture(autouse=True)
+def csv_file(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of sound bars without a symbol column, and settings of a small night that read it."""
+    path = tmp_path / "TEST.csv"
+    write_yahoo_csv(BARS, path)
+    given = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SOURCE": f"csv:{path}", "SYMBOLS": "TEST"}
+    for name, value in {**given, "MEMBERS": 1, "TRAIN_SESSIONS": 320}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    monkeypatch.setattr(clock, "now", lambda: pd.Timestamp("2024-03-09T10:30Z").to_pydatetime())
+    without_prefect(monkeypatch.setattr)
+    return path
+
+
+def ingest(as_of: date = LAST, *, accept: bool = False) -> dict[str, object]:
+    return start_ingest(as_of=as_of, switch_source=accept)[0]
+
+
+def open_rules() -> list[str]:
+    return sorted(str(row["rule"]) for row in rows("findings") if row["cleared_at"] is None)
+
+
+# Item 1: a source reads any file and echoes its content.
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        lambda **given: nightly.nightly(**given),
+        lambda **given: catch_up.catch_up(LAST, LAST, **given),
+        lambda **given: backtest.backtest(LAST, LAST, **given),
+    ],
+)
+@pytest.mark.parametrize("path", ["/proc/self/environ", "/etc/shadow", "/etc/none", "{data}/sources/../../secret"])
+@pytest.mark.parametrize("kind", ["source", "events"])
+def test_a_flow_parameter_reads_no_file_outside_the_folders(
+    start: Callable[..., object], path: str, kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("hunter2,hunter3\n")
+    with pytest.raises(UsageError, match="inside FORECASTING_FILES") as caught:
+        start(**{kind: f"csv:{path.format(data=tmp_path / 'data')}"})
+    assert "hunter" not in str(caught.value)
+    assert set(counts().values()) == {0}
+
+
+def test_a_flow_parameter_may_name_files_of_the_folders_and_those_of_the_environment(
+    tmp_path: Path, csv_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert narrowed(source=f"csv:{csv_file}", events=None).source == f"csv:{csv_file}"
+    inside = f"csv:{tmp_path / 'data' / 'sources' / 'A.csv'}"
+    assert narrowed(source=inside).source == inside
+    with pytest.raises(UsageError):
+        narrowed(source=f"csv:{tmp_path / 'more' / 'A.csv'}")
+    monkeypatch.setenv("FORECASTING_FILES", f"{tmp_path / 'more'},{tmp_path / 'other'}")
+    assert narrowed(source=f"csv:{tmp_path / 'more' / 'A.csv'}").source.endswith("A.csv")
+    with pytest.raises(UsageError):
+        narrowed(source=inside)
+
+
+# Item 6: the newest volume of a file, and a history that changes without a split.
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (lambda volume: volume / 1000, "partial_bar"),
+        (lambda volume: volume * 10, "volume_inflated"),
+        (lambda volume: 1.0, "partial_bar"),
+        (lambda volume: 1e15, "volume_impossible"),
+    ],
+)
+def test_a_newest_volume_out_of_all_proportion_is_held_and_leaves_its_rows(
+    csv_file: Path, change: Callable[[float], float], rule: str
+) -> None:
+    bars = BARS.copy()
+    bars.loc[pd.Timestamp(LAST), "volume"] = change(bars["volume"].iloc[-1])
+    write_yahoo_csv(bars, csv_file)
+    with pytest.raises(DataLateError, match=f"no usable bar for the session {LAST}"):
+        start_night(as_of=LAST, mode="auto", switch_source=False)
+    assert rule in open_rules()
+    assert [row["verdict"] for row in rows("fetches")] == ["late"]
+    assert [(row["status"], "no usable bar" in str(row["note"])) for row in rows("runs")] == [("late", True)]
+    assert rows("bar_versions") == []
+
+
+def test_a_file_cut_off_in_its_last_line_is_held(csv_file: Path) -> None:
+    for cut in (3, 8, 40):
+        write_yahoo_csv(BARS, csv_file)
+        csv_file.write_text(csv_file.read_text()[:-cut])
+        with pytest.raises(DataLateError):
+            ingest()
+    assert rows("bar_versions") == []
+
+
+def test_volumes_of_another_unit_are_held_whole_until_the_user_accepts_them(csv_file: Path) -> None:
+    write_yahoo_csv(BARS.iloc[:-1], csv_file)
+    ingest(BEFORE)
+    stored = len(rows("bar_versions"))
+    write_yahoo_csv(BARS.assign(volume=(BARS["volume"] / 1000).round()), csv_file)
+    with pytest.raises(DataLateError, match=r"settled bars would be restated .* x0\.001.*does not end by itself"):
+        ingest()
+    assert (len(rows("bar_versions")), open_rules()) == (stored, ["history_restated"])
+    assert "restated" in str(ingest(accept=True)["detail"])
+    assert open_rules() == []
+    assert len([row for row in rows("findings") if row["rule"] == "history_accepted"]) == 1
+
+
+# Item 7: a file without a symbol column.
+
+
+def test_a_symbol_stays_with_its_series(csv_file: Path) -> None:
+    write_yahoo_csv(BARS.iloc[:-1], csv_file)
+    ingest(BEFORE)
+    write_yahoo_csv(random_bars(days=650, seed=8, last=LAST), csv_file)
+    with pytest.raises(
+        BadDataError, match=r"not the stored series of TEST\. Of \d+ common sessions \d+% .*--switch-source"
+    ):
+        start_night(as_of=LAST, mode="auto", switch_source=False)
+    assert open_rules() == ["other_series"]
+    assert [(row["status"], "other" in str(row["error"]) or "series" in str(row["error"])) for row in rows("runs")] == [
+        ("failed", True)
+    ]
+
+
+def test_a_new_symbol_of_a_file_without_a_symbol_column_gets_a_note(csv_file: Path) -> None:
+    assert "no symbol column" in str(ingest(BEFORE)["detail"])
+    assert "no symbol column" not in str(ingest()["detail"])
+
+
+# Item 9: holds that do not end, splits without a record, another currency.
+
+
+def test_a_history_in_another_currency_is_held_with_the_way_out_and_accepted_on_request(csv_file: Path) -> None:
+    write_yahoo_csv(BARS.iloc[:-1], csv_file)
+    ingest(BEFORE)
+    other = BARS.copy()
+    other[PRICES] *= 0.926
+    write_yahoo_csv(other, csv_file)
+    with pytest.raises(DataLateError, match=r"median x0\.926.*does not end by itself.*--switch-source"):
+        ingest()
+    assert open_rules() == ["rebase_unexplained"]
+    ingest(accept=True)
+    assert open_rules() == []
+    newest = max(row for row in rows("bar_versions") if str(row["session"]) == str(BEFORE) for row in [row["close"]])
+    assert newest == pytest.approx(BARS["close"].iloc[-2])
+    assert {row["version"] for row in rows("bar_versions") if str(row["session"]) == str(BEFORE)} == {1, 2}
+
+
+@pytest.mark.parametrize("ratio", [1.5, 4 / 3, 1.25, 1.2, 1 / 1.16])
+def test_an_unrecorded_split_or_a_bar_in_another_currency_is_held(csv_file: Path, ratio: float) -> None:
+    bars = BARS.copy()
+    bars.loc[pd.Timestamp(LAST), PRICES] /= ratio
+    write_yahoo_csv(bars, csv_file)
+    with pytest.raises(DataLateError, match="held back"):
+        ingest()
+    assert "quiet_move" in open_rules()
+
+
+# Item 12: damaged files.
+
+
+def test_files_with_a_few_flipped_bits_end_as_a_night_or_as_one_paragraph(csv_file: Path) -> None:
+    sound = csv_file.read_bytes()
+    chosen = random.Random(5)
+    for _ in range(60):
+        damaged = bytearray(sound)
+        for _ in range(chosen.randint(1, 3)):
+            damaged[chosen.randrange(len(damaged))] ^= 1 << chosen.randrange(8)
+        csv_file.write_bytes(damaged)
+        try:
+            ingest()
+        except ForecastingError as error:
+            assert len(str(error)) < 1000
+            assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe\x00", b"PAR1", os.urandom(3000), b"a" * 200_000])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_of_another_kind_are_one_short_paragraph(
+    csv_file: Path, content: bytes, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv_file.write_bytes(content)
+    monkeypatch.setenv("FORECASTING_SOURCE", f"{kind}:{csv_file}")
+    with pytest.raises(BadDataError) as caught:
+        ingest()
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "x/" * 2000, "/dev/zero", "/proc/self/mem", "/"])
+def test_a_path_that_is_no_file_is_one_short_paragraph(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, form in (("SOURCE", "csv:{}"), ("SOURCE", "parquet:{}"), ("EVENTS", "csv:{}")):
+        monkeypatch.setenv(f"FORECASTING_{name}", form.format(path))
+        with pytest.raises(UsageError, match="Expected a") as caught:
+            ingest()
+        assert len(str(caught.value)) < 500

@@ -1,0 +1,56 @@
+"""Volumes out of all proportion, and moves without trading."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.usual import is_inflated, quiet_moves, volume_multiple
+from tests.builders import random_bars
+
+BARS = random_bars(300, seed=4)
+NO_ACTIONS = make_actions([])
+PRICES = ["open", "high", "low", "close", "adj_close"]
+
+
+def moved(factor: float, *, volume: float = 1.0):
+    bars = BARS.copy()
+    bars.loc[bars.index[-1], PRICES] *= factor
+    bars.loc[bars.index[-1], "volume"] *= volume
+    return bars
+
+
+def test_the_multiple_is_of_the_median_of_the_63_sessions_before():
+    multiple = volume_multiple(BARS)
+    assert np.isnan(multiple[:20]).all()
+    assert multiple[-1] == BARS["volume"].iloc[-1] / BARS["volume"].iloc[-64:-1].median()
+
+
+@pytest.mark.parametrize(("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)])
+def test_the_newest_volume_is_too_high_from_five_times_the_usual_on_a_usual_range(factor, held):
+    assert is_inflated(moved(1.0, volume=factor)) is held
+
+
+def test_a_high_volume_on_a_wide_range_is_news():
+    bars = moved(1.0, volume=10.0)
+    bars.loc[bars.index[-1], "high"] *= 1.2
+    assert not is_inflated(bars)
+
+
+@pytest.mark.parametrize("ratio", [6 / 5, 5 / 4, 4 / 3, 3 / 2, 1 / 1.16, 1.27])
+@pytest.mark.parametrize("volume", [1.0, None])
+def test_an_unnamed_split_or_another_currency_is_found(ratio, volume):
+    found = quiet_moves(moved(1 / ratio, volume=volume or ratio), np.nan, NO_ACTIONS)
+    assert np.flatnonzero(found).tolist() == [299]
+
+
+def test_a_session_of_a_named_split_or_a_large_dividend_is_not():
+    last, close = BARS.index[-1], BARS["close"].iloc[-2]
+    for action, factor in (((last, "split", 1.25), 0.8), ((last, "dividend", 0.2 * close), 0.8)):
+        assert not quiet_moves(moved(factor), np.nan, make_actions([action])).any()
+
+
+def test_sound_bars_have_no_quiet_move():
+    assert not quiet_moves(random_bars(3000, seed=9), np.nan, NO_ACTIONS).any()
+    assert quiet_moves(BARS.iloc[:0], np.nan, NO_ACTIONS).tolist() == []
