@@ -7,8 +7,8 @@ states of Prefect before they are written. JSON and the HTML page escape by them
 import re
 import unicodedata
 
-LIMIT = 2000
-"""Characters: the longest message of ours has about 700."""
+LIMIT = 1500
+"""Characters: the longest message of ours has about 700. A warning before an error keeps both below 2,000."""
 
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
 _SPECIAL = re.compile(r"[^ -~]")
