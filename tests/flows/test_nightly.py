@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.terminal.start import start_catch_up
-from forecasting.errors import HistoryError
+from forecasting.errors import HistoryError, UnexpectedError
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -72,9 +72,9 @@ def test_a_night_that_failed_and_then_succeeded_shows_no_error(
 
     with monkeypatch.context() as patch:
         patch.setattr(candidates, "linear_quantiles", broken)
-        with pytest.raises(ZeroDivisionError):
+        with pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: seeded\)"):
             night(LAST)
-    assert [(row["status"], row["error"]) for row in rows("runs")] == [("failed", "seeded")]
+    assert [(row["status"], row["error"]) for row in rows("runs")] == [("failed", "ZeroDivisionError: seeded")]
     night(LAST)
     assert [(row["status"], row["error"]) for row in rows("runs")] == [("done", None)]
 

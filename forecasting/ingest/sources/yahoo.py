@@ -101,7 +101,9 @@ class Yahoo:
         try:
             return _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)
         except UnavailableError as error:
-            if type(error.__cause__).__name__ not in _CUT_OFF:
+            cause = error.__cause__
+            # JSON that fails at its first character is no cut-off response but a page of a broken server.
+            if type(cause).__name__ not in _CUT_OFF or getattr(cause, "pos", 1) == 0:
                 raise
             log.warning("%s Requested again at once.", error)
         return _within(self.timeout_s, lambda: self._request(symbol, first, last), symbol)

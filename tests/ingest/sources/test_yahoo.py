@@ -254,7 +254,7 @@ def test_the_late_split_edit_undoes_the_split_it_names(served, yahoo):
     np.testing.assert_allclose(fetch(yahoo).bars["close"].iloc[:60], BARS["close"].iloc[:60] * 2.0)
 
 
-@pytest.mark.parametrize("fault", ["truncated", "short", "empty"])
+@pytest.mark.parametrize("fault", ["truncated", "short"])
 def test_a_response_cut_off_once_is_requested_again_within_the_attempt(served, yahoo, fault):
     served.fail(fault)
     assert len(fetch(yahoo).bars) == 90
