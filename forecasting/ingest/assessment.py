@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -74,7 +75,9 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
     if other is not None:
         refused = other_series_error(other, fetched)
         return Assessment(nothing_changed(refused.verdict, str(refused), [other]), refused)
-    error = late_error(bars, fetched.symbol, request) or short_history_error(bars, stored.bars, fetched.symbol, request)
+    error = late_error(bars, fetched.symbol, request, findings) or short_history_error(
+        bars, stored.bars, fetched.symbol, request
+    )
     if error is not None:
         return Assessment(nothing_changed(error.verdict, str(error), findings), error)
     revision = explain(
@@ -123,16 +126,27 @@ def unnamed_note(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched) -> 
     )
 
 
-def late_error(bars: pd.DataFrame, symbol: str, request: Request) -> DataLateError | None:
+def late_error(
+    bars: pd.DataFrame, symbol: str, request: Request, findings: Sequence[Finding] = ()
+) -> DataLateError | None:
     """The error of a fetch without the newest bar; None with it."""
     newest = bars.index[-1].date() if len(bars) else None
     if newest == request.session:
         return None
     return DataLateError(
         f"{symbol} has no usable bar for the session {request.session} yet; {request.source} ends at {newest}. "
-        "Run again later, or give --as-of a session that has its bar.",
+        f"{refusal(findings, request.session)}Run again later, or give --as-of a session that has its bar.",
         newest,
     )
+
+
+def refusal(findings: Sequence[Finding], session: date) -> str:
+    """The rule that keeps the session's bar out, with its number, as a sentence and a space; empty without one."""
+    for finding in findings:
+        if finding.session == session and finding.severity == "reject":
+            value = "" if finding.value is None else f", {finding.value:.6g}"
+            return f"The bar of {session} is kept out ({finding.rule}{value}): {finding.detail} "
+    return ""
 
 
 def short_history_error(bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, request: Request) -> HistoryError | None:
@@ -155,6 +169,7 @@ def held_error(bars: pd.DataFrame, revision: Revision, symbol: str, request: Req
         else "Run again later; the hold ends by itself after a few sessions."
     )
     return DataLateError(
-        f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail.rstrip('.')}. {ends}",
+        f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail.rstrip('.')}. "
+        f"{'' if revision.until_accepted else refusal(revision.findings, request.session)}{ends}",
         next((day for day in reversed(sessions) if day not in revision.held), None),
     )

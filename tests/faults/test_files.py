@@ -100,7 +100,7 @@ def test_a_newest_volume_out_of_all_proportion_is_held_and_leaves_its_rows(
     bars = BARS.copy()
     bars.loc[pd.Timestamp(LAST), "volume"] = change(bars["volume"].iloc[-1])
     write_yahoo_csv(bars, csv_file)
-    with pytest.raises(DataLateError, match=f"no usable bar for the session {LAST}"):
+    with pytest.raises(DataLateError, match=rf"no usable bar for the session {LAST}.*is kept out \({rule}, "):
         start_night(as_of=LAST, mode="auto", switch_source=False)
     assert rule in open_rules()
     assert [row["verdict"] for row in rows("fetches")] == ["late"]

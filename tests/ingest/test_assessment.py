@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
 
-from forecasting.errors import DataLateError, HistoryError
+from forecasting.errors import BadDataError, DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bars import Finding
@@ -107,15 +108,31 @@ def test_a_late_fetch_that_is_too_short_is_late():
 
 
 def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
-    detail = "1 held, newest 2024-03-07"
+    close = doubled_last()["close"]
+    words = "Close moved like a split since the session before, and the source names none."
+    held = Finding(LAST, "split_like_jump", "reject", float(close.iloc[-1] / close.iloc[-2]), words)
     error = DataLateError(
-        f"SBUX's bar of 2024-03-08 is held back, not stored: {detail}. "
+        "SBUX's bar of 2024-03-08 is held back, not stored: 1 held, newest 2024-03-07. "
+        f"The bar of 2024-03-08 is kept out (split_like_jump, {held.value:.6g}): {words} "
         "Run again later; the hold ends by itself after a few sessions.",
         BEFORE_LAST,
     )
     found = assess(fetched_of(doubled_last()), request(), stored(BARS.iloc[:-1]))
-    close = doubled_last()["close"]
-    words = "Close moved like a split since the session before, and the source names none."
-    held = Finding(LAST, "split_like_jump", "reject", float(close.iloc[-1] / close.iloc[-2]), words)
     assert [finding for finding in found.revision.findings if finding.severity == "reject"] == [held]
     assert_assessment(found, without_changes("late", error, found.revision.findings), error)
+
+
+def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_accepts_them():
+    known, other = random_bars(100, seed=3), replace(fetched_of(random_bars(100, seed=8)), names_symbol=False)
+    found = assess(other, request(), stored(known))
+    assert isinstance(found.error, BadDataError)
+    assert [finding.rule for finding in found.revision.findings] == ["other_series"]
+    assert found.revision.versions.empty
+    accepted = assess(other, replace(request(), accept=True), stored(known))
+    assert (accepted.error, len(accepted.revision.versions)) == (None, 100)
+
+
+def test_bars_without_a_symbol_that_few_stored_ones_confirm_have_a_note():
+    unnamed = replace(fetched_of(random_bars(100, seed=3)), names_symbol=False)
+    assert "no symbol column" in assess(unnamed, request(), NOTHING).note
+    assert assess(unnamed, request(), stored(random_bars(100, seed=3))).note == ""

@@ -32,6 +32,7 @@ _NAMES = {
 _NEEDED = ("session", *PRICES, "volume")
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 _YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
+_SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
 
 # Yahoo's own frames have the exchange's midnight; a row at any other hour is not a daily bar.
 _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
@@ -210,14 +211,21 @@ def _days(column: pd.Series) -> tuple[pd.DatetimeIndex, _Fault]:
 
 
 def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], _Fault]:
-    """float64; an empty cell, nan, null or none is NaN, any other text must be a number."""
+    """float64; an empty cell, nan, null or none is NaN, any other must be a number, 0 or of a size within _SIZES."""
     expected = f"expected a number for {column.name}"
     if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype="float64", na_value=np.nan), _Fault(np.zeros(len(column), bool), expected, column)
+        numbers = column.to_numpy(dtype="float64", na_value=np.nan)
+        return numbers, _Fault(_impossible(numbers), expected, column)
     text = column.astype("string").str.strip().fillna("")
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
     empty = text.str.lower().isin(_EMPTY).to_numpy(dtype=bool)
-    return numbers, _Fault(np.isnan(numbers) & ~empty, expected, column)
+    return numbers, _Fault((np.isnan(numbers) & ~empty) | _impossible(numbers), expected, column)
+
+
+def _impossible(numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a number is not 0 and outside _SIZES."""
+    size = np.abs(numbers)
+    return np.asarray((size > _SIZES[1]) | ((size < _SIZES[0]) & (size > 0.0)))
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:

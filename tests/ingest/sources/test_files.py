@@ -247,7 +247,8 @@ def test_volumes_no_database_holds_are_rejected(tmp_path):
     frame.iloc[300, 5], frame.iloc[301, 5] = "9223372036854775808", "1" + "0" * 400
     assert [(rule, value) for _, rule, value in found(write(tmp_path, frame))] == [
         ("volume_impossible", 2.0**63),
-        ("volume_impossible", None),
+        ("missing_session", None),
+        ("row_unreadable", 303.0),
     ]
 
 
