@@ -205,8 +205,8 @@ def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: P
         # A live source is asked again, and its row written when that ends; a file is read once.
         open_run(connection, run, started_at=fetched_at)
         status = "late" if isinstance(answer.error, DataLateError) else "failed"
-        error = {"error": str(answer.error)} if status == "failed" else {}
-        writes.update_run(connection, run.id, {"status": status, "note": str(answer.error), **error})
+        # As error, which a later success clears; a note would stay on its page.
+        writes.update_run(connection, run.id, {"status": status, "error": str(answer.error)})
     writes.add_fetch(
         connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
     )

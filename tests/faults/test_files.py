@@ -104,8 +104,14 @@ def test_a_newest_volume_out_of_all_proportion_is_held_and_leaves_its_rows(
         start_night(as_of=LAST, mode="auto", switch_source=False)
     assert rule in open_rules()
     assert [row["verdict"] for row in rows("fetches")] == ["late"]
-    assert [(row["status"], "no usable bar" in str(row["note"])) for row in rows("runs")] == [("late", True)]
+    assert [(row["status"], "no usable bar" in str(row["error"])) for row in rows("runs")] == [("late", True)]
     assert rows("bar_versions") == []
+    write_yahoo_csv(BARS, csv_file)
+    start_night(as_of=LAST, mode="skip", switch_source=False)
+    assert [(row["status"], row["error"], "usable" in str(row["note"])) for row in rows("runs")] == [
+        ("done", None, False)
+    ]
+    assert open_rules() == []
 
 
 def test_a_file_cut_off_in_its_last_line_is_held(csv_file: Path) -> None:
