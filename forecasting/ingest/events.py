@@ -178,7 +178,8 @@ def _columns(names: Sequence[str] | None) -> str:
     """The columns of an event file among `names`, and how many others there are."""
     known = [name for name in names or () if name in ("announced", "timing", "first_seen_at")]
     others = len(names or ()) - len(known)
-    return ", ".join([*known, f"{others} other columns"]) if names else "an empty file"
+    more = [f"{others} other{'s' * (others > 1)}"] if others else []
+    return ", ".join([*known, *more]) if names else "an empty file"
 
 
 def _events(rows: list[tuple[date, str, date | None]]) -> pd.DataFrame:
