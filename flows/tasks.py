@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock
 from flows.operations.artifacts import publish_artifacts
 from flows.operations.events import emit_outcomes
+from flows.operations.failures import explained
 from flows.progress import show_stage
 from forecasting.pipeline import evaluate as evaluate_step
 from forecasting.pipeline import ingest as ingest_step
@@ -90,11 +91,19 @@ def run_of(night: NightSpec) -> NightRun:
 
 @contextmanager
 def stage(night: NightSpec, name: str) -> Iterator[NightRun]:
-    """Show and time the block as a stage of the night."""
+    """Show and time the block as a stage of the night.
+
+    Raises:
+        ForecastingError: Of the block; any other exception in one paragraph, so that other symbols' nights go on.
+    """
     show_stage(night, name)
     run = run_of(night)
-    with timed([run], name):
-        yield run
+    try:
+        with timed([run], name):
+            yield run
+    except Exception as error:
+        fault = explained(error)
+        raise fault from (None if fault is error else error)
 
 
 def publish(run: NightRun) -> None:

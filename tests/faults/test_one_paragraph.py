@@ -7,7 +7,9 @@ import os
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -15,7 +17,7 @@ from flows import cli, nightly
 from forecasting.errors import ForecastingError, PageError
 from forecasting.settings import read_settings
 from forecasting.store import database
-from tests.builders import LAST
+from tests.builders import LAST, random_bars
 from tests.flows.test_cli import run
 
 LONG = "x" * 5000
@@ -148,3 +150,29 @@ def test_a_folder_that_is_deleted_during_the_night_is_a_paragraph_and_the_next_r
     monkeypatch.setattr(preprocess, "write_windows", whole)
     nightly.nightly(as_of=LAST)
     assert select("status, error", "runs") == [("done", None)]
+
+
+@pytest.mark.usefixtures("plain_flows")
+def test_a_fault_of_the_code_in_one_symbols_night_does_not_stop_the_others(
+    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.preprocess import windows
+
+    bars = random_bars(days=450, seed=3, last=LAST).reset_index(names="date")
+    pd.concat([bars.assign(symbol=symbol) for symbol in ("FIRST", "SECOND")]).to_parquet(tmp_path / "bars.parquet")
+    monkeypatch.setenv("FORECASTING_SOURCE", f"parquet:{tmp_path / 'bars.parquet'}")
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "FIRST,SECOND")
+    whole, faults = windows.make_windows, [ZeroDivisionError("seeded")]
+
+    def made(*given: Any, **named: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return whole(*given, **named)
+
+    monkeypatch.setattr("forecasting.pipeline.snapshot.make_windows", made)
+    with pytest.raises(ForecastingError, match="ZeroDivisionError: seeded"):
+        nightly.nightly(as_of=LAST)
+    assert dict(select("symbol, status", "runs")) == {"FIRST": "failed", "SECOND": "done"}
+    assert {symbol for (symbol,) in select("symbol", "forecasts")} == {"SECOND"}
+    nightly.nightly(as_of=LAST)
+    assert dict(select("symbol, status", "runs")) == {"FIRST": "done", "SECOND": "done"}
