@@ -21,7 +21,7 @@ check: lint
 	$(BIN)/pytest -m "not slow" -n auto
 
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))  # one more than cores: the slow tests wait for servers
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -147,6 +147,8 @@ def check_commands(
     each()
 
 
+# Threads that Prefect has left in this process draw random numbers; Hypothesis takes them for the strategies'.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_no_command_line_ends_in_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +156,7 @@ def test_no_command_line_ends_in_a_traceback(
 
 
 @pytest.mark.campaign
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_of_two_thousand_command_lines_none_ends_in_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -135,7 +135,7 @@ def test_what_challengers_of_other_settings_lost_says_nothing_of_tonights(
         connection.execute(older)
     found = decided(database_url, settings)
     assert (found["winner"], found["origins"]) == ("champion", 12)
-    assert "12 common origins, fewer than 20" in found["reason"]
+    assert "12 common origins, at least 20 are needed" in found["reason"]
 
 
 def altered(folder: Path) -> None:
