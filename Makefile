@@ -20,8 +20,9 @@ demo: $(VENV)/.installed
 check: lint
 	$(BIN)/pytest -m "not slow" -n auto
 
+# One process more than cores: the slow tests wait for servers.
 test: lint
-	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))  # one more than cores: the slow tests wait for servers
+	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
