@@ -20,9 +20,8 @@ demo: $(VENV)/.installed
 check: lint
 	$(BIN)/pytest -m "not slow" -n auto
 
-# One process more than cores: the slow tests wait for servers.
 test: lint
-	$(BIN)/pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+	$(BIN)/pytest -n auto
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
