@@ -147,6 +147,7 @@ def check_commands(
     each()
 
 
+@pytest.mark.slow
 # Threads that Prefect has left in this process draw random numbers; Hypothesis takes them for the strategies'.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 def test_no_command_line_ends_in_a_traceback(
