@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock
 from flows.operations.artifacts import publish_artifacts
 from flows.operations.events import emit_outcomes
-from flows.operations.failures import explained
+from flows.operations.failures import explained_errors
 from flows.progress import show_stage
 from forecasting.pipeline import evaluate as evaluate_step
 from forecasting.pipeline import ingest as ingest_step
@@ -98,12 +98,8 @@ def stage(night: NightSpec, name: str) -> Iterator[NightRun]:
     """
     show_stage(night, name)
     run = run_of(night)
-    try:
-        with timed([run], name):
-            yield run
-    except Exception as error:
-        fault = explained(error)
-        raise fault from (None if fault is error else error)
+    with explained_errors(), timed([run], name):
+        yield run
 
 
 def publish(run: NightRun) -> None:

@@ -6,6 +6,8 @@ import errno
 import os
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows import clock
@@ -50,6 +52,17 @@ def explained(error: Exception) -> ForecastingError:
         found = f"An error that forecasting does not expect, a fault of its code or of this machine ({kind}: {cause})."
         do = "Run again; if it comes back, report it with that file."
     return UnexpectedError(f"{found} {_kept_traceback(error)} {do}")
+
+
+@contextmanager
+def explained_errors() -> Iterator[None]:
+    """Within the block, an error that is not ours leaves it as one that is: `explained`, from the original."""
+    try:
+        yield
+    except ForecastingError:
+        raise
+    except Exception as error:
+        raise explained(error) from error
 
 
 def _is_of_prefect(error: Exception) -> bool:

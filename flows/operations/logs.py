@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from flows.operations.failures import explained
+from flows.operations.failures import explained, explained_errors
 from forecasting.errors import ForecastingError
 from forecasting.plain_text import plain_text
 
@@ -26,11 +26,8 @@ def readable_errors() -> Iterator[None]:
     for name in _RUN_LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
     try:
-        yield
-    except ForecastingError:
-        raise
-    except Exception as error:
-        raise explained(error) from error
+        with explained_errors():
+            yield
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
         library.setLevel(level)

@@ -1,4 +1,4 @@
-"""A shard: nights worked off together, with an outcome for each; one night's failure is never another's.
+"""A shard: nights that a step runs together, with an outcome for each; one night's failure is never another's.
 
 A pipeline step is a chain of these: `given` its nights, `read_each` from the store, `compute_each` without it,
 `write_each` back. A night that has failed passes through the rest of the chain as it is.
@@ -7,6 +7,7 @@ A pipeline step is a chain of these: `given` its nights, `read_each` from the st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar, cast
@@ -65,10 +66,7 @@ def read_each(
     Raises:
         StoreError: The database itself cannot be read, which is every night's failure.
     """
-    if all(one.error for one in nights):
-        return [Outcome(one.run, error=one.error) for one in nights]
-    with database.reading(nights[0].run.settings.url) as connection:
-        return [_failed(one) or _stored(one, read, connection) for one in nights]
+    return _in_database(nights, read, database.reading, nullcontext)
 
 
 def write_each(
@@ -79,10 +77,7 @@ def write_each(
     Raises:
         StoreError: The database itself cannot be written, which is every night's failure.
     """
-    if all(one.error for one in nights):
-        return [Outcome(one.run, error=one.error) for one in nights]
-    with database.transaction(nights[0].run.settings.url) as connection:
-        return [_failed(one) or _written(one, write, connection) for one in nights]
+    return _in_database(nights, write, database.transaction, database.savepoint)
 
 
 def only(outcomes: Sequence[Outcome[Value]]) -> Value:
@@ -99,20 +94,27 @@ def _failed(night: Outcome[Value]) -> Outcome[Result] | None:
     return Outcome(night.run, error=night.error) if night.error is not None else None
 
 
-def _stored(
-    night: Outcome[Value], work: Callable[[Connection, NightRun, Value], Result], connection: Connection
-) -> Outcome[Result]:
-    try:
-        return Outcome(night.run, work(connection, night.run, night.get()))
-    except (ForecastingError, ValueError) as error:  # of the database's own errors `reading` makes a StoreError
-        return Outcome(night.run, error=error)
+def _in_database(
+    nights: Sequence[Outcome[Value]],
+    work: Callable[[Connection, NightRun, Value], Result],
+    opened: Callable[[str], AbstractContextManager[Connection]],
+    guarded: Callable[[Connection], AbstractContextManager[object]],
+) -> list[Outcome[Result]]:
+    """The outcome of `work` on each night's value, all through one connection, each night in a guard of its own."""
+    if all(one.error for one in nights):
+        return [Outcome(one.run, error=one.error) for one in nights]
+    with opened(nights[0].run.settings.url) as connection:
+        return [_failed(one) or _worked(one, work, connection, guarded) for one in nights]
 
 
-def _written(
-    night: Outcome[Value], work: Callable[[Connection, NightRun, Value], Result], connection: Connection
+def _worked(
+    night: Outcome[Value],
+    work: Callable[[Connection, NightRun, Value], Result],
+    connection: Connection,
+    guarded: Callable[[Connection], AbstractContextManager[object]],
 ) -> Outcome[Result]:
     try:
-        with database.savepoint(connection):
+        with guarded(connection):
             return Outcome(night.run, work(connection, night.run, night.get()))
-    except (ForecastingError, ValueError) as error:
+    except (ForecastingError, ValueError) as error:  # of the database's own errors `database` makes a StoreError
         return Outcome(night.run, error=error)
