@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.terminal.admin import db_app, models_app
+from flows.terminal.boundary import run_command
 from flows.terminal.echo import echo
 from flows.terminal.options import (
     AsJson,
@@ -30,7 +30,6 @@ from flows.terminal.options import (
     warn_of_secret,
 )
 from forecasting import __version__
-from forecasting.errors import ForecastingError, UsageError
 
 app = typer.Typer(
     name="forecasting",
@@ -292,40 +291,8 @@ def show_settings(as_json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """The entry point: run the command, turn errors into one paragraph and an exit code."""
-    try:
-        refuse_empty_values(sys.argv[1:])
-        app()
-    except ForecastingError as error:
-        fail(error)
-    except Exception as error:
-        from flows.operations.failures import explained
-
-        fail(explained(error))
-
-
-def fail(error: ForecastingError) -> None:
-    """Print the error and end the command."""
-    sys.stderr.write(f"{error}\n")
-    sys.exit(error.exit_code)
-
-
-def refuse_empty_values(arguments: list[str]) -> None:
-    """Refuse empty arguments: for an option one would be read as its default, as from an unset shell variable.
-
-    Raises:
-        UsageError: Names the option.
-    """
-    before = ""
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
-            option = name if equals else before
-            raise UsageError(
-                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an empty text. "
-                "Leave the option out for its default, or check the variable that it comes from."
-            )
-        before = argument
+    """The entry point."""
+    run_command(app)
 
 
 if __name__ == "__main__":
