@@ -9,7 +9,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
@@ -57,7 +57,9 @@ class Settings(BaseSettings):
         description="Folders whose files flow parameters may name as csv:PATH or parquet:PATH, comma separated; "
         "if not set, sources in data_dir.",
     )
-    exchange: str = Field("XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it.")
+    exchange: Annotated[str, AfterValidator(check_exchange)] = Field(
+        "XNYS", description="Exchange of symbols without a suffix, as exchange_calendars names it."
+    )
     exchanges: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict,
         description="Exchanges of single symbols, before suffix (VOD.L) and FORECASTING_EXCHANGE: VOD=XLON,...",
@@ -67,8 +69,12 @@ class Settings(BaseSettings):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
     scratch_every: int = Field(21, ge=1, description="Sessions between fits from scratch in mode auto.")
     max_model_age: int = Field(63, ge=1, description="Sessions after which a champion is no longer published.")
-    cron: str = Field("30 5 * * 2-6", description="When `serve` starts the night.")
-    timezone: str = Field("America/New_York", description="Time zone of cron and late_until.")
+    cron: Annotated[str, AfterValidator(check_cron)] = Field(
+        "30 5 * * 2-6", description="When `serve` starts the night."
+    )
+    timezone: Annotated[str, AfterValidator(check_time_zone)] = Field(
+        "America/New_York", description="Time zone of cron and late_until."
+    )
     late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
     keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
 
@@ -107,25 +113,10 @@ class Settings(BaseSettings):
             raise ValueError("Expected at least one symbol, found none")
         return tuple(dict.fromkeys(value))
 
-    @field_validator("cron")
-    @classmethod
-    def _check_cron(cls, value: str) -> str:
-        return check_cron(value)
-
-    @field_validator("timezone")
-    @classmethod
-    def _check_timezone(cls, value: str) -> str:
-        return check_time_zone(value)
-
     @field_validator("files", mode="before")
     @classmethod
     def _split_files(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("exchange")
-    @classmethod
-    def _check_exchange(cls, value: str) -> str:
-        return check_exchange(value)
 
     @field_validator("exchanges", mode="before")
     @classmethod

@@ -25,22 +25,14 @@ def publish_artifacts(data: ReportData, page: Path) -> None:
 def create_artifacts(data: ReportData, page: Path) -> None:
     """Create four tables and a page on the current flow run."""
     about = f"{data.symbol} {data.target}, origin {data.origin}"
-    create_table_artifact(
-        key=artifact_key("forecasts", data),
-        table=cleaned(forecast_table(data)),
-        description=f"Forecasts of {about}",
-    )
-    create_table_artifact(
-        key=artifact_key("scores", data), table=cleaned(score_table(data)), description=f"Scores of {about}"
-    )
-    create_table_artifact(
-        key=artifact_key("findings", data),
-        table=cleaned(finding_table(data)),
-        description=f"Findings about the bars of {about}",
-    )
-    create_table_artifact(
-        key=artifact_key("promotion", data), table=cleaned(decision_table(data)), description=f"Promotion after {about}"
-    )
+    tables = {
+        "forecasts": (forecast_table, f"Forecasts of {about}"),
+        "scores": (score_table, f"Scores of {about}"),
+        "findings": (finding_table, f"Findings about the bars of {about}"),
+        "promotion": (decision_table, f"Promotion after {about}"),
+    }
+    for what, (rows, description) in tables.items():
+        create_table_artifact(key=artifact_key(what, data), table=cleaned(rows(data)), description=description)
     create_markdown_artifact(
         key=artifact_key("night", data),
         markdown=f"{forecast_markdown(data)}\n{fan_markdown(data)}\n\nReport page: `{page}`",

@@ -12,6 +12,7 @@ import pandas as pd
 from forecasting.article.experiment import ROWS, TRAIN_ROWS, ArticleResult, run_article
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError
+from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.events import usable_events
@@ -21,9 +22,6 @@ from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, writes
 from forecasting.vocabulary import MEDIAN, Clock
-
-OLDEST = date(1962, 1, 2)
-"""Yahoo's oldest daily bar: a backtest asks for all there is."""
 
 TEST_SESSIONS = ROWS - TRAIN_ROWS
 """The article's test days, which our model forecasts too."""
@@ -103,7 +101,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     symbol = settings.symbols[0]
     source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
     newest = last or newest_session(source, symbol) or last_completed(now(), settings.exchange)
-    fetched = source.fetch(symbol, OLDEST, newest)
+    fetched = source.fetch(symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(fetched, exchange=settings.exchange, known=None)
     return bars, usable_events(symbol, settings.events, exchange=settings.exchange), fetched.title
 
