@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from forecasting.sessions import sessions_index
+
+if TYPE_CHECKING:
+    import pytest
 
 LAST = date(2024, 3, 8)
 """The newest session of the tests' bars."""
@@ -59,3 +63,13 @@ def write_yahoo_csv(bars: pd.DataFrame, path: Path) -> None:
     }
     table = bars.rename(columns=names).rename_axis("Date").astype({"Volume": "int64"})
     table.to_csv(path, date_format="%Y-%m-%d")
+
+
+def set_small_night(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, database_url: str, *, train_sessions: int = 320, **others: object
+) -> None:
+    """Set the variables of a small night: symbol TEST of the file TEST.csv in `folder`, one network, a short window."""
+    chosen = {"DATA_DIR": folder / "data", "DATABASE_URL": database_url, "SOURCE": f"csv:{folder / 'TEST.csv'}"}
+    chosen |= {"SYMBOLS": "TEST", "MEMBERS": 1, "TRAIN_SESSIONS": train_sessions, **others}
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))

@@ -35,6 +35,13 @@ def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 
 
+def forget_derived_rows() -> None:
+    """Delete what nights made of the stored bars: forecasts, scores, decisions, models and runs."""
+    with database.transaction(read_settings().url) as connection:
+        for name in ("scores", "forecasts", "promotions", "models", "metrics", "runs"):
+            connection.execute(metadata.tables[name].delete())
+
+
 def killed(*args: object, **kwargs: object) -> None:
     raise KeyboardInterrupt
 

@@ -16,7 +16,7 @@ from forecasting.pipeline.replay import replay
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.mornings import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
@@ -26,9 +26,7 @@ BARS = random_bars(days=560, seed=3, last=LAST)
 
 @pytest.fixture
 def small(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    given = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SYMBOLS": "TEST", "MEMBERS": 1}
-    for name, value in {**given, "SOURCE": f"csv:{tmp_path / 'TEST.csv'}", "TRAIN_SESSIONS": 320}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    set_small_night(monkeypatch, tmp_path, sqlite_url)
     without_prefect(monkeypatch.setattr)
     return tmp_path
 

@@ -15,7 +15,7 @@ from flows import backtest, catch_up, clock, nightly
 from flows.parameters import narrowed
 from flows.terminal.start import start_ingest, start_night
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import counts, rows
 from tests.plain_flows import without_prefect
 
@@ -29,9 +29,7 @@ def csv_file(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -
     """A file of sound bars without a symbol column, and settings of a small night that read it."""
     path = tmp_path / "TEST.csv"
     write_yahoo_csv(BARS, path)
-    given = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SOURCE": f"csv:{path}", "SYMBOLS": "TEST"}
-    for name, value in {**given, "MEMBERS": 1, "TRAIN_SESSIONS": 320}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    set_small_night(monkeypatch, tmp_path, sqlite_url)
     monkeypatch.setattr(clock, "now", lambda: pd.Timestamp("2024-03-09T10:30Z").to_pydatetime())
     without_prefect(monkeypatch.setattr)
     return path

@@ -15,7 +15,7 @@ from forecasting.errors import UsageError
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.settings import read_settings
 from forecasting.store import database
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.plain_flows import without_prefect
 
 SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -27,9 +27,7 @@ def file_with_rows_of_the_future(tmp_path: Path, sqlite_url: str, monkeypatch: p
     """650 sessions, the last two dated Monday and Tuesday of next week, on a ledger of a small night."""
     bars = random_bars(days=650, seed=3, last=FUTURE)
     write_yahoo_csv(bars, tmp_path / "TEST.csv")
-    given = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SOURCE": f"csv:{tmp_path / 'TEST.csv'}"}
-    for name, value in {**given, "SYMBOLS": "TEST", "MEMBERS": 1, "TRAIN_SESSIONS": 320}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    set_small_night(monkeypatch, tmp_path, sqlite_url)
     monkeypatch.setattr(clock, "now", lambda: SATURDAY)
     without_prefect(monkeypatch.setattr)
 

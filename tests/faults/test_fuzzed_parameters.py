@@ -12,7 +12,7 @@ from prefect.exceptions import ParameterTypeError
 
 from flows import clock, nightly
 from forecasting.errors import ForecastingError, UnexpectedError
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.test_fuzzed_commands import DATES, LONGEST, NOW, SYMBOLS, TARGETS, TEXTS
 from tests.plain_flows import without_prefect
 
@@ -37,9 +37,7 @@ PARAMETERS = st.fixed_dictionaries(
 def small(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small night of a file, at a fixed time."""
     write_yahoo_csv(random_bars(days=560, seed=3, last=LAST), tmp_path / "TEST.csv")
-    chosen = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": sqlite_url, "SYMBOLS": "TEST", "MEMBERS": 1}
-    for name, value in {**chosen, "SOURCE": f"csv:{tmp_path / 'TEST.csv'}", "TRAIN_SESSIONS": 300}.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
     monkeypatch.setattr(clock, "now", lambda: NOW)
     without_prefect(monkeypatch.setattr)
 

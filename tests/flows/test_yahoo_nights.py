@@ -24,6 +24,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
+from tests.nights import forget_derived_rows
 from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -178,9 +179,7 @@ def test_replayed_nights_equal_live_nights_bit_for_bit(
         night()
     names = "model_id, origin_session, horizon, q05, q10, q25, q50, q75, q90, q95"
     live = sorted(select(names, "forecasts"), key=str)
-    with database.transaction(read_settings().url) as connection:
-        for name in ("scores", "forecasts", "promotions", "models", "metrics", "runs"):
-            connection.execute(metadata.tables[name].delete())
+    forget_derived_rows()
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "replayed"))
     moment = closes_at(LAST) + timedelta(days=30)
     monkeypatch.setattr(clock, "now", lambda: moment)

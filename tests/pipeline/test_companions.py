@@ -20,6 +20,7 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.nights import forget_derived_rows
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -135,9 +136,7 @@ def test_nights_made_up_for_learn_from_the_same_companions_as_nights_lived(
     assert taught_by() == [["AAA", "BBB"], [], ["AAA", "BBB"]]
     assert [bool(note) for (note,) in select("note", "runs ORDER BY as_of")] == [False, True, False]
     lived = sorted(select(NAMES, "forecasts"), key=str)
-    with database.transaction(read_settings().url) as connection:
-        for name in ("scores", "forecasts", "promotions", "models", "metrics", "runs"):
-            connection.execute(metadata.tables[name].delete())
+    forget_derived_rows()
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "elsewhere"))
     moment = closes_at(LAST) + timedelta(days=30)
     monkeypatch.setattr(clock, "now", lambda: moment)
