@@ -1,7 +1,7 @@
 """The Prefect tasks of a night: the five steps, and two that only score; each gives settings and clock to the pipeline.
 
 A task works on a shard of one night. Only ids, paths and counts travel between tasks. None is retried by Prefect:
-only ingest makes requests, and the pause before the next one depends on the response (`flows/retry.py`).
+only ingest makes requests, and the pause before the next one depends on the response (`forecasting/pipeline/retry.py`).
 """
 
 from collections.abc import Iterator

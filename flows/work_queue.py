@@ -3,16 +3,23 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
 
 from flows import clock
 from flows.operations.events import LATE, emit, name_state
 from flows.progress import show_nights
-from flows.retry import Attempt, after_refusal, clock_time, first_attempt, next_attempt
 from flows.tasks import evaluate, ingest, predict, preprocess, run_of, score, score_only, train
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.plan import is_done, newest_stored, nights_with_bars
+from forecasting.pipeline.retry import (
+    Attempt,
+    after_refusal,
+    clock_time,
+    first_attempt,
+    missing_bar_note,
+    next_attempt,
+    waited_note,
+)
 from forecasting.pipeline.run_row import mark_failed, mark_waiting, note_run
 from forecasting.settings import Settings
 
@@ -92,9 +99,7 @@ def run_attempt(attempt: Attempt, settings: Settings, outcomes: Outcomes, *, swi
     show_nights(attempt.nights)
     ingest(attempt.night, switch_source=switch_source)
     if attempt.failures and attempt.unattended:
-        began, _, _ = clock_time(attempt.began, settings).partition(" ")
-        waited = f"from {began} to {clock_time(clock.now(), settings)}; {attempt.failures + 1} requests"
-        note_run(run_of(attempt.night), f"Waited for its bar {waited}.")
+        note_run(run_of(attempt.night), waited_note(attempt, settings, now=clock.now()))
     run_nights(attempt.nights, outcomes)
 
 
@@ -178,7 +183,7 @@ def continue_without_bar(attempt: Attempt, error: ForecastingError, settings: Se
     if newest is None:
         raise error
     kept = nights_with_bars(attempt.nights, newest, settings)
-    note = missing_bar_note(attempt, error, newest, settings)
+    note = missing_bar_note(attempt, error, newest, settings, now=clock.now())
     if late:
         ingest(kept[-1] if kept else attempt.night, newest=newest)
     mark_waiting(run_of(attempt.night), note, status="late" if late else "failed")
@@ -186,13 +191,3 @@ def continue_without_bar(attempt: Attempt, error: ForecastingError, settings: Se
     if not kept:
         score_only(attempt.night)
     return note
-
-
-def missing_bar_note(attempt: Attempt, error: ForecastingError, newest: date, settings: Settings) -> str:
-    """The note of a night that continued without a response or its bar."""
-    hour = clock_time(clock.now(), settings)
-    if isinstance(error, DataLateError):
-        what = f"The bar of {attempt.night.session} was not available by {hour}"
-    else:
-        what = f"{error} Stopped retrying at {hour}"
-    return f"{what}; the night continued with the bars up to {newest}."

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
@@ -117,3 +117,21 @@ def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | 
 def clock_time(moment: datetime, settings: Settings) -> str:
     """`09:00 America/New_York`: an instant as local time."""
     return f"{moment.astimezone(ZoneInfo(settings.timezone)):%H:%M} {settings.timezone}"
+
+
+def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:
+    """The note of a night whose bar came after retries: from when to when it waited, and the number of requests."""
+    began, _, _ = clock_time(attempt.began, settings).partition(" ")
+    return f"Waited for its bar from {began} to {clock_time(now, settings)}; {attempt.failures + 1} requests."
+
+
+def missing_bar_note(
+    attempt: Attempt, error: ForecastingError, newest: date, settings: Settings, *, now: datetime
+) -> str:
+    """The note of a night that continued without a response or its bar; `newest` is the session of its newest bar."""
+    hour = clock_time(now, settings)
+    if isinstance(error, DataLateError):
+        what = f"The bar of {attempt.night.session} was not available by {hour}"
+    else:
+        what = f"{error} Stopped retrying at {hour}"
+    return f"{what}; the night continued with the bars up to {newest}."

@@ -4,7 +4,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from flows.retry import Attempt, deadline_of, first_attempt, next_attempt
 from forecasting.errors import (
     BadDataError,
     DataLateError,
@@ -14,6 +13,7 @@ from forecasting.errors import (
     UnavailableError,
 )
 from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.retry import Attempt, deadline_of, first_attempt, missing_bar_note, next_attempt, waited_note
 from forecasting.settings import Settings
 
 NIGHT = NightSpec("SBUX", date(2024, 3, 6), "volume", "yahoo")
@@ -91,3 +91,23 @@ def test_a_night_waits_until_the_stated_hour_and_never_past_the_next_open(
 def test_the_hour_of_the_deadline_is_a_setting() -> None:
     settings = Settings(late_until=time(7, 15))
     assert deadline_of(NIGHT, settings, now=MORNING) == datetime(2024, 3, 7, 12, 15, tzinfo=UTC)
+
+
+def test_the_note_of_a_night_that_waited_has_its_times_and_the_number_of_requests() -> None:
+    attempt = first_attempt([NIGHT], Settings(), now=MORNING, unattended=True)
+    for _ in range(2):
+        attempt = next_attempt(attempt, DataLateError("x"), now=attempt.due) or attempt
+    assert waited_note(attempt, Settings(), now=attempt.due) == (
+        "Waited for its bar from 05:30 to 06:10 America/New_York; 3 requests."
+    )
+
+
+def test_the_note_of_a_missing_bar_has_the_hour_and_the_newest_bar() -> None:
+    attempt, newest = first_attempt([NIGHT], Settings(), now=MORNING, unattended=True), date(2024, 3, 5)
+    assert missing_bar_note(attempt, DataLateError("x"), newest, Settings(), now=NINE) == (
+        "The bar of 2024-03-06 was not available by 09:00 America/New_York; "
+        "the night continued with the bars up to 2024-03-05."
+    )
+    assert missing_bar_note(attempt, UnavailableError("No response."), newest, Settings(), now=NINE) == (
+        "No response. Stopped retrying at 09:00 America/New_York; the night continued with the bars up to 2024-03-05."
+    )
