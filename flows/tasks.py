@@ -14,7 +14,6 @@ from prefect.cache_policies import NO_CACHE
 from flows import clock
 from flows.operations.artifacts import publish_artifacts
 from flows.operations.events import emit_outcomes
-from flows.operations.failures import explained_errors
 from flows.progress import show_stage
 from forecasting.pipeline import evaluate as evaluate_step
 from forecasting.pipeline import ingest as ingest_step
@@ -26,6 +25,7 @@ from forecasting.pipeline.companions import fetch_companions
 from forecasting.pipeline.night_run import NightInputs, NightRun, NightSpec, night_run
 from forecasting.pipeline.run_row import close_nights, timed
 from forecasting.pipeline.shard import only
+from forecasting.pipeline.unexpected import explained_errors
 from forecasting.settings import read_settings
 
 
@@ -98,7 +98,7 @@ def stage(night: NightSpec, name: str) -> Iterator[NightRun]:
     """
     show_stage(night, name)
     run = run_of(night)
-    with explained_errors(), timed([run], name):
+    with explained_errors(clock.now), timed([run], name):
         yield run
 
 

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from flows.operations.failures import explained, explained_errors
+from flows import clock
 from forecasting.errors import ForecastingError
+from forecasting.pipeline.unexpected import explained, explained_errors
 from forecasting.plain_text import plain_text
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -26,7 +27,7 @@ def readable_errors() -> Iterator[None]:
     for name in _RUN_LOGGERS:
         logging.getLogger(name).addFilter(_without_traceback)
     try:
-        with explained_errors():
+        with explained_errors(clock.now):
             yield
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
@@ -57,7 +58,7 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], Exception):
         error = record.exc_info[1]
         if not isinstance(error, ForecastingError):
-            record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error)}", ()
+            record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}", ()
         record.exc_info = None
         record.exc_text = None
     return True

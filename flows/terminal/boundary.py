@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable
 
-from flows.operations.failures import explained
+from flows import clock
 from forecasting.errors import UsageError
+from forecasting.pipeline.unexpected import explained
 
 
 def run_command(command: Callable[[], object]) -> None:
@@ -13,7 +14,7 @@ def run_command(command: Callable[[], object]) -> None:
         refuse_empty_values(sys.argv[1:])
         command()
     except Exception as error:
-        ended = explained(error)
+        ended = explained(error, now=clock.now)
         sys.stderr.write(f"{ended}\n")
         sys.exit(ended.exit_code)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows import clock
 from forecasting.errors import ForecastingError, UnexpectedError
+from forecasting.vocabulary import Clock
 
 FOLDER = "errors"
 """Folder of the tracebacks, below the data folder."""
@@ -37,7 +37,7 @@ _ADVICE = {
 }
 
 
-def explained(error: Exception) -> ForecastingError:
+def explained(error: Exception, *, now: Clock) -> ForecastingError:
     """The error in one paragraph: itself when it is ours, else what it is and the file that has its traceback."""
     if isinstance(error, ForecastingError):
         return error
@@ -51,18 +51,18 @@ def explained(error: Exception) -> ForecastingError:
     else:
         found = f"An error that forecasting does not expect, a fault of its code or of this machine ({kind}: {cause})."
         do = "Run again; if it comes back, report it with that file."
-    return UnexpectedError(f"{found} {_kept_traceback(error)} {do}")
+    return UnexpectedError(f"{found} {_kept_traceback(error, now)} {do}")
 
 
 @contextmanager
-def explained_errors() -> Iterator[None]:
+def explained_errors(now: Clock) -> Iterator[None]:
     """Within the block, an error that is not ours leaves it as one that is: `explained`, from the original."""
     try:
         yield
     except ForecastingError:
         raise
     except Exception as error:
-        raise explained(error) from error
+        raise explained(error, now=now) from error
 
 
 def _is_of_prefect(error: Exception) -> bool:
@@ -70,17 +70,17 @@ def _is_of_prefect(error: Exception) -> bool:
     return package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in str(error)
 
 
-def _kept_traceback(error: Exception) -> str:
+def _kept_traceback(error: Exception, now: Clock) -> str:
     """A sentence about the file with the traceback, written once for each error; readable by this user alone."""
     written: str | None = getattr(error, "_forecasting_traceback", None)
     if written is None:
-        written = _write("".join(traceback.format_exception(error))[-MAX_CHARACTERS:])
+        written = _write("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now)
         error._forecasting_traceback = written  # type: ignore[attr-defined]  # one error passes task, flow and command
     return written
 
 
-def _write(text: str) -> str:
-    name = f"{clock.now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
+def _write(text: str, now: Clock) -> str:
+    name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
     data = Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data").absolute()
     for folder in (data / FOLDER, Path(tempfile.gettempdir())):
         try:
