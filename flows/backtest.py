@@ -14,13 +14,9 @@ from flows.operations.logs import readable_errors
 from flows.operations.server import tolerate_outage
 from flows.parameters import backtest_run_name, narrowed
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
+from forecasting.report.tables import backtest_table
 from forecasting.store import database
 from forecasting.vocabulary import Target
-
-SHOWN = (
-    *("mae", "best_baseline", "skill_vs_best", "skill_vs_naive"),
-    *("dm_p_value", "pinball", "coverage_80", "coverage_90"),
-)
 
 
 @flow(name="backtest", flow_run_name=backtest_run_name, on_failure=[emit_failed])
@@ -55,11 +51,5 @@ def backtest(
     about = f"{spec.symbol} {settings.target}, {first} to {last}, refit every {refit_every} sessions"
     with tolerate_outage(f"the figures of {about}"):  # the table metrics has them
         key = key_of("backtest", spec.symbol, settings.target)
-        create_table_artifact(key=key, table=figures(document), description=about)
+        create_table_artifact(key=key, table=backtest_table(document), description=about)
     return document
-
-
-def figures(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """One row a horizon, and one over all."""
-    rows = {"all": document["overall"], **document["horizons"]}
-    return [{"horizon": horizon, **{name: row[name] for name in SHOWN}} for horizon, row in rows.items()]

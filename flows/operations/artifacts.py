@@ -7,11 +7,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows.operations.server import tolerate_outage
-from forecasting.plain_text import plain_text
 from forecasting.report.data import ReportData
 from forecasting.report.fan_png import fan_markdown
 from forecasting.report.page import forecast_markdown
-from forecasting.report.tables import decision_table, finding_table, forecast_table, score_table
+from forecasting.report.tables import cleaned, decision_table, finding_table, forecast_table, score_table
 
 
 def publish_artifacts(data: ReportData, page: Path) -> None:
@@ -24,7 +23,7 @@ def publish_artifacts(data: ReportData, page: Path) -> None:
 
 def create_artifacts(data: ReportData, page: Path) -> None:
     """Create four tables and a page on the current flow run."""
-    about = f"{data.symbol} {data.target}, origin {data.origin}"
+    subject, about = (data.symbol, data.target), f"{data.symbol} {data.target}, origin {data.origin}"
     tables = {
         "forecasts": (forecast_table, f"Forecasts of {about}"),
         "scores": (score_table, f"Scores of {about}"),
@@ -32,26 +31,14 @@ def create_artifacts(data: ReportData, page: Path) -> None:
         "promotion": (decision_table, f"Promotion after {about}"),
     }
     for what, (rows, description) in tables.items():
-        create_table_artifact(key=artifact_key(what, data), table=cleaned(rows(data)), description=description)
+        create_table_artifact(key=key_of(what, *subject), table=cleaned(rows(data)), description=description)
     create_markdown_artifact(
-        key=artifact_key("night", data),
+        key=key_of("night", *subject),
         markdown=f"{forecast_markdown(data)}\n{fan_markdown(data)}\n\nReport page: `{page}`",
         description=about,
     )
 
 
-def cleaned(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The rows with every text cleaned and capped; Prefect shows them to a browser."""
-    return [
-        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
-    ]
-
-
-def artifact_key(what: str, data: ReportData) -> str:
-    """An artifact's key, `forecasts-sbux-volume`: Prefect allows lower case, digits and dashes."""
-    return key_of(what, data.symbol, data.target)
-
-
 def key_of(what: str, symbol: str, target: str) -> str:
-    """The key of anything about a symbol and target."""
+    """The key of an artifact, `forecasts-sbux-volume`: Prefect allows lower case, digits and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", f"{what} {symbol} {target}".lower()).strip("-")

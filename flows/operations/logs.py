@@ -1,11 +1,12 @@
 """Library logs on the Prefect run, cleaned, and errors without a stack trace."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows import clock
 from forecasting.errors import ForecastingError
+from forecasting.log_lines import clean_library_lines
 from forecasting.pipeline.unexpected import explained, explained_errors
 from forecasting.plain_text import plain_text
 
@@ -32,26 +33,6 @@ def readable_errors() -> Iterator[None]:
     finally:
         # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
         library.setLevel(level)
-
-
-def clean_library_lines() -> None:
-    """Clean and cap every log line of the library from here on; a second call changes nothing."""
-    made = logging.getLogRecordFactory()
-    if not isinstance(made, _CleanRecords):
-        logging.setLogRecordFactory(_CleanRecords(made))
-
-
-class _CleanRecords:
-    """A factory of log records: a filter would have to be on every handler, also on those that Prefect adds later."""
-
-    def __init__(self, made: Callable[..., logging.LogRecord]) -> None:
-        self._made = made
-
-    def __call__(self, name: str, *args: object, **named: object) -> logging.LogRecord:
-        record = self._made(name, *args, **named)
-        if name.partition(".")[0] == "forecasting":
-            record.msg, record.args = plain_text(record.getMessage()), ()
-        return record
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -1,13 +1,21 @@
-"""The night as plain tables and one JSON document: for Prefect's artifacts and the command line."""
+"""A night and a backtest as plain tables, and the night as one JSON document: for artifacts and the command line."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from forecasting.plain_text import plain_text
 from forecasting.report import wording
 from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
 from forecasting.vocabulary import QUANTILE_COLUMNS
+
+BACKTEST_FIGURES = (
+    *("mae", "best_baseline", "skill_vs_best", "skill_vs_naive"),
+    *("dm_p_value", "pinball", "coverage_80", "coverage_90"),
+)
+"""Keys of the figures in a backtest's table."""
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
@@ -61,3 +69,16 @@ def decision_table(data: ReportData) -> list[dict[str, object]]:
     names = ("winner", "champion", "challenger", "best_baseline", "champion_pinball", "challenger_pinball")
     shown = {name: data.decision[name] for name in (*names, "baseline_pinball", "p_value", "origins", "reason")}
     return [{name: value if isinstance(value, int | float) else str(value or "") for name, value in shown.items()}]
+
+
+def backtest_table(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a horizon of a backtest's document, and one over all."""
+    rows = {"all": document["overall"], **document["horizons"]}
+    return [{"horizon": horizon, **{name: row[name] for name in BACKTEST_FIGURES}} for horizon, row in rows.items()]
+
+
+def cleaned(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows with every text cleaned and capped, for a table that a browser shows."""
+    return [
+        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
+    ]

@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from flows.operations.artifacts import cleaned
-from flows.operations.logs import clean_library_lines
 from flows.terminal import console
+from forecasting.log_lines import clean_library_lines
 from forecasting.pipeline.publish import newest_reports
 from forecasting.plain_text import LIMIT
 from forecasting.report.page import forecast_markdown
-from forecasting.report.tables import finding_table
+from forecasting.report.tables import cleaned, finding_table
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST

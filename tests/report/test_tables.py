@@ -1,6 +1,14 @@
 import pandas as pd
 
-from forecasting.report.tables import decision_table, finding_table, forecast_table, night_document, score_table
+from forecasting.report.tables import (
+    BACKTEST_FIGURES,
+    backtest_table,
+    decision_table,
+    finding_table,
+    forecast_table,
+    night_document,
+    score_table,
+)
 from tests.report.nights import forecasts, long_record, report_data, score, scored
 from tests.report.test_facts import DECISION
 
@@ -54,3 +62,11 @@ def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
     assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
     assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
     assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
+
+
+def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon():
+    figures = dict.fromkeys(BACKTEST_FIGURES, 1.0)
+    document = {"overall": figures | {"baselines": {}}, "horizons": {"1": figures | {"mae": 2.0}}}
+    rows = backtest_table(document)
+    assert [(row["horizon"], row["mae"]) for row in rows] == [("all", 1.0), ("1", 2.0)]
+    assert list(rows[0]) == ["horizon", *BACKTEST_FIGURES]
