@@ -15,7 +15,7 @@ from flows.terminal.echo import echo
 from forecasting.article.experiment import ArticleResult
 from forecasting.pipeline.night_run import report_path
 from forecasting.plain_text import plain_text
-from forecasting.report import wording
+from forecasting.report import listings, wording
 from forecasting.report.data import ReportData
 from forecasting.report.tables import night_document
 from forecasting.report.units import unit_of
@@ -34,108 +34,66 @@ PIPED_WIDTH = 160
 def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
     """Print each night's forecasts and the paths of its report and the database."""
     if as_json:
-        typer.echo(json.dumps([night_document(data) for data in nights], indent=2, default=str))
+        show_json([night_document(data) for data in nights])
         return
+    from forecasting.store.engine import place
+
     settings = read_settings()
     for data in nights:
         show_night(data)
         echo(f"Report:   {report_path(settings, data.symbol, data.target)}")
-    echo(f"Database: {where(settings)}")
+    echo(f"Database: {place(settings.url)}")
 
 
 def show_night(data: ReportData) -> None:
     """Print one night: headline, notices, forecasts."""
-    unit = unit_of(data)
     typer.echo()
     echo(f"{data.symbol} {data.target}: {data.fetch['title']}")
     echo(wording.sentence(data))
     for notice in wording.notices(data):
         echo(f"{notice.title}: {notice.text}")
-    rows = [
-        [
-            f"{row['target_session']:%a %Y-%m-%d}",
-            unit.number(row["q50"]),
-            unit.span(row["q10"], row["q90"]),
-            unit.number(data.last_value),
-            row["kind"],
-            row["status"],
-        ]
-        for row in data.rows.to_dict("records")
-    ]
-    echo(f"In {unit.name}; last is the value of {data.origin}.")
-    show_table(["session", "median", "80 % interval", "last", "kind", "status"], rows)
+    echo(f"In {unit_of(data).name}; last is the value of {data.origin}.")
+    show_table(*listings.night_listing(data))
 
 
 def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:
     """Print a backtest's figures by horizon beside each baseline's error."""
-    overall = document["overall"]
-    names = list(overall["baselines"])
     typer.echo()
     echo(
         f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
         f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
     )
-    rows = []
-    for horizon, figures in [*document["horizons"].items(), ("all", overall)]:
-        rows.append(
-            [
-                horizon,
-                f"{figures['mae']:,.6g}",
-                *(f"{figures['baselines'][name]:,.6g}" for name in names),
-                f"{100 * figures['skill_vs_best']:+.1f} %",
-                f"{figures['dm_p_value']:.3g}",
-                f"{100 * figures['coverage_80']:.1f} %",
-                f"{100 * figures['coverage_90']:.1f} %",
-            ]
-        )
-    show_table(["horizon", "mae", *names, f"against {overall['best_baseline']}", "p", "in 80 %", "in 90 %"], rows)
+    show_table(*listings.backtest_listing(document))
     if out is not None:
         echo(f"Written to {out}")
 
 
 def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
     """Print what each ingest brought."""
-    columns = ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"]
-    names = ["symbol", "source", "fetched_at", "row_count", "last_received", "verdict", "detail"]
-    show_table(columns, [[row[name] for name in names] for row in fetches])
+    show_table(*listings.fetch_listing(fetches))
 
 
 def show_article(result: ArticleResult, out: Path) -> None:
     """Print each variant with its error, and the page's path."""
     echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
-    rows = [[variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants]
-    show_table(["model", "question", "what changed", "MAE"], rows)
+    show_table(*listings.article_listing(result))
     echo(f"Page: {out}")
 
 
-def show_models(rows: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
+def show_models(models: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
     """Print the networks, newest first."""
     if as_json:
-        typer.echo(json.dumps(list(rows), indent=2, default=str))
-        return
-    columns = ["model", "champion", "method", "from", "trained to", "epochs", "seconds", "weights"]
-    shown = [
-        [
-            row["id"],
-            "yes" if row["champion"] else "",
-            row["method"],
-            row["parent_id"] or row["base"],
-            row["trained_to"],
-            row["chain_epochs"],
-            f"{row['seconds']:.1f}",
-            row["weights"],
-        ]
-        for row in rows
-    ]
-    show_table(columns, shown)
+        show_json(list(models))
+    else:
+        show_table(*listings.model_listing(models))
 
 
 def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
     """Print one record, a line a field."""
     if as_json:
-        typer.echo(json.dumps(dict(record), indent=2, default=str))
-        return
-    show_table(["setting", "value"], [[name, value] for name, value in record.items()])
+        show_json(dict(record))
+    else:
+        show_table(["setting", "value"], [[name, value] for name, value in record.items()])
 
 
 def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
@@ -145,19 +103,15 @@ def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
 
 def show_settings(settings: Settings, *, as_json: bool = False) -> None:
     """Print the settings in force; secrets stay hidden."""
-    values = settings.model_dump(mode="json")
-    values["exchanges"] |= {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
     if as_json:
-        typer.echo(json.dumps(values, indent=2))
-        return
-    for name in ("symbols", "companions"):
-        values[name] = ",".join(values[name])
-    values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
-    rows = [
-        [f"FORECASTING_{name.upper()}", values[name], field.description]
-        for name, field in Settings.model_fields.items()
-    ]
-    show_table(["setting", "value", "meaning"], rows)
+        show_json(listings.settings_document(settings))
+    else:
+        show_table(*listings.settings_listing(settings))
+
+
+def show_json(document: object) -> None:
+    """Print a document as JSON; dates and instants as ISO text."""
+    typer.echo(json.dumps(document, indent=2, default=str))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -172,10 +126,3 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)  # rich assumes 80 columns without a terminal
     console.print(shown)
-
-
-def where(settings: Settings) -> str:
-    """The database's URL or path, without its password."""
-    from forecasting.store.engine import place
-
-    return place(settings.url)

@@ -6,19 +6,7 @@ import pytest
 
 from flows.terminal import console
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, forecasts, report_data
-
-MODEL = {
-    "id": "3f9c2ab1a77d0e11",
-    "champion": True,
-    "method": "scratch",
-    "parent_id": None,
-    "base": "volume-2022-12-30",
-    "trained_to": ORIGIN,
-    "chain_epochs": 6,
-    "seconds": 1.234,
-    "weights": "kept",
-}
+from tests.report.nights import forecasts, report_data
 
 
 def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,22 +26,6 @@ def test_nights_as_json_hold_every_quantile_and_the_model(capsys: pytest.Capture
     assert night["notices"] == {}
     assert {"q05", "q50", "q95", "outside", "issued_at"} <= set(night["forecasts"][0])
     assert [row["horizon"] for row in night["forecasts"]] == [1, 2, 3, 4, 5]
-
-
-def test_models_are_printed_with_what_each_fit_started_from(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_models([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
-    first, second = capsys.readouterr().out.splitlines()[-3:-1]
-    assert first.split() == [
-        "3f9c2ab1a77d0e11",
-        "yes",
-        "scratch",
-        "volume-2022-12-30",
-        "2024-03-08",
-        "6",
-        "1.2",
-        "kept",
-    ]
-    assert second.split()[:3] == ["other", "scratch", "3f9c2ab1a77d0e11"]
 
 
 def test_a_table_in_a_pipe_is_160_columns_wide_and_leaves_none_empty(capsys: pytest.CaptureFixture[str]) -> None:

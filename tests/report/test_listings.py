@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from forecasting.report import listings
+from forecasting.settings import Settings
+from tests.report.nights import ORIGIN, forecasts, report_data
+
+MODEL = {
+    "id": "3f9c2ab1a77d0e11",
+    "champion": True,
+    "method": "scratch",
+    "parent_id": None,
+    "base": "volume-2022-12-30",
+    "trained_to": ORIGIN,
+    "chain_epochs": 6,
+    "seconds": 1.234,
+    "weights": "kept",
+}
+
+
+def test_a_night_has_a_row_a_session_in_its_own_unit():
+    columns, rows = listings.night_listing(report_data(forecasts=forecasts(status="fallback", reason="old", q50=8e6)))
+    assert [len(row) for row in rows] == [len(columns)] * 5
+    assert (rows[0][0], rows[0][1], rows[0][-1]) == ("Mon 2024-03-11", "8.00", "fallback")
+
+
+def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
+    figures = {
+        "mae": 1.5,
+        "baselines": {"ridge": 2.0},
+        "best_baseline": "ridge",
+        "skill_vs_best": 0.25,
+        "dm_p_value": 0.01,
+        "coverage_80": 0.8,
+        "coverage_90": 0.9,
+    }
+    columns, rows = listings.backtest_listing({"overall": figures, "horizons": {"1": figures | {"mae": 1234.5}}})
+    assert columns == ["horizon", "mae", "ridge", "against ridge", "p", "in 80 %", "in 90 %"]
+    assert rows == [
+        ["1", "1,234.5", "2", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+        ["all", "1.5", "2", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+    ]
+
+
+def test_a_model_is_listed_with_what_its_fit_started_from():
+    _, rows = listings.model_listing([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
+    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "1.2", "kept"]
+    assert rows[1][:4] == ["other", "", "scratch", MODEL["id"]]
+
+
+def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
+    settings = Settings(symbols=("SBUX", "VOD.L"), database_url="postgresql://me:hunter2@db/x")
+    _, rows = listings.settings_listing(settings)
+    values = {row[0]: row[1] for row in rows}
+    assert values["FORECASTING_SYMBOLS"] == "SBUX,VOD.L"
+    assert values["FORECASTING_EXCHANGES"] == "SBUX=XNYS,VOD.L=XLON"
+    assert listings.settings_document(settings)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
+    assert "hunter2" not in str(rows)
