@@ -71,7 +71,14 @@ class Decision:
     best_baseline: str
 
 
-def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, champion_trouble: str = "") -> Decision:
+def decide(
+    losses: pd.DataFrame,
+    *,
+    champion_age: int | None,
+    max_age: int,
+    champion_trouble: str = "",
+    champion_outdated: str = "",
+) -> Decision:
     """The next champion, with the reason and the figures it rests on.
 
     Args:
@@ -80,6 +87,8 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, cham
         champion_age: Sessions since the champion's last training session; None when there is no champion.
         max_age: Sessions after which a champion is no longer published.
         champion_trouble: Why the champion cannot be run; empty when it can.
+        champion_outdated: What the challenger was fitted with and the champion was not, so that the champion's scores
+            are no evidence about the sessions to come; empty without such a difference.
 
     Raises:
         ValueError: Two losses of one forecaster for one origin and horizon.
@@ -90,6 +99,8 @@ def decide(losses: pd.DataFrame, *, champion_age: int | None, max_age: int, cham
     if champion_trouble:
         text = f"the champion cannot be run, so the challenger takes over: {champion_trouble.rstrip('.')}"
         return _decision(CHALLENGER, text, comparison)
+    if champion_outdated:
+        return _decision(CHALLENGER, f"{champion_outdated}, so the challenger takes over", comparison)
     too_old = champion_age > max_age
     age = f"the champion is {_many(champion_age, 'session')} old (limit {max_age})"
     if comparison.test is None:

@@ -9,16 +9,18 @@ from datetime import date
 
 import pandas as pd
 
+from forecasting.errors import ArtifactError
 from forecasting.evaluate.evidence import SCORE_COLUMNS, forecaster_losses
 from forecasting.evaluate.promotion import Decision, decide, only_of_nights
 from forecasting.evaluate.scores import score_rows
 from forecasting.ids import short_id
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightInputs, NightRun
-from forecasting.pipeline.registry import why_not_runnable
+from forecasting.pipeline.registry import load_model, why_not_runnable
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import data_as_of
 from forecasting.sessions import between
+from forecasting.settings import Settings
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
@@ -139,7 +141,22 @@ def _compare_with_champion(run: NightRun, evidence: Evidence, scores: Sequence[R
         else None,
         max_age=settings.max_model_age,
         champion_trouble=why_not_runnable(champion, settings) if champion else "",
+        champion_outdated=_change_of_dates(champion, evidence.challenger or {}, settings) if champion else "",
     )
+
+
+def _change_of_dates(champion: Row, challenger: Row, settings: Settings) -> str:
+    """Why a champion fitted with earnings dates is outdated where the challenger had none, or the reverse; else empty.
+
+    Empty too where one cannot be loaded, which has a reason of its own.
+    """
+    try:
+        had, has = (load_model(model, settings).card.has_events for model in (champion, challenger))
+    except ArtifactError:
+        return ""
+    if had == has:
+        return ""
+    return f"earnings dates have {'arrived' if has else 'vanished'} since the champion's chain of fits began"
 
 
 def _with_tonight(stored: pd.DataFrame | None, scores: Sequence[Row]) -> pd.DataFrame:

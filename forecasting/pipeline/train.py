@@ -124,7 +124,15 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
     try:
         parent = load_model(champion, settings)
         check_parent(parent, windows, settings)
-        facts = ChainFacts(True, "", since, champion["chain_epochs"], _drift_reason(stored))
+        facts = ChainFacts(
+            usable=True,
+            error="",
+            sessions_since_scratch=since,
+            chain_epochs=champion["chain_epochs"],
+            drift=_drift_reason(stored),
+            had_events=parent.card.has_events,
+            has_events=windows.has_events,
+        )
     except ArtifactError as error:
         if run.spec.mode == "warm":
             raise

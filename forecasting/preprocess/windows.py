@@ -88,8 +88,10 @@ class Windows:
 
     @property
     def has_events(self) -> bool:
-        """Whether any session that training may use has an event flag."""
-        return bool(self.flags[: self.learnable_sessions, -len(future_covariates.EVENT_NAMES) :].any())
+        """Whether any session with a known value that training may use has an event flag."""
+        learnable = slice(self.learnable_sessions)
+        known = np.isfinite(self.values[learnable])
+        return bool(self.flags[learnable, -len(future_covariates.EVENT_NAMES) :][known].any())
 
     @property
     def last_values(self) -> Floats:

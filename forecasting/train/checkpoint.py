@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from forecasting.errors import ArtifactError
+from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -76,6 +77,11 @@ class Card:
     members: int
     architecture: int
     format: int = FORMAT
+
+    @property
+    def has_events(self) -> bool:
+        """Whether its effects were estimated with earnings dates: a flag that is never set has an effect 0."""
+        return any(self.effect[-len(EVENT_NAMES) :])
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class ChainFacts:
         sessions_since_scratch: Sessions since the newest fit from scratch of this symbol and target.
         chain_epochs: Epochs of the champion's chain of warm fits, its fit from scratch included.
         drift: The alarm of the control chart; empty without one.
+        had_events: Whether its chain of fits began with earnings dates.
+        has_events: Whether tonight's training rows have any.
     """
 
     usable: bool
@@ -36,6 +38,8 @@ class ChainFacts:
     sessions_since_scratch: int
     chain_epochs: int
     drift: str = ""
+    had_events: bool = False
+    has_events: bool = False
 
 
 def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
@@ -54,6 +58,10 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
         return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.error}")
     if requested != "auto":
         return ModeChoice(requested, f"asked for: {requested}")
+    if champion.had_events != champion.has_events:
+        # A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
+        change = "arrived" if champion.has_events else "vanished"
+        return ModeChoice("scratch", f"earnings dates have {change} since the champion's chain of fits began")
     if champion.drift:
         return ModeChoice("scratch", champion.drift)
     sessions = champion.sessions_since_scratch

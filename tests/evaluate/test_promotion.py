@@ -53,6 +53,13 @@ def test_a_better_challenger_takes_over_and_the_reason_holds_every_figure():
     )
 
 
+def test_a_champion_without_what_the_challenger_was_fitted_with_goes_whatever_the_scores_say():
+    losses = losses_of({"champion": 1.0, "challenger": 1.3, "ridge": 1.1})
+    decision = decide(losses, champion_age=10, max_age=63, champion_outdated="earnings dates have arrived")
+    assert decision.winner == "challenger"
+    assert decision.reason.startswith("earnings dates have arrived, so the challenger takes over. Mean pinball on 60")
+
+
 def test_losses_in_shares_are_written_out_and_an_undecided_p_in_full():
     decision = decided({"champion": 2_100_000.0, "challenger": 2_099_000.0, "ridge": 2_200_000.0}, noise=0.5)
     assert "champion 2,100,000, challenger 2,099,000, ridge 2,200,000." in decision.reason

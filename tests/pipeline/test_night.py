@@ -104,6 +104,30 @@ def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder:
     assert [row["winner"] for row in rows("promotions")] == [first["id"], first["id"]]
 
 
+def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced = [f"{year}-{month}-20,amc" for year in (2022, 2023) for month in ("01", "04", "07", "10")]
+    dates = night_folder.with_name("dates.csv")
+    dates.write_text("\n".join(["announced,timing", *announced]))
+    for session in between(date(2024, 3, 6), LAST):
+        night(session)
+        monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
+    in_order = sorted(rows("runs"), key=lambda row: str(row["as_of"]))
+    arrived = "earnings dates have arrived since the champion's chain of fits began"
+    assert [(row["mode"], row["mode_reason"]) for row in in_order] == [
+        ("scratch", "no champion yet"),
+        ("scratch", arrived),
+        ("warm", "1 session since the last fit from scratch"),
+    ]
+    bases = {str(row["run_id"]): row["base"] for row in rows("models") if row["name"] == "lstm"}
+    decisions = [str(row["reason"]) for row in sorted(rows("promotions"), key=lambda row: str(row["session"]))]
+    assert decisions[1].startswith(f"{arrived}, so the challenger takes over.")
+    assert decisions[2].startswith("the champion stays")
+    without, *with_dates = (bases[str(row["id"])] for row in in_order)
+    assert with_dates == [f"{without}-earnings"] * 2
+
+
 def test_a_damaged_champion_is_replaced_by_the_best_baseline_with_the_reason(night_folder: Path) -> None:
     night(date(2024, 3, 7))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):

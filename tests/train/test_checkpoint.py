@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from forecasting.errors import ArtifactError
+from forecasting.preprocess.windows import make_windows
 from forecasting.train.checkpoint import Artifact, Checkpoint, load, save
 from forecasting.train.fit import fit, scaled_quantiles
+from tests.builders import LAST, no_events, random_bars
 from tests.train.windows import SETTINGS, some_windows
 
 
@@ -77,6 +79,17 @@ def test_another_version_is_refused_even_when_its_hash_is_right(artifact, versio
 def test_the_card_is_readable_json(artifact):
     card = json.loads((artifact.path / "model.json").read_text())
     assert (card["target"], card["method"], card["members"], card["seed"]) == ("volume", "scratch", 2, 3)
+
+
+def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):
+    bars = random_bars(days=560, seed=5)
+    without = make_windows(
+        bars, no_events(), origin=LAST, target="volume", exchange="XNYS", train_sessions=SETTINGS.train_sessions
+    )
+    assert (some_windows().has_events, without.has_events) == (True, False)
+    plain = fit(without, mode="scratch", parent=None, settings=SETTINGS)
+    assert (checkpoint.card.has_events, plain.card.has_events) == (True, False)
+    assert not fit(some_windows(), mode="warm", parent=plain, settings=SETTINGS).card.has_events
 
 
 @pytest.mark.skipif(

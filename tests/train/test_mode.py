@@ -25,6 +25,10 @@ DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
         ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS), "scratch", f"{MAX_CHAIN_EPOCHS} epochs"),
         ("auto", replace(USABLE, sessions_since_scratch=20, chain_epochs=MAX_CHAIN_EPOCHS - 1), "warm", "20 sessions"),
         ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "1 session since"),
+        ("auto", replace(USABLE, has_events=True), "scratch", "earnings dates have arrived"),
+        ("auto", replace(USABLE, had_events=True), "scratch", "earnings dates have vanished"),
+        ("auto", replace(USABLE, had_events=True, has_events=True), "warm", "12 sessions"),
+        ("warm", replace(USABLE, has_events=True), "warm", "asked for"),
     ],
 )
 def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, reason):
