@@ -31,8 +31,11 @@ BASELINE: Literal["baseline"] = "baseline"
 SILENCED: Literal["silenced"] = "silenced"
 """The champion's own forecast on a night on which a baseline is published in its place."""
 
+LSTM = "lstm"
+"""Name of the network in `models.name`, `scores.model` and `standings.line`; every other name is a baseline's."""
+
 PUBLISHED_LINE = ""
-"""Column `line` of table `standings` for the published forecasts; for a baseline it is the name. Sorts first."""
+"""Column `line` of table `standings` for the published forecasts; for a forecaster it is its name. Sorts first."""
 
 Stage = Literal["first_print", "settled"]
 """Which version of a bar a score uses: the first stored, or the one that a later fetch has confirmed."""

@@ -1,4 +1,4 @@
-"""The champion against each baseline over its newest origins: the running sums behind view live_skill.
+"""The published forecasts against each forecaster over the newest origins: the running sums behind view live_skill.
 
 A night changes a handful of the 250 origins of a window, so sums are updated: what an origin counted before is
 subtracted, what it counts now is added. Sums of floats would keep a remainder of what was subtracted; losses rounded to
@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import NamedTuple
 
-from forecasting.vocabulary import CHAMPION, PUBLISHED_LINE, Target
+from forecasting.evaluate.lines import lines_of
+from forecasting.vocabulary import PUBLISHED_LINE, Target
 
 WINDOWS = (20, 60, 250)
-"""Nights in a window, up to the newest that the champion has a score of; not every night needs one."""
+"""Nights in a window, up to the newest with a score of a published forecast; not every night needs one."""
 
 
 _GRAIN: dict[Target, float] = {"volume": 2.0**-10, "close": 2.0**-20, "range": 2.0**-40}
@@ -23,7 +24,7 @@ Slot = tuple[int, date]
 """Horizon and origin session."""
 
 TallyKey = tuple[int, int, str]
-"""Horizon, sessions of the window, and line: a baseline's name, or PUBLISHED_LINE."""
+"""Horizon, sessions of the window, and line: a forecaster's name, or PUBLISHED_LINE."""
 
 
 class Score(NamedTuple):
@@ -53,7 +54,7 @@ class Loss(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over the n origins of a window for which both the line and the champion have a score."""
+    """Sums over the n origins of a window for which both the line and the published line have a score."""
 
     n: int = 0
     error: float = 0.0
@@ -91,15 +92,16 @@ def rounded(loss: float, target: Target) -> float:
 def counted_losses(scores: Iterable[Score], target: Target) -> CountedLosses:
     """The losses that count in each slot of the scores.
 
-    A line counts once a slot: by its settled score where there is one, of several forecasts by the newest, of several
-    issued at the same instant by the model whose id sorts first.
+    A line counts once a slot: of several forecasts the newest, of several issued at the same instant that of the model
+    whose id sorts first; by its settled score where there is one. Lines: `lines.lines_of`.
     """
     last_counts = sorted(scores, key=lambda score: (score.stage, score.bar_version))
     last_counts.sort(key=lambda score: score.model_id, reverse=True)
     last_counts.sort(key=lambda score: score.issued_at)
     counted = {
-        (score.horizon, score.origin_session, PUBLISHED_LINE if score.role == CHAMPION else score.model): score
+        (score.horizon, score.origin_session, line): score
         for score in last_counts
+        for line in lines_of(score.role, score.model)
     }
     losses: dict[Slot, dict[str, Loss]] = {}
     for (horizon, origin, line), score in counted.items():
@@ -121,8 +123,8 @@ def update_tallies(
 
     Args:
         tallies: Changed in place.
-        before: What counted in the slots that have new scores, or that entered or left a window. A slot without the
-            champion counts for no line.
+        before: What counted in the slots that have new scores, or that entered or left a window. A slot without a
+            published forecast counts for no line.
         after: What counts in these slots now.
         old: First origin of each horizon's windows before; a window without one counted nothing.
         new: First origins now.

@@ -14,9 +14,9 @@ from forecasting.evaluate.standings import WINDOWS, Score, Slot, Tally, TallyKey
 from forecasting.store import tables
 from forecasting.store.frames import Row
 from forecasting.store.upsert import insert
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import BASELINE, CHAMPION, SILENCED, Target
 
-_COUNTED = ("champion", "baseline")
+_COUNTED = (CHAMPION, BASELINE, SILENCED)
 """Roles whose scores can count; a challenger has no row in standings."""
 
 
@@ -116,7 +116,7 @@ def rebuild(connection: sa.Connection) -> None:
     connection.execute(sa.delete(tables.standings))
     table = tables.scores
     key = (table.c.symbol, table.c.target, table.c.kind, table.c.horizon)
-    newest = sa.select(*key, sa.func.max(table.c.origin_session)).where(table.c.role == "champion").group_by(*key)
+    newest = sa.select(*key, sa.func.max(table.c.origin_session)).where(table.c.role == CHAMPION).group_by(*key)
     for symbol, target, kind, horizon, origin in connection.execute(newest).all():
         empty = Stored({}, {}, {horizon: origin})
         state = _before_scores(connection, Scope(symbol, target, kind), empty, [])
@@ -126,7 +126,7 @@ def rebuild(connection: sa.Connection) -> None:
 def _before_scores(connection: sa.Connection, scope: Scope, stored: Stored, added: list[Score]) -> BeforeScores:
     tallies, old, last = stored
     for score in added:
-        if score.role == "champion":
+        if score.role == CHAMPION:
             last[score.horizon] = max(score.origin_session, last.get(score.horizon, score.origin_session))
     origins = _origins(connection, scope, last.values(), old)
     new = _windows(origins, last)

@@ -83,14 +83,19 @@ def test_the_newest_forecast_of_a_slot_counts_by_its_settled_score_of_the_last_b
         scored(-5.0, model_id="n", stage="settled", version=3),  # issued at the same instant: the first id counts
     ]
     found = counted_losses(scores[turn:] + scores[:turn], "volume")
-    assert found == {(1, ORIGIN): {PUBLISHED_LINE: Loss(4.0, 2.0, 1, 0)}}
+    assert found == {(1, ORIGIN): dict.fromkeys((PUBLISHED_LINE, "lstm"), Loss(4.0, 2.0, 1, 0))}
 
 
-def test_a_baseline_is_a_line_by_its_name():
-    ridge = scored(3.0)._replace(role="baseline", model="ridge")
-    assert counted_losses([ridge, scored(1.0)], "volume") == {
-        (1, ORIGIN): {"ridge": Loss(3.0, 1.5, 1, 0), PUBLISHED_LINE: Loss(1.0, 0.5, 1, 0)}
+@pytest.mark.parametrize(("network", "ridge"), [("champion", "baseline"), ("silenced", "champion")])
+def test_a_forecaster_is_a_line_by_its_name_whether_it_is_published_or_not(network: str, ridge: str):
+    lines = {
+        "lstm": scored(1.0)._replace(role=network),
+        "ridge": scored(3.0)._replace(role=ridge, model="ridge", model_id="b"),
     }
+    losses = {"lstm": Loss(1.0, 0.5, 1, 0), "ridge": Loss(3.0, 1.5, 1, 0)}
+    (published,) = [losses[name] for name, score in lines.items() if score.role == "champion"]
+    found = counted_losses(lines.values(), "volume")
+    assert found == {(1, ORIGIN): losses | {PUBLISHED_LINE: published}}
 
 
 @given(st.lists(st.tuples(st.floats(0, 3e7), st.floats(0, 3e7)), max_size=60), st.sampled_from(["volume", "close"]))

@@ -8,10 +8,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from forecasting.store import migrate, tables
-from forecasting.store.database import reading
+from forecasting.store import migrate, tables, writes
+from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
 from forecasting.store.migrate import current, downgrade, upgrade
+from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, at, forecast_row, model_row, run_row, score_row
 
 SCRIPTS = ScriptDirectory.from_config(migrate._config())
@@ -92,6 +93,27 @@ def test_an_upgrade_from_0001_with_rows_and_the_way_back_keep_every_row(empty_da
     assert stored(empty_database_url) == before
     downgrade(empty_database_url, "0001")
     assert stored(empty_database_url) == before
+
+
+def test_an_upgrade_from_0004_writes_the_standings_anew(database_url):
+    """Code of revision 0004 left a published baseline out of its own line, and had none for the network."""
+    scores = mixed_scores(database_url, seed=4, days=30)
+    with transaction(database_url) as connection:
+        writes.add_scores(connection, scores)
+    by_forecaster = standing_rows(database_url)
+    downgrade(database_url, "0004")
+    assert standing_rows(database_url) == []
+    with transaction(database_url) as connection:
+        rows = [dict(row) for row in by_forecaster if row["line"] != "lstm"]
+        connection.execute(sa.insert(tables.standings), [row | {"n": 1, "error": 0.5} for row in rows])
+    upgrade(database_url)
+    assert standing_rows(database_url) == by_forecaster
+
+
+def standing_rows(url: str) -> list[sa.RowMapping]:
+    table = tables.standings
+    with reading(url) as connection:
+        return list(connection.execute(sa.select(table).order_by(*table.primary_key.columns)).mappings())
 
 
 def rows_of_0001() -> dict[str, list[dict[str, object]]]:

@@ -80,7 +80,7 @@ def test_a_night_written_twice_is_stored_once(database_url):
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
         "bar_versions": 2,
-        "standings": 3,
+        "standings": 6,  # three windows, of the published forecasts and of the network
     }
     with transaction(database_url) as connection:
         assert a_night(connection) == [0] * 8

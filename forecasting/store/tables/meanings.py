@@ -237,19 +237,22 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "standings": {
         "window_sessions": "Nights of the window: 20, 60 or 250.",
-        "line": "Forecaster: a baseline's name, or empty for the published forecasts.",
+        "line": (
+            "Forecaster: a baseline's name or `lstm`, each with its own forecasts of all nights, published or not; "
+            "empty for the published forecasts, whichever model made them."
+        ),
         "first_origin": "First night of the window.",
-        "last_origin": "Newest night that has a score of the champion.",
+        "last_origin": "Newest night with a score of the published forecast.",
         "n": (
-            "Nights of the window with a score of both the forecaster and the champion; 0 for one that no longer "
-            "forecasts."
+            "Nights of the window with a score of both the forecaster and the published forecast; 0 for a forecaster "
+            "that no longer forecasts."
         ),
         "error": "Sum of the forecaster's absolute errors over these n, in the target's unit.",
         "pinball": "Sum of its pinball losses, in the target's unit.",
         "inside_80": "Number of its actual values inside the 80 % interval.",
         "inside_90": "Number inside the 90 % interval.",
-        "champion_error": "Sum of the champion's absolute errors on the same nights, in the target's unit.",
-        "champion_pinball": "Sum of the champion's pinball losses on the same nights, in the target's unit.",
+        "champion_error": "Sum of the published forecasts' absolute errors on the same nights, in the target's unit.",
+        "champion_pinball": "Sum of the published forecasts' pinball losses on the same nights, in the target's unit.",
     },
     "metrics": {
         "model_id": "Model of the figure, an id of `models`; the row of a backtest.",

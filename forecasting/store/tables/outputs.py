@@ -183,7 +183,7 @@ standings = Table(
     Column("kind", String(6), primary_key=True),
     Column("horizon", Integer, primary_key=True, autoincrement=False),
     Column("window_sessions", Integer, primary_key=True, autoincrement=False, comment="nights looked back over"),
-    Column("line", String(30), primary_key=True, comment="a baseline's name; empty for the champion"),
+    Column("line", String(30), primary_key=True, comment="a forecaster's name; empty for the published forecasts"),
     Column("first_origin", Date, nullable=False),
     Column("last_origin", Date, nullable=False, comment="the newest that the champion was scored on"),
     Column("n", Integer, nullable=False, comment="nights of the window that both have a score of"),

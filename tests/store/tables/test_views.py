@@ -186,19 +186,52 @@ def test_live_skill_compares_on_the_sessions_that_both_have(database_url):
     assert rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.4, "ridge", 2.0, 0.5, 0.5, 0.95)
 
 
-def test_live_skill_never_mixes_live_and_replay(database_url):
-    scored(database_url, {"lstm": [1.0] * 3, "ridge": [2.0] * 3})
-    scored_again = {"lstm": [4.0] * 4, "ridge": [2.0] * 4}
+def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(database_url):
+    """Ten nights of the network, then ten of the ridge in its place, which is the better of the baselines on all 20."""
+    roles = [("champion", "baseline")] * 10 + [("silenced", "champion")] * 10
+    sessions = [str(day) for day in between(pd.Timestamp("2024-01-03").date(), pd.Timestamp("2024-02-29").date())[:20]]
+    errors = {"lstm": [4.0] * 20, "ridge": [3.0] * 10 + [1.0] * 10, "har": [2.5] * 20}
+    forecasts = [
+        forecast_row(model, origin, role={"lstm": network, "ridge": ridge}.get(model, "baseline"))
+        for origin, (network, ridge) in zip(sessions, roles, strict=True)
+        for model in errors
+    ]
+    places = {pd.Timestamp(origin).date(): place for place, origin in enumerate(sessions)}
+    scores = []
+    for row in forecasts:
+        error = errors[row["model_id"]][places[row["origin_session"]]]
+        scores.append(score_row(row, error=error, pinball=error / 2))
     with transaction(database_url) as connection:
-        writes.start_run(connection, run_row("2024-01-08", "2024-01-08"))
-        for model, line in scored_again.items():
-            for origin, error in zip(("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08"), line, strict=True):
-                role = "champion" if model == "lstm" else "baseline"
+        start(connection, origins=tuple(sessions), models=tuple(errors))
+        writes.add_forecasts(connection, forecasts)
+        writes.add_scores(connection, scores)
+    names = ("n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill")
+    assert rows(database_url, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
+    network = ("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network")
+    assert rows(database_url, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
+
+
+def score_replays(url: str) -> None:
+    with transaction(url) as connection:
+        origins = ("2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08")
+        start(connection, origins=origins, models=("lstm:r", "ridge:r"))
+        for origin in origins:
+            for model, role, error in (("lstm:r", "champion", 4.0), ("ridge:r", "baseline", 2.0)):
                 row = forecast_row(model, origin, role=role, kind="replay")
                 writes.add_forecasts(connection, [row])
                 writes.add_scores(connection, [score_row(row, error=error, pinball=error)])
+
+
+def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
+    score_replays(database_url)
     found = [row[:4] for row in rows(database_url, "live_skill", *SKILL) if row[1] == 20]
-    assert found == [("live", 20, 3, 1.0), ("replay", 20, 4, 4.0)]
+    assert found == [("replay", 20, 4, 4.0)]
+    live = forecast_row("lstm:r", "2024-01-05")
+    with transaction(database_url) as connection:
+        writes.add_forecasts(connection, [live])
+        writes.add_scores(connection, [score_row(live, error=1.0)])
+    found = [row[:4] for row in rows(database_url, "live_skill", *SKILL) if row[1] == 20]
+    assert found == [("live", 20, 1, 1.0)]
 
 
 def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
