@@ -157,7 +157,9 @@ def _key(panel: Panel, settings: Settings) -> str:
     from forecasting.train.model import ARCHITECTURE
     from forecasting.train.pretrained import shipped_weights
 
-    rules = (ARCHITECTURE, linear_model.VERSION, baselines.VERSION, NETWORK, LINEAR)
+    # By name too: a kept block does not have the forecasts of a baseline that was added later.
+    names = baseline_names(settings.target)
+    rules = (ARCHITECTURE, linear_model.VERSION, baselines.VERSION, *names, NETWORK, LINEAR)
     digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()}".encode())
     for windows in panel:
         for field in fields(windows):

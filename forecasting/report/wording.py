@@ -15,7 +15,7 @@ from forecasting.report.units import GAP, instant, long_day, percent, short_day,
 from forecasting.sessions import early_closes, is_session, shift
 
 TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
-_BASELINES = {"har": "HAR"}
+_BASELINES = {"har": "HAR", "har_volatility": "HAR volatility"}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.ridge import fit_ridge
 from forecasting.train.threads import one_blas_thread
+from forecasting.train.volatility import log_volatility, squared_moves
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
 VERSION = 4
@@ -33,7 +34,6 @@ _PENALTY = 100.0
 # Sessions at which the weight of a row is half. A single return is a noisy measure of width, so close needs more rows.
 _ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
 _COMPANION_HALF_LIVES = (1, 25)
-_PARKINSON = 4.0 * np.log(2.0)  # mean squared range of a random walk, in units of its variance (Parkinson 1980)
 
 
 @one_blas_thread()
@@ -72,24 +72,11 @@ def _width_quantiles(adjusted: AdjustedWindows, windows: Windows, h: int, rows: 
     """(len(rows), Q) quantiles of past returns over their forecast widths, times the width forecast for each row."""
     truth = adjusted.truth[:, h]
     known = np.isfinite(truth)
-    realised = np.full(len(truth), np.nan)
-    following = np.lib.stride_tricks.sliding_window_view(_squared_moves(windows)[windows.warm_up + 1 :], h + 1)
-    realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
-    realised -= np.log(adjusted.width * windows.spread)[:, h]
+    realised = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
     features, recency = _features(adjusted, h), _recency(known, windows.target)
     ridge = fit_ridge(features[known], realised[known], penalty=_PENALTY, weights=recency)
     past_widths, widths = np.exp(realised[known] - ridge.loo_residuals), np.exp(ridge.forecast(features[rows]))
     return widths[:, None] * weighted_quantiles(truth[known] / past_widths, QUANTILES, recency)
-
-
-def _squared_moves(windows: Windows) -> Floats:
-    """(D,) squared move of each session, in units of a squared range: its range and its opening gap.
-
-    The range omits the night, when earnings are announced (pinball loss 0.4 % less with the gap).
-    """
-    log_range, gap = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
-    squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2
-    return squared
 
 
 def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
@@ -102,7 +89,7 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
     log_range, returns = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
     log_range = log_range - calendar
     level = trailing_mean(log_range, LEVEL_SESSIONS)
-    squared = _squared_moves(windows) * np.exp(-2.0 * calendar)
+    squared = squared_moves(windows.steps) * np.exp(-2.0 * calendar)
     deviation = np.nan_to_num(log_range - level)  # zero before there is a level, and so is the return
     signed = np.nan_to_num(returns / np.exp(level))
     columns = [0.5 * np.log(exponential_mean(squared, half_life, max(MEANS))) - level for half_life in HALF_LIVES]

@@ -14,6 +14,7 @@ from forecasting.preprocess.companions import with_companion_range
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
+from forecasting.train import baselines
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear_model import linear_quantiles
@@ -179,6 +180,15 @@ def test_cached_refits_of_other_bars_are_not_used(tmp_path):
     busier = BARS.assign(volume=BARS["volume"] * 2.0)
     uncached = backtest(busier, no_events(), spec=replace(requested, folder=None))
     np.testing.assert_array_equal(backtest(busier, no_events(), spec=requested).issued, uncached.issued)
+
+
+def test_cached_refits_without_a_baseline_that_was_added_later_are_not_used(tmp_path, monkeypatch):
+    settings = SETTINGS.model_copy(update={"target": "close"})
+    requested = replace(spec(-20, -10, refit_every=11, settings=settings), folder=tmp_path)
+    with monkeypatch.context() as earlier:
+        earlier.setitem(baselines._NAMES, "close", ("random_walk",))
+        backtest(BARS, no_events(), spec=requested)
+    assert tuple(backtest(BARS, no_events(), spec=requested).baselines) == ("random_walk", "har_volatility")
 
 
 FIGURES = {

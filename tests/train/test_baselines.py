@@ -1,13 +1,19 @@
 import numpy as np
+import pandas as pd
 import pytest
 
 from forecasting.errors import UsageError
+from forecasting.preprocess.features import STEP_NAMES, WARM_UP
+from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.volatility import squared_moves
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
-from tests.train.windows import some_windows
+from tests.builders import no_events, random_bars
+from tests.train.windows import some_events, some_windows
 
 EVERY = [(target, name) for target in ("volume", "close", "range") for name in baseline_names(target)]
+PRICES = ["open", "high", "low", "close", "adj_close"]
 
 
 @pytest.mark.parametrize(("target", "name"), EVERY)
@@ -67,6 +73,72 @@ def test_random_walk_forecasts_the_quantiles_of_past_returns():
     np.testing.assert_allclose(baseline_quantiles("random_walk", windows)[2], expected)
 
 
+def test_har_volatility_forecasts_past_returns_over_their_leave_one_out_volatility_times_tonights():
+    windows, h, horizon = some_windows("close"), 2, 3
+    closes, newest = windows.values[windows.warm_up :], len(windows) - 1
+    known = np.arange(newest + 1 - horizon)
+    features = np.array([har_features(windows, row, horizon) for row in range(newest + 1)])
+    centre, deviation = features[known].mean(axis=0), features[known].std(axis=0)
+    design = (features - centre) / np.where(deviation > 0.0, deviation, 1.0)
+    design = np.column_stack([design, np.ones(newest + 1)])
+    penalty = np.diag([100.0] * features.shape[1] + [0.0])
+    moves = squared_moves(windows.steps)[windows.warm_up :]
+    log_sums = np.array([0.5 * np.log(moves[row + 1 : row + 1 + horizon].sum()) for row in known])
+
+    def forecast(row: int, fitted_on: np.ndarray) -> float:
+        gram = design[fitted_on].T @ design[fitted_on] + penalty
+        return float(np.exp(design[row] @ np.linalg.solve(gram, design[fitted_on].T @ log_sums[fitted_on])))
+
+    shape = [np.log(closes[row + horizon] / closes[row]) / forecast(row, known[known != row]) for row in known]
+    expected = closes[-1] * np.exp(np.quantile(shape, QUANTILES) * forecast(newest, known))
+    np.testing.assert_allclose(baseline_quantiles("har_volatility", windows)[h], expected)
+
+
+def har_features(windows: Windows, row: int, horizon: int) -> list[float]:
+    """Means of 1, 5, 22 and 66 log ranges and returns, and the flags that any of the sessions ahead has."""
+    past = windows.steps[: windows.warm_up + row + 1]
+    series = [past[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
+    means = [values[-sessions:].mean() for values in series for sessions in (1, 5, 22, 66)]
+    return means + list(windows.future_flags[row, :horizon].max(axis=0))
+
+
+def test_the_interval_of_har_volatility_is_wider_over_an_earnings_gap():
+    bars = random_bars(days=900, seed=5)
+    events = some_events(bars)
+    gaps = pd.Series(0.0, bars.index)
+    gaps[events["session"]] = 0.08 * np.where(np.arange(len(events)) % 2, 1.0, -1.0)
+    bars[PRICES] = bars[PRICES].mul(np.exp(gaps.cumsum()), axis=0)
+    windows = close_windows(bars, events)
+    reacts = windows.future_flags[:, 0, windows.flag_names.index("earnings+0")] > 0.0
+    spread = np.log(np.divide(*baseline_quantiles("har_volatility", windows, np.arange(len(windows)))[:, 0, [-2, 1]].T))
+    assert spread[reacts].mean() > 1.5 * spread[~reacts].mean()
+
+
+@pytest.mark.parametrize("rows", [MIN_ROWS, 600])
+def test_after_a_standstill_of_thirty_sessions_the_interval_of_har_volatility_is_not_closed(rows):
+    bars = random_bars(days=rows + WARM_UP, seed=5)
+    usual = log_interval(close_windows(bars, no_events()))
+    bars.iloc[-30:, [bars.columns.get_loc(name) for name in PRICES]] = bars["close"].iloc[-31]
+    assert (log_interval(close_windows(bars, no_events())) > 0.15 * usual).all()
+
+
+def test_har_volatility_of_a_price_that_never_moves_is_finite():
+    bars = random_bars(days=MIN_ROWS + WARM_UP, seed=5)
+    bars[PRICES] = 0.0015
+    np.testing.assert_allclose(baseline_quantiles("har_volatility", close_windows(bars, no_events())), 0.0015)
+
+
+def close_windows(bars: pd.DataFrame, events: pd.DataFrame) -> Windows:
+    origin = bars.index[-1].date()
+    return make_windows(bars, events, origin=origin, target="close", exchange="XNYS", train_sessions=len(bars))
+
+
+def log_interval(windows: Windows) -> np.ndarray:
+    """(H,) log of the ratio of the 80 % interval's ends."""
+    quantiles = baseline_quantiles("har_volatility", windows)
+    return np.log(quantiles[:, -2] / quantiles[:, 1])
+
+
 def test_ridge_beats_the_last_value_where_volume_is_mean_reverting():
     windows = some_windows(rows=1200)
     rows = np.arange(1000, 1190)
@@ -80,7 +152,7 @@ def test_ridge_beats_the_last_value_where_volume_is_mean_reverting():
 
 
 def test_an_unknown_baseline_is_refused_by_name():
-    with pytest.raises(UsageError, match="one of random_walk; found 'ridge'"):
+    with pytest.raises(UsageError, match="one of random_walk, har_volatility; found 'ridge'"):
         baseline_quantiles("ridge", some_windows("close"))
 
 
