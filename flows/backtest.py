@@ -12,8 +12,9 @@ from flows.operations.artifacts import key_of
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
 from flows.operations.server import tolerate_outage
-from flows.parameters import backtest_run_name, narrowed
+from flows.run_names import backtest_run_name
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
+from forecasting.pipeline.parameters import narrowed
 from forecasting.report.tables import backtest_table
 from forecasting.store import database
 from forecasting.vocabulary import Target

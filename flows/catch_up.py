@@ -9,8 +9,9 @@ from pydantic import Field
 
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
-from flows.parameters import narrowed, night_run_name
+from flows.run_names import night_run_name
 from flows.work_queue import run_all
+from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nights_of_span
 from forecasting.store import database
 from forecasting.vocabulary import Target

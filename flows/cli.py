@@ -92,10 +92,12 @@ def ingest(
 ) -> None:
     """Bring the stored bars up to date and stop."""
     use(database_url=database_url, source=source, symbols=symbol)
+    from flows import clock
     from flows.terminal import console
-    from flows.terminal.start import start_ingest
+    from forecasting.pipeline.ingest_only import ingest_only
 
-    console.show_fetches(start_ingest(as_of=parse(as_of), switch_source=switch_source))
+    fetched = ingest_only(settings(), as_of=parse(as_of), switch_source=switch_source, now=clock.now)
+    console.show_fetches(fetched)
 
 
 @app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01 --to 2018-12-28")

@@ -9,9 +9,10 @@ from prefect.states import Completed
 from flows import clock
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
-from flows.parameters import narrowed, night_run_name
+from flows.run_names import night_run_name
 from flows.work_queue import run_all
-from forecasting.pipeline.plan import newest_session, nothing_new, planned_nights
+from forecasting.pipeline.parameters import narrowed
+from forecasting.pipeline.plan import nothing_new, planned_nights
 from forecasting.store import database
 from forecasting.vocabulary import Mode, Target
 
@@ -55,8 +56,4 @@ def nightly(
         return outcomes.done
     if outcomes.without_bar:
         return Completed(name="WithoutBar", message=" ".join(outcomes.without_bar))
-    newest = {
-        symbol: as_of or newest_session(symbol, settings.for_symbol(symbol), now=clock.now)
-        for symbol in settings.symbols
-    }
-    return Completed(name="Skipped", message=nothing_new(newest, settings, now=clock.now))
+    return Completed(name="Skipped", message=nothing_new(settings, as_of=as_of, now=clock.now))

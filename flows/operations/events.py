@@ -2,10 +2,8 @@
 
 night.failed        a night ended with an error
 night.late          the newest session's bar is missing, and the night waits
-forecast.fallback   a baseline was published in the champion's place
-data.revised        bars that were stored have been restated, rebased by a split, or held back
-drift               the champion is outside its control chart
-promotion           another model is published from now on
+
+The others are in `forecasting.pipeline.notable`.
 """
 
 from typing import Any, Literal, get_args
@@ -17,21 +15,17 @@ from prefect.events import emit_event
 from prefect.states import Running
 
 from flows.operations.server import tolerate_outage
-from forecasting.errors import StoreError
 from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.pipeline.notable import Notable, notable_outcomes
 from forecasting.plain_text import plain_text
 from forecasting.settings import read_settings
-from forecasting.store import database, read
 
-Event = Literal["night.failed", "night.late", "forecast.fallback", "data.revised", "drift", "promotion"]
+Event = Literal["night.failed", "night.late", Notable]
 
 EVENTS: tuple[Event, ...] = get_args(Event)
 
 LATE = "Late"
 """Name of the running state, in the list of runs, in which a night waits for a bar or a response."""
-
-ALERT_VERDICTS = ("split", "revised", "held")
-"""Verdicts about stored bars that a person should see; dividends and new bars are routine."""
 
 
 def emit(event: Event, night: NightSpec, words: str) -> None:
@@ -101,30 +95,6 @@ def name_state(name: str, message: str, *, only: str = "") -> bool:
 
 def emit_outcomes(run: NightRun) -> None:
     """Emit the events of an evaluated night as the ledger has them; no-op outside a flow run."""
-    if FlowRunContext.get() is None:
-        return
-    night = run.spec
-    with database.reading(run.settings.url) as connection:
-        fetch = read.newest_fetch(connection, night.symbol)
-        decision = read.decision_of_run(connection, run.id)
-        fallback = fallback_reason(connection, run)
-        row = read.run(connection, run.id)
-    if fetch is not None and fetch["run_id"] == run.id and fetch["verdict"] in ALERT_VERDICTS:
-        emit("data.revised", night, f"{fetch['verdict']}: {fetch['detail']}")
-    if row is not None and row["mode_reason"].startswith("drift: "):
-        emit("drift", night, row["mode_reason"])
-    if fallback:
-        emit("forecast.fallback", night, fallback)
-    if decision is not None and decision["champion"] and decision["winner"] != decision["champion"]:
-        winner, champion = decision["winner"], decision["champion"]
-        emit("promotion", night, f"{winner} is published in place of {champion}: {decision['reason']}")
-
-
-def fallback_reason(connection: database.Connection, run: NightRun) -> str:
-    """Why a baseline was published on this night, or an empty text when the champion was."""
-    try:
-        published = read.published(connection, run.spec.symbol, run.spec.target, origin=run.spec.session)
-    except StoreError:
-        return ""  # the night failed before it had a forecast; night.failed reports it
-    fallback = published[(published["status"] == "fallback") & (published["run_id"] == run.id)]
-    return str(fallback["reason"].iloc[0]) if len(fallback) else ""
+    if FlowRunContext.get() is not None:
+        for event, words in notable_outcomes(run):
+            emit(event, run.spec, words)

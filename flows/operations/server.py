@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 from prefect.events.worker import EventsWorker
@@ -29,8 +30,8 @@ from prefect.settings import (
 )
 
 from flows.operations.child import start_child, stop_child
-from flows.operations.password import password_file, stored_password
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.password_file import stored_password
 from forecasting.settings import read_settings
 
 logger = logging.getLogger("forecasting.server")
@@ -88,7 +89,7 @@ def check_password(url: str, password: str | None) -> None:
     raise UsageError(
         f"The Prefect server {url} expects a password; {'another one' if password else 'none'} was found in "
         "PREFECT_API_AUTH_STRING. Set it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of "
-        f"`forecasting serve`: export PREFECT_API_AUTH_STRING=$(cat {password_file(read_settings())})"
+        f"`forecasting serve`: export PREFECT_API_AUTH_STRING=$(cat {own_password_file()})"
     )
 
 
@@ -125,13 +126,13 @@ def ensure_server() -> Iterator[str]:
     url, given = own_url(), os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
     if is_healthy(url):
         known = PREFECT_API_AUTH_STRING.value() or given
-        if known is None and password_file(read_settings()).exists():  # of another `serve` on the same folder
-            known = stored_password(read_settings())
+        if known is None and own_password_file().exists():  # of another `serve` on the same folder
+            known = stored_password(own_password_file())
         check_password(url, known)
         with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: known}):
             yield url
         return
-    password = given or stored_password(read_settings())
+    password = given or stored_password(own_password_file())
     environment = OWN_DEFAULTS | {"PREFECT_UI_URL": url.removesuffix("/api")} | os.environ  # what alarms link to
     arguments = ["server", "start", "--host", "127.0.0.1"]
     with _started("prefect", arguments, url=url, password=password, environment=environment):
@@ -172,6 +173,11 @@ def run_server() -> Iterator[str]:
 def own_url() -> str:
     """The API's URL of a server of our own: on loopback, at the port of Prefect's own setting, else 4200."""
     return f"http://127.0.0.1:{PREFECT_SERVER_API_PORT.value()}/api"
+
+
+def own_password_file() -> Path:
+    """The file with the password of a server of our own."""
+    return read_settings().data_dir.absolute() / "prefect-auth"
 
 
 def is_healthy(url: str) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed
+from forecasting.pipeline.registry import check_champion
 from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
-from forecasting.store import database, read
+from forecasting.store import database, migrate, read
 from forecasting.vocabulary import Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
@@ -30,6 +31,20 @@ def planned_nights(
             logger.error("%s: %s", symbol, error)
             failed.append(error)
     return nights, failed
+
+
+def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
+    """Refuse nights that cannot begin, before anything is written.
+
+    Raises:
+        ForecastingError: The database is not ready, `as_of` is no session of a symbol's exchange, or mode warm has no
+            champion.
+    """
+    migrate.check_ready(settings.url)
+    for symbol in settings.symbols:
+        missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode, now=now)
+        if mode == "warm":
+            check_champion(symbol, settings)
 
 
 def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[NightSpec]:
@@ -59,6 +74,24 @@ def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, 
         _spec(symbol, session, settings, mode="auto" if place % refit_every == 0 else "skip", trigger="catch-up")
         for place, session in enumerate(between(first, last, settings.exchange))
     ]
+
+
+def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
+    """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols.
+
+    Raises:
+        ForecastingError: The database is not ready, one of the two is no closed session, or `last` is before `first`.
+    """
+    migrate.check_ready(settings.url)
+    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+    last = last or min(newest_session(own.symbols[0], own, now=now) for own in each)
+    first = first or oldest_missed(each, last)
+    for day in (first, last):
+        own = next((own for own in each if is_session(day, own.exchange)), each[0])
+        check_session(day, own.exchange, now=now)
+    if first > last:
+        raise UsageError(f"Invalid --from {first}: expected a session before --to {last}, or the same one.")
+    return first, last
 
 
 def oldest_missed(each: Sequence[Settings], last: date) -> date:
@@ -105,14 +138,6 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
     return completed if held is None else min(held, completed)
 
 
-def newest_named(symbol: str, source: str | None, settings: Settings, *, now: Clock) -> date:
-    """The session a night without as_of will end with, for its name; a broken source fails later, with its error."""
-    try:
-        return newest_session(symbol, settings.model_copy(update={"source": source or settings.source}), now=now)
-    except ForecastingError:
-        return last_completed(now(), settings.exchange)
-
-
 def nights_with_bars(nights: Sequence[NightSpec], newest: date, settings: Settings) -> list[NightSpec]:
     """Those that have their bar, oldest first; where none has, the night of `newest` unless it was done before."""
     kept = [night for night in nights if night.session <= newest]
@@ -137,14 +162,15 @@ def is_done(run: NightRun) -> bool:
     return row is not None and row["status"] == "done"
 
 
-def nothing_new(newest: Mapping[str, date], settings: Settings, *, now: Clock) -> str:
-    """The reason that a night had nothing to do, holidays named; `newest` is the newest session there is, by symbol."""
-    sessions = dict.fromkeys((day, settings.exchange_of(symbol)) for symbol, day in newest.items())
+def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
+    """The reason that nights had nothing to do, holidays named; `as_of` as for `missed_nights`."""
+    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+    sessions = dict.fromkeys((as_of or newest_session(own.symbols[0], own, now=now), own.exchange) for own in each)
     if len(sessions) == 1:
         done = f"the newest session there is, {next(iter(sessions))[0]}, was already done."
     else:
-        each = " and ".join(f"{day} of {exchange}" for day, exchange in sessions)
-        done = f"the newest sessions there are, {each}, were already done."
+        newest = " and ".join(f"{day} of {exchange}" for day, exchange in sessions)
+        done = f"the newest sessions there are, {newest}, were already done."
     closed = [(exchange, closed_since(day, exchange, now=now)) for day, exchange in sessions]
     holidays = [
         f"{exchange} was closed on {', '.join(f'{day:%A} {day}' for day in days)}." for exchange, days in closed if days

@@ -11,8 +11,6 @@ import httpx
 import psutil
 import pytest
 
-from forecasting.errors import ForecastingError
-from forecasting.settings import read_settings
 from forecasting.store import migrate
 from tests.flows import processes
 
@@ -96,30 +94,3 @@ def test_a_child_ends_when_its_pipe_is_closed_also_without_the_kernel_s_signal(t
     assert child.poll() is None
     child.stdin.close()
     assert child.wait(timeout=10) == 1
-
-
-@pytest.mark.parametrize("spoilt", ["readable", "link", "empty"])
-def test_a_stored_password_that_others_read_or_could_have_placed_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoilt: str
-) -> None:
-    from flows.operations.password import stored_password
-
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    path = tmp_path / "prefect-auth"
-    if spoilt == "link":
-        (tmp_path / "other").write_text("admin:x")
-        path.symlink_to(tmp_path / "other")
-    else:
-        path.write_text("admin:x" if spoilt == "readable" else "")
-        path.chmod(0o644 if spoilt == "readable" else 0o600)
-    with pytest.raises(ForecastingError, match=r"[Dd]elete (it|the file)"):
-        stored_password(read_settings())
-
-
-def test_a_stored_password_stays_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.operations.password import stored_password
-
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
-    first = stored_password(read_settings())
-    assert stored_password(read_settings()) == first
-    assert [path.name for path in (tmp_path / "data").iterdir()] == ["prefect-auth"]

@@ -12,9 +12,11 @@ import pandas as pd
 import pytest
 
 from flows import backtest, catch_up, clock, nightly
-from flows.parameters import narrowed
-from flows.terminal.start import start_ingest, start_night
+from flows.terminal.start import start_night
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
+from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.parameters import narrowed
+from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import counts, rows
 from tests.plain_flows import without_prefect
@@ -36,7 +38,7 @@ def csv_file(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def ingest(as_of: date = LAST, *, accept: bool = False) -> dict[str, object]:
-    return start_ingest(as_of=as_of, switch_source=accept)[0]
+    return ingest_only(read_settings(), as_of=as_of, switch_source=accept, now=clock.now)[0]
 
 
 def open_rules() -> list[str]:

@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from flows import catch_up, clock, nightly
-from flows.terminal.start import start_catch_up, start_ingest, start_night
+from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import UsageError
+from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -57,7 +58,7 @@ def test_the_night_after_sees_the_rows_that_have_closed_by_then(monkeypatch: pyt
     "start",
     [
         lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
-        lambda: start_ingest(as_of=FUTURE, switch_source=False),
+        lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now),
         lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
         lambda: start_catch_up(first=FUTURE, last=FUTURE, refit_every=5),
         lambda: nightly.nightly(as_of=FUTURE),

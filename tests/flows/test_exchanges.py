@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.nightly import nightly
-from flows.terminal.start import start_catch_up, start_ingest, start_night
+from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import NoLiveForecastError, UsageError
 from forecasting.pipeline.freshness import check_fresh
+from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.publish import newest_reports
 from forecasting.report.units import unit_of
@@ -109,7 +110,7 @@ def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges: StandIn) ->
 
 
 def test_an_ingest_requests_each_exchanges_own_newest_session(two_exchanges: StandIn) -> None:
-    fetched = start_ingest(as_of=None, switch_source=False)
+    fetched = ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
     assert [(row["symbol"], row["last_asked"]) for row in fetched] == [("SBUX", date(2024, 2, 16)), ("VOD.L", MONDAY)]
 
 

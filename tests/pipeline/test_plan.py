@@ -39,4 +39,4 @@ from forecasting.settings import Settings
     ],
 )
 def test_a_night_without_work_says_why_and_names_the_holiday(now: datetime, newest: date, told: str) -> None:
-    assert nothing_new({"SBUX": newest}, Settings(_env_file=None), now=lambda: now) == told
+    assert nothing_new(Settings(_env_file=None), as_of=newest, now=lambda: now) == told

@@ -1,4 +1,4 @@
-"""The password of a Prefect server of our own, in a file of the data folder that only its owner can read."""
+"""A generated password in a file that only its owner can read."""
 
 import os
 import secrets
@@ -6,21 +6,14 @@ import stat
 from pathlib import Path
 
 from forecasting.errors import ForecastingError
-from forecasting.settings import Settings
 
 
-def password_file(settings: Settings) -> Path:
-    """Path of the file."""
-    return settings.data_dir.absolute() / "prefect-auth"
-
-
-def stored_password(settings: Settings) -> str:
+def stored_password(path: Path) -> str:
     """The stored `USER:PASSWORD`, generated on the first call and written with mode 0600.
 
     Raises:
         ForecastingError: The file cannot be written or read, has no password, or others can read it.
     """
-    path = password_file(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _create(path)
@@ -31,7 +24,7 @@ def stored_password(settings: Settings) -> str:
             password = file.read(1000).strip() if stat.S_ISREG(found.st_mode) else ""
     except (OSError, UnicodeDecodeError) as error:
         raise ForecastingError(
-            f"The password of our Prefect server, {path}, cannot be written or read: {error}. "
+            f"The password in {path} cannot be written or read: {error}. "
             "Make the folder writable, or delete the file; it is generated anew."
         ) from error
     if os.name == "posix" and found.st_mode & 0o077:

@@ -1,0 +1,29 @@
+"""A file that a command is asked to write: checked before the work whose result goes there."""
+
+import os
+from pathlib import Path
+
+from forecasting.errors import UsageError
+
+
+def check_writable(out: Path) -> None:
+    """Refuse a path that cannot be written.
+
+    Raises:
+        UsageError: Names the path and what is wrong.
+    """
+    try:
+        wrong = _problem(out)
+    except OSError as error:
+        wrong = str(error.strerror)
+    if wrong:
+        raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {wrong}. Name another.")
+
+
+def _problem(out: Path) -> str:
+    folder = out.absolute().parent
+    if out.is_dir():
+        return "a folder"
+    if not folder.is_dir():
+        return "no folder to put it in"
+    return "" if os.access(out if out.exists() else folder, os.W_OK) else "no right to write"

@@ -1,0 +1,49 @@
+"""What a night or a backtest was asked for, over the settings in force: values of a form or of a schedule."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import ValidationError
+
+from forecasting.errors import ForecastingError, UsageError
+from forecasting.ingest.sources.permitted import check_permitted
+from forecasting.pipeline.plan import newest_session
+from forecasting.sessions import last_completed
+from forecasting.settings import Settings, read_settings
+from forecasting.vocabulary import Clock
+
+
+def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
+    """The settings in force, overridden by the given parameters; None keeps a setting.
+
+    Raises:
+        UsageError: A symbol or another value is not valid, or a file lies outside FORECASTING_FILES.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    current = read_settings()
+    own = [current.source, *([current.events] if current.events else [])]
+    for kind in ("source", "events"):
+        if kind in chosen:
+            check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
+    try:
+        return Settings.model_validate({**dict(current), **chosen})
+    except ValidationError as error:
+        problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
+        raise UsageError(f"Invalid flow parameter. {problems}.") from None
+
+
+def newest_named(symbol: str, source: str | None, *, now: Clock) -> date:
+    """The session a night without as_of will end with, for its name.
+
+    A source that is refused or broken fails later, with its error; here it is not read, or counts as one without rows.
+    """
+    try:
+        settings = narrowed(source=source).for_symbol(symbol)
+    except UsageError:
+        settings = read_settings().model_copy(update={"source": "yahoo"}).for_symbol(symbol)
+    try:
+        return newest_session(symbol, settings, now=now)
+    except ForecastingError:
+        return last_completed(now(), settings.exchange)

@@ -1,0 +1,56 @@
+"""Whether everything that a night needs is there; nothing is changed and no request is made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from forecasting.errors import ForecastingError
+from forecasting.ingest.sources.choose import source_of
+from forecasting.sessions import last_completed
+from forecasting.settings import Settings
+from forecasting.store import migrate
+from forecasting.vocabulary import Clock
+
+
+def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
+    """The checks by name: each returns what it found, or raises a ForecastingError."""
+    return {
+        "database": lambda: _database(settings),
+        "sessions": lambda: f"newest completed: {_newest_sessions(settings, now)}",
+        "source": lambda: _source(settings),
+        "disk": lambda: f"{shutil.disk_usage(_existing(settings.data_dir)).free / 2**30:.0f} GiB free",
+    }
+
+
+def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
+    """The results, one row each: check, state (`ok` or `wrong`) and what was found."""
+    return [_result(name, check) for name, check in checks.items()]
+
+
+def _result(name: str, check: Callable[[], str]) -> dict[str, str]:
+    try:
+        return {"check": name, "state": "ok", "found": check()}
+    except ForecastingError as error:
+        return {"check": name, "state": "wrong", "found": str(error)}
+
+
+def _database(settings: Settings) -> str:
+    migrate.check_ready(settings.url)
+    return f"at revision {migrate.current(settings.url)}"
+
+
+def _newest_sessions(settings: Settings, now: Clock) -> str:
+    exchanges = dict.fromkeys(settings.exchange_of(symbol) for symbol in settings.symbols)
+    return ", ".join(f"{last_completed(now(), exchange)} of {exchange}" for exchange in exchanges)
+
+
+def _source(settings: Settings) -> str:
+    source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
+    return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
+
+
+def _existing(folder: Path) -> Path:
+    absolute = folder.absolute()
+    return next(path for path in (absolute, *absolute.parents) if path.exists())

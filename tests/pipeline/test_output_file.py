@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import UsageError
+from forecasting.pipeline.output_file import check_writable
+
+
+def test_a_new_file_and_an_existing_one_can_be_written(tmp_path: Path):
+    check_writable(tmp_path / "new.json")
+    (tmp_path / "old.json").write_text("{}")
+    check_writable(tmp_path / "old.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [(".", "a folder"), ("missing/x.json", "no folder to put it in"), ("x" * 300, "File name too long")],
+)
+def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, name: str, problem: str):
+    with pytest.raises(UsageError, match=problem):
+        check_writable(tmp_path / name)
+
+
+def test_a_path_without_the_right_to_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UsageError, match="no right to write"):
+        check_writable(tmp_path / "new.json")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import UsageError
+from forecasting.pipeline.parameters import narrowed, newest_named
+
+SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def settings_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,VOD.L")
+
+
+def test_a_parameter_overrides_its_setting_and_none_keeps_it() -> None:
+    settings = narrowed(symbols=["MSFT"], target=None, source="yahoo")
+    assert (settings.symbols, settings.target, settings.source) == (("MSFT",), "volume", "yahoo")
+
+
+def test_an_invalid_parameter_is_refused_by_name_without_its_value() -> None:
+    with pytest.raises(UsageError, match=r"^Invalid flow parameter\. target: ") as refused:
+        narrowed(target="volumes")
+    assert "volumes'" not in str(refused.value)
+
+
+def test_a_file_outside_the_permitted_folders_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="FORECASTING_FILES"):
+        narrowed(source=f"csv:{tmp_path / 'elsewhere.csv'}")
+
+
+@pytest.mark.parametrize("source", [None, "yahoo", "csv:/not/permitted.csv", "plugin:not-installed"])
+def test_the_name_of_a_run_has_the_newest_completed_session_whatever_the_source(source: str | None) -> None:
+    assert newest_named("SBUX", source, now=lambda: SATURDAY) == date(2024, 3, 8)
+
+
+def test_the_name_of_a_run_has_the_newest_session_of_a_file_that_ends_before() -> None:
+    assert newest_named("^GSPC", "sample", now=lambda: SATURDAY) == date(2018, 12, 31)
