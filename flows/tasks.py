@@ -30,11 +30,16 @@ from forecasting.settings import read_settings
 
 
 @task(task_run_name="ingest-{night.symbol}-{night.session}", cache_policy=NO_CACHE)
-def ingest(night: NightSpec, *, newest: date | None = None, switch_source: bool = False) -> str:
-    """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch."""
+def ingest(
+    night: NightSpec, *, newest: date | None = None, oldest: date | None = None, switch_source: bool = False
+) -> str:
+    """Bring the stored bars up to the night's session, or to the older `newest`; the id of the fetch.
+
+    With `oldest`, the session of the oldest night that works on the same bars, they reach as far back as it needs.
+    """
     with stage(night, "ingest") as run:
-        fetch_companions([run], switch_source=switch_source)
-        return only(ingest_step.fetch_and_store([run], last=newest, switch_source=switch_source))
+        fetch_companions([run], oldest=oldest, switch_source=switch_source)
+        return only(ingest_step.fetch_and_store([run], last=newest, oldest=oldest, switch_source=switch_source))
 
 
 @task(task_run_name="preprocess-{night.symbol}-{night.session}", cache_policy=NO_CACHE)

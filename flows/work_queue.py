@@ -97,7 +97,7 @@ def run_attempt(attempt: Attempt, settings: Settings, outcomes: Outcomes, *, swi
         ForecastingError: The bars did not come, or a night failed: the oldest one's error.
     """
     show_nights(attempt.nights)
-    ingest(attempt.night, switch_source=switch_source)
+    ingest(attempt.night, oldest=attempt.nights[0].session, switch_source=switch_source)
     if attempt.failures and attempt.unattended:
         note_run(run_of(attempt.night), waited_note(attempt, settings, now=clock.now()))
     run_nights(attempt.nights, outcomes)
@@ -185,7 +185,7 @@ def continue_without_bar(attempt: Attempt, error: ForecastingError, settings: Se
     kept = nights_with_bars(attempt.nights, newest, settings)
     note = missing_bar_note(attempt, error, newest, settings, now=clock.now())
     if late:
-        ingest(kept[-1] if kept else attempt.night, newest=newest)
+        ingest(kept[-1] if kept else attempt.night, newest=newest, oldest=kept[0].session if kept else None)
     mark_waiting(run_of(attempt.night), note, status="late" if late else "failed")
     run_nights(kept, outcomes)
     if not kept:

@@ -14,9 +14,9 @@ from typing import Any
 
 from forecasting.errors import HistoryError, RateLimitedError, StoreError, UnavailableError
 from forecasting.pipeline import shard
-from forecasting.pipeline.ingest import fetch_and_store, first_session
+from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import COMPANIONS, NightRun
-from forecasting.pipeline.snapshot import Snapshot, live_deadline, snapshot_at_fetch, windows_of
+from forecasting.pipeline.snapshot import Snapshot, first_session, live_deadline, snapshot_at_fetch, windows_of
 from forecasting.preprocess.companions import has_enough_targets
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.store import read
@@ -38,28 +38,39 @@ def companion_runs(run: NightRun) -> list[NightRun]:
     ]
 
 
-def fetch_companions(runs: Sequence[NightRun], *, switch_source: bool = False) -> None:
-    """Fetch every companion's bars up to the nights' session, once each; nothing of it fails a night."""
+def fetch_companions(runs: Sequence[NightRun], *, oldest: date | None = None, switch_source: bool = False) -> None:
+    """Fetch every companion's bars up to the nights' session, once each; nothing of it fails a night.
+
+    Args:
+        runs: The nights, one a symbol.
+        oldest: As for `fetch_and_store`.
+        switch_source: Allow bars of another source for a companion that has some.
+    """
     wanted = {one.id: one for run in runs for one in companion_runs(run)}
     if not wanted:
         return
     asked = list(wanted.values())
-    checked = shard.read_each(shard.given(asked, asked), lambda connection, run, _: is_up_to_date(connection, run))
+    checked = shard.read_each(
+        shard.given(asked, asked), lambda connection, run, _: is_up_to_date(connection, run, oldest=oldest)
+    )
     needed = [one.run for one in checked if switch_source or not one.get()]
     # Asked on, a source that refuses would make the symbol itself wait, or be refused.
     refusals = (RateLimitedError, UnavailableError)
-    for outcome in fetch_and_store(needed, switch_source=switch_source, purpose="companion", stop_on=refusals):
+    for outcome in fetch_and_store(
+        needed, oldest=oldest, switch_source=switch_source, purpose="companion", stop_on=refusals
+    ):
         if outcome.error is not None:
             logger.warning("companion %s is left out: %s", outcome.run.spec.symbol, outcome.error)
 
 
-def is_up_to_date(connection: Connection, run: NightRun) -> bool:
-    """Whether the companion's newest fetch, made for another night, spans what one at this session asks for."""
+def is_up_to_date(connection: Connection, run: NightRun, *, oldest: date | None = None) -> bool:
+    """Whether the companion's newest fetch, made for another night, spans what this one and the `oldest` ask for."""
     fetch = read.newest_fetch(connection, run.spec.symbol)
     if fetch is None or fetch["last_received"] is None:
         return False
     first: date = fetch["first_asked"]
-    return first <= first_session(run.spec.session, run.settings) and bool(fetch["last_received"] >= run.spec.session)
+    spans = first <= first_session(min(oldest or run.spec.session, run.spec.session), run.settings)
+    return spans and bool(fetch["last_received"] >= run.spec.session)
 
 
 def companion_snapshots(connection: Connection, run: NightRun, *, data_as_of: datetime) -> dict[str, Snapshot | None]:
@@ -122,8 +133,9 @@ def _snapshot(connection: Connection, run: NightRun, one: NightRun, data_as_of: 
     counts, as it does for the symbol: a replay far in the past may use bars fetched today.
     """
     symbol, session = one.spec.symbol, one.spec.session
+    first = first_session(session, one.settings)
     try:
-        fetch: dict[str, Any] = read.fetch_as_of(connection, symbol, session, cutoff=data_as_of)
+        fetch: dict[str, Any] = read.fetch_as_of(connection, symbol, session, first=first, cutoff=data_as_of)
     except StoreError:
         return None
     if data_as_of <= live_deadline(run) and fetch["fetched_at"] > data_as_of:

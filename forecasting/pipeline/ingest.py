@@ -31,10 +31,9 @@ from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_in
 from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.snapshot import first_session
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
-from forecasting.sessions import shift
-from forecasting.settings import Settings
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
 
@@ -44,6 +43,14 @@ Purpose = Literal["night", "ingest", "companion"]
 """Why bars are fetched: for a night of their symbol, for themselves, or as training data of another symbol."""
 
 StopOn = tuple[type[SourceError], ...]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The oldest and the newest session that are requested."""
+
+    first: date
+    last: date
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,7 @@ def fetch_and_store(
     runs: Sequence[NightRun],
     *,
     last: date | None = None,
+    oldest: date | None = None,
     switch_source: bool = False,
     purpose: Purpose = "night",
     stop_on: StopOn = (RateLimitedError,),
@@ -87,13 +95,14 @@ def fetch_and_store(
     Args:
         runs: The nights, one a symbol.
         last: The newest session to fetch instead of each night's own, for a night that continues without its own bar.
+        oldest: The oldest night's session, where several nights work on one fetch: it spans the rolling window of each.
         switch_source: Allow bars of another source for a symbol that has some.
         purpose: Of the fetch.
         stop_on: After such an error the other nights' requests are not made: they end with the same error.
     """
-    asked = shard.given(runs, [last or run.spec.session for run in runs])
+    asked = shard.given(runs, [_asked(run, last=last, oldest=oldest) for run in runs])
     stored = shard.read_each(
-        asked, lambda connection, run, session: _read_stored(connection, run, session, switch_source=switch_source)
+        asked, lambda connection, run, _: _read_stored(connection, run, switch_source=switch_source)
     )
     answers = _request_in_turn(stored, asked, purpose=purpose, stop_on=stop_on)
     written = shard.write_each(
@@ -102,12 +111,12 @@ def fetch_and_store(
     return shard.compute_each(written, _fetch_id)
 
 
-def first_session(session: date, settings: Settings) -> date:
-    """The oldest session a night at `session` asks for: the training window and what its first row looks back on."""
-    return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
+def _asked(run: NightRun, *, last: date | None, oldest: date | None) -> _Asked:
+    newest = last or run.spec.session
+    return _Asked(first_session(min(oldest or newest, newest), run.settings), newest)
 
 
-def _read_stored(connection: Connection, run: NightRun, session: date, *, switch_source: bool) -> _Stored:
+def _read_stored(connection: Connection, run: NightRun, *, switch_source: bool) -> _Stored:
     symbol = run.spec.symbol
     source = source_of(run.spec.source, cache_dir=run.settings.data_dir.absolute() / "yahoo-cache")
     newest = read.newest_fetch(connection, symbol)
@@ -123,16 +132,16 @@ def _read_stored(connection: Connection, run: NightRun, session: date, *, switch
 
 
 def _request_in_turn(
-    stored: Sequence[Outcome[_Stored]], asked: Sequence[Outcome[date]], *, purpose: Purpose, stop_on: StopOn
+    stored: Sequence[Outcome[_Stored]], asked: Sequence[Outcome[_Asked]], *, purpose: Purpose, stop_on: StopOn
 ) -> list[Outcome[_Answer]]:
     answers: list[Outcome[_Answer]] = []
     refused: dict[str, ForecastingError] = {}
-    for one, session in zip(stored, asked, strict=True):
+    for one, span in zip(stored, asked, strict=True):
         name = one.run.spec.source
         if one.error is not None or name in refused:
             answers.append(Outcome(one.run, error=one.error or refused[name]))
             continue
-        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), session.get(), purpose=purpose))
+        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), span.get(), purpose=purpose))
         answers.append(answer)
         error = answer.error or (answer.value.error if answer.value else None)
         if isinstance(error, stop_on):
@@ -140,14 +149,14 @@ def _request_in_turn(
     return answers
 
 
-def _request(run: NightRun, stored: _Stored, session: date, *, purpose: Purpose) -> _Answer:
+def _request(run: NightRun, stored: _Stored, asked: _Asked, *, purpose: Purpose) -> _Answer:
     """The assessed answer to one request.
 
     Raises:
         SourceError: A file cannot be used: nothing left this machine, so no row is kept.
     """
     source, spec, settings = stored.source, run.spec, run.settings
-    first = first_session(session, settings)
+    first, session = asked.first, asked.last
     try:
         fetched = source.fetch(spec.symbol, first, session)
     except SourceError as error:

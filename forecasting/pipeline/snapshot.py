@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pandas as pd
 
 from forecasting.errors import StoreError
 from forecasting.pipeline.night_run import NightRun
+from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import opens_at, shift
+from forecasting.settings import Settings
 from forecasting.store import read
 from forecasting.store.database import Connection
 
@@ -90,12 +92,20 @@ def input_fetch(connection: Connection, run: NightRun) -> dict[str, Any]:
     """The row in `fetches` whose bars the night uses.
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
-    when there was none, the first that brought its bar: so live and replay read the same rows.
+    when there was none, the first that brought its bar with its rolling window: so live and replay read the same rows,
+    and a night of a span those that it would read alone.
 
     Raises:
         StoreError: No fetch has brought the night's session.
     """
-    return read.fetch_as_of(connection, run.spec.symbol, run.spec.session, cutoff=live_deadline(run))
+    session, settings = run.spec.session, run.settings
+    first = first_session(session, settings)
+    return read.fetch_as_of(connection, run.spec.symbol, session, first=first, cutoff=live_deadline(run))
+
+
+def first_session(session: date, settings: Settings) -> date:
+    """The oldest session a night at `session` asks for: the training window and what its first row looks back on."""
+    return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
 
 
 def live_deadline(run: NightRun) -> datetime:

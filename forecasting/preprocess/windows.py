@@ -173,8 +173,9 @@ def make_windows(
     Raises:
         HistoryError: No bar at `origin`, or fewer than `MIN_ROWS` rows.
     """
-    bars = _on_sessions(bars, origin, target, exchange)
-    # Cut after the features are made: the oldest row's return and filled volume come from the session before it.
+    # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.
+    # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
+    bars = _on_sessions(bars, origin, target, exchange, newest=train_sessions + WARM_UP + 1)
     kept = slice(-min(len(bars), train_sessions + WARM_UP), None)
     steps, values = step_features(bars)[kept], values_of(target, bars)[kept]
     sessions = bars.index[kept]
@@ -196,11 +197,13 @@ def make_windows(
     )
 
 
-def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: str) -> "pd.DataFrame":
-    """The bars up to `origin` from the first whose target is known, one row per session of the exchange."""
+def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: str, *, newest: int) -> "pd.DataFrame":
+    """Of the `newest` sessions up to `origin`, those from the first whose target is known, one row per session."""
     import pandas as pd
 
     bars = bars.loc[: pd.Timestamp(origin)]
+    if len(bars) > newest:
+        bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest] :]
     known = actual_of(target, bars).dropna()
     if known.empty or bars.index[-1] != pd.Timestamp(origin):
         found = f"none has a {target}" if known.empty else f"the newest is {bars.index[-1].date()}"

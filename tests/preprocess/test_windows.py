@@ -45,6 +45,14 @@ def test_rows_have_the_same_bits_wherever_history_starts(target):
     )
 
 
+@pytest.mark.parametrize("unknown", [-437, -436])
+def test_rows_have_the_same_bits_wherever_history_starts_when_a_volume_at_its_start_is_unknown(unknown: int) -> None:
+    bars = BARS.loc[: str(ORIGIN)].copy()
+    bars.iloc[unknown, bars.columns.get_loc("volume")] = np.nan
+    assert WARM_UP + 250 + 1 == 437
+    assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[-438:], train_sessions=250))
+
+
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target):
     whole = windows_of(origin=BARS.index[-1].date(), target=target, train_sessions=DAYS)

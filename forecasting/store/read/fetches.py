@@ -41,11 +41,20 @@ def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datet
     return newest
 
 
-def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, cutoff: datetime) -> Row:
+def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
     """The fetch whose bars a night at `session` uses, a row of table fetches.
 
-    The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast; without one, the first
-    fetch with that bar. So a night and its replay use the same bars, whenever the replay is made.
+    The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast. Without one, the first
+    fetch with that bar that asked for the sessions from `first` on; a fetch for a later night asked for fewer of them.
+    Without such a one, the first fetch with that bar. So a night and its replay use the same bars, whenever the replay
+    is made.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the bars.
+        session: The night's session.
+        first: The oldest session that the night needs.
+        cutoff: An aware instant.
 
     Raises:
         StoreError: No stored fetch reaches the session.
@@ -54,7 +63,9 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, cutoff
     reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
     reaching = reaching.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
     in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    found = first_row(connection, in_time) or first_row(connection, reaching.order_by(table.c.fetched_at, table.c.id))
+    late = reaching.order_by(table.c.fetched_at, table.c.id)
+    found = first_row(connection, in_time) or first_row(connection, late.where(table.c.first_asked <= first))
+    found = found or first_row(connection, late)
     if found is None:
         raise StoreError(
             f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest first."

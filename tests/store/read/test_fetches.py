@@ -28,8 +28,20 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(database_url):
                 connection, response, failed, fetch_id=verdict, fetched_at=at("2024-03-08T21:00"), run_id=None
             )
         newest = read.newest_fetch(connection, SYMBOL)
-        used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), cutoff=at("2024-03-09T12:00"))
+        used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
         with pytest.raises(StoreError, match="2024-03-08"):
-            read.fetch_as_of(connection, SYMBOL, LAST_DAY, cutoff=at("2024-03-09T12:00"))
+            read.fetch_as_of(connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
     assert newest is not None
     assert (newest["id"], used["id"]) == ("2024-03-07T21:00", "2024-03-07T21:00")
+
+
+def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(database_url):
+    cutoff, spans = at("2024-03-07T12:00"), {"2024-03-08T21:00": "2024-03-06", "2024-03-09T21:00": "2024-03-05"}
+    with transaction(database_url) as connection:
+        for version, (seen, first) in enumerate(spans.items(), start=1):
+            store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
+        used = {
+            first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)["id"]
+            for first in (date(2024, 3, 6), date(2024, 3, 5), date(2024, 3, 4))
+        }
+    assert list(used.values()) == ["2024-03-08T21:00", "2024-03-09T21:00", "2024-03-08T21:00"]

@@ -1,0 +1,61 @@
+"""Past nights: each is the same whatever span it is caught up in, and scored as far as its bars are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from flows.terminal.start import start_catch_up
+from forecasting.sessions import between
+from forecasting.settings import read_settings
+from forecasting.store import database
+from forecasting.store.tables import metadata
+from tests.builders import LAST, set_small_night
+from tests.nights import night, rows
+
+SPAN = between(date(2024, 3, 1), date(2024, 3, 7))
+
+
+@pytest.fixture(autouse=True)
+def a_fit_from_scratch_each_night(
+    tmp_path: Path, sqlite_url: str, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_small_night(monkeypatch, tmp_path, sqlite_url, SCRATCH_EVERY=1)
+
+
+def caught_up(first: date, last: date) -> None:
+    start_catch_up(first=first, last=last, refit_every=1)
+
+
+def one_by_one(first: date, last: date) -> None:
+    for session in between(first, last):
+        night(session)
+
+
+def beside_a_newer_night(first: date, last: date) -> None:
+    night(LAST)
+    caught_up(first, last)
+
+
+def fits() -> dict[str, object]:
+    """The hash of each night's weights, by its session; the scaler and the span of its rows are part of it."""
+    session = {row["id"]: str(row["as_of"])[:10] for row in rows("runs")}
+    return {session[row["run_id"]]: row["artifact_hash"] for row in rows("models") if row["name"] == "lstm"}
+
+
+@pytest.mark.parametrize("way", [caught_up, one_by_one, beside_a_newer_night])
+@pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
+def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
+    way: Callable[[date, date], None], part: list[date]
+) -> None:
+    caught_up(SPAN[0], SPAN[-1])
+    of_the_whole = fits()
+    with database.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    way(part[0], part[-1])
+    found = fits()
+    assert [found[str(session)] for session in part] == [of_the_whole[str(session)] for session in part]
