@@ -18,11 +18,24 @@ from forecasting.plain_text import plain_text
 from forecasting.report import listings, wording
 from forecasting.report.data import ReportData
 from forecasting.report.tables import night_document
+from forecasting.report.track_record import track_record
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 
 LEFT = frozenset(
-    {"session", "check", "state", "found", "setting", "value", "meaning", "model", "question", "what changed"}
+    {
+        "session",
+        "check",
+        "state",
+        "found",
+        "setting",
+        "value",
+        "meaning",
+        "model",
+        "question",
+        "what changed",
+        "against",
+    }
 )
 """Columns of text; numbers are aligned right."""
 
@@ -46,7 +59,7 @@ def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
 
 
 def show_night(data: ReportData) -> None:
-    """Print one night: headline, notices, forecasts."""
+    """Print one night: headline, notices, forecasts, and the results of past ones."""
     typer.echo()
     echo(f"{data.symbol} {data.target}: {data.fetch['title']}")
     echo(wording.sentence(data))
@@ -54,6 +67,11 @@ def show_night(data: ReportData) -> None:
         echo(f"{notice.title}: {notice.text}")
     echo(f"In {unit_of(data).name}; last is the value of {data.origin}.")
     show_table(*listings.night_listing(data))
+    record = track_record(data.scored)
+    so_far = wording.record_sentence(data, record)
+    if so_far:
+        echo(so_far)
+        show_table(*listings.record_listing(data, record))
 
 
 def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:

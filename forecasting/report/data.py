@@ -17,7 +17,17 @@ FORECAST_COLUMNS = (
     *("kind", "status", "reason", "last_value", "issued_at", "data_as_of"),
 )
 SCORED_COLUMNS = (
-    *("name", "role", "kind", "origin_session", "horizon", "target_session", *QUANTILE_COLUMNS, "issued_at"),
+    *(
+        "name",
+        "model_id",
+        "role",
+        "kind",
+        "origin_session",
+        "horizon",
+        "target_session",
+        *QUANTILE_COLUMNS,
+        "issued_at",
+    ),
     *("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90"),
 )
 EVENT_COLUMNS = ("session", "kind")
@@ -38,9 +48,9 @@ class ReportData:
         forecasts: FORECAST_COLUMNS; the published rows of the newest origin, one per horizon.
         history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
         events: EVENT_COLUMNS; earnings and the like, on the session that reacts, history and coming sessions alike.
-        scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published.
-            Every stage, bar version and kind may be in it: the page keeps one score per forecast. No rows on the first
-            night. Every row given is counted: pass the last 250 origins or so.
+        scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published,
+            whichever model made it. Every stage, bar version and kind may be in it: the page keeps one score per
+            forecast. No rows on the first night. Every row given is counted: pass the last 250 origins or so.
         findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
         decision: The row of `promotions` of this night; None when nothing was decided.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.

@@ -7,7 +7,9 @@ from typing import Any
 
 from forecasting.article.experiment import ArticleResult
 from forecasting.report.data import ReportData
-from forecasting.report.units import unit_of
+from forecasting.report.track_record import TrackRecord, comparisons
+from forecasting.report.units import percent, unit_of
+from forecasting.report.wording import forecaster_label
 from forecasting.settings import Settings
 
 Listing = tuple[list[str], list[list[object]]]
@@ -29,6 +31,23 @@ def night_listing(data: ReportData) -> Listing:
         for row in data.rows.to_dict("records")
     ]
     return ["session", "median", "80 % interval", "last", "kind", "status"], rows
+
+
+def record_listing(data: ReportData, record: TrackRecord) -> Listing:
+    """A row a forecaster that the published forecasts are compared with, over all horizons; none before a score."""
+    unit, found = unit_of(data), comparisons(record)
+    rows: list[list[object]] = [
+        [
+            forecaster_label(row["forecaster"]),
+            row["n"],
+            unit.number(row["mae"]),
+            unit.number(row["their_mae"]),
+            percent(row["skill_mae"], signed=True, decimals=1),
+            percent(row["skill_pinball"], signed=True, decimals=1),
+        ]
+        for row in found[found["horizon"] == 0].to_dict("records")
+    ]
+    return ["against", "n", "our error", "its error", "skill", "pinball skill"], rows
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from forecasting.plain_text import markdown_text
 from forecasting.report import facts, fan_chart, track_record_charts, units, wording
 from forecasting.report.data import ReportData
-from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages, skills, track_record
+from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, comparisons, coverages, track_record
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -37,6 +37,7 @@ def render_page(data: ReportData) -> str:
             past_rows=_past_rows(data, record),
             counted=_counted(record),
             origins=record.origins,
+            fallbacks=record.fallbacks,
             first_score=units.long_day(data.rows["target_session"].iloc[0]),
             **_skill_tables(data, record),
             coverages=_coverage_tables(record),
@@ -138,14 +139,14 @@ def _counted(record: TrackRecord) -> str:
 
 
 def _skill_tables(data: ReportData, record: TrackRecord) -> dict[str, list[dict[str, Any]]]:
-    unit, found = units.unit_of(data), skills(record)
+    unit, found = units.unit_of(data), comparisons(record)
     if found.empty:
         return {"skills": [], "losses": []}
     each = found[found["horizon"] > 0]
     limit = max(0.05, float(each["skill_pinball"].abs().max()))
     rows = []
     for row in found[found["horizon"] == 0].to_dict("records"):
-        own = each[each["baseline"] == row["baseline"]]
+        own = each[each["forecaster"] == row["forecaster"]]
         by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
         bars = track_record_charts.skill_bars(by_horizon, limit=limit)
         rows.append({**_loss_row(row, unit, finer=0), "bars": bars})
@@ -153,9 +154,9 @@ def _skill_tables(data: ReportData, record: TrackRecord) -> dict[str, list[dict[
 
 
 def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str, Any]:
-    losses = ("mae", "baseline_mae", "pinball", "baseline_pinball")
+    losses = ("mae", "their_mae", "pinball", "their_pinball")
     return {
-        "baseline": wording.baseline_label(row["baseline"]),
+        "forecaster": wording.forecaster_label(row["forecaster"]),
         "horizon": int(row["horizon"]) or "all",
         "n": row["n"],
         **{name: unit.number(row[name], finer=finer) for name in losses},

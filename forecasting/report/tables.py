@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from forecasting.plain_text import plain_text
 from forecasting.report import wording
 from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
-from forecasting.vocabulary import QUANTILE_COLUMNS
+from forecasting.report.track_record import TrackRecord, counted, network_skills, skills, track_record
+from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
 
 BACKTEST_FIGURES = (
     *("mae", "best_baseline", "skill_vs_best", "skill_vs_naive"),
@@ -19,7 +22,7 @@ BACKTEST_FIGURES = (
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
-    """The night as a JSON object: published model, origin, and the forecasts in the target's own unit."""
+    """The night as a JSON object: published model, origin, forecasts and track record, in the target's own unit."""
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     return {
@@ -34,6 +37,19 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "mode": data.run["mode"],
         "notices": {notice.title: notice.text for notice in wording.notices(data)},
         "forecasts": data.rows[columns].to_dict("records"),
+        "track_record": _record_document(track_record(data.scored)),
+    }
+
+
+def _record_document(record: TrackRecord) -> dict[str, Any]:
+    """The origins that count, and the published forecasts' losses beside each forecaster's (`track_record.skills`)."""
+    rows = pd.concat([skills(record), network_skills(record)]).to_dict("records")
+    return {
+        "origins": record.origins,
+        "kinds": record.kinds,
+        "fallbacks": record.fallbacks,
+        # JSON has no NaN, the skill against a forecaster without a loss.
+        "skills": [{str(name): None if value != value else value for name, value in row.items()} for row in rows],
     }
 
 
@@ -47,11 +63,16 @@ def forecast_table(data: ReportData) -> list[dict[str, object]]:
 
 
 def score_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a model: its mean scores so far; a sentence where there is none yet."""
+    """One row a forecaster and kind: its mean scores so far; a sentence where there is none yet.
+
+    `published` is what was published, whichever model made it; a baseline and `lstm` count by their own forecasts of
+    all nights, published or not.
+    """
     if data.scored.empty:
         return [{"scores": "none yet: the first forecast's session has not closed"}]
-    scored = data.scored.drop_duplicates(["name", "role", "kind", "origin_session", "horizon"], keep="last")
-    grouped = scored.assign(mae=scored["error"].abs()).groupby(["role", "name", "kind"], sort=True)
+    scored = counted(data.scored)
+    named = scored.assign(forecaster=scored["line"].replace({PUBLISHED_LINE: "published"}), mae=scored["error"].abs())
+    grouped = named.groupby(["forecaster", "kind"], sort=True)
     means = grouped[["mae", "pinball", "inside_80", "inside_90"]].mean().assign(n=grouped.size()).reset_index()
     return [{str(key): value for key, value in row.items()} for row in means.to_dict("records")]
 

@@ -1,4 +1,4 @@
-"""The published forecasts' track record: the scores that count, skill against each baseline, coverage and its band."""
+"""The track record: the scores that count, skill against each forecaster, coverage and its band."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from forecasting.evaluate.lines import lines_of
 from forecasting.report.data import as_day
+from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, PUBLISHED_LINE
 
 ENOUGH_LIVE = 20
 """From this many live origins on, late and replayed forecasts no longer count."""
 
-_KIND_ORDER = {"live": 0, "late": 1, "replay": 2}
 _FORECAST = ["origin_session", "horizon"]
+_SKILL_COLUMNS = ["forecaster", "horizon", "n", "mae", "pinball", "their_mae", "their_pinball"]
+_SKILL_COLUMNS += ["skill_mae", "skill_pinball"]
 
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One score per forecast, of published forecasts and baselines.
+    """One score per origin and horizon of each line: of what was published, and of each forecaster.
 
     Attributes:
-        published: Rows of role champion, the columns of ReportData.scored, sessions as dates, oldest first.
-        baselines: Rows of role baseline, likewise.
-        kinds: Number of origins of each kind that count.
+        published: What was published, whichever model made it: the columns of ReportData.scored, sessions as dates,
+            oldest first.
+        baselines: Each baseline's own forecasts, published or not, likewise.
+        network: The network's own forecasts, published or not, likewise.
+        kinds: Number of published origins of each kind that count.
     """
 
     published: pd.DataFrame
     baselines: pd.DataFrame
+    network: pd.DataFrame
     kinds: dict[str, int]
 
     @property
@@ -35,62 +41,93 @@ class TrackRecord:
         """The number of origins with a score."""
         return int(self.published["origin_session"].nunique())
 
+    @property
+    def fallbacks(self) -> int:
+        """The number of these origins on which a baseline was published in the network's place."""
+        return int(self.published.loc[self.published["name"] != LSTM, "origin_session"].nunique())
+
     def ahead(self, horizon: int) -> pd.DataFrame:
         """The published forecasts of one horizon, oldest first."""
         return self.published[self.published["horizon"] == horizon].reset_index(drop=True)
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
-    """The scores that count: the settled and newest of each forecast, live before late before replay.
+    """The scores that count: live before late before replay, of each line the newest forecast by its settled score.
 
     Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does; see `kinds`.
 
     Args:
         scored: As ReportData.scored; may have no rows.
     """
-    rows = scored[scored["role"].isin(["champion", "baseline"])].copy()
+    rows = counted(scored)
+    rows = rows[rows["line"] != CHALLENGER].copy()
     for column in ("origin_session", "target_session"):
         rows[column] = [as_day(value) for value in rows[column]]
-    rows["kind_order"] = rows["kind"].map(_KIND_ORDER)
-    rows["is_settled"] = rows["stage"] == "settled"
-    # Baselines differ by name; the published forecasts are one series, whichever models made them.
-    rows["forecaster"] = rows["name"].where(rows["role"] == "baseline", "")
-    # Best last: live over late, settled over first print, a restated bar over the old one, a later run over an earlier.
-    rows = rows.sort_values(
-        ["origin_session", "horizon", "kind_order", "is_settled", "bar_version", "issued_at"],
-        ascending=[True, True, False, True, True, True],
-    ).drop_duplicates(["role", "forecaster", *_FORECAST], keep="last")
-    published = rows[rows["role"] == "champion"]
-    if published.loc[published["kind"] == "live", "origin_session"].nunique() >= ENOUGH_LIVE:
+    # Sorted by place in KINDS: the best kind comes first.
+    rows = rows.drop_duplicates(["line", *_FORECAST]).sort_values([*_FORECAST, "line"], ignore_index=True)
+    is_published = rows["line"] == PUBLISHED_LINE
+    if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
         rows = rows[rows["kind"] == "live"]
-        published = rows[rows["role"] == "champion"]
+    published, network = (rows[rows["line"] == line].reset_index(drop=True) for line in (PUBLISHED_LINE, LSTM))
     kinds = published.groupby("kind")["origin_session"].nunique()
     return TrackRecord(
-        published=published.reset_index(drop=True),
-        baselines=rows[rows["role"] == "baseline"].reset_index(drop=True),
+        published=published,
+        baselines=rows[~rows["line"].isin([PUBLISHED_LINE, LSTM])].reset_index(drop=True),
+        network=network,
         kinds={str(kind): int(count) for kind, count in kinds.items()},
     )
+
+
+def counted(scored: pd.DataFrame) -> pd.DataFrame:
+    """One row per kind, line, origin and horizon, by the rule of the standings: the newest forecast's settled score.
+
+    Returns:
+        The columns of `scored` and `line` (`lines.lines_of`), sorted by place of the kind in KINDS.
+    """
+    lines = [lines_of(str(role), str(name)) for role, name in zip(scored["role"], scored["name"], strict=True)]
+    rows = scored.assign(line=pd.Series(lines, index=scored.index, dtype=object)).explode("line")
+    rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
+    # Best first: newest forecast, smallest id of those issued at one instant, settled, newest version of the bar.
+    rows = rows.sort_values(
+        ["place", "issued_at", "model_id", "stage", "bar_version"],
+        ascending=[True, False, True, False, False],
+        ignore_index=True,
+    )
+    return rows.drop_duplicates(["kind", "line", *_FORECAST]).drop(columns="place").reset_index(drop=True)
 
 
 def skills(record: TrackRecord) -> pd.DataFrame:
     """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
 
     Returns:
-        One row per baseline and horizon, horizon 0 for all of them pooled: baseline, horizon, n, mae, pinball,
-        baseline_mae, baseline_pinball, skill_mae, skill_pinball. Skill is 1 - ours / theirs: positive when ours is
+        One row per baseline and horizon, horizon 0 for all of them pooled: forecaster, horizon, n, mae, pinball,
+        their_mae, their_pinball, skill_mae, skill_pinball. Skill is 1 - ours / theirs: positive when ours is
         better, NaN when theirs is 0.
     """
+    return _against(record.published, record.baselines)
+
+
+def network_skills(record: TrackRecord) -> pd.DataFrame:
+    """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, 0 without any."""
+    return _against(record.published, record.network)
+
+
+def comparisons(record: TrackRecord) -> pd.DataFrame:
+    """The rows of `skills`, then of `network_skills` where a baseline was published in the network's place."""
+    return pd.concat([skills(record), network_skills(record)]) if record.fallbacks else skills(record)
+
+
+def _against(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     keys = [*_FORECAST, "kind"]
-    ours = record.published[[*keys, "error", "pinball"]]
-    theirs = record.baselines[[*keys, "name", "error", "pinball"]]
+    ours, theirs = published[[*keys, "error", "pinball"]], others[[*keys, "name", "error", "pinball"]]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
     if pairs.empty:
-        return pd.DataFrame(columns=["baseline", "horizon", "n", "mae", "pinball", "skill_mae", "skill_pinball"])
+        return pd.DataFrame(columns=_SKILL_COLUMNS)
     pooled = pd.concat([pairs.assign(horizon=0), pairs])
     groups = pooled.groupby(["name", "horizon"])
     found = pd.DataFrame([_skill_row(str(name), int(str(horizon)), group) for (name, horizon), group in groups])
-    best_first = found[found["horizon"] == 0].sort_values(["baseline_pinball", "baseline"])["baseline"].tolist()
-    order = found["baseline"].map({name: position for position, name in enumerate(best_first)})
+    best_first = found[found["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
+    order = found["forecaster"].map({name: position for position, name in enumerate(best_first)})
     return found.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
 
 
@@ -126,13 +163,13 @@ def _skill_row(name: str, horizon: int, group: pd.DataFrame) -> dict[str, object
     mae, theirs = float(group["error"].abs().mean()), float(group["error_theirs"].abs().mean())
     pinball, their_pinball = float(group["pinball"].mean()), float(group["pinball_theirs"].mean())
     return {
-        "baseline": name,
+        "forecaster": name,
         "horizon": horizon,
         "n": len(group),
         "mae": mae,
         "pinball": pinball,
-        "baseline_mae": theirs,
-        "baseline_pinball": their_pinball,
+        "their_mae": theirs,
+        "their_pinball": their_pinball,
         "skill_mae": _skill(mae, theirs),
         "skill_pinball": _skill(pinball, their_pinball),
     }

@@ -13,9 +13,10 @@ from forecasting.report.data import ReportData, as_day
 from forecasting.report.track_record import TrackRecord, skills
 from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
 from forecasting.sessions import early_closes, is_session, shift
+from forecasting.vocabulary import LSTM
 
 TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
-_BASELINES = {"har": "HAR", "har_volatility": "HAR volatility"}
+_FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,10 @@ def record_sentence(data: ReportData, record: TrackRecord) -> str:
         f" and the median missed by {unit.brief(float(ahead['error'].abs().mean()))} on average"
     )
     found = skills(record)
-    best = found[found["horizon"] == 1].sort_values("baseline_pinball") if len(found) else found
+    best = found[found["horizon"] == 1].sort_values("their_pinball") if len(found) else found
     if best.empty:
         return text + "."
-    skill, name = float(best["skill_mae"].iloc[0]), baseline_label(str(best["baseline"].iloc[0]))
+    skill, name = float(best["skill_mae"].iloc[0]), forecaster_label(str(best["forecaster"].iloc[0]))
     if not abs(skill) >= 0.005:
         return f"{text}: about as much as the best baseline there, {name}."
     side = "less" if skill > 0 else "more"
@@ -130,9 +131,9 @@ def day_notes(data: ReportData, session: date) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def baseline_label(name: str) -> str:
-    """A baseline's name in words."""
-    return _BASELINES.get(name, name.replace("_", " "))
+def forecaster_label(name: str) -> str:
+    """The name in words of a baseline, or of the network."""
+    return _FORECASTERS.get(name, name.replace("_", " "))
 
 
 def _comparison(data: ReportData, median: float) -> str:

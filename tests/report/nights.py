@@ -50,6 +50,7 @@ def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float
     quantiles = dict(zip(QUANTILE_COLUMNS, median * SPREAD, strict=True))
     row = {
         "name": "lstm",
+        "model_id": "m",
         "role": "champion",
         "kind": "live",
         "origin_session": origin,

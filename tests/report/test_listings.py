@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from forecasting.report import listings
+from forecasting.report.track_record import track_record
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, forecasts, report_data
+from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
 
 MODEL = {
     "id": "3f9c2ab1a77d0e11",
@@ -21,6 +22,24 @@ def test_a_night_has_a_row_a_session_in_its_own_unit():
     columns, rows = listings.night_listing(report_data(forecasts=forecasts(status="fallback", reason="old", q50=8e6)))
     assert [len(row) for row in rows] == [len(columns)] * 5
     assert (rows[0][0], rows[0][1], rows[0][-1]) == ("Mon 2024-03-11", "8.00", "fallback")
+
+
+def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_replaced():
+    rows = [
+        score(ago=1, median=14e6, actual=10e6, role="silenced"),
+        score(ago=1, median=12e6, actual=10e6, name="ridge"),
+        score(ago=2, median=11e6, actual=10e6),
+        score(ago=2, median=14e6, actual=10e6, name="ridge", role="baseline"),
+    ]
+    data = report_data(scored=scored(*rows))
+    columns, found = listings.record_listing(data, track_record(data.scored))
+    assert columns == ["against", "n", "our error", "its error", "skill", "pinball skill"]
+    assert [[str(cell).replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in found] == [
+        ["ridge", "2", "1.50", "3.00", "+50.0 %", "+50.0 %"],
+        ["the network alone", "2", "1.50", "2.50", "+40.0 %", "+40.0 %"],
+    ]
+    sound = report_data(scored=scored(*rows[2:]))
+    assert [row[0] for row in listings.record_listing(sound, track_record(sound.scored))[1]] == ["ridge"]
 
 
 def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():

@@ -124,3 +124,14 @@ def test_a_record_of_one_night_is_in_the_singular():
     assert "The only one as a table" in page
     assert "1 nights" not in page
     assert " nights from " in text_of(render_page(report_data()))
+
+
+def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_the_network_alone():
+    sound = long_record()
+    replaced = sound["origin_session"] == sound["origin_session"].max()
+    roles = sound["role"].mask(replaced & (sound["name"] == "lstm"), "silenced")
+    mixed = sound.assign(role=roles.mask(replaced & (sound["name"] == "ridge"), "champion"))
+    page = text_of(render_page(report_data(scored=mixed)))
+    assert "A baseline was published in the network's place on 1 of these nights" in page
+    assert re.search(r"ridge [\d.]+ 200 .* the network alone [\d.]+ 200 ", page)
+    assert "the network alone" not in text_of(render_page(report_data(scored=sound)))

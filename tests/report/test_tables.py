@@ -1,3 +1,5 @@
+import json
+
 import pandas as pd
 
 from forecasting.report.tables import (
@@ -9,7 +11,7 @@ from forecasting.report.tables import (
     night_document,
     score_table,
 )
-from tests.report.nights import forecasts, long_record, report_data, score, scored
+from tests.report.nights import forecasts, report_data, score, scored
 from tests.report.test_facts import DECISION
 
 
@@ -31,13 +33,28 @@ def test_the_score_table_is_a_mean_over_the_last_score_of_each_forecast():
         score(ago=2, actual=11.0, median=12.0, stage="settled"),  # the same forecast, once more
         score(ago=3, actual=10.0, median=7.0),
     )
-    (row,) = score_table(report_data(scored=record))
-    assert (row["n"], row["mae"]) == (2, 2.0)
+    rows = score_table(report_data(scored=record))
+    assert [(row["forecaster"], row["n"], row["mae"]) for row in rows] == [("lstm", 2, 2.0), ("published", 2, 2.0)]
 
 
-def test_a_model_that_was_published_and_a_baseline_have_a_row_each():
-    rows = score_table(report_data(scored=long_record()))
-    assert len({(row["role"], row["name"]) for row in rows}) == len(rows) >= 2
+def test_the_score_table_has_a_row_for_each_forecaster_and_kind_whatever_was_published():
+    rows = [
+        score(ago=1, median=11.0, role="silenced"),
+        score(ago=1, median=12.0, name="ridge"),
+        score(ago=2, median=13.0),
+        score(ago=2, median=18.0, name="ridge", role="baseline"),
+        score(ago=2, median=19.0, role="challenger", model_id="n"),
+        score(ago=3, median=10.0, kind="replay"),
+    ]
+    found = score_table(report_data(scored=scored(*rows)))
+    assert [(row["forecaster"], row["kind"], row["n"], row["mae"]) for row in found] == [
+        ("challenger", "live", 1, 9.0),
+        ("lstm", "live", 2, 2.0),
+        ("lstm", "replay", 1, 0.0),
+        ("published", "live", 2, 2.5),
+        ("published", "replay", 1, 0.0),
+        ("ridge", "live", 2, 5.0),
+    ]
 
 
 def test_tables_without_a_row_say_why():
@@ -62,6 +79,28 @@ def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
     assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
     assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
     assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
+
+
+def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
+    rows = [
+        score(median=14.0),
+        score(median=12.0, name="ridge", role="baseline"),
+        score(median=10.0, name="har", role="baseline"),
+    ]
+    document = night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*rows)))
+    found = document["track_record"]
+    assert {name: found[name] for name in ("origins", "kinds", "fallbacks")} == {
+        "origins": 1,
+        "kinds": {"live": 1},
+        "fallbacks": 0,
+    }
+    pooled = [row for row in found["skills"] if row["horizon"] == 0]
+    assert [(row["forecaster"], row["n"], row["their_mae"], row["skill_mae"]) for row in pooled] == [
+        ("har", 1, 0.0, None),
+        ("ridge", 1, 2.0, -1.0),
+        ("lstm", 1, 4.0, 0.0),
+    ]
+    assert "NaN" not in json.dumps(found)
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon():

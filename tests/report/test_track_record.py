@@ -1,8 +1,18 @@
+from datetime import timedelta
+
 import pandas as pd
 import pytest
 
-from forecasting.report.track_record import ENOUGH_LIVE, binomial_band, coverages, skills, track_record
-from tests.report.nights import long_record, score, scored
+from forecasting.report.track_record import (
+    ENOUGH_LIVE,
+    binomial_band,
+    comparisons,
+    coverages,
+    network_skills,
+    skills,
+    track_record,
+)
+from tests.report.nights import ISSUED, long_record, score, scored
 
 
 def test_the_settled_score_replaces_the_first_print():
@@ -16,6 +26,41 @@ def test_the_settled_score_replaces_the_first_print():
 def test_a_live_forecast_counts_before_a_late_or_replayed_one_of_the_same_night():
     rows = [score(kind="replay", median=1.0), score(kind="live", median=2.0), score(kind="late", median=3.0)]
     assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
+
+
+def test_the_newest_forecast_counts_even_by_its_first_print_and_of_one_instant_the_smallest_id():
+    early = score(median=1.0, issued_at=ISSUED - timedelta(hours=1), bar_version=2)
+    first, other = (score(median=2.0 + place, model_id=id, stage="first_print") for place, id in enumerate("mn"))
+    for rows in ([early, first, other], [other, first, early]):
+        assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
+
+
+def test_a_published_baseline_counts_as_itself_too_and_the_network_when_it_is_silenced():
+    rows = [
+        score(ago=1, median=14.0, role="silenced"),
+        score(ago=1, median=12.0, name="ridge"),
+        score(ago=1, median=13.0, name="har", role="baseline"),
+        score(ago=2, median=11.0),
+        score(ago=2, median=16.0, name="ridge", role="baseline"),
+    ]
+    record = track_record(scored(*rows))
+    assert record.published["q50"].tolist() == [11.0, 12.0]
+    assert record.network["q50"].tolist() == [11.0, 14.0]
+    assert record.baselines[["name", "q50"]].to_numpy().tolist() == [["ridge", 16.0], ["har", 13.0], ["ridge", 12.0]]
+    assert (record.origins, record.fallbacks) == (2, 1)
+    pooled = comparisons(record).query("horizon == 0")
+    assert pooled[["forecaster", "n", "mae", "their_mae", "skill_mae"]].to_numpy().tolist() == [
+        ["har", 1, 2.0, 3.0, 1 - 2 / 3],
+        ["ridge", 2, 1.5, 4.0, 1 - 1.5 / 4],
+        ["lstm", 2, 1.5, 2.5, 1 - 1.5 / 2.5],
+    ]
+
+
+def test_without_a_fallback_the_network_is_what_is_published_and_no_rival():
+    record = track_record(long_record())
+    assert record.fallbacks == 0
+    assert "lstm" not in set(comparisons(record)["forecaster"])
+    assert set(network_skills(record)["skill_pinball"]) == {0.0}
 
 
 def test_challengers_are_not_part_of_the_record():
@@ -39,13 +84,13 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
     found = skills(track_record(scored(*ours, *theirs)))
     assert found.to_dict("records") == [
         {
-            "baseline": "ridge",
+            "forecaster": "ridge",
             "horizon": horizon,
             "n": 1,
             "mae": 1.0,
             "pinball": 0.5,
-            "baseline_mae": 2.0,
-            "baseline_pinball": 1.0,
+            "their_mae": 2.0,
+            "their_pinball": 1.0,
             "skill_mae": 0.5,
             "skill_pinball": 0.5,
         }
@@ -64,7 +109,7 @@ def test_skill_against_a_perfect_baseline_is_unknown():
 
 
 def test_the_best_baseline_comes_first():
-    assert skills(track_record(long_record()))["baseline"].drop_duplicates().tolist() == ["ridge", "last_value"]
+    assert skills(track_record(long_record()))["forecaster"].drop_duplicates().tolist() == ["ridge", "last_value"]
 
 
 def test_coverage_counts_hits_by_horizon():

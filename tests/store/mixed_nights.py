@@ -23,7 +23,7 @@ _RUNS = {"": 21, ":2": 22}
 def mixed_scores(url: str, *, seed: int, days: int = 290) -> Rows:
     """Scores of `days` nights whose forecasts are stored; the scores are not."""
     rng = np.random.default_rng(seed)
-    nights = between(date(2023, 1, 3), date(2024, 12, 31))[:days]
+    nights = between(date(2024, 1, 3), date(2025, 12, 31))[:days]
     forecasts = [row for origin in nights for row in _forecasts_of(origin, rng)]
     with transaction(url) as connection:
         models = tuple(f"{name}{ending}" for ending in _RUNS for name in ("lstm", *BASELINES))

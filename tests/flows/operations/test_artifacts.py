@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from flows.operations import artifacts
-from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, score, scored
+from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
 
 DECISION = {
     "champion": "1b2c3d4e5f607182",
@@ -38,19 +38,6 @@ def test_the_forecast_table_has_a_row_a_session_of_json_values() -> None:
         ("2024-03-12", 2, 8e6),
     ]
     assert {type(value) for row in rows for value in row.values()} <= {int, float, str}
-
-
-def test_the_score_table_has_the_mean_scores_of_each_model_by_kind() -> None:
-    rows = [
-        score(ago=1, median=11.0),
-        score(ago=2, median=13.0),
-        score(ago=1, median=12.0, name="ridge", role="baseline"),
-    ]
-    found = artifacts.score_table(report_data(scored=scored(*rows)))
-    assert [(row["name"], row["kind"], row["mae"], row["n"]) for row in found] == [
-        ("ridge", "live", 2.0, 1),
-        ("lstm", "live", 2.0, 2),
-    ]
 
 
 def test_a_score_table_without_scores_is_a_sentence() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from flows.terminal import console
 from forecasting.settings import Settings
-from tests.report.nights import forecasts, report_data
+from tests.report.nights import forecasts, report_data, scored
 
 
 def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,6 +17,19 @@ def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pyte
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("Mon 2024-03-11")]
     assert row.split()[2] == "8.00"
     assert row.split()[-2:] == ["live", "fallback"]
+
+
+def test_a_night_is_printed_with_the_results_of_past_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_night(report_data())
+    shown = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Of its last 40 forecasts one session ahead, 32 landed inside the 80 % interval" in " ".join(shown.split())
+    (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("ridge ")]
+    assert row.split()[1] == "200"
+
+
+def test_the_first_night_is_printed_without_a_record(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_night(report_data(scored=scored()))
+    assert "against" not in capsys.readouterr().out
 
 
 def test_nights_as_json_hold_every_quantile_and_the_model(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,207 @@
+"""The track record that people read, against a naive recomputation from table scores."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from flows.cli import app
+from forecasting.evaluate.standings import WINDOWS
+from forecasting.pipeline.publish import SHOWN_SESSIONS, report_data
+from forecasting.report.data import ReportData
+from forecasting.report.page import render_page
+from forecasting.report.track_record import ENOUGH_LIVE
+from forecasting.report.units import percent, unit_of
+from forecasting.report.wording import forecaster_label
+from forecasting.store import read, tables, writes
+from forecasting.store.database import reading, transaction
+from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
+from tests.store.rows import SYMBOL, TARGET
+
+Figures = dict[tuple[object, ...], Any]
+
+DAYS = [(0, 290), (1, 24), (2, 70)]
+"""Seed and number of nights: more than any window, too few live ones to stand alone, and between these."""
+
+
+@pytest.fixture(params=DAYS, ids=lambda days: f"{days[1]} nights")
+def url(request: pytest.FixtureRequest, database_url: str) -> str:
+    """A ledger of mixed nights and their scores."""
+    seed, days = request.param
+    scores = mixed_scores(database_url, seed=seed, days=days)
+    with transaction(database_url) as connection:
+        writes.add_scores(connection, scores)
+    return database_url
+
+
+def losses_by_line(lines: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A row an origin, a column a line; NaN where a line has no score."""
+    return lines.assign(loss=lines[name].abs()).pivot(index="origin_session", columns="line", values="loss")
+
+
+def skill(both: pd.DataFrame, line: str) -> float:
+    return 1 - both[""].mean() / both[line].mean()
+
+
+def naive_live_skill(lines: pd.DataFrame, nights: list[Any]) -> Figures:
+    found = {}
+    kinds = {"live", "late"} if (lines.query("line == ''")["kind"] == "live").any() else set(lines["kind"])
+    for (kind, horizon), some in lines[lines["kind"].isin(kinds)].groupby(["kind", "horizon"]):
+        published = some[some["line"] == ""].set_index("origin_session")
+        if published.empty:
+            continue
+        for window in WINDOWS:
+            first = [night for night in nights if night <= published.index.max()][-window:][0]
+            held = published[published.index >= first]
+            errors, pinballs = (
+                losses_by_line(some, name).reindex(held.index).reindex(columns=["", "lstm", *BASELINES])
+                for name in ("error", "pinball")
+            )
+            ranked = [name for name in BASELINES if 10 * errors[name].notna().sum() >= 9 * len(held)]
+            by_skill = {name: skill(errors.dropna(subset=name), name) for name in ranked}
+            best = min(by_skill, key=by_skill.__getitem__) if by_skill else None
+            network = errors.dropna(subset="lstm")
+            found[kind, horizon, window] = {
+                "n": len(held),
+                "mae": errors[""].mean(),
+                "pinball": pinballs[""].mean(),
+                "coverage_80": held["inside_80"].mean(),
+                "coverage_90": held["inside_90"].mean(),
+                "best_baseline": best,
+                "baseline_mae": errors[best].mean() if best else None,
+                "skill": by_skill[best] if best else None,
+                "pinball_skill": min((skill(pinballs.dropna(subset=name), name) for name in ranked), default=None),
+                "network_n": len(network) or None,
+                "network_mae": errors["lstm"].mean(),
+                "network_pinball": pinballs["lstm"].mean(),
+                "skill_vs_network": skill(network, "lstm"),
+                "pinball_skill_vs_network": skill(pinballs.dropna(subset="lstm"), "lstm"),
+            }
+    return found
+
+
+def test_live_skill_equals_a_recomputation_from_all_scores(url: str) -> None:
+    with reading(url) as connection:
+        lines = naive_lines(connection)
+        nights = sorted(connection.scalars(sa.select(tables.runs.c.as_of)))
+        found = read.view(connection, "live_skill", SYMBOL)
+    expected = naive_live_skill(lines, nights)
+    assert len(found) == len(expected) > 0
+    for row in found.to_dict("records"):
+        figures = expected[row["kind"], row["horizon"], row["window_sessions"]]
+        for name, value in figures.items():
+            if pd.isna(value):
+                assert pd.isna(row[name]), name
+            else:
+                assert row[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-6)), name
+
+
+def counting(lines: pd.DataFrame) -> pd.DataFrame:
+    """The scores of the newest origins that the page counts: live before late before replay, or live alone."""
+    newest = sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:]
+    rows = lines[lines["origin_session"].isin(newest)]
+    live = rows[rows["kind"] == "live"]
+    if live[live["line"] == ""]["origin_session"].nunique() >= ENOUGH_LIVE:
+        return live
+    place = rows["kind"].map({"live": 0, "late": 1, "replay": 2})
+    rows = rows.assign(place=place).sort_values("place")
+    return rows.groupby(["line", "horizon", "origin_session"], as_index=False).head(1)
+
+
+def naive_skills(lines: pd.DataFrame) -> Figures:
+    """The figures of each forecaster and horizon, 0 for all: n, and both lines' mean losses on the same forecasts."""
+    rows = counting(lines)
+    key = ["origin_session", "horizon", "kind"]
+    ours = rows[rows["line"] == ""].set_index(key)
+    found = {}
+    for name in ("lstm", *BASELINES):
+        theirs = rows[rows["line"] == name].set_index(key)
+        shared = ours.index.intersection(theirs.index)
+        for horizon in (0, 1, 2):
+            both = [one for one in shared if horizon in (0, one[1])]
+            if both:
+                mine, other = ours.loc[both], theirs.loc[both]
+                losses = [mine["error"].abs().mean(), other["error"].abs().mean()]
+                losses += [mine["pinball"].mean(), other["pinball"].mean()]
+                found[name, horizon] = (len(both), *losses, 1 - losses[0] / losses[1], 1 - losses[2] / losses[3])
+    return found
+
+
+def fallbacks(lines: pd.DataFrame) -> int:
+    rows = counting(lines)
+    return int(rows[(rows["line"] == "") & (rows["model"] != "lstm")]["origin_session"].nunique())
+
+
+def read_both(url: str) -> tuple[ReportData, pd.DataFrame]:
+    with reading(url) as connection:
+        return report_data(connection, SYMBOL, TARGET, exchange="XNYS"), naive_lines(connection)
+
+
+def test_the_pages_figures_equal_a_recomputation_from_all_scores(url: str) -> None:
+    data, lines = read_both(url)
+    page = render_page(data)
+    (table,) = re.findall(r'<table class="mid" id="skills">.*?</table>', page, flags=re.DOTALL)
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*</tr>", table)[1:]]
+    unit, expected = unit_of(data), naive_skills(lines)
+    assert [row[:5] for row in rows] == [
+        [
+            forecaster_label(name),
+            unit.number(expected[name, 0][2]),
+            str(expected[name, 0][0]),
+            percent(expected[name, 0][5], signed=True),
+            percent(expected[name, 0][6], signed=True),
+        ]
+        for name in [*sorted(BASELINES, key=lambda name: expected[name, 0][4]), "lstm"]
+    ]
+    assert f"published in the network's place on {fallbacks(lines)} of these nights" in page
+
+
+@pytest.fixture
+def shown(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The output of `forecasting show` with further options."""
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", url)
+
+    def show(*options: str) -> str:
+        result = CliRunner().invoke(app, ["show", "--symbol", SYMBOL, *options])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return show
+
+
+def test_show_as_json_equals_a_recomputation_from_all_scores(url: str, shown: Callable[..., str]) -> None:
+    _, lines = read_both(url)
+    (document,) = json.loads(shown("--json"))
+    names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
+    rows = document["track_record"]["skills"]
+    found = {(row["forecaster"], row["horizon"]): tuple(row[name] for name in names) for row in rows}
+    assert found == {key: pytest.approx(figures) for key, figures in naive_skills(lines).items()}
+    rows_counted = counting(lines).query("line == ''")
+    assert document["track_record"] | {"skills": rows} == {
+        "origins": rows_counted["origin_session"].nunique(),
+        "kinds": rows_counted.groupby("kind")["origin_session"].nunique().to_dict(),
+        "fallbacks": fallbacks(lines),
+        "skills": rows,
+    }
+
+
+def test_show_equals_a_recomputation_from_all_scores(url: str, shown: Callable[..., str]) -> None:
+    data, lines = read_both(url)
+    unit, output = unit_of(data), shown()
+    for (name, horizon), figures in naive_skills(lines).items():
+        if horizon == 0:
+            n, mae, their_mae, *_, skill_mae, skill_pinball = figures
+            label = forecaster_label(name)
+            (row,) = [line.strip() for line in output.splitlines() if re.match(rf" *{label}  ", line)]
+            skills = [percent(share, signed=True, decimals=1).split() for share in (skill_mae, skill_pinball)]
+            cells = [str(n), unit.number(mae), unit.number(their_mae), *skills[0], *skills[1]]
+            assert row.removeprefix(label).split() == cells
