@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.track_record import track_record
-from forecasting.report.wording import Notice, baseline_label, day_notes, notices, record_sentence, sentence
+from forecasting.report.wording import Notice, day_notes, forecaster_label, notices, record_sentence, sentence
 from tests.report.nights import forecasts, long_record, report_data, score, scored, values_of
 
 
@@ -148,7 +148,7 @@ def test_the_record_sentence_of_a_long_record_names_the_best_baseline():
 
 
 def test_a_baseline_is_named_in_words():
-    assert [baseline_label(name) for name in ("har", "har_volatility", "rolling_median")] == [
+    assert [forecaster_label(name) for name in ("har", "har_volatility", "rolling_median")] == [
         "HAR",
         "HAR volatility",
         "rolling median",
