@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from forecasting.vocabulary import CHAMPION, KINDS, SILENCED
+from forecasting.vocabulary import CHAMPION, KINDS, LSTM, SILENCED
 
 SCORE_COLUMNS = (
     *("origin_session", "horizon", "target_session", "kind", "stage", "bar_version", "issued_at", "model_id"),
@@ -36,7 +36,7 @@ def forecaster_losses(scores: pd.DataFrame, *, origins: int) -> pd.DataFrame:
         ["rank", "stage", "bar_version", "issued_at", "model_id"], ascending=[True, False, False, False, True]
     )
     roles = best_first["role"].replace({SILENCED: CHAMPION})
-    named = best_first.assign(forecaster=roles.where(best_first["model"] == "lstm", best_first["model"]))
+    named = best_first.assign(forecaster=roles.where(best_first["model"] == LSTM, best_first["model"]))
     once = named.drop_duplicates(["origin_session", "horizon", "forecaster"])
     kept = once.assign(inside_80=once["inside_80"].astype(float))
     in_order = kept.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True)

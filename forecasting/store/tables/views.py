@@ -119,8 +119,9 @@ SELECT f.model_id, f.symbol AS location, f.target, f.origin_session AS origin_da
 FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
 """
 
-# What retraining gained: the skill of the night's challenger against the champion of the same origin, once both scored.
-NIGHT_LOG = """
+# What retraining gained: the skill of the night's challenger against the champion's own forecast of the same origin,
+# published or silenced, once both are scored.
+NIGHT_LOG = f"""
 SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
     r.seconds_train, r.seconds_predict, r.seconds_evaluate,
     COALESCE(r.seconds_ingest, 0) + COALESCE(r.seconds_preprocess, 0) + COALESCE(r.seconds_train, 0)
@@ -132,7 +133,8 @@ SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, 
             AND k.origin_session = c.origin_session AND k.horizon = c.horizon AND k.kind = c.kind
             AND k.run_id = c.run_id
         WHERE c.symbol = r.symbol AND c.target = r.target AND c.origin_session = r.as_of AND c.run_id = r.id
-            AND c.role = 'challenger' AND k.role = 'champion' AND c.pinball IS NOT NULL AND k.pinball IS NOT NULL
+            AND c.role = 'challenger' AND k.role IN ('champion', 'silenced') AND k.model = '{LSTM}'
+            AND c.pinball IS NOT NULL AND k.pinball IS NOT NULL
     ) AS skill_gained,
     CASE WHEN r.mode IN ('scratch', 'warm') THEN r.seconds_train END AS seconds_cost,
     r.note, r.error, r.source, r.started_at, r.finished_at, r.id AS run_id
@@ -240,8 +242,8 @@ MEANINGS = {
             "seconds_total": "Sum of the five steps' seconds; a step that has not ended counts 0.",
             "decision": "Reason of the promotion that the run decided; NULL without one.",
             "skill_gained": (
-                "1 - challenger's / champion's mean pinball loss on the night's forecasts: positive if the challenger "
-                "was better. NULL until both are scored."
+                "1 - challenger's / champion's mean pinball loss on the night's forecasts, the champion's also where a "
+                "baseline was published: positive if the challenger was better. NULL until both are scored."
             ),
             "seconds_cost": "Seconds of the fit; NULL for a night without one.",
             "run_id": "The run, an id of `runs`.",

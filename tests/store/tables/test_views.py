@@ -268,6 +268,17 @@ def test_night_log_shows_what_retraining_gained_and_cost(database_url):
     assert rows(database_url, "night_log", *names) == [(first, "warm", 8.0, "too few origins", 0.25, 6.0, ""), quiet]
 
 
+def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(database_url):
+    roles = {"ridge": ("champion", 1.0), "lstm": ("silenced", 4.0), "lstm:2": ("challenger", 3.0)}
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-07",), models=tuple(roles))
+        for model, (role, pinball) in roles.items():
+            row = forecast_row(model, "2024-03-07", role=role)
+            writes.add_forecasts(connection, [row])
+            writes.add_scores(connection, [score_row(row, pinball=pinball)])
+    assert rows(database_url, "night_log", "skill_gained") == [(0.25,)]
+
+
 def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
     with transaction(postgres_url) as connection:
         connection.exec_driver_sql('CREATE ROLE "night-reader"')
