@@ -9,6 +9,7 @@
     │   ├── UnavailableError      1   retry
     │   └── BadDataError          1   a retry will not help
     ├── HistoryError              1   too few sessions to train on
+    ├── FitError                  1   a fit whose numbers are not finite
     ├── ArtifactError             1   a weight file that is missing, damaged or not readable by this code
     ├── ReplayError               1   a re-run night whose forecasts differ from the stored ones
     ├── LockedError               1   another run holds the night's lock
@@ -108,6 +109,10 @@ class HistoryError(ForecastingError):
     verdict: ClassVar[FailedVerdict] = "bad_data"
 
 
+class FitError(ForecastingError):
+    """A fit whose loss or weights are not finite: the night goes on without it."""
+
+
 class ArtifactError(ForecastingError):
     """A weight file that is missing, damaged, or written by code whose models this code cannot run."""
 
@@ -134,3 +139,7 @@ class PageError(ForecastingError):
 
 class UnexpectedError(ForecastingError):
     """An error that was not raised on purpose: of the operating system, of a library, or a fault of this code."""
+
+
+NUMERICAL_ERRORS = (FitError, ValueError, ArithmeticError)
+"""What a computation raises because of its numbers; NumPy's LinAlgError is a ValueError."""

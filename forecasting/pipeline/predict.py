@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from forecasting.errors import ArtifactError
+from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.evaluate.promotion import compare
 from forecasting.pipeline import shard
@@ -126,7 +126,7 @@ def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
             continue
         try:
             candidates.append(network_candidate(model, role, load_model(model, run.settings), windows, stored.past))
-        except ArtifactError as error:
+        except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage[role] = str(error)
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)
     published = choose_published(_champion_facts(run, stored, candidates, damage=damage.get(CHAMPION, "")))
@@ -139,8 +139,9 @@ def _champion_facts(
     """What decides whether the champion's forecast is published."""
     losses = forecaster_losses(stored.scores, origins=WINDOW_ORIGINS)
     comparison = compare(losses, forecasters=(CHAMPION,), newest=WINDOW_ORIGINS)
-    # The strongest on most symbols is listed last.
-    baseline = comparison.best_baseline or baseline_names(run.spec.target)[-1]
+    # The strongest on most symbols is listed last. The best so far may have no finite forecast tonight.
+    finite = [one.forecaster for one in candidates if one.role == BASELINE]
+    baseline = comparison.best_baseline if comparison.best_baseline in finite else finite[-1]
     own = next((one for one in candidates if one.role == CHAMPION), None)
     trained_to = stored.champion["trained_to"] if stored.champion else None
     return ChampionFacts(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from forecasting.errors import ArtifactError
+from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DriftVerdict, watch_forecaster
 from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.ids import short_id
@@ -20,7 +20,7 @@ from forecasting.pipeline import shard
 from forecasting.pipeline.companions import load_companions
 from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import code_version
+from forecasting.pipeline.run_row import code_version, open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import between
@@ -64,17 +64,22 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Fit:
-    """The fit that was chosen, and its model row; without a choice the model that is there already."""
+    """The fit that was chosen, and its model row; without a choice the model that is there already.
+
+    A fit that the numbers do not allow has no row, and a note with the reason.
+    """
 
     choice: ModeChoice | None
     model: Outcome[Row | None]
+    note: str = ""
 
 
 def fit_challengers(runs: Sequence[NightRun], inputs: Sequence[NightInputs]) -> list[Outcome[str]]:
     """The model id of each night's challenger, or an empty text where the night fits none.
 
     An outcome's error is an ArtifactError where a warm fit was asked for and the champion's weights cannot be used. A
-    night killed after its fit finds its model again and fits none.
+    night killed after its fit finds its model again and fits none. A fit that the numbers do not allow is none either:
+    the run's note has the reason, and the night goes on.
     """
     stored = shard.read_each(shard.given(runs, inputs), _read)
     known = dict(zip([run.id for run in runs], inputs, strict=True))
@@ -103,7 +108,11 @@ def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
     logger.info("mode %s for %s at %s: %s", plan.choice.method, run.spec.symbol, run.spec.session, plan.choice.reason)
     if plan.choice.method == "skip":
         return _Fit(plan.choice, Outcome(run, None))
-    return _Fit(plan.choice, shard.attempt(run, lambda: _fit_and_save(run, plan, inputs)))
+    fitted: Outcome[Row | None] = shard.attempt(run, lambda: _fit_and_save(run, plan, inputs))
+    if isinstance(fitted.error, NUMERICAL_ERRORS):
+        logger.warning("no model of %s at %s: %s", run.spec.symbol, run.spec.session, fitted.error)
+        return _Fit(plan.choice, Outcome(run, None), f"No model was fitted: {fitted.error}")
+    return _Fit(plan.choice, fitted)
 
 
 def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
@@ -206,6 +215,8 @@ def _write(connection: Connection, run: NightRun, fitted: _Fit) -> Outcome[Row |
     if fitted.choice is not None:  # also of a fit that failed, so that its run shows what was tried
         mode = {"mode": fitted.choice.method, "mode_reason": fitted.choice.reason}
         writes.update_run(connection, run.id, mode)
+        if fitted.note:
+            open_run(connection, run, started_at=run.now(), note=fitted.note)
         if fitted.model.value is not None:
             writes.add_model(connection, fitted.model.value)
     return fitted.model

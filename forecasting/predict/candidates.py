@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from forecasting.errors import HistoryError
 from forecasting.ids import short_id
 from forecasting.losses import Floats
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
@@ -54,9 +55,13 @@ class Candidate:
 
 
 def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) -> list[Candidate]:
-    """The forecast of each baseline; its row in `models` identifies the rule, which is refitted each night."""
+    """The finite forecast of each baseline; its row in `models` identifies the rule, which is refitted each night.
+
+    Raises:
+        HistoryError: No baseline has a finite forecast.
+    """
     target = windows.target
-    return [
+    found = [
         Candidate(
             short_id("baseline", name, VERSION, symbol, target, settings_hash),
             name,
@@ -65,6 +70,13 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
         )
         for name in baseline_names(target)
     ]
+    finite = [candidate for candidate in found if candidate.is_finite]
+    if not finite:
+        raise HistoryError(
+            f"Expected a finite forecast of {symbol} {target} from one of {', '.join(baseline_names(target))}; found "
+            "none. See the bars and findings of the training window."
+        )
+    return finite
 
 
 def network_candidate(
@@ -99,11 +111,11 @@ def network_candidate(
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:
     """The candidates with the published one as `champion`; a champion that is not published becomes `silenced`.
 
-    Where a baseline is published, candidates that are not finite are left out.
+    Candidates that are not finite are left out; the published one is finite.
     """
-    if published.forecaster == CHAMPION:
-        return list(candidates)
     finite = [candidate for candidate in candidates if candidate.is_finite]
+    if published.forecaster == CHAMPION:
+        return finite
     return [replace(candidate, role=_role(candidate, published)) for candidate in finite]
 
 

@@ -19,6 +19,7 @@ from forecasting.preprocess.features import (
     step_features,
     trailing_mean,
 )
+from forecasting.preprocess.standstills import with_usual_ranges
 from forecasting.preprocess.targets import Scale, actual_of, values_of
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.vocabulary import HORIZONS, Target
@@ -177,7 +178,7 @@ def make_windows(
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
     bars = _on_sessions(bars, origin, target, exchange, newest=train_sessions + WARM_UP + 1)
     kept = slice(-min(len(bars), train_sessions + WARM_UP), None)
-    steps, values = step_features(bars)[kept], values_of(target, bars)[kept]
+    steps, values = _steps(bars, target)[kept], values_of(target, bars)[kept]
     sessions = bars.index[kept]
     ahead = next_sessions(origin, H, exchange)
     flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange)
@@ -219,6 +220,12 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
             "Load older bars, or wait until the symbol has traded longer."
         )
     return bars.reindex(sessions)
+
+
+def _steps(bars: "pd.DataFrame", target: Target) -> Floats:
+    """(D, F) the features of each session; a range's own series holds the ranges as they are, of standstills too."""
+    steps = step_features(bars)
+    return steps if target == "range" else with_usual_ranges(steps)
 
 
 def _calendar_and_events(

@@ -9,6 +9,7 @@ A warm fit continues from its parent for a fixed, small number of epochs: the pa
 rows, so no part of them could serve for early stopping.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from forecasting.errors import ArtifactError
+from forecasting.errors import ArtifactError, FitError
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.windows import Windows
@@ -90,11 +91,21 @@ def fit(
     Raises:
         ArtifactError: A warm fit without a parent, or with one of another size; a parent or pretrained checkpoint of
             another target or with other features.
+        FitError: The validation loss or a weight is not finite.
         ValueError: Too few rows with a known target.
     """
     if mode == "warm":
-        return _fit_warm(windows, _checked_parent(parent, settings), settings)
-    return _fit_from_scratch(windows, settings, pretrained, max_loss_ratio or MAX_LOSS_RATIO)
+        fitted = _fit_warm(windows, _checked_parent(parent, settings), settings)
+    else:
+        fitted = _fit_from_scratch(windows, settings, pretrained, max_loss_ratio or MAX_LOSS_RATIO)
+    for name, weight in fitted.weights.items():
+        if not torch.isfinite(weight).all():
+            start = fitted.card.base or "random weights"
+            raise FitError(
+                f"Expected finite weights after {fitted.card.epochs} epochs from {start}; {name} has others. "
+                "See the bars and findings of the training window."
+            )
+    return fitted
 
 
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
@@ -180,7 +191,12 @@ def _choose_epochs(training: TrainingRows, seed: int) -> tuple[int, float]:
         rng=rng,
         after_epoch=lambda: losses.append(row_losses(truth, predict_rows(network, tensors, validation))),
     )
-    means = [float(loss.mean()) for loss in losses]
+    means = [_mean(loss) for loss in losses]
+    if not np.isfinite(means).all():
+        raise FitError(
+            f"Expected a finite validation loss of {EPOCHS} epochs from random weights; found it after "
+            f"{int(np.isfinite(means).sum())}. See the bars and findings of the training window."
+        )
     best = int(np.argmin(means))
     for epochs in range(EPOCHS, best + 1, -1):
         worse = losses[epochs - 1] - losses[best]
@@ -217,7 +233,12 @@ def _linear_validation_loss(windows: Windows, prepared: Prepared) -> float:
 
 
 def _loss(quantiles: Floats, training: TrainingRows, rows: Rows) -> float:
-    return float(row_losses(training.tensors.truth[rows].cpu().numpy(), quantiles).mean())
+    return _mean(row_losses(training.tensors.truth[rows].cpu().numpy(), quantiles))
+
+
+def _mean(losses: Floats) -> float:
+    """The mean of losses (n,); infinite without any, as of quantiles that are not finite."""
+    return float(losses.mean()) if len(losses) else math.inf
 
 
 def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> None:

@@ -18,6 +18,7 @@ HEAD = 64
 DROPOUT = 0.1
 
 H = len(HORIZONS)
+_LARGE_STEP = 20.0  # in model scale, where usual ones are below 3; exp(-20) is below the last bit of a float
 _SIDE = len(QUANTILES) - MEDIAN - 1  # levels above the median, and as many below
 
 
@@ -103,7 +104,8 @@ def _starting_shape(truth: Tensor) -> Tensor:
     quantiles = torch.nanquantile(truth, levels, dim=0).T  # (H, Q)
     gaps = torch.diff(quantiles, dim=-1).clamp_min(1e-2)
     steps = torch.cat([gaps[:, MEDIAN:], gaps[:, :MEDIAN].flip(-1)], dim=-1)
-    inverse = torch.log(torch.expm1(steps))  # the inverse of softplus
+    # The inverse of softplus; far above 1 it is the step itself, and its exponential infinite.
+    inverse = torch.where(steps > _LARGE_STEP, steps, torch.log(torch.expm1(steps)))
     return torch.cat([quantiles[:, MEDIAN : MEDIAN + 1], torch.zeros(H, 1), inverse], dim=-1)
 
 

@@ -68,10 +68,10 @@ def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
 def test_a_night_that_failed_and_then_succeeded_shows_no_error(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.predict import candidates
+    from forecasting.pipeline import predict
 
     with monkeypatch.context() as patch:
-        patch.setattr(candidates, "linear_quantiles", broken)
+        patch.setattr(predict, "assign_roles", broken)
         with pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: seeded\)"):
             night(LAST)
     ((status, error),) = [(row["status"], row["error"]) for row in rows("runs")]

@@ -5,9 +5,12 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pytest
 
+from forecasting.errors import HistoryError
 from forecasting.losses import Floats
+from forecasting.predict import candidates
 from forecasting.predict.candidates import Candidate, assign_roles, baseline_candidates, forecast_rows
 from forecasting.predict.fallback import Published
+from forecasting.preprocess.windows import Windows
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.vocabulary import HORIZONS, QUANTILES, Role
 from tests.train.windows import some_windows
@@ -75,6 +78,24 @@ def test_a_baseline_has_another_id_for_another_symbol_or_other_settings(change: 
     windows = some_windows("close")
     ids = [baseline_candidates(windows, **given)[0].model_id for given in (key, key | change)]
     assert len(set(ids)) == 2
+
+
+def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_night_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(name: str, windows: Windows) -> Floats:
+        return with_one(np.inf if name != "har" or windows.target == "range" else 1.0)
+
+    monkeypatch.setattr(candidates, "baseline_quantiles", broken)
+    found = baseline_candidates(some_windows("volume"), symbol="SBUX", settings_hash="0a1b")
+    assert [one.forecaster for one in found] == ["har"]
+    with pytest.raises(HistoryError, match="finite forecast of SBUX range from one of last_value"):
+        baseline_candidates(some_windows("range"), symbol="SBUX", settings_hash="0a1b")
+
+
+def test_a_challenger_that_is_not_finite_is_left_out_beside_a_published_champion() -> None:
+    broken = candidate("m2", "lstm", "challenger", with_one(np.nan))
+    assert assign_roles([RIDGE, CHAMPION, broken], CHAMPION_IS_PUBLISHED) == [RIDGE, CHAMPION]
 
 
 def test_a_published_champion_changes_no_role() -> None:

@@ -38,6 +38,13 @@ def test_a_new_network_starts_within_half_a_deviation_of_the_quantiles_of_the_tr
     assert (quantiles - expected).abs().max() < 1.5
 
 
+def test_a_new_network_has_finite_weights_however_far_apart_the_quantiles_of_the_truth_are():
+    rng = torch.Generator().manual_seed(0)
+    network = Network(3, 4, 6)
+    initialise(network, torch.randn(2000, len(HORIZONS), generator=rng) * 1e3, rng)  # expm1 is infinite from 89 on
+    assert all(torch.isfinite(weight).all() for weight in network.parameters())
+
+
 def test_dropout_needs_a_generator_and_repeats_with_its_seed():
     rng = torch.Generator().manual_seed(0)
     network = Network(3, 4, 6)

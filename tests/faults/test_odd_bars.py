@@ -1,0 +1,134 @@
+"""Bars that no liquid share has: every night ends with a finite forecast, and a fit that fails with a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from flows import nightly
+from forecasting.sessions import between
+from forecasting.settings import read_settings
+from forecasting.train import fit
+from forecasting.vocabulary import QUANTILE_COLUMNS, Target
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import rows
+
+PRICES = ["open", "high", "low", "close"]
+NIGHTS = between(date(2024, 3, 7), LAST)
+
+
+def closes_only(bars: pd.DataFrame) -> None:
+    """Open = high = low = close on every session, as in series that have closes only."""
+    for name in PRICES:
+        bars[name] = bars["close"]
+
+
+def fraction_of_a_cent(bars: pd.DataFrame) -> None:
+    """A price about 0.0015 in steps of 0.0001, so that on half of the sessions it does not move."""
+    bars[PRICES] = (bars[PRICES] * (0.0015 / bars["close"].iloc[-1])).round(4).clip(lower=1e-4)
+    bars.iloc[-1, [bars.columns.get_loc(name) for name in PRICES]] = 0.0015
+
+
+def standstill(bars: pd.DataFrame) -> None:
+    """30 sessions without any movement."""
+    at = bars.index[-30:]
+    bars.loc[at, PRICES] = bars["close"].iloc[-31]
+
+
+def equal_closes(bars: pd.DataFrame) -> None:
+    """30 equal closes on usual ranges."""
+    at, close = bars.index[-30:], bars["close"].iloc[-31]
+    bars.loc[at, ["open", "close"]] = close
+    bars.loc[at, "high"], bars.loc[at, "low"] = 1.01 * close, 0.99 * close
+
+
+def nothing_moves(bars: pd.DataFrame) -> None:
+    """One price and one volume since ever."""
+    bars[PRICES], bars["volume"] = 10.0, 1000.0
+
+
+def halted(bars: pd.DataFrame) -> None:
+    """A standstill without volume."""
+    standstill(bars)
+    bars.loc[bars.index[-30:], "volume"] = 0.0
+
+
+@pytest.fixture(autouse=True)
+def small_night(
+    tmp_path: Path, sqlite_url: str, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_small_night(monkeypatch, tmp_path, sqlite_url)
+
+
+def nights_on(bars: pd.DataFrame, target: Target, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """The published rows of the newest of two nights, nearest session first."""
+    monkeypatch.setenv("FORECASTING_TARGET", target)
+    write_yahoo_csv(bars, Path(read_settings().source.removeprefix("csv:")))
+    for session in NIGHTS:
+        nightly.nightly(as_of=session)
+    assert {row["status"] for row in rows("runs")} == {"done"}
+    return sorted(rows("latest_forecasts"), key=lambda row: int(str(row["horizon"])))
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+@pytest.mark.parametrize("change", [closes_only, fraction_of_a_cent, standstill, equal_closes, nothing_moves, halted])
+def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
+    change: Callable[[pd.DataFrame], None], target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars = random_bars(days=650, seed=3, last=LAST)
+    change(bars)
+    published = nights_on(bars, target, monkeypatch)
+    quantiles = np.array([[row[name] for name in QUANTILE_COLUMNS] for row in published], dtype=float)
+    assert quantiles.shape == (5, 7)
+    assert np.isfinite(quantiles).all()
+    assert (quantiles > 0.0).all()
+    assert (np.diff(quantiles) >= 0.0).all()
+    assert {bool(row["reason"]) for row in published} == {row["status"] == "fallback" for row in published}
+
+
+def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bars = random_bars(days=650, seed=3, last=LAST)
+    standstill(bars)
+    fifth = nights_on(bars, "close", monkeypatch)[4]
+    before = np.log(bars["close"]).diff(5).iloc[-150:-30]
+    usual = np.subtract(*np.quantile(before, [0.9, 0.1]))
+    assert 0.5 * usual < np.log(float(str(fifth["q90"])) / float(str(fifth["q10"]))) < 1.5 * usual
+
+
+def damage_weights(network: torch.nn.Module, *args: object, **named: object) -> None:
+    with torch.no_grad():
+        next(iter(network.parameters())).fill_(np.nan)
+
+
+def fail(*args: object, **named: object) -> None:
+    raise np.linalg.LinAlgError("Singular matrix")
+
+
+@pytest.mark.parametrize(
+    ("names", "fault", "words"),
+    [(["train"], damage_weights, "Expected finite weights"), (["prepare", "training_rows"], fail, "Singular matrix")],
+)
+def test_a_fit_that_the_numbers_do_not_allow_leaves_a_baseline_or_the_champion_to_be_published(
+    names: list[str], fault: Callable[..., None], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for session, broken in zip(between(date(2024, 3, 6), LAST), (True, False, True), strict=True):
+        with monkeypatch.context() as patch:
+            for name in names if broken else []:
+                patch.setattr(fit, name, fault)
+            nightly.nightly(as_of=session)
+    notes = [(row["status"], str(row["note"])) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    assert [status for status, _ in notes] == ["done"] * 3
+    assert [words in note and "No model was fitted" in note for _, note in notes] == [True, False, True]
+    published = [row for row in rows("forecasts") if row["role"] == "champion" and row["horizon"] == 1]
+    in_order = sorted(published, key=lambda row: str(row["origin_session"]))
+    assert [row["status"] for row in in_order] == ["fallback", "ok", "ok"]
+    assert in_order[0]["reason"] == "there is no champion yet; ridge is published instead"
+    assert len([row for row in rows("models") if row["name"] == "lstm"]) == 1
