@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -61,6 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
+    if processes := sys.modules.get("tests.flows.processes"):
+        processes.FRESH_DATABASE.unlink(missing_ok=True)
 
 
 @pytest.fixture(params=DATABASES)
@@ -154,19 +157,24 @@ def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterato
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A temporary Prefect server; without the heartbeat, whose thread makes every flow end a second late."""
+    """The temporary server of a run; without the heartbeat, whose thread makes every flow end a second late."""
     from prefect.settings import (
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
         temporary_settings,
     )
-    from prefect.testing.utilities import prefect_test_harness
 
+    from flows.operations import server
+    from tests.flows import processes
+
+    processes.put_fresh_database(Path(_PREFECT_HOME))
     with (
+        mock.patch.object(server, "START_S", processes.TIMEOUT_S),
         temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}),
-        prefect_test_harness(server_startup_timeout=120),
+        server.run_server(),
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
+        processes.keep_fresh_database(Path(_PREFECT_HOME))
         yield
 
 

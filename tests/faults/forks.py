@@ -33,26 +33,45 @@ def fork(target: Callable[..., None], *args: Any) -> ForkServerProcess:
 
 
 def fork_command(*words: str, environment: dict[str, str], log: Path) -> ForkServerProcess:
-    """The started process of a command of `forecasting`; `log` receives what it prints.
+    """The started process of a command of `forecasting`, its words as after `forecasting` in a shell: see `fork_in`."""
+    return fork_in(environment, log, _command, words)
+
+
+def fork_in(environment: dict[str, str], log: Path, target: Callable[..., None], *args: Any) -> ForkServerProcess:
+    """A started process that calls `target` with `args`.
 
     Args:
-        words: As after `forecasting` in a shell.
-        environment: Its variables; of Prefect's, PREFECT_API_URL alone has an effect.
-        log: A new file.
+        environment: Its variables; of Prefect's, the URL and the password of the API alone have an effect.
+        log: A new file that receives what it prints.
+        target: A function of a module.
+        args: Its arguments.
     """
-    return fork(_command, words, environment, log)
+    return fork(_within, environment, log, target, args)
 
 
-def _command(words: tuple[str, ...], environment: dict[str, str], log: Path) -> None:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+def server_environment() -> dict[str, str]:
+    """The variables of this process, with those of the Prefect server in its settings."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
-    from flows import cli
+    server = {"PREFECT_API_URL": PREFECT_API_URL, "PREFECT_API_AUTH_STRING": PREFECT_API_AUTH_STRING}
+    return os.environ | {name: str(setting.value()) for name, setting in server.items()}
+
+
+def _within(environment: dict[str, str], log: Path, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     with log.open("wb") as out:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(out.fileno(), stream.fileno())
     os.environ.clear()
     os.environ.update(environment)
+    url, password = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING")
+    with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
+        target(*args)
+
+
+def _command(words: tuple[str, ...]) -> None:
+    from flows import cli
+
     sys.argv = ["forecasting", *words]
-    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
-        cli.main()
+    cli.main()

@@ -39,6 +39,7 @@ def addresses_of(server: psutil.Process) -> list[str]:
 @pytest.mark.slow
 def test_a_one_off_run_ended_by_sigkill_leaves_no_server_behind(ledger: str, tmp_path: Path) -> None:
     environment = processes.without_server(processes.environment_of(tmp_path, ""))
+    processes.put_fresh_database(tmp_path / "prefect")
     log = tmp_path / "run.log"
     with processes.running(["flows.cli", "run"], log=log, environment=environment) as night:
         (server,) = processes.until(lambda: servers_of(night.pid), "the temporary server", log=log)
@@ -58,6 +59,7 @@ def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: 
     environment = processes.without_server(processes.environment_of(tmp_path, url))
     environment["PREFECT_SERVER_API_PORT"] = str(port)
     stored = tmp_path / "data" / "prefect-auth"
+    processes.put_fresh_database(tmp_path / "prefect")
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
         processes.until(lambda: stored.exists() and processes.healthy(url), "its server", log=log)
         assert stat.S_IMODE(stored.stat().st_mode) == 0o600

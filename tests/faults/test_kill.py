@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -16,7 +15,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST
-from tests.faults.forks import fork, fork_command
+from tests.faults.forks import fork, fork_command, server_environment
 from tests.nights import timeless
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -26,10 +25,7 @@ KILLS = 2
 
 def start(log: Path) -> ForkServerProcess:
     """The started night of LAST, through the command line and Prefect's engine."""
-    from prefect.settings import PREFECT_API_URL
-
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-    return fork_command("run", "--as-of", str(LAST), environment=environment, log=log)
+    return fork_command("run", "--as-of", str(LAST), environment=server_environment(), log=log)
 
 
 def run_clean(log: Path) -> float:

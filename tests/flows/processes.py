@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,11 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
+
+FRESH_DATABASE = Path(tempfile.gettempdir()) / (
+    f"forecasting-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)}-prefect.db"
+)
+"""What the first Prefect server of this test run migrated, which takes it 6 s; the later ones begin with a copy."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +75,11 @@ def until(found: Callable[[], Any], what: str, *, log: Path | None = None) -> An
 
 
 @contextmanager
-def running(
-    command: list[str], *, log: Path, environment: Mapping[str, str], option: str = "-m"
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process, of a module or with -c of code, and whatever it starts, all killed at the end of the block."""
+def running(command: list[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a Python module, and whatever it starts, all killed at the end of the block."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, option, *command], env=dict(environment), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            [sys.executable, "-m", *command], env=dict(environment), cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
         )
     try:
         yield process
@@ -188,9 +195,28 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
     environment |= {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_UI_URL": url.removesuffix("/api")}
     log = folder / "server.log"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    put_fresh_database(folder / "prefect")
     with running(command, log=log, environment=environment):
         until(lambda: healthy(url), "the Prefect server", log=log)
+        keep_fresh_database(folder / "prefect")
         yield url
+
+
+def put_fresh_database(home: Path) -> None:
+    """Copy the migrated database into a PREFECT_HOME that has none; without one, the server there makes its own."""
+    if FRESH_DATABASE.exists() and not (home / "prefect.db").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(FRESH_DATABASE, home / "prefect.db")
+
+
+def keep_fresh_database(home: Path) -> None:
+    """Keep the database of a server that has just started, unless another server's is kept."""
+    if FRESH_DATABASE.exists():
+        return
+    draft = FRESH_DATABASE.with_suffix(f".{os.getpid()}")
+    with closing(sqlite3.connect(home / "prefect.db")) as served, closing(sqlite3.connect(draft)) as copy:
+        served.backup(copy)  # with what is still in the write-ahead log
+    draft.replace(FRESH_DATABASE)
 
 
 def without_server(environment: Mapping[str, str]) -> dict[str, str]:

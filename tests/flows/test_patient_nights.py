@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from prefect import get_client
 from prefect.context import FlowRunContext
-from prefect.settings import PREFECT_API_URL
 
 from flows import clock
 from flows.nightly import nightly
@@ -23,7 +21,8 @@ from forecasting.report import wording
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.flows.processes import running, stop, until
+from tests.faults.forks import fork_in, server_environment
+from tests.flows.processes import until
 from tests.flows.test_yahoo_nights import select, set_clock, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row
 
@@ -183,22 +182,27 @@ def test_an_unresponsive_source_does_not_stop_a_night_whose_bars_are_stored(
     assert "the night continued with the bars up to 2024-03-08" in str(note)
 
 
+def wait_for_ever() -> None:
+    """Run a patient night whose bar is missing, by a clock that stands."""
+    clock.now = lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+    nightly(as_of=LAST, patient=True)
+
+
 def test_a_waiting_night_that_is_stopped_ends_and_releases_its_lock(
     night_folder: Path, csv_of_bars: Path, tmp_path: Path
 ) -> None:
     write_yahoo_csv(random_bars(days=450, seed=3, last=date(2024, 3, 7)), csv_of_bars)
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-    code = (
-        "import datetime as d, flows.clock as c, flows.nightly as n;"
-        "c.now = lambda: d.datetime(2024, 3, 9, 10, 30, tzinfo=d.UTC);"  # a clock that stands waits for ever
-        f"n.nightly(as_of=d.date.fromisoformat('{LAST}'), patient=True)"
-    )
     log = tmp_path / "night.log"
-    with running([code], option="-c", log=log, environment=environment) as process:
+    process = fork_in(server_environment(), log, wait_for_ever)
+    try:
         until(lambda: select("status", "runs") == [("late",)], "a night that waits", log=log)
         with pytest.raises(LockedError), database.night_lock(read_settings().url, "night"):
             pass
-        stop(process)
+        process.terminate()
+        process.join(60)
+        assert process.exitcode is not None
+    finally:
+        process.kill()
     with database.night_lock(read_settings().url, "night"):
         assert select("as_of, status", "runs") == [(str(LAST), "late")]
 
