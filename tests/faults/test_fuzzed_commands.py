@@ -150,6 +150,7 @@ def check_commands(
 @pytest.mark.slow
 # Threads that Prefect has left in this process draw random numbers; Hypothesis takes them for the strategies'.
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
 def test_no_command_line_ends_in_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +159,7 @@ def test_no_command_line_ends_in_a_traceback(
 
 @pytest.mark.campaign
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
 def test_of_two_thousand_command_lines_none_ends_in_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

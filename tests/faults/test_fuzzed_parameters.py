@@ -62,6 +62,7 @@ def check_parameters(examples: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
 @pytest.mark.usefixtures("small")
 def test_no_flow_parameter_ends_in_an_error_that_is_not_ours() -> None:
     check_parameters(60)
@@ -69,6 +70,7 @@ def test_no_flow_parameter_ends_in_an_error_that_is_not_ours() -> None:
 
 @pytest.mark.campaign
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
 @pytest.mark.usefixtures("small")
 def test_of_two_thousand_sets_of_flow_parameters_none_does() -> None:
     check_parameters(2000)
