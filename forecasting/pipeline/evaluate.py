@@ -43,6 +43,8 @@ class Evidence:
         challenger: Tonight's, when there is something to decide; else None.
         scores: Stored scores of the newest origins; None when there is nothing to decide.
         nights: Sessions of the nights under tonight's settings.
+        later: Unscored forecasts of sessions after the night's, as of a past night whose bars are stored already: they
+            are scored with it, and nothing is decided on them; None on the newest night.
     """
 
     unscored: pd.DataFrame
@@ -50,6 +52,7 @@ class Evidence:
     challenger: Row | None
     scores: pd.DataFrame | None
     nights: set[date]
+    later: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -77,17 +80,28 @@ def read_evidence(connection: Connection, run: NightRun, inputs: NightInputs | N
     champion = read.champion(connection, symbol, target, session=session)
     challenger = read.model_of_run(connection, run.id)
     if challenger is None or (champion is not None and champion["id"] == challenger["id"]):  # decided before a kill
-        return Evidence(unscored, champion, None, None, set())
+        return Evidence(unscored, champion, None, None, set(), _read_later(connection, run))
     scores = read.newest_scores(connection, symbol, target, last=session, origins=EVIDENCE_ORIGINS, known_at=known_at)
     nights = read.nights_under(connection, symbol, target, settings_hash=run.settings.hash)
-    return Evidence(unscored, champion, challenger, scores, nights)
+    return Evidence(unscored, champion, challenger, scores, nights, _read_later(connection, run))
+
+
+def _read_later(connection: Connection, run: NightRun) -> pd.DataFrame | None:
+    symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
+    newest = read.newest_session(connection, symbol)
+    if newest is None or newest <= session:
+        return None
+    unscored = read.unscored_forecasts(connection, symbol, target, last=newest)
+    return unscored[unscored["target_session"] > pd.Timestamp(session)]
 
 
 def _evaluate(run: NightRun, evidence: Evidence) -> _Evaluated:
-    scores = score_rows(evidence.unscored, target=run.spec.target, scored_at=run.now())
+    at, target = run.now(), run.spec.target
+    scores = score_rows(evidence.unscored, target=target, scored_at=at)
+    later = [] if evidence.later is None else score_rows(evidence.later, target=target, scored_at=at)
     if evidence.challenger is None or evidence.scores is None:
-        return _Evaluated(scores, None)
-    return _Evaluated(scores, promotion(run, evidence, scores))
+        return _Evaluated([*scores, *later], None)
+    return _Evaluated([*scores, *later], promotion(run, evidence, scores))
 
 
 def promotion(run: NightRun, evidence: Evidence, scores: Sequence[Row]) -> Row | None:
@@ -171,7 +185,8 @@ def _with_tonight(stored: pd.DataFrame | None, scores: Sequence[Row]) -> pd.Data
 
 def _write(connection: Connection, run: NightRun, evaluated: _Evaluated) -> int:
     added = writes.add_scores(connection, evaluated.scores)
-    logger.info("scored %d forecasts of %s up to %s", added, run.spec.symbol, run.spec.session)
+    newest = max((row["target_session"] for row in evaluated.scores), default=run.spec.session)
+    logger.info("scored %d forecasts of %s up to %s", added, run.spec.symbol, newest)
     if evaluated.promotion is not None:
         writes.add_promotion(connection, evaluated.promotion)
         winner, reason = evaluated.promotion["winner"], evaluated.promotion["reason"]

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from flows import clock
 from flows.terminal.start import start_catch_up
+from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST, set_small_night
-from tests.nights import night, rows
+from tests.nights import night, rows, timeless
 
 SPAN = between(date(2024, 3, 1), date(2024, 3, 7))
 
@@ -59,3 +61,35 @@ def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
     way(part[0], part[-1])
     found = fits()
     assert [found[str(session)] for session in part] == [of_the_whole[str(session)] for session in part]
+
+
+@pytest.mark.parametrize("way", [caught_up, one_by_one])
+def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: Callable[[date, date], None]) -> None:
+    night(LAST)
+    way(SPAN[1], SPAN[2])
+    scored = {(str(row["origin_session"])[:10], row["horizon"]) for row in rows("scores")}
+    assert scored == {  # LAST is the fourth session after the one night, the third after the other
+        *((str(SPAN[1]), horizon) for horizon in (1, 2, 3, 4)),
+        *((str(SPAN[2]), horizon) for horizon in (1, 2, 3)),
+    }
+    before = timeless("scores")
+    night(SPAN[3])
+    again = [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(SPAN[3])]
+    assert again == before
+
+
+def test_scores_of_later_sessions_decide_nothing_within_a_span() -> None:
+    caught_up(SPAN[0], SPAN[-1])
+    decided = decisions()
+    with database.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
+    caught_up(SPAN[0], SPAN[-1])
+    assert decisions() == decided
+    assert "Mean pinball on 3 origins" in str(decided[-1])
+
+
+def decisions() -> list[tuple[object, ...]]:
+    names = ("session", "champion", "winner", "reason", "champion_pinball", "baseline_pinball")
+    return sorted((tuple(row[name] for name in names) for row in rows("promotions")), key=str)

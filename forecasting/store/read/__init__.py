@@ -4,7 +4,7 @@ Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware U
 takes an open connection.
 """
 
-from forecasting.store.read.bars import actions, bars
+from forecasting.store.read.bars import actions, bars, newest_session
 from forecasting.store.read.events import event_rows, events
 from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_instant, newest_request
 from forecasting.store.read.findings import findings
@@ -59,6 +59,7 @@ __all__ = [
     "newest_request",
     "newest_scores",
     "newest_scratch",
+    "newest_session",
     "nights_under",
     "past_forecasts",
     "published",

@@ -37,6 +37,13 @@ def bars(
     return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
 
 
+def newest_session(connection: sa.Connection, symbol: str) -> date | None:
+    """The newest session whose bar is stored; None without any."""
+    table = tables.bar_versions
+    newest: date | None = connection.scalar(sa.select(sa.func.max(table.c.session)).where(table.c.symbol == symbol))
+    return newest
+
+
 def actions(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
     table = tables.corporate_actions
