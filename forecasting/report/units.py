@@ -67,7 +67,9 @@ def unit_of(data: ReportData) -> Unit:
         return Unit(0.01, 2, "", "%")
     if data.target == "close":
         bare = "points" if data.symbol.startswith("^") else "price"
-        return Unit(1.0, 2, "$", "") if data.currency == "USD" else Unit(1.0, 2, "", data.currency, bare)
+        # Cents, and three digits of a price below one unit; the usual value is not finite without a known close.
+        decimals = max(2, 2 - math.floor(math.log10(data.usual))) if data.usual > 0.0 else 2
+        return Unit(1.0, decimals, "$", "") if data.currency == "USD" else Unit(1.0, decimals, "", data.currency, bare)
     typical = max(data.usual, 1.0)
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))

@@ -32,6 +32,12 @@ def test_prices_have_their_currency_and_an_index_has_none():
     assert unit_of(report_data("close", currency="EUR")).span_text(1.5, 2) == f"1.50\N{EN DASH}2.00{GAP}EUR"
 
 
+@pytest.mark.parametrize(("price", "text"), [(91.064, "$91.06"), (0.85, "$0.850"), (0.0015, "$0.00150")])
+def test_a_price_below_a_dollar_has_three_digits(price: float, text: str):
+    history = pd.DataFrame({"value": values_of("close") * 0 + price, "settled": True})
+    assert unit_of(report_data("close", history=history)).text(price) == text
+
+
 def test_a_log_range_is_a_percentage():
     assert unit_of(report_data("range")).text(0.0193) == f"1.93{GAP}%"
 
