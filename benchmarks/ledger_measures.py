@@ -16,14 +16,14 @@ import pandas as pd
 import sqlalchemy as sa
 from ledger_rows import SOURCE, TARGET, Market, next_night, window_of
 
+from forecasting.evaluate.drift import DRIFT_ORIGINS
 from forecasting.evaluate.scores import score_rows
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
-from forecasting.pipeline.evaluate import EVIDENCE_ORIGINS
 from forecasting.pipeline.publish import report_data
-from forecasting.pipeline.train import DRIFT_ORIGINS
 from forecasting.predict.calibration import MAX_FORECASTS
+from forecasting.predict.fallback import SCORED_ORIGINS
 from forecasting.settings import Settings
 from forecasting.store import database, read, tables, writes
 from forecasting.store.read import unscored_forecasts
@@ -87,7 +87,7 @@ def queries(last: date) -> list[tuple[str, float | None, Read]]:
             None,
             lambda c, s: unscored_forecasts(c, s, TARGET, last=last),
         ),
-        (f"a night reads the scores, {EVIDENCE_ORIGINS} origins", None, scores(EVIDENCE_ORIGINS)),
+        (f"a night reads the scores, {SCORED_ORIGINS} origins", None, scores(SCORED_ORIGINS)),
         (f"a night reads the scores, {DRIFT_ORIGINS} origins", None, scores(DRIFT_ORIGINS)),
     ]
 

@@ -2,10 +2,14 @@
 
     python benchmarks/skill.py --source csv:SBUX.csv --symbol SBUX --target volume --from 2015-01-02 --to 2024-03-07
     python benchmarks/skill.py --source parquet:panel.parquet --symbols all --from 2020-01-02 --to 2024-03-07
+    python benchmarks/skill.py --source parquet:panel.parquet --symbols confirming --from 2022-03-09 --to 2024-03-07 \
+        --as-published
 
 Prints one Markdown table. One symbol: a row per forecaster. Several: a row per symbol against its best baseline, and
 the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over
-horizons.
+horizons. With --as-published every night's fit and decisions are replayed, and the figures are of what was published;
+the model alone, refitted every `--refit-every` sessions, is a row or column beside it. The first lines say whether
+these symbols and years chose settings or confirm them (split.py).
 """
 
 import argparse
@@ -19,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from split import name_of, split
 
 from flows.clock import now
 from forecasting.backtest.figures import Loss, best_set
@@ -50,7 +55,9 @@ def main() -> None:
     scale, unit = UNITS[options.target]
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
     print(f"{options.source}, {options.target}, errors in {unit}, mean of horizons 1-{HORIZONS[-1]};")
-    print(f"{describe(results, options)}.\n")
+    print(f"{describe(results, options)}.")
+    part = name_of([result.spec.symbol for result in results], options.first, options.last)
+    print(f"These symbols and years are of the {part} set.\n")
     print("\n".join(forecaster_table(results[0], scale) if len(results) == 1 else symbol_table(results, scale)))
 
 
@@ -58,29 +65,37 @@ def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="sample", help="csv:PATH, parquet:PATH, yahoo or sample")
-    parser.add_argument("--symbol", "--symbols", dest="symbols", default="^GSPC", help="S, A,B,C or all of a panel")
+    parser.add_argument(
+        "--symbol",
+        "--symbols",
+        dest="symbols",
+        default="^GSPC",
+        help="A,B,C; of a panel also all, choosing, confirming",
+    )
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
     parser.add_argument("--companions", default="", help="companion series of the same source, A,B,C")
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
     parser.add_argument("--refit-every", type=int, default=21)
+    parser.add_argument("--as-published", action="store_true", help="replay every night's fit and decisions")
     parser.add_argument("--workers", type=int, default=0, help="processes that fit; 0 is one per core")
     return parser.parse_args()
 
 
 def symbols_of(options: argparse.Namespace) -> list[str]:
     """The symbols named, or every one of the panel."""
-    if options.symbols != "all":
+    if options.symbols not in ("all", "choosing", "confirming"):
         return [symbol.strip() for symbol in options.symbols.split(",")]
     kind, _, path = options.source.partition(":")
     if kind not in ("csv", "parquet"):
-        raise SystemExit(f"--symbols all needs --source csv:PATH or parquet:PATH; found {options.source!r}.")
+        raise SystemExit(f"--symbols {options.symbols} needs csv:PATH or parquet:PATH; found {options.source!r}.")
     panel = pd.read_parquet(Path(path)) if kind == "parquet" else pd.read_csv(Path(path))
     named = [name for name in panel.columns if name.lower() in ("symbol", "ticker")]
     if not named:
         raise SystemExit(f"--symbols all needs a column symbol or ticker in {path}; found {', '.join(panel.columns)}.")
-    return sorted(panel[named[0]].astype(str).unique())
+    found = sorted(panel[named[0]].astype(str).unique())
+    return found if options.symbols == "all" else split(found, options.symbols)
 
 
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
@@ -99,6 +114,7 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
         refit_every=options.refit_every,
         settings=settings,
         workers=options.workers,
+        as_published=options.as_published,
     )
     try:
         bars, events, _ = load_series(settings, last=None, now=now)
@@ -118,21 +134,41 @@ def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
     symbols = results[0].spec.symbol if len(results) == 1 else f"{len(results)} symbols"
     return (
         f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {options.refit_every} sessions), "
-        f"{seconds:.0f} s in all" + (f", companions {options.companions}" if options.companions else "")
+        f"{seconds:.0f} s in all"
+        + (f", companions {options.companions}" if options.companions else "")
+        + (f"; as published: {nights_text(results)}" if options.as_published else "")
     )
+
+
+def nights_text(results: list[BacktestResult]) -> str:
+    """How many nights published what, over all results."""
+    counts = [result.nights.counts() for result in results if result.nights is not None]
+    return ", ".join(f"{sum(count[name] for count in counts)} {name}" for name in counts[0])
+
+
+def ours_of(result: BacktestResult) -> Floats:
+    """What was published; the model alone where nights were not replayed."""
+    return result.issued if result.nights is None else result.nights.issued
+
+
+def baselines_of(result: BacktestResult) -> dict[str, Floats]:
+    """The baselines, refitted as often as ours."""
+    return result.baselines if result.nights is None else result.nights.baselines
 
 
 def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
     """A row per forecaster, ours first; skill and p of ours against each."""
     lines = row("forecaster", "MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p")
     lines += ["|---|" + "---:|" * 8]
-    for name, quantiles in {"**ours**": result.issued, **result.baselines}.items():
+    published = ours_of(result)
+    alone = {} if result.nights is None else {"the model alone": result.issued}
+    for name, quantiles in {"**ours**": published, **alone, **baselines_of(result)}.items():
         errors, losses = absolute_error(result.actual, quantiles), pinball(result.actual, quantiles)
         ours = [("", ""), ("", "")]
-        if quantiles is not result.issued:
+        if quantiles is not published:
             ours = [
-                skill_and_p(absolute_error(result.actual, result.issued), errors),
-                skill_and_p(pinball(result.actual, result.issued), losses),
+                skill_and_p(absolute_error(result.actual, published), errors),
+                skill_and_p(pinball(result.actual, published), losses),
             ]
         covers = (f"{100 * covered(result, quantiles, percent):.1f} %" for percent in (80, 90))
         lines += row(name, number(mean(errors) * scale), number(mean(losses) * scale), *covers, *ours[0], *ours[1])
@@ -142,9 +178,9 @@ def forecaster_table(result: BacktestResult, scale: float) -> list[str]:
 
 def as_returns(result: BacktestResult) -> str:
     """The pinball loss of log returns for a close: in prices, years of a high price have more weight."""
-    ours = pinball(np.log(result.actual), np.log(result.issued))
+    ours = pinball(np.log(result.actual), np.log(ours_of(result)))
     parts = []
-    for name, quantiles in result.baselines.items():
+    for name, quantiles in baselines_of(result).items():
         theirs = pinball(np.log(result.actual), np.log(quantiles))
         skill_text, p_value = skill_and_p(ours, theirs)
         at = ", ".join(f"{skill(mean(ours[:, [h]]), mean(theirs[:, [h]])):+.1%}" for h in range(len(HORIZONS)))
@@ -154,7 +190,7 @@ def as_returns(result: BacktestResult) -> str:
 
 def confidence_line(result: BacktestResult, loss: str) -> str:
     """The members of the 90 % model confidence set by a loss, best first, each with its p value."""
-    best = best_set(result.actual, result.issued, result.baselines, loss=LOSSES[loss])
+    best = best_set(result.actual, ours_of(result), baselines_of(result), loss=LOSSES[loss])
     named = ", ".join(f"{name} ({best.p_values[name]:.3f})" for name in best.included)
     return f"In the 90 % confidence set of the best by {loss}: {named}."
 
@@ -172,25 +208,40 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
         "p",
         "cover 80",
         "cover 90",
+        "over alone",
         "s",
     )
     lines = row("symbol", *titles)
     lines += ["|---|" + "".join("---|" if title == "best baseline" else "---:|" for title in titles)]
     skills: list[tuple[float, float]] = []
+    others: list[tuple[float, float, float]] = []
     for result in results:
         cells: list[str] = []
         gained: list[float] = []
         for loss in LOSSES.values():
-            ours = loss(result.actual, result.issued)
-            baselines = {name: loss(result.actual, quantiles) for name, quantiles in result.baselines.items()}
+            ours = loss(result.actual, ours_of(result))
+            baselines = {name: loss(result.actual, quantiles) for name, quantiles in baselines_of(result).items()}
             best = min(baselines, key=lambda name: mean(baselines[name]))
             cells += [number(mean(ours) * scale), f"{best} {number(mean(baselines[best]) * scale)}"]
             cells += skill_and_p(ours, baselines[best])
             gained.append(skill(mean(ours), mean(baselines[best])))
-        covers = (f"{100 * covered(result, result.issued, percent):.1f} %" for percent in (80, 90))
-        lines += row(result.spec.symbol, *cells, *covers, f"{result.seconds:.0f}")
+        covers = [covered(result, ours_of(result), percent) for percent in (80, 90)]
+        alone = skill(mean(pinball(result.actual, ours_of(result))), mean(pinball(result.actual, result.issued)))
+        cells += [*(f"{100 * cover:.1f} %" for cover in covers), f"{alone:+.2%}", f"{result.seconds:.0f}"]
+        lines += row(result.spec.symbol, *cells)
         skills.append((gained[0], gained[1]))
-    return [*lines, "", summary(np.array(skills))]
+        others.append((alone, *covers))
+    return [*lines, "", summary(np.array(skills)), over_alone(np.array(others))]
+
+
+def over_alone(figures: Floats) -> str:
+    """Published against the model alone in pinball loss, and coverage; figures (S, 3)."""
+    gain, cover_80, cover_90 = figures.T
+    return (
+        f"As published against the model alone, pinball: mean {gain.mean():+.2%}, worst {gain.min():+.2%}. Coverage "
+        f"{100 * cover_80.mean():.1f} and {100 * cover_90.mean():.1f} % (80 %: {100 * cover_80.min():.1f} to "
+        f"{100 * cover_80.max():.1f}, 90 %: {100 * cover_90.min():.1f} to {100 * cover_90.max():.1f})."
+    )
 
 
 def summary(skills: Floats) -> str:

@@ -29,6 +29,7 @@ def backtest(
     source: str | None = None,
     events: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 21,
+    as_published: bool = False,
 ) -> dict[str, Any]:
     """Replay the nightly path at past origins, score it against every baseline, keep the figures in table metrics.
 
@@ -40,13 +41,14 @@ def backtest(
         source: yahoo, sample, an installed NAME, or csv:PATH or parquet:PATH inside FORECASTING_FILES; without it
             FORECASTING_SOURCE.
         events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS or the bundled ones.
-        refit_every: Sessions between refits.
+        refit_every: Sessions between refits of the model alone.
+        as_published: Whether to replay every night's fit and decisions too; about a third of a second an origin.
 
     Returns:
         The document that `forecasting backtest --json` writes.
     """
     settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events)
-    spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
+    spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
     with readable_errors(), database.night_lock(settings.url, "backtest"):
         document = walk_forward(spec, store=True, now=clock.now)
     about = f"{spec.symbol} {settings.target}, {first} to {last}, refit every {refit_every} sessions"

@@ -130,7 +130,10 @@ def backtest(
     target: TargetOption = None,
     source: SourceOption = None,
     events: EventsOption = None,
-    refit_every: Annotated[int, typer.Option(min=1, help="Sessions between refits.")] = 21,
+    refit_every: Annotated[int, typer.Option(min=1, help="Sessions between refits of the model alone.")] = 21,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Also replay every night's fit and decisions: what is published.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--json", help="Path of the result as JSON.", show_default=False)] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that fit in parallel; 0 means one per core.")] = 0,
     database_url: DatabaseUrl = None,
@@ -142,10 +145,17 @@ def backtest(
     use(database_url=database_url, target=target, source=source, events=events, symbols=[symbol] if symbol else None)
     from flows.terminal import console
     from flows.terminal.start import start_backtest
+    from forecasting.pipeline.backtest import backtest_spec
 
-    document = start_backtest(
-        required(first), required(last), refit_every=refit_every, workers=workers, store=store, out=out
+    spec = backtest_spec(
+        settings(),
+        required(first),
+        required(last),
+        refit_every=refit_every,
+        workers=workers,
+        as_published=as_published,
     )
+    document = start_backtest(spec, store=store, out=out)
     console.show_backtest(document, out)
 
 

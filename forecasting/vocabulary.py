@@ -52,8 +52,5 @@ QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 MEDIAN = QUANTILES.index(0.50)
 """Position of the median among the levels."""
 
-MIN_ORIGINS = 20
-"""Minimum number of common origins for a comparison: four weeks, so that one earnings day does not decide."""
-
 COMPANION_TRAINED, RANDOM = "companions", "drawn"
 """Values of `models.base` other than names of shipped weights: trained on the companions, or random."""

@@ -82,6 +82,9 @@ def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:
         f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
     )
     show_table(*listings.backtest_listing(document))
+    if "as_published" in document:
+        echo(wording.published_sentence(document))
+        show_table(*listings.backtest_listing(document["as_published"]))
     if out is not None:
         echo(f"Written to {out}")
 

@@ -8,8 +8,9 @@ from typing import Any
 from flows import clock
 from flows.progress import progress_bar, watched_nights
 from forecasting.article.experiment import ArticleResult
+from forecasting.backtest.walk_forward import BacktestSpec
 from forecasting.pipeline import plan
-from forecasting.pipeline.backtest import article_experiment, backtest_spec, walk_forward
+from forecasting.pipeline.backtest import article_experiment, walk_forward
 from forecasting.pipeline.output_file import check_writable
 from forecasting.report.article_page import render_article
 from forecasting.settings import read_settings
@@ -47,17 +48,14 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     return f"{', '.join(settings.symbols)}: {len(done)} sessions completed between {first} and {last}."
 
 
-def start_backtest(
-    first: date, last: date, *, refit_every: int, workers: int, store: bool, out: Path | None
-) -> dict[str, Any]:
-    """The result document of a walk-forward backtest of the first symbol in the settings; written to `out` too.
+def start_backtest(spec: BacktestSpec, *, store: bool, out: Path | None) -> dict[str, Any]:
+    """The result document of a walk-forward backtest; written to `out` too.
 
     Raises:
         UsageError: `out` cannot be written; raised before the backtest begins.
     """
     if out is not None:
         check_writable(out)
-    spec = backtest_spec(read_settings(), first, last, refit_every=refit_every, workers=workers)
     document = walk_forward(spec, store=store, now=clock.now, bar=progress_bar)
     if out is not None:
         out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -73,19 +73,29 @@ def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     """Every forecaster's quantiles at the rows of `block`, all fitted once, at the close of its first row."""
     from forecasting.train.starting_weights import fit_scratch
 
-    windows, *others = panel
-    fitted_at = int(block[0])
-    start = max(0, fitted_at + 1 - settings.train_sessions)
-    rows = block - start
-    session = windows.origins[fitted_at]
-    cuts = [(whole, cut_to_session(whole, session, train_sessions=settings.train_sessions)) for whole in others]
-    companions = [(whole, cut) for whole, cut in cuts if cut is not None]
-    known = windows.cut(start, int(block[-1]) + 1, known_to=fitted_at)
-    # The range of whole companions: the look-back of later rows includes sessions after the fit.
-    known = with_companion_range(known, [whole for whole, _ in companions])
-    checkpoint = fit_scratch(known, [cut for _, cut in companions], settings=settings)
+    known, companions = windows_at(panel, int(block[0]), settings, last=int(block[-1]))
+    rows = block - block[-1] + len(known) - 1
+    checkpoint = fit_scratch(known, companions, settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
     return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
+
+
+def windows_at(panel: Panel, row: int, settings: Settings, *, last: int | None = None) -> tuple[Windows, list[Windows]]:
+    """The rolling window of a night at `row`, and those of its companions, with the targets known at its close.
+
+    Args:
+        panel: The symbol's windows and its companions' over all of their bars.
+        row: The night's row.
+        settings: `train_sessions` is used.
+        last: The newest row of the window, to be forecast too; the night's own without it.
+    """
+    windows, *others = panel
+    session, kept = windows.origins[row], settings.train_sessions
+    cuts = [(whole, cut_to_session(whole, session, train_sessions=kept)) for whole in others]
+    companions = [(whole, cut) for whole, cut in cuts if cut is not None]
+    known = windows.cut(max(0, row + 1 - kept), (row if last is None else last) + 1, known_to=row)
+    # The range of whole companions: the look-back of later rows includes sessions after the fit.
+    return with_companion_range(known, [whole for whole, _ in companions]), [cut for _, cut in companions]
 
 
 def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.backtest.figures import Figures, best_set, figures, metric_rows, ranking_loss
+from forecasting.backtest.nights import Nights, replay_nights
 from forecasting.backtest.refits import LINEAR, NETWORK, Raw, fit_blocks
 from forecasting.errors import HistoryError, UsageError
+from forecasting.evaluate.scores import skill
 from forecasting.losses import Floats
 from forecasting.predict.calibration import MAX_FORECASTS, Past
 from forecasting.predict.forecasts import issue
@@ -53,6 +56,7 @@ class BacktestSpec:
         workers: Processes that fit in parallel; 0 means one per core, 1 this process alone.
         folder: Cache of finished refits, from which a stopped backtest resumes; no cache without it.
         min_origins: Least number of origins with a known value at every horizon; figures need `MIN_PAIRS`.
+        as_published: Whether to replay the nights too: a fit each, and their decisions.
     """
 
     symbol: str
@@ -63,6 +67,7 @@ class BacktestSpec:
     workers: int = 1
     folder: Path | None = None
     min_origins: int = 0
+    as_published: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class BacktestResult:
         issued: (n, H, Q) combined and calibrated, as a night would have issued them.
         raw: The raw forecasts of the network, the linear model and every baseline.
         past_forecasts: (n, H) number of earlier forecasts that calibrated each.
+        nights: What nights at these origins would have published; None where that was not asked for.
     """
 
     spec: BacktestSpec
@@ -88,6 +94,7 @@ class BacktestResult:
     issued: Floats
     raw: Raw
     past_forecasts: NDArray[np.int64]
+    nights: Nights | None = None
 
     @property
     def baselines(self) -> Raw:
@@ -97,7 +104,8 @@ class BacktestResult:
     def document(self) -> dict[str, object]:
         """The result as the JSON document of `forecasting backtest`.
 
-        Its last key, confidence_set, names the forecasters that do not differ significantly from the best.
+        Key confidence_set names the forecasters that do not differ significantly from the best; as_published, where
+        nights were replayed, has the figures of what they published.
         """
         target = self.spec.settings.target
         best = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
@@ -117,26 +125,47 @@ class BacktestResult:
                 "included": list(best.included),
                 "p_values": best.p_values,
             },
+            **({"as_published": self._published_document(self.nights)} if self.nights is not None else {}),
         }
 
     def figures(self, horizon: int | None = None) -> Figures:
-        """The figures of one horizon, or their means over all."""
+        """The figures of the model alone: of one horizon, or their means over all."""
         return figures(self.spec.settings.target, self.actual, self.issued, self.baselines, horizon=horizon)
+
+    def published_figures(self, nights: Nights, horizon: int | None = None) -> Figures:
+        """The figures of what the nights published, against baselines that were refitted each night."""
+        return figures(self.spec.settings.target, self.actual, nights.issued, nights.baselines, horizon=horizon)
 
     def metric_rows(self) -> list[dict[str, object]]:
         """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""
+        rows = self._metric_rows("backtest", self.figures)
+        return (
+            rows
+            if self.nights is None
+            else rows + self._metric_rows("published", partial(self.published_figures, self.nights))
+        )
+
+    def _metric_rows(self, scope: str, of: Callable[[int | None], Figures]) -> list[dict[str, object]]:
         window: dict[str, object] = {
             "symbol": self.spec.symbol,
             "target": self.spec.settings.target,
-            "scope": "backtest",
+            "scope": scope,
             "window_from": self.origins[0].item(),
             "window_to": self.origins[-1].item(),
         }
         known = np.isfinite(self.actual)
-        rows = metric_rows(self.figures(), horizon=0, n=int(known.any(axis=1).sum()))
+        rows = metric_rows(of(None), horizon=0, n=int(known.any(axis=1).sum()))
         for horizon in HORIZONS:
-            rows += metric_rows(self.figures(horizon), horizon=horizon, n=int(known[:, horizon - 1].sum()))
+            rows += metric_rows(of(horizon), horizon=horizon, n=int(known[:, horizon - 1].sum()))
         return [window | row for row in rows]
+
+    def _published_document(self, nights: Nights) -> dict[str, object]:
+        return {
+            "overall": asdict(self.published_figures(nights)),
+            "horizons": {str(horizon): asdict(self.published_figures(nights, horizon)) for horizon in HORIZONS},
+            "skill_vs_alone": skill(self.published_figures(nights).pinball, self.figures().pinball),
+            "nights": nights.counts(),
+        }
 
 
 def backtest(
@@ -154,7 +183,7 @@ def backtest(
         events: Columns session, kind, known_from.
         spec: What to replay.
         companions: Bars and events of each companion series; see train/starting_weights.py.
-        progress: Called with origins done and origins in all, after each refit.
+        progress: Called with origins done and origins in all, after each refit; then the same after each night.
 
     Raises:
         HistoryError: No origin in the span, or fewer than `spec.min_origins`, or too little history before the first.
@@ -168,6 +197,7 @@ def backtest(
     raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
     issued, used = _issue_in_order(windows, rows, raw)
+    nights = replay_nights(panel, rows, settings, progress=progress) if spec.as_published else None
     return BacktestResult(
         spec=spec,
         origins=windows.origins[rows],
@@ -177,6 +207,7 @@ def backtest(
         issued=issued,
         raw=raw,
         past_forecasts=used,
+        nights=nights,
     )
 
 

@@ -41,6 +41,9 @@ WATCHED_SESSIONS = 60
 MIN_WATCHED = 20
 """Minimum number of watched sessions; with fewer the chart only repeats its starting value."""
 
+DRIFT_ORIGINS = 400
+"""Newest scored origins that the charts are given: their reference and what they watch."""
+
 _LAG = 10
 _NOMINAL = 0.80
 # Five forecasts close on a session; even if they were independent, the share inside would have this deviation.
@@ -135,6 +138,18 @@ def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
     baseline = baselines[baselines["forecaster"] == best].groupby("target_session")["pinball"].mean()
     days = pd.concat([champion, baseline.rename("baseline_pinball")], axis=1, join="inner").sort_index()
     return watch(days, baseline=best)
+
+
+def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
+    """The verdict in words when the champion is out of bounds and no fit from scratch has answered it, else empty.
+
+    Args:
+        losses: As for `watch_forecaster`, of the newest DRIFT_ORIGINS scored origins.
+        newest_scratch: The last training session of the newest fit from scratch that passed the gate; None without one.
+    """
+    verdict = watch_forecaster(losses)
+    answered = newest_scratch is not None and verdict.since is not None and newest_scratch > verdict.since
+    return f"drift: {verdict.words}" if verdict.alarm and not answered else ""
 
 
 def long_run_deviation(values: Floats, lag: int = _LAG) -> float:

@@ -1,4 +1,4 @@
-"""One loss per forecaster, origin and horizon, from all scores: the input of promotion, fallback and drift."""
+"""One loss per forecaster, origin and horizon, from all scores: the input of fallback and drift."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ def forecaster_losses(scores: pd.DataFrame, *, origins: int) -> pd.DataFrame:
     Returns:
         Columns origin_session, horizon, target_session, forecaster, pinball, inside_80 (1.0 or 0.0).
     """
-    newest = np.sort(scores["origin_session"].unique())[-origins:]
-    rows = scores[scores["origin_session"].isin(newest)]
+    rows = newest_origins(scores, origins)
     rank = rows["kind"].map({kind: place for place, kind in enumerate(KINDS)})
     best_first = rows.assign(rank=rank).sort_values(
         ["rank", "stage", "bar_version", "issued_at", "model_id"], ascending=[True, False, False, False, True]
@@ -41,3 +40,9 @@ def forecaster_losses(scores: pd.DataFrame, *, origins: int) -> pd.DataFrame:
     kept = once.assign(inside_80=once["inside_80"].astype(float))
     in_order = kept.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True)
     return in_order[["origin_session", "horizon", "target_session", "forecaster", "pinball", "inside_80"]]
+
+
+def newest_origins(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The rows of the newest `count` origins among them; column origin_session."""
+    newest = np.sort(rows["origin_session"].unique())[-count:]
+    return rows[rows["origin_session"].isin(newest)]

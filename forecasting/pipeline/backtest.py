@@ -52,7 +52,9 @@ def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_b
     return document
 
 
-def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: int, workers: int) -> BacktestSpec:
+def backtest_spec(
+    settings: Settings, first: date, last: date, *, refit_every: int, workers: int, as_published: bool = False
+) -> BacktestSpec:
     """What to replay of the settings' first symbol; finished refits are kept in the data folder and taken up again."""
     return BacktestSpec(
         symbol=settings.symbols[0],
@@ -63,6 +65,7 @@ def backtest_spec(settings: Settings, first: date, last: date, *, refit_every: i
         workers=workers,
         folder=settings.data_dir.absolute() / "backtests",
         min_origins=MIN_PAIRS,
+        as_published=as_published,
     )
 
 
@@ -122,7 +125,8 @@ def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFra
 def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> None:
     """Add the result's figures to the table metrics, under a model row that names the backtest; twice adds nothing."""
     spec = result.spec
-    about = (spec.symbol, settings.target, str(spec.first), str(spec.last), str(spec.refit_every), settings.hash)
+    about = [spec.symbol, settings.target, str(spec.first), str(spec.last), str(spec.refit_every), settings.hash]
+    about += ["as published"] if spec.as_published else []
     model_id = short_id("backtest", *about)
     model = {
         "id": model_id,

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
+from forecasting.evaluate.deficit import best_baseline, deficit_of
 from forecasting.evaluate.evidence import forecaster_losses
-from forecasting.evaluate.promotion import compare
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.registry import load_model
@@ -27,7 +27,7 @@ from forecasting.predict.candidates import (
     forecast_rows,
     network_candidate,
 )
-from forecasting.predict.fallback import WINDOW_ORIGINS, ChampionFacts, Published, choose_published
+from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published
 from forecasting.predict.forecasts import kind_of
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import load_windows
@@ -52,6 +52,7 @@ class PredictionInputs:
         challenger: Tonight's, when it is another than the champion.
         scores: Of the newest origins, as `evidence.forecaster_losses` takes them.
         past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
+        in_fallback: Whether the network's forecast of the origin before was not published.
     """
 
     inputs: NightInputs
@@ -60,6 +61,7 @@ class PredictionInputs:
     challenger: Row | None
     scores: pd.DataFrame
     past: pd.DataFrame
+    in_fallback: bool
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, chal
         bars=bars,
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
-        scores=read.newest_scores(connection, symbol, target, last=session, origins=WINDOW_ORIGINS, known_at=known_at),
+        scores=read.newest_scores(connection, symbol, target, last=session, origins=SCORED_ORIGINS, known_at=known_at),
         past=closed_forecasts(connection, run, bars),
+        in_fallback=read.network_silenced(connection, symbol, target, before=session),
     )
 
 
@@ -137,11 +140,12 @@ def _champion_facts(
     run: NightRun, stored: PredictionInputs, candidates: Sequence[Candidate], *, damage: str
 ) -> ChampionFacts:
     """What decides whether the champion's forecast is published."""
-    losses = forecaster_losses(stored.scores, origins=WINDOW_ORIGINS)
-    comparison = compare(losses, forecasters=(CHAMPION,), newest=WINDOW_ORIGINS)
+    losses = forecaster_losses(stored.scores, origins=SCORED_ORIGINS)
+    deficit = deficit_of(losses)
+    best = deficit.baseline if deficit else best_baseline(losses)
     # The strongest on most symbols is listed last. The best so far may have no finite forecast tonight.
     finite = [one.forecaster for one in candidates if one.role == BASELINE]
-    baseline = comparison.best_baseline if comparison.best_baseline in finite else finite[-1]
+    baseline = best if best in finite else finite[-1]
     own = next((one for one in candidates if one.role == CHAMPION), None)
     trained_to = stored.champion["trained_to"] if stored.champion else None
     return ChampionFacts(
@@ -151,9 +155,8 @@ def _champion_facts(
         age_sessions=len(between(trained_to, run.spec.session, run.settings.exchange)) - 1 if trained_to else None,
         max_age_sessions=run.settings.max_model_age,
         finite=own is None or own.is_finite,
-        champion_pinball=comparison.pinballs.get(CHAMPION),
-        baseline_pinball=comparison.pinballs.get(baseline),
-        origins=comparison.origins,
+        deficit=deficit,
+        in_fallback=stored.in_fallback,
     )
 
 

@@ -142,7 +142,7 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
     """A sentence that names the model published from the next forecast on.
 
     Raises:
-        UsageError: No such model, or a baseline.
+        UsageError: No such model, a baseline, or a fit that the gate refused.
         ArtifactError: Its weights cannot be loaded and run by this code.
     """
     migrate.check_ready(settings.url)
@@ -151,6 +151,10 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
         if model["method"] == "baseline":
             raise UsageError(
                 f"{model_id} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
+            )
+        if model["refused"]:
+            raise UsageError(
+                f"{model_id} was refused by the gate: {model['refused']}. Promote another: forecasting models list"
             )
         return make_champion(connection, model, settings, trigger="promote", now=now)
 

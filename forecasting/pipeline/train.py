@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
-from forecasting.evaluate.drift import DriftVerdict, watch_forecaster
+from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.ids import short_id
 from forecasting.pipeline import shard
@@ -29,15 +29,14 @@ from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit
+from forecasting.train.gate import Verdict, examine, gate_rows
+from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
 logger = logging.getLogger("forecasting.train")
 
-
-DRIFT_ORIGINS = 400
-"""Newest scored origins that the control charts are given: their reference and what they watch."""
 
 _NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
 
@@ -75,7 +74,7 @@ class _Fit:
 
 
 def fit_challengers(runs: Sequence[NightRun], inputs: Sequence[NightInputs]) -> list[Outcome[str]]:
-    """The model id of each night's challenger, or an empty text where the night fits none.
+    """The model id of each night's challenger, or an empty text where the night fits none that passes the gate.
 
     An outcome's error is an ArtifactError where a warm fit was asked for and the champion's weights cannot be used. A
     night killed after its fit finds its model again and fits none. A fit that the numbers do not allow is none either:
@@ -151,13 +150,10 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
 
 
 def _drift_reason(stored: _Stored) -> str:
-    """The verdict in words when the champion is out of bounds and no fit from scratch has answered it, else empty."""
     if stored.scores is None:
         return ""
-    verdict: DriftVerdict = watch_forecaster(forecaster_losses(stored.scores, origins=DRIFT_ORIGINS))
-    newest = stored.newest_scratch
-    answered = newest is not None and verdict.since is not None and newest > verdict.since
-    return f"drift: {verdict.words}" if verdict.alarm and not answered else ""
+    losses = forecaster_losses(stored.scores, origins=DRIFT_ORIGINS)
+    return drift_reason(losses, newest_scratch=stored.newest_scratch)
 
 
 def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:
@@ -166,6 +162,7 @@ def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:
     model_id = short_id("model", run.id, method)
     started = time.perf_counter()
     fitted, used = _fit(run, plan)
+    verdict = _examine(run, plan, fitted)
     seconds = round(time.perf_counter() - started, 3)
     artifact = save(fitted, artifact_folder(settings, model_id))
     card, base = fitted.card, fitted.card.base or RANDOM
@@ -194,6 +191,8 @@ def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:
         "artifact_path": str(artifact.path.relative_to(settings.data_dir.absolute())),
         "artifact_hash": artifact.sha256,
         "seconds": seconds,
+        "refused": verdict.refused,
+        "gate": verdict.text(),
         "created_at": run.now(),
     }
 
@@ -211,6 +210,20 @@ def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
     return fitted, list(companions) if used else []
 
 
+def _examine(run: NightRun, plan: _Plan, fitted: Checkpoint) -> Verdict:
+    """What the gate finds about tonight's fit."""
+    verdict = examine(
+        fitted,
+        plan.windows,
+        champion=plan.parent,
+        linear=linear_quantiles(plan.windows, gate_rows(plan.windows)),
+        settings=run.settings,
+    )
+    if verdict.refused:
+        logger.warning("the gate refused tonight's fit of %s: %s", run.spec.symbol, verdict.refused)
+    return verdict
+
+
 def _write(connection: Connection, run: NightRun, fitted: _Fit) -> Outcome[Row | None]:
     if fitted.choice is not None:  # also of a fit that failed, so that its run shows what was tried
         mode = {"mode": fitted.choice.method, "mode_reason": fitted.choice.reason}
@@ -224,4 +237,4 @@ def _write(connection: Connection, run: NightRun, fitted: _Fit) -> Outcome[Row |
 
 def _model_id(model: Outcome[Row | None]) -> str:
     row = model.get()
-    return str(row["id"]) if row is not None else ""
+    return str(row["id"]) if row is not None and not row["refused"] else ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from forecasting.report.data import ReportData, as_day
-from forecasting.report.units import GAP, instant, seconds, span_of_days, unit_of
+from forecasting.report.units import instant, seconds, span_of_days, unit_of
 from forecasting.sessions import between
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
@@ -93,31 +93,26 @@ def _decision_facts(data: ReportData) -> list[tuple[str, str]]:
     facts = [("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode)]
     if decision is None:
         return [*facts, ("Promotion", "nothing to decide tonight")]
-    if decision.get("champion") is None:
-        outcome = "first champion"
-    else:
-        outcome = "challenger promoted" if decision["winner"] == decision["challenger"] else "champion stays"
-    facts.append(("Promotion", f"{outcome}: {decision['reason']}" if decision.get("reason") else outcome))
-    facts.append(("Compared on", f"{decision['origins']} origins{_p_value(decision.get('p_value'))}"))
+    facts.append(("Promotion", str(decision["reason"])))
+    facts.append(("Compared on", _compared(decision)))
     facts.append(("Pinball loss", _pinballs(data, decision)))
     return facts
 
 
-def _p_value(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f", p{GAP}={GAP}{value:.3f}"
+def _compared(decision: Mapping[str, Any]) -> str:
+    """Whose forecasts of which origins were compared; a dash where none were."""
+    if not decision["origins"]:
+        return _DASH
+    if decision.get("first_origin") is None:  # a decision before migration 0006
+        return f"{decision['origins']} origins"
+    first, last = (as_day(decision[name]) for name in ("first_origin", "last_origin"))
+    return f"both models run over {decision['origins']} closed origins, {first} to {last}"
 
 
 def _pinballs(data: ReportData, decision: Mapping[str, Any]) -> str:
     unit = unit_of(data)
-    named = (
-        ("champion", "champion"),
-        ("challenger", "challenger"),
-        ("baseline", decision.get("best_baseline") or "baseline"),
-    )
-    found = [(label, decision.get(f"{key}_pinball")) for key, label in named]
-    losses = [
-        f"{label.replace('_', ' ')} {unit.number(float(value), finer=1)}" for label, value in found if value is not None
-    ]
+    found = [(name, decision.get(f"{name}_pinball")) for name in ("champion", "challenger")]
+    losses = [f"{name} {unit.number(float(value), finer=1)}" for name, value in found if value is not None]
     return f"{', '.join(losses)} ({unit.name})" if losses else _DASH
 
 

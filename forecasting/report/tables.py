@@ -93,9 +93,14 @@ def decision_table(data: ReportData) -> list[dict[str, object]]:
 
 
 def backtest_table(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a horizon of a backtest's document, and one over all."""
-    rows = {"all": document["overall"], **document["horizons"]}
-    return [{"horizon": horizon, **{name: row[name] for name in BACKTEST_FIGURES}} for horizon, row in rows.items()]
+    """One row a horizon of a backtest's document, and one over all; as published too where that was replayed."""
+    parts = {"model alone": document, "as published": document.get("as_published")}
+    return [
+        {"forecasts": name, "horizon": horizon, **{figure: row[figure] for figure in BACKTEST_FIGURES}}
+        for name, part in parts.items()
+        if part is not None
+        for horizon, row in {"all": part["overall"], **part["horizons"]}.items()
+    ]
 
 
 def cleaned(rows: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -176,3 +176,14 @@ def _out_of_range(rows: pd.DataFrame) -> str:
 def _follows_holiday(session: date, exchange: str) -> bool:
     between = pd.bdate_range(shift(session, -1, exchange), session)[1:-1]
     return any(not is_session(day.date(), exchange) for day in between)
+
+
+def published_sentence(document: Mapping[str, Any]) -> str:
+    """What the replayed nights of a backtest's document published, in a sentence."""
+    published = document["as_published"]
+    nights = published["nights"]
+    return (
+        f"As published, a fit every night: {nights['network']} nights the network, {nights['fallback']} a baseline; "
+        f"{nights['scratch']} fits from scratch, {nights['warm']} warm, {nights['refused']} refused; pinball loss "
+        f"{published['skill_vs_alone']:+.1%} better than the model alone."
+    )

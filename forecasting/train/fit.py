@@ -11,7 +11,7 @@ rows, so no part of them could serve for early stopping.
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -23,7 +23,7 @@ from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train.calendar_effects import Rows
+from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.model import Network
@@ -45,21 +45,20 @@ from forecasting.vocabulary import HORIZONS
 EPOCHS = 8
 """The most epochs of a fit from random weights."""
 
-PRETRAINED_EPOCHS = 2
-"""Epochs from pretrained weights: for volume zero do as well (MAE 1.932 for 1.933), for range four (0.5823)."""
+PRETRAINED = Hyperparameters(2, 2e-4)
+"""Of a fit from pretrained weights. For volume no epoch does as well (MAE 1.932 for 1.933), for range four (0.5823);
+8 epochs at 6e-4 lose half the gain of pretraining (2015-2019, MAE 2.125 for 2.119)."""
 
-WARM_EPOCHS = 1
-"""Epochs of a warm fit."""
+WARM = Hyperparameters(1, 1e-4)
+"""Of a warm fit: at 5e-4 twenty nights in a row reduced the coverage of 80 % intervals to 75 % and raised pinball."""
 
 _RATE = 3e-3
-_PRETRAINED_RATE = 2e-4  # 6e-4 for 8 epochs loses half the gain of pretraining (2015-2019, MAE 2.125 for 2.119)
 MAX_LOSS_RATIO = 1.05
 """Validation loss of pretrained weights over the linear model's, above which the fit starts from random weights.
 
 Above it they were trained on other markets: for volume stocks have 0.74 to 0.97, the S&P 500 and the Nasdaq 1.33 to
 1.67. For close, which neither predicts well, it is 0.86 to 1.05.
 """
-_WARM_RATE = 1e-4  # at 5e-4 twenty nights in a row reduced the coverage of 80 % intervals to 75 % and raised pinball
 _VALIDATION_ROWS = 250  # a year
 
 
@@ -108,18 +107,48 @@ def fit(
     return fitted
 
 
+@dataclass(frozen=True)
+class Members:
+    """Quantiles of each network of an ensemble.
+
+    Attributes:
+        adjusted: (M, n, H, Q) in adjusted scale, ascending.
+        windows: The windows that they were adjusted by.
+        rows: (n,) the rows forecast.
+    """
+
+    adjusted: Floats
+    windows: AdjustedWindows
+    rows: Rows
+
+    def mean(self) -> Floats:
+        """(n, H, Q) the ensemble's in model scale."""
+        return self.windows.from_adjusted(np.mean(self.adjusted, axis=0), self.rows)
+
+    def each(self) -> Floats:
+        """(M, n, H, Q) every member's in model scale."""
+        return np.stack([self.windows.from_adjusted(one, self.rows) for one in self.adjusted])
+
+
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
     """(len(rows), H, Q) the ensemble's mean quantiles in the windows' model scale, ascending.
 
     Raises:
         ArtifactError: The checkpoint has other features than the windows.
     """
+    return member_quantiles(checkpoint, windows, rows).mean()
+
+
+def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Members:
+    """Every member's quantiles at `rows`.
+
+    Raises:
+        ArtifactError: The checkpoint has other features than the windows.
+    """
     prepared = prepare_like(checkpoint, windows)
-    tensors, adjusted = prepared.training.tensors, prepared.adjusted
-    mean = np.mean(
-        [predict_rows(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)], axis=0
-    )
-    return adjusted.from_adjusted(mean, rows)
+    tensors = prepared.training.tensors
+    adjusted = [predict_rows(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)]
+    return Members(np.stack(adjusted), prepared.adjusted, rows)
 
 
 def _fit_from_scratch(
@@ -132,8 +161,8 @@ def _fit_from_scratch(
         prepare_like(pretrained, windows)  # raises for another target or other features
         networks = _starting_networks(pretrained, training, settings.members)
         if validation_loss(networks, training) <= max_loss_ratio * _linear_validation_loss(windows, prepared):
-            weights = _train_members(networks, rngs, training, Hyperparameters(PRETRAINED_EPOCHS, _PRETRAINED_RATE))
-            epochs = PRETRAINED_EPOCHS
+            weights = _train_members(networks, rngs, training, PRETRAINED)
+            epochs = PRETRAINED.epochs
             card = replace(prepared.card, epochs=epochs, chain_epochs=epochs, base=pretrained.card.base)
             return Checkpoint(card, weights)
     epochs, loss = _choose_epochs(training, settings.seed)
@@ -155,8 +184,8 @@ def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Check
     chain = parent.card.chain_epochs
     # The seed depends on the chain, so that two nights shuffle differently.
     rngs = [generator(settings.seed + chain, member) for member in range(len(networks))]
-    weights = _train_members(networks, rngs, training, Hyperparameters(WARM_EPOCHS, _WARM_RATE))
-    card = replace(prepared.card, method="warm", epochs=WARM_EPOCHS, chain_epochs=chain + WARM_EPOCHS)
+    weights = _train_members(networks, rngs, training, WARM)
+    card = replace(prepared.card, method="warm", epochs=WARM.epochs, chain_epochs=chain + WARM.epochs)
     card = replace(card, settings_hash=settings.hash, seed=settings.seed)
     return Checkpoint(with_span(card, windows, rows), weights)
 

@@ -63,6 +63,19 @@ class Hyperparameters:
     learning_rate: float
     batch_size: int = 8
 
+    def reach(self, sequences: int) -> float:
+        """The most that training on so many sequences an epoch can move one weight.
+
+        A step of Adam is at most 1.3 times its rate, by Cauchy and Schwarz over thirty steps with these betas, and the
+        mean rate of a one-cycle schedule is about half its peak: together 0.7, the rest is for weight decay.
+        """
+        return self.epochs * -(-sequences // self.batch_size) * self.learning_rate
+
+
+def sequences_in(rows: int) -> int:
+    """The number of sequences that tile so many rows."""
+    return rows // _LOSS_ROWS
+
 
 @dataclass(frozen=True)
 class TrainingRows:
@@ -74,7 +87,7 @@ class TrainingRows:
     @property
     def sequences(self) -> int:
         """The number of sequences in one epoch."""
-        return len(self.rows) // _LOSS_ROWS
+        return sequences_in(len(self.rows))
 
 
 def standardise(features: Floats) -> tuple[Vector, Vector]:
@@ -166,6 +179,14 @@ def train(
                 cycle.step()
         if after_epoch is not None:
             after_epoch()
+
+
+def training_loss(network: Network, training: TrainingRows) -> float:
+    """The mean pinball loss over the sequences that tile the training rows, in adjusted scale, without dropout."""
+    ends = training.rows[-1] - _LOSS_ROWS * np.arange(training.sequences)
+    with one_thread(), torch.inference_mode():
+        steps, past, future, truth = training.tensors.batch(ends, _LOSS_ROWS)
+        return float(pinball(truth, network(steps, past, future)))
 
 
 def predict_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:

@@ -2,17 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from forecasting.predict.fallback import ChampionFacts, Published, choose_published
-from forecasting.vocabulary import MIN_ORIGINS
+from forecasting.predict.fallback import ChampionFacts, Deficit, Published, choose_published
 
-ELIGIBLE = ChampionFacts(
-    champion="3f9c",
-    baseline="ridge",
-    age_sessions=5,
-    champion_pinball=0.6,
-    baseline_pinball=0.62,
-    origins=60,
-)
+LEVEL = Deficit("ridge", 250, network_pinball=0.6, baseline_pinball=0.62, statistic=-1.5)
+BEHIND = replace(LEVEL, network_pinball=0.682, statistic=3.4)
+ELIGIBLE = ChampionFacts(champion="3f9c", baseline="ridge", age_sessions=5, deficit=LEVEL)
 
 
 def test_an_eligible_champion_is_published_without_a_reason():
@@ -33,9 +27,9 @@ def test_an_eligible_champion_is_published_without_a_reason():
         ),
         ({"finite": False}, "champion 3f9c made a forecast that is not finite; ridge is published instead"),
         (
-            {"champion_pinball": 0.682},
-            "champion 3f9c is behind by 10.0% (limit 2%): mean pinball 0.682 against 0.62 of ridge "
-            "over the last 60 scored origins; ridge is published instead",
+            {"deficit": BEHIND},
+            "the network is behind by 10.0%: mean pinball 0.682 against 0.62 of ridge over the last 250 scored "
+            "origins, Diebold-Mariano +3.4; ridge is published instead",
         ),
     ],
 )
@@ -48,18 +42,25 @@ def test_each_objection_publishes_the_baseline_with_the_reason(change, reason):
     [
         {"age_sessions": 63},
         {"age_sessions": None},
-        {"champion_pinball": 0.63},  # worse, but within the hysteresis
-        {"champion_pinball": 9.0, "origins": MIN_ORIGINS - 1},
-        {"champion_pinball": None},
-        {"baseline_pinball": None},
+        {"deficit": None},
+        {"deficit": replace(BEHIND, statistic=2.9)},  # as large, and perhaps chance
+        {"deficit": replace(BEHIND, network_pinball=0.64)},  # certain, and small
     ],
 )
 def test_what_is_within_limits_or_unknown_is_no_objection(change):
     assert choose_published(replace(ELIGIBLE, **change)).status == "ok"
 
 
+def test_once_a_baseline_is_published_weaker_evidence_is_enough_to_go_on():
+    weaker = replace(BEHIND, network_pinball=0.63, statistic=1.1)
+    assert choose_published(replace(ELIGIBLE, deficit=weaker)).status == "ok"
+    assert choose_published(replace(ELIGIBLE, deficit=weaker, in_fallback=True)).status == "fallback"
+    level = replace(weaker, statistic=0.9)
+    assert choose_published(replace(ELIGIBLE, deficit=level, in_fallback=True)).status == "ok"
+
+
 def test_the_first_objection_is_the_reason():
-    worst = replace(ELIGIBLE, damage="the file is missing", age_sessions=900, finite=False, champion_pinball=9.0)
+    worst = replace(ELIGIBLE, damage="the file is missing", age_sessions=900, finite=False, deficit=BEHIND)
     assert (
         choose_published(worst).reason
         == "champion 3f9c cannot be used: the file is missing; ridge is published instead"
@@ -67,9 +68,10 @@ def test_the_first_objection_is_the_reason():
 
 
 def test_a_perfect_baseline_does_not_divide_by_zero():
-    assert choose_published(replace(ELIGIBLE, baseline_pinball=0.0)).forecaster == "ridge"
+    assert choose_published(replace(ELIGIBLE, deficit=replace(BEHIND, baseline_pinball=0.0))).forecaster == "ridge"
 
 
 def test_losses_in_shares_are_written_out():
-    published = choose_published(replace(ELIGIBLE, champion_pinball=700_000.0, baseline_pinball=600_000.0))
-    assert "by 16.7% (limit 2%): mean pinball 700,000 against 600,000 of ridge" in published.reason
+    large = replace(BEHIND, network_pinball=700_000.0, baseline_pinball=600_000.0)
+    published = choose_published(replace(ELIGIBLE, deficit=large))
+    assert "by 16.7%: mean pinball 700,000 against 600,000 of ridge" in published.reason

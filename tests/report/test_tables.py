@@ -108,4 +108,6 @@ def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon():
     document = {"overall": figures | {"baselines": {}}, "horizons": {"1": figures | {"mae": 2.0}}}
     rows = backtest_table(document)
     assert [(row["horizon"], row["mae"]) for row in rows] == [("all", 1.0), ("1", 2.0)]
-    assert list(rows[0]) == ["horizon", *BACKTEST_FIGURES]
+    assert list(rows[0]) == ["forecasts", "horizon", *BACKTEST_FIGURES]
+    both = backtest_table(document | {"as_published": document})
+    assert [row["forecasts"] for row in both] == ["model alone"] * 2 + ["as published"] * 2

@@ -66,7 +66,8 @@ ADDED_LATER = {
     "fetches": {"currency"},
     "findings": {"cleared_at"},
     "forecasts": {"outside"},
-    "models": {"base", "companion_fetches"},
+    "models": {"base", "companion_fetches", "gate", "refused"},
+    "promotions": {"compared", "first_origin", "last_origin"},
     "scores": {"role", "model", "issued_at"},
 }
 

@@ -7,7 +7,7 @@ import torch
 from forecasting.errors import ArtifactError
 from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import EPOCHS, WARM_EPOCHS, fit, scaled_quantiles
+from forecasting.train.fit import EPOCHS, WARM, fit, scaled_quantiles
 from forecasting.train.training_loop import Hyperparameters, TrainingRows, generator, new_network, predict_rows, train
 from forecasting.vocabulary import MEDIAN
 from tests.train.tensors import plain_tensors
@@ -75,7 +75,7 @@ def test_a_chain_counts_its_epochs(scratch):
     first = fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS)
     second = fit(some_windows(), mode="warm", parent=first, settings=SETTINGS)
     assert 1 <= scratch.card.epochs == scratch.card.chain_epochs <= EPOCHS
-    assert (second.card.epochs, second.card.chain_epochs) == (WARM_EPOCHS, scratch.card.epochs + 2 * WARM_EPOCHS)
+    assert (second.card.epochs, second.card.chain_epochs) == (WARM.epochs, scratch.card.epochs + 2 * WARM.epochs)
     assert (scratch.card.method, second.card.method) == ("scratch", "warm")
 
 

@@ -9,7 +9,7 @@ from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import PRETRAINED_EPOCHS, fit, scaled_quantiles
+from forecasting.train.fit import PRETRAINED, fit, scaled_quantiles
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrain, pretrained_for, shipped_weights
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
@@ -44,7 +44,7 @@ def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pr
     assert (fitted.card.past_mean, fitted.card.effect) == (random.card.past_mean, random.card.effect)
     moved = max(float((fitted.weights[name] - weight).abs().max()) for name, weight in pretrained.weights.items())
     assert 0.0 < moved < 0.05
-    assert (fitted.card.epochs, fitted.card.base) == (PRETRAINED_EPOCHS, "two toys")
+    assert (fitted.card.epochs, fitted.card.base) == (PRETRAINED.epochs, "two toys")
 
 
 def test_a_fit_starts_from_random_weights_if_the_pretrained_ones_are_clearly_worse_on_the_validation_rows(pretrained):

@@ -95,6 +95,15 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     return found.drop_duplicates("horizon", ignore_index=True)
 
 
+def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
+    """Whether the network's forecast of the newest origin before a session was issued and not published."""
+    table = tables.forecasts
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session < before)
+    order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
+    of_network = sa.select(table.c.role).where(*wanted, table.c.calibration != "", table.c.role != "challenger")
+    return connection.scalar(of_network.order_by(*order).limit(1)) == "silenced"
+
+
 def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
     """Whether there is a forecast of any kind from an origin session."""
     table = tables.forecasts

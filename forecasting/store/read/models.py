@@ -46,9 +46,12 @@ def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, ori
 
 
 def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
-    """The last training session, up to `session`, of the newest network fitted from scratch; None before the first."""
+    """The last training session, up to `session`, of the newest network fitted from scratch; None before the first.
+
+    One that the gate refused does not count.
+    """
     table = tables.models
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch")
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch", table.c.refused == "")
     until = table.c.trained_to <= session
     found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted, until))
     return found

@@ -177,31 +177,35 @@ COLUMNS: dict[str, dict[str, str]] = {
         "artifact_path": "Folder of the weights, relative to the data folder; NULL for a baseline or once pruned.",
         "artifact_hash": "SHA-256 of the weights; NULL for a baseline.",
         "seconds": "Duration of the fit, seconds.",
+        "refused": "Why the gate refused the fit, so that it is never published; empty when it passed.",
+        "gate": (
+            "JSON of what the gate compared: `origins`, `first`, `last`, mean pinball loss of `challenger` and "
+            "`champion` (NULL without one) on them; empty for a baseline and for fits before migration 0006."
+        ),
         "created_at": "When the row was written, UTC.",
     },
     "promotions": {
         "id": "Id, derived from the run or the command.",
         "session": "Session of the decision; forecasts of later origins use the winner.",
         "champion": "Champion before, an id of `models`; NULL on the first night.",
-        "challenger": "Model compared with it, an id of `models`.",
+        "challenger": "The night's fit, or the model named by a command, an id of `models`.",
         "winner": "Champion from now on, an id of `models`.",
-        "best_baseline": "Baseline with the lowest loss on the same origins; empty without one.",
+        "compared": (
+            "What the losses are of: `hindcasts`, both models run over the same closed origins by the gate; empty for "
+            "a command and for decisions before migration 0006, which compared what champions and challengers issued."
+        ),
+        "best_baseline": "Baseline of the lowest loss on the same origins; empty since migration 0006.",
         "champion_pinball": (
-            "Mean pinball loss of the champion on the common origins, in the target's unit; NULL without common "
-            "origins."
+            "Mean pinball loss of the champion on these origins, in the target's unit; NULL where none was compared."
         ),
         "challenger_pinball": (
-            "Mean pinball loss of the challenger on the common origins, in the target's unit; NULL without common "
-            "origins."
+            "Mean pinball loss of the challenger on these origins, in the target's unit; NULL where none was compared."
         ),
-        "baseline_pinball": (
-            "Mean pinball loss of the best baseline on the common origins, in the target's unit; NULL without common "
-            "origins."
-        ),
-        "p_value": (
-            "Two-sided p of equal loss of champion and challenger (Diebold-Mariano), 0 to 1; NULL with too few origins."
-        ),
-        "origins": "Number of common origins; 0 for a command.",
+        "baseline_pinball": "Mean pinball loss of the best baseline; NULL since migration 0006.",
+        "p_value": "Two-sided p of equal loss (Diebold-Mariano), 0 to 1; NULL since migration 0006.",
+        "origins": "Number of origins compared; 0 for a command.",
+        "first_origin": "Oldest of them; NULL where none was compared.",
+        "last_origin": "Newest of them; NULL where none was compared.",
         "reason": "The decision's reason, as text.",
         "trigger": "`night`, `promote` or `rollback`.",
         "decided_at": "When it was decided, UTC.",
@@ -261,7 +265,7 @@ COLUMNS: dict[str, dict[str, str]] = {
             "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80` or "
             "`coverage_90`."
         ),
-        "scope": "`backtest`; `live` is reserved.",
+        "scope": "`backtest`, the model alone; `published`, what replayed nights published; `live` is reserved.",
         "window_to": "Last origin session.",
         "run_id": "Run that computed it; for a backtest its own id.",
         "window_from": "First origin session.",

@@ -75,6 +75,8 @@ models = Table(
     Column("artifact_path", Text, comment="relative to the data folder; NULL for a baseline or when pruned"),
     Column("artifact_hash", String(64)),
     Column("seconds", Real, nullable=False, server_default="0"),
+    Column("refused", Text, nullable=False, server_default=EMPTY),
+    Column("gate", Text, nullable=False, server_default=EMPTY),
     Column("created_at", UtcDateTime, nullable=False),
     Index("ix_models_symbol_target_name", "symbol", "target", "name"),
 )
@@ -95,6 +97,9 @@ promotions = Table(
     Column("baseline_pinball", Real),
     Column("p_value", Real),
     Column("origins", Integer, nullable=False),
+    Column("first_origin", Date),
+    Column("last_origin", Date),
+    Column("compared", String(10), nullable=False, server_default=EMPTY),
     Column("reason", Text, nullable=False),
     Column("trigger", String(10), nullable=False, comment="night, promote or rollback"),
     Column("decided_at", UtcDateTime, nullable=False),

@@ -77,13 +77,22 @@ def test_restated_bars_are_emitted(night_folder: Path, csv_of_bars: Path, emitte
     assert revised[0]["words"].startswith("revised: ")
 
 
-def test_a_promotion_is_emitted_with_its_reason(
+def test_a_fit_from_scratch_that_takes_over_is_emitted_with_its_reason_and_a_refresh_is_not(
     night_folder: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "2")
-    night(date(2024, 3, 5))
-    night(LAST)  # three sessions later, so the champion is past its age and the night's fit takes over
+    monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
+    for session in (date(2024, 3, 6), date(2024, 3, 7), LAST):
+        night(session)
     promoted = [payload for name, payload in emitted if name == "promotion"]
     assert [payload["session"] for payload in promoted] == [str(LAST)]
-    assert "is published in place of" in promoted[0]["words"]
-    assert "the champion is 3 sessions old (limit 2)" in promoted[0]["words"]
+    assert "a fit from scratch (2 sessions since the last fit from scratch)" in promoted[0]["words"]
+
+
+def test_a_refused_fit_is_emitted(night_folder: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    from forecasting.train import gate
+
+    monkeypatch.setattr(gate, "not_finite", lambda quantiles: "a quantile of a member is not finite")
+    night(LAST)
+    (refused,) = [payload for name, payload in emitted if name == "fit.refused"]
+    assert refused["words"].endswith("is not published: a quantile of a member is not finite")
+    assert [name for name, _ in emitted if name == "forecast.fallback"]

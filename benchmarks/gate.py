@@ -1,0 +1,179 @@
+"""How often the gate refuses sound fits, and fits damaged on purpose: nights in a row at past origins.
+
+    python benchmarks/gate.py --source parquet:panel.parquet --symbols MSFT,BA --other KO --target volume --nights 250
+
+Prints one Markdown table: nights or trials, how many were refused, and the first reason. A damage is tried on every
+fifth night, on that night's own fit: median +0.4 in model scale, twice as wide, one member's weights replaced by noise
+of their own spread, the weights of another symbol fitted on the same night, and a fit stopped after one of its epochs
+from random weights.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import numpy as np
+import torch
+from skill import machine
+from torch import Tensor
+
+from flows.clock import now
+from forecasting.backtest.refits import windows_at
+from forecasting.pipeline.backtest import load_series
+from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.settings import Settings, parse_date
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import fit
+from forecasting.train.gate import Verdict, examine, gate_rows
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.prepare import prepare
+from forecasting.train.starting_weights import fit_scratch
+from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
+
+EVERY = 5
+"""Nights between two trials of each damage."""
+
+Weights = dict[str, Tensor]
+Damage = Callable[[Checkpoint, "Night"], Checkpoint]
+
+
+class Night:
+    """A night's window, and the other symbol's fit of the same night."""
+
+    def __init__(self, windows: Windows, settings: Settings, other: Checkpoint, number: int) -> None:
+        self.windows, self.settings, self.other, self.number = windows, settings, other, number
+
+
+def shifted(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """Every median 0.4 higher, in model scale."""
+    return changed(fitted, "shape_bias", lambda bias: bias + torch.tensor([0.4] + [0.0] * (bias.shape[-1] - 1)))
+
+
+def wider(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """Every interval twice as wide."""
+    width = torch.tensor([0.0, float(np.log(2.0))])
+    return changed(fitted, "shape_bias", lambda bias: torch.cat([bias[:, :2] + width, bias[:, 2:]], dim=1))
+
+
+def noisy(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """One member's weights replaced by noise of the same spread."""
+    rng = generator(night.number, 0)
+    member = f"{night.number % fitted.card.members}."
+    drawn = {
+        name: torch.randn(weight.shape, generator=rng) * weight.std() if name.startswith(member) else weight
+        for name, weight in fitted.weights.items()
+    }
+    return replace(fitted, weights=drawn)
+
+
+def of_another(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """The other symbol's weights under this symbol's scaler and effects."""
+    return replace(fitted, weights=night.other.weights)
+
+
+def half_trained(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """Random weights after one epoch."""
+    prepared = prepare(night.windows, method="scratch", settings=night.settings)
+    weights: Weights = {}
+    for member in range(night.settings.members):
+        rng = generator(night.number, member)
+        network = new_network(prepared.training.tensors, prepared.training.rows, rng)
+        train(network, [prepared.training], Hyperparameters(1, 3e-3), rng=rng)
+        weights |= named_weights(network, member)
+    return replace(
+        fitted, card=replace(prepared.card, method=fitted.card.method, base=fitted.card.base), weights=weights
+    )
+
+
+DAMAGES: dict[str, Damage] = {
+    "median +0.4": shifted,
+    "twice as wide": wider,
+    "a member of noise": noisy,
+    "weights of another symbol": of_another,
+    "half-trained": half_trained,
+}
+
+
+def main() -> None:
+    """Run the nights of every symbol and print the table."""
+    options = arguments()
+    torch.set_num_threads(1)
+    verdicts: dict[str, list[Verdict]] = defaultdict(list)
+    for symbol in options.symbols.split(","):
+        for name, verdict in nights_of(symbol, options):
+            verdicts[name].append(verdict)
+    print(f"{datetime.now(UTC).date()}, {machine()}\n")
+    print(f"{options.source}, {options.symbols}, other {options.other}, {options.target}, from {options.first}.\n")
+    print("| fits | tried | refused | first reason |\n|---|---:|---:|---|")
+    for name, found in verdicts.items():
+        refused = [verdict.refused for verdict in found if verdict.refused]
+        print(f"| {name} | {len(found)} | {len(refused)} | {refused[0] if refused else ''} |")
+
+
+def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdict]]:
+    """What the gate found about every fit of a symbol's nights, and about the damaged ones, by name."""
+    (windows, settings), (others, other_settings) = (whole(name, options) for name in (symbol, options.other))
+    first = int(np.searchsorted(windows.origins, np.datetime64(options.first)))
+    champion: Checkpoint | None = None
+    other: Checkpoint | None = None
+    found: list[tuple[str, Verdict]] = []
+    for number in range(options.nights):
+        known, _ = windows_at([windows], first + number, settings)
+        linear = linear_quantiles(known, gate_rows(known))
+        scratch = champion is None or number % settings.scratch_every == 0
+        fitted = fit_scratch(known, [], settings=settings) if scratch else warm(known, champion, settings)
+        if other is None or number % settings.scratch_every == 0:
+            row = others.row_of(known.origins[-1].astype(object))
+            other = fit_scratch(windows_at([others], row, other_settings)[0], [], settings=other_settings)
+        judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
+        if number % EVERY == 0:
+            night = Night(known, settings, other, number)
+            judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
+        for name, one in judged.items():
+            found.append((name, examine(one, known, champion=champion, linear=linear, settings=settings)))
+        champion = fitted
+    return found
+
+
+def warm(windows: Windows, champion: Checkpoint | None, settings: Settings) -> Checkpoint:
+    """A warm fit from the champion."""
+    return fit(windows, mode="warm", parent=champion, settings=settings)
+
+
+def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:
+    """A symbol's windows over all of its bars, and its settings."""
+    settings = Settings(source=options.source, symbols=(symbol,), target=options.target).for_symbol(symbol)
+    bars, events, _ = load_series(settings, last=None, now=now)
+    last = bars.index[-1].date()
+    return (
+        make_windows(
+            bars, events, origin=last, target=settings.target, exchange=settings.exchange, train_sessions=len(bars)
+        ),
+        settings,
+    )
+
+
+def changed(fitted: Checkpoint, parameter: str, change: Callable[[Tensor], Tensor]) -> Checkpoint:
+    """The checkpoint with one parameter of every member changed."""
+    weights = {
+        name: change(weight) if name.endswith(f".{parameter}") else weight for name, weight in fitted.weights.items()
+    }
+    return replace(fitted, weights=weights)
+
+
+def arguments() -> argparse.Namespace:
+    """The options of this benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", required=True, help="csv:PATH or parquet:PATH")
+    parser.add_argument("--symbols", required=True, help="A,B,C")
+    parser.add_argument("--other", required=True, help="the symbol whose weights are put in their place")
+    parser.add_argument("--target", choices=("volume", "range", "close"), default="volume")
+    parser.add_argument("--from", dest="first", type=parse_date, default=date(2019, 6, 3))
+    parser.add_argument("--nights", type=int, default=250)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Nights replayed at past origins as a nightly run works them: what is published, not what a model could do.
+
+Each origin has its fit (warm or from scratch, by the same rules), the gate, the promotion, the combined and calibrated
+forecast of the champion, the control charts and the fallback. The functions are those of a night; only the store is
+missing, whose part arrays take. A night decides on the scores of the session before, as live ones do.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from forecasting.backtest.refits import Block, Panel, windows_at
+from forecasting.errors import NUMERICAL_ERRORS
+from forecasting.evaluate.deficit import best_baseline, deficit_of
+from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
+from forecasting.evaluate.evidence import newest_origins
+from forecasting.evaluate.scores import inside
+from forecasting.losses import Floats, pinball
+from forecasting.predict.calibration import MAX_FORECASTS, Past
+from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published
+from forecasting.predict.forecasts import issue, network_quantiles
+from forecasting.preprocess.windows import Windows
+from forecasting.settings import Settings
+from forecasting.train.baselines import baseline_names, baseline_quantiles
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import fit
+from forecasting.train.gate import Verdict, examine, gate_rows
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
+from forecasting.train.starting_weights import fit_scratch
+from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES
+
+H, Q = len(HORIZONS), len(QUANTILES)
+
+
+@dataclass(frozen=True)
+class Nights:
+    """What n nights in a row published.
+
+    Attributes:
+        issued: (n, H, Q) the published quantiles, in the target's own unit.
+        network: (n, H, Q) the champion's own forecast, published or not; NaN on nights without a champion.
+        baselines: (n, H, Q) of each baseline, refitted every night.
+        published: Who was published, `champion` or a baseline's name, with the reason.
+        modes: How each night's fit was made, and why.
+        verdicts: What the gate found about it; None where the numbers allowed no fit.
+    """
+
+    issued: Floats
+    network: Floats
+    baselines: dict[str, Floats]
+    published: list[Published]
+    modes: list[ModeChoice]
+    verdicts: list[Verdict | None]
+
+    def counts(self) -> dict[str, int]:
+        """How many nights published the network or a baseline, fitted warm or from scratch, had no fit that passed."""
+        fallback = sum(published.status == "fallback" for published in self.published)
+        scratch = sum(mode.method == "scratch" for mode in self.modes)
+        return {
+            "network": len(self.published) - fallback,
+            "fallback": fallback,
+            "warm": len(self.modes) - scratch,
+            "scratch": scratch,
+            "refused": sum(verdict is None or bool(verdict.refused) for verdict in self.verdicts),
+        }
+
+
+def replay_nights(
+    panel: Panel, rows: Block, settings: Settings, *, progress: Callable[[int, int], None] | None = None
+) -> Nights:
+    """Work off one night after the other, as in mode `auto`, from an empty ledger.
+
+    Args:
+        panel: The symbol's windows over all of its bars, then those of its companions.
+        rows: Consecutive rows of the symbol's windows, one night each.
+        settings: As of a night.
+        progress: Called with nights done and nights in all.
+    """
+    walk = _Walk(panel, rows, settings)
+    for night in range(len(rows)):
+        walk.work_off(night)
+        if progress is not None:
+            progress(night + 1, len(rows))
+    return walk.nights
+
+
+@dataclass
+class _Champion:
+    """The model that is published, and the last session it was fitted on, counted from the first of the windows."""
+
+    checkpoint: Checkpoint
+    trained_to: int
+
+
+class _Walk:
+    """The nights so far, and what a night finds in the ledger: champion, scores, past forecasts."""
+
+    def __init__(self, panel: Panel, rows: Block, settings: Settings) -> None:
+        self.panel, self.rows, self.settings = panel, rows, settings
+        windows, n = panel[0], len(rows)
+        self.scale, self.scaled = windows.scale(rows), windows.scaled[rows]
+        self.actual = self.scale.from_model(self.scaled[..., None])[..., 0]
+        self.raw = np.full((2, n, H, Q), np.nan)  # the champion's and the linear model's, in model scale
+        self.pinball = {name: np.full((n, H), np.nan) for name in (CHAMPION, *baseline_names(settings.target))}
+        self.inside_80 = np.full((n, H), np.nan)
+        self.champion: _Champion | None = None
+        self.scratch_to: int | None = None
+        self.in_fallback = False
+        self.nights = Nights(
+            issued=np.empty((n, H, Q)),
+            network=np.full((n, H, Q), np.nan),
+            baselines={name: np.empty((n, H, Q)) for name in baseline_names(settings.target)},
+            published=[],
+            modes=[],
+            verdicts=[],
+        )
+
+    def work_off(self, night: int) -> None:
+        """Fit, examine, forecast and publish as at the close of the night's row; then decide who is champion next."""
+        windows, companions = windows_at(self.panel, int(self.rows[night]), self.settings)
+        losses = self._losses(night)
+        linear = linear_quantiles(windows, gate_rows(windows))
+        mode = self._mode(night, windows, losses)
+        verdict, successor = self._successor(night, mode, windows, companions, linear)
+        self._forecast(night, windows, linear[-1], self.champion or successor)
+        self._publish(night, losses, self.champion or successor)
+        self.nights.modes.append(mode)
+        self.nights.verdicts.append(verdict)
+        if successor is not None:
+            self.champion = successor
+            self.scratch_to = successor.trained_to if mode.method == "scratch" else self.scratch_to
+
+    def _mode(self, night: int, windows: Windows, losses: pd.DataFrame) -> ModeChoice:
+        every = self.settings.scratch_every
+        if self.champion is None or self.scratch_to is None:
+            return choose_mode("auto", None, scratch_every=every)
+        card = self.champion.checkpoint.card
+        newest_scratch = self.panel[0].sessions[self.scratch_to].astype(object)
+        facts = ChainFacts(
+            usable=True,
+            error="",
+            sessions_since_scratch=self._session(night) - self.scratch_to,
+            chain_epochs=card.chain_epochs,
+            drift=drift_reason(losses, newest_scratch=newest_scratch),
+            had_events=card.has_events,
+            has_events=windows.has_events,
+        )
+        return choose_mode("auto", facts, scratch_every=every)
+
+    def _successor(
+        self, night: int, mode: ModeChoice, windows: Windows, companions: Sequence[Windows], linear: Floats
+    ) -> tuple[Verdict | None, _Champion | None]:
+        """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""
+        champion = self.champion.checkpoint if self.champion else None
+        try:
+            if mode.method == "scratch" or champion is None:
+                fitted = fit_scratch(windows, companions, settings=self.settings)
+            else:
+                fitted = fit(windows, mode="warm", parent=champion, settings=self.settings)
+            verdict = examine(fitted, windows, champion=champion, linear=linear, settings=self.settings)
+        except NUMERICAL_ERRORS:
+            return None, None
+        trained_to = int(self.rows[night]) + windows.learnable_sessions - len(windows)
+        return verdict, None if verdict.refused else _Champion(fitted, trained_to)
+
+    def _forecast(self, night: int, windows: Windows, linear: Floats, model: _Champion | None) -> None:
+        scale = windows.scale()
+        for name, quantiles in self.nights.baselines.items():
+            quantiles[night] = baseline_quantiles(name, windows)
+            self.pinball[name][night] = pinball(self.actual[night], quantiles[night])
+        if model is None:
+            return
+        past = self._past(night)
+        try:
+            network = scale.to_model(network_quantiles(model.checkpoint, windows))
+            issued = issue(network, scale.to_model(linear), past, scale=scale, target=windows.target).quantiles
+        except NUMERICAL_ERRORS:
+            return
+        if np.isfinite(issued).all():
+            self.raw[:, night] = network, scale.to_model(linear)
+            self.pinball[CHAMPION][night] = pinball(self.actual[night], issued)
+            self.inside_80[night] = inside(self.actual[night], issued, 80)
+        self.nights.network[night] = issued
+
+    def _publish(self, night: int, losses: pd.DataFrame, model: _Champion | None) -> None:
+        recent = newest_origins(losses, SCORED_ORIGINS)
+        deficit = deficit_of(recent)
+        finite = bool(np.isfinite(self.nights.network[night]).all())
+        best = deficit.baseline if deficit else best_baseline(recent)
+        usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
+        facts = ChampionFacts(
+            champion="of the replay" if model else None,
+            baseline=best if best in usable else usable[-1],
+            age_sessions=self._session(night) - model.trained_to if model else None,
+            max_age_sessions=self.settings.max_model_age,
+            finite=finite,
+            deficit=deficit,
+            in_fallback=self.in_fallback,
+        )
+        published = choose_published(facts)
+        ours = published.forecaster == CHAMPION
+        self.nights.issued[night] = (
+            self.nights.network[night] if ours else self.nights.baselines[published.forecaster][night]
+        )
+        self.nights.published.append(published)
+        self.in_fallback = not ours if finite else self.in_fallback
+
+    def _session(self, night: int) -> int:
+        """The night's session, counted from the first of the windows."""
+        return int(self.rows[night]) + self.panel[0].warm_up
+
+    def _past(self, night: int) -> Past:
+        """The closed forecasts of the nights before, for calibration."""
+        earlier = slice(max(0, night - MAX_FORECASTS), night)
+        closed = self.rows[earlier, None] + np.array(HORIZONS) <= self.rows[night]
+        issued = np.isfinite(self.raw[0, earlier, 0, 0])
+        actual = np.where(closed & issued[:, None], self.scaled[earlier], np.nan)
+        return Past(actual, self.raw[0, earlier], self.raw[1, earlier])
+
+    def _losses(self, night: int) -> pd.DataFrame:
+        """The losses that the night before scored, as `evidence.forecaster_losses` returns them."""
+        first = max(0, night - DRIFT_ORIGINS - H)
+        origins, horizons = (
+            at.ravel() for at in np.broadcast_arrays(np.arange(first, night)[:, None], np.arange(H)[None])
+        )
+        scored = self.rows[origins] + horizons + 1 <= self.rows[night - 1]
+        origins, horizons = origins[scored], horizons[scored]
+        windows = self.panel[0]
+        names = sorted(self.pinball)
+        table = pd.DataFrame(
+            {
+                "origin_session": np.repeat(windows.origins[self.rows[origins]], len(names)),
+                "horizon": np.repeat(horizons + 1, len(names)),
+                "target_session": np.repeat(windows.target_sessions[self.rows[origins], horizons], len(names)),
+                "forecaster": np.tile(np.array(names, dtype=object), len(origins)),
+                "pinball": np.column_stack([self.pinball[name][origins, horizons] for name in names]).ravel(),
+                "inside_80": np.repeat(self.inside_80[origins, horizons], len(names)),
+            }
+        )
+        return newest_origins(table[table["pinball"].notna()], DRIFT_ORIGINS)

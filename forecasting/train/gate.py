@@ -1,0 +1,218 @@
+"""The gate: whether a fit may take over from the champion, decided before it forecasts anything that is published.
+
+A fit is refused that is not finite; whose weights moved further from where it started than its training can move them;
+whose loss on its own training rows is not below that of the shipped weights it started from; or that is unlike the
+champion (without one: the linear model) on the newest closed sessions and on tonight's inputs and worse than it there.
+The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import date
+
+import numpy as np
+from torch import Tensor
+
+from forecasting.losses import Floats, row_losses
+from forecasting.preprocess.windows import Windows
+from forecasting.settings import Settings
+from forecasting.train.calendar_effects import Rows
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import PRETRAINED, WARM, member_quantiles
+from forecasting.train.prepare import prepare_like, training_rows
+from forecasting.train.pretrained import pretrained_for
+from forecasting.train.training_loop import TrainingRows, load_members, sequences_in, training_loss
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
+
+SESSIONS = 40
+"""Newest closed origins on which a fit is compared."""
+
+MAX_DISTANCE = 0.15
+"""Of two medians, root mean square over the closed origins, in units of the reference's mean 80 % interval."""
+
+MAX_DISTANCE_TONIGHT = 0.25
+"""The largest distance of two medians of tonight's forecast, in the same unit."""
+
+MAX_WIDTH_RATIO = 1.3
+"""Of the mean 80 % intervals, the wider over the narrower."""
+
+MAX_MEMBER_DISTANCE = 0.3
+"""The root mean square distance of any single network's median."""
+
+FIRST = 3.0
+"""Factor of these limits against the linear model, which differs from a network more than two networks do."""
+
+_LOW, _HIGH = QUANTILES.index(0.10), QUANTILES.index(0.90)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate found.
+
+    Attributes:
+        refused: Why the fit is refused, in words with figures; empty when it passed.
+        origins: Closed origins compared; `first` and `last` of them.
+        challenger: Mean pinball loss of the fit on them, in the target's own unit; None where it is not finite.
+        champion: The champion's; None without one.
+    """
+
+    refused: str
+    origins: int
+    first: date
+    last: date
+    challenger: float | None
+    champion: float | None
+
+    def text(self) -> str:
+        """What was compared, as the JSON of column `gate` of table models."""
+        found = {name: value for name, value in asdict(self).items() if name != "refused"}
+        return json.dumps(found | {name: found[name].isoformat() for name in ("first", "last")})
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a fit is compared with: its name and its quantiles (n, H, Q) in model scale; the limits' factor."""
+
+    name: str
+    quantiles: Floats
+    factor: float = 1.0
+
+
+def gate_rows(windows: Windows) -> Rows:
+    """The SESSIONS newest rows whose targets are all in the past, then tonight's."""
+    tonight = len(windows) - 1
+    return np.append(np.arange(max(0, tonight - HORIZONS[-1] + 1 - SESSIONS), tonight - HORIZONS[-1] + 1), tonight)
+
+
+def examine(
+    fitted: Checkpoint,
+    windows: Windows,
+    *,
+    champion: Checkpoint | None,
+    linear: Floats,
+    settings: Settings,
+) -> Verdict:
+    """Whether a fit may take over.
+
+    Args:
+        fitted: Tonight's fit.
+        windows: The rolling window that it was fitted on; the newest row is tonight's.
+        champion: The weights in use, from which a warm fit started; None where there are none that run.
+        linear: (n, H, Q) the linear model's quantiles at `gate_rows(windows)`, in the target's own unit.
+        settings: As of the fit.
+    """
+    rows = gate_rows(windows)
+    members = member_quantiles(fitted, windows, rows)
+    if champion is None:
+        reference = Reference("the linear model", windows.scale(rows).to_model(linear), FIRST)
+    else:
+        reference = Reference("the champion", member_quantiles(champion, windows, rows).mean())
+    losses = [mean_pinball(quantiles, windows, rows[:-1]) for quantiles in (members.mean(), reference.quantiles)]
+    start = _start(fitted, windows, champion, settings)
+    refused = not_finite(members.adjusted) or moved_too_far(fitted, start) or learned_nothing(fitted, start, windows)
+    if not refused and losses[0] > losses[1]:
+        refused = unlike(members.each(), reference)
+        refused = refused and f"{refused}, and worse: pinball {losses[0]:.4g} against {losses[1]:.4g}"
+    first, last = (windows.origins[rows[place]].astype(object) for place in (0, -2))
+    theirs = losses[1] if champion is not None else None
+    return Verdict(refused, len(rows) - 1, first, last, losses[0] if np.isfinite(losses[0]) else None, theirs)
+
+
+def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
+    """The mean pinball loss of the closed rows of quantiles (n, H, Q), in the target's own unit; NaN if one is NaN."""
+    if not np.isfinite(quantiles).all():
+        return float("nan")
+    scale = windows.scale(closed)
+    actual = scale.from_model(windows.scaled[closed][..., None])[..., 0]
+    return float(row_losses(actual, scale.from_model(quantiles[: len(closed)])).mean())
+
+
+def not_finite(quantiles: Floats) -> str:
+    """Why these quantiles cannot be published; empty where every one is a finite number."""
+    return "" if np.isfinite(quantiles).all() else "a quantile of a member is not finite"
+
+
+def moved_too_far(fitted: Checkpoint, start: Checkpoint | None) -> str:
+    """Whether a weight is further from where the fit started than training moves it, in words; empty where not.
+
+    A fit from random weights has no start to measure from.
+    """
+    if start is None:
+        return ""
+    hyperparameters = WARM if fitted.card.method == "warm" else PRETRAINED
+    limit = hyperparameters.reach(sequences_in(fitted.card.rows))
+    moved = max(float((weight - _weight_of(start, name)).abs().max()) for name, weight in fitted.weights.items())
+    if moved <= limit:
+        return ""
+    return f"a weight is {moved:.2g} from where the fit started, which training moves by {limit:.2g} at most"
+
+
+def learned_nothing(fitted: Checkpoint, start: Checkpoint | None, windows: Windows) -> str:
+    """Whether a fit from shipped weights has no lower loss than these on the rows it was trained on; empty where not.
+
+    Weights of another symbol that start from the same ones are within reach, but were trained on other rows.
+    """
+    if start is None or fitted.card.method == "warm":
+        return ""
+    prepared = prepare_like(fitted, windows)
+    training = TrainingRows(prepared.training.tensors, training_rows(windows))
+    before, after = (
+        float(np.mean([training_loss(network, training) for network in load_members(weights, training.tensors)]))
+        for weights in (start.weights, fitted.weights)
+    )
+    return "" if after < before else f"its loss on its training rows is {after:.5g}, not below the start's {before:.5g}"
+
+
+def unlike(members: Floats, reference: Reference) -> str:
+    """How the members' quantiles (M, n, H, Q) differ from the reference beyond the limits, in words; empty if not.
+
+    The newest of the n rows is tonight's.
+    """
+    ensemble, theirs, factor = members.mean(axis=0), reference.quantiles, reference.factor
+    unit, own = (float(_width(quantiles[:-1]).mean()) for quantiles in (theirs, ensemble))
+    if not min(unit, own) > 0.0:  # bars that never move: there is no unit to measure in
+        return ""
+    apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
+    together = np.abs(ensemble[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (n, H)
+    found = {
+        f"its medians differ by {{:.2f}} of an 80 % interval from {reference.name}'s": (
+            _root_mean_square(together[:-1]),
+            MAX_DISTANCE * factor,
+        ),
+        f"tonight's median differs by {{:.2f}} of an 80 % interval from {reference.name}'s": (
+            float(together[-1].max()),
+            MAX_DISTANCE_TONIGHT * factor,
+        ),
+        f"a member's medians differ by {{:.2f}} of an 80 % interval from {reference.name}'s": (
+            max(_root_mean_square(one[:-1]) for one in apart),
+            MAX_MEMBER_DISTANCE * factor,
+        ),
+        f"its 80 % intervals are {{:.2f}} times as wide as {reference.name}'s, or as narrow": (
+            max(own, unit) / min(own, unit),
+            MAX_WIDTH_RATIO**factor,
+        ),
+    }
+    return next((text.format(value) for text, (value, limit) in found.items() if value > limit), "")
+
+
+def _start(fitted: Checkpoint, windows: Windows, champion: Checkpoint | None, settings: Settings) -> Checkpoint | None:
+    """The weights that the fit started from; None for random ones and for those trained on companions."""
+    if fitted.card.method == "warm":
+        return champion
+    shipped = pretrained_for(windows, settings) if fitted.card.base else None
+    return shipped if shipped is not None and shipped.card.base == fitted.card.base else None
+
+
+def _weight_of(start: Checkpoint, name: str) -> Tensor:
+    """The weight that the fit's `member.parameter` started from; members start in turn."""
+    member, parameter = name.split(".", 1)
+    return start.weights[f"{int(member) % start.card.members}.{parameter}"]
+
+
+def _width(quantiles: Floats) -> Floats:
+    width: Floats = quantiles[..., _HIGH] - quantiles[..., _LOW]
+    return width
+
+
+def _root_mean_square(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2)))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows import clock
+from forecasting.backtest.nights import replay_nights
+from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.pipeline.backtest import load_series
+from forecasting.preprocess.windows import make_windows
+from forecasting.sessions import between
+from forecasting.settings import Settings, read_settings
+from forecasting.vocabulary import QUANTILE_COLUMNS
+from tests.builders import no_events, random_bars
+from tests.nights import night, rows
+
+BARS = random_bars(days=600, seed=11)
+SETTINGS = Settings(symbols=("TEST",), members=1, train_sessions=300, scratch_every=4)
+
+
+def windows_over(bars, settings=SETTINGS):
+    last = bars.index[-1].date()
+    return make_windows(
+        bars, no_events(), origin=last, target=settings.target, exchange="XNYS", train_sessions=len(bars)
+    )
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibration after three origins, comparison with the best baseline after six."""
+    from forecasting.evaluate import deficit
+    from forecasting.predict import calibration, forecasts
+
+    for module in (calibration, forecasts):
+        monkeypatch.setattr(module, "MIN_FORECASTS", 3)
+    monkeypatch.setattr(deficit, "MIN_ORIGINS", 6)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plain_flows", "soon")
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    from forecasting.predict import fallback
+
+    if behind:  # whatever the network loses, it is behind once six origins are scored
+        monkeypatch.setattr(fallback, "TOLERANCE", -1.0)
+        monkeypatch.setattr(fallback, "ENTER", -np.inf)
+        monkeypatch.setattr(fallback, "LEAVE", 0.0)
+    monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "5")
+    settings = read_settings().for_symbol("TEST")
+    bars, _, _ = load_series(settings, last=None, now=clock.now)
+    windows = windows_over(bars, settings)
+    last = windows.origins[-6].item()
+    sessions = between(windows.origins[-19].item(), last)
+    for session in sessions:
+        night(session)
+    replayed = replay_nights([windows], np.array([windows.row_of(session) for session in sessions]), settings)
+    published = [row for row in rows("forecasts") if row["role"] == "champion"]
+    of = {(str(row["origin_session"])[:10], row["horizon"]): row for row in published}
+    for at, session in enumerate(sessions):
+        own = [of[str(session), horizon] for horizon in range(1, 6)]
+        np.testing.assert_array_equal(replayed.issued[at], [[row[name] for name in QUANTILE_COLUMNS] for row in own])
+        assert {row["status"] for row in own} == {replayed.published[at].status}
+    modes = [row["mode"] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    assert modes == [mode.method for mode in replayed.modes]
+    assert modes.count("scratch") == 3
+    fallbacks = sum(one.status == "fallback" for one in replayed.published)
+    assert (fallbacks > 0) == behind
+    if behind:  # and is published again once it leads
+        assert fallbacks < len(sessions) - 10
+
+
+def test_no_published_forecast_changes_when_bars_after_its_origin_do():
+    altered = BARS.copy()
+    altered.iloc[-6:, :] *= 2.0
+    at = np.arange(300, 308) - 300 + len(windows_over(BARS)) - 15
+    before, after = (replay_nights([windows_over(bars)], at, SETTINGS) for bars in (BARS, altered))
+    np.testing.assert_array_equal(before.issued, after.issued)
+    assert before.counts() == {"network": 8, "fallback": 0, "warm": 6, "scratch": 2, "refused": 0}
+
+
+def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion(monkeypatch):
+    from forecasting.backtest import nights
+    from forecasting.train.gate import examine
+
+    at = len(windows_over(BARS)) - 12 + np.arange(4)
+    sound = replay_nights([windows_over(BARS)], at[[0, 1, 3]], SETTINGS)
+    fits: list[object] = []
+
+    def refuse_third(fitted, windows, **given):
+        from dataclasses import replace
+
+        fits.append(fitted)
+        verdict = examine(fitted, windows, **given)
+        return replace(verdict, refused="on purpose") if len(fits) == 3 else verdict
+
+    monkeypatch.setattr(nights, "examine", refuse_third)
+    refused = replay_nights([windows_over(BARS)], at, SETTINGS)
+    assert refused.counts()["refused"] == 1
+    # The night after goes on from the second night's fit, as if the third had not been.
+    np.testing.assert_array_equal(refused.network[3], sound.network[2])
+
+
+def test_without_a_champion_the_default_baseline_is_published(monkeypatch):
+    from forecasting.train import gate
+
+    monkeypatch.setattr(gate, "not_finite", lambda quantiles: "a quantile of a member is not finite")
+    at = len(windows_over(BARS)) - 12 + np.arange(2)
+    replayed = replay_nights([windows_over(BARS)], at, SETTINGS)
+    assert [one.forecaster for one in replayed.published] == ["ridge", "ridge"]
+    np.testing.assert_array_equal(replayed.issued, replayed.baselines["ridge"])
+    assert np.isnan(replayed.network).all()
+    assert [mode.method for mode in replayed.modes] == ["scratch", "scratch"]
+
+
+def test_a_backtest_as_published_has_the_figures_of_both():
+    first, last = BARS.index[-20].date(), BARS.index[-9].date()
+    spec = BacktestSpec("TEST", first, last, refit_every=6, settings=SETTINGS, as_published=True)
+    result = backtest(BARS, no_events(), spec=spec)
+    document = result.document()
+    published = document["as_published"]
+    assert published["overall"].keys() == document["overall"].keys()
+    assert sum(published["nights"][name] for name in ("network", "fallback")) == document["origins"]
+    assert published["skill_vs_alone"] == pytest.approx(
+        1 - published["overall"]["pinball"] / document["overall"]["pinball"]
+    )
+    scopes = {str(row["scope"]) for row in result.metric_rows()}
+    assert scopes == {"backtest", "published"}

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pytest
+import torch
+
+from forecasting.losses import Floats
+from forecasting.train import gate
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.fit import WARM, fit
+from forecasting.train.gate import (
+    SESSIONS,
+    Reference,
+    examine,
+    gate_rows,
+    learned_nothing,
+    mean_pinball,
+    moved_too_far,
+    unlike,
+)
+from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.pretrained import pretrained_for
+from forecasting.vocabulary import HORIZONS, MEDIAN
+from tests.train.windows import SETTINGS, some_windows
+
+
+@pytest.fixture(scope="module")
+def windows():
+    return some_windows()
+
+
+@pytest.fixture(scope="module")
+def champion(windows) -> Checkpoint:
+    return fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def warm(windows, champion) -> Checkpoint:
+    return fit(windows, mode="warm", parent=champion, settings=SETTINGS)
+
+
+def verdict(fitted: Checkpoint, windows, champion: Checkpoint | None):
+    linear = linear_quantiles(windows, gate_rows(windows))
+    return examine(fitted, windows, champion=champion, linear=linear, settings=SETTINGS)
+
+
+def changed(fitted: Checkpoint, name: str, by: float) -> Checkpoint:
+    weights = {key: value.clone() for key, value in fitted.weights.items()}
+    weights[name] += by
+    return replace(fitted, weights=weights)
+
+
+def test_sound_fits_pass_and_the_verdict_holds_what_was_compared(windows, champion, warm):
+    first = verdict(champion, windows, None)
+    assert (first.refused, first.champion) == ("", None)
+    found = verdict(warm, windows, champion)
+    assert (found.refused, found.origins) == ("", SESSIONS)
+    assert found.last == windows.origins[-1 - len(HORIZONS)].astype(object)
+    assert (windows.origins[gate_rows(windows)][0], windows.origins[gate_rows(windows)][-1]) == (
+        np.datetime64(found.first),
+        windows.origins[-1],
+    )
+    stored = json.loads(found.text())
+    assert stored.keys() == {"origins", "first", "last", "challenger", "champion"}
+    assert date.fromisoformat(stored["first"]) == found.first
+
+
+def test_a_fit_that_is_not_finite_is_refused(windows, champion, warm):
+    found = verdict(changed(warm, "1.shape_bias", float("nan")), windows, champion)
+    assert found.refused == "a quantile of a member is not finite"
+    assert found.challenger is None
+    json.loads(found.text())
+
+
+def test_a_weight_beyond_the_reach_of_training_is_refused_however_small_its_effect(windows, champion, warm):
+    reach = WARM.reach(warm.card.rows // 44)
+    moved = max(float((warm.weights[name] - weight).abs().max()) for name, weight in champion.weights.items())
+    assert 0.1 * reach < moved < reach
+    assert (
+        "from where the fit started" in verdict(changed(warm, "0.from_horizon", 2 * reach), windows, champion).refused
+    )
+    assert verdict(changed(warm, "0.from_horizon", reach - moved), windows, champion).refused == ""
+
+
+def test_members_that_share_a_start_are_measured_from_it(champion):
+    one = replace(
+        champion,
+        card=replace(champion.card, members=1, method="base"),
+        weights={name: weight for name, weight in champion.weights.items() if name.startswith("0.")},
+    )
+    twice = {f"{m}.{name[2:]}": weight for m in (0, 1) for name, weight in one.weights.items()}
+    assert moved_too_far(replace(champion, weights=twice), one) == ""
+    assert moved_too_far(champion, one) != ""
+
+
+def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows):
+    shipped = pretrained_for(windows, SETTINGS)
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=shipped, max_loss_ratio=np.inf)
+    assert verdict(fitted, windows, None).refused == ""
+    assert "not below the start's" in verdict(replace(fitted, weights=shipped.weights), windows, None).refused
+    # As far from the start, the other way.
+    other = {
+        name: 2 * start - fitted.weights[name] for name, start in shipped.weights.items() if name in fitted.weights
+    }
+    away = replace(fitted, weights=other)
+    assert moved_too_far(away, shipped) == ""
+    assert learned_nothing(away, shipped, windows) != ""
+
+
+def test_nothing_is_compared_where_nothing_ever_moves():
+    still = quantiles(LEVEL, width=0.0)
+    assert unlike(quantiles(LEVEL + 1.0)[None], Reference("the champion", still)) == ""
+
+
+def quantiles(medians: Floats, width: float = 1.0) -> Floats:
+    """(n, H, Q) evenly spaced quantiles whose 80 % interval has this width, around medians (n, H)."""
+    return medians[..., None] + width * np.linspace(-0.75, 0.75, 7)
+
+
+LEVEL = np.zeros((SESSIONS + 1, len(HORIZONS)))
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ([LEVEL, LEVEL], ""),
+        ([LEVEL + 0.14, LEVEL + 0.14], ""),
+        ([LEVEL + 0.16, LEVEL + 0.16], "its medians differ by 0.16"),
+        ([LEVEL + 0.31, LEVEL - 0.31], "a member's medians differ by 0.31"),
+    ],
+)
+def test_medians_that_differ_from_the_reference_are_unlike_it(members, words):
+    found = unlike(np.stack([quantiles(one) for one in members]), Reference("the champion", quantiles(LEVEL)))
+    assert found.startswith(words)
+    assert bool(found) == bool(words)
+
+
+def test_tonights_median_and_the_widths_count_too_and_the_linear_model_has_wider_limits():
+    tonight = LEVEL.copy()
+    tonight[-1, 2] = 0.26
+    reference = Reference("the champion", quantiles(LEVEL))
+    assert unlike(quantiles(tonight)[None], reference).startswith("tonight's median differs by 0.26")
+    assert "1.31 times as wide" in unlike(quantiles(LEVEL, width=1.31)[None], reference)
+    assert "1.31 times as wide" in unlike(quantiles(LEVEL, width=1 / 1.31)[None], reference)
+    linear = replace(reference, name="the linear model", factor=gate.FIRST)
+    assert unlike(quantiles(tonight)[None], linear) == ""
+    assert unlike(quantiles(LEVEL, width=1.31)[None], linear) == ""
+    assert "the linear model" in unlike(quantiles(LEVEL + 0.46)[None], linear)
+
+
+def test_a_fit_from_random_weights_that_is_unlike_the_champion_passes_if_it_is_better(windows, champion):
+    better = champion
+    worse = changed(changed(champion, "0.shape_bias", 3.0), "1.shape_bias", 3.0)
+    assert "and worse: pinball" in verdict(worse, windows, better).refused
+    assert verdict(better, windows, worse).refused == ""
+
+
+def test_the_loss_is_in_the_targets_own_unit(windows):
+    rows = gate_rows(windows)[:-1]
+    scale = windows.scale(rows)
+    actual = scale.from_model(windows.scaled[rows][..., None])
+    exact = np.repeat(windows.scaled[rows][..., None], 7, axis=-1)
+    assert mean_pinball(exact, windows, rows) == pytest.approx(0.0, abs=1e-6)
+    assert mean_pinball(exact + 0.1, windows, rows) == pytest.approx(
+        0.5 * float((scale.from_model(exact + 0.1) - actual).mean()), rel=1e-6
+    )
+    assert MEDIAN == 3  # evenly spaced levels average to a half
+
+
+def test_the_reach_is_never_passed_by_a_long_fit(windows, champion):
+    chain = champion
+    for _ in range(3):
+        following = fit(windows, mode="warm", parent=chain, settings=SETTINGS)
+        assert moved_too_far(following, chain) == ""
+        chain = following
+    assert torch.isfinite(chain.weights["0.shape_bias"]).all()
