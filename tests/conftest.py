@@ -10,7 +10,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -183,9 +183,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A Prefect server in a process of its own, set up as in compose.yaml, for tests of workers and pages."""
     from tests.flows import processes
 
-    folder = tmp_path_factory.mktemp("served")
-    with processes.prefect_server(folder, **processes.vacuum_of_compose()) as url:
-        yield processes.Served(url, folder)
+    folder, port = tmp_path_factory.mktemp("served"), processes.free_port()
+    with ExitStack() as stack:
+
+        def start() -> str:
+            return stack.enter_context(processes.prefect_server(folder, port=port, **processes.vacuum_of_compose()))
+
+        yield processes.Served(start(), folder, start)
+
+
+@pytest.fixture(scope="module")
+def deployed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
+    from tests.flows import processes
+
+    processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
+    return served.url
 
 
 @pytest.fixture

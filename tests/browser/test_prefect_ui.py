@@ -27,8 +27,8 @@ def night(served: processes.Served, tmp_path_factory: pytest.TempPathFactory) ->
     """The API's URL of a server that one night of the sample has been reported to."""
     folder = tmp_path_factory.mktemp("ui")
     migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
-    done = processes.command("flows.cli", "run", environment=processes.environment_of(folder, served.url))
-    assert done.returncode == 0, done.stderr
+    code, _, err = processes.here("run", environment=processes.environment_of(folder, served.url))
+    assert code == 0, err
     return served.url
 
 

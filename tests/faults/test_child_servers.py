@@ -75,10 +75,10 @@ def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: 
         commands = [" ".join(process.cmdline()) for process in psutil.Process(serving.pid).children(recursive=True)]
         assert not any(secret in command for command in commands)
         (server,) = servers_of(serving.pid)
-        refused = processes.command("flows.cli", "worker", environment=environment | {"PREFECT_API_URL": url})
-        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-        assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused.stderr
-        assert secret not in refused.stderr
+        code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": url})
+        assert (code, refused.count("\n")) == (2, 1)
+        assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
+        assert secret not in refused
         serving.kill()
         serving.wait()
         psutil.wait_procs([server], timeout=10)

@@ -42,10 +42,12 @@ class Served:
     Attributes:
         url: Of its API.
         folder: Where it keeps its database.
+        start: Starts it again after `kill_server`, at the same URL.
     """
 
     url: str
     folder: Path
+    start: Callable[[], str]
 
 
 def vacuum_of_compose() -> dict[str, str]:
@@ -91,17 +93,19 @@ def running(command: list[str], *, log: Path, environment: Mapping[str, str]) ->
 def here(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of a command of `forecasting`, run in this process.
 
-    Spares the 4 s of a new one's imports; of Prefect's variables, PREFECT_API_URL alone has an effect.
+    Spares the 4 s of a new one's imports; of Prefect's variables, the URL and the password of the API alone have an
+    effect.
     """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from flows import cli
 
     out, err, code = io.StringIO(), io.StringIO(), 0
+    url, password = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING")
     with (
         mock.patch.dict(os.environ, environment, clear=True),
         mock.patch.object(sys, "argv", ["forecasting", *words]),
-        temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
+        temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}),
         warnings.catch_warnings(),
         redirect_stdout(out),
         redirect_stderr(err),
@@ -200,6 +204,14 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
         until(lambda: healthy(url), "the Prefect server", log=log)
         keep_fresh_database(folder / "prefect")
         yield url
+
+
+def kill_server(url: str) -> None:
+    """SIGKILL to the server that listens at the URL."""
+    port = httpx.URL(url).port
+    listening = [here for here in psutil.net_connections("tcp4") if here.status == psutil.CONN_LISTEN]
+    (pid,) = {here.pid for here in listening if here.laddr.port == port and here.pid}
+    kill_tree(pid)
 
 
 def put_fresh_database(home: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,27 +23,23 @@ def nights_done(url: str) -> int:
         return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
 
 
-@pytest.mark.slow
-def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(tmp_path: Path) -> None:
+def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(
+    deployed: str, served: processes.Served, tmp_path: Path
+) -> None:
     bars = tmp_path / "TEST.csv"
     write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)
-    ledger = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}"
+    ledger, log = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}", tmp_path / "worker.log"
     migrate.upgrade(ledger)
-    port, log = processes.free_port(), tmp_path / "worker.log"
-    with ExitStack() as stack:
-        first = stack.enter_context(ExitStack())
-        url = first.enter_context(processes.prefect_server(tmp_path, port=port))
-        environment = processes.environment_of(tmp_path, url, bars)
-        processes.deploy(environment)
-        stack.enter_context(processes.running(["flows.cli", "worker"], log=log, environment=environment))
-        span = processes.start_run(url, "catch-up/catch-up", first="2024-03-04", last=str(LAST), refit_every=1)
+    environment = processes.environment_of(tmp_path, deployed, bars)
+    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
+        span = processes.start_run(deployed, "catch-up/catch-up", first="2024-03-04", last=str(LAST), refit_every=1)
         processes.until(lambda: nights_done(ledger) >= 1, "the first of five nights", log=log)
-        first.close()  # SIGKILL to the server
-        stack.enter_context(processes.prefect_server(tmp_path, port=port))
-        done = processes.until(lambda: processes.ended(url, span), "the run to end", log=log)
+        processes.kill_server(deployed)
+        served.start()
+        done = processes.until(lambda: processes.ended(deployed, span), "the run to end", log=log)
         assert (done["state_name"], nights_done(ledger)) == ("Completed", 5)
-        following = processes.start_run(url, NIGHTLY)
-        again = processes.until(lambda: processes.ended(url, following), "the next night", log=log)
+        following = processes.start_run(deployed, NIGHTLY)
+        again = processes.until(lambda: processes.ended(deployed, following), "the next night", log=log)
         assert again["state_name"] == "Skipped"
 
 

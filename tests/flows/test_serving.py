@@ -31,13 +31,6 @@ def server(served: processes.Served) -> str:
     return served.url
 
 
-@pytest.fixture(scope="module")
-def deployed(server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The server, once deploy/prefect.yaml has been deployed on it as its first lines say."""
-    processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), server))
-    return server
-
-
 def origins(url: str) -> list[str]:
     with database.reading(url) as connection:
         found = connection.scalars(sa.text("SELECT DISTINCT origin_session FROM latest_forecasts"))
@@ -62,19 +55,37 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
     assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
 
 
-def test_a_worker_down_over_three_nights_makes_up_for_them_in_one_run(
+def test_a_worker_makes_up_for_three_missed_nights_in_one_run_and_runs_a_backtest_from_the_form(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
-    environment = processes.environment_of(tmp_path, deployed)
-    now = datetime.now(UTC)
+    now, log = datetime.now(UTC), tmp_path / "worker.log"
     asked = [processes.start_run(deployed, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]
-    log = tmp_path / "worker.log"
+    environment = processes.environment_of(tmp_path, deployed)
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
         ends = [processes.until(lambda run=run: processes.ended(deployed, run), "a run", log=log) for run in asked]
-    names = sorted(end["state_name"] for end in ends)
-    assert names.count("Completed") == 1
-    assert set(names) <= {"Completed", "Cancelled", "Skipped"}
-    assert origins(ledger) == ["2018-12-31"]
+        names = sorted(end["state_name"] for end in ends)
+        assert names.count("Completed") == 1
+        assert set(names) <= {"Completed", "Cancelled", "Skipped"}
+        assert origins(ledger) == ["2018-12-31"]
+        check_backtests(deployed, log)
+    with database.reading(ledger) as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM metrics WHERE scope = 'backtest'"))
+
+
+def check_backtests(url: str, log: Path) -> None:
+    """Request two backtests as the form does: one is refused with its error, the figures of the other are shown."""
+    name = "backtest/backtest"
+    backwards = processes.start_run(url, name, first="2018-11-30", last="2018-11-01")
+    found = processes.until(lambda: processes.ended(url, backwards), "the refusal", log=log)
+    assert found["state_name"] == "Failed"
+    assert "2018-11-30" in found["state"]["message"]
+    asked = processes.start_run(url, name, first="2018-11-01", last="2018-11-14")
+    found = processes.until(lambda: processes.ended(url, asked), "the backtest", log=log)
+    assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-2018-11-01-2018-11-14")
+    wanted = {"artifacts": {"flow_run_id": {"any_": [asked]}}}
+    (artifact,) = httpx.post(f"{url}/artifacts/filter", json=wanted, timeout=30).json()
+    assert artifact["key"] == "backtest-gspc-volume"
+    assert [row["horizon"] for row in json.loads(artifact["data"])] == ["all", "1", "2", "3", "4", "5"]
 
 
 def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_worker(
@@ -189,28 +200,8 @@ def test_an_invalid_parameter_is_refused_with_the_reason(deployed: str, tmp_path
     assert "'quick' is not one of ['auto', 'scratch', 'warm', 'skip']" in wrong_mode.json()["detail"]
     no_end = processes.request_run(deployed, "catch-up/catch-up", first="2024-03-04")
     assert "'last' is a required property" in no_end.json()["detail"]
-
-
-def test_a_backtest_from_the_form_shows_its_figures_or_its_error(deployed: str, ledger: str, tmp_path: Path) -> None:
-    name = "backtest/backtest"
-    refused = processes.request_run(deployed, name, first="2018-11-01", last="2018-11-30", refit_every=0)
-    assert (refused.status_code, "0 is less than the minimum of 1" in refused.text) == (409, True)
-    log = tmp_path / "worker.log"
-    environment = processes.environment_of(tmp_path, deployed)
-    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-        backwards = processes.start_run(deployed, name, first="2018-11-30", last="2018-11-01")
-        found = processes.until(lambda: processes.ended(deployed, backwards), "the refusal", log=log)
-        assert found["state_name"] == "Failed"
-        assert "2018-11-30" in found["state"]["message"]
-        asked = processes.start_run(deployed, name, first="2018-11-01", last="2018-11-14")
-        found = processes.until(lambda: processes.ended(deployed, asked), "the backtest", log=log)
-    assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-2018-11-01-2018-11-14")
-    wanted = {"artifacts": {"flow_run_id": {"any_": [asked]}}}
-    (artifact,) = httpx.post(f"{deployed}/artifacts/filter", json=wanted, timeout=30).json()
-    assert artifact["key"] == "backtest-gspc-volume"
-    assert [row["horizon"] for row in json.loads(artifact["data"])] == ["all", "1", "2", "3", "4", "5"]
-    with database.reading(ledger) as connection:
-        assert connection.scalar(sa.text("SELECT count(*) FROM metrics WHERE scope = 'backtest'"))
+    no_step = processes.request_run(deployed, "backtest/backtest", first="2018-11-01", last="2018-11-30", refit_every=0)
+    assert (no_step.status_code, "0 is less than the minimum of 1" in no_step.text) == (409, True)
 
 
 @pytest.mark.parametrize("words", ["worker", "serve", "alarms --webhook http://127.0.0.1:1/hook"])
