@@ -124,6 +124,8 @@ def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_work
             assert crash[0] == "forecasting: nightly, a run is Crashed"
             assert crash[1].startswith(f"nightly-TEST-{late_session} of nightly is Crashed: Its process is gone")
             processes.until(lambda: origins(ledger) == [str(late_session)], "the night's forecasts", log=log)
+            # Else the next worker would find that night without a process, and start it again.
+            processes.until(lambda: not processes.unfinished(deployed), "the night's end", log=log)
     assert len([text for text in posted if "night.late" in text]) == 1
 
 
