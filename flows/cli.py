@@ -143,9 +143,10 @@ def backtest(
 ) -> None:
     """Replay the nightly path at past origins and score it against every baseline."""
     use(database_url=database_url, target=target, source=source, events=events, symbols=[symbol] if symbol else None)
+    from flows import clock
+    from flows.progress import progress_bar
     from flows.terminal import console
-    from flows.terminal.start import start_backtest
-    from forecasting.pipeline.backtest import backtest_spec
+    from forecasting.pipeline.backtest import backtest_spec, walk_forward
 
     spec = backtest_spec(
         settings(),
@@ -155,8 +156,7 @@ def backtest(
         workers=workers,
         as_published=as_published,
     )
-    document = start_backtest(spec, store=store, out=out)
-    console.show_backtest(document, out)
+    console.show_backtest(walk_forward(spec, store=store, now=clock.now, bar=progress_bar, out=out), out)
 
 
 @app.command(epilog="Example: forecasting show --symbol SBUX")
@@ -275,10 +275,13 @@ def article(
 ) -> None:
     """Run the article's model as printed, then without its leakage, then this project's model."""
     use(source=source or "sample", symbols=[symbol] if symbol else None)
+    from flows import clock
+    from flows.progress import progress_bar
     from flows.terminal import console
-    from flows.terminal.start import start_article
+    from forecasting.pipeline.backtest import article_experiment
 
-    console.show_article(start_article(out, as_of=parse(as_of), seed=seed), out)
+    result = article_experiment(settings(), as_of=parse(as_of), seed=seed, now=clock.now, bar=progress_bar, out=out)
+    console.show_article(result, out)
 
 
 @app.command()

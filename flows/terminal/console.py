@@ -22,21 +22,9 @@ from forecasting.report.track_record import track_record
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 
-LEFT = frozenset(
-    {
-        "session",
-        "check",
-        "state",
-        "found",
-        "setting",
-        "value",
-        "meaning",
-        "model",
-        "question",
-        "what changed",
-        "against",
-    }
-)
+LEFT = frozenset({"session", "check", "state", "found", "setting", "value", "meaning", "model"}) | {
+    *("question", "what changed", "against")
+}
 """Columns of text; numbers are aligned right."""
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +19,9 @@ from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.events import usable_events
 from forecasting.ingest.sources.choose import newest_session, source_of
+from forecasting.pipeline.output_file import check_writable
 from forecasting.pipeline.run_row import code_version
+from forecasting.report.article_page import render_article
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, writes
@@ -38,9 +42,24 @@ def no_bar(what: str) -> AbstractContextManager[Advance | None]:
     return nullcontext(None)
 
 
-def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar) -> dict[str, Any]:
-    """The result document of a walk-forward backtest, its figures kept in table metrics where `store` asks for it."""
+def walk_forward(
+    spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar, out: Path | None = None
+) -> dict[str, Any]:
+    """The result document of a walk-forward backtest, its figures kept in table metrics where `store` asks for it.
+
+    Args:
+        spec: What to replay.
+        store: Keep the figures.
+        now: The clock.
+        bar: Shows the progress.
+        out: The document is written there too, as JSON.
+
+    Raises:
+        UsageError: `out` cannot be written; raised before the backtest begins.
+    """
     settings = spec.settings
+    if out is not None:
+        check_writable(out)
     if store:
         migrate.check_ready(settings.url)
     bars, events, _ = load_series(settings, last=None, now=now)
@@ -49,6 +68,8 @@ def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_b
     if store:
         add_metrics(result, settings, now=now)
     document: dict[str, Any] = result.document()
+    if out is not None:
+        out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return document
 
 
@@ -70,9 +91,16 @@ def backtest_spec(
 
 
 def article_experiment(
-    settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar
+    settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
 ) -> ArticleResult:
-    """The article's experiment on the newest rows of the source; our model beside it where its history is there."""
+    """The article's experiment on the newest rows of the source, its page written to `out`.
+
+    Our model is beside it where its history is there.
+
+    Raises:
+        UsageError: `out` cannot be written; raised before the experiment begins.
+    """
+    check_writable(out)
     settings = settings.for_symbol(settings.symbols[0])
     bars, events, title = load_series(settings, last=as_of, now=now)
     try:
@@ -80,7 +108,9 @@ def article_experiment(
     except HistoryError:
         ours = None
     with bar("the article's networks") as advance:
-        return run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
+        result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
+    out.write_text(render_article(result), encoding="utf-8")
+    return result
 
 
 def our_medians(bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, *, bar: Bar = no_bar) -> pd.Series[float]:
