@@ -2,7 +2,9 @@
 
 A setting is chosen on the choosing half of the stocks up to the last choosing origin. The other half, and the years
 after it, are looked at once a release: what they show confirms. Stocks are split by a hash of their name, so that no
-taste is in it. SBUX, with which the project began, has always chosen settings; only its later years confirm.
+taste is in it. The split was made on 2026-11-26: the settings of the model that are older were chosen on years of both
+parts, so for them only bars after 2024-03-08 confirm; for what was chosen since, the confirming part does.
+SBUX, with which the project began, chooses; its later years confirm.
 """
 
 import hashlib

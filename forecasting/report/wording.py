@@ -181,9 +181,9 @@ def _follows_holiday(session: date, exchange: str) -> bool:
 def published_sentence(document: Mapping[str, Any]) -> str:
     """What the replayed nights of a backtest's document published, in a sentence."""
     published = document["as_published"]
-    nights = published["nights"]
+    nights, gain = published["nights"], published["skill_vs_alone"]
     return (
         f"As published, a fit every night: {nights['network']} nights the network, {nights['fallback']} a baseline; "
         f"{nights['scratch']} fits from scratch, {nights['warm']} warm, {nights['refused']} refused; pinball loss "
-        f"{published['skill_vs_alone']:+.1%} better than the model alone."
+        f"{abs(gain):.1%} {'below' if gain > 0 else 'above'} that of the model alone, which is the table before."
     )

@@ -4,7 +4,15 @@ import pandas as pd
 import pytest
 
 from forecasting.report.track_record import track_record
-from forecasting.report.wording import Notice, day_notes, forecaster_label, notices, record_sentence, sentence
+from forecasting.report.wording import (
+    Notice,
+    day_notes,
+    forecaster_label,
+    notices,
+    published_sentence,
+    record_sentence,
+    sentence,
+)
 from tests.report.nights import forecasts, long_record, report_data, score, scored, values_of
 
 
@@ -161,3 +169,14 @@ def test_inputs_out_of_range_are_listed_in_a_notice():
         ("info", "Volume on 2024-03-08 and gap on 2024-03-07 are outside the range of the training data.")
     ]
     assert "Never seen before" not in [notice.title for notice in notices(report_data(forecasts=forecasts(outside="")))]
+
+
+def test_what_replayed_nights_published_is_compared_with_the_model_alone():
+    nights = {"network": 30, "fallback": 2, "warm": 30, "scratch": 2, "refused": 1}
+    document = {"as_published": {"nights": nights, "skill_vs_alone": -0.005}}
+    assert published_sentence(document) == (
+        "As published, a fit every night: 30 nights the network, 2 a baseline; 2 fits from scratch, 30 warm, 1 refused"
+        "; pinball loss 0.5% above that of the model alone, which is the table before."
+    )
+    document["as_published"]["skill_vs_alone"] = 0.012
+    assert "1.2% below" in published_sentence(document)
