@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from forecasting.losses import Floats
 from forecasting.predict.calibration import (
     MAX_FORECASTS,
-    MIN_FORECASTS,
     Past,
     combine,
     known_forecasts,
@@ -38,7 +37,7 @@ class Issued:
 
     Attributes:
         quantiles: (H, Q) in the target's own unit; ascending.
-        past_forecasts: (H,) number of closed forecasts that the calibration uses; 0 where it changes nothing.
+        past_forecasts: (H,) number of closed forecasts that the calibration uses.
         calibration: H JSON texts: raw quantiles of network and linear model in model scale, the row's scaling, the
             weight and the factors. `read_past` reads them on a later night.
     """
@@ -80,7 +79,7 @@ def combine_and_calibrate(
         past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
             target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
         scale: `windows.scale()` of the origin's row.
-        target: What is forecast; sets the usual weight and the shrinkage of the factors.
+        target: What is forecast; sets the usual weight and factor.
     """
     return issue(scale.to_model(network), scale.to_model(linear), read_past(past), scale=scale, target=target)
 
@@ -92,10 +91,10 @@ def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: 
     factors = learn_factors(past, weight, target)
     quantiles = scale.from_model(widen(combine(network, linear, weight), factors))
     texts = [
-        json.dumps(raw_text(network, linear, scale, place) | {"weight": weight, "factors": factors[place].tolist()})
+        json.dumps(raw_text(network, linear, scale, place) | {"weight": weight, "factors": factors.tolist()})
         for place in range(len(HORIZONS))
     ]
-    return Issued(quantiles, np.where(known >= MIN_FORECASTS, known, 0), texts)
+    return Issued(quantiles, known, texts)
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:

@@ -12,7 +12,7 @@ from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline import registry
 from forecasting.pipeline.replay import replay
-from forecasting.predict import calibration, forecasts
+from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -36,8 +36,7 @@ def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> I
         "SCRATCH_EVERY": "5",
     }.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
-    for module in (calibration, forecasts):
-        monkeypatch.setattr(module, "MIN_FORECASTS", 3)
+    monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
     without_prefect(monkeypatch.setattr)
     with asked_here(StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT"), monkeypatch.setattr) as served:
         yield served

@@ -6,17 +6,18 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from forecasting.predict.calibration import MIN_FORECASTS
+from forecasting.predict.calibration import MIN_FORECASTS, widen
 from forecasting.predict.forecasts import combine_and_calibrate, kind_of, network_quantiles
 from forecasting.preprocess.targets import Scale
 from forecasting.sessions import between
 from forecasting.train.fit import fit
-from forecasting.vocabulary import HORIZONS, QUANTILES
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.train.windows import SETTINGS, some_windows
 
 H, Q = len(HORIZONS), len(QUANTILES)
 SCALE = Scale(np.array(15.0), np.ones(H))
 RAW = np.exp(15.0 + np.broadcast_to(norm.ppf(QUANTILES), (H, Q)))
+USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
 NO_PAST = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "target_session", "actual", "calibration")})
 
 
@@ -33,12 +34,13 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["origin_session", "horizon", "actual", "calibration"])
 
 
-def test_without_past_forecasts_the_weights_are_the_usual_ones_and_the_factors_1():
+def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
     issued = combine_and_calibrate(RAW, RAW**1.1, NO_PAST, scale=SCALE, target="range")
-    np.testing.assert_allclose(np.log(issued.quantiles), (0.9 + 0.1 * 1.1) * np.log(RAW))
+    combined = (0.9 + 0.1 * 1.1) * np.log(RAW)
+    np.testing.assert_allclose(np.log(issued.quantiles), widen(combined, USUAL))
     assert issued.past_forecasts.tolist() == [0] * H
     stored = [json.loads(text) for text in issued.calibration]
-    assert [(entry["weight"], entry["factors"]) for entry in stored] == [(0.9, [1.0] * Q)] * H
+    assert [(entry["weight"], entry["factors"]) for entry in stored] == [(0.9, USUAL.tolist())] * H
 
 
 def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses():
