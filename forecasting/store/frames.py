@@ -16,9 +16,18 @@ from forecasting.store.tables.types import UtcDateTime
 _TYPE_OF: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     "settled": sa.Boolean(),
-    **dict.fromkeys(("origin_date", "target_end_date"), sa.Date()),
+    **dict.fromkeys(("origin_date", "target_end_date", "from_session", "to_session"), sa.Date()),
+    **dict.fromkeys(("first_night", "last_night"), sa.Date()),
 }
-_WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions"}  # never NULL; other numbers become floats
+_WHOLE = {
+    "horizon",
+    "version",
+    "bar_version",
+    "n",
+    "window_sessions",
+    "better",
+    "step_order",
+}  # never NULL; other numbers become floats
 
 
 def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:

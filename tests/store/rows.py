@@ -12,7 +12,8 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
-from forecasting.store import writes
+from forecasting.store import read, writes
+from forecasting.store.database import reading
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL, TARGET = "SBUX", "volume"
@@ -155,3 +156,12 @@ def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[
         writes.start_run(connection, run_row(origin, origin))
     for id in models:
         writes.add_model(connection, model_row(id, id.partition(":")[0]))
+
+
+def view_rows(url: str, view: str, *names: str, by: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
+    """The columns `names` of the symbol's rows in a view, in the order of `by`, without it of all of them."""
+    with reading(url) as connection:
+        found = read.view(connection, view, SYMBOL).sort_values(list(by or names), ignore_index=True)
+    return [
+        tuple(None if pd.isna(value) else value for value in row) for row in found[list(names)].to_numpy(dtype=object)
+    ]

@@ -129,7 +129,7 @@ def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> d
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
-    """The rows of one of the six views for a symbol, and for a target unless None."""
+    """The rows of a view for a symbol, and for a target unless None."""
     table = sa.table(name, sa.column("symbol"), sa.column("target"))
     statement = sa.select(sa.text("*")).select_from(table).where(table.c.symbol == symbol)
     return frame(connection, statement if target is None else statement.where(table.c.target == target))

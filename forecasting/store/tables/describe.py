@@ -63,7 +63,7 @@ def view_text(view: str, column: str) -> str:
     Raises:
         KeyError: It has no text.
     """
-    meaning = views.MEANINGS[view]
+    meaning = views.VIEWS[view]
     return meaning.columns[column] if column in meaning.columns else table_text(meaning.table, column)
 
 
@@ -79,7 +79,7 @@ def _table_section(table: sa.Table) -> str:
 def _view_section(name: str, columns: list[str]) -> str:
     rows = [f"| `{column}` | {view_text(name, column)} |" for column in columns]
     return "\n".join(
-        [f"## {name} (view)", "", views.MEANINGS[name].row, "", "| column | meaning |", "| --- | --- |", *rows]
+        [f"## {name} (view)", "", views.VIEWS[name].row, "", "| column | meaning |", "| --- | --- |", *rows]
     )
 
 

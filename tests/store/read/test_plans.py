@@ -58,6 +58,20 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name:
     assert not [step for step in steps if step.startswith(whole)]
 
 
+@pytest.mark.parametrize(
+    ("view", "search"),
+    [
+        ("champions", "SEARCH p USING INDEX ix_promotions_symbol_target_decided_at (symbol=? AND target=?)"),
+        ("model_comparison", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
+        ("night_durations", "SEARCH r USING INDEX ix_runs_symbol_target_as_of (symbol=? AND target=?)"),
+    ],
+)
+def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view: str, search: str) -> None:
+    steps = plan_of(lambda connection: read.view(connection, view, SYMBOL, TARGET))
+    alias = search.split()[1]
+    assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {search}
+
+
 def test_standings_read_the_scores_of_the_spots_alone(plan_of) -> None:
     scores = [score_row(forecast_row("m", str(DAY), horizon)) for horizon in (1, 2, 5)]
     scope = standings.Scope(SYMBOL, TARGET, "live")

@@ -5,20 +5,12 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.sessions import between
-from forecasting.store import read, writes
+from forecasting.store import writes
 from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
 from forecasting.store.migrate import upgrade
 from forecasting.store.tables import views
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start, store_bars
-
-
-def rows(url: str, view: str, *names: str) -> list[tuple]:
-    with reading(url) as connection:
-        found = read.view(connection, view, SYMBOL).sort_values(list(names), ignore_index=True)
-    return [
-        tuple(None if pd.isna(value) else value for value in row) for row in found[list(names)].to_numpy(dtype=object)
-    ]
+from tests.store.rows import at, forecast_row, score_row, start, store_bars, view_rows
 
 
 def test_bars_shows_the_current_version_alone(database_url):
@@ -27,7 +19,7 @@ def test_bars_shows_the_current_version_alone(database_url):
             connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",)
         )
         store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2)
-    assert rows(database_url, "bars", "session", "volume", "version", "settled") == [
+    assert view_rows(database_url, "bars", "session", "volume", "version", "settled") == [
         (pd.Timestamp("2024-03-07"), 80.0, 1, True),
         (pd.Timestamp("2024-03-08"), 90.0, 2, False),
     ]
@@ -46,7 +38,7 @@ def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(data
                 forecast_row("lstm", "2024-03-07", 1, role="challenger"),
             ],
         )
-    found = rows(
+    found = view_rows(
         database_url, "latest_forecasts", "horizon", "origin_session", "model", "kind", "status", "reason", "q50"
     )
     assert found == [
@@ -75,7 +67,7 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(d
         )
     names = ("origin_session", "role", "first_print_error", "settled_error", "error", "pinball", "actual", "inside_80")
     old, new = pd.Timestamp("2024-03-06"), pd.Timestamp("2024-03-07")
-    assert rows(database_url, "forecast_vs_actual", *names) == [
+    assert view_rows(database_url, "forecast_vs_actual", *names) == [
         (old, "baseline", 10.0, None, 10.0, 4.0, 90.0, True),
         (old, "champion", 10.0, 5.0, 5.0, 2.0, 95.0, False),
         (new, "champion", None, None, None, None, None, None),
@@ -86,7 +78,7 @@ def test_quantile_forecasts_is_the_long_form(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-    found = rows(
+    found = view_rows(
         database_url, "quantile_forecasts", "output_type_id", "value", "output_type", "origin_date", "target_end_date"
     )
     shared = ("quantile", pd.Timestamp("2024-03-07"), pd.Timestamp("2024-03-08"))
@@ -142,7 +134,7 @@ def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
             "seasonal": [9.0] * 5 + [-3.25] * 20,
         },
     )
-    assert rows(database_url, "live_skill", *SKILL) == [
+    assert view_rows(database_url, "live_skill", *SKILL) == [
         (
             "live",
             20,
@@ -161,17 +153,17 @@ def test_live_skill_is_against_the_best_baseline_of_each_window(database_url):
 
 def test_live_skill_is_negative_when_the_best_baseline_is_better_than_the_champion(database_url):
     scored(database_url, {"lstm": [4.0] * 5, "ridge": [-2.0] * 5})
-    assert rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
+    assert view_rows(database_url, "live_skill", "skill", "pinball_skill") == [(-1.0, -1.0)] * 3
 
 
 def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null(database_url):
     scored(database_url, {"lstm": [1.0] * 5, "ridge": [0.0] * 5, "seasonal": [4.0] * 5})
-    assert rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
+    assert view_rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
 
 
 def test_live_skill_looks_back_over_250_scored_sessions_and_no_more(database_url):
     scored(database_url, {"lstm": [100.0] * 10 + [1.0] * 250, "ridge": [2.0] * 260})
-    found = {row[1]: row for row in rows(database_url, "live_skill", *SKILL)}
+    found = {row[1]: row for row in view_rows(database_url, "live_skill", *SKILL)}
     assert {window: row[2:5] for window, row in found.items()} == {
         20: (20, 1.0, "ridge"),
         60: (60, 1.0, "ridge"),
@@ -183,7 +175,7 @@ def test_live_skill_compares_on_the_sessions_that_both_have(database_url):
     scored(
         database_url, {"lstm": [9.0] + [1.0] * 19, "ridge": [None] + [2.0] * 19, "seasonal": [None] * 10 + [0.5] * 10}
     )
-    assert rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.4, "ridge", 2.0, 0.5, 0.5, 0.95)
+    assert view_rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.4, "ridge", 2.0, 0.5, 0.5, 0.95)
 
 
 def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(database_url):
@@ -206,9 +198,9 @@ def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(
         writes.add_forecasts(connection, forecasts)
         writes.add_scores(connection, scores)
     names = ("n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill")
-    assert rows(database_url, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
+    assert view_rows(database_url, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
     network = ("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network")
-    assert rows(database_url, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
+    assert view_rows(database_url, "live_skill", *network)[0] == (20, 4.0, 2.0, 0.375, 0.375)
 
 
 def score_replays(url: str) -> None:
@@ -224,13 +216,13 @@ def score_replays(url: str) -> None:
 
 def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
     score_replays(database_url)
-    found = [row[:4] for row in rows(database_url, "live_skill", *SKILL) if row[1] == 20]
+    found = [row[:4] for row in view_rows(database_url, "live_skill", *SKILL) if row[1] == 20]
     assert found == [("replay", 20, 4, 4.0)]
     live = forecast_row("lstm:r", "2024-01-05")
     with transaction(database_url) as connection:
         writes.add_forecasts(connection, [live])
         writes.add_scores(connection, [score_row(live, error=1.0)])
-    found = [row[:4] for row in rows(database_url, "live_skill", *SKILL) if row[1] == 20]
+    found = [row[:4] for row in view_rows(database_url, "live_skill", *SKILL) if row[1] == 20]
     assert found == [("live", 20, 1, 1.0)]
 
 
@@ -242,41 +234,7 @@ def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
             connection,
             [score_row(row, stage="settled", error=9.0), score_row(row, stage="settled", bar_version=2, error=2.0)],
         )
-    assert rows(database_url, "live_skill", "mae", "best_baseline", "skill")[0] == (3.0, None, None)
-
-
-def test_night_log_shows_what_retraining_gained_and_cost(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=(), models=("lstm", "lstm:2"))
-        seconds = {"seconds_ingest": 1.0, "seconds_preprocess": 0.5, "seconds_train": 6.0, "seconds_predict": 0.5}
-        writes.start_run(connection, run_row("2024-03-07", "2024-03-07", mode="warm", mode_reason="due", **seconds))
-        writes.start_run(connection, run_row("2024-03-08", "2024-03-08", mode="skip", seconds_train=0.0, note="late"))
-        champion = forecast_row("lstm", "2024-03-07")
-        challenger = forecast_row("lstm:2", "2024-03-07", role="challenger")
-        writes.add_forecasts(connection, [champion, challenger, forecast_row("lstm", "2024-03-08")])
-        promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": pd.Timestamp("2024-03-07")}
-        promotion |= {"challenger": "lstm:2", "winner": "lstm", "origins": 3, "reason": "too few origins"}
-        writes.add_promotion(
-            connection, promotion | {"trigger": "night", "decided_at": at("2024-03-07"), "run_id": "2024-03-07"}
-        )
-    names = ("as_of", "mode", "seconds_total", "decision", "skill_gained", "seconds_cost", "note")
-    first, second = pd.Timestamp("2024-03-07"), pd.Timestamp("2024-03-08")
-    quiet = (second, "skip", 0.0, None, None, None, "late")
-    assert rows(database_url, "night_log", *names) == [(first, "warm", 8.0, "too few origins", None, 6.0, ""), quiet]
-    with transaction(database_url) as connection:
-        writes.add_scores(connection, [score_row(champion, pinball=4.0), score_row(challenger, pinball=3.0)])
-    assert rows(database_url, "night_log", *names) == [(first, "warm", 8.0, "too few origins", 0.25, 6.0, ""), quiet]
-
-
-def test_in_night_log_retraining_is_compared_with_the_silenced_champion_not_with_the_published_baseline(database_url):
-    roles = {"ridge": ("champion", 1.0), "lstm": ("silenced", 4.0), "lstm:2": ("challenger", 3.0)}
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",), models=tuple(roles))
-        for model, (role, pinball) in roles.items():
-            row = forecast_row(model, "2024-03-07", role=role)
-            writes.add_forecasts(connection, [row])
-            writes.add_scores(connection, [score_row(row, pinball=pinball)])
-    assert rows(database_url, "night_log", "skill_gained") == [(0.25,)]
+    assert view_rows(database_url, "live_skill", "mae", "best_baseline", "skill")[0] == (3.0, None, None)
 
 
 def test_an_upgrade_keeps_grants_on_the_views(postgres_url):
