@@ -185,6 +185,22 @@ def report(
     echo(write_report(settings(), out))
 
 
+@app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
+def export(
+    form: Annotated[str, typer.Argument(help="latest, history, bars, hubverse or nixtla.")],
+    out: Annotated[Path, typer.Option("--out", help="Path of the file, .parquet or .csv.")],
+    symbol: Symbols = None,
+    target: TargetOption = None,
+    as_of: AsOf = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write forecasts, their history, or bars (--as-of: as a night had them) to a file."""
+    use(database_url=database_url, target=target, symbols=symbol)
+    from forecasting.pipeline.export import export as write_export
+
+    echo(write_export(settings(), form, out, as_of=parse(as_of)))
+
+
 @app.command(epilog="Example, in any scheduler: forecasting check || mail -s 'no forecast' me@example.org")
 def check(symbol: Symbols = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
     """Exit 4 with a message unless the newest completed session has a live forecast."""

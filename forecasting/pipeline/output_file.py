@@ -1,6 +1,7 @@
-"""A file that a command is asked to write: checked before the work whose result goes there."""
+"""A file that a command is asked to write: checked before the work whose result goes there, then written whole."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from forecasting.errors import UsageError
@@ -18,6 +19,20 @@ def check_writable(out: Path) -> None:
         wrong = str(error.strerror)
     if wrong:
         raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {wrong}. Name another.")
+
+
+def write_whole(out: Path, write: Callable[[Path], object]) -> None:
+    """The file `out`, there whole or not at all: `write` is given the path of a draft beside it.
+
+    Raises:
+        OSError: It cannot be written; the draft is gone, and what was at `out` before is unchanged.
+    """
+    draft = out.with_name(f".forecasting-{os.getpid()}.part")
+    try:
+        write(draft)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _problem(out: Path) -> str:

@@ -1,0 +1,91 @@
+"""The ledger's forecasts, history and bars, written to a file that other programs read."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Literal, get_args
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from forecasting.errors import UsageError
+from forecasting.pipeline import ledger_frames
+from forecasting.pipeline.output_file import check_writable, write_whole
+from forecasting.report.long_forms import hubverse, nixtla
+from forecasting.settings import Settings
+
+Form = Literal["latest", "history", "bars", "hubverse", "nixtla"]
+"""What is exported: a frame of `ledger_frames`, or the history in another program's form."""
+
+SUFFIXES = (".parquet", ".csv")
+
+
+def export(settings: Settings, form: str, out: Path, *, as_of: date | None = None) -> str:
+    """A sentence with the number of rows that were written to `out`.
+
+    Args:
+        settings: Of the symbols, the target and the database.
+        form: One of `Form`.
+        out: A path that ends with one of `SUFFIXES`.
+        as_of: For the form bars: a session, as for `ledger_frames.bars`.
+
+    Raises:
+        UsageError: One of these is not valid, or `out` cannot be written; raised before anything is read.
+        StoreError: The database is not ready, or no fetch reaches `as_of`.
+    """
+    _check(form, out, as_of)
+    found = _frame(settings, form, as_of)
+    write_frame(found, out)
+    what = f"bars of {', '.join(settings.symbols)}" if form == "bars" else _forecasts(settings)
+    return f"{form}: {len(found)} rows, {what}, written to {out}"
+
+
+def write_frame(found: pd.DataFrame, out: Path) -> None:
+    """Write a frame to `out`, as Parquet or CSV by its suffix: there whole or not at all.
+
+    Sessions become dates, instants timestamps in UTC. In Nixtla's form the days stay timestamps in Parquet, as its
+    libraries take them; in CSV, which has no types, they are dates too. Texts of a CSV are quoted,
+    unknown values empty.
+    """
+    table = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata(None)
+    as_text = out.suffix == ".csv"
+    fields = [
+        pa.field(field.name, _type(field, is_day=field.name in ledger_frames.SESSIONS or as_text))
+        for field in table.schema
+    ]
+    table = table.cast(pa.schema(fields))
+    write_whole(out, partial(csv.write_csv if as_text else parquet.write_table, table))
+
+
+def _check(form: str, out: Path, as_of: date | None) -> None:
+    if form not in get_args(Form):
+        raise UsageError(f"Invalid form {form!r}: expected one of {', '.join(get_args(Form))}.")
+    if out.suffix not in SUFFIXES:
+        raise UsageError(f"Invalid --out {str(out)[:100]!r}: expected a path that ends with .parquet or .csv.")
+    if as_of is not None and form != "bars":
+        raise UsageError(f"--as-of is of the form bars only; found it with {form}. Leave it out.")
+    check_writable(out)
+
+
+def _frame(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
+    if form == "bars":
+        return ledger_frames.bars(settings, as_of=as_of)
+    if form == "latest":
+        return ledger_frames.latest(settings)
+    found = ledger_frames.history(settings)
+    return {"hubverse": hubverse, "nixtla": nixtla}[form](found) if form != "history" else found
+
+
+def _forecasts(settings: Settings) -> str:
+    return f"{settings.target} of {', '.join(settings.symbols)}"
+
+
+def _type(field: pa.Field, *, is_day: bool) -> pa.DataType:
+    if pa.types.is_timestamp(field.type):
+        if field.type.tz is not None:
+            return pa.timestamp("us", tz="UTC")
+        return pa.date32() if is_day else pa.timestamp("us")
+    return pa.string() if pa.types.is_large_string(field.type) else field.type

@@ -1,0 +1,122 @@
+"""Exported files: what another program reads back from each form, and what is refused before anything is read."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from typer.testing import CliRunner
+
+from flows.cli import app
+from forecasting.errors import UsageError
+from forecasting.pipeline import ledger_frames
+from forecasting.pipeline.export import export
+from forecasting.report.long_forms import hubverse, nixtla
+from forecasting.settings import Settings
+from tests.pipeline.test_ledger_frames import fill, settings_of
+from tests.store.rows import SYMBOL
+
+FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
+
+
+@pytest.fixture
+def filled(sqlite_url: str) -> Settings:
+    """The settings of a ledger of two nights."""
+    fill(sqlite_url)
+    return settings_of(sqlite_url)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_file_has_the_values_of_the_frame(filled: Settings, tmp_path: Path, form: str, suffix: str) -> None:
+    out = tmp_path / f"{form}{suffix}"
+    sentence = export(filled, form, out)
+    of_history = {"hubverse": hubverse, "nixtla": nixtla}
+    if form in of_history:
+        expected = of_history[form](ledger_frames.history(filled))
+    else:
+        expected = getattr(ledger_frames, form)(filled)
+    found = pd.read_parquet(out) if suffix == ".parquet" else pd.read_csv(out, keep_default_na=False, na_values=[""])
+    assert sentence.startswith(f"{form}: {len(expected)} rows, ")
+    assert list(found) == list(expected)
+    for name in expected:
+        # An empty text and an unknown value are the same in CSV for pandas.
+        wanted = expected[name].replace({"": pd.NA}) if suffix == ".csv" else expected[name]
+        got = found[name]
+        if isinstance(expected[name].dtype, pd.DatetimeTZDtype):
+            got = pd.to_datetime(got, utc=True)
+        got = got.astype(expected[name].dtype)
+        pd.testing.assert_series_equal(got, wanted, check_exact=True, obj=name)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+
+
+def test_days_are_dates_in_parquet_but_for_nixtla(filled: Settings, tmp_path: Path) -> None:
+    schemas = {}
+    for form in FORMS:
+        export(filled, form, tmp_path / f"{form}.parquet")
+        schemas[form] = parquet.read_schema(tmp_path / f"{form}.parquet")
+    assert schemas["bars"].field("session").type == pa.date32()
+    assert schemas["bars"].field("volume").type == pa.int64()
+    assert schemas["latest"].field("origin_session").type == pa.date32()
+    assert schemas["latest"].field("issued_at").type == pa.timestamp("us", tz="UTC")
+    assert schemas["history"].field("inside_80").type == pa.bool_()
+    assert {schemas["hubverse"].field(name).type for name in ("origin_date", "target_end_date")} == {pa.date32()}
+    assert {schemas["hubverse"].field(name).type for name in ("output_type_id", "value")} == {pa.float64()}
+    assert schemas["hubverse"].field("model_id").type == pa.string()
+    assert {schemas["nixtla"].field(name).type for name in ("ds", "cutoff")} == {pa.timestamp("us")}
+
+
+def test_days_are_dates_in_csv(filled: Settings, tmp_path: Path) -> None:
+    export(filled, "nixtla", tmp_path / "nixtla.csv")
+    assert (tmp_path / "nixtla.csv").read_text().splitlines()[1].startswith(f'"{SYMBOL}",2024-03-08,2024-03-07,90,100,')
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "as_of", "problem"),
+    [
+        ("forecast", "x.csv", None, "Invalid form 'forecast': expected one of latest, history, bars, hubverse, nixtla"),
+        ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
+        ("latest", "x.csv", date(2024, 3, 7), "--as-of is of the form bars only"),
+        ("latest", "missing/x.csv", None, "no folder to put it in"),
+    ],
+)
+def test_wrong_usage_is_refused_before_the_database_is_read(
+    empty_sqlite_url: str, tmp_path: Path, form: str, name: str, as_of: date | None, problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem):
+        export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of)
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_one_before(
+    filled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "latest.parquet"
+    out.write_text("before")
+
+    def full(table: pa.Table, draft: Path) -> None:
+        draft.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parquet, "write_table", full)
+    with pytest.raises(OSError, match="No space left"):
+        export(filled, "latest", out)
+    assert out.read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+
+
+def test_the_command_exports_bars_as_of_a_session(
+    filled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", filled.url)
+    out = tmp_path / "bars.csv"
+    result = CliRunner().invoke(app, ["export", "bars", "--symbol", SYMBOL, "--as-of", "2024-01-02", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"bars: 1 rows, bars of SBUX, written to {out}\n"
+    assert out.read_text().splitlines() == [
+        '"symbol","session","open","high","low","close","volume","version","settled"',
+        '"SBUX",2024-01-02,10,12,9,11,100,1,false',
+    ]
