@@ -17,7 +17,7 @@ from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import code_version
+from forecasting.pipeline.run_row import NO_MODEL, code_version
 from forecasting.pipeline.shard import Outcome
 from forecasting.predict.calibration import MAX_FORECASTS
 from forecasting.predict.candidates import (
@@ -53,6 +53,7 @@ class PredictionInputs:
         scores: Of the newest origins, as `evidence.forecaster_losses` takes them.
         past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
         in_fallback: Whether the network's forecast of the origin before was not published.
+        no_fit: Why tonight has no fit, where that leaves it without a champion; empty otherwise.
     """
 
     inputs: NightInputs
@@ -62,6 +63,7 @@ class PredictionInputs:
     scores: pd.DataFrame
     past: pd.DataFrame
     in_fallback: bool
+    no_fit: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,17 @@ def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, chal
         scores=read.newest_scores(connection, symbol, target, last=session, origins=SCORED_ORIGINS, known_at=known_at),
         past=closed_forecasts(connection, run, bars),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
+        no_fit="" if champion or challenger else _no_fit(connection, run),
     )
+
+
+def _no_fit(connection: Connection, run: NightRun) -> str:
+    refused = read.model_of_run(connection, run.id)
+    if refused is not None:
+        return f"the gate refused tonight's fit: {refused['refused']}"
+    noted = read.run(connection, run.id)
+    _, found, reason = str(noted["note"] if noted is not None else "").partition(NO_MODEL)
+    return f"no model was fitted: {reason}" if found else ""
 
 
 def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame) -> pd.DataFrame:
@@ -157,6 +169,7 @@ def _champion_facts(
         finite=own is None or own.is_finite,
         deficit=deficit,
         in_fallback=stored.in_fallback,
+        no_fit=stored.no_fit,
     )
 
 

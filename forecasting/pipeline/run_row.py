@@ -21,6 +21,9 @@ from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 
+NO_MODEL = "No model was fitted: "
+"""How the part of a run's note begins that has the reason of a fit that the numbers did not allow."""
+
 
 def open_run(connection: Connection, run: NightRun, *, started_at: datetime, note: str = "") -> None:
     """Add the night's row unless it is there; a night that is run again keeps its first start and its note.

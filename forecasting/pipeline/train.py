@@ -20,7 +20,7 @@ from forecasting.pipeline import shard
 from forecasting.pipeline.companions import load_companions
 from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import code_version, open_run
+from forecasting.pipeline.run_row import NO_MODEL, code_version, open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import between
@@ -110,7 +110,7 @@ def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
     fitted: Outcome[Row | None] = shard.attempt(run, lambda: _fit_and_save(run, plan, inputs))
     if isinstance(fitted.error, NUMERICAL_ERRORS):
         logger.warning("no model of %s at %s: %s", run.spec.symbol, run.spec.session, fitted.error)
-        return _Fit(plan.choice, Outcome(run, None), f"No model was fitted: {fitted.error}")
+        return _Fit(plan.choice, Outcome(run, None), f"{NO_MODEL}{fitted.error}")
     return _Fit(plan.choice, fitted)
 
 

@@ -59,6 +59,7 @@ class ChampionFacts:
         finite: Whether each of tonight's quantiles is a finite number.
         deficit: How the network has done against the best baseline; None with fewer than MIN_ORIGINS scored origins.
         in_fallback: Whether a baseline was published in the network's place on the night before.
+        no_fit: Without a champion, why tonight's fit is none; empty where none was asked for.
     """
 
     champion: str | None
@@ -69,6 +70,7 @@ class ChampionFacts:
     finite: bool = True
     deficit: Deficit | None = None
     in_fallback: bool = False
+    no_fit: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def choose_published(facts: ChampionFacts) -> Published:
 
 def _objection(facts: ChampionFacts) -> str:
     if facts.champion is None:
-        return "there is no champion yet"
+        why = facts.no_fit.strip().rstrip(".")
+        return f"there is no champion yet: {why}" if why else "there is no champion yet"
     if facts.damage:
         return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:

@@ -18,6 +18,10 @@ def test_an_eligible_champion_is_published_without_a_reason():
     [
         ({"champion": None}, "there is no champion yet; ridge is published instead"),
         (
+            {"champion": None, "no_fit": "the gate refused tonight's fit: a weight is too far."},
+            "there is no champion yet: the gate refused tonight's fit: a weight is too far; ridge is published instead",
+        ),
+        (
             {"damage": "expected sha256 ab12, found cd34."},
             "champion 3f9c cannot be used: expected sha256 ab12, found cd34; ridge is published instead",
         ),
