@@ -14,7 +14,7 @@ from forecasting.errors import StoreError, UsageError
 from forecasting.store import standings
 from forecasting.store.database import begun, reading, transaction
 from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
-from forecasting.store.tables import metadata, views
+from forecasting.store.tables import comments, metadata, views
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
 
-    All of it is one transaction, on both databases. On a database at `revision` it only re-creates the views.
+    All of it is one transaction, on both databases. On a database at `revision` it only re-creates the views and
+    mends the comments.
 
     Raises:
         StoreError: Not reachable or writable, or newer than this code.
@@ -96,6 +97,7 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
             raise UsageError(f"There is no migration to {revision!r} from {found or 'base'}: {error}") from error
         if _revision(connection) == head():
             views.create(connection, grants)
+            comments.write(connection)
             if found != head():
                 standings.rebuild(connection)
 

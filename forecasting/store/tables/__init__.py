@@ -5,6 +5,7 @@ sessions are dates, ids are short text derived from what they name, so that a ru
 rows. Every constraint is named, so that a migration can address it on both databases.
 """
 
+from forecasting.store.tables import meanings
 from forecasting.store.tables.inputs import (
     NO_BARS,
     bar_versions,
@@ -15,6 +16,11 @@ from forecasting.store.tables.inputs import (
     metadata,
 )
 from forecasting.store.tables.outputs import forecasts, metrics, models, promotions, runs, scores, standings
+
+for _table in metadata.tables.values():
+    _table.comment = meanings.TABLES[_table.name]
+    for _column in _table.columns:
+        _column.comment = meanings.text_of(_table.name, _column.name)
 
 __all__ = [
     "NO_BARS",

@@ -47,29 +47,9 @@ def view_columns() -> dict[str, list[str]]:
         }
 
 
-def table_text(table: str, column: str) -> str:
-    """The meaning of a table's column.
-
-    Raises:
-        KeyError: It has no text.
-    """
-    own = meanings.COLUMNS[table]
-    return own[column] if column in own else meanings.COMMON[column]
-
-
-def view_text(view: str, column: str) -> str:
-    """The meaning of a view's column: its own text, or that of the view's source table.
-
-    Raises:
-        KeyError: It has no text.
-    """
-    meaning = views.VIEWS[view]
-    return meaning.columns[column] if column in meaning.columns else table_text(meaning.table, column)
-
-
 def _table_section(table: sa.Table) -> str:
     rows = [
-        f"| `{column.name}` | {_type(column)} | {_marks(column)} | {table_text(table.name, column.name)} |"
+        f"| `{column.name}` | {_type(column)} | {_marks(column)} | {meanings.text_of(table.name, column.name)} |"
         for column in table.columns
     ]
     head = ["| column | type | | meaning |", "| --- | --- | --- | --- |"]
@@ -77,7 +57,7 @@ def _table_section(table: sa.Table) -> str:
 
 
 def _view_section(name: str, columns: list[str]) -> str:
-    rows = [f"| `{column}` | {view_text(name, column)} |" for column in columns]
+    rows = [f"| `{column}` | {views.text_of(name, column)} |" for column in columns]
     return "\n".join(
         [f"## {name} (view)", "", views.VIEWS[name].row, "", "| column | meaning |", "| --- | --- |", *rows]
     )

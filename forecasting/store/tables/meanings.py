@@ -1,6 +1,6 @@
-"""Meaning, unit, sign and allowed values of every table and column, from which docs/tables.md is generated.
+"""Meaning, unit, sign and allowed values of every table and column: of docs/tables.md, and of the comments in Postgres.
 
-Here and not in the tables: a comment in a table is part of the Postgres schema, and a changed one is a migration.
+`migrate.upgrade` writes the comments, so that a changed text needs no migration.
 """
 
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
@@ -279,3 +279,13 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
 }
 """Columns of each table."""
+
+
+def text_of(table: str, column: str) -> str:
+    """The meaning of a table's column.
+
+    Raises:
+        KeyError: It has no text.
+    """
+    own = COLUMNS[table]
+    return own[column] if column in own else COMMON[column]

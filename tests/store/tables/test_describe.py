@@ -16,7 +16,7 @@ def test_every_table_and_column_has_a_text():
     for table in metadata.sorted_tables:
         assert meanings.TABLES[table.name].endswith(".")
         for column in table.columns:
-            assert describe.table_text(table.name, column.name).endswith((".", "..."))
+            assert meanings.text_of(table.name, column.name).endswith((".", "..."))
 
 
 def test_every_column_of_a_view_in_a_migrated_database_has_a_text(sqlite_url):
@@ -28,7 +28,7 @@ def test_every_column_of_a_view_in_a_migrated_database_has_a_text(sqlite_url):
     connection.close()
     assert found == describe.view_columns()
     assert set(found) == set(views.VIEWS)
-    assert all(describe.view_text(view, column) for view, columns in found.items() for column in columns)
+    assert all(views.text_of(view, column) for view, columns in found.items() for column in columns)
 
 
 def test_no_text_is_of_a_column_that_does_not_exist():

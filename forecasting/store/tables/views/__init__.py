@@ -8,6 +8,7 @@ that is used twice.
 
 import sqlalchemy as sa
 
+from forecasting.store.tables import meanings
 from forecasting.store.tables.views.bars import BARS
 from forecasting.store.tables.views.champions import CHAMPIONS
 from forecasting.store.tables.views.comparison import MODEL_COMPARISON
@@ -28,6 +29,16 @@ VIEWS: dict[str, View] = {
     "night_durations": NIGHT_DURATIONS,
 }
 """Each view after those it reads."""
+
+
+def text_of(view: str, column: str) -> str:
+    """The meaning of a view's column: its own text, or that of the view's source table.
+
+    Raises:
+        KeyError: It has no text.
+    """
+    own = VIEWS[view].columns
+    return own[column] if column in own else meanings.text_of(VIEWS[view].table, column)
 
 
 def drop(connection: sa.Connection) -> list[str]:
