@@ -67,6 +67,7 @@ def queries(last: date) -> list[tuple[str, float | None, Read]]:
     return [
         ("view latest_forecasts", 0.010, view("latest_forecasts")),
         ("view live_skill", 0.050, view("live_skill")),
+        ("view live_r2", 0.250, view("live_r2")),
         ("view night_log, all nights", None, view("night_log")),
         ("view forecast_vs_actual, all rows", None, view("forecast_vs_actual")),
         ("forecasting show: report_data", 1.0, lambda c, symbol: report_data(c, symbol, TARGET, exchange="XNYS")),

@@ -8,8 +8,9 @@
 Prints one Markdown table. One symbol: a row per forecaster. Several: a row per symbol against its best baseline, and
 the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over
 horizons. With --as-published every night's fit and decisions are replayed, and the figures are of what was published;
-the model alone, refitted every `--refit-every` sessions, is a row or column beside it. The first lines say whether
-these symbols and years chose settings or confirm them (split.py).
+the model alone, refitted every `--refit-every` sessions, is a row or column beside it. For volume a second table has R²
+of log dollar volume (r2.py). The first lines say whether these symbols and years chose settings or confirm them
+(split.py).
 """
 
 import argparse
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from r2 import r2_table
 from split import name_of, split
 
 from flows.clock import now
@@ -59,6 +61,8 @@ def main() -> None:
     part = name_of([result.spec.symbol for result in results], options.first, options.last)
     print(f"These symbols and years are of the {part} set.\n")
     print("\n".join(forecaster_table(results[0], scale) if len(results) == 1 else symbol_table(results, scale)))
+    if options.target == "volume":
+        print("\n".join(["", *r2_table(results)]))
 
 
 def arguments() -> argparse.Namespace:

@@ -1,14 +1,15 @@
 """The figures of a backtest: the project's, every baseline's, and the significance of the difference."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
+from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volume_r2
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import ConfidenceSet, confidence_set, diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.vocabulary import HORIZONS, Target
+from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 
 Loss = Callable[[Floats, Floats], Floats]
 """(n, H) losses of quantiles (n, H, Q) against actuals (n, H); NaN where unknown."""
@@ -31,6 +32,9 @@ class Figures:
         dm_p_value: Two-sided, of equal loss with the best baseline (Diebold-Mariano, small-sample correction).
         pinball: Mean over the seven levels.
         coverage_80, coverage_90: Share of actuals inside the central intervals.
+        r2_dollar_volume: R² of log dollar volume over its mean of five sessions (evaluate/dollar_volume.py); None for
+            targets other than volume.
+        r2_baselines: The baselines'; empty for other targets.
     """
 
     mae: float
@@ -43,10 +47,18 @@ class Figures:
     pinball: float
     coverage_80: float
     coverage_90: float
+    r2_dollar_volume: float | None
+    r2_baselines: dict[str, float]
 
 
 def figures(
-    target: Target, actual: Floats, issued: Floats, baselines: dict[str, Floats], *, horizon: int | None = None
+    target: Target,
+    actual: Floats,
+    issued: Floats,
+    baselines: dict[str, Floats],
+    *,
+    horizon: int | None = None,
+    dollars: DollarVolumes | None = None,
 ) -> Figures:
     """The figures of one horizon or, without it, their means over the horizons.
 
@@ -56,6 +68,7 @@ def figures(
         issued: (n, H, Q) quantiles.
         baselines: (n, H, Q) each; the first is the naive one.
         horizon: 1 .. H, or None for all.
+        dollars: Of the n origins, for target volume; None for the others, which have no R².
     """
     at = slice(None) if horizon is None else slice(horizon - 1, horizon)
     actual, issued = actual[:, at], issued[:, at]
@@ -64,6 +77,7 @@ def figures(
     losses = {name: loss(actual, quantiles) for name, quantiles in baselines.items()}
     errors = {name: _mean(absolute_error(actual, quantiles)) for name, quantiles in baselines.items()}
     best = min(losses, key=lambda name: _mean(losses[name]))
+    dollars = None if dollars is None else replace(dollars, actual=dollars.actual[:, at])
     ours, mae, naive = loss(actual, issued), _mean(absolute_error(actual, issued)), next(iter(errors.values()))
     test = diebold_mariano(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
     return Figures(
@@ -77,7 +91,16 @@ def figures(
         pinball=_mean(pinball(actual, issued)),
         coverage_80=_mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
         coverage_90=_mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),
+        r2_dollar_volume=_r2(dollars, {"ours": issued}).get("ours"),
+        r2_baselines=_r2(dollars, baselines),
     )
+
+
+def _r2(dollars: DollarVolumes | None, forecasts: dict[str, Floats]) -> dict[str, float]:
+    """R² of the medians of quantiles (n, H, Q), by forecaster; empty without dollar volumes."""
+    if dollars is None:
+        return {}
+    return {name: dollar_volume_r2(dollars, quantiles[..., MEDIAN]) for name, quantiles in forecasts.items()}
 
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
@@ -105,9 +128,10 @@ def metric_rows(part: Figures, *, horizon: int, n: int) -> list[dict[str, object
         baseline, p_value = tests.get(metric, ("", None))
         row = {"horizon": horizon, "metric": metric, "value": value, "n": n, "baseline": baseline, "p_value": p_value}
         rows.append(row)
-    for name, value in part.baselines.items():
-        row = {"metric": f"mae_{name}", "value": value, "n": n, "baseline": name, "p_value": None}
-        rows.append({"horizon": horizon} | row)
+    for prefix, of_baselines in (("mae", part.baselines), ("r2", part.r2_baselines)):
+        for name, value in of_baselines.items():
+            row = {"metric": f"{prefix}_{name}", "value": value, "n": n, "baseline": name, "p_value": None}
+            rows.append({"horizon": horizon} | row)
     return rows
 
 

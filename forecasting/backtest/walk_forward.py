@@ -23,6 +23,7 @@ from forecasting.backtest.figures import Figures, best_set, figures, metric_rows
 from forecasting.backtest.nights import Nights, replay_nights
 from forecasting.backtest.refits import LINEAR, NETWORK, Raw, fit_blocks
 from forecasting.errors import HistoryError, UsageError
+from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volumes
 from forecasting.evaluate.scores import skill
 from forecasting.losses import Floats
 from forecasting.predict.calibration import MAX_FORECASTS, Past
@@ -83,6 +84,7 @@ class BacktestResult:
         issued: (n, H, Q) combined and calibrated, as a night would have issued them.
         raw: The raw forecasts of the network, the linear model and every baseline.
         past_forecasts: (n, H) number of earlier forecasts that calibrated each.
+        dollars: Closes and dollar volumes, for R² of target volume; None for other targets.
         nights: What nights at these origins would have published; None where that was not asked for.
     """
 
@@ -94,6 +96,7 @@ class BacktestResult:
     issued: Floats
     raw: Raw
     past_forecasts: NDArray[np.int64]
+    dollars: DollarVolumes | None
     nights: Nights | None = None
 
     @property
@@ -130,11 +133,20 @@ class BacktestResult:
 
     def figures(self, horizon: int | None = None) -> Figures:
         """The figures of the model alone: of one horizon, or their means over all."""
-        return figures(self.spec.settings.target, self.actual, self.issued, self.baselines, horizon=horizon)
+        return figures(
+            self.spec.settings.target, self.actual, self.issued, self.baselines, horizon=horizon, dollars=self.dollars
+        )
 
     def published_figures(self, nights: Nights, horizon: int | None = None) -> Figures:
         """The figures of what the nights published, against baselines that were refitted each night."""
-        return figures(self.spec.settings.target, self.actual, nights.issued, nights.baselines, horizon=horizon)
+        return figures(
+            self.spec.settings.target,
+            self.actual,
+            nights.issued,
+            nights.baselines,
+            horizon=horizon,
+            dollars=self.dollars,
+        )
 
     def metric_rows(self) -> list[dict[str, object]]:
         """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""
@@ -207,6 +219,7 @@ def backtest(
         issued=issued,
         raw=raw,
         past_forecasts=used,
+        dollars=_dollars(bars, windows, rows),
         nights=nights,
     )
 
@@ -244,6 +257,12 @@ def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
             f"that closed after it, for the test against the baselines; found {pairs.min()}. Choose a longer span."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
+
+
+def _dollars(bars: "pd.DataFrame", windows: Windows, rows: NDArray[np.int64]) -> DollarVolumes | None:
+    if windows.target != "volume":
+        return None
+    return dollar_volumes(bars, windows.origins[rows], windows.target_sessions[rows])
 
 
 def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:

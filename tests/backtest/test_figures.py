@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from forecasting.backtest.figures import best_set, figures, metric_rows
+from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volume_r2
 from forecasting.losses import absolute_error
-from forecasting.vocabulary import HORIZONS, QUANTILES
+from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 H, Q = len(HORIZONS), len(QUANTILES)
 ACTUAL = np.random.default_rng(0).normal(10.0, 1.0, (80, H))
@@ -63,8 +64,28 @@ def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significan
     assert (set(best.included), best.p_values["last_value"] < 0.1, best.n) == ({"ours", "twin"}, True, 80)
 
 
+DOLLARS = DollarVolumes(close=np.full(80, 20.0), mean=np.full(80, np.log(180.0)), actual=np.log(20.0 * ACTUAL))
+
+
+def test_r2_of_dollar_volume_is_of_the_medians_of_each_forecaster():
+    issued, baselines = forecasts(0.5), {"last_value": forecasts(2.0)}
+    ours = figures("volume", ACTUAL, issued, baselines, dollars=DOLLARS)
+    assert ours.r2_dollar_volume == dollar_volume_r2(DOLLARS, issued[..., MEDIAN]) > 0.0
+    assert ours.r2_baselines == {"last_value": dollar_volume_r2(DOLLARS, baselines["last_value"][..., MEDIAN])}
+    third = DollarVolumes(DOLLARS.close, DOLLARS.mean, DOLLARS.actual[:, 2:3])
+    at_third = figures("volume", ACTUAL, issued, baselines, horizon=3, dollars=DOLLARS)
+    assert at_third.r2_dollar_volume == dollar_volume_r2(third, issued[:, 2:3, MEDIAN])
+
+
+def test_without_dollar_volumes_there_is_no_r2():
+    ours = figures("range", ACTUAL, forecasts(0.5), {"last_value": forecasts(2.0)})
+    assert (ours.r2_dollar_volume, ours.r2_baselines) == (None, {})
+    assert not [row for row in metric_rows(ours, horizon=0, n=80) if str(row["metric"]).startswith("r2")]
+
+
 def test_metric_rows_name_the_baseline_of_a_figure():
-    ours = figures("volume", ACTUAL, forecasts(1.0), {"last_value": forecasts(4.0), "ridge": forecasts(2.0)})
+    baselines = {"last_value": forecasts(4.0), "ridge": forecasts(2.0)}
+    ours = figures("volume", ACTUAL, forecasts(1.0), baselines, dollars=DOLLARS)
     by_metric = {row["metric"]: row["baseline"] for row in metric_rows(ours, horizon=0, n=80)}
     assert by_metric == {
         "mae": "",
@@ -76,4 +97,7 @@ def test_metric_rows_name_the_baseline_of_a_figure():
         "coverage_90": "",
         "mae_last_value": "last_value",
         "mae_ridge": "ridge",
+        "r2_dollar_volume": "",
+        "r2_last_value": "last_value",
+        "r2_ridge": "ridge",
     }

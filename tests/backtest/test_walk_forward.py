@@ -193,7 +193,7 @@ def test_cached_refits_without_a_baseline_that_was_added_later_are_not_used(tmp_
 
 FIGURES = {
     "mae", "mae_naive", "baselines", "best_baseline", "skill_vs_naive", "skill_vs_best", "dm_p_value", "pinball",
-    "coverage_80", "coverage_90",
+    "coverage_80", "coverage_90", "r2_dollar_volume", "r2_baselines",
 }  # fmt: skip
 
 

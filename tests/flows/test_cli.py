@@ -149,7 +149,7 @@ def test_a_backtest_writes_the_documented_keys(
         "dm_p_value",
         "pinball",
     }
-    keys |= {"coverage_80", "coverage_90"}
+    keys |= {"coverage_80", "coverage_90", "r2_dollar_volume", "r2_baselines"}
     about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set"}
     assert {*document} == about | {"overall", "horizons"}
     assert set(document["overall"]) == keys

@@ -20,7 +20,10 @@ from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import counts, killed, night, rows
 
-VIEWS = ("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "quantile_forecasts", "night_log")
+VIEWS = (
+    *("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2"),
+    *("quantile_forecasts", "night_log"),
+)
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 

@@ -262,8 +262,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "model_id": "Model of the figure, an id of `models`; the row of a backtest.",
         "horizon": "1 to 5, or 0 for the mean over all horizons.",
         "metric": (
-            "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80` or "
-            "`coverage_90`."
+            "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, "
+            "`coverage_90`; of volume also `r2_dollar_volume` and `r2_BASELINE`."
         ),
         "scope": "`backtest`, the model alone; `published`, what replayed nights published; `live` is reserved.",
         "window_to": "Last origin session.",
@@ -271,7 +271,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "window_from": "First origin session.",
         "value": (
             "The figure: losses in the target's unit, lower is better; skills as 1 - loss / baseline's loss, positive "
-            "is better than the baseline; coverages 0 to 1."
+            "is better than the baseline; coverages 0 to 1; R² of log dollar volume over its mean of five sessions, "
+            "at most 1, positive is better than that mean."
         ),
         "n": "Number of origins with an actual value.",
         "baseline": "Baseline that the figure is of or compares with; empty without one.",

@@ -14,6 +14,7 @@ from forecasting.store.tables.views.champions import CHAMPIONS
 from forecasting.store.tables.views.comparison import MODEL_COMPARISON
 from forecasting.store.tables.views.forecasts import FORECAST_VS_ACTUAL, LATEST_FORECASTS, QUANTILE_FORECASTS
 from forecasting.store.tables.views.nights import NIGHT_DURATIONS, NIGHT_LOG
+from forecasting.store.tables.views.r2 import LIVE_R2
 from forecasting.store.tables.views.skill import LIVE_SKILL
 from forecasting.store.tables.views.view import View
 
@@ -22,6 +23,7 @@ VIEWS: dict[str, View] = {
     "latest_forecasts": LATEST_FORECASTS,
     "forecast_vs_actual": FORECAST_VS_ACTUAL,
     "live_skill": LIVE_SKILL,
+    "live_r2": LIVE_R2,
     "model_comparison": MODEL_COMPARISON,
     "quantile_forecasts": QUANTILE_FORECASTS,
     "champions": CHAMPIONS,
