@@ -27,8 +27,9 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     for kind in ("source", "events"):
         if kind in chosen:
             check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
+    read = {**dict(current), "database_url_file": None}  # its URL is in database_url; both together are refused
     try:
-        return Settings.model_validate({**dict(current), **chosen})
+        return Settings.model_validate({**read, **chosen})
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
         raise UsageError(f"Invalid flow parameter. {problems}.") from None

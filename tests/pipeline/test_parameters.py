@@ -33,6 +33,12 @@ def test_a_file_outside_the_permitted_folders_is_refused(tmp_path: Path) -> None
         narrowed(source=f"csv:{tmp_path / 'elsewhere.csv'}")
 
 
+def test_parameters_are_checked_beside_a_file_with_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "url").write_text("sqlite:////srv/ledger.db")
+    monkeypatch.setenv("FORECASTING_DATABASE_URL_FILE", str(tmp_path / "url"))
+    assert narrowed(symbols=["MSFT"]).url == "sqlite:////srv/ledger.db"
+
+
 @pytest.mark.parametrize("source", [None, "yahoo", "csv:/not/permitted.csv", "plugin:not-installed"])
 def test_the_name_of_a_run_has_the_newest_completed_session_whatever_the_source(source: str | None) -> None:
     assert newest_named("SBUX", source, now=lambda: SATURDAY) == date(2024, 3, 8)
