@@ -1,3 +1,25 @@
-"""The forecasting library: functions of their arguments, without a scheduler or a clock."""
+"""The forecasting library: functions of their arguments, without a scheduler or a clock.
+
+`connect` is where a notebook or a script begins (docs/python.md). It and the other public names are loaded on first
+use: `import forecasting` alone loads no library.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from forecasting.api import Backtest, Ledger, connect, hubverse, nixtla
 
 __version__ = "0.2.0"
+__all__ = ["Backtest", "Ledger", "__version__", "connect", "hubverse", "nixtla"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from forecasting import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

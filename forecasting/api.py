@@ -1,0 +1,175 @@
+"""The ledger in Python: `import forecasting as fc`, then `fc.connect(url)`. No scheduler, no Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+from pydantic import SecretStr
+
+from forecasting.errors import UsageError
+from forecasting.pipeline import ledger_frames
+from forecasting.report.long_forms import hubverse, nixtla
+from forecasting.settings import Settings, check_symbol, read_settings
+from forecasting.store import migrate
+from forecasting.vocabulary import Clock, Mode, Target
+
+__all__ = ["Backtest", "Ledger", "connect", "hubverse", "nixtla"]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The result of a backtest.
+
+    Attributes:
+        forecasts: Columns as `backtest.frames.forecast_frame`.
+        figures: Columns as `backtest.frames.figure_frame`.
+    """
+
+    forecasts: pd.DataFrame
+    figures: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
+
+    Symbols are written as Yahoo writes them; without any, those of FORECASTING_SYMBOLS are meant, and without `target`
+    FORECASTING_TARGET. In every frame sessions are naive midnights (datetime64[ns]), instants aware UTC
+    (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the target's unit float64 with NaN where
+    unknown; columns and types are the same without a row.
+
+    Attributes:
+        settings: Those of the environment, with the database and the data folder of `connect`.
+    """
+
+    settings: Settings
+
+    def latest(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
+        """The newest published forecasts, a row a symbol and horizon: the columns of view latest_forecasts.
+
+        Raises:
+            UsageError: A symbol or the target is not valid.
+            StoreError: The database cannot be read.
+        """
+        return ledger_frames.latest(self._settings(symbols, target))
+
+    def history(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
+        """Every forecast, of any role and kind, with its scores: the columns of view forecast_vs_actual.
+
+        `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
+        """
+        return ledger_frames.history(self._settings(symbols, target))
+
+    def skill(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
+        """The published forecasts against the best baseline over 20, 60 and 250 nights: the columns of view live_skill.
+
+        Positive skill is better than the baseline. Raises as `latest`.
+        """
+        return ledger_frames.skill(self._settings(symbols, target))
+
+    def bars(self, *symbols: str, as_of: date | None = None) -> pd.DataFrame:
+        """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
+
+        With `as_of`, a session: the bars up to it as the night of that session had them, so that nothing restated
+        later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
+        """
+        return ledger_frames.bars(self._settings(symbols, None), as_of=as_of)
+
+    def run_night(
+        self,
+        symbol: str,
+        *,
+        now: Clock,
+        target: Target | None = None,
+        source: str | None = None,
+        as_of: date | None = None,
+        mode: Mode = "auto",
+    ) -> pd.DataFrame:
+        """The forecasts of the night after it was run: the columns of `history`, a row a forecast of any role.
+
+        The same steps on the same bars as `forecasting run`; a bar that is late raises, it is not waited for.
+
+        Args:
+            symbol: As Yahoo writes it.
+            now: The clock: `flows.clock.now`.
+            target: volume, close or range.
+            source: As FORECASTING_SOURCE, which holds without it.
+            as_of: The newest session whose bar may be used; without it the newest completed one, and all that are
+                missing since the last finished night.
+            mode: auto, scratch, warm or skip.
+
+        Raises:
+            ForecastingError: A check failed, the bar is late, or the night failed.
+        """
+        from forecasting.pipeline.whole_night import run_nights  # loads torch, which readers do without
+
+        if mode not in get_args(Mode):
+            raise UsageError(f"Invalid mode {mode!r}: expected {', '.join(get_args(Mode))}.")
+        settings = self._settings([symbol], target, source)
+        runs = run_nights(settings, as_of=as_of, mode=mode, now=now)
+        found = ledger_frames.history(settings)
+        return found[found["run_id"].isin([run.id for run in runs])].reset_index(drop=True)
+
+    def backtest(  # noqa: PLR0913 - as the command's options
+        self,
+        symbol: str,
+        first: date,
+        last: date,
+        *,
+        now: Clock,
+        target: Target | None = None,
+        source: str | None = None,
+        refit_every: int = 21,
+    ) -> Backtest:
+        """The nightly path replayed at past origins, against every baseline; nothing is stored in the ledger.
+
+        Args:
+            symbol: As Yahoo writes it.
+            first: First origin.
+            last: Last origin.
+            now: The clock: `flows.clock.now`.
+            target: volume, close or range.
+            source: As FORECASTING_SOURCE, which holds without it.
+            refit_every: Sessions between fits.
+
+        Raises:
+            ForecastingError: The bars cannot be had, or the span is too short or too early.
+        """
+        from forecasting.backtest.frames import figure_frame, forecast_frame
+        from forecasting.backtest.walk_forward import backtest
+        from forecasting.pipeline.backtest import backtest_spec, companion_series, load_series
+
+        settings = self._settings([symbol], target, source)
+        spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
+        bars, events, _ = load_series(spec.settings, last=None, now=now)
+        result = backtest(bars, events, spec=spec, companions=companion_series(spec.settings, now=now))
+        return Backtest(forecast_frame(result), figure_frame(result))
+
+    def _settings(self, symbols: Sequence[str], target: Target | None, source: str | None = None) -> Settings:
+        """The settings of one call."""
+        if target is not None and target not in get_args(Target):
+            raise UsageError(f"Invalid target {target!r}: expected {', '.join(get_args(Target))}.")
+        asked = {"symbols": tuple(map(check_symbol, dict.fromkeys(symbols))), "target": target, "source": source}
+        return self.settings.model_copy(update={name: value for name, value in asked.items() if value})
+
+
+def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:
+    """The ledger at `url`, under the FORECASTING_ variables of the environment.
+
+    Args:
+        url: A SQLAlchemy URL; without it FORECASTING_DATABASE_URL or _URL_FILE, else the SQLite file of `data_dir`.
+        data_dir: Folder of weights and reports, where nights read and write; without it FORECASTING_DATA_DIR.
+
+    Raises:
+        StoreError: There is no such database, or it is not migrated: `forecasting db upgrade` does it.
+        UsageError: A variable or the URL is not valid.
+    """
+    asked = {"database_url": SecretStr(url) if url else None, "data_dir": Path(data_dir) if data_dir else None}
+    settings = read_settings().model_copy(update={name: value for name, value in asked.items() if value})
+    migrate.check_ready(settings.url, writes=False)
+    return Ledger(settings)

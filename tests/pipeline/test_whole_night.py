@@ -1,0 +1,61 @@
+"""A night without a scheduler leaves the rows that the flow leaves."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from flows import clock
+from forecasting.errors import StoreError
+from forecasting.pipeline import whole_night
+from forecasting.pipeline.whole_night import run_nights
+from forecasting.settings import read_settings
+from forecasting.store import database
+from forecasting.store.tables import metadata
+from tests.builders import LAST
+from tests.nights import broken, night, rows, timeless
+
+TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
+EVE = date(2024, 3, 7)
+
+pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
+
+
+def run(as_of: date) -> list[str]:
+    return [one.id for one in run_nights(read_settings(), as_of=as_of, mode="auto", now=clock.now)]
+
+
+def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder: Path) -> None:
+    night(EVE)
+    night(LAST)
+    of_flow = {name: timeless(name) for name in TABLES}
+    with database.transaction(read_settings().url) as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    run(EVE)
+    run(LAST)
+    assert {name: timeless(name) for name in TABLES} == of_flow
+    pages = list((night_folder / "reports").glob("*.html"))
+    counted = {name: len(rows(name)) for name in TABLES}
+    assert [path.name for path in pages] == ["TEST-volume.html"]
+    assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    assert {name: len(rows(name)) for name in TABLES} == counted
+
+
+def test_a_night_that_fails_is_failed_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_night, "write_windows", broken)
+    with pytest.raises(ZeroDivisionError, match="seeded"):
+        run(LAST)
+    (row,) = rows("runs")
+    assert (row["status"], row["error"]) == ("failed", "ZeroDivisionError: seeded")
+
+
+def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(
+    night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'other.db'}")
+    with pytest.raises(StoreError):
+        run(LAST)
+    assert not (tmp_path / "other.db").exists()

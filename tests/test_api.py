@@ -1,0 +1,114 @@
+"""The ledger in Python: the code of docs/python.md as it stands, what is loaded when, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import forecasting as fc
+from flows import clock
+from forecasting.errors import StoreError, UsageError
+from forecasting.losses import pinball
+from forecasting.pipeline.ledger_frames import BARS_COLUMNS, HISTORY_COLUMNS
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
+from tests.builders import LAST, random_bars, write_yahoo_csv
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKS = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "python.md").read_text(), re.DOTALL | re.MULTILINE)
+EVE = date(2024, 3, 7)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with bars of SBUX and an empty ledger where docs/python.md expects them."""
+    (tmp_path / "forecasting-data").mkdir()
+    Path(sqlite_url.removeprefix("sqlite:///")).rename(tmp_path / "forecasting-data" / "forecasting.db")
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "SBUX.csv")
+    for name, value in {"MEMBERS": "1", "TRAIN_SESSIONS": "320"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_code_of_the_python_guide_runs_and_gives_what_it_states(folder: Path) -> None:
+    assert len(BLOCKS) >= 6
+    fc.connect().run_night("SBUX", source="csv:SBUX.csv", as_of=EVE, mode="scratch", now=clock.now)
+    fc.connect().run_night("SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now)
+    names: dict[str, object] = {}
+    for block in BLOCKS:
+        exec(block, names)
+    frames = {name: value for name, value in names.items() if isinstance(value, pd.DataFrame)}
+    assert frames["latest"]["origin_session"].unique().tolist() == [pd.Timestamp(LAST)]
+    assert frames["published"]["target_session"].tolist() == [pd.Timestamp(LAST)]
+    assert tuple(frames["bars"]) == tuple(frames["known"]) == BARS_COLUMNS
+    assert frames["known"]["session"].max() == pd.Timestamp(EVE)
+    assert tuple(frames["night"]) == HISTORY_COLUMNS
+    assert set(frames["night"]["role"]) >= {"champion", "baseline"}
+    assert len(frames["frame"]) == 1
+    result = names["result"]
+    assert isinstance(result, fc.Backtest)
+    check_backtest(result)
+
+
+def check_backtest(result: fc.Backtest) -> None:
+    """Errors and losses again from the quantiles, and the figures again from the forecasts."""
+    found, figures = result.forecasts, result.figures
+    assert not found.duplicated(["model", "origin_session", "horizon"]).any()
+    ahead = found["target_session"] > found["origin_session"]
+    assert ahead.all()
+    assert found["origin_session"].between("2024-02-01", "2024-02-29").all()
+    quantiles = found[list(QUANTILE_COLUMNS)].to_numpy()
+    np.testing.assert_allclose(found["error"], found["q50"] - found["actual"])
+    np.testing.assert_allclose(found["pinball"], pinball(found["actual"].to_numpy(), quantiles))
+    ours = found[found["model"] == "lstm"]
+    for horizon in HORIZONS:
+        rows = ours[ours["horizon"] == horizon]
+        (mae,) = figures.query(f"metric == 'mae' and horizon == {horizon}")["value"]
+        assert mae == pytest.approx(rows["error"].abs().mean())
+
+
+def test_importing_the_package_loads_no_library_and_reading_loads_no_torch(folder: Path) -> None:
+    code = """
+import sys
+import forecasting as fc
+assert not {"pandas", "numpy", "sqlalchemy", "torch", "prefect", "pydantic"} & set(sys.modules)
+assert "connect" in dir(fc)
+ledger = fc.connect()
+assert len(ledger.latest("SBUX")) == len(ledger.history("SBUX")) == len(ledger.skill("SBUX")) == 0
+assert not {"torch", "prefect", "typer"} & set(sys.modules)
+import forecasting.pipeline.whole_night
+from flows import clock
+assert not {"prefect", "typer"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'conect'"):
+        fc.conect  # type: ignore[attr-defined]  # noqa: B018 - that is the test
+
+
+def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> None:
+    ledger = fc.connect()
+    with pytest.raises(UsageError, match="sbux"):
+        ledger.latest("sbux")
+    with pytest.raises(UsageError, match="Invalid target 'volumes': expected volume, close, range"):
+        ledger.history("SBUX", target="volumes")  # type: ignore[arg-type] - that is the test
+    with pytest.raises(UsageError, match="Invalid mode 'fast'"):
+        ledger.run_night("SBUX", mode="fast", now=clock.now)  # type: ignore[arg-type] - that is the test
+    with pytest.raises(StoreError):
+        fc.connect(f"sqlite:///{folder / 'missing.db'}")
+    with pytest.raises(StoreError):
+        fc.connect(data_dir=folder / "elsewhere")
+
+
+def test_a_ledger_is_printed_without_its_password(folder: Path) -> None:
+    ledger = fc.connect(f"sqlite:///{folder / 'forecasting-data' / 'forecasting.db'}")
+    assert "sqlite:" not in repr(ledger)
