@@ -29,6 +29,7 @@ from forecasting.predict.candidates import (
 )
 from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published
 from forecasting.predict.forecasts import kind_of
+from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import load_windows
 from forecasting.sessions import between, next_sessions
@@ -191,7 +192,8 @@ def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
     for one in made.candidates:
         if one.forecaster in baseline_names(spec.target):
             writes.add_model(connection, _baseline_row(run, one, created_at=issued_at))
-    rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions)
+    calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
+    rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
     added = writes.add_forecasts(connection, rows)
     what = made.published.reason or "the champion's is published"
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, spec.symbol, spec.session, what)

@@ -126,7 +126,12 @@ def _role(candidate: Candidate, published: Published) -> Role:
 
 
 def forecast_rows(
-    candidates: Sequence[Candidate], published: Published, *, about: Mapping[str, Any], sessions: Sequence[date]
+    candidates: Sequence[Candidate],
+    published: Published,
+    *,
+    about: Mapping[str, Any],
+    sessions: Sequence[date],
+    calendar: Sequence[str],
 ) -> list[dict[str, Any]]:
     """The rows of table forecasts, one per candidate and horizon.
 
@@ -136,6 +141,7 @@ def forecast_rows(
         about: The columns that all rows share: symbol, target, origin_session, kind, last_value, issued_at, data_as_of,
             fetch_id and run_id.
         sessions: The target session of each horizon.
+        calendar: What is special about each of them, as text; empty for an ordinary session.
     """
     return [
         {
@@ -146,6 +152,7 @@ def forecast_rows(
             "reason": published.reason if candidate.role == CHAMPION else "",
             "horizon": horizon,
             "target_session": sessions[place],
+            "calendar": calendar[place],
             "past_forecasts": candidate.past_forecasts[place],
             "calibration": candidate.calibration[place],
             "outside": candidate.out_of_range,

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from forecasting.preprocess.special_days import calendar_notes
 from forecasting.report.data import ReportData, as_day
 from forecasting.report.track_record import TrackRecord, skills
 from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
-from forecasting.sessions import early_closes, is_session, shift
 from forecasting.vocabulary import LSTM
 
 TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
@@ -122,13 +122,7 @@ def day_notes(data: ReportData, session: date) -> list[str]:
     """Notes on a session: earnings, half day, expiry, the first after a holiday."""
     events = data.events
     notes = [str(kind) for day, kind in zip(events["session"], events["kind"], strict=True) if as_day(day) == session]
-    if early_closes(session, session, data.exchange):
-        notes.append("half day")
-    if session.weekday() == 4 and 15 <= session.day <= 21:
-        notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
-    if _follows_holiday(session, data.exchange):
-        notes.append("after a holiday")
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys([*notes, *calendar_notes(session, data.exchange)]))
 
 
 def forecaster_label(name: str) -> str:
@@ -171,11 +165,6 @@ def _out_of_range(rows: pd.DataFrame) -> str:
     listed = " and ".join([", ".join(inputs[:-1]), inputs[-1]]) if len(inputs) > 1 else inputs[0]
     verb = "is" if len(inputs) == 1 else "are"
     return f"{listed[0].upper()}{listed[1:]} {verb} outside the range of the training data."
-
-
-def _follows_holiday(session: date, exchange: str) -> bool:
-    between = pd.bdate_range(shift(session, -1, exchange), session)[1:-1]
-    return any(not is_session(day.date(), exchange) for day in between)
 
 
 def published_sentence(document: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from forecasting.store.tables.types import UtcDateTime
 # A view's columns have no type on SQLite; they take that of the table column of the same name, or are listed here.
 _TYPE_OF: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
-    "settled": sa.Boolean(),
+    **dict.fromkeys(("settled", "ahead"), sa.Boolean()),
     **dict.fromkeys(("origin_date", "target_end_date", "from_session", "to_session"), sa.Date()),
     **dict.fromkeys(("first_night", "last_night"), sa.Date()),
 }

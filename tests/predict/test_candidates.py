@@ -18,6 +18,7 @@ from tests.train.windows import some_windows
 H, Q = len(HORIZONS), len(QUANTILES)
 BY_HAND = np.array([[10.0 * horizon + level for level in range(Q)] for horizon in HORIZONS])
 SESSIONS = [date(2024, 3, 11), date(2024, 3, 12), date(2024, 3, 13), date(2024, 3, 14), date(2024, 3, 15)]
+CALENDAR = ["", "", "", "", "triple witching"]
 ABOUT = {
     "symbol": "SBUX",
     "target": "volume",
@@ -131,7 +132,7 @@ def test_a_candidate_that_is_not_finite_is_left_out_where_a_baseline_is_publishe
 
 def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
     network = Candidate("m1", "lstm", "champion", BY_HAND, (70, 69, 68, 0, 0), tuple("abcde"), "volume 2024-03-08")
-    rows = forecast_rows([network], CHAMPION_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS)
+    rows = forecast_rows([network], CHAMPION_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS, calendar=CALENDAR)
     common = ABOUT | {
         "model_id": "m1",
         "role": "champion",
@@ -143,6 +144,7 @@ def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
     assert rows[0] == common | quantiles | {
         "horizon": 1,
         "target_session": date(2024, 3, 11),
+        "calendar": "",
         "past_forecasts": 70,
         "calibration": "a",
     }
@@ -150,6 +152,7 @@ def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
     assert rows[4] == common | quantiles | {
         "horizon": 5,
         "target_session": date(2024, 3, 15),
+        "calendar": "triple witching",
         "past_forecasts": 0,
         "calibration": "e",
     }
@@ -159,7 +162,7 @@ def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
 
 def test_only_the_published_rows_have_the_status_and_reason_of_the_fallback() -> None:
     candidates = assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
-    rows = forecast_rows(candidates, RIDGE_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS)
+    rows = forecast_rows(candidates, RIDGE_IS_PUBLISHED, about=ABOUT, sessions=SESSIONS, calendar=CALENDAR)
     assert len(rows) == 4 * H
     assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in rows} == {
         ("b1", "champion", "fallback", "there is no champion yet; ridge is published instead"),

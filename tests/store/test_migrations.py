@@ -65,7 +65,7 @@ def test_every_revision_can_be_left_upwards_and_reached_again(empty_database_url
 ADDED_LATER = {
     "fetches": {"currency"},
     "findings": {"cleared_at"},
-    "forecasts": {"outside"},
+    "forecasts": {"calendar", "outside"},
     "models": {"base", "companion_fetches", "gate", "refused"},
     "promotions": {"compared", "first_origin", "last_origin"},
     "scores": {"role", "model", "issued_at"},

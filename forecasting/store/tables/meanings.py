@@ -221,6 +221,11 @@ COLUMNS: dict[str, dict[str, str]] = {
             "`spread`, `weight`, `factors`; empty for a baseline."
         ),
         "outside": "Inputs beyond the training range, each with its session: `volume 2024-05-01`; empty for none.",
+        "calendar": (
+            "What is special about the target session by the exchange's calendar: `half day`, `triple witching`, "
+            "`options expiry`, `after a holiday`, separated by a comma; empty for none and for forecasts before "
+            "migration 0007."
+        ),
         "data_as_of": "When the bars that it used were fetched, UTC.",
         "fetch_id": "Fetch whose bars it used.",
         "run_id": "Run that issued it.",

@@ -125,6 +125,7 @@ forecasts = Table(
         nullable=False,
         server_default=EMPTY,
     ),
+    Column("calendar", Text, nullable=False, server_default=EMPTY),
     Column("issued_at", UtcDateTime, nullable=False),
     Column("data_as_of", UtcDateTime, nullable=False),
     Column("fetch_id", String(16), ForeignKey("fetches.id"), nullable=False),

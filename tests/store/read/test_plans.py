@@ -72,6 +72,14 @@ def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view: s
     assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {search}
 
 
+def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
+    steps = plan_of(lambda connection: read.view(connection, "special_days", SYMBOL))
+    assert [step.split(" (")[0] for step in steps if step.startswith(("SEARCH f", "SEARCH e"))] == [
+        "SEARCH f USING PRIMARY KEY",
+        "SEARCH e USING INDEX sqlite_autoindex_events_1",
+    ]
+
+
 def test_standings_read_the_scores_of_the_spots_alone(plan_of) -> None:
     scores = [score_row(forecast_row("m", str(DAY), horizon)) for horizon in (1, 2, 5)]
     scope = standings.Scope(SYMBOL, TARGET, "live")

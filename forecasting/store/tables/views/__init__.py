@@ -16,6 +16,7 @@ from forecasting.store.tables.views.forecasts import FORECAST_VS_ACTUAL, LATEST_
 from forecasting.store.tables.views.nights import NIGHT_DURATIONS, NIGHT_LOG
 from forecasting.store.tables.views.r2 import LIVE_R2
 from forecasting.store.tables.views.skill import LIVE_SKILL
+from forecasting.store.tables.views.special_days import SPECIAL_DAYS
 from forecasting.store.tables.views.view import View
 
 VIEWS: dict[str, View] = {
@@ -27,6 +28,7 @@ VIEWS: dict[str, View] = {
     "model_comparison": MODEL_COMPARISON,
     "quantile_forecasts": QUANTILE_FORECASTS,
     "champions": CHAMPIONS,
+    "special_days": SPECIAL_DAYS,
     "night_log": NIGHT_LOG,
     "night_durations": NIGHT_DURATIONS,
 }
