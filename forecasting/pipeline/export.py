@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from forecasting.errors import UsageError
+from forecasting.errors import StoreError, UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.report.long_forms import hubverse, nixtla
@@ -21,6 +21,8 @@ Form = Literal["latest", "history", "bars", "hubverse", "nixtla"]
 """What is exported: a frame of `ledger_frames`, or the history in another program's form."""
 
 SUFFIXES = (".parquet", ".csv")
+
+_SYMBOL_COLUMN = {"hubverse": "location", "nixtla": "unique_id"}  # `symbol` in the others
 
 
 def export(settings: Settings, form: str, out: Path, *, as_of: date | None = None) -> str:
@@ -34,10 +36,11 @@ def export(settings: Settings, form: str, out: Path, *, as_of: date | None = Non
 
     Raises:
         UsageError: One of these is not valid, or `out` cannot be written; raised before anything is read.
-        StoreError: The database is not ready, or no fetch reaches `as_of`.
+        StoreError: The database is not ready, holds no row for one of the symbols, or no fetch reaches `as_of`.
     """
     _check(form, out, as_of)
     found = _frame(settings, form, as_of)
+    _check_complete(found, settings, form)
     write_frame(found, out)
     what = f"bars of {', '.join(settings.symbols)}" if form == "bars" else _forecasts(settings)
     return f"{form}: {len(found)} rows, {what}, written to {out}"
@@ -68,6 +71,20 @@ def _check(form: str, out: Path, as_of: date | None) -> None:
     if as_of is not None and form != "bars":
         raise UsageError(f"--as-of is of the form bars only; found it with {form}. Leave it out.")
     check_writable(out)
+
+
+def _check_complete(found: pd.DataFrame, settings: Settings, form: str) -> None:
+    """A misspelt symbol would be an empty file."""
+    held = set(found[_SYMBOL_COLUMN.get(form, "symbol")])
+    missing = [symbol for symbol in settings.symbols if symbol not in held]
+    if missing:
+        what = {"bars": "bars", "nixtla": f"scored {settings.target} forecasts"}.get(
+            form, f"{settings.target} forecasts"
+        )
+        raise StoreError(
+            f"Expected {what} of {', '.join(missing)} in the database; found none, so that nothing is written. "
+            f"Correct the symbol, or run its nights: forecasting run --symbol {missing[0]}"
+        )
 
 
 def _frame(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:

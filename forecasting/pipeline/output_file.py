@@ -24,9 +24,12 @@ def check_writable(out: Path) -> None:
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:
     """The file `out`, there whole or not at all: `write` is given the path of a draft beside it.
 
+    Where `out` is a symbolic link, the file that it points to is written.
+
     Raises:
         OSError: It cannot be written; the draft is gone, and what was at `out` before is unchanged.
     """
+    out = out.resolve()
     draft = out.with_name(f".forecasting-{os.getpid()}.part")
     try:
         write(draft)

@@ -109,6 +109,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         "models list": ["--symbol", "--target", "--json"],
         "models rollback": ["--symbol", "--target"],
         "db current": ["--database-url"],
+        "export": ["--symbol", "--target", "--as-of", "--database-url"],
     }
     command = draw(st.sampled_from([*of_command, "models show", "models promote", "db upgrade", "db downgrade"]))
     words = command.split()
@@ -117,6 +118,10 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         words += [option] if value is None else [option, value]
     if command == "backtest":
         words += ["--from", draw(DATES), "--to", draw(DATES)]
+    if command == "export":
+        out = st.sampled_from(["x.csv", "x.parquet", "x.txt", "", ".csv", "a/b.csv", "/proc/x.csv", "x" * 300 + ".csv"])
+        forms = st.sampled_from(["latest", "history", "bars", "hubverse", "nixtla", "", "all"])
+        words += [draw(forms), "--out", draw(out)]
     if command in ("models show", "models promote", "db upgrade", "db downgrade"):
         words.append(draw(TEXTS | st.sampled_from(["head", "0001", "..", "3aad43eeeedd", "-1"])))
     return words

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from typer.testing import CliRunner
 
 from flows.cli import app
-from forecasting.errors import UsageError
+from forecasting.errors import StoreError, UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.export import export
 from forecasting.report.long_forms import hubverse, nixtla
@@ -89,6 +89,14 @@ def test_wrong_usage_is_refused_before_the_database_is_read(
 ) -> None:
     with pytest.raises(UsageError, match=problem):
         export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_symbol_without_a_row_is_named_and_nothing_is_written(filled: Settings, tmp_path: Path, form: str) -> None:
+    asked = settings_of(filled.url, SYMBOL, "SBUXX")
+    with pytest.raises(StoreError, match=r"Expected .* of SBUXX in the database; found none"):
+        export(asked, form, tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_one_before(

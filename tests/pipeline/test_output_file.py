@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.pipeline.output_file import check_writable
+from forecasting.pipeline.output_file import check_writable, write_whole
 
 
 def test_a_new_file_and_an_existing_one_can_be_written(tmp_path: Path):
@@ -29,3 +29,20 @@ def test_a_path_without_the_right_to_write_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     with pytest.raises(UsageError, match="no right to write"):
         check_writable(tmp_path / "new.json")
+
+
+def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    real, link = tmp_path / "folder" / "real.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    write_whole(link, lambda draft: draft.write_text("one"))
+    assert (real.read_text(), link.is_symlink()) == ("one", True)
+
+    def half(draft: Path) -> None:
+        draft.write_text("half")
+        raise OSError
+
+    with pytest.raises(OSError):
+        write_whole(link, half)
+    assert real.read_text() == "one"
+    assert [path.name for path in real.parent.iterdir()] == ["real.csv"]
