@@ -8,7 +8,18 @@ from forecasting.errors import ArtifactError
 from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit, scaled_quantiles
-from forecasting.train.training_loop import Hyperparameters, TrainingRows, generator, new_network, predict_rows, train
+from forecasting.train.model import Network
+from forecasting.train.training_loop import (
+    Hyperparameters,
+    Tensors,
+    TrainingRows,
+    generator,
+    load_members,
+    named_weights,
+    new_network,
+    predict_rows,
+    train,
+)
 from forecasting.vocabulary import MEDIAN
 from tests.train.tensors import plain_tensors
 from tests.train.windows import SETTINGS, some_windows
@@ -50,6 +61,42 @@ def test_another_seed_gives_other_weights(scratch):
 
 def test_members_of_one_ensemble_differ(scratch):
     assert not torch.equal(scratch.weights["0.linear_past"], scratch.weights["1.linear_past"])
+
+
+def built_and_filled(checkpoint: Checkpoint, tensors: Tensors) -> list[Network]:
+    """The members by the constructor and a copy of each weight."""
+    networks = []
+    for member in range(checkpoint.card.members):
+        inputs = (tensors.steps.shape[-1], tensors.past.shape[-1], tensors.future.shape[-1])
+        networks.append(Network(*inputs, directed=tensors.directed))
+        prefix = f"{member}."
+        own = {name.removeprefix(prefix): w for name, w in checkpoint.weights.items() if name.startswith(prefix)}
+        networks[-1].load_state_dict(own)
+    return networks
+
+
+def test_loaded_members_forecast_and_train_as_constructed_ones_bit_for_bit(scratch):
+    windows = some_windows()
+    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+    kept = {name: weight.clone() for name, weight in scratch.weights.items()}
+    rows = np.arange(100, 260)
+    pairs = list(zip(load_members(scratch.weights, tensors), built_and_filled(scratch, tensors), strict=True))
+    for member, pair in enumerate(pairs):
+        np.testing.assert_array_equal(*(predict_rows(network, tensors, rows) for network in pair))
+        for network in pair:
+            train(network, [TrainingRows(tensors, rows)], WARM, rng=generator(0, member))
+        trained, expected = (named_weights(network, member) for network in pair)
+        assert all(torch.equal(trained[name], weight) for name, weight in expected.items())
+        assert not torch.equal(trained[f"{member}.linear_past"], kept[f"{member}.linear_past"])
+    assert all(torch.equal(scratch.weights[name], weight) for name, weight in kept.items())
+
+
+def test_weights_of_another_shape_are_refused(scratch):
+    windows = some_windows()
+    tensors = plain_tensors(adjust(windows, fit_effect(windows)), windows.warm_up)
+    narrow = scratch.weights | {"1.linear_past": scratch.weights["1.linear_past"][1:]}
+    with pytest.raises(ArtifactError, match="Expected weights of this code's network; found others"):
+        load_members(narrow, tensors)
 
 
 def test_a_fit_does_not_use_the_generator_of_the_process():
