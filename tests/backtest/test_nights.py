@@ -8,6 +8,7 @@ import pytest
 from flows import clock
 from forecasting.backtest.nights import replay_nights
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.evaluate.dollar_volume import dollar_volume_r2
 from forecasting.pipeline.backtest import load_series
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import between
@@ -127,5 +128,9 @@ def test_a_backtest_as_published_has_the_figures_of_both():
     assert published["skill_vs_alone"] == pytest.approx(
         1 - published["overall"]["pinball"] / document["overall"]["pinball"]
     )
+    assert result.dollars is not None
+    assert result.nights is not None
+    for part, issued in ((document, result.issued), (published, result.nights.issued)):
+        assert part["overall"]["r2_dollar_volume"] == dollar_volume_r2(result.dollars, issued[..., MEDIAN])
     scopes = {str(row["scope"]) for row in result.metric_rows()}
     assert scopes == {"backtest", "published"}
