@@ -1,0 +1,136 @@
+"""The queries of docs/sql.md with their answers, and the command that writes the answers anew.
+
+`python -m tests.cookbook` runs the document's commands in a temporary folder and replaces every answer in the document.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from forecasting.store.database import begun
+from forecasting.store.engine import engine
+from forecasting.store.tables import metadata
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "sql.md"
+_RECIPE = re.compile(
+    r"^## \d+\. (?P<title>.+?)\n(?P<text>.*?)```sql\n(?P<query>.*?)```\n\n(?P<answer>.*?)\n*(?=^## |\Z)", re.M | re.S
+)
+NO_ROWS = "(no rows)"
+
+
+class Recipe(NamedTuple):
+    """One question of the document."""
+
+    title: str
+    query: str
+    answer: str
+
+
+def recipes(text: str) -> list[Recipe]:
+    """The questions of a document, with their queries and answers."""
+    return [Recipe(found["title"], found["query"], found["answer"]) for found in _RECIPE.finditer(text)]
+
+
+def queries(text: str) -> list[str]:
+    """The statements of every block of SQL of a document."""
+    blocks = re.findall(r"^```sql\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    return [query for block in blocks for query in block.split(";") if query.strip()]
+
+
+def commands(text: str) -> list[list[str]]:
+    """The words of the `forecasting` commands in the document's first block for a shell."""
+    (block, *_) = re.findall(r"^```sh\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    return [line.partition("#")[0].split()[1:] for line in block.splitlines() if line.startswith("forecasting ")]
+
+
+@contextlib.contextmanager
+def ledger(folder: Path, text: str) -> Iterator[str]:
+    """The URL of a SQLite ledger in `folder`, made by the commands of the document, without Prefect."""
+    from flows.cli import app
+    from tests.plain_flows import without_prefect
+
+    with contextlib.ExitStack() as patches:
+
+        def put(module: object, name: str, value: object) -> None:
+            patches.enter_context(mock.patch.object(module, name, value))
+
+        environment = {"FORECASTING_DATA_DIR": str(folder), "FORECASTING_SOURCE": "sample"}
+        patches.enter_context(mock.patch.dict(os.environ, environment))
+        without_prefect(put)
+        for words in commands(text):
+            ended = CliRunner().invoke(app, words)
+            assert ended.exit_code in (0, 3), ended.output
+        yield f"sqlite:///{folder / 'forecasting.db'}"
+
+
+def copied(source: str, target: str) -> None:
+    """Copy every row of one migrated ledger to another without rows."""
+    with begun(source, engine(source)) as old, begun(target, engine(target)) as new:
+        for table in metadata.sorted_tables:
+            rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
+            if rows:
+                new.execute(sa.insert(table), rows)
+
+
+def answer(url: str, query: str) -> str:
+    """The rows of the query as a Markdown table: instants to the minute, other numbers with four digits."""
+    with begun(url, engine(url)) as connection:
+        result = connection.exec_driver_sql(query.strip().removesuffix(";").replace("%", "%%"))
+        names = list(result.keys())
+        rows = [[shown(value) for value in row] for row in result]
+    if not rows:
+        return NO_ROWS
+    numeric = [all(re.fullmatch(r"-?[\d,.]+|", row[place]) for row in rows) for place in range(len(names))]
+    lines = [names, ["---:" if right else "---" for right in numeric], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def shown(value: object) -> str:
+    """One value: the same text on both databases."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float | Decimal):
+        number = float(value)
+        return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.4g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    text = str(value)
+    return text[:16] if re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d", text) else text.replace("|", "\\|")
+
+
+def with_answers(text: str, url: str) -> str:
+    """The document with the answers of a ledger."""
+
+    def renewed(found: re.Match[str]) -> str:
+        whole, first = found[0], found.start()
+        return (
+            whole[: found.start("answer") - first] + answer(url, found["query"]) + whole[found.end("answer") - first :]
+        )
+
+    return _RECIPE.sub(renewed, text)
+
+
+def main() -> None:
+    """Write the answers anew."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, ledger(Path(folder), text) as url:
+        DOCUMENT.write_text(with_answers(text, url), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
