@@ -55,12 +55,15 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Stored:
+    """What is stored of the symbol; `asked_before` is the first session of the newest request, by its last one."""
+
     source: Source
     switched_from: str
     bars: StoredBars
     events: pd.DataFrame
     newest_instant: datetime | None
     accept: bool
+    asked_before: dict[date, date]
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ def _read_stored(connection: Connection, run: NightRun, *, switch_source: bool) 
         events=read.event_rows(connection, symbol),
         newest_instant=read.newest_instant(connection, [symbol, *run.settings.companions]),
         accept=switch_source,
+        # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
+        asked_before={newest["last_asked"]: newest["first_asked"]} if newest else {},
     )
 
 
@@ -156,7 +161,7 @@ def _request(run: NightRun, stored: _Stored, asked: _Asked, *, purpose: Purpose)
         SourceError: A file cannot be used: nothing left this machine, so no row is kept.
     """
     source, spec, settings = stored.source, run.spec, run.settings
-    first, session = asked.first, asked.last
+    first, session = min(asked.first, stored.asked_before.get(asked.last, asked.first)), asked.last
     try:
         fetched = source.fetch(spec.symbol, first, session)
     except SourceError as error:
