@@ -87,8 +87,8 @@ def decision_table(data: ReportData) -> list[dict[str, object]]:
     """Tonight's decision between champion and challenger, one row; a sentence where there was none."""
     if data.decision is None:
         return [{"promotion": "no challenger was fitted on this night"}]
-    names = ("winner", "champion", "challenger", "best_baseline", "champion_pinball", "challenger_pinball")
-    shown = {name: data.decision[name] for name in (*names, "baseline_pinball", "p_value", "origins", "reason")}
+    names = ("winner", "champion", "challenger", "compared", "champion_pinball", "challenger_pinball")
+    shown = {name: data.decision[name] for name in (*names, "origins", "first_origin", "last_origin", "reason")}
     return [{name: value if isinstance(value, int | float) else str(value or "") for name, value in shown.items()}]
 
 

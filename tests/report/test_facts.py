@@ -15,6 +15,7 @@ DECISION = {
     "baseline_pinball": None,
     "p_value": None,
     "origins": 40,
+    "compared": "hindcasts",
     "first_origin": date(2024, 1, 2),
     "last_origin": date(2024, 2, 28),
     "reason": "A refresh of the champion that passed the gate takes over.",

@@ -9,16 +9,16 @@ from flows.operations import artifacts
 from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
 
 DECISION = {
+    "winner": "3f9c2ab1a77d0e11",
     "champion": "1b2c3d4e5f607182",
     "challenger": "3f9c2ab1a77d0e11",
-    "winner": "3f9c2ab1a77d0e11",
-    "best_baseline": None,
+    "compared": "hindcasts",
     "champion_pinball": 0.6e6,
     "challenger_pinball": 0.5e6,
-    "baseline_pinball": None,
-    "p_value": 0.031,
-    "origins": 60,
-    "reason": "2 % smaller",
+    "origins": 40,
+    "first_origin": date(2024, 1, 2),
+    "last_origin": date(2024, 2, 28),
+    "reason": "A refresh of the champion that passed the gate takes over.",
 }
 
 
@@ -62,7 +62,7 @@ def test_the_finding_table_lists_findings_or_a_sentence() -> None:
 
 def test_the_decision_table_shows_the_decision_or_a_sentence() -> None:
     (row,) = artifacts.decision_table(report_data(decision=DECISION))
-    assert (row["winner"], row["challenger_pinball"], row["best_baseline"]) == ("3f9c2ab1a77d0e11", 0.5e6, "")
+    assert (row["winner"], row["challenger_pinball"], row["last_origin"]) == ("3f9c2ab1a77d0e11", 0.5e6, "2024-02-28")
     assert artifacts.decision_table(report_data()) == [{"promotion": "no challenger was fitted on this night"}]
 
 
