@@ -53,8 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for server in {"prefect_server", "served"}.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group(server))
-        if "night_folder" in getattr(item, "fixturenames", ()) and "postgres" in item.name:
-            item.add_marker(pytest.mark.slow)  # tests/store has every statement on Postgres; SQLite stays
+        if any("postgres" in name for name in (item.name, *getattr(item, "fixturenames", ()))):
+            item.add_marker(pytest.mark.slow)  # the same tests on SQLite stay
         if item.get_closest_marker("campaign") or item.get_closest_marker("network"):
             item.add_marker(pytest.mark.slow)  # -m "not slow" replaces the -m that leaves these out
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

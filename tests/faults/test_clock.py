@@ -53,6 +53,7 @@ def select(what: str, table: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong_by", [timedelta(days=31), timedelta(days=-1), timedelta(hours=-30)])
 def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
     small: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta

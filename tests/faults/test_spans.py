@@ -48,6 +48,7 @@ def fits() -> dict[str, object]:
     return {session[row["run_id"]]: row["artifact_hash"] for row in rows("models") if row["name"] == "lstm"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [caught_up, one_by_one, beside_a_newer_night])
 @pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
 def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
@@ -78,6 +79,7 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: 
     assert again == before
 
 
+@pytest.mark.slow
 def test_scores_of_later_sessions_decide_nothing_within_a_span() -> None:
     caught_up(SPAN[0], SPAN[-1])
     decided = decisions()

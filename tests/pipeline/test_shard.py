@@ -83,6 +83,7 @@ def worked_off(runs: list[NightRun]) -> list[Outcome[int]]:
     return [done.get(one.run.id, Outcome(one.run, error=one.error)) for one in fetched]
 
 
+@pytest.mark.slow
 def test_a_shard_gives_the_same_tables_as_its_nights_one_by_one(
     sqlite_url: str, postgres_url: str, tmp_path: Path, panel: str
 ) -> None:
