@@ -67,8 +67,10 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
         def put(module: object, name: str, value: object) -> None:
             patches.enter_context(mock.patch.object(module, name, value))
 
-        environment = {"FORECASTING_DATA_DIR": str(folder), "FORECASTING_SOURCE": "sample"}
-        patches.enter_context(mock.patch.dict(os.environ, environment))
+        # Without what other settings a reader or a test before has in the environment.
+        others = {name: value for name, value in os.environ.items() if not name.startswith("FORECASTING_")}
+        environment = others | {"FORECASTING_DATA_DIR": str(folder), "FORECASTING_SOURCE": "sample"}
+        patches.enter_context(mock.patch.dict(os.environ, environment, clear=True))
         without_prefect(put)
         for words in commands(text):
             ended = CliRunner().invoke(app, words)
