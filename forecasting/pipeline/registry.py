@@ -39,7 +39,7 @@ def load_runnable(model: Row, settings: Settings) -> Checkpoint:
     Raises:
         ArtifactError: It cannot be loaded, or this code cannot run it.
     """
-    from forecasting.train.fit import check_runs
+    from forecasting.train.ensemble import check_runs
 
     checkpoint = load_model(model, settings)
     check_runs(checkpoint)

@@ -61,7 +61,7 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
     Raises:
         ArtifactError: The checkpoint's features differ from the windows'.
     """
-    from forecasting.train.fit import scaled_quantiles
+    from forecasting.train.ensemble import scaled_quantiles
 
     asked = np.array([len(windows) - 1]) if rows is None else rows
     quantiles = windows.scale(asked).from_model(scaled_quantiles(checkpoint, windows, asked))

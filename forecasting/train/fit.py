@@ -1,4 +1,4 @@
-"""Fit the ensemble, from scratch or warm, on a rolling chronological window, and forecast with it.
+"""Fit the ensemble, from scratch or warm, on a rolling chronological window.
 
 A fit from scratch starts from pretrained weights (see pretrained.py) and trains them for a few epochs at a low rate,
 unless their validation loss is clearly worse than that of the linear model fitted on the rows before. Otherwise it
@@ -11,7 +11,7 @@ rows, so no part of them could serve for early stopping.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -20,10 +20,9 @@ from torch import Tensor
 
 from forecasting.errors import ArtifactError, FitError
 from forecasting.losses import Floats, row_losses
-from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train.calendar_effects import AdjustedWindows, Rows
+from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.model import Network
@@ -31,7 +30,6 @@ from forecasting.train.prepare import Prepared, check_compatible, prepare, prepa
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import (
     Hyperparameters,
-    Tensors,
     TrainingRows,
     generator,
     load_members,
@@ -105,50 +103,6 @@ def fit(
                 "See the bars and findings of the training window."
             )
     return fitted
-
-
-@dataclass(frozen=True)
-class Members:
-    """Quantiles of each network of an ensemble.
-
-    Attributes:
-        adjusted: (M, n, H, Q) in adjusted scale, ascending.
-        windows: The windows that they were adjusted by.
-        rows: (n,) the rows forecast.
-    """
-
-    adjusted: Floats
-    windows: AdjustedWindows
-    rows: Rows
-
-    def mean(self) -> Floats:
-        """(n, H, Q) the ensemble's in model scale."""
-        return self.windows.from_adjusted(np.mean(self.adjusted, axis=0), self.rows)
-
-    def each(self) -> Floats:
-        """(M, n, H, Q) every member's in model scale."""
-        return np.stack([self.windows.from_adjusted(one, self.rows) for one in self.adjusted])
-
-
-def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
-    """(len(rows), H, Q) the ensemble's mean quantiles in the windows' model scale, ascending.
-
-    Raises:
-        ArtifactError: The checkpoint has other features than the windows.
-    """
-    return member_quantiles(checkpoint, windows, rows).mean()
-
-
-def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Members:
-    """Every member's quantiles at `rows`.
-
-    Raises:
-        ArtifactError: The checkpoint has other features than the windows.
-    """
-    prepared = prepare_like(checkpoint, windows)
-    tensors = prepared.training.tensors
-    adjusted = [predict_rows(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)]
-    return Members(np.stack(adjusted), prepared.adjusted, rows)
 
 
 def _fit_from_scratch(
@@ -278,29 +232,6 @@ def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> No
     """
     check_compatible(parent, windows)
     _checked_parent(parent, settings)
-
-
-def check_runs(checkpoint: Checkpoint) -> None:
-    """Run the checkpoint once on zero inputs, to check that this code can evaluate it.
-
-    Raises:
-        ArtifactError: Its weights do not fit this code's network, or its quantiles are not finite.
-    """
-    card, flags = checkpoint.card, checkpoint.weights.get("0.linear_flags")
-    tensors = Tensors(
-        steps=torch.zeros(LOOKBACK, len(card.step_mean)),
-        past=torch.zeros(1, len(card.past_mean)),
-        future=torch.zeros(1, len(HORIZONS), 0 if flags is None else len(flags)),
-        truth=torch.zeros(1, len(HORIZONS)),
-        warm_up=LOOKBACK - 1,
-        directed=card.target != "close",
-    )
-    for network in load_members(checkpoint.weights, tensors):
-        if not np.isfinite(predict_rows(network, tensors, np.array([0]))).all():
-            raise ArtifactError(
-                "Expected finite quantiles for zero inputs; found others from a member of this model. "
-                "Promote another model, or fit from scratch (--mode scratch)."
-            )
 
 
 def _checked_parent(parent: Checkpoint | None, settings: Settings) -> Checkpoint:

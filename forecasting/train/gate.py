@@ -18,7 +18,8 @@ from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import PRETRAINED, WARM, member_quantiles
+from forecasting.train.ensemble import member_quantiles
+from forecasting.train.fit import PRETRAINED, WARM
 from forecasting.train.prepare import prepare_like, training_rows
 from forecasting.train.pretrained import pretrained_for
 from forecasting.train.training_loop import TrainingRows, load_members, sequences_in, training_loss

@@ -7,7 +7,7 @@ import torch
 from forecasting.errors import ArtifactError
 from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import EPOCHS, WARM, fit, scaled_quantiles
+from forecasting.train.fit import EPOCHS, WARM, fit
 from forecasting.train.model import Network
 from forecasting.train.training_loop import (
     Hyperparameters,
@@ -139,22 +139,6 @@ def test_a_fit_does_not_depend_on_unknown_targets(scratch):
     assert (same_weights(left, right), left.card) == (True, right.card)
 
 
-def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
-    windows = some_windows()
-    rows = np.arange(240, 300)
-    together = scaled_quantiles(scratch, windows, rows)
-    np.testing.assert_array_equal(together[[-1]], scaled_quantiles(scratch, windows, rows[-1:]))
-    alone = windows.cut(200, 260, known_to=259)
-    np.testing.assert_array_equal(together[[19]], scaled_quantiles(scratch, alone, np.array([59])))
-
-
-@pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_quantiles_of_every_target_ascend(target):
-    windows = some_windows(target)
-    checkpoint = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
-    assert (np.diff(scaled_quantiles(checkpoint, windows, np.arange(300)), axis=-1) >= 0.0).all()
-
-
 def test_a_warm_fit_without_a_parent_is_refused():
     with pytest.raises(ArtifactError, match="Expected a parent for a warm fit; found none"):
         fit(some_windows(), mode="warm", parent=None, settings=SETTINGS)
@@ -163,11 +147,6 @@ def test_a_warm_fit_without_a_parent_is_refused():
 def test_a_parent_of_another_size_is_refused(scratch):
     with pytest.raises(ArtifactError, match="Expected a parent of 5 networks for a warm fit; found 2"):
         fit(some_windows(), mode="warm", parent=scratch, settings=SETTINGS.model_copy(update={"members": 5}))
-
-
-def test_a_model_of_another_target_is_refused(scratch):
-    with pytest.raises(ArtifactError, match=r"Expected a model of range .* found one of volume"):
-        scaled_quantiles(scratch, some_windows("range"), np.array([0]))
 
 
 def test_too_few_rows_with_a_target_are_refused():

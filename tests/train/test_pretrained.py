@@ -9,7 +9,8 @@ from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import PRETRAINED, fit, scaled_quantiles
+from forecasting.train.ensemble import scaled_quantiles
+from forecasting.train.fit import PRETRAINED, fit
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrain, pretrained_for, shipped_weights
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from forecasting.errors import ArtifactError
+from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.ensemble import member_quantiles, scaled_quantiles
+from forecasting.train.fit import fit
+from tests.train.windows import SETTINGS, some_windows
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Checkpoint:
+    return fit(some_windows(), mode="scratch", parent=None, settings=SETTINGS)
+
+
+def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
+    windows = some_windows()
+    rows = np.arange(240, 300)
+    together = scaled_quantiles(scratch, windows, rows)
+    np.testing.assert_array_equal(together[[-1]], scaled_quantiles(scratch, windows, rows[-1:]))
+    alone = windows.cut(200, 260, known_to=259)
+    np.testing.assert_array_equal(together[[19]], scaled_quantiles(scratch, alone, np.array([59])))
+
+
+@pytest.mark.parametrize("target", ["volume", "close", "range"])
+def test_quantiles_of_every_target_ascend(target):
+    windows = some_windows(target)
+    checkpoint = fit(windows, mode="scratch", parent=None, settings=SETTINGS)
+    assert (np.diff(scaled_quantiles(checkpoint, windows, np.arange(300)), axis=-1) >= 0.0).all()
+
+
+def test_a_model_of_another_target_is_refused(scratch):
+    with pytest.raises(ArtifactError, match=r"Expected a model of range .* found one of volume"):
+        scaled_quantiles(scratch, some_windows("range"), np.array([0]))
+
+
+def test_the_ensembles_quantiles_are_the_mean_of_its_members(scratch):
+    members = member_quantiles(scratch, some_windows(), np.arange(290, 300))
+    assert members.each().shape == (SETTINGS.members, 10, 5, 7)
+    np.testing.assert_allclose(members.each().mean(axis=0), members.mean(), rtol=1e-12)
