@@ -26,7 +26,7 @@ from forecasting.store.read.promotions import (
     decisions_by_hand,
     newest_decision,
 )
-from forecasting.store.read.runs import finished_runs, newest_finished, nights_under, run, unfinished_run
+from forecasting.store.read.runs import finished_runs, newest_finished, run, unfinished_run
 from forecasting.store.read.scores import newest_scores, scored
 from forecasting.store.read.splits import split_factors
 from forecasting.store.read.unscored import unscored_forecasts
@@ -62,7 +62,6 @@ __all__ = [
     "newest_scores",
     "newest_scratch",
     "newest_session",
-    "nights_under",
     "past_forecasts",
     "published",
     "run",

@@ -31,13 +31,6 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     return [dict(row) for row in connection.execute(done).mappings()]
 
 
-def nights_under(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> set[date]:
-    """Sessions of the nights that were run under these settings, finished or not."""
-    run = tables.runs
-    wanted = (run.c.symbol == symbol, run.c.target == target, run.c.settings_hash == settings_hash)
-    return set(connection.scalars(sa.select(run.c.as_of).where(*wanted)))
-
-
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
     table = tables.runs

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.evaluate.evidence import SCORE_COLUMNS
+from forecasting.evaluate.evidence import SCORE_COLUMNS, newest_origins
 from forecasting.store import tables
 from forecasting.store.frames import frame
 from forecasting.vocabulary import HORIZONS, KINDS
@@ -31,7 +30,7 @@ def scored(connection: sa.Connection, symbol: str, target: str, *, origins: int)
         .where(*wanted, *_newer(connection, wanted, origins))
         .order_by(*order, scores.c.stage, scores.c.bar_version)
     )
-    return _newest_origins(frame(connection, statement), origins)
+    return newest_origins(frame(connection, statement), origins).reset_index(drop=True)
 
 
 def _bar_known(scores: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
@@ -65,7 +64,7 @@ def newest_scores(
         wanted.append(_bar_known(table, known_at))
     columns = (table.c[name] for name in SCORE_COLUMNS)
     statement = sa.select(*columns).where(*wanted, *_newer(connection, wanted, origins))
-    return _newest_origins(frame(connection, statement), origins)
+    return newest_origins(frame(connection, statement), origins).reset_index(drop=True)
 
 
 def _newer(
@@ -91,8 +90,3 @@ def _newer(
     oldest = max((origin for origin in found if origin is not None), default=date.min)
     # Kind and horizon precede the origin in the key: without them SQLite reads every year.
     return [scores.c.kind.in_(KINDS), scores.c.horizon.in_(HORIZONS), scores.c.origin_session >= oldest]
-
-
-def _newest_origins(found: pd.DataFrame, origins: int) -> pd.DataFrame:
-    newest = np.sort(found["origin_session"].unique())[-origins:]
-    return found[found["origin_session"].isin(newest)].reset_index(drop=True)
