@@ -36,6 +36,7 @@ from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -55,7 +56,7 @@ class _Asked:
 
 @dataclass(frozen=True)
 class _Stored:
-    """What is stored of the symbol; `asked_before` is the first session of the newest request, by its last one."""
+    """What is stored of the symbol, and what is requested beside it."""
 
     source: Source
     switched_from: str
@@ -63,7 +64,7 @@ class _Stored:
     events: pd.DataFrame
     newest_instant: datetime | None
     accept: bool
-    asked_before: dict[date, date]
+    asked: _Asked
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,9 @@ def fetch_and_store(
     """
     asked = shard.given(runs, [_asked(run, last=last, oldest=oldest) for run in runs])
     stored = shard.read_each(
-        asked, lambda connection, run, _: _read_stored(connection, run, switch_source=switch_source)
+        asked, lambda connection, run, span: _read_stored(connection, run, span, switch_source=switch_source)
     )
-    answers = _request_in_turn(stored, asked, purpose=purpose, stop_on=stop_on)
+    answers = _request_in_turn(stored, purpose=purpose, stop_on=stop_on)
     written = shard.write_each(
         answers, lambda connection, run, answer: _write(connection, run, answer, purpose=purpose)
     )
@@ -119,7 +120,7 @@ def _asked(run: NightRun, *, last: date | None, oldest: date | None) -> _Asked:
     return _Asked(first_session(min(oldest or newest, newest), run.settings), newest)
 
 
-def _read_stored(connection: Connection, run: NightRun, *, switch_source: bool) -> _Stored:
+def _read_stored(connection: Connection, run: NightRun, asked: _Asked, *, switch_source: bool) -> _Stored:
     symbol = run.spec.symbol
     source = source_of(run.spec.source, cache_dir=run.settings.data_dir.absolute() / "yahoo-cache")
     newest = read.newest_fetch(connection, symbol)
@@ -131,22 +132,31 @@ def _read_stored(connection: Connection, run: NightRun, *, switch_source: bool) 
         events=read.event_rows(connection, symbol),
         newest_instant=read.newest_instant(connection, [symbol, *run.settings.companions]),
         accept=switch_source,
-        # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
-        asked_before={newest["last_asked"]: newest["first_asked"]} if newest else {},
+        asked=_as_before(asked, newest),
     )
 
 
+def _as_before(asked: _Asked, newest: Row | None) -> _Asked:
+    """The span; as long as the newest fetch up to the same session was, where that is longer.
+
+    A run that was killed after some of its nights asks for as much again, not for what the others need alone.
+    """
+    if newest is None or newest["last_asked"] != asked.last:
+        return asked
+    return _Asked(min(asked.first, newest["first_asked"]), asked.last)
+
+
 def _request_in_turn(
-    stored: Sequence[Outcome[_Stored]], asked: Sequence[Outcome[_Asked]], *, purpose: Purpose, stop_on: StopOn
+    stored: Sequence[Outcome[_Stored]], *, purpose: Purpose, stop_on: StopOn
 ) -> list[Outcome[_Answer]]:
     answers: list[Outcome[_Answer]] = []
     refused: dict[str, ForecastingError] = {}
-    for one, span in zip(stored, asked, strict=True):
+    for one in stored:
         name = one.run.spec.source
         if one.error is not None or name in refused:
             answers.append(Outcome(one.run, error=one.error or refused[name]))
             continue
-        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), span.get(), purpose=purpose))
+        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), purpose=purpose))
         answers.append(answer)
         error = answer.error or (answer.value.error if answer.value else None)
         if isinstance(error, stop_on):
@@ -154,14 +164,14 @@ def _request_in_turn(
     return answers
 
 
-def _request(run: NightRun, stored: _Stored, asked: _Asked, *, purpose: Purpose) -> _Answer:
+def _request(run: NightRun, stored: _Stored, *, purpose: Purpose) -> _Answer:
     """The assessed answer to one request.
 
     Raises:
         SourceError: A file cannot be used: nothing left this machine, so no row is kept.
     """
     source, spec, settings = stored.source, run.spec, run.settings
-    first, session = min(asked.first, stored.asked_before.get(asked.last, asked.first)), asked.last
+    first, session = stored.asked.first, stored.asked.last
     try:
         fetched = source.fetch(spec.symbol, first, session)
     except SourceError as error:
