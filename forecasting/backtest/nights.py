@@ -13,7 +13,7 @@ import pandas as pd
 
 from forecasting.backtest.refits import Block, Panel, windows_at
 from forecasting.errors import NUMERICAL_ERRORS
-from forecasting.evaluate.deficit import best_baseline, deficit_of
+from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.evaluate.evidence import newest_origins
 from forecasting.evaluate.scores import inside
@@ -189,11 +189,10 @@ class _Walk:
         recent = newest_origins(losses, SCORED_ORIGINS)
         deficit = deficit_of(recent)
         finite = bool(np.isfinite(self.nights.network[night]).all())
-        best = deficit.baseline if deficit else best_baseline(recent)
         usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
         facts = ChampionFacts(
             champion="of the replay" if model else None,
-            baseline=best if best in usable else usable[-1],
+            baseline=fallback_baseline(recent, deficit, usable),
             age_sessions=self._session(night) - model.trained_to if model else None,
             max_age_sessions=self.settings.max_model_age,
             finite=finite,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from forecasting.evaluate.significance import diebold_mariano
@@ -42,6 +44,18 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
     best = str(means.drop(CHAMPION).idxmin())
     test = diebold_mariano(by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1])
     return Deficit(best, len(by_origin), float(means[CHAMPION]), float(means[best]), test.statistic)
+
+
+def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:
+    """The baseline to publish in the network's place: the best by these losses, else the last of the usable ones.
+
+    Args:
+        losses: As for `best_baseline`.
+        deficit: `deficit_of(losses)`.
+        usable: Baselines with a finite forecast tonight, one or more; the strongest on most symbols is listed last.
+    """
+    best = deficit.baseline if deficit else best_baseline(losses)
+    return best if best in usable else usable[-1]
 
 
 def _table(losses: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
-from forecasting.evaluate.deficit import best_baseline, deficit_of
+from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightInputs, NightRun
@@ -155,15 +155,12 @@ def _champion_facts(
     """What decides whether the champion's forecast is published."""
     losses = forecaster_losses(stored.scores, origins=SCORED_ORIGINS)
     deficit = deficit_of(losses)
-    best = deficit.baseline if deficit else best_baseline(losses)
-    # The strongest on most symbols is listed last. The best so far may have no finite forecast tonight.
     finite = [one.forecaster for one in candidates if one.role == BASELINE]
-    baseline = best if best in finite else finite[-1]
     own = next((one for one in candidates if one.role == CHAMPION), None)
     trained_to = stored.champion["trained_to"] if stored.champion else None
     return ChampionFacts(
         champion=stored.champion["id"] if stored.champion else None,
-        baseline=baseline,
+        baseline=fallback_baseline(losses, deficit, finite),
         damage=damage,
         age_sessions=len(between(trained_to, run.spec.session, run.settings.exchange)) - 1 if trained_to else None,
         max_age_sessions=run.settings.max_model_age,

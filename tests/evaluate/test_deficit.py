@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.deficit import best_baseline, deficit_of
+from forecasting.evaluate.deficit import best_baseline, deficit_of, fallback_baseline
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS
 from forecasting.vocabulary import HORIZONS
@@ -61,3 +61,12 @@ def test_two_losses_of_one_forecaster_for_one_forecast_are_refused():
     table = losses({"champion": 1.0, "har": 1.0}, origins=70)
     with pytest.raises(ValueError, match="duplicate"):
         deficit_of(pd.concat([table, table.head(1)]))
+
+
+def test_the_baseline_to_publish_is_the_best_that_has_a_forecast_tonight():
+    table = losses({"champion": 1.0, "last_value": 0.8, "har": 0.9, "ridge": 1.1}, origins=70)
+    deficit = deficit_of(table)
+    assert fallback_baseline(table, deficit, ["last_value", "har", "ridge"]) == "last_value"
+    assert fallback_baseline(table, None, ["last_value", "har", "ridge"]) == "last_value"
+    assert fallback_baseline(table, deficit, ["har", "ridge"]) == "ridge"
+    assert fallback_baseline(table.head(0), None, ["har", "ridge"]) == "ridge"
