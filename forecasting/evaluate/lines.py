@@ -1,6 +1,13 @@
 """The lines that a forecast counts in: the published one, its forecaster's own, or both."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from forecasting.vocabulary import CHALLENGER, CHAMPION, PUBLISHED_LINE
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def lines_of(role: str, model: str) -> tuple[str, ...]:
@@ -13,3 +20,16 @@ def lines_of(role: str, model: str) -> tuple[str, ...]:
     if role == CHALLENGER:
         return (CHALLENGER,)
     return (PUBLISHED_LINE, model) if role == CHAMPION else (model,)
+
+
+def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
+    """The rows with column `line`, once for each line that a row counts in; the index is new.
+
+    Args:
+        rows: One a forecast, with column role.
+        model: Name of the column that holds the model's name.
+    """
+    import pandas as pd
+
+    lines = [lines_of(str(role), str(name)) for role, name in zip(rows["role"], rows[model], strict=True)]
+    return rows.assign(line=pd.Series(lines, index=rows.index, dtype=object)).explode("line", ignore_index=True)

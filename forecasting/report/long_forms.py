@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from forecasting.evaluate.lines import lines_of
+from forecasting.evaluate.lines import by_line
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
 
 PUBLISHED = "published"
@@ -83,9 +83,7 @@ def _labels(name: str) -> dict[str, str]:
 
 def _lines(history: pd.DataFrame) -> pd.DataFrame:
     """The rows that count, with column `line`: one a line, origin and horizon."""
-    rows = _counted(history[history["role"] != CHALLENGER])
-    lines = [lines_of(role, model) for role, model in zip(rows["role"], rows["model"], strict=True)]
-    rows = rows.assign(line=pd.Series(lines, index=rows.index, dtype=object)).explode("line", ignore_index=True)
+    rows = by_line(_counted(history[history["role"] != CHALLENGER]), model="model")
     rows["line"] = rows["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
     newest = rows.sort_values("issued_at", kind="stable")
     return newest.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)

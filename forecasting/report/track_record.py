@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from forecasting.evaluate.lines import lines_of
+from forecasting.evaluate.lines import by_line
 from forecasting.report.data import as_day
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, PUBLISHED_LINE
 
@@ -84,8 +84,7 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The columns of `scored` and `line` (`lines.lines_of`), sorted by place of the kind in KINDS.
     """
-    lines = [lines_of(str(role), str(name)) for role, name in zip(scored["role"], scored["name"], strict=True)]
-    rows = scored.assign(line=pd.Series(lines, index=scored.index, dtype=object)).explode("line")
+    rows = by_line(scored, model="name")
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
     # Best first: newest forecast, smallest id of those issued at one instant, settled, newest version of the bar.
     rows = rows.sort_values(

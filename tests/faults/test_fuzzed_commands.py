@@ -35,6 +35,13 @@ URLS = st.sampled_from(
 NUMBERS = st.integers(-5, 10**12).map(str) | TEXTS
 
 
+# Threads that Prefect has left in this process draw random numbers; Hypothesis takes them for the strategies'.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
+    pytest.mark.filterwarnings("ignore:Generating overly large repr"),  # for the message of the one above
+]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small ledger with one night, and files that are no bars."""
@@ -153,9 +160,6 @@ def check_commands(
 
 
 @pytest.mark.slow
-# Threads that Prefect has left in this process draw random numbers; Hypothesis takes them for the strategies'.
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
 def test_no_command_line_ends_in_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,8 +167,6 @@ def test_no_command_line_ends_in_a_traceback(
 
 
 @pytest.mark.campaign
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
 def test_of_two_thousand_command_lines_none_ends_in_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,14 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
+# Threads that Prefect has left in this process draw random numbers; Hypothesis takes them for the strategies'.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
+    pytest.mark.filterwarnings("ignore:Generating overly large repr"),  # for the message of the one above
+    pytest.mark.usefixtures("small"),
+]
+
+
 @pytest.fixture
 def small(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small night of a file, at a fixed time."""
@@ -61,16 +69,10 @@ def check_parameters(examples: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
-@pytest.mark.usefixtures("small")
 def test_no_flow_parameter_ends_in_an_error_that_is_not_ours() -> None:
     check_parameters(60)
 
 
 @pytest.mark.campaign
-@pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # for the message of the one above
-@pytest.mark.usefixtures("small")
 def test_of_two_thousand_sets_of_flow_parameters_none_does() -> None:
     check_parameters(2000)

@@ -17,6 +17,17 @@ MODEL = {
     "weights": "kept",
 }
 
+FIGURES = {
+    "mae": 1.5,
+    "baselines": {"ridge": 2.0},
+    "best_baseline": "ridge",
+    "skill_vs_best": 0.25,
+    "dm_p_value": 0.01,
+    "coverage_80": 0.8,
+    "coverage_90": 0.9,
+}
+"""Of one horizon of a backtest's document."""
+
 
 def test_a_night_has_a_row_a_session_in_its_own_unit():
     columns, rows = listings.night_listing(report_data(forecasts=forecasts(status="fallback", reason="old", q50=8e6)))
@@ -43,16 +54,7 @@ def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_repl
 
 
 def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
-    figures = {
-        "mae": 1.5,
-        "baselines": {"ridge": 2.0},
-        "best_baseline": "ridge",
-        "skill_vs_best": 0.25,
-        "dm_p_value": 0.01,
-        "coverage_80": 0.8,
-        "coverage_90": 0.9,
-    }
-    columns, rows = listings.backtest_listing({"overall": figures, "horizons": {"1": figures | {"mae": 1234.5}}})
+    columns, rows = listings.backtest_listing({"overall": FIGURES, "horizons": {"1": FIGURES | {"mae": 1234.5}}})
     assert columns == ["horizon", "mae", "ridge", "against ridge", "p", "in 80 %", "in 90 %"]
     assert rows == [
         ["1", "1,234.5", "2", "+25.0 %", "0.01", "80.0 %", "90.0 %"],

@@ -7,6 +7,7 @@ import pytest
 from flows.terminal import console
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data, scored
+from tests.report.test_listings import FIGURES
 
 
 def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,17 +52,8 @@ def test_a_table_in_a_pipe_is_160_columns_wide_and_leaves_none_empty(capsys: pyt
 def test_a_backtest_is_printed_with_each_baseline_and_the_path(
     capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    figures = {
-        "mae": 1.5,
-        "baselines": {"ridge": 2.0},
-        "best_baseline": "ridge",
-        "skill_vs_best": 0.25,
-        "dm_p_value": 0.01,
-        "coverage_80": 0.8,
-        "coverage_90": 0.9,
-    }
     about = {"symbol": "SBUX", "target": "volume", "from": "2023-01-03", "to": "2023-12-29"}
-    document = about | {"origins": 250, "refits": 12, "seconds": 3.0, "overall": figures, "horizons": {"1": figures}}
+    document = about | {"origins": 250, "refits": 12, "seconds": 3.0, "overall": FIGURES, "horizons": {"1": FIGURES}}
     out = tmp_path_factory.mktemp("out") / "b.json"
     console.show_backtest(document, out)
     shown = capsys.readouterr().out
