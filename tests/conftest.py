@@ -66,6 +66,16 @@ def pytest_unconfigure() -> None:
         processes.FRESH_DATABASE.unlink(missing_ok=True)
 
 
+@pytest.fixture(autouse=True)
+def own_settings() -> Iterator[None]:
+    """A command in the test's own process writes its options to the environment; none of them outlives the test."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("FORECASTING_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(params=DATABASES)
 def database_url(request: pytest.FixtureRequest) -> str:
     """A migrated database without a row, once on SQLite and once on Postgres."""
