@@ -26,8 +26,7 @@ from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.settings import Settings, parse_date
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit
-from forecasting.train.gate import Verdict, examine, gate_rows
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.gate import Verdict, examine
 from forecasting.train.prepare import prepare
 from forecasting.train.starting_weights import fit_scratch
 from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
@@ -121,7 +120,6 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
         known, _ = windows_at([windows], first + number, settings)
-        linear = linear_quantiles(known, gate_rows(known))
         scratch = champion is None or number % settings.scratch_every == 0
         fitted = fit_scratch(known, [], settings=settings) if scratch else warm(known, champion, settings)
         if other is None or number % settings.scratch_every == 0:
@@ -132,7 +130,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
         for name, one in judged.items():
-            found.append((name, examine(one, known, champion=champion, linear=linear, settings=settings)))
+            found.append((name, examine(one, known, champion=champion, settings=settings)))
         champion = fitted
     return found
 

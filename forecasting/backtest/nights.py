@@ -26,7 +26,7 @@ from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit
-from forecasting.train.gate import Verdict, examine, gate_rows
+from forecasting.train.gate import Verdict, examine
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 from forecasting.train.starting_weights import fit_scratch
@@ -122,10 +122,9 @@ class _Walk:
         """Fit, examine, forecast and publish as at the close of the night's row; then decide who is champion next."""
         windows, companions = windows_at(self.panel, int(self.rows[night]), self.settings)
         losses = self._losses(night)
-        linear = linear_quantiles(windows, gate_rows(windows))
         mode = self._mode(night, windows, losses)
-        verdict, successor = self._successor(night, mode, windows, companions, linear)
-        self._forecast(night, windows, linear[-1], self.champion or successor)
+        verdict, successor = self._successor(night, mode, windows, companions)
+        self._forecast(night, windows, self.champion or successor)
         self._publish(night, losses, self.champion or successor)
         self.nights.modes.append(mode)
         self.nights.verdicts.append(verdict)
@@ -151,7 +150,7 @@ class _Walk:
         return choose_mode("auto", facts, scratch_every=every)
 
     def _successor(
-        self, night: int, mode: ModeChoice, windows: Windows, companions: Sequence[Windows], linear: Floats
+        self, night: int, mode: ModeChoice, windows: Windows, companions: Sequence[Windows]
     ) -> tuple[Verdict | None, _Champion | None]:
         """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""
         champion = self.champion.checkpoint if self.champion else None
@@ -160,13 +159,13 @@ class _Walk:
                 fitted = fit_scratch(windows, companions, settings=self.settings)
             else:
                 fitted = fit(windows, mode="warm", parent=champion, settings=self.settings)
-            verdict = examine(fitted, windows, champion=champion, linear=linear, settings=self.settings)
+            verdict = examine(fitted, windows, champion=champion, settings=self.settings)
         except NUMERICAL_ERRORS:
             return None, None
         trained_to = int(self.rows[night]) + windows.learnable_sessions - len(windows)
         return verdict, None if verdict.refused else _Champion(fitted, trained_to)
 
-    def _forecast(self, night: int, windows: Windows, linear: Floats, model: _Champion | None) -> None:
+    def _forecast(self, night: int, windows: Windows, model: _Champion | None) -> None:
         scale = windows.scale()
         for name, quantiles in self.nights.baselines.items():
             quantiles[night] = baseline_quantiles(name, windows)
@@ -176,11 +175,12 @@ class _Walk:
         past = self._past(night)
         try:
             network = scale.to_model(network_quantiles(model.checkpoint, windows))
-            issued = issue(network, scale.to_model(linear), past, scale=scale, target=windows.target).quantiles
+            linear = scale.to_model(linear_quantiles(windows))
+            issued = issue(network, linear, past, scale=scale, target=windows.target).quantiles
         except NUMERICAL_ERRORS:
             return
         if np.isfinite(issued).all():
-            self.raw[:, night] = network, scale.to_model(linear)
+            self.raw[:, night] = network, linear
             self.pinball[CHAMPION][night] = pinball(self.actual[night], issued)
             self.inside_80[night] = inside(self.actual[night], issued, 80)
         self.nights.network[night] = issued

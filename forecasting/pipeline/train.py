@@ -29,8 +29,7 @@ from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit
-from forecasting.train.gate import Verdict, examine, gate_rows
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.gate import Verdict, examine
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
@@ -212,13 +211,7 @@ def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
 
 def _examine(run: NightRun, plan: _Plan, fitted: Checkpoint) -> Verdict:
     """What the gate finds about tonight's fit."""
-    verdict = examine(
-        fitted,
-        plan.windows,
-        champion=plan.parent,
-        linear=linear_quantiles(plan.windows, gate_rows(plan.windows)),
-        settings=run.settings,
-    )
+    verdict = examine(fitted, plan.windows, champion=plan.parent, settings=run.settings)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", run.spec.symbol, verdict.refused)
     return verdict

@@ -2,7 +2,8 @@
 
 A fit is refused that is not finite; whose weights moved further from where it started than its training can move them;
 whose loss on its own training rows is not below that of the shipped weights it started from; or that is unlike the
-champion (without one: the linear model) on the newest closed sessions and on tonight's inputs and worse than it there.
+champion on the newest closed sessions and on tonight's inputs and worse than it there. Without a champion and from
+random weights it is compared with the linear model. Whether shipped weights suit the symbol is for `fit` to decide.
 The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
 """
 
@@ -20,6 +21,7 @@ from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.ensemble import member_quantiles
 from forecasting.train.fit import PRETRAINED, WARM
+from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.prepare import prepare_like, training_rows
 from forecasting.train.pretrained import pretrained_for
 from forecasting.train.training_loop import TrainingRows, load_members, sequences_in, training_loss
@@ -90,7 +92,6 @@ def examine(
     windows: Windows,
     *,
     champion: Checkpoint | None,
-    linear: Floats,
     settings: Settings,
 ) -> Verdict:
     """Whether a fit may take over.
@@ -99,24 +100,22 @@ def examine(
         fitted: Tonight's fit.
         windows: The rolling window that it was fitted on; the newest row is tonight's.
         champion: The weights in use, from which a warm fit started; None where there are none that run.
-        linear: (n, H, Q) the linear model's quantiles at `gate_rows(windows)`, in the target's own unit.
         settings: As of the fit.
     """
     rows = gate_rows(windows)
+    closed = rows[:-1]
     members = member_quantiles(fitted, windows, rows)
-    if champion is None:
-        reference = Reference("the linear model", windows.scale(rows).to_model(linear), FIRST)
-    else:
-        reference = Reference("the champion", member_quantiles(champion, windows, rows).mean())
-    losses = [mean_pinball(quantiles, windows, rows[:-1]) for quantiles in (members.mean(), reference.quantiles)]
     start = _start(fitted, windows, champion, settings)
+    reference = _reference(windows, rows, champion, start)
+    loss = mean_pinball(members.mean(), windows, closed)
+    theirs = None if reference is None else mean_pinball(reference.quantiles, windows, closed)
     refused = not_finite(members.adjusted) or moved_too_far(fitted, start) or learned_nothing(fitted, start, windows)
-    if not refused and losses[0] > losses[1]:
+    if not refused and reference is not None and theirs is not None and loss > theirs:
         refused = unlike(members.each(), reference)
-        refused = refused and f"{refused}, and worse: pinball {losses[0]:.4g} against {losses[1]:.4g}"
-    first, last = (windows.origins[rows[place]].astype(object) for place in (0, -2))
-    theirs = losses[1] if champion is not None else None
-    return Verdict(refused, len(rows) - 1, first, last, losses[0] if np.isfinite(losses[0]) else None, theirs)
+        refused = refused and f"{refused}, and worse: pinball {loss:.4g} against {theirs:.4g}"
+    first, last = (windows.origins[closed[place]].astype(object) for place in (0, -1))
+    shown = loss if np.isfinite(loss) else None
+    return Verdict(refused, len(closed), first, last, shown, None if champion is None else theirs)
 
 
 def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
@@ -194,6 +193,17 @@ def unlike(members: Floats, reference: Reference) -> str:
         ),
     }
     return next((text.format(value) for text, (value, limit) in found.items() if value > limit), "")
+
+
+def _reference(windows: Windows, rows: Rows, champion: Checkpoint | None, start: Checkpoint | None) -> Reference | None:
+    """What the fit is compared with; None without a champion where its start says how far it may have moved."""
+    if champion is not None:
+        return Reference("the champion", member_quantiles(champion, windows, rows).mean())
+    if start is not None:
+        return None
+    # As known at the oldest row: fitted on the others too, few rows would let it come nearer to them than any network.
+    linear = linear_quantiles(windows.cut(0, len(windows), known_to=int(rows[0])), rows)
+    return Reference("the linear model", windows.scale(rows).to_model(linear), FIRST)
 
 
 def _start(fitted: Checkpoint, windows: Windows, champion: Checkpoint | None, settings: Settings) -> Checkpoint | None:

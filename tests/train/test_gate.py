@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from forecasting.ingest.sources.sample import Sample
 from forecasting.losses import Floats
+from forecasting.preprocess.windows import make_windows
 from forecasting.train import gate
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import WARM, fit
@@ -22,9 +24,10 @@ from forecasting.train.gate import (
     moved_too_far,
     unlike,
 )
-from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
+from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import HORIZONS, MEDIAN
+from tests.builders import no_events
 from tests.train.windows import SETTINGS, some_windows
 
 
@@ -44,8 +47,7 @@ def warm(windows, champion) -> Checkpoint:
 
 
 def verdict(fitted: Checkpoint, windows, champion: Checkpoint | None):
-    linear = linear_quantiles(windows, gate_rows(windows))
-    return examine(fitted, windows, champion=champion, linear=linear, settings=SETTINGS)
+    return examine(fitted, windows, champion=champion, settings=SETTINGS)
 
 
 def changed(fitted: Checkpoint, name: str, by: float) -> Checkpoint:
@@ -178,3 +180,31 @@ def test_the_reach_is_never_passed_by_a_long_fit(windows, champion):
         assert moved_too_far(following, chain) == ""
         chain = following
     assert torch.isfinite(chain.weights["0.shape_bias"]).all()
+
+
+def test_without_a_champion_a_fit_from_random_weights_is_compared_with_the_linear_model(windows, champion):
+    worse = changed(changed(champion, "0.shape_bias", 3.0), "1.shape_bias", 3.0)
+    refused = verdict(worse, windows, None).refused
+    assert "from the linear model's, and worse: pinball" in refused
+
+
+def test_the_linear_model_of_that_comparison_has_seen_none_of_the_compared_targets(windows, monkeypatch, champion):
+    seen = []
+    made = gate.linear_quantiles
+    monkeypatch.setattr(gate, "linear_quantiles", lambda known, rows: seen.append(known) or made(known, rows))
+    verdict(champion, windows, None)
+    first = gate_rows(windows)[0]
+    known = np.isfinite(seen[0].scaled)
+    assert not known[first:].any()
+    assert known[first - len(HORIZONS)].all()
+
+
+def test_a_first_fit_of_an_index_with_a_short_history_passes():
+    """Its shipped weights are of stocks: unlike the linear model, and for `fit` to take or leave."""
+    bars = Sample().fetch("^GSPC", date(2014, 1, 2), date(2018, 12, 31)).bars
+    short = make_windows(
+        bars, no_events(), origin=date(2018, 12, 31), target="volume", exchange="XNYS", train_sessions=320
+    )
+    fitted = fit_scratch(short, [], settings=SETTINGS)
+    assert fitted.card.base == "volume-2018-12-31"
+    assert examine(fitted, short, champion=None, settings=SETTINGS).refused == ""
