@@ -28,6 +28,7 @@ from forecasting.evaluate.scores import skill
 from forecasting.losses import Floats
 from forecasting.predict.calibration import MAX_FORECASTS, Past
 from forecasting.predict.forecasts import issue
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
@@ -186,6 +187,7 @@ def backtest(
     *,
     spec: BacktestSpec,
     companions: Sequence[Series] = (),
+    market: MarketSeries | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:
     """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar after it.
@@ -195,6 +197,7 @@ def backtest(
         events: Columns session, kind, known_from.
         spec: What to replay.
         companions: Bars and events of each companion series; see train/starting_weights.py.
+        market: The market series, an input of the symbol's windows and of its companions'.
         progress: Called with origins done and origins in all, after each refit; then the same after each night.
 
     Raises:
@@ -203,7 +206,7 @@ def backtest(
     """
     started = time.perf_counter()
     settings = spec.settings
-    panel = [_all_windows(*series, settings) for series in ((bars, events), *companions)]
+    panel = [_all_windows(*series, settings, market) for series in ((bars, events), *companions)]
     windows = panel[0]
     blocks = _blocks(windows, spec)
     raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
@@ -224,7 +227,9 @@ def backtest(
     )
 
 
-def _all_windows(bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings) -> Windows:
+def _all_windows(
+    bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings, market: MarketSeries | None
+) -> Windows:
     """Windows over all of a symbol's bars."""
     return make_windows(
         bars,
@@ -233,6 +238,7 @@ def _all_windows(bars: "pd.DataFrame", events: "pd.DataFrame", settings: Setting
         target=settings.target,
         exchange=settings.exchange,
         train_sessions=len(bars),
+        market=market,
     )
 
 

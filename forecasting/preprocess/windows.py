@@ -19,6 +19,7 @@ from forecasting.preprocess.features import (
     step_features,
     trailing_mean,
 )
+from forecasting.preprocess.market import UNKNOWN, MarketSeries, log_closes
 from forecasting.preprocess.standstills import with_usual_ranges
 from forecasting.preprocess.targets import Scale, actual_of, values_of
 from forecasting.sessions import next_sessions, sessions_index
@@ -47,6 +48,7 @@ class Windows:
         level: (N,) and spread (N, H): each row's scaling.
         scaled: (N, H) targets in model scale; NaN where the session is in the future or its value unknown.
         companion_range: (D,) how much wider than usual the companions' prices ranged, in logs; 0 without companions.
+        market: (D,) log of the market series' close as known at each session's close; exactly 0 where unknown.
         flag_names: C names.
     """
 
@@ -60,6 +62,7 @@ class Windows:
     spread: Floats
     scaled: Floats
     companion_range: Floats
+    market: Floats
     flag_names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -93,6 +96,11 @@ class Windows:
         learnable = slice(self.learnable_sessions)
         known = np.isfinite(self.values[learnable])
         return bool(self.flags[learnable, -len(future_covariates.EVENT_NAMES) :][known].any())
+
+    @property
+    def has_market(self) -> bool:
+        """Whether the market series' value is known on the newest session."""
+        return bool(self.market[-1] != UNKNOWN)
 
     @property
     def last_values(self) -> Floats:
@@ -135,6 +143,7 @@ class Windows:
             spread=self.spread[start:stop].copy(),
             scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
             companion_range=self.companion_range[first:last].copy(),
+            market=self.market[first:last].copy(),
         )
 
     def save(self, path: Path) -> None:
@@ -151,7 +160,7 @@ def load_windows(path: Path) -> Windows:
     return Windows(**arrays | {"target": str(arrays["target"])})
 
 
-def make_windows(
+def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     bars: "pd.DataFrame",
     events: "pd.DataFrame",
     *,
@@ -159,6 +168,7 @@ def make_windows(
     target: Target,
     exchange: str,
     train_sessions: int,
+    market: MarketSeries | None = None,
 ) -> Windows:
     """The newest `train_sessions` rows up to `origin`; the last row is the origin's own.
 
@@ -170,6 +180,7 @@ def make_windows(
         target: What is forecast.
         exchange: The exchange whose sessions count.
         train_sessions: Number of rows; fewer where the history is shorter.
+        market: A market series; closes made public after the origin's close are ignored.
 
     Raises:
         HistoryError: No bar at `origin`, or fewer than `MIN_ROWS` rows.
@@ -194,6 +205,7 @@ def make_windows(
         spread=scale.spread,
         scaled=scale.to_model(_following(values)[WARM_UP:]),
         companion_range=np.zeros(len(sessions)),
+        market=log_closes(market, sessions, exchange=exchange),
         flag_names=names,
     )
 

@@ -11,6 +11,7 @@ from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
 from forecasting.preprocess.companions import with_companion_range
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import make_windows
 from forecasting.settings import Settings
@@ -180,6 +181,27 @@ def test_cached_refits_of_other_bars_are_not_used(tmp_path):
     busier = BARS.assign(volume=BARS["volume"] * 2.0)
     uncached = backtest(busier, no_events(), spec=replace(requested, folder=None))
     np.testing.assert_array_equal(backtest(busier, no_events(), spec=requested).issued, uncached.issued)
+
+
+VIX = MarketSeries(pd.Series(np.linspace(12.0, 30.0, len(BARS)), index=BARS.index))
+
+
+def test_no_forecast_changes_when_market_closes_after_its_origin_do():
+    later = VIX.closes.where(BARS.index <= BARS.index[-10], VIX.closes * 2.0)
+    requested = spec(-20, -10, refit_every=4)
+    before, after = (
+        backtest(BARS, no_events(), spec=requested, market=market) for market in (VIX, MarketSeries(later))
+    )
+    np.testing.assert_array_equal(before.issued, after.issued)
+    for name, quantiles in before.raw.items():
+        np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
+
+
+def test_cached_refits_of_another_market_series_are_not_used(tmp_path):
+    requested = replace(spec(-20, -10, refit_every=11), folder=tmp_path)
+    for market in (None, VIX, MarketSeries(VIX.closes * 1.01), VIX):
+        backtest(BARS, no_events(), spec=requested, market=market)
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_cached_refits_without_a_baseline_that_was_added_later_are_not_used(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.train.baselines import baseline_names, baseline_quantiles
@@ -172,3 +173,53 @@ def test_bars_without_any_volume_are_refused_for_volume_and_accepted_for_range()
     with pytest.raises(HistoryError, match="none has a volume"):
         windows_of(without_volume)
     assert np.isfinite(windows_of(without_volume, target="range").scaled[:-5]).all()
+
+
+VIX = MarketSeries(pd.Series(np.linspace(12.0, 30.0, DAYS), index=BARS.index))
+
+
+def with_market(closes: "pd.Series[float]", exchange: str = "XNYS") -> Windows:
+    return make_windows(
+        BARS,
+        no_events(),
+        origin=ORIGIN,
+        target="volume",
+        exchange="XNYS",
+        train_sessions=300,
+        market=MarketSeries(closes, exchange),
+    )
+
+
+def test_windows_have_the_log_of_the_market_series_close_of_each_session():
+    windows = with_market(VIX.closes)
+    np.testing.assert_array_equal(windows.market, np.log(VIX.closes.loc[windows.sessions[:-5]].to_numpy()))
+    assert windows.has_market
+
+
+def test_windows_of_an_origin_do_not_change_when_later_market_closes_do():
+    altered = VIX.closes.copy()
+    altered.iloc[-29:] *= 2.0
+    assert_same(with_market(VIX.closes), with_market(altered))
+    altered.iloc[-30] *= 2.0
+    changed = with_market(altered).market != with_market(VIX.closes).market
+    np.testing.assert_array_equal(np.flatnonzero(changed), [len(changed) - 1])
+
+
+def test_without_a_market_series_or_its_newest_value_windows_have_none():
+    np.testing.assert_array_equal(windows_of().market, np.zeros(len(windows_of().steps)))
+    assert not windows_of().has_market
+    assert not with_market(VIX.closes.iloc[:-35]).has_market
+    assert with_market(VIX.closes.iloc[:-34]).has_market
+
+
+def test_windows_with_a_market_series_load_equal_bit_for_bit(tmp_path):
+    windows = with_market(VIX.closes)
+    windows.save(tmp_path / "windows.npz")
+    assert_same(windows, load_windows(tmp_path / "windows.npz"))
+
+
+def test_a_cut_has_the_market_series_of_its_own_sessions_as_a_copy():
+    windows = with_market(VIX.closes)
+    cut = windows.cut(20, 280, known_to=279)
+    np.testing.assert_array_equal(cut.market, windows.market[20 : 280 + windows.warm_up])
+    assert not np.shares_memory(cut.market, windows.market)

@@ -1,0 +1,58 @@
+"""A market series (the VIX): an index whose daily close is an input for every symbol, as known at each session's close.
+
+The value of session t is the newest close of the series whose session had closed when t closed on the symbol's own
+exchange: for a symbol of the series' exchange that of t itself; London and Tokyo close before New York, so that of the
+session before.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from forecasting.losses import Floats
+from forecasting.sessions import calendar
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILLED_SESSIONS = 5
+"""Sessions of its own exchange over which a close of the series is filled forward where newer ones are missing."""
+
+UNKNOWN = 0.0
+"""Value of a session without a known close. A logarithm: it would be that of a close of exactly 1."""
+
+
+@dataclass(frozen=True)
+class MarketSeries:
+    """The closes of a market series.
+
+    Attributes:
+        closes: By session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a day that is
+            no session are ignored.
+        exchange: The exchange whose calendar says when each session closed.
+    """
+
+    closes: "pd.Series[float]"
+    exchange: str = "XNYS"
+
+
+def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", *, exchange: str) -> Floats:
+    """(D,) log of the series' close as known at the close of each session; `UNKNOWN` where none is.
+
+    A close is filled forward over at most `FILLED_SESSIONS` of the series' own sessions. A value depends on closes made
+    public by the close of its session only.
+
+    Args:
+        market: The series; None for none, which gives `UNKNOWN` throughout.
+        sessions: (D,) sessions of the symbol, naive midnights, ascending.
+        exchange: The symbol's exchange.
+    """
+    if market is None or len(market.closes) == 0:
+        return np.full(len(sessions), UNKNOWN)
+    closed_at = calendar(market.exchange).closes
+    positive = market.closes.where(market.closes > 0.0)
+    filled = positive.reindex(closed_at.index).ffill(limit=FILLED_SESSIONS)
+    newest = closed_at.searchsorted(calendar(exchange).closes.loc[sessions], side="right") - 1
+    known = np.append(filled.to_numpy(), np.nan)[newest]  # -1: before the first session of the series' calendar
+    return np.where(np.isnan(known), UNKNOWN, np.log(np.where(np.isnan(known), 1.0, known)))
