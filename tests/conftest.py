@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
+    from tests.distribution import OneWorkerAFile
     from tests.flows.processes import Served
 
 # Before anything imports prefect, which reads these once: a flow run by accident fails at once and leaves no file.
@@ -46,18 +47,26 @@ for kind in (date, datetime):
     sqlite3.register_adapter(kind, refuse_untyped)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneWorkerAFile:
+    from tests.distribution import OneWorkerAFile
+
+    return OneWorkerAFile(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first, so that none is left for one worker at the end; those of one Prefect server on one worker."""
+    """Files of a Prefect server first, then others with slow tests, so that none is left for one worker at the end."""
+    from tests.distribution import in_order, server_of
+
     for item in items:
-        for server in {"prefect_server", "served"}.intersection(getattr(item, "fixturenames", ())):
+        if server_of(item):
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(server))
         if any("postgres" in name for name in (item.name, *getattr(item, "fixturenames", ()))):
             item.add_marker(pytest.mark.slow)  # the same tests on SQLite stay
         if item.get_closest_marker("campaign") or item.get_closest_marker("network"):
             item.add_marker(pytest.mark.slow)  # -m "not slow" replaces the -m that leaves these out
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items[:] = in_order(items)
 
 
 def pytest_unconfigure() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.distribution import FILES_OF
+
 ROOT = Path(__file__).parent.parent
 _LINE = re.compile(r"^\| `((?:forecasting|flows)/\S+\.py)` \| `(tests/\S+\.py)`", re.MULTILINE)
 
@@ -44,3 +46,9 @@ def test_every_line_names_a_module_and_a_test_file_that_exist():
 def test_no_module_is_listed_twice_and_the_lines_are_sorted():
     modules = [module for module, _ in COVERED]
     assert modules == sorted(set(modules))
+
+
+def test_the_files_that_share_a_prefect_server_exist_and_share_one_alone():
+    files = [file for shared in FILES_OF.values() for file in shared]
+    assert len(files) == len(set(files))
+    assert [file for file in files if not (ROOT / file).is_file()] == []

@@ -31,13 +31,13 @@ ACTIONS = make_actions(
 
 
 @pytest.fixture
-def served(monkeypatch):
+def stand_in(monkeypatch):
     with asked_here(StandIn(BARS, ACTIONS), monkeypatch.setattr) as stand_in:
         yield stand_in
 
 
 @pytest.fixture
-def yahoo(served, tmp_path):
+def yahoo(stand_in, tmp_path):
     return Yahoo(tmp_path / "yahoo", timeout_s=10.0)
 
 
@@ -80,61 +80,61 @@ def test_two_requests_of_one_process_lie_a_second_apart(yahoo, monkeypatch):
     assert slept == [0.75]
 
 
-def test_a_fetch_is_one_request_for_bars(served, yahoo):
+def test_a_fetch_is_one_request_for_bars(stand_in, yahoo):
     fetch(yahoo)
     fetch(yahoo, first=DAYS[40])
-    assert len(served.charts()) == 2
+    assert len(stand_in.charts()) == 2
 
 
-def test_no_bar_after_the_requested_session_is_returned(served, yahoo):
-    served.edits = [live_bar(DAYS[-1] + timedelta(days=3))]
+def test_no_bar_after_the_requested_session_is_returned(stand_in, yahoo):
+    stand_in.edits = [live_bar(DAYS[-1] + timedelta(days=3))]
     fetched = fetch(yahoo, first=DAYS[10], last=DAYS[-2])
     assert (fetched.bars.index[0].date(), fetched.bars.index[-1].date()) == (DAYS[10], DAYS[-2])
     assert fetch(yahoo).bars.index[-1].date() == DAYS[-1]
 
 
-def test_a_bar_that_newer_ones_follow_is_finished(served, yahoo):
+def test_a_bar_that_newer_ones_follow_is_finished(stand_in, yahoo):
     assert fetch(yahoo).live
     assert not fetch(yahoo, last=DAYS[-3]).live
-    served.edits = [null_row(*DAYS[-2:])]
+    stand_in.edits = [null_row(*DAYS[-2:])]
     assert fetch(yahoo, last=DAYS[-3]).live
 
 
-def test_an_action_announced_for_after_the_newest_bar_is_returned(served, yahoo):
+def test_an_action_announced_for_after_the_newest_bar_is_returned(stand_in, yahoo):
     fetched = fetch(yahoo, last=DAYS[79])
     assert fetched.bars.index[-1].date() == DAYS[79]
     pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
 
 
-def test_an_earlier_day_shows_yahoo_as_it_was_then(served, yahoo):
-    served.today = DAYS[59]
+def test_an_earlier_day_shows_yahoo_as_it_was_then(stand_in, yahoo):
+    stand_in.today = DAYS[59]
     fetched = fetch(yahoo, last=DAYS[59])
     np.testing.assert_allclose(fetched.bars["close"], BARS["close"].iloc[:60] * 3.0)
     np.testing.assert_allclose(fetched.bars["volume"], (BARS["volume"].iloc[:60] / 3.0).round())
     assert fetched.actions["value"].tolist() == pytest.approx([0.53 * 3.0])
 
 
-def test_a_volume_of_zero_or_null_is_unknown(served, yahoo):
-    served.edits = [null_volume(DAYS[5])]
+def test_a_volume_of_zero_or_null_is_unknown(stand_in, yahoo):
+    stand_in.edits = [null_volume(DAYS[5])]
     assert np.flatnonzero(fetch(yahoo).bars["volume"].isna()).tolist() == [5]
 
 
-def test_another_exchange_loses_no_day_to_its_time_zone(served, yahoo, monkeypatch):
+def test_another_exchange_loses_no_day_to_its_time_zone(stand_in, yahoo, monkeypatch):
     for zone in ("Asia/Tokyo", "Europe/London", "Pacific/Auckland"):
         monkeypatch.setattr("tests.yahoo_stand_in.ZONE", zone)
         assert [day.date() for day in fetch(yahoo, first=DAYS[10], last=DAYS[-2]).bars.index] == DAYS[10:-1]
 
 
-def test_the_currency_is_the_one_yahoo_names_and_costs_no_request(served, yahoo):
-    served.add("VOD.L", BARS, zone="Europe/London", currency="GBp")
+def test_the_currency_is_the_one_yahoo_names_and_costs_no_request(stand_in, yahoo):
+    stand_in.add("VOD.L", BARS, zone="Europe/London", currency="GBp")
     assert [fetch(yahoo, symbol).currency for symbol in ("SBUX", "VOD.L")] == ["USD", "GBp"]
-    assert len(served.charts()) == 2
+    assert len(stand_in.charts()) == 2
 
 
-def test_an_index_is_requested_by_its_own_name(served, yahoo):
-    served.add("^GSPC", BARS)
+def test_an_index_is_requested_by_its_own_name(stand_in, yahoo):
+    stand_in.add("^GSPC", BARS)
     assert len(fetch(yahoo, "^GSPC").bars) == 90
-    assert "%5EGSPC" in served.charts()[-1] or "^GSPC" in served.charts()[-1]
+    assert "%5EGSPC" in stand_in.charts()[-1] or "^GSPC" in stand_in.charts()[-1]
 
 
 def test_an_unknown_symbol_is_bad_data_with_yahoos_message(yahoo):
@@ -143,8 +143,8 @@ def test_an_unknown_symbol_is_bad_data_with_yahoos_message(yahoo):
             fetch(yahoo, "NOSUCH")
 
 
-def test_a_span_in_which_yahoo_has_no_bar_is_bad_data(served, yahoo):
-    served.edits = [lambda rows: rows.assign(open=np.nan, high=np.nan, low=np.nan, close=np.nan, volume=np.nan)]
+def test_a_span_in_which_yahoo_has_no_bar_is_bad_data(stand_in, yahoo):
+    stand_in.edits = [lambda rows: rows.assign(open=np.nan, high=np.nan, low=np.nan, close=np.nan, volume=np.nan)]
     with pytest.raises(BadDataError, match="no bar of SBUX between"):
         fetch(yahoo)
 
@@ -157,12 +157,12 @@ def test_no_network_is_unavailable(monkeypatch, tmp_path):
     forget_yahoo()
 
 
-def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works(served, tmp_path):
+def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works(stand_in, tmp_path):
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=0.3)
-    served.fail_always("silent")
+    stand_in.fail_always("silent")
     with pytest.raises(UnavailableError, match=r"did not respond for SBUX in 0\.3 s"):
         fetch(yahoo)
-    served.fail()
+    stand_in.fail()
     assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
 
 
@@ -174,9 +174,9 @@ def test_yfinance_keeps_its_caches_in_the_folder_given(yahoo):
     assert _TzDBManager.get_location() == str(yahoo.cache_dir)
 
 
-def test_every_error_can_be_pickled(served, yahoo):
+def test_every_error_can_be_pickled(stand_in, yahoo):
     for fault in ("429", "500", "404"):
-        served.fail_always(fault)
+        stand_in.fail_always(fault)
         with pytest.raises(SourceError) as caught:
             fetch(yahoo)
         again = pickle.loads(pickle.dumps(caught.value))
@@ -192,16 +192,16 @@ def test_a_fault_of_our_code_is_raised_as_it_is(yahoo, monkeypatch):
         fetch(yahoo)
 
 
-def test_earnings_dates_carry_their_timing(served, yahoo):
-    served.earnings = ["January 28, 2026 at 7 AM EST", "October 29, 2025 at 4 PM EDT", "July 29, 2025 at 12 PM EDT"]
+def test_earnings_dates_carry_their_timing(stand_in, yahoo):
+    stand_in.earnings = ["January 28, 2026 at 7 AM EST", "October 29, 2025 at 4 PM EDT", "July 29, 2025 at 12 PM EDT"]
     dates = yahoo.earnings_dates("SBUX")
     assert dates["announced"].dt.date.tolist() == [date(2025, 7, 29), date(2025, 10, 29), date(2026, 1, 28)]
     assert dates["timing"].tolist() == ["", "amc", "bmo"]
 
 
 @pytest.mark.parametrize("page", [[], ["October 30, 2025 at 4:05 PM EDT"], ["soon"]])
-def test_an_earnings_page_that_cannot_be_read_is_a_log_line(served, yahoo, caplog, page):
-    served.earnings = page
+def test_an_earnings_page_that_cannot_be_read_is_a_log_line(stand_in, yahoo, caplog, page):
+    stand_in.earnings = page
     with caplog.at_level(logging.WARNING, logger="forecasting"):
         dates = yahoo.earnings_dates("SBUX")
     assert dates.empty
@@ -228,33 +228,33 @@ ANSWER_FAULTS = {
 
 
 @pytest.mark.parametrize(("fault", "error"), ANSWER_FAULTS.items())
-def test_a_broken_response_raises_and_the_next_attempt_of_the_same_process_works(served, yahoo, fault, error):
-    served.fail_always(fault)
+def test_a_broken_response_raises_and_the_next_attempt_of_the_same_process_works(stand_in, yahoo, fault, error):
+    stand_in.fail_always(fault)
     for _ in range(2):
         with pytest.raises(error, match="SBUX"):
             fetch(yahoo)
-    served.fail()
+    stand_in.fail()
     assert len(fetch(yahoo).bars) == 90
 
 
 @pytest.mark.parametrize("fault", ["429", "500"])
-def test_a_refusal_once_is_overcome_within_the_attempt(served, yahoo, fault):
-    served.fail(fault)
+def test_a_refusal_once_is_overcome_within_the_attempt(stand_in, yahoo, fault):
+    stand_in.fail(fault)
     assert len(fetch(yahoo).bars) == 90
 
 
-def test_a_missing_adj_close_block_reads_as_close(served, yahoo):
-    served.fail("no_adjclose")
+def test_a_missing_adj_close_block_reads_as_close(stand_in, yahoo):
+    stand_in.fail("no_adjclose")
     bars = fetch(yahoo).bars
     assert bars["adj_close"].tolist() == bars["close"].tolist()
 
 
-def test_the_late_split_edit_undoes_the_split_it_names(served, yahoo):
-    served.edits = [late_split(DAYS[60], 2.0)]
+def test_the_late_split_edit_undoes_the_split_it_names(stand_in, yahoo):
+    stand_in.edits = [late_split(DAYS[60], 2.0)]
     np.testing.assert_allclose(fetch(yahoo).bars["close"].iloc[:60], BARS["close"].iloc[:60] * 2.0)
 
 
 @pytest.mark.parametrize("fault", ["truncated", "short"])
-def test_a_response_cut_off_once_is_requested_again_within_the_attempt(served, yahoo, fault):
-    served.fail(fault)
+def test_a_response_cut_off_once_is_requested_again_within_the_attempt(stand_in, yahoo, fault):
+    stand_in.fail(fault)
     assert len(fetch(yahoo).bars) == 90

@@ -1,0 +1,67 @@
+"""Which worker of pytest-xdist runs a test: one for all tests of a file, and for all files of one Prefect server."""
+
+from __future__ import annotations
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+FILES_OF = {
+    "served": (
+        "tests/browser/test_prefect_ui.py",
+        "tests/flows/test_fresh_clone.py",
+        "tests/flows/test_restarts.py",
+        "tests/flows/test_serving.py",
+    ),
+    "prefect_server": (
+        "tests/faults/test_kill.py",
+        "tests/flows/operations/test_events.py",
+        "tests/flows/test_deploy.py",
+        "tests/flows/test_nightly.py",
+        "tests/flows/test_patient_nights.py",
+        "tests/flows/test_stretch_of_nights.py",
+    ),
+}
+"""The files that use a fixture which starts a Prefect server; kept complete by `server_of`."""
+
+_SERVER = {file: server for server, files in FILES_OF.items() for file in files}
+
+
+def server_of(item: pytest.Item) -> str | None:
+    """The fixture of a test that starts a Prefect server, or None.
+
+    Raises:
+        pytest.UsageError: The test's file is not listed in FILES_OF under that fixture.
+    """
+    (server, *_) = [name for name in FILES_OF if name in getattr(item, "fixturenames", ())] or [None]
+    file = file_of(item.nodeid)
+    if server is not None and _SERVER.get(file) != server:
+        raise pytest.UsageError(f"Expected {file} among FILES_OF[{server!r}] in tests/distribution.py, as it uses it.")
+    return server
+
+
+def file_of(nodeid: str) -> str:
+    """The path of a test's file, from the root of the project."""
+    return nodeid.partition("::")[0]
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests, file by file: files of a Prefect server, then others with slow tests, then the rest."""
+    slow = {file_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        file = file_of(item.nodeid)
+        return file not in _SERVER, file not in slow
+
+    return sorted(items, key=place)
+
+
+class OneWorkerAFile(LoadScopeScheduling):
+    """Hands out whole files, and the files of one Prefect server together, in the order of collection.
+
+    Each of these fixtures is then made once. `--dist loadgroup` would need marks in the ids of tests, which pytest 9.2
+    no longer takes from pytest-xdist 3.8: without a message, the groups of both workers were mixed.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        return _SERVER.get(file, file)
