@@ -171,18 +171,20 @@ def show(
     console.show_nights(newest_reports(settings()), as_json=as_json)
 
 
-@app.command(epilog="Example: forecasting report --symbol SBUX --out report.html")
+@app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
 def report(
-    symbol: Symbol = None,
+    symbol: Symbols = None,
     target: TargetOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Path of the page.", show_default=False)] = None,
+    as_of: AsOf = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Path of one symbol's page.", show_default=False)] = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Write the report page from the database."""
-    use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
-    from forecasting.pipeline.publish import write_report
+    """Write the report pages and their index from the database."""
+    use(database_url=database_url, target=target, symbols=symbol)
+    from forecasting.pipeline.publish import write_reports
 
-    echo(write_report(settings(), out))
+    for path in write_reports(settings(), out, parse(as_of)):
+        echo(path)
 
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")

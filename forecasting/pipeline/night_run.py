@@ -135,6 +135,11 @@ def artifact_folder(settings: Settings, model_id: str) -> Path:
     return child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id)
 
 
-def report_path(settings: Settings, symbol: str, target: Target) -> Path:
-    """The report page of a symbol and target; `^` is awkward in shells and links."""
-    return settings.data_dir.absolute() / "reports" / f"{symbol.replace('^', '_')}-{target}.html"
+def report_path(settings: Settings, symbol: str, target: Target, *, origin: date | None = None) -> Path:
+    """The report page of a symbol and target; of the past night `origin` a page of its own."""
+    return settings.data_dir.absolute() / "reports" / page_name(symbol, target, origin=origin)
+
+
+def page_name(symbol: str, target: Target, *, origin: date | None = None) -> str:
+    """The page's file name; `^` is awkward in shells and links."""
+    return f"{symbol.replace('^', '_')}-{target}{f'-{origin}' if origin else ''}.html"

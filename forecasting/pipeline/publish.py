@@ -1,4 +1,4 @@
-"""The report: its data from the store, its page on disk."""
+"""The report: its data from the store, its pages and their index on disk."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 from forecasting.errors import PageError, UsageError
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightRun, report_path
+from forecasting.pipeline.output_file import write_whole
+from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.targets import actual_of
 from forecasting.report.data import ReportData
@@ -32,14 +35,21 @@ class PublishedPage:
 
 
 def publish_pages(runs: Sequence[NightRun]) -> list[Outcome[PublishedPage]]:
-    """The page written for each night's symbol and target: of their newest forecast."""
+    """The page written for each night's symbol and target, of their newest forecast; then the index of all pages.
+
+    Raises:
+        PageError: The index cannot be written.
+    """
     stored = shard.read_each(
         shard.given(runs, runs),
         lambda connection, run, _: report_data(
             connection, run.spec.symbol, run.spec.target, exchange=run.settings.exchange
         ),
     )
-    return shard.compute_each(stored, _publish)
+    written = shard.compute_each(stored, _publish)
+    if any(one.error is None for one in written):
+        write_index(runs[0].settings)
+    return written
 
 
 def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
@@ -56,16 +66,52 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
         ]
 
 
-def write_report(settings: Settings, out: Path | None) -> Path:
-    """The path of the page written for the first symbol in the settings."""
-    data = newest_reports(settings)[0]
-    return write_page(data, out or report_path(settings, data.symbol, data.target))
+def write_reports(settings: Settings, out: Path | None, as_of: date | None = None) -> list[Path]:
+    """The paths of the pages written for the symbols in the settings, and of the index after them.
+
+    Args:
+        settings: Of the symbols, the target and the database.
+        out: Where the page of the one symbol goes instead; no index is written then.
+        as_of: The night's session; its page has a name of its own and the scores known by then. None for the newest.
+
+    Raises:
+        UsageError: `out` for several symbols, or it is a folder.
+        StoreError: The database is not ready, or holds no such forecast of a symbol.
+        PageError: A page cannot be written.
+    """
+    if out is not None and len(settings.symbols) > 1:
+        raise UsageError(
+            f"Expected one symbol with --out, found {len(settings.symbols)}: {', '.join(settings.symbols)}. "
+            "Name one, or leave --out away: each page then gets its place in the folder reports."
+        )
+    nights = newest_reports(settings, as_of)
+    if out is not None:
+        return [write_page(render_page(nights[0]), out)]
+    paths = [
+        write_page(
+            _linked_page(settings, data, as_of=as_of), report_path(settings, data.symbol, data.target, origin=as_of)
+        )
+        for data in nights
+    ]
+    return [*paths, write_index(settings)]
+
+
+def write_index(settings: Settings) -> Path:
+    """The path of the index of all symbols and targets of the ledger, beside their pages.
+
+    Raises:
+        PageError: The index cannot be written there.
+    """
+    path = report_path(settings, "", settings.target).with_name(INDEX)
+    with database.reading(settings.url) as connection:
+        page = index_page(connection, path.parent)
+    return write_page(page, path)
 
 
 def report_data(
     connection: Connection, symbol: str, target: Target, *, exchange: str, origin: date | None = None
 ) -> ReportData:
-    """The newest night of a symbol and target, or the one of `origin`, as the page takes it.
+    """The newest night of a symbol and target, or the one of `origin` with the scores of sessions up to it.
 
     Raises:
         StoreError: No forecast is stored for them.
@@ -88,7 +134,7 @@ def report_data(
         forecasts=published,
         history=history,
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
-        scored=read.scored(connection, symbol, target, origins=SHOWN_SESSIONS),
+        scored=read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
         findings=read.findings(connection, str((request or fetch)["id"])),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
@@ -97,21 +143,18 @@ def report_data(
     )
 
 
-def write_page(data: ReportData, path: Path) -> Path:
+def write_page(page: str, path: Path) -> Path:
     """The path of the page, which is there whole or not at all.
 
     Raises:
         UsageError: The path is a folder.
         PageError: The page cannot be written there.
     """
-    page = render_page(data)
     try:
         if path.is_dir():
             raise UsageError(f"Expected a path of a file for the page, found the folder {path}. Name a file in it.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, lambda draft: draft.write_text(page, encoding="utf-8"))
     except OSError as error:
         raise PageError(
             f"The page {str(path)[-300:]} cannot be written: {error.strerror}. Forecasts and scores are stored. Free "
@@ -121,4 +164,16 @@ def write_page(data: ReportData, path: Path) -> Path:
 
 
 def _publish(run: NightRun, data: ReportData) -> PublishedPage:
-    return PublishedPage(data, write_page(data, report_path(run.settings, run.spec.symbol, run.spec.target)))
+    path = report_path(run.settings, run.spec.symbol, run.spec.target)
+    return PublishedPage(data, write_page(_linked_page(run.settings, data), path))
+
+
+def _linked_page(settings: Settings, data: ReportData, *, as_of: date | None = None) -> str:
+    """The page with links to the index and to the other pages of its symbol."""
+    pages = {target: report_path(settings, data.symbol, target) for target in get_args(Target)}
+    others = [
+        (str(target), path.name)
+        for target, path in pages.items()
+        if (target != data.target or as_of is not None) and path.is_file()
+    ]
+    return render_page(data, links=[("All symbols", INDEX), *others])

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from forecasting.plain_text import markdown_text
 from forecasting.report import facts, fan_chart, track_record_charts, units, wording
 from forecasting.report.data import ReportData
+from forecasting.report.environment import environment
 from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, comparisons, coverages, track_record
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
 
+def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole HTML page; it makes no network request.
 
-def render_page(data: ReportData) -> str:
-    """The whole HTML page; it makes no network request, and its script only shows values under the pointer."""
+    Args:
+        data: The night.
+        links: Text and address of each other page, as of the index.
+    """
     record = track_record(data.scored)
     unit = units.unit_of(data)
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             data=data,
+            links=links,
             unit=unit,
             what=wording.TARGETS[data.target],
             headline=wording.headline(data),
@@ -69,21 +73,6 @@ def forecast_markdown(data: ReportData) -> str:
     ]
     lines += [f"**{notice.title}.** {markdown_text(notice.text)}" for notice in wording.notices(data)]
     return "\n".join(lines) + "\n"
-
-
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("forecasting.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["long_day"] = units.long_day
-    return environment
 
 
 def _last_row(data: ReportData) -> dict[str, Any]:

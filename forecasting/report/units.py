@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from forecasting.report.data import ReportData, as_day
+from forecasting.vocabulary import Target
 
 GAP = "\N{NO-BREAK SPACE}"
 """Between a number and its unit."""
@@ -63,14 +64,19 @@ class Unit:
 
 def unit_of(data: ReportData) -> Unit:
     """The unit in which a night's values are easiest to read: about three digits."""
-    if data.target == "range":
+    return unit_for(data.target, usual=data.usual, symbol=data.symbol, currency=data.currency)
+
+
+def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
+    """The unit of a target whose usual value, NaN if unknown, is `usual`; currency as in `ReportData`."""
+    if target == "range":
         return Unit(0.01, 2, "", "%")
-    if data.target == "close":
-        bare = "points" if data.symbol.startswith("^") else "price"
+    if target == "close":
+        bare = "points" if symbol.startswith("^") else "price"
         # Cents, and three digits of a price below one unit; the usual value is not finite without a known close.
-        decimals = max(2, 2 - math.floor(math.log10(data.usual))) if data.usual > 0.0 else 2
-        return Unit(1.0, decimals, "$", "") if data.currency == "USD" else Unit(1.0, decimals, "", data.currency, bare)
-    typical = max(data.usual, 1.0)
+        decimals = max(2, 2 - math.floor(math.log10(usual))) if usual > 0.0 else 2
+        return Unit(1.0, decimals, "$", "") if currency == "USD" else Unit(1.0, decimals, "", currency, bare)
+    typical = usual if usual > 1.0 else 1.0  # a NaN too
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))
     return Unit(scale, decimals, "", f"{letter} shares".strip())

@@ -2,58 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from forecasting.report.page import render_page
+from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE
 from tests.report.nights import report_data, scored
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium to run the browser tests"),
-]
-
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 1600}
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+pytestmark = MARKS
 
 
 @pytest.fixture
-def opened(browser, tmp_path: Path) -> Iterator:
-    """A function that opens a night's page and collects the page's errors and requests."""
-    contexts = []
+def opened(open_page, tmp_path: Path) -> Callable:
+    """A function that opens a night's page."""
 
-    def open_page(data, viewport: dict[str, int] = DESK, scheme: str = "light"):
+    def opened_page(data, viewport: dict[str, int] = DESK, scheme: str = "light"):
         path = tmp_path / "report.html"
         path.write_text(render_page(data), encoding="utf-8")
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors, page.requests = [], []
-        page.on("console", lambda message: page.errors.append(message.text))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("request", lambda request: page.requests.append(request.url))
-        page.goto(path.as_uri())
-        return page
+        return open_page(path.as_uri(), viewport, scheme)
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    return opened_page
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
@@ -134,30 +104,3 @@ def test_the_page_prints_on_light_paper_without_being_cut(opened):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert page.evaluate("document.documentElement.scrollWidth") == 718
-
-
-# Every text that has too little contrast by WCAG AA, 4.5 to 1 for small text and 3 to 1 for large ones.
-CONTRASTS = """() => {
-  const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((c) => c / 255)
-    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (part) => {
-    for (let up = part; up; up = up.parentElement) {
-      const colour = parse(getComputedStyle(up).backgroundColor);
-      if (colour.length === 3 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const part of document.querySelectorAll("body *")) {
-    const own = [...part.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
-    if (!own || part.closest("script, title, .tip")) continue;
-    const style = getComputedStyle(part);
-    const colour = parse(part.closest("svg") ? style.fill : style.color);
-    const [high, low] = [light(colour), light(behind(part))].sort((a, b) => b - a);
-    const needed = parseFloat(style.fontSize) >= 24 ? 3 : 4.5;
-    if ((high + 0.05) / (low + 0.05) < needed) bad.push(part.outerHTML.slice(0, 90));
-  }
-  return bad;
-}"""

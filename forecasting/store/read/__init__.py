@@ -19,6 +19,7 @@ from forecasting.store.read.forecasts import (
     view,
 )
 from forecasting.store.read.models import lineage, model, model_of_run, models, models_of_newest, newest_scratch
+from forecasting.store.read.overview import bars_of_symbols, events_on, last_results, newest_nights, newest_runs
 from forecasting.store.read.promotions import (
     champion,
     champion_before,
@@ -34,12 +35,14 @@ from forecasting.store.read.unscored import unscored_forecasts
 __all__ = [
     "actions",
     "bars",
+    "bars_of_symbols",
     "champion",
     "champion_before",
     "decision_of_run",
     "decisions_by_hand",
     "event_rows",
     "events",
+    "events_on",
     "fetch",
     "fetch_as_of",
     "findings",
@@ -47,6 +50,7 @@ __all__ = [
     "forecasts",
     "has_forecast",
     "has_forecasts",
+    "last_results",
     "lineage",
     "model",
     "model_of_run",
@@ -58,7 +62,9 @@ __all__ = [
     "newest_finished",
     "newest_instant",
     "newest_live_origin",
+    "newest_nights",
     "newest_request",
+    "newest_runs",
     "newest_scores",
     "newest_scratch",
     "newest_session",

@@ -13,13 +13,17 @@ from forecasting.store.frames import frame
 from forecasting.vocabulary import HORIZONS, KINDS
 
 
-def scored(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> pd.DataFrame:
+def scored(
+    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
+) -> pd.DataFrame:
     """Scores joined to their forecasts and the model's name, of the newest `origins` scored origins.
 
-    Ascending by origin, horizon and model; every kind, stage and bar version.
+    Ascending by origin, horizon and model; every kind, stage and bar version. With `last`, of target sessions up to it.
     """
     forecasts, scores, model = tables.forecasts, tables.scores, tables.models
     wanted = [scores.c.symbol == symbol, scores.c.target == target]
+    if last is not None:
+        wanted.append(scores.c.target_session <= last)
     key = [forecasts.c[column.name] == scores.c[column.name] for column in forecasts.primary_key]
     names = ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
     order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]

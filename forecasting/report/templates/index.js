@@ -1,0 +1,92 @@
+(() => {
+  const table = document.getElementById("lines");
+  if (!table) return;
+  const byId = (id) => document.getElementById(id);
+  const inputs = { find: byId("find"), target: byId("target"), state: byId("state") };
+  const order = byId("order");
+  const heads = [...table.tHead.rows[0].cells];
+  const rows = [...table.tBodies[0].rows];
+  let stale = 0;
+  for (const row of rows) {
+    const cell = row.lastElementChild;
+    // A replay and an old sample are old on purpose.
+    if (cell.dataset.state === "replay" || !isStale(row.dataset.staleAfter)) continue;
+    stale += 1;
+    cell.dataset.state += " stale";
+    const mark = document.createElement("span");
+    mark.className = "state bad";
+    mark.textContent = cell.textContent.trim() === "ok" ? "stale" : ", stale";
+    if (cell.textContent.trim() === "ok") cell.textContent = "";
+    cell.append(mark);
+  }
+  if (stale) {
+    byId("stale").textContent = `${stale} of ${rows.length} forecasts are stale: the session that they forecast is over. Run the night, or open a newer copy of this page.`;
+    byId("stale").hidden = false;
+  }
+  const state = { sort: "symbol", down: false };
+  const value = (row, at) => row.cells[at].dataset.sort ?? row.cells[at].textContent.trim();
+  const compare = (a, b) => {
+    const [x, y] = [Number(a), Number(b)];
+    return a !== "" && b !== "" && !isNaN(x) && !isNaN(y) ? x - y : a.localeCompare(b);
+  };
+  const show = () => {
+    const at = heads.findIndex((head) => head.dataset.key === state.sort);
+    const sign = state.down ? -1 : 1;
+    rows.sort((a, b) => sign * compare(value(a, at), value(b, at)));
+    table.tBodies[0].append(...rows);
+    for (const head of heads) {
+      if (head.dataset.key === state.sort) head.setAttribute("aria-sort", state.down ? "descending" : "ascending");
+      else head.removeAttribute("aria-sort");
+    }
+    const wanted = inputs.find.value.trim().toLowerCase();
+    let count = 0;
+    for (const row of rows) {
+      const fits = (!wanted || row.cells[0].textContent.toLowerCase().includes(wanted))
+        && (!inputs.target.value || row.cells[1].textContent === inputs.target.value)
+        && (!inputs.state.value || row.lastElementChild.dataset.state.includes(inputs.state.value));
+      row.hidden = !fits;
+      row.style.display = fits ? "" : "none";
+      count += fits;
+    }
+    byId("none").hidden = count > 0;
+    byId("shown").textContent = `${count} of ${rows.length} shown`;
+    order.value = `${state.sort}${state.down ? " down" : ""}`;
+  };
+  const remember = () => {
+    const parts = Object.entries(inputs).filter(([, input]) => input.value).map(([name, input]) => [name, input.value]);
+    if (state.sort !== "symbol" || state.down) parts.push(["sort", `${state.sort}${state.down ? "-" : ""}`]);
+    history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
+    show();
+  };
+  const recall = () => {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    for (const [name, input] of Object.entries(inputs)) input.value = asked.get(name) ?? "";
+    const sort = (asked.get("sort") ?? "symbol").match(/^(\w+)(-?)$/);
+    state.sort = sort && heads.some((head) => head.dataset.key === sort[1]) ? sort[1] : "symbol";
+    state.down = Boolean(sort && sort[2]);
+    show();
+  };
+  for (const head of heads.filter((cell) => cell.dataset.key)) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      state.down = state.sort === head.dataset.key && !state.down;
+      state.sort = head.dataset.key;
+      remember();
+    });
+    for (const [suffix, word] of [["", "ascending"], [" down", "descending"]]) {
+      order.add(new Option(`${head.textContent.toLowerCase()}, ${word}`, head.dataset.key + suffix));
+    }
+  }
+  order.addEventListener("change", () => {
+    [state.sort, state.down] = [order.value.split(" ")[0], order.value.endsWith(" down")];
+    remember();
+  });
+  for (const input of Object.values(inputs)) input.addEventListener("input", remember);
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("csv").addEventListener("click", () => download("forecasts.csv", csvOf(table)));
+  addEventListener("hashchange", recall);
+  recall();
+})();

@@ -1,0 +1,109 @@
+"""The index in a real browser: sorted, filtered, kept in the address, on a desk and on a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forecasting.report.index_page import IndexLine, render_index
+from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE
+from tests.report.lines import index_line
+
+pytestmark = MARKS
+
+LINES = [
+    index_line("AAPL", q50=11e6, title="Apple, Inc."),
+    index_line("AAPL", "range", title="Apple, Inc.", q10=0.01, q50=0.02, q90=0.03, values=[0.02] * 20, kind="replay"),
+    index_line("MSFT", q50=30e6, q90=40e6, status="fallback", reason="too old"),
+    index_line("SBUX", q50=9e6, events=["earnings"], result=None),
+]
+
+
+@pytest.fixture
+def opened(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """A function that opens the index of some lines."""
+
+    def opened_index(lines: list[IndexLine] = LINES, viewport: dict[str, int] = DESK, *, hash: str = "", **more: str):
+        (tmp_path / "index.html").write_text(render_index(lines), encoding="utf-8")
+        return open_page((tmp_path / "index.html").as_uri() + hash, viewport, **more)
+
+    return opened_index
+
+
+def shown(page: Any) -> list[str]:
+    rows = page.locator("#lines tbody tr:visible")
+    return [f"{row.locator('a').inner_text()} {row.locator('td').first.inner_text()}" for row in rows.all()]
+
+
+def test_the_index_opens_without_errors_and_requests_nothing(opened: Callable[..., Any]) -> None:
+    page = opened()
+    assert page.errors == []
+    assert len([address for address in page.requests if not address.startswith("data:")]) == 1
+    assert page.locator("#shown").inner_text() == "4 of 4 shown"
+
+
+def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(opened: Callable[..., Any]) -> None:
+    page = opened()
+    head = page.get_by_role("columnheader", name="Against usual")
+    head.get_by_role("button").click()
+    assert shown(page) == ["SBUX volume", "AAPL range", "AAPL volume", "MSFT volume"]
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.get_by_role("button").press("Enter")
+    assert shown(page)[0] == "MSFT volume"
+    assert page.url.endswith("#sort=change-")
+    assert shown(opened(hash="#sort=change-"))[0] == "MSFT volume"
+
+
+def test_filters_by_name_target_and_status_and_says_when_nothing_fits(opened: Callable[..., Any]) -> None:
+    page = opened(hash="#find=apple&target=range")
+    assert shown(page) == ["AAPL range"]
+    page.get_by_label("Target", exact=True).select_option("")
+    assert shown(page) == ["AAPL volume", "AAPL range"]
+    page.get_by_label("Symbol or name").fill("")
+    page.get_by_label("Status", exact=True).select_option("fallback")
+    assert shown(page) == ["MSFT volume"]
+    assert page.url.endswith("#state=fallback")
+    page.get_by_label("Symbol or name").fill("zzz")
+    assert page.locator("#none").is_visible()
+
+
+def test_old_forecasts_are_marked_stale_but_replays_are_not(opened: Callable[..., Any]) -> None:
+    page = opened()
+    assert page.locator("#stale").inner_text().startswith("3 of 4 forecasts are stale")
+    page.get_by_label("Status", exact=True).select_option("stale")
+    assert shown(page) == ["AAPL volume", "MSFT volume", "SBUX volume"]
+
+
+def test_the_csv_has_the_rows_shown(opened: Callable[..., Any]) -> None:
+    page = opened(hash="#find=sbux")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download CSV").click()
+    text = Path(downloading.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert downloading.value.suggested_filename == "forecasts.csv"
+    assert len(text) == 2
+    assert text[0].startswith("Symbol,Target,Session,Median")
+    assert text[1].startswith("SBUX,volume,2024-03-11,9.0 M,")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_everything_without_sideways_scroll_and_with_contrast(
+    opened: Callable[..., Any], scheme: str
+) -> None:
+    page = opened(viewport=PHONE, scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.get_by_role("row").count() == 5
+    for row in page.locator("#lines tbody tr").all():
+        cells = row.locator("th, td:not(:empty)").all()
+        assert all(cell.bounding_box()["x"] >= 0 and cell.bounding_box()["width"] <= 374 for cell in cells)
+    assert page.evaluate(CONTRASTS) == []
+    page.get_by_label("Sort by").select_option("median down")
+    assert shown(page)[0] == "MSFT volume"
+
+
+def test_five_hundred_symbols_are_filtered_as_one_types(opened: Callable[..., Any]) -> None:
+    page = opened([index_line(f"S{place:03d}") for place in range(500)])
+    page.get_by_label("Symbol or name").fill("s49")
+    assert len(shown(page)) == 10

@@ -1,0 +1,87 @@
+"""The index of a ledger: rows of the store as lines, and links to the pages that are there."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import UsageError
+from forecasting.pipeline.publish import write_index, write_reports
+from forecasting.pipeline.report_index import index_lines
+from forecasting.sessions import between
+from forecasting.settings import Settings
+from forecasting.store import writes
+from forecasting.store.database import reading, transaction
+from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, start, store_bars
+
+LAST = "2024-03-08"
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path) -> Settings:
+    """A ledger of one night of SBUX's volume, and one of its close whose origin is a day older."""
+    days = between(date(2023, 12, 8), date(2024, 3, 8))
+    with transaction(sqlite_url) as connection:
+        start(connection, origins=("2024-03-07", LAST))
+        volumes = {day.isoformat(): 90.0 + place for place, day in enumerate(days)}
+        store_bars(connection, volumes, seen="2024-03-08T21:00")
+        writes.start_run(connection, run_row("close", "2024-03-07", target="close"))
+        writes.add_model(connection, model_row("other", target="close"))
+        own = {"target": "close", "run_id": "close", "model_id": "other"}
+        forecasts = [forecast_row("lstm", LAST), forecast_row("lstm", "2024-03-07") | own]
+        writes.add_forecasts(connection, forecasts)
+    return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
+
+
+def test_every_symbol_and_target_has_a_line_with_the_values_up_to_its_origin(settings: Settings) -> None:
+    with reading(settings.url) as connection:
+        close, volume = index_lines(connection, settings.data_dir)
+    assert (close.forecast["target"], volume.forecast["target"]) == ("close", "volume")
+    assert (len(close.values), len(volume.values)) == (30, 30)
+    assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
+    assert (close.page, volume.page) == ("", "")
+
+
+def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:
+    with transaction(settings.url) as connection:
+        writes.start_run(connection, run_row("next", "2024-03-11", status="late", note="no bar yet"))
+    with reading(settings.url) as connection:
+        close, volume = index_lines(connection, settings.data_dir)
+    assert close.unfinished is None
+    assert volume.unfinished is not None
+    assert volume.unfinished["note"] == "no bar yet"
+
+
+def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settings) -> None:
+    page, index = write_reports(settings, None)
+    assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
+    assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
+    assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
+    assert 'href="index.html"' in page.read_text(encoding="utf-8")
+    close, _ = write_reports(settings.model_copy(update={"target": "close"}), None)
+    assert 'href="SBUX-volume.html"' in close.read_text(encoding="utf-8")
+    assert not list(page.parent.glob("*.part"))
+
+
+def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
+    with transaction(settings.url) as connection:
+        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+    newest, _ = write_reports(settings, None)
+    before = newest.read_bytes()
+    page, _ = write_reports(settings, None, date(2024, 3, 7))
+    assert page.name == "SBUX-volume-2024-03-07.html"
+    assert "night of Thursday 7 March 2024" in page.read_text(encoding="utf-8")
+    assert newest.read_bytes() == before
+
+
+def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Path) -> None:
+    several = settings.model_copy(update={"symbols": (SYMBOL, "MSFT")})
+    with pytest.raises(UsageError, match="Expected one symbol with --out, found 2: SBUX, MSFT"):
+        write_reports(several, tmp_path / "page.html")
+
+
+def test_an_index_is_written_for_an_empty_ledger_too(sqlite_url: str, tmp_path: Path) -> None:
+    path = write_index(Settings(data_dir=tmp_path, database_url=sqlite_url))
+    assert "The ledger holds no forecast yet" in path.read_text(encoding="utf-8")

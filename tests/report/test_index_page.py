@@ -1,0 +1,82 @@
+"""The index: what each row says about the newest night of its symbol and target."""
+
+import re
+
+import pytest
+
+from forecasting.report.index_page import render_index
+from tests.report.lines import index_line
+
+
+def cells(page: str) -> list[list[str]]:
+    """The text of every cell of the body, row by row."""
+    body = page.split("<tbody", 1)[1].split("</tbody>", 1)[0]
+    return [
+        [" ".join(re.sub(r"<[^>]+>", "", cell).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)]
+        for row in re.findall(r"<tr.*?</tr>", body, re.S)
+    ]
+
+
+def test_a_row_has_median_interval_change_special_days_last_result_and_status() -> None:
+    (row,) = cells(render_index([index_line(events=["earnings"], calendar="triple witching")]))
+    assert row == [
+        "SBUX Starbucks Corporation",
+        "volume",
+        "Mon 11 Mar",
+        "12.0 M",
+        "8.0\N{EN DASH}16.0 M",
+        "+20 %",
+        "",
+        "earnings, triple witching",
+        "hit Fri 8 Mar: 10 % above",
+        "2024-03-08",
+        "ok",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({"status": "fallback", "reason": "too old"}, "fallback"),
+        ({"kind": "late"}, "issued late"),
+        ({"kind": "replay"}, "replay"),
+        ({"unfinished": {"status": "late", "error": None, "note": "no bar"}}, "data late"),
+        ({"unfinished": {"status": "failed", "error": "no disk", "note": ""}}, "night failed"),
+    ],
+)
+def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -> None:
+    assert cells(render_index([index_line(**changed)]))[0][-1] == state
+
+
+def test_a_miss_below_the_median_and_a_first_night_without_a_result() -> None:
+    missed = {"target_session": index_line().forecast["origin_session"], "actual": 4e6, "q50": 10e6, "inside_80": False}
+    rows = cells(render_index([index_line(result=missed), index_line("MSFT", result=None)]))
+    assert [row[8] for row in rows] == ["miss Fri 8 Mar: 60 % below", ""]
+
+
+def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
+    price = {"q10": 90.0, "q50": 91.0, "q90": 92.5, "values": [91.0] * 20}
+    lines = [index_line("VOD.L", "close", currency="GBp", **price), index_line("^FTSE", "close", **price)]
+    assert [row[3] for row in cells(render_index(lines))] == ["91.00 GBp", "91.00"]
+
+
+def test_a_symbol_without_a_known_value_or_a_page_has_a_row_without_change_and_link() -> None:
+    page = render_index([index_line(values=[float("nan")], page="")])
+    assert cells(page)[0][5] == "\N{EN DASH}"
+    assert "href=" not in page.split("<tbody", 1)[1]
+
+
+def test_text_of_sources_is_escaped_and_addresses_are_quoted() -> None:
+    page = render_index([index_line("A&B", title="<script>x</script>", page="A&B%-volume.html")])
+    assert "<script>x" not in page
+    assert 'href="A%26B%25-volume.html"' in page
+
+
+def test_an_empty_ledger_says_what_to_do() -> None:
+    assert "The ledger holds no forecast yet. Make one: <code>forecasting run</code>" in render_index([])
+
+
+def test_two_hundred_symbols_stay_below_half_a_megabyte() -> None:
+    page = render_index([index_line(f"S{place:03d}") for place in range(200)])
+    assert len(cells(page)) == 200
+    assert len(page.encode()) < 500_000

@@ -1,0 +1,92 @@
+"""What the index reads: the newest night of every symbol and target, whatever else the ledger holds."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+import sqlalchemy as sa
+
+from forecasting.store import read, writes
+from forecasting.store.database import reading, transaction
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start, store_bars
+
+FIRST, LAST = "2024-03-07", "2024-03-08"
+
+
+def ledger(connection: sa.Connection) -> None:
+    """Two nights of SBUX, the newer one issued twice, with a baseline and a second horizon that do not count."""
+    start(connection, origins=(FIRST, LAST), models=("lstm", "ridge"))
+    newest = forecast_row("lstm", LAST)
+    writes.add_forecasts(
+        connection,
+        [
+            forecast_row("lstm", FIRST),
+            forecast_row("ridge", FIRST, role="baseline"),
+            newest,
+            newest | {"kind": "replay", "issued_at": at("2025-01-01T00:00")},
+            forecast_row("lstm", LAST, 2),
+        ],
+    )
+
+
+def test_the_newest_night_is_its_live_forecast_one_session_ahead(database_url: str) -> None:
+    with transaction(database_url) as connection:
+        ledger(connection)
+    with reading(database_url) as connection:
+        (night,) = read.newest_nights(connection)
+    assert (night["symbol"], night["target"], night["kind"]) == (SYMBOL, TARGET, "live")
+    assert (night["origin_session"], night["horizon"]) == (date(2024, 3, 8), 1)
+    assert night["title"] == "Starbucks"
+
+
+def test_an_empty_ledger_has_no_night_and_no_event(database_url: str) -> None:
+    with reading(database_url) as connection:
+        assert read.newest_nights(connection) == []
+        assert read.events_on(connection, set()) == {}
+
+
+def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) -> None:
+    forecast, baseline = forecast_row("lstm", FIRST), forecast_row("ridge", FIRST, role="baseline")
+    with transaction(database_url) as connection:
+        ledger(connection)
+        scores = [score_row(forecast), score_row(forecast, stage="settled", bar_version=2, actual=99.0)]
+        writes.add_scores(connection, [*scores, score_row(baseline, stage="settled", bar_version=2, actual=1.0)])
+    with reading(database_url) as connection:
+        found = read.last_results(connection, [SYMBOL], first=date(2024, 3, 1))
+        assert read.last_results(connection, [SYMBOL], first=date(2024, 3, 8)) == {}
+    assert found[SYMBOL, TARGET]["actual"] == 99.0
+    assert found[SYMBOL, TARGET]["q50"] == 100.0
+
+
+def test_bars_are_the_current_versions_of_the_symbols_in_the_span(database_url: str) -> None:
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
+        store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
+    with reading(database_url) as connection:
+        found = read.bars_of_symbols(connection, [SYMBOL, "MSFT"], first=date(2024, 3, 7), last=date(2024, 3, 8))
+    assert found[["symbol", "volume"]].to_numpy().tolist() == [[SYMBOL, 5.0], [SYMBOL, 3.0]]
+
+
+def test_the_newest_run_is_that_of_the_newest_session(database_url: str) -> None:
+    with transaction(database_url) as connection:
+        writes.start_run(connection, run_row("a", "2024-03-08"))
+        writes.start_run(connection, run_row("b", "2024-03-11", status="late", note="no bar"))
+    with reading(database_url) as connection:
+        found = read.newest_runs(connection, [SYMBOL], first=date(2024, 3, 9))
+        assert read.newest_runs(connection, [SYMBOL], first=date(2024, 3, 12)) == {}
+    assert (found[SYMBOL, TARGET]["status"], found[SYMBOL, TARGET]["note"]) == ("late", "no bar")
+
+
+def test_events_are_those_still_valid_on_the_sessions(database_url: str) -> None:
+    moved, kept = date(2024, 5, 1), date(2024, 5, 8)
+    rows = [(moved, "seen", "2024-04-02"), (kept, "seen", "2024-04-13"), (moved, "withdrawn", "2024-04-13")]
+    with transaction(database_url) as connection:
+        for session, rule, day in rows:
+            stamp = pd.Timestamp(session)
+            row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(day), "known_rule": rule}
+            event = pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
+            writes.add_events(connection, SYMBOL, event, source="yahoo", first_seen_at=at(f"{day}T10:30"))
+    with reading(database_url) as connection:
+        assert read.events_on(connection, {moved, kept}) == {(SYMBOL, kept): ["earnings"]}
+        assert read.events_on(connection, {date(2024, 5, 2)}) == {}
