@@ -7,10 +7,12 @@ from prefect import flow
 from prefect.states import Completed
 from pydantic import Field
 
+from flows.operations.artifacts import publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
 from flows.run_names import night_run_name
 from flows.work_queue import run_all
+from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nights_of_span
 from forecasting.store import database
@@ -46,6 +48,7 @@ def catch_up(
         by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in by_symbol]
         outcomes = run_all(nights, settings)
+    publish_outcomes(settings)
     if outcomes.failed:
-        raise outcomes.failed[0]
+        raise combined(outcomes.failed, of=len(settings.symbols))
     return outcomes.done or Completed(name="Skipped", message=f"Every session from {first} to {last} was already done.")

@@ -7,10 +7,12 @@ from prefect import flow
 from prefect.states import Completed
 
 from flows import clock
+from flows.operations.artifacts import publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
 from flows.run_names import night_run_name
 from flows.work_queue import run_all
+from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nothing_new, planned_nights
 from forecasting.store import database
@@ -48,10 +50,12 @@ def nightly(
     """
     settings = narrowed(symbols=symbols, target=target, source=source, events=events)
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-        nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+        trigger = "schedule" if patient else "run"
+        nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
         outcomes = run_all(nights, settings, unattended=patient, switch_source=switch_source)
-    if failed or outcomes.failed:
-        raise [*failed, *outcomes.failed][0]
+    publish_outcomes(settings)
+    if stopped := [*failed, *outcomes.failed]:
+        raise combined(stopped, of=len(settings.symbols))
     if outcomes.done:
         return outcomes.done
     if outcomes.without_bar:

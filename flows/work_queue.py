@@ -20,7 +20,7 @@ from forecasting.pipeline.retry import (
     next_attempt,
     waited_note,
 )
-from forecasting.pipeline.run_row import mark_failed, mark_waiting, note_run
+from forecasting.pipeline.run_row import mark_failed, mark_stopped, mark_waiting, note_run
 from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.night")
@@ -32,12 +32,12 @@ class Outcomes:
 
     Attributes:
         done: Ids of the completed runs.
-        failed: The errors that stopped a symbol, in the order in which they happened.
+        failed: The symbols that failed, each with the error that stopped it, in the order in which that happened.
         without_bar: The note of every night that continued without its bar.
     """
 
     done: list[str] = field(default_factory=list)
-    failed: list[ForecastingError] = field(default_factory=list)
+    failed: list[tuple[str, ForecastingError]] = field(default_factory=list)
     without_bar: list[str] = field(default_factory=list)
 
 
@@ -97,7 +97,11 @@ def run_attempt(attempt: Attempt, settings: Settings, outcomes: Outcomes, *, swi
         ForecastingError: The bars did not come, or a night failed: the oldest one's error.
     """
     show_nights(attempt.nights)
-    ingest(attempt.night, oldest=attempt.nights[0].session, switch_source=switch_source)
+    try:
+        ingest(attempt.night, oldest=attempt.nights[0].session, switch_source=switch_source)
+    except ForecastingError as error:
+        mark_stopped(run_of(attempt.night), error)
+        raise
     if attempt.failures and attempt.unattended:
         note_run(run_of(attempt.night), waited_note(attempt, settings, now=clock.now()))
     run_nights(attempt.nights, outcomes)
@@ -155,21 +159,21 @@ def report_wait(attempt: Attempt, error: ForecastingError, settings: Settings) -
 def stop_retrying(attempt: Attempt, error: ForecastingError, settings: Settings, outcomes: Outcomes) -> None:
     """Retries are exhausted: an unattended run continues with the stored bars, any other fails with the error."""
     if not attempt.unattended or not isinstance(error, DataLateError | UnavailableError | RateLimitedError):
-        outcomes.failed.append(error)
+        outcomes.failed.append((attempt.night.symbol, error))
         logger.error("%s: %s", attempt.night.symbol, error)
         return
     try:
         note = continue_without_bar(attempt, error, settings, outcomes)
     except ForecastingError as failed:
         mark_waiting(run_of(attempt.night), str(failed), status="failed")
-        outcomes.failed.append(failed)
+        outcomes.failed.append((attempt.night.symbol, failed))
         logger.error("%s: %s", attempt.night.symbol, failed)
         return
     outcomes.without_bar.append(note)
     logger.warning("%s: %s", attempt.night.symbol, note)
     is_complete = run_of(attempt.night).id in outcomes.done  # its bar was stored by another target or by `ingest`
     if not isinstance(error, DataLateError) and not is_complete:
-        outcomes.failed.append(error)
+        outcomes.failed.append((attempt.night.symbol, error))
 
 
 def continue_without_bar(attempt: Attempt, error: ForecastingError, settings: Settings, outcomes: Outcomes) -> str:

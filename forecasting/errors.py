@@ -16,6 +16,7 @@
     ├── ClockError              1   a clock that contradicts the source
     ├── StoreError                1   a database that is not migrated, too new or not writable
     ├── PageError                 1   a report page that cannot be written
+    ├── SymbolsFailedError            several symbols failed; their exit code where they agree, else 1
     └── UnexpectedError           1   an error that was not raised on purpose, in one paragraph
 
 Each message is one paragraph for the operator: what was expected, what was found, what to do.
@@ -135,6 +136,21 @@ class StoreError(ForecastingError):
 
 class PageError(ForecastingError):
     """A report page that cannot be written; forecasts and scores are stored."""
+
+
+class SymbolsFailedError(ForecastingError):
+    """Some of the symbols asked for failed; the others are done.
+
+    Attributes:
+        exit_code: That of the failures where they agree, else 1.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message, exit_code)
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UnexpectedError(ForecastingError):

@@ -27,6 +27,11 @@ def plain_text(text: object, *, limit: int = LIMIT) -> str:
     return _SPECIAL.sub(_visible, whole)
 
 
+def ordinary_spaces(text: str) -> str:
+    """The text with spaces in place of no-break spaces: where people search it, as in a terminal."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def markdown_text(text: object, *, limit: int = LIMIT) -> str:
     """The plain text in Markdown: no image, link, HTML, code span or table cell arises from it."""
     return _MARKDOWN.sub(r"\\\1", plain_text(text, limit=limit))

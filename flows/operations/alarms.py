@@ -9,10 +9,10 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWe
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecification, SendNotification
 
-from flows.operations.addresses import mail_server, unreachable, web_server
 from flows.operations.events import EVENTS
 from flows.operations.server import check_server
 from forecasting.errors import UsageError
+from forecasting.pipeline.alarm_addresses import mail_server, unreachable, web_server
 
 NIGHT_SUBJECT = "forecasting: {{ event.event }}, {{ event.payload.symbol }} {{ event.payload.target }}"
 

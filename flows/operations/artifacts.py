@@ -7,10 +7,12 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows.operations.server import tolerate_outage
+from forecasting.pipeline.outcomes import outcome_rows
 from forecasting.report.data import ReportData
 from forecasting.report.fan_png import fan_markdown
 from forecasting.report.page import forecast_markdown
 from forecasting.report.tables import cleaned, decision_table, finding_table, forecast_table, score_table
+from forecasting.settings import Settings
 
 
 def publish_artifacts(data: ReportData, page: Path) -> None:
@@ -19,6 +21,16 @@ def publish_artifacts(data: ReportData, page: Path) -> None:
         return
     with tolerate_outage(f"the artifacts of {data.symbol} {data.target}, origin {data.origin}"):
         create_artifacts(data, page)
+
+
+def publish_outcomes(settings: Settings) -> None:
+    """Add the table with a line a symbol to the flow run; no-op and skipped as `publish_artifacts`."""
+    if FlowRunContext.get() is None:
+        return
+    about = f"What came of {len(settings.symbols)} symbols, {settings.target}"
+    with tolerate_outage(about):
+        rows = cleaned(outcome_rows(settings))
+        create_table_artifact(key=key_of("outcomes", "", settings.target), table=rows, description=about)
 
 
 def create_artifacts(data: ReportData, page: Path) -> None:

@@ -7,19 +7,20 @@ from typing import Annotated
 import typer
 
 from flows.terminal.echo import echo
-from flows.terminal.options import AsJson, DatabaseUrl, Symbol, TargetOption, settings, use
+from flows.terminal.options import AsJson, DatabaseUrl, Symbols, SymbolsFile, TargetOption, settings, use
 
-models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True)
-db_app = typer.Typer(help="Upgrade and downgrade the database schema, or show its revision.", no_args_is_help=True)
+_ID = "Its id in `forecasting models list`, or a unique beginning of it."
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help=_ID)]
+Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
-
-@db_app.command(
-    "upgrade", epilog="Example: forecasting db upgrade --database-url postgresql://forecast@localhost/forecast"
+models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)
+db_app = typer.Typer(
+    help="Upgrade or downgrade the schema, or show its revision.", no_args_is_help=True, rich_markup_mode=None
 )
-def db_upgrade(
-    revision: Annotated[str, typer.Argument(help="Target revision; the newest by default.")] = "head",
-    database_url: DatabaseUrl = None,
-) -> None:
+
+
+@db_app.command("upgrade", epilog="Example: forecasting db upgrade")
+def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) -> None:
     """Create the tables, or upgrade them to this version's schema."""
     use(database_url=database_url)
     from forecasting.store import migrate
@@ -29,10 +30,8 @@ def db_upgrade(
 
 
 @db_app.command("downgrade", epilog="Example: forecasting db downgrade 0001")
-def db_downgrade(
-    revision: Annotated[str, typer.Argument(help="Target revision.")], database_url: DatabaseUrl = None
-) -> None:
-    """Downgrade the schema to an earlier revision; data that only the later one holds is lost."""
+def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> None:
+    """Downgrade the schema. Data that only the later revision holds is lost."""
     use(database_url=database_url)
     from forecasting.store import migrate
 
@@ -40,7 +39,7 @@ def db_downgrade(
     echo(f"The database is at revision {migrate.current(settings().url)}.")
 
 
-@db_app.command("current")
+@db_app.command("current", epilog="Example: forecasting db current")
 def db_current(database_url: DatabaseUrl = None) -> None:
     """Print the database's revision and the newest one of this version."""
     use(database_url=database_url)
@@ -49,21 +48,26 @@ def db_current(database_url: DatabaseUrl = None) -> None:
     echo(f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})")
 
 
-@models_app.command("list")
+@models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
 def models_list(
-    symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None, as_json: AsJson = False
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List the networks, newest first, with the champion marked."""
-    use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
+    """List each symbol's networks, newest first, with the champion marked."""
+    use(symbol, symbols_file, target=target, database_url=database_url)
     from flows.terminal import console
     from forecasting.pipeline import registry
+    from forecasting.report.listings import model_listing
 
-    console.show_models(registry.list_models(settings()), as_json=as_json)
+    console.show_rows(registry.list_models(settings()), model_listing, as_json=as_json)
 
 
-@models_app.command("show")
-def models_show(model_id: str, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Show a model's lineage: code, settings, seed, bars, parent, weights and its forecasts."""
+@models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
+def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Show a model's lineage. Code, settings, seed, bars, parent, weights and its forecasts."""
     use(database_url=database_url)
     from flows.terminal import console
     from forecasting.pipeline import registry
@@ -71,9 +75,9 @@ def models_show(model_id: str, database_url: DatabaseUrl = None, as_json: AsJson
     console.show_record(registry.show_model(model_id, settings()), as_json=as_json)
 
 
-@models_app.command("promote")
-def models_promote(model_id: str, database_url: DatabaseUrl = None) -> None:
-    """Make a model champion from the next forecast on; refused when its weights cannot be loaded and run."""
+@models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
+def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> None:
+    """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
     use(database_url=database_url)
     from flows import clock
     from forecasting.pipeline import registry
@@ -81,10 +85,10 @@ def models_promote(model_id: str, database_url: DatabaseUrl = None) -> None:
     echo(registry.promote(model_id, settings(), now=clock.now))
 
 
-@models_app.command("rollback")
-def models_rollback(symbol: Symbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
-    """Return to the previous champion."""
-    use(database_url=database_url, target=target, symbols=[symbol] if symbol else None)
+@models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
+def models_rollback(symbol: Symbols = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
+    """Return to the previous champion of one symbol."""
+    use(symbol, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline import registry
 

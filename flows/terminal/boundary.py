@@ -1,5 +1,6 @@
 """The boundary of every command: whatever goes wrong inside is one paragraph and an exit code."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from forecasting.pipeline.unexpected import explained
 
 def run_command(command: Callable[[], object]) -> None:
     """Run the command of `sys.argv`; an error ends the process with its message and its exit code."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
     try:
         refuse_empty_values(sys.argv[1:])
         command()

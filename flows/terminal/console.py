@@ -1,85 +1,89 @@
-"""Output of the commands: tables for people, JSON for programs."""
+"""Output of the commands: text for people, JSON and CSV for programs."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from flows.terminal.echo import echo
+from flows import clock
+from flows.terminal.echo import echo, width
 from forecasting.article.experiment import ArticleResult
+from forecasting.errors import ForecastingError
+from forecasting.pipeline.each_symbol import SymbolOutcome, raise_failed, values_of
 from forecasting.pipeline.night_run import report_path
-from forecasting.plain_text import plain_text
 from forecasting.report import listings, wording
 from forecasting.report.data import ReportData
-from forecasting.report.tables import night_document
-from forecasting.report.track_record import track_record
-from forecasting.report.units import unit_of
+from forecasting.report.json_text import json_text
+from forecasting.report.night_text import LEGEND, line_listing, night_text
+from forecasting.report.tables import forecast_csv, night_document
+from forecasting.report.text_table import text_table
 from forecasting.settings import Settings, read_settings
+from forecasting.store.engine import place
 
-LEFT = frozenset({"session", "check", "state", "found", "setting", "value", "meaning", "model"}) | {
-    *("question", "what changed", "against")
-}
-"""Columns of text; numbers are aligned right."""
-
-
-PIPED_WIDTH = 160
-"""Columns of a table that goes to a file or a pipe."""
+Row = TypeVar("Row", bound=Mapping[str, Any])
+Value = TypeVar("Value")
 
 
-def show_nights(nights: list[ReportData], *, as_json: bool = False) -> None:
-    """Print each night's forecasts and the paths of its report and the database."""
+def show_outcomes(
+    outcomes: Sequence[SymbolOutcome[Value]],
+    show: Callable[[list[Value]], None],
+    *,
+    error: ForecastingError | None = None,
+) -> None:
+    """Show what came of the symbols that did not fail, then raise what stopped the others: `error` if given."""
+    show(values_of(outcomes))
+    if error is not None:
+        raise error
+    raise_failed(outcomes)
+
+
+def show_paths(paths: Sequence[Path]) -> None:
+    """Print a path a line."""
+    for path in paths:
+        typer.echo(path)
+
+
+def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: bool = False) -> None:
+    """Print one night in full, of several a line each, and where report and database are."""
     if as_json:
         show_json([night_document(data) for data in nights])
-        return
-    from forecasting.store.engine import place
-
-    settings = read_settings()
-    for data in nights:
-        show_night(data)
-        echo(f"Report:   {report_path(settings, data.symbol, data.target)}")
-    echo(f"Database: {place(settings.url)}")
+    elif as_csv:
+        typer.echo(forecast_csv(nights), nl=False)
+    elif nights:
+        if len(nights) == 1:
+            show_night(nights[0])
+        else:
+            show_table(*line_listing(nights, now=clock.now()))
+            echo(LEGEND)
+        page = report_path(read_settings(), nights[0].symbol, nights[0].target)
+        echo(f"Report:   {page if len(nights) == 1 else page.parent}")
+        echo(f"Database: {place(read_settings().url)}")
 
 
 def show_night(data: ReportData) -> None:
     """Print one night: headline, notices, forecasts, and the results of past ones."""
-    typer.echo()
-    echo(f"{data.symbol} {data.target}: {data.fetch['title']}")
-    echo(wording.sentence(data))
-    for notice in wording.notices(data):
-        echo(f"{notice.title}: {notice.text}")
-    echo(f"In {unit_of(data).name}; last is the value of {data.origin}.")
-    show_table(*listings.night_listing(data))
-    record = track_record(data.scored)
-    so_far = wording.record_sentence(data, record)
-    if so_far:
-        echo(so_far)
-        show_table(*listings.record_listing(data, record))
+    typer.echo(f"{night_text(data, now=clock.now(), width=width())}\n")
 
 
-def show_backtest(document: Mapping[str, Any], out: Path | None) -> None:
+def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None) -> None:
+    """Print each symbol's backtest, or their JSON, and where it was written to."""
+    if as_json and documents:
+        show_json(documents[0] if len(documents) == 1 else documents)
+        return
+    for document in documents:
+        show_backtest(document)
+    if documents and out is not None:
+        echo(f"Written to {out}")
+
+
+def show_backtest(document: Mapping[str, Any]) -> None:
     """Print a backtest's figures by horizon beside each baseline's error."""
-    typer.echo()
-    echo(
-        f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
-        f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
-    )
+    echo(listings.backtest_title(document))
     show_table(*listings.backtest_listing(document))
     if "as_published" in document:
         echo(wording.published_sentence(document))
         show_table(*listings.backtest_listing(document["as_published"]))
-    if out is not None:
-        echo(f"Written to {out}")
-
-
-def show_fetches(fetches: Sequence[Mapping[str, Any]]) -> None:
-    """Print what each ingest brought."""
-    show_table(*listings.fetch_listing(fetches))
 
 
 def show_article(result: ArticleResult, out: Path) -> None:
@@ -87,14 +91,6 @@ def show_article(result: ArticleResult, out: Path) -> None:
     echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
     show_table(*listings.article_listing(result))
     echo(f"Page: {out}")
-
-
-def show_models(models: Sequence[Mapping[str, Any]], *, as_json: bool = False) -> None:
-    """Print the networks, newest first."""
-    if as_json:
-        show_json(list(models))
-    else:
-        show_table(*listings.model_listing(models))
 
 
 def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
@@ -105,11 +101,6 @@ def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
         show_table(["setting", "value"], [[name, value] for name, value in record.items()])
 
 
-def show_checks(checks: Sequence[Mapping[str, str]]) -> None:
-    """Print the results of `doctor`."""
-    show_table(["check", "state", "found"], [[row["check"], row["state"], row["found"]] for row in checks])
-
-
 def show_settings(settings: Settings, *, as_json: bool = False) -> None:
     """Print the settings in force; secrets stay hidden."""
     if as_json:
@@ -118,20 +109,21 @@ def show_settings(settings: Settings, *, as_json: bool = False) -> None:
         show_table(*listings.settings_listing(settings))
 
 
+def show_rows(
+    rows: Sequence[Row], listing: Callable[[Sequence[Row]], listings.Listing], *, as_json: bool = False
+) -> None:
+    """Print rows as the table that `listing` makes of them, or as JSON with all that is known of each."""
+    if as_json:
+        show_json(rows)
+    elif rows:
+        show_table(*listing(rows))
+
+
 def show_json(document: object) -> None:
     """Print a document as JSON; dates and instants as ISO text."""
-    typer.echo(json.dumps(document, indent=2, default=str))
+    typer.echo(json_text(document))
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print one table; text left, numbers right."""
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in columns:
-        shown.add_column(name, justify="left" if name in LEFT else "right", overflow="fold")
-    for row in rows:
-        # As Text: rich would take [...] in a cell for its markup.
-        shown.add_row(*(Text("" if value is None else plain_text(value)) for value in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPED_WIDTH)  # rich assumes 80 columns without a terminal
-    console.print(shown)
+    """Print one table and an empty line; text left, numbers right."""
+    typer.echo(f"{text_table(columns, rows, width=width())}\n")

@@ -1,10 +1,18 @@
-"""One line for the terminal."""
+"""Text for the terminal: as wide as that is, and in whole lines for a file or a pipe."""
+
+import shutil
+import sys
 
 import typer
 
-from forecasting.plain_text import plain_text
+from forecasting.report.text_table import paragraph
+
+
+def width() -> int | None:
+    """The columns of the terminal; None where standard output is not one."""
+    return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
 
 def echo(text: object) -> None:
-    """Print one line, cleaned and capped: parts of it may come from a source, a file or the database."""
-    typer.echo(plain_text(text))
+    """Print one paragraph, cleaned and capped: parts of it may come from a source, a file or the database."""
+    typer.echo(paragraph(text, width=width()))

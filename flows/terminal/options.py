@@ -6,55 +6,63 @@ import os
 import re
 import sys
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
+from forecasting.errors import UsageError
+from forecasting.vocabulary import Mode, Target
+
 if TYPE_CHECKING:
     from forecasting.settings import Settings
-    from forecasting.vocabulary import Mode
 
 _PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=.", re.IGNORECASE)
 
-Symbols = Annotated[
-    list[str] | None,
-    typer.Option("--symbol", help="A symbol as Yahoo writes it; repeat for several.", show_default=False),
-]
-Symbol = Annotated[str | None, typer.Option("--symbol", help="A symbol as Yahoo writes it.", show_default=False)]
-TargetOption = Annotated[str | None, typer.Option("--target", help="volume, close or range.", show_default=False)]
-SourceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--source", help="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.", show_default=False
-    ),
-]
-EventsOption = Annotated[
-    str | None,
-    typer.Option("--events", help="Earnings dates as csv:PATH (columns announced, timing).", show_default=False),
-]
-AsOf = Annotated[
-    str | None,
-    typer.Option("--as-of", help="The newest session whose bar may be used, like 2024-03-08.", show_default=False),
-]
-ModeOption = Annotated[str, typer.Option("--mode", help="auto, scratch, warm or skip.")]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--database-url",
-        help="SQLAlchemy URL without a password; else FORECASTING_DATABASE_URL or _URL_FILE, else a SQLite file.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+def _option(name: str, metavar: str, text: str, default: str | bool = False, variable: str | None = None) -> Any:  # noqa: ANN401
+    """An option with what its value is called, and its default in words; False hides that, True shows the real one."""
+    return typer.Option(name, metavar=metavar, help=text, show_default=default, envvar=variable)
+
+
+_SYMBOLS = "A symbol as Yahoo writes it; of several, repeat it or separate them by commas."
+Symbols = Annotated[list[str] | None, _option("--symbol", "SYMBOL", _SYMBOLS, "FORECASTING_SYMBOLS, else SBUX")]
+_FILE = "A file of symbols, one a line; # begins a comment."
+SymbolsFile = Annotated[Path | None, _option("--symbols-file", "PATH", _FILE)]
+_TARGET = "FORECASTING_TARGET, else volume"
+TargetOption = Annotated[str | None, _option("--target", "TARGET", "volume, close or range.", _TARGET)]
+_SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
+SourceOption = Annotated[str | None, _option("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")]
+_EVENTS = "Earnings dates: a file with the columns announced and timing."
+EventsOption = Annotated[str | None, _option("--events", "csv:PATH", _EVENTS, "FORECASTING_EVENTS, else the source's")]
+_AS_OF = "The newest session whose bar may be used, like 2024-03-08."
+AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
+First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run.", "the oldest missed one")]
+Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "the newest completed one")]
+FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
+LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
+ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
+_URL = "FORECASTING_DATABASE_URL or _URL_FILE, else a SQLite file"
+DatabaseUrl = Annotated[str | None, _option("--database-url", "URL", "SQLAlchemy URL without a password.", _URL)]
+Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
+OutNeeded = Annotated[Path, _option("--out", "PATH", "Path of the file to write.", True)]
+_HOOK, _MAIL = "URL that receives JSON {text}.", "mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D"
+Webhook = Annotated[str | None, _option("--webhook", "URL", _HOOK, variable="FORECASTING_ALARM_WEBHOOK")]
+Email = Annotated[str | None, _option("--email", "URL", _MAIL, variable="FORECASTING_ALARM_EMAIL")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
 Switch = Annotated[
     bool, typer.Option("--switch-source", help="Accept bars of another source, or another history, for a known symbol.")
 ]
 
 
-def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
+def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, **options: str | None) -> None:
     """Let this command's options override the environment, for this process and the flows it starts.
 
     A password in --database-url is warned about: every user of this machine can read a command line, in `ps`.
+
+    Raises:
+        UsageError: A symbol, the file of symbols or the target is not valid: named as it was typed.
     """
     if (url := options.get("database_url")) is not None:
         os.environ.pop("FORECASTING_DATABASE_URL_FILE", None)
@@ -64,8 +72,12 @@ def use(*, symbols: list[str] | None = None, **options: str | None) -> None:
                 "the URL into FORECASTING_DATABASE_URL, or into a file that FORECASTING_DATABASE_URL_FILE names, and "
                 "change the password.\n"
             )
-    if symbols:
-        os.environ["FORECASTING_SYMBOLS"] = ",".join(symbols)
+    if symbols or symbols_file is not None:
+        from forecasting.pipeline.symbol_list import asked_symbols
+
+        os.environ["FORECASTING_SYMBOLS"] = ",".join(asked_symbols(symbols or [], symbols_file))
+    if (target := options.get("target")) is not None and target not in get_args(Target):
+        raise UsageError(f"Invalid --target {target!r}: expected volume, close or range.")
     for name, value in options.items():
         if value is not None:
             os.environ[f"FORECASTING_{name.upper()}"] = value
@@ -82,8 +94,8 @@ def warn_of_secret(context: typer.Context, name: str) -> None:
 
 
 def quieten_prefect() -> None:
-    """Keep Prefect's log lines below ERROR off the terminal unless configured; its UI still has every line."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
+    """Keep Prefect's log lines off the terminal unless configured: an error is printed once, when the command ends."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -116,8 +128,6 @@ def checked_mode(text: str) -> Mode:
     Raises:
         UsageError: Anything else.
     """
-    from forecasting.errors import UsageError
-
-    if text not in ("auto", "scratch", "warm", "skip"):
+    if text not in get_args(Mode):
         raise UsageError(f"Invalid --mode {text!r}: expected auto, scratch, warm or skip.")
-    return cast("Mode", text)
+    return cast(Mode, text)

@@ -4,7 +4,10 @@ from datetime import date
 
 from flows import clock
 from flows.progress import watched_nights
+from flows.terminal.echo import echo
+from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
+from forecasting.pipeline.outcomes import done_sentence
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Mode
@@ -16,10 +19,10 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     Raises:
         ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
-    from flows.nightly import nightly
+    plan.check_nights(read_settings(), as_of=as_of, mode=mode, now=clock.now)
+    from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
     from flows.operations.server import run_server
 
-    plan.check_nights(read_settings(), as_of=as_of, mode=mode, now=clock.now)
     with watched_nights(), run_server():
         nightly(as_of=as_of, mode=mode, switch_source=switch_source)
 
@@ -30,13 +33,17 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     Raises:
         ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
+    settings = read_settings()
+    first, last = plan.checked_span(settings, first, last, now=clock.now)
     from flows.catch_up import catch_up
     from flows.operations.server import run_server
 
-    settings = read_settings()
-    first, last = plan.checked_span(settings, first, last, now=clock.now)
-    with watched_nights(), run_server():
-        done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+    try:
+        with watched_nights(), run_server():
+            done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+    except SymbolsFailedError:
+        echo(done_sentence(settings, first, last))
+        raise
     return f"{', '.join(settings.symbols)}: {len(done)} sessions completed between {first} and {last}."
 
 

@@ -7,52 +7,46 @@ from typing import Annotated
 import typer
 
 from flows.terminal.echo import echo
-from flows.terminal.options import DatabaseUrl, SourceOption, Symbols, TargetOption, use, warn_of_secret
+from flows.terminal.options import (
+    DatabaseUrl,
+    Email,
+    SourceOption,
+    Symbols,
+    SymbolsFile,
+    TargetOption,
+    Webhook,
+    use,
+    warn_of_secret,
+)
 
 
 def serve(
     symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
     target: TargetOption = None,
     source: SourceOption = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Run the night on its schedule until stopped, with the configured Prefect server or one of its own."""
-    use(database_url=database_url, target=target, source=source, symbols=symbol)
+    """Run the night on its schedule until stopped. With the configured Prefect server, or one of its own."""
+    use(symbol, symbols_file, target=target, source=source, database_url=database_url)
     from flows.terminal.start import start_serving
 
     start_serving()
 
 
 def worker(
-    pool: Annotated[str, typer.Option("--pool", help="Prefect's work pool, of type process.")] = "forecasting",
+    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Mark a killed worker's runs Crashed, start them again, then run Prefect's worker."""
+    """Run Prefect's worker. First the runs of a killed one are marked Crashed and started again."""
     use(database_url=database_url)
     from flows.operations.worker import start_worker
 
     start_worker(pool)
 
 
-def alarms(
-    context: typer.Context,
-    webhook: Annotated[
-        str | None,
-        typer.Option(
-            "--webhook", envvar="FORECASTING_ALARM_WEBHOOK", help="URL that receives JSON {text}.", show_default=False
-        ),
-    ] = None,
-    email: Annotated[
-        str | None,
-        typer.Option(
-            "--email",
-            envvar="FORECASTING_ALARM_EMAIL",
-            help="mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
-    """Report failed, late and unusual nights by webhook or e-mail; run it again to replace the address."""
+def alarms(context: typer.Context, webhook: Webhook = None, email: Email = None) -> None:
+    """Report failed, late and unusual nights. By webhook or e-mail; run it again to replace the address."""
     for name in ("webhook", "email"):
         warn_of_secret(context, name)
     from flows.operations.alarms import set_alarms

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date
@@ -19,9 +18,11 @@ from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.events import usable_events
 from forecasting.ingest.sources.choose import newest_session, source_of
-from forecasting.pipeline.output_file import check_writable
+from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
+from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_row import code_version
 from forecasting.report.article_page import render_article
+from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, writes
@@ -42,24 +43,9 @@ def no_bar(what: str) -> AbstractContextManager[Advance | None]:
     return nullcontext(None)
 
 
-def walk_forward(
-    spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar, out: Path | None = None
-) -> dict[str, Any]:
-    """The result document of a walk-forward backtest, its figures kept in table metrics where `store` asks for it.
-
-    Args:
-        spec: What to replay.
-        store: Keep the figures.
-        now: The clock.
-        bar: Shows the progress.
-        out: The document is written there too, as JSON.
-
-    Raises:
-        UsageError: `out` cannot be written; raised before the backtest begins.
-    """
+def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar) -> dict[str, Any]:
+    """The result document of a walk-forward backtest, its figures kept in table metrics where `store` asks for it."""
     settings = spec.settings
-    if out is not None:
-        check_writable(out)
     if store:
         migrate.check_ready(settings.url)
     bars, events, _ = load_series(settings, last=None, now=now)
@@ -68,9 +54,39 @@ def walk_forward(
     if store:
         add_metrics(result, settings, now=now)
     document: dict[str, Any] = result.document()
-    if out is not None:
-        out.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return document
+
+
+def walk_each(
+    settings: Settings,
+    spec_of: Callable[[Settings], BacktestSpec],
+    *,
+    store: bool,
+    now: Clock,
+    bar: Bar = no_bar,
+    out: Path | None = None,
+) -> list[SymbolOutcome[dict[str, Any]]]:
+    """The outcome of `walk_forward` for each symbol of the settings, one after the other.
+
+    Args:
+        settings: Of the symbols.
+        spec_of: What to replay, from the settings of one symbol.
+        store: Keep the figures.
+        now: The clock.
+        bar: Shows the progress.
+        out: Where the document is written as JSON; of several symbols a list of those that did not fail.
+
+    Raises:
+        UsageError: `out` cannot be written; raised before the first backtest begins.
+    """
+    if out is not None:
+        check_writable(out)
+    outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
+    documents = values_of(outcomes)
+    if out is not None and documents:
+        whole = documents[0] if len(outcomes) == 1 else documents
+        write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
+    return outcomes
 
 
 def backtest_spec(

@@ -11,39 +11,53 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline import ledger_frames
+from forecasting.pipeline.each_symbol import SymbolOutcome, combined, each_symbol, failures_of, raise_failed, values_of
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.report.long_forms import hubverse, nixtla
 from forecasting.settings import Settings
+from forecasting.store import database, migrate
+from forecasting.vocabulary import Clock
 
 Form = Literal["latest", "history", "bars", "hubverse", "nixtla"]
 """What is exported: a frame of `ledger_frames`, or the history in another program's form."""
 
 SUFFIXES = (".parquet", ".csv")
 
-_SYMBOL_COLUMN = {"hubverse": "location", "nixtla": "unique_id"}  # `symbol` in the others
 
-
-def export(settings: Settings, form: str, out: Path, *, as_of: date | None = None) -> str:
+def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None) -> str:
     """A sentence with the number of rows that were written to `out`.
+
+    The rows of the symbols that have some are written, also where another symbol has none, which is an error then.
 
     Args:
         settings: Of the symbols, the target and the database.
         form: One of `Form`.
         out: A path that ends with one of `SUFFIXES`.
+        now: The clock.
         as_of: For the form bars: a session, as for `ledger_frames.bars`.
 
     Raises:
         UsageError: One of these is not valid, or `out` cannot be written; raised before anything is read.
-        StoreError: The database is not ready, holds no row for one of the symbols, or no fetch reaches `as_of`.
+        ForecastingError: The database is not ready, holds no row for one of the symbols, or no fetch reaches `as_of`.
     """
     _check(form, out, as_of)
-    found = _frame(settings, form, as_of)
-    _check_complete(found, settings, form)
+    migrate.check_ready(settings.url, writes=False)
+    with database.kept_open(settings.url):
+        outcomes = _each(settings, form, as_of, now)
+    written = [outcome.symbol for outcome in outcomes if outcome.error is None]
+    if not written:
+        raise_failed(outcomes)
+    frames: list[pd.DataFrame] = values_of(outcomes)
+    found = pd.concat(frames, ignore_index=True)
     write_frame(found, out)
-    what = f"bars of {', '.join(settings.symbols)}" if form == "bars" else _forecasts(settings)
-    return f"{form}: {len(found)} rows, {what}, written to {out}"
+    what = "bars" if form == "bars" else settings.target
+    sentence = f"{form}: {len(found)} rows, {what} of {', '.join(written)}, written to {out}"
+    if failed := failures_of(outcomes):
+        error = combined(failed, of=len(outcomes))
+        raise SymbolsFailedError(f"{error} Of the others: {sentence}.", error.exit_code)
+    return sentence
 
 
 def write_frame(found: pd.DataFrame, out: Path) -> None:
@@ -73,18 +87,20 @@ def _check(form: str, out: Path, as_of: date | None) -> None:
     check_writable(out)
 
 
-def _check_complete(found: pd.DataFrame, settings: Settings, form: str) -> None:
-    """A misspelt symbol would be an empty file."""
-    held = set(found[_SYMBOL_COLUMN.get(form, "symbol")])
-    missing = [symbol for symbol in settings.symbols if symbol not in held]
-    if missing:
-        what = {"bars": "bars", "nixtla": f"scored {settings.target} forecasts"}.get(
-            form, f"{settings.target} forecasts"
-        )
+def _each(settings: Settings, form: str, as_of: date | None, now: Clock) -> list[SymbolOutcome[pd.DataFrame]]:
+    return each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
+
+
+def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
+    """The rows of one symbol; without any it fails, since a misspelt symbol would be an empty file."""
+    found, symbol = _frame(own, form, as_of), own.symbols[0]
+    if found.empty:
+        what = {"bars": "bars", "nixtla": f"scored {own.target} forecasts"}.get(form, f"{own.target} forecasts")
         raise StoreError(
-            f"Expected {what} of {', '.join(missing)} in the database; found none, so that nothing is written. "
-            f"Correct the symbol, or run its nights: forecasting run --symbol {missing[0]}"
+            f"Expected {what} of {symbol} in the database; found none. Correct the symbol, or run its nights: "
+            f"forecasting run --symbol {symbol}"
         )
+    return found
 
 
 def _frame(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
@@ -94,10 +110,6 @@ def _frame(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
         return ledger_frames.latest(settings)
     found = ledger_frames.history(settings)
     return {"hubverse": hubverse, "nixtla": nixtla}[form](found) if form != "history" else found
-
-
-def _forecasts(settings: Settings) -> str:
-    return f"{settings.target} of {', '.join(settings.symbols)}"
 
 
 def _type(field: pa.Field, *, is_day: bool) -> pa.DataType:

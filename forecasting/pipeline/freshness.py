@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from datetime import date
 
-from forecasting.errors import NoLiveForecastError, StoreError
+from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError
+from forecasting.pipeline.each_symbol import combined
 from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -24,7 +25,8 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
     """A sentence naming the symbols and sessions, when the newest completed session of each has its live forecast.
 
     Raises:
-        NoLiveForecastError: A symbol has none; names the session that is missing and the newest forecast.
+        NoLiveForecastError: The only symbol has none; names the session that is missing and the newest forecast.
+        SymbolsFailedError: Some of several have none, likewise; names the others too.
         StoreError: The database is not ready, or does not respond within `CHECK_S`.
     """
     return _within(CHECK_S, lambda: _fresh(settings, now=now), settings)
@@ -57,6 +59,7 @@ def _within(seconds: float, work: Callable[[], str], settings: Settings) -> str:
 def _fresh(settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     fresh: dict[date, list[str]] = {}
+    failed: list[tuple[str, ForecastingError]] = []
     with database.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             own = settings.for_symbol(symbol)
@@ -64,10 +67,15 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
             newest = read.newest_live_origin(connection, symbol, own.target)
             if newest is None or newest < wanted:
                 exists = read.has_forecast(connection, symbol, own.target, origin=wanted)
-                raise NoLiveForecastError(not_fresh(own, wanted, newest, exists))
-            fresh.setdefault(wanted, []).append(symbol)
+                failed.append((symbol, NoLiveForecastError(not_fresh(own, wanted, newest, exists))))
+            else:
+                fresh.setdefault(wanted, []).append(symbol)
     each = (f"{', '.join(symbols)} from the session {wanted}" for wanted, symbols in fresh.items())
-    return f"Fresh: {'; '.join(each)}."
+    sentence = f"Fresh: {'; '.join(each)}." if fresh else ""
+    if failed:
+        error = combined(failed, of=len(settings.symbols))
+        raise SymbolsFailedError(f"{error} {sentence}", error.exit_code) if fresh else error
+    return sentence
 
 
 def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool) -> str:

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from forecasting.pipeline import plan
+from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol
 from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.shard import only
@@ -14,21 +15,24 @@ from forecasting.store import database, migrate, read
 from forecasting.vocabulary import Clock
 
 
-def ingest_only(settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock) -> list[dict[str, Any]]:
-    """The rows of the fetches that brought every symbol's bars up to `as_of`, or to its newest session.
+def ingest_only(
+    settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock
+) -> list[SymbolOutcome[dict[str, Any]]]:
+    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session.
 
     Raises:
-        ForecastingError: A symbol's check or fetch failed.
+        StoreError: The database is not ready.
     """
     migrate.check_ready(settings.url)
-    fetched = []
-    for symbol in settings.symbols:
-        own = settings.for_symbol(symbol)
+
+    def ingest(own: Settings) -> dict[str, Any]:
+        symbol = own.symbols[0]
         session = as_of or plan.newest_session(symbol, own, now=now)
         plan.check_session(session, own.exchange, now=now)
         run = night_run(NightSpec(symbol, session, own.target, own.source, own.events), settings, now=now)
-        with database.night_lock(settings.url, "night"):
+        with database.night_lock(own.url, "night"):
             fetch_id = only(fetch_and_store([run], switch_source=switch_source, purpose="ingest"))
-        with database.reading(settings.url) as connection:
-            fetched.append(dict(read.fetch(connection, fetch_id) or {}))
-    return fetched
+        with database.reading(own.url) as connection:
+            return dict(read.fetch(connection, fetch_id) or {})
+
+    return each_symbol(settings, ingest, now=now)

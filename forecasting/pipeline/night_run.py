@@ -31,7 +31,7 @@ class NightSpec:
         source: `yahoo`, `csv:PATH`, `parquet:PATH`, `sample` or an installed `NAME:ARGUMENT`.
         events: `csv:PATH` of earnings dates, or None for the bundled ones.
         mode: How the challenger is fitted.
-        trigger: `run`, `schedule` or `catch-up`.
+        trigger: `run` (by hand), `schedule` (unattended) or `catch-up`.
     """
 
     symbol: str

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed
+from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
+from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
+from forecasting.pipeline.run_row import mark_stopped
 from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -19,35 +21,59 @@ logger = logging.getLogger("forecasting.night")
 
 
 def planned_nights(
-    settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
-) -> tuple[list[list[NightSpec]], list[ForecastingError]]:
-    """Each symbol's nights, oldest first, and the error of each symbol that has none."""
+    settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
+) -> tuple[list[list[NightSpec]], list[tuple[str, ForecastingError]]]:
+    """Each symbol's nights, oldest first, and the symbols without, each with its error, which its run's row has too.
+
+    Raises:
+        StoreError: The database cannot be read, which is every symbol's failure.
+    """
     nights: list[list[NightSpec]] = []
-    failed: list[ForecastingError] = []
-    for symbol in settings.symbols:
-        try:
-            nights.append(missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode, now=now))
-        except ForecastingError as error:  # one symbol's error is not the next one's
-            logger.error("%s: %s", symbol, error)
-            failed.append(error)
+    failed: list[tuple[str, ForecastingError]] = []
+    outcomes = each_symbol(
+        settings,
+        lambda own: missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now, trigger=trigger),
+        now=now,
+    )
+    for outcome in outcomes:
+        if outcome.error is None:
+            nights.append(outcome.get())
+            continue
+        logger.error("%s: %s", outcome.symbol, outcome.error)
+        own = settings.for_symbol(outcome.symbol)
+        _note_failure(own, outcome.error, as_of=as_of, mode=mode, now=now, trigger=trigger)
+        failed.append((outcome.symbol, outcome.error))
     return nights, failed
 
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
-    """Refuse nights that cannot begin, before anything is written.
+    """Refuse nights of which none can begin, before anything starts.
+
+    Bars that cannot be used leave a row in `runs`; a mistake in an option or a setting leaves nothing.
 
     Raises:
-        ForecastingError: The database is not ready, `as_of` is no session of a symbol's exchange, or mode warm has no
-            champion.
+        ForecastingError: The database is not ready; or for every symbol, `as_of` is no session of its exchange, its
+            bars cannot be used, or mode warm has no champion.
     """
     migrate.check_ready(settings.url)
-    for symbol in settings.symbols:
-        missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode, now=now)
+
+    def check(own: Settings) -> None:
+        missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)
         if mode == "warm":
-            check_champion(symbol, settings)
+            check_champion(own.symbols[0], own)
+
+    checked = each_symbol(settings, check, now=now)
+    if any(outcome.error is None for outcome in checked):
+        return
+    for outcome in checked:
+        if outcome.error is not None and not isinstance(outcome.error, UsageError):
+            _note_failure(settings.for_symbol(outcome.symbol), outcome.error, as_of=as_of, mode=mode, now=now)
+    raise_failed(checked)
 
 
-def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[NightSpec]:
+def missed_nights(
+    symbol: str, settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
+) -> list[NightSpec]:
     """The nights to work off, oldest first: the one asked for, or every session since the newest finished night.
 
     Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
@@ -57,12 +83,12 @@ def missed_nights(symbol: str, settings: Settings, *, as_of: date | None, mode: 
     """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
-        return [_spec(symbol, as_of, settings, mode=mode, trigger="run")]
+        return [_spec(symbol, as_of, settings, mode=mode, trigger=trigger)]
     last = newest_session(symbol, settings, now=now)
     with database.reading(settings.url) as connection:
         finished = read.newest_finished(connection, symbol, settings.target)
     missed = between(finished, last, settings.exchange)[1:] if finished else []
-    return [_spec(symbol, session, settings, mode=mode, trigger="schedule") for session in missed or [last]]
+    return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in missed or [last]]
 
 
 def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[NightSpec]:
@@ -80,11 +106,15 @@ def checked_span(settings: Settings, first: date | None, last: date | None, *, n
     """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols.
 
     Raises:
-        ForecastingError: The database is not ready, one of the two is no closed session, or `last` is before `first`.
+        ForecastingError: The database is not ready, no symbol's bars can be used, one of the two is no closed session,
+            or `last` is before `first`.
     """
     migrate.check_ready(settings.url)
-    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    last = last or min(newest_session(own.symbols[0], own, now=now) for own in each)
+    newest = each_symbol(settings, lambda own: newest_session(own.symbols[0], own, now=now), now=now)
+    each = [settings.for_symbol(outcome.symbol) for outcome in newest if outcome.error is None]
+    if not each:
+        raise_failed(newest)
+    last = last or min(values_of(newest))
     first = first or oldest_missed(each, last)
     for day in (first, last):
         own = next((own for own in each if is_session(day, own.exchange)), each[0])
@@ -186,6 +216,31 @@ def closed_since(newest: date, exchange: str, *, now: Clock) -> list[date]:
     away = (today(now(), exchange) - newest).days
     days = [newest + timedelta(days=ahead) for ahead in range(1, away)] if away <= 10 else []
     return [day for day in days if day.weekday() < 5 and not is_session(day, exchange)]
+
+
+def _note_failure(
+    own: Settings,
+    error: ForecastingError,
+    *,
+    as_of: date | None,
+    mode: Mode,
+    now: Clock,
+    trigger: str = "run",
+) -> None:
+    """Keep, in a row of `runs`, why the symbol of `own` has no night to begin.
+
+    Without `as_of` that is the night after its newest finished one; nothing is kept where `as_of` is no session.
+    """
+    if isinstance(error, StoreError):
+        raise error
+    symbol, closed = own.symbols[0], last_completed(now(), own.exchange)
+    session = as_of or closed
+    if as_of is None:
+        with database.reading(own.url) as connection:
+            finished = read.newest_finished(connection, symbol, own.target)
+        session = min(next_sessions(finished, 1, own.exchange)[0], closed) if finished else closed
+    if is_session(session, own.exchange) and session <= closed:
+        mark_stopped(night_run(_spec(symbol, session, own, mode=mode, trigger=trigger), own, now=now), error)
 
 
 def _spec(symbol: str, session: date, settings: Settings, *, mode: Mode, trigger: str) -> NightSpec:

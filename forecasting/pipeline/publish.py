@@ -8,8 +8,9 @@ from datetime import date
 from pathlib import Path
 from typing import get_args
 
-from forecasting.errors import PageError, UsageError
+from forecasting.errors import PageError, StoreError, UsageError
 from forecasting.pipeline import shard
+from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.night_run import NightRun, report_path
 from forecasting.pipeline.output_file import write_whole
 from forecasting.pipeline.report_index import INDEX, index_page
@@ -20,7 +21,7 @@ from forecasting.report.page import render_page
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.database import Connection
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import Clock, Target
 
 SHOWN_SESSIONS = 250
 """Sessions of history and of scores that the page is given."""
@@ -59,41 +60,54 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
         StoreError: The database is not ready, or holds no forecast of a symbol.
     """
     migrate.check_ready(settings.url, writes=False)
-    with database.reading(settings.url) as connection:
-        return [
-            report_data(connection, symbol, settings.target, exchange=settings.exchange_of(symbol), origin=as_of)
-            for symbol in settings.symbols
-        ]
+    with database.kept_open(settings.url):
+        return [_newest_report(settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
 
 
-def write_reports(settings: Settings, out: Path | None, as_of: date | None = None) -> list[Path]:
-    """The paths of the pages written for the symbols in the settings, and of the index after them.
+def each_report(settings: Settings, as_of: date | None = None, *, now: Clock) -> list[SymbolOutcome[ReportData]]:
+    """The same for each symbol; one without a forecast has an error, with the reason where its night left one.
+
+    Raises:
+        StoreError: The database is not ready.
+    """
+    migrate.check_ready(settings.url, writes=False)
+    with database.kept_open(settings.url):
+        return each_symbol(settings, lambda own: _newest_report(own, as_of), now=now)
+
+
+def write_reports(
+    settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
+) -> tuple[list[SymbolOutcome[Path]], list[Path]]:
+    """The path of the page written for each symbol in the settings, and that of the index after them.
 
     Args:
         settings: Of the symbols, the target and the database.
         out: Where the page of the one symbol goes instead; no index is written then.
         as_of: The night's session; its page has a name of its own and the scores known by then. None for the newest.
+        now: The clock.
 
     Raises:
-        UsageError: `out` for several symbols, or it is a folder.
-        StoreError: The database is not ready, or holds no such forecast of a symbol.
-        PageError: A page cannot be written.
+        UsageError: `out` for several symbols.
+        StoreError: The database is not ready.
+        PageError: The index cannot be written.
     """
     if out is not None and len(settings.symbols) > 1:
         raise UsageError(
             f"Expected one symbol with --out, found {len(settings.symbols)}: {', '.join(settings.symbols)}. "
             "Name one, or leave --out away: each page then gets its place in the folder reports."
         )
-    nights = newest_reports(settings, as_of)
-    if out is not None:
-        return [write_page(render_page(nights[0]), out)]
-    paths = [
-        write_page(
-            _linked_page(settings, data, as_of=as_of), report_path(settings, data.symbol, data.target, origin=as_of)
-        )
-        for data in nights
-    ]
-    return [*paths, write_index(settings)]
+
+    def write(own: Settings) -> Path:
+        data = _newest_report(own, as_of)
+        if out is not None:
+            return write_page(render_page(data), out)
+        path = report_path(own, data.symbol, data.target, origin=as_of)
+        return write_page(_linked_page(own, data, as_of=as_of), path)
+
+    migrate.check_ready(settings.url, writes=False)
+    with database.kept_open(settings.url):
+        outcomes = each_symbol(settings, write, now=now)
+        return outcomes, [write_index(settings)] if out is None and values_of(outcomes) else []
 
 
 def write_index(settings: Settings) -> Path:
@@ -106,6 +120,20 @@ def write_index(settings: Settings) -> Path:
     with database.reading(settings.url) as connection:
         page = index_page(connection, path.parent)
     return write_page(page, path)
+
+
+def _newest_report(own: Settings, as_of: date | None) -> ReportData:
+    symbol, target = own.symbols[0], own.target
+    with database.reading(own.url) as connection:
+        try:
+            return report_data(connection, symbol, target, exchange=own.exchange, origin=as_of)
+        except StoreError as error:
+            run = read.unfinished_run(connection, symbol, target, after=date.min)
+            if run is None or as_of is not None or not (reason := run["error"] or run["note"]):
+                raise
+            raise StoreError(
+                f"{symbol} has no {target} forecast: its night of {run['as_of']} is {run['status']}. {reason}"
+            ) from error
 
 
 def report_data(

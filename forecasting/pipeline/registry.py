@@ -19,6 +19,9 @@ from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.train")
 
+NAMED = 5
+"""Ids that the error about an ambiguous beginning of one names."""
+
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:
     """The checkpoint of a model row.
@@ -89,11 +92,20 @@ def check_champion(symbol: str, settings: Settings) -> None:
 
 
 def list_models(settings: Settings) -> list[Row]:
-    """The networks of the first symbol, newest first, the champion marked, each with the state of its weights."""
+    """The networks of each symbol, newest first, the champion marked, each with the state of its weights."""
     migrate.check_ready(settings.url, writes=False)
     with database.reading(settings.url) as connection:
-        champion = read.champion(connection, settings.symbols[0], settings.target)
-        rows = read.models(connection, settings.symbols[0], settings.target)
+        found = [
+            (
+                read.champion(connection, symbol, settings.target),
+                read.models(connection, symbol, settings.target),
+            )
+            for symbol in settings.symbols
+        ]
+    return [model for champion, rows in found for model in _marked(champion, rows, settings)]
+
+
+def _marked(champion: Row | None, rows: Sequence[Row], settings: Settings) -> list[Row]:
     return [
         {
             **row,
@@ -114,7 +126,7 @@ def show_model(model_id: str, settings: Settings) -> Row:
     migrate.check_ready(settings.url, writes=False)
     with database.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
-        return {**model, "weights": describe_weights(model, settings), **read.lineage(connection, model_id)}
+        return {**model, "weights": describe_weights(model, settings), **read.lineage(connection, model["id"])}
 
 
 def weights_state(model: Row, settings: Settings) -> str:
@@ -150,11 +162,11 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
         model = stored_model(connection, model_id)
         if model["method"] == "baseline":
             raise UsageError(
-                f"{model_id} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
+                f"{model['id']} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
             )
         if model["refused"]:
             raise UsageError(
-                f"{model_id} was refused by the gate: {model['refused']}. Promote another: forecasting models list"
+                f"{model['id']} was refused by the gate: {model['refused']}. Promote another: forecasting models list"
             )
         return make_champion(connection, model, settings, trigger="promote", now=now)
 
@@ -175,16 +187,21 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
 
 
 def stored_model(connection: Connection, model_id: str) -> Row:
-    """The row of a model.
+    """The row of a model, by its id or the beginning of its id that no other model has.
 
     Raises:
-        UsageError: No such model.
+        UsageError: No such model, or several.
     """
     model = read.model(connection, model_id)
+    found = [] if model else read.models_beginning(connection, model_id, limit=NAMED + 1)
+    if model is None and len(found) == 1:
+        model = found[0]
     if model is None:
-        raise UsageError(
-            f"A model id is expected, as `forecasting models list` prints it; found no model {model_id!r}."
-        )
+        expected = "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
+        if found:
+            ids = ", ".join(row["id"] for row in found[:NAMED])
+            raise UsageError(f"{expected}; {model_id!r} begins {ids}{' and others' * (len(found) > NAMED)}.")
+        raise UsageError(f"{expected}; found no model {model_id!r}.")
     return dict(model)
 
 

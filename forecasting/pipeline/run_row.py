@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from forecasting import __version__
-from forecasting.errors import ForecastingError
+from forecasting.errors import DataLateError, ForecastingError
 from forecasting.pipeline.folders import delete_files
 from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
@@ -76,6 +76,15 @@ def mark_failed(run: NightRun, error: Exception) -> None:
         ours = isinstance(error, ForecastingError)
         reason = str(error) if ours else plain_text(f"{type(error).__name__}: {error}")
         writes.update_run(connection, run.id, {"status": "failed", "error": reason})
+
+
+def mark_stopped(run: NightRun, error: ForecastingError) -> None:
+    """Say in the row of a night that has no bars why it has none: `late`, else `failed`; not on one that is done."""
+    with database.transaction(run.settings.url) as connection:
+        open_run(connection, run, started_at=run.now())
+        if (read.run(connection, run.id) or {})["status"] != "done":
+            status = "late" if isinstance(error, DataLateError) else "failed"
+            writes.update_run(connection, run.id, {"status": status, "error": str(error)})
 
 
 def note_run(run: NightRun, note: str) -> None:

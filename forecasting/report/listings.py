@@ -7,30 +7,68 @@ from typing import Any
 
 from forecasting.article.experiment import ArticleResult
 from forecasting.report.data import ReportData
-from forecasting.report.track_record import TrackRecord, comparisons
-from forecasting.report.units import percent, unit_of
-from forecasting.report.wording import forecaster_label
+from forecasting.report.track_record import TrackRecord, comparisons, newest_origins, skills
+from forecasting.report.units import Unit, percent, unit_of
+from forecasting.report.wording import day_notes, forecaster_label
 from forecasting.settings import Settings
 
 Listing = tuple[list[str], list[list[object]]]
 """The names of the columns, and the rows with a cell for each."""
 
+WINDOWS = (20, 60)
+"""Newest origins whose record is shown."""
+
 
 def night_listing(data: ReportData) -> Listing:
-    """A row a forecast: session, median and 80 % interval beside the last value, in the unit of `unit_of`."""
-    unit = unit_of(data)
+    """A row a forecast, in the unit of `unit_of`: median, its change against the usual value, 80 % interval, the day.
+
+    A close is compared with the last one.
+    """
+    unit, (against, usual) = unit_of(data), usual_value(data)
     rows: list[list[object]] = [
         [
             f"{row['target_session']:%a %Y-%m-%d}",
             unit.number(row["q50"]),
             unit.span(row["q10"], row["q90"]),
-            unit.number(data.last_value),
-            row["kind"],
+            change(row["q50"], usual),
             row["status"],
+            ", ".join(day_notes(data, row["target_session"])),
         ]
         for row in data.rows.to_dict("records")
     ]
-    return ["session", "median", "80 % interval", "last", "kind", "status"], rows
+    return ["session", "median", "80 % interval", f"vs {against}", "status", "special day"], rows
+
+
+def usual_value(data: ReportData) -> tuple[str, float]:
+    """What a median is compared with: the last close, else the usual value of a volume or range; its name before it."""
+    return ("last", data.last_value) if data.target == "close" else ("usual", data.usual)
+
+
+def change(value: float, other: float) -> str:
+    """The relative change from `other`, signed; a dash where that is 0 or unknown."""
+    return percent(value / other - 1.0 if other else float("nan"), signed=True)
+
+
+def window_listing(data: ReportData, record: TrackRecord) -> Listing:
+    """A row for the newest 20 and 60 origins: the published forecasts one session ahead against the best baseline."""
+    unit = unit_of(data)
+    rows: list[list[object]] = []
+    for sessions in WINDOWS:
+        newest = newest_origins(record, sessions)
+        ahead, found = newest.ahead(1), skills(newest)
+        best = next(iter(found[found["horizon"] == 1].sort_values("their_pinball").to_dict("records")), None)
+        if ahead.empty or (rows and len(ahead) == rows[-1][1]):  # a young ledger has no longer record
+            continue
+        rows.append(
+            [
+                f"{min(sessions, len(ahead))} sessions",
+                len(ahead),
+                unit.number(float(ahead["error"].abs().mean())),
+                *([None] * 4 if best is None else _against_best(best, unit)),
+                percent(float(ahead["inside_80"].astype(float).mean())),
+            ]
+        )
+    return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80 %"], rows
 
 
 def record_listing(data: ReportData, record: TrackRecord) -> Listing:
@@ -48,6 +86,19 @@ def record_listing(data: ReportData, record: TrackRecord) -> Listing:
         for row in found[found["horizon"] == 0].to_dict("records")
     ]
     return ["against", "n", "our error", "its error", "skill", "pinball skill"], rows
+
+
+def _against_best(best: Mapping[Any, Any], unit: Unit) -> list[object]:
+    skill = [percent(best[name], signed=True) for name in ("skill_mae", "skill_pinball")]
+    return [forecaster_label(best["forecaster"]), unit.number(best["their_mae"]), *skill]
+
+
+def backtest_title(document: Mapping[str, Any]) -> str:
+    """What was replayed, above the figures."""
+    return (
+        f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
+        f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
+    )
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:
@@ -76,6 +127,11 @@ def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
     return columns, [[row[name] for name in names] for row in fetches]
 
 
+def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
+    """A row a check of `doctor`."""
+    return ["check", "state", "found"], [[row["check"], row["state"], row["found"]] for row in checks]
+
+
 def article_listing(result: ArticleResult) -> Listing:
     """A row a variant of the article's experiment, its mean absolute error in million shares."""
     rows: list[list[object]] = [
@@ -85,21 +141,31 @@ def article_listing(result: ArticleResult) -> Listing:
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row a network, as the registry lists them, with what its fit started from."""
+    """A row a network, as the registry lists them, with what its fit started from; of several symbols, named."""
+    several = len({row["symbol"] for row in models}) > 1
     rows: list[list[object]] = [
         [
+            *([row["symbol"]] if several else []),
             row["id"],
             "yes" if row["champion"] else "",
             row["method"],
             row["parent_id"] or row["base"],
             row["trained_to"],
             row["chain_epochs"],
-            f"{row['seconds']:.1f}",
             row["weights"],
         ]
         for row in models
     ]
-    return ["model", "champion", "method", "from", "trained to", "epochs", "seconds", "weights"], rows
+    return [
+        *(["symbol"] if several else []),
+        "model",
+        "champion",
+        "method",
+        "from",
+        "trained to",
+        "epochs",
+        "weights",
+    ], rows
 
 
 def settings_document(settings: Settings) -> dict[str, Any]:

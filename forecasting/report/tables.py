@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from forecasting.plain_text import plain_text
 from forecasting.report import wording
 from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
+from forecasting.report.json_text import rounded
 from forecasting.report.track_record import TrackRecord, counted, network_skills, skills, track_record
 from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
 
@@ -31,14 +32,39 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "series": data.fetch["title"],
         "origin_session": data.origin,
         "last_value": data.last_value,
+        "usual": data.usual,
+        "fetched_at": data.fetch["fetched_at"],
         "model_id": data.model["id"],
         "model": data.model["name"],
         "run_id": data.run["id"],
         "mode": data.run["mode"],
         "notices": {notice.title: notice.text for notice in wording.notices(data)},
-        "forecasts": data.rows[columns].to_dict("records"),
+        "forecasts": [
+            {**row, "special_days": wording.day_notes(data, row["target_session"])}
+            for row in data.rows[columns].to_dict("records")
+        ],
         "track_record": _record_document(track_record(data.scored)),
     }
+
+
+def forecast_csv(nights: Sequence[ReportData]) -> str:
+    """A header and a row a symbol and session, as CSV text: every quantile, and what the session is compared with."""
+    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "last_value", "kind", "status", "reason", "data_as_of"]
+    frames = [
+        data.rows[columns].assign(
+            symbol=data.symbol,
+            target=data.target,
+            origin_session=data.origin,
+            usual=data.usual,
+            special_days=[", ".join(wording.day_notes(data, day)) for day in data.rows["target_session"]],
+        )
+        for data in nights
+    ]
+    first = ["symbol", "target", "origin_session"]
+    names = [*first, *columns, "usual", "special_days"]
+    whole = pd.concat(frames)[names] if frames else pd.DataFrame(columns=names)
+    text: str = whole.apply(lambda column: column.map(rounded)).to_csv(index=False)
+    return text
 
 
 def _record_document(record: TrackRecord) -> dict[str, Any]:

@@ -78,6 +78,17 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     )
 
 
+def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
+    """The record of the newest `origins` whose forecast one session ahead has a score."""
+    kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
+    published, baselines, network = (
+        frame[frame["origin_session"].isin(kept)].reset_index(drop=True)
+        for frame in (record.published, record.baselines, record.network)
+    )
+    kinds = published.groupby("kind")["origin_session"].nunique()
+    return TrackRecord(published, baselines, network, {str(kind): int(count) for kind, count in kinds.items()})
+
+
 def counted(scored: pd.DataFrame) -> pd.DataFrame:
     """One row per kind, line, origin and horizon, by the rule of the standings: the newest forecast's settled score.
 

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from flows import cli, nightly
+from flows import nightly
+from flows.terminal import options
 from forecasting.errors import ForecastingError, PageError
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -45,7 +46,7 @@ def test_a_fault_of_the_code_is_a_paragraph_and_its_traceback_a_private_file(
     def fault() -> None:
         raise ZeroDivisionError("seeded\nin two lines")
 
-    monkeypatch.setattr(cli, "settings", fault)
+    monkeypatch.setattr(options, "settings", fault)
     code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
     (kept,) = (data / "errors").iterdir()
     assert (code, out, len(err.splitlines())) == (1, "", 1)
@@ -66,7 +67,7 @@ def test_an_error_of_the_operating_system_names_path_and_remedy(
     def fault() -> None:
         raise OSError(number, os.strerror(number), "/ledger/windows.npz")
 
-    monkeypatch.setattr(cli, "settings", fault)
+    monkeypatch.setattr(options, "settings", fault)
     code, _, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
     assert (code, len(err.splitlines())) == (1, 1)
     assert f"/ledger/windows.npz: {os.strerror(number)}" in err

@@ -11,8 +11,9 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
 
+from flows import clock
 from flows.cli import app
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.export import export
 from forecasting.report.long_forms import hubverse, nixtla
@@ -34,7 +35,7 @@ def filled(sqlite_url: str) -> Settings:
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_a_file_has_the_values_of_the_frame(filled: Settings, tmp_path: Path, form: str, suffix: str) -> None:
     out = tmp_path / f"{form}{suffix}"
-    sentence = export(filled, form, out)
+    sentence = export(filled, form, out, now=clock.now)
     of_history = {"hubverse": hubverse, "nixtla": nixtla}
     if form in of_history:
         expected = of_history[form](ledger_frames.history(filled))
@@ -57,7 +58,7 @@ def test_a_file_has_the_values_of_the_frame(filled: Settings, tmp_path: Path, fo
 def test_days_are_dates_in_parquet_but_for_nixtla(filled: Settings, tmp_path: Path) -> None:
     schemas = {}
     for form in FORMS:
-        export(filled, form, tmp_path / f"{form}.parquet")
+        export(filled, form, tmp_path / f"{form}.parquet", now=clock.now)
         schemas[form] = parquet.read_schema(tmp_path / f"{form}.parquet")
     assert schemas["bars"].field("session").type == pa.date32()
     assert schemas["bars"].field("volume").type == pa.int64()
@@ -71,7 +72,7 @@ def test_days_are_dates_in_parquet_but_for_nixtla(filled: Settings, tmp_path: Pa
 
 
 def test_days_are_dates_in_csv(filled: Settings, tmp_path: Path) -> None:
-    export(filled, "nixtla", tmp_path / "nixtla.csv")
+    export(filled, "nixtla", tmp_path / "nixtla.csv", now=clock.now)
     assert (tmp_path / "nixtla.csv").read_text().splitlines()[1].startswith(f'"{SYMBOL}",2024-03-08,2024-03-07,90,100,')
 
 
@@ -88,14 +89,24 @@ def test_wrong_usage_is_refused_before_the_database_is_read(
     empty_sqlite_url: str, tmp_path: Path, form: str, name: str, as_of: date | None, problem: str
 ) -> None:
     with pytest.raises(UsageError, match=problem):
-        export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of)
+        export(settings_of(empty_sqlite_url), form, tmp_path / name, as_of=as_of, now=clock.now)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_symbol_without_a_row_is_named_and_nothing_is_written(filled: Settings, tmp_path: Path, form: str) -> None:
+def test_a_symbol_without_a_row_is_named_and_the_others_are_written(
+    filled: Settings, tmp_path: Path, form: str
+) -> None:
+    export(filled, form, tmp_path / "alone.csv", now=clock.now)
     asked = settings_of(filled.url, SYMBOL, "SBUXX")
+    with pytest.raises(SymbolsFailedError, match=r"^1 of 2 .* Expected .* of SBUXX in the database; found none"):
+        export(asked, form, tmp_path / "x.csv", now=clock.now)
+    assert (tmp_path / "x.csv").read_text() == (tmp_path / "alone.csv").read_text()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_without_a_row_of_any_symbol_nothing_is_written(filled: Settings, tmp_path: Path, form: str) -> None:
     with pytest.raises(StoreError, match=r"Expected .* of SBUXX in the database; found none"):
-        export(asked, form, tmp_path / "x.csv")
+        export(settings_of(filled.url, "SBUXX"), form, tmp_path / "x.csv", now=clock.now)
     assert not (tmp_path / "x.csv").exists()
 
 
@@ -111,7 +122,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_one_before(
 
     monkeypatch.setattr(parquet, "write_table", full)
     with pytest.raises(OSError, match="No space left"):
-        export(filled, "latest", out)
+        export(filled, "latest", out, now=clock.now)
     assert out.read_text() == "before"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows import clock
 from forecasting.errors import UsageError
 from forecasting.pipeline.publish import write_index, write_reports
 from forecasting.pipeline.report_index import index_lines
@@ -55,12 +56,14 @@ def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:
 
 
 def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settings) -> None:
-    page, index = write_reports(settings, None)
+    (written,), (index,) = write_reports(settings, None, now=clock.now)
+    page = written.get()
     assert (page.name, index.name) == ("SBUX-volume.html", "index.html")
     assert 'href="SBUX-volume.html"' in index.read_text(encoding="utf-8")
     assert 'href="SBUX-close.html"' not in index.read_text(encoding="utf-8")
     assert 'href="index.html"' in page.read_text(encoding="utf-8")
-    close, _ = write_reports(settings.model_copy(update={"target": "close"}), None)
+    (written,), _ = write_reports(settings.model_copy(update={"target": "close"}), None, now=clock.now)
+    close = written.get()
     assert 'href="SBUX-volume.html"' in close.read_text(encoding="utf-8")
     assert not list(page.parent.glob("*.part"))
 
@@ -68,18 +71,19 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settin
 def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     with transaction(settings.url) as connection:
         writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-    newest, _ = write_reports(settings, None)
-    before = newest.read_bytes()
-    page, _ = write_reports(settings, None, date(2024, 3, 7))
+    (newest,), _ = write_reports(settings, None, now=clock.now)
+    before = newest.get().read_bytes()
+    (past,), _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
+    page = past.get()
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert "night of Thursday 7 March 2024" in page.read_text(encoding="utf-8")
-    assert newest.read_bytes() == before
+    assert newest.get().read_bytes() == before
 
 
 def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Path) -> None:
     several = settings.model_copy(update={"symbols": (SYMBOL, "MSFT")})
     with pytest.raises(UsageError, match="Expected one symbol with --out, found 2: SBUX, MSFT"):
-        write_reports(several, tmp_path / "page.html")
+        write_reports(several, tmp_path / "page.html", now=clock.now)
 
 
 def test_an_index_is_written_for_an_empty_ledger_too(sqlite_url: str, tmp_path: Path) -> None:

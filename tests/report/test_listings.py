@@ -3,17 +3,17 @@ from __future__ import annotations
 from forecasting.report import listings
 from forecasting.report.track_record import track_record
 from forecasting.settings import Settings
-from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
+from tests.report.nights import ORIGIN, forecasts, long_record, report_data, score, scored
 
 MODEL = {
     "id": "3f9c2ab1a77d0e11",
+    "symbol": "SBUX",
     "champion": True,
     "method": "scratch",
     "parent_id": None,
     "base": "volume-2022-12-30",
     "trained_to": ORIGIN,
     "chain_epochs": 6,
-    "seconds": 1.234,
     "weights": "kept",
 }
 
@@ -32,7 +32,27 @@ FIGURES = {
 def test_a_night_has_a_row_a_session_in_its_own_unit():
     columns, rows = listings.night_listing(report_data(forecasts=forecasts(status="fallback", reason="old", q50=8e6)))
     assert [len(row) for row in rows] == [len(columns)] * 5
-    assert (rows[0][0], rows[0][1], rows[0][-1]) == ("Mon 2024-03-11", "8.00", "fallback")
+    assert columns == ["session", "median", "80 % interval", "vs usual", "status", "special day"]
+    assert (rows[0][0], rows[0][1], rows[0][4]) == ("Mon 2024-03-11", "8.00", "fallback")
+    assert [row[5] for row in rows] == ["", "", "earnings", "", "triple witching"]
+
+
+def test_a_close_is_compared_with_the_last_one():
+    data = report_data("close")
+    columns, rows = listings.night_listing(data)
+    assert "vs last" in columns
+    assert [str(row[3]).replace("\N{NO-BREAK SPACE}", "") for row in rows] == ["+1%", "+2%", "+3%", "+4%", "+5%"]
+
+
+def test_a_change_against_zero_is_a_dash():
+    assert listings.change(1.0, 0.0) == "\N{EN DASH}"
+
+
+def test_the_newest_sixty_origins_have_a_row_only_where_there_are_more_than_twenty():
+    for origins, sessions in ((12, [12]), (40, [20, 40]), (70, [20, 60])):
+        data = report_data(scored=long_record(origins=origins))
+        _, rows = listings.window_listing(data, track_record(data.scored))
+        assert [(row[0], row[1], row[3]) for row in rows] == [(f"{n} sessions", n, "ridge") for n in sessions]
 
 
 def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_replaced():
@@ -64,8 +84,10 @@ def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
 
 def test_a_model_is_listed_with_what_its_fit_started_from():
     _, rows = listings.model_listing([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
-    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "1.2", "kept"]
+    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "kept"]
     assert rows[1][:4] == ["other", "", "scratch", MODEL["id"]]
+    columns, rows = listings.model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
+    assert (columns[0], [row[0] for row in rows]) == ("symbol", ["SBUX", "MSFT"])
 
 
 def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():

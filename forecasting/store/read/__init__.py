@@ -18,7 +18,15 @@ from forecasting.store.read.forecasts import (
     published,
     view,
 )
-from forecasting.store.read.models import lineage, model, model_of_run, models, models_of_newest, newest_scratch
+from forecasting.store.read.models import (
+    lineage,
+    model,
+    model_of_run,
+    models,
+    models_beginning,
+    models_of_newest,
+    newest_scratch,
+)
 from forecasting.store.read.overview import bars_of_symbols, events_on, last_results, newest_nights, newest_runs
 from forecasting.store.read.promotions import (
     champion,
@@ -27,7 +35,7 @@ from forecasting.store.read.promotions import (
     decisions_by_hand,
     newest_decision,
 )
-from forecasting.store.read.runs import finished_runs, newest_finished, run, unfinished_run
+from forecasting.store.read.runs import count_done, finished_runs, newest_finished, newest_run, run, unfinished_run
 from forecasting.store.read.scores import newest_scores, scored
 from forecasting.store.read.splits import split_factors
 from forecasting.store.read.unscored import unscored_forecasts
@@ -38,6 +46,7 @@ __all__ = [
     "bars_of_symbols",
     "champion",
     "champion_before",
+    "count_done",
     "decision_of_run",
     "decisions_by_hand",
     "event_rows",
@@ -55,6 +64,7 @@ __all__ = [
     "model",
     "model_of_run",
     "models",
+    "models_beginning",
     "models_of_newest",
     "network_silenced",
     "newest_decision",
@@ -64,6 +74,7 @@ __all__ = [
     "newest_live_origin",
     "newest_nights",
     "newest_request",
+    "newest_run",
     "newest_runs",
     "newest_scores",
     "newest_scratch",

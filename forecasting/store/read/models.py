@@ -29,6 +29,13 @@ def model(connection: sa.Connection, model_id: str) -> Row | None:
     return first_row(connection, sa.select(tables.models).where(tables.models.c.id == model_id))
 
 
+def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
+    """The first `limit` models by id whose ids begin so, rows of table models."""
+    table = tables.models
+    wanted = sa.select(table).where(table.c.id.startswith(beginning, autoescape=True)).order_by(table.c.id).limit(limit)
+    return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
 def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     """The network that a run fitted, a row of table models; None without one."""
     table, run = tables.models, tables.runs

@@ -23,6 +23,23 @@ def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date
     return found
 
 
+def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | None:
+    """The run of the newest session, whatever came of it, a row of table runs; None before the first."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target)
+    newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
+    return first_row(connection, newest)
+
+
+def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
+    """The number of sessions of a span whose night is done."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.status == "done")
+    span = (table.c.as_of >= first, table.c.as_of <= last)
+    counted = sa.select(sa.func.count(sa.distinct(table.c.as_of))).where(*wanted, *span)
+    return int(connection.scalar(counted) or 0)
+
+
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
     """The finished nights under some settings, oldest session first, rows of table runs."""
     table = tables.runs

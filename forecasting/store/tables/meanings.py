@@ -139,7 +139,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "runs": {
         "id": "Id, derived from symbol, session, target, source and settings, so that a repeated night has the same.",
         "as_of": "The night's session: the newest whose bar it may use, the origin of its forecasts.",
-        "trigger": "What started the night: `run`, `schedule` or `catch-up`.",
+        "trigger": "What started the night: `run` (by hand), `schedule` (unattended) or `catch-up`.",
         "status": "`running`, `done`, `late` (its bar is missing) or `failed`.",
         "mode": "How the challenger was fitted: `scratch`, `warm` or `skip`; empty until decided.",
         "mode_reason": "Why that mode was chosen; empty until decided.",

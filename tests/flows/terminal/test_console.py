@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from flows.terminal import console
+from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.pipeline.each_symbol import SymbolOutcome
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data, scored
 from tests.report.test_listings import FIGURES
@@ -17,7 +20,7 @@ def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pyte
     assert "Fallback: A baseline is published instead of the network: too old." in shown
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("Mon 2024-03-11")]
     assert row.split()[2] == "8.00"
-    assert row.split()[-2:] == ["live", "fallback"]
+    assert row.split()[-1] == "fallback"
 
 
 def test_a_night_is_printed_with_the_results_of_past_ones(capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,11 +45,33 @@ def test_nights_as_json_hold_every_quantile_and_the_model(capsys: pytest.Capture
     assert [row["horizon"] for row in night["forecasts"]] == [1, 2, 3, 4, 5]
 
 
-def test_a_table_in_a_pipe_is_160_columns_wide_and_leaves_none_empty(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_table(["setting", "value"], [["a", None], ["b" * 150, 1]])
+def test_a_table_in_a_pipe_has_a_line_a_row_however_wide(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_table(["setting", "value"], [["a", None], ["b " * 300, 1]])
     shown = capsys.readouterr().out
     assert "None" not in shown
-    assert max(len(line.rstrip()) for line in shown.splitlines()) > 150
+    assert len(shown.rstrip().splitlines()) == 4
+
+
+def test_of_several_nights_each_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show_nights([report_data(), report_data(run={"symbol": "MSFT"})])
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()[2:4]] == ["SBUX", "MSFT"]
+    assert "is expected to trade" not in shown
+
+
+def test_what_stopped_a_symbol_is_raised_after_the_others_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [SymbolOutcome("BAD", error=UsageError("no such symbol")), SymbolOutcome("SBUX", Path("page.html"))]
+    with pytest.raises(SymbolsFailedError, match=r"^1 of 2 symbols failed. BAD: no such symbol$"):
+        console.show_outcomes(outcomes, console.show_paths)
+    assert capsys.readouterr().out == "page.html\n"
+
+
+def test_a_backtest_of_one_symbol_is_one_json_document_and_of_several_a_list(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for documents, shown in (([{"mae": 1 / 3}], {"mae": 0.3333333}), ([{"mae": 1.0}] * 2, [{"mae": 1.0}] * 2)):
+        console.show_backtests(documents, as_json=True, out=None)
+        assert json.loads(capsys.readouterr().out) == shown
 
 
 def test_a_backtest_is_printed_with_each_baseline_and_the_path(
@@ -55,7 +80,7 @@ def test_a_backtest_is_printed_with_each_baseline_and_the_path(
     about = {"symbol": "SBUX", "target": "volume", "from": "2023-01-03", "to": "2023-12-29"}
     document = about | {"origins": 250, "refits": 12, "seconds": 3.0, "overall": FIGURES, "horizons": {"1": FIGURES}}
     out = tmp_path_factory.mktemp("out") / "b.json"
-    console.show_backtest(document, out)
+    console.show_backtests([document], as_json=False, out=out)
     shown = capsys.readouterr().out
     assert "250 origins, 12 refits, 3 s" in shown
     assert "against ridge" in shown

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -17,15 +18,26 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_given_options_override_the_environment_and_others_leave_it() -> None:
     os.environ |= {"FORECASTING_TARGET": "close", "FORECASTING_SOURCE": "yahoo"}
-    options.use(symbols=["SBUX", "MSFT"], target="range", source=None)
+    options.use(["SBUX", "MSFT"], target="range", source=None)
     found = {name: os.environ.get(f"FORECASTING_{name}") for name in ("SYMBOLS", "TARGET", "SOURCE")}
     assert found == {"SYMBOLS": "SBUX,MSFT", "TARGET": "range", "SOURCE": "yahoo"}
 
 
-def test_prefects_log_lines_below_errors_stay_off_the_terminal() -> None:
+def test_symbols_of_a_file_come_after_those_named(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("MSFT\nAAPL # apples\n", encoding="utf-8")
+    options.use(["SBUX,MSFT"], tmp_path / "list.txt")
+    assert os.environ["FORECASTING_SYMBOLS"] == "SBUX,MSFT,AAPL"
+
+
+def test_an_unknown_target_is_refused_as_it_was_typed() -> None:
+    with pytest.raises(UsageError, match=r"^Invalid --target 'volumes': expected volume, close or range.$"):
+        options.use(target="volumes")
+
+
+def test_prefects_log_lines_stay_off_the_terminal() -> None:
     os.environ.pop("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", None)
     options.quieten_prefect()
-    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "ERROR"
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "CRITICAL"
 
 
 def test_a_log_level_that_was_asked_for_is_kept() -> None:

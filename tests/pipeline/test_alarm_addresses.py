@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.operations.addresses import mail_server, unreachable, web_server
 from forecasting.errors import UsageError
+from forecasting.pipeline.alarm_addresses import mail_server, unreachable, web_server
 
 # Apprise's import of a plugin for Twitter, under Python 3.11 and 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")

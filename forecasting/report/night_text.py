@@ -1,0 +1,130 @@
+"""What `show` prints: one night in full, or a line for each of many symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from forecasting.report import wording
+from forecasting.report.data import ReportData
+from forecasting.report.listings import (
+    Listing,
+    change,
+    night_listing,
+    record_listing,
+    usual_value,
+    window_listing,
+)
+from forecasting.report.text_table import paragraph, text_table
+from forecasting.report.track_record import TrackRecord, newest_origins, skills, track_record
+from forecasting.report.units import instant, percent, short_day, unit_of
+from forecasting.sessions import closes_at
+
+
+def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
+    """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
+    record, (against, usual) = track_record(data.scored), usual_value(data)
+    unit = unit_of(data)
+    what = f"usual is {unit.text(usual)}, the median of 20 sessions up to" if against == "usual" else "last is of"
+    lines = [f"{data.symbol} {data.target}: {data.fetch['title']}", wording.sentence(data)]
+    lines += [f"{notice.title}: {notice.text}" for notice in wording.notices(data)]
+    blocks = ["\n".join(paragraph(line, width=width) for line in lines)]
+    blocks.append(text_table(*night_listing(data), width=width))
+    blocks.append(paragraph(f"In {unit.name}; {what} {data.known.index[-1]}.", width=width))
+    facts = (f"{name + ':':<13}{text}" for name, text in _facts(data, record, now))
+    blocks.append("\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in facts))
+    if len(record.published):
+        blocks.append(paragraph(wording.record_sentence(data, record), width=width))
+        blocks += [
+            text_table(*listing, width=width)
+            for listing in (window_listing(data, record), record_listing(data, record))
+            if listing[1]
+        ]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
+    """A row a symbol: the median and 80 % interval of its next session, against usual; how it did; what to know."""
+    return (
+        ["symbol", "session", "median", "80 % interval", "usual", "last", "skill", "data", "notes"],
+        [_line(data, now) for data in nights],
+    )
+
+
+LEGEND = (
+    "usual: change against the median of 20 sessions (a close: against the last one). last: whether the newest scored "
+    "forecast one session ahead came inside its 80 % interval. skill: error against the best baseline's, last 20 "
+    "sessions, + is better. data: age of the newest bar."
+)
+"""What the columns of `line_listing` mean."""
+
+
+def last_result(data: ReportData, record: TrackRecord) -> str:
+    """How the newest scored forecast one session ahead did, in a sentence; empty before the first score."""
+    ahead, unit = record.ahead(1), unit_of(data)
+    if ahead.empty:
+        return ""
+    row = ahead.iloc[-1]
+    off = change(float(row["actual"]), float(row["q50"]))
+    side = "inside" if row["inside_80"] else "outside"
+    return (
+        f"{short_day(row['target_session'])}: forecast {unit.brief(float(row['q50']))}, actual "
+        f"{unit.brief(float(row['actual']))} ({off}), {side} the 80 % interval "
+        f"{unit.span(float(row['q10']), float(row['q90']))}"
+    )
+
+
+def age(since: datetime, now: datetime) -> str:
+    """The time since an instant: 40 min, 14 h, 3 d; of years ago, 7.9 y."""
+    minutes = max(0.0, (now - since).total_seconds() / 60.0)
+    if minutes < 90:
+        return f"{minutes:.0f} min"
+    hours = minutes / 60
+    if hours < 48:
+        return f"{hours:.0f} h"
+    days = hours / 24
+    return f"{days:.0f} d" if days < 730 else f"{days / 365.25:.1f} y"
+
+
+def _facts(data: ReportData, record: TrackRecord, now: datetime) -> list[tuple[str, str]]:
+    model = data.model
+    trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
+    known = f"{data.known.index[-1]}{' (first print)' if data.is_provisional else ''}"
+    facts = [
+        ("Published", f"{model['name']} {model['id']}, {model['method']}{trained}"),
+        ("Data", f"bars up to {known}, {_bar_age(data, now)} old, fetched {instant(data.fetch['fetched_at'])}"),
+        ("Last result", last_result(data, record)),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _line(data: ReportData, now: datetime) -> list[object]:
+    row, record, unit = data.rows.iloc[0], track_record(data.scored), unit_of(data)
+    ahead, recent = record.ahead(1), skills(newest_origins(record, 20))
+    best = recent[recent["horizon"] == 1].sort_values("their_pinball") if len(recent) else recent
+    return [
+        data.symbol,
+        f"{row['target_session']:%a %m-%d}",
+        unit.brief(float(row["q50"])),
+        unit.span(float(row["q10"]), float(row["q90"])),
+        change(float(row["q50"]), usual_value(data)[1]),
+        ("hit" if ahead["inside_80"].iloc[-1] else "miss") if len(ahead) else None,
+        percent(float(best["skill_mae"].iloc[0]), signed=True) if len(best) else None,
+        _bar_age(data, now),
+        ", ".join([*_flags(data), *wording.day_notes(data, row["target_session"])]),
+    ]
+
+
+def _flags(data: ReportData) -> list[str]:
+    """Whether the newest night is unfinished, and how the published forecast differs from a live one of the network."""
+    row = data.rows.iloc[0]
+    unfinished = [] if data.unfinished is None else [f"night {data.unfinished['as_of']} {data.unfinished['status']}"]
+    return [
+        *unfinished,
+        *([str(row["kind"])] if row["kind"] != "live" else []),
+        *([str(row["status"])] if row["status"] != "ok" else []),
+    ]
+
+
+def _bar_age(data: ReportData, now: datetime) -> str:
+    return age(closes_at(data.origin, data.exchange), now)

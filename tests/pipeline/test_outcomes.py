@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from datetime import date
+
+from forecasting.pipeline.outcomes import done_sentence, outcome_rows
+from forecasting.settings import Settings
+from forecasting.store import database
+from forecasting.store.tables import metadata
+from tests.pipeline.test_ledger_frames import fill, settings_of
+from tests.store.rows import SYMBOL, run_row
+
+
+def test_each_symbol_has_a_row_with_its_newest_night_and_the_failed_ones_come_first(sqlite_url: str) -> None:
+    fill(sqlite_url)
+    settings: Settings = settings_of(sqlite_url, SYMBOL, "BAD", "NEW")
+    failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
+    with database.transaction(sqlite_url) as connection:
+        connection.execute(metadata.tables["runs"].insert().values(failed))
+    bad, new, done = outcome_rows(settings)
+    assert (bad["symbol"], bad["status"], bad["reason"], bad["median"]) == ("BAD", "failed", "no rows of BAD", "")
+    assert (new["symbol"], new["status"], new["night"]) == ("NEW", "no night yet", "")
+    assert (done["symbol"], done["status"], done["median"]) == (SYMBOL, "done", 100.0)
+    assert {tuple(row) for row in (bad, new)} == {tuple(done)}
+
+
+def test_the_sessions_done_are_counted_by_symbol_within_the_span(sqlite_url: str) -> None:
+    settings = settings_of(sqlite_url, SYMBOL, "BAD")
+    nights = [run_row("r1", "2024-03-05"), run_row("r2", "2024-03-06"), run_row("r3", "2024-03-08")]
+    nights += [run_row("r4", "2024-03-06", source="yahoo"), run_row("r5", "2024-03-06", symbol="BAD", status="failed")]
+    with database.transaction(sqlite_url) as connection:
+        connection.execute(metadata.tables["runs"].insert(), [{"note": "", **night} for night in nights])
+    shown = done_sentence(settings, date(2024, 3, 5), date(2024, 3, 7))
+    assert shown == "Sessions done between 2024-03-05 and 2024-03-07: SBUX 2, BAD 0."

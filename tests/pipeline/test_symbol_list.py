@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import UsageError
+from forecasting.pipeline.symbol_list import MAX_BYTES, asked_symbols
+
+
+def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes("\ufeff# my list\nSBUX\r\n\n  BRK-B # B shares\n^GSPC\n".encode())
+    assert asked_symbols(["MSFT,SBUX", "AAPL"], file) == ["MSFT", "SBUX", "AAPL", "BRK-B", "^GSPC"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"SBUX\nsbux\n", "line 2: Invalid symbol 'sbux'"),
+        (b"SBUX MSFT\n", "line 1: Invalid symbol 'SBUX MSFT'"),
+        (b"# nothing\n\n", "found none"),
+        (b"\xff\xfe\x00", "no UTF-8 text"),
+        (b"A\n" * MAX_BYTES, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        asked_symbols([], file)
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_a_path_without_a_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no regular file"):
+        asked_symbols([], tmp_path / name)
