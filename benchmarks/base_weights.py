@@ -2,11 +2,13 @@
 
     ends=$(printf -- '--to %d-12-31 ' 2014 2016 2018 2020 2022)
     python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08
+    python benchmarks/base_weights.py PANEL.parquet --leave-out SBUX $ends --to 2024-03-08 --market VIX.csv
 
 PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. For every target and span the newest
 2,500 sessions of each symbol are the training rows, once without earnings dates and once with those that
-inferred_earnings.py infers from the bars up to the end of the span. Weights, cards and index.json are written to
-forecasting/train/weights, next to those of other spans.
+inferred_earnings.py infers from the bars up to the end of the span. With --market, a CSV file with the columns Date and
+Close, the weights are for symbols with a market series. Weights, cards and index.json are written to
+forecasting/train/weights, next to those of other spans and kinds.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 from inferred_earnings import inferred_earnings
 
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
@@ -36,36 +39,53 @@ def main() -> None:
     parser.add_argument("panel", type=Path)
     parser.add_argument("--leave-out", action="append", default=[], help="a symbol to exclude")
     parser.add_argument("--to", action="append", required=True, type=date.fromisoformat, help="newest day of a span")
+    parser.add_argument("--market", type=Path, help="CSV file of the market series")
     options = parser.parse_args()
+    market = None if options.market is None else read_market(options.market)
     panel = pd.read_parquet(options.panel)
     panel = panel[~panel["Symbol"].isin(options.leave_out)]
     entries = {str(entry["folder"]): entry for entry in shipped_weights()}
     for last, target, earnings in product(options.to, TARGETS, (False, True)):
-        entry = make_weights(panel, target, last, earnings=earnings)
+        entry = make_weights(panel, target, last, earnings=earnings, market=market)
         entries[str(entry["folder"])] = entry
     index = sorted(
         entries.values(),
-        key=lambda entry: (str(entry["trained_to"]), TARGETS.index(entry["target"]), entry["earnings"]),
+        key=lambda entry: (
+            str(entry["trained_to"]),
+            TARGETS.index(entry["target"]),
+            entry["earnings"],
+            entry["market"],
+        ),
     )
     (WEIGHTS / "index.json").write_text(json.dumps(index, indent=1) + "\n")
 
 
-def make_weights(panel: pd.DataFrame, target: Target, last: date, *, earnings: bool) -> dict[str, str | int | bool]:
+def read_market(path: Path) -> MarketSeries:
+    """The market series of a CSV file."""
+    return MarketSeries(pd.read_csv(path, parse_dates=["Date"], index_col="Date")["Close"])
+
+
+def make_weights(
+    panel: pd.DataFrame, target: Target, last: date, *, earnings: bool, market: MarketSeries | None
+) -> dict[str, str | int | bool]:
     """The index entry of the weights of one span, after writing them."""
     started = time.perf_counter()
     newest = sessions_index(date(1990, 1, 2), last)[-1].date()
     settings = Settings(target=target, members=3, seed=0)
     windows = [
-        windows_of(bars, newest, settings, earnings=earnings) for _, bars in panel.groupby("Symbol", observed=True)
+        windows_of(bars, newest, settings, earnings=earnings, market=market)
+        for _, bars in panel.groupby("Symbol", observed=True)
     ]
     checkpoint = pretrain(windows, settings=settings)
-    artifact = save(checkpoint, WEIGHTS / (f"{target}-{newest}" + "-earnings" * earnings))
+    kind = "-earnings" * earnings + "-market" * (market is not None)
+    artifact = save(checkpoint, WEIGHTS / f"{target}-{newest}{kind}")
     seconds = time.perf_counter() - started
     print(f"{artifact.path.name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True)
     return {
         "target": target,
         "trained_to": checkpoint.card.trained_to,
         "earnings": earnings,
+        "market": market is not None,
         "members": settings.members,
         "symbols": len(windows),
         "folder": artifact.path.name,
@@ -73,7 +93,9 @@ def make_weights(panel: pd.DataFrame, target: Target, last: date, *, earnings: b
     }
 
 
-def windows_of(bars: pd.DataFrame, newest: date, settings: Settings, *, earnings: bool) -> Windows:
+def windows_of(
+    bars: pd.DataFrame, newest: date, settings: Settings, *, earnings: bool, market: MarketSeries | None
+) -> Windows:
     """One symbol's windows up to `newest`, with earnings inferred from its bars up to then, or without."""
     bars = bars.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
     bars = bars[: pd.Timestamp(newest)]
@@ -85,6 +107,7 @@ def windows_of(bars: pd.DataFrame, newest: date, settings: Settings, *, earnings
         target=settings.target,
         exchange=settings.exchange,
         train_sessions=settings.train_sessions,
+        market=market,
     )
 
 

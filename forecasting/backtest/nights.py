@@ -146,6 +146,8 @@ class _Walk:
             drift=drift_reason(losses, newest_scratch=newest_scratch),
             had_events=card.has_events,
             has_events=windows.has_events,
+            had_market=card.has_market,
+            has_market=windows.has_market,
         )
         return choose_mode("auto", facts, scratch_every=every)
 

@@ -139,6 +139,8 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
             drift=_drift_reason(stored),
             had_events=parent.card.has_events,
             has_events=windows.has_events,
+            had_market=parent.card.has_market,
+            has_market=windows.has_market,
         )
     except ArtifactError as error:
         if run.spec.mode == "warm":

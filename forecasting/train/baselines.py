@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from forecasting.errors import UsageError
 from forecasting.losses import Floats
-from forecasting.preprocess.features import STEP_NAMES, fill_forward, lag_features, own_column, trailing_mean
+from forecasting.preprocess.features import (
+    STEP_NAMES,
+    fill_forward,
+    lag_features,
+    market_features,
+    own_column,
+    trailing_mean,
+)
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.ridge import fit_ridge
@@ -70,10 +77,10 @@ def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | No
 
 
 def linear_features(windows: Windows) -> tuple[Floats, Floats]:
-    """The ridge's features: (N, P) past and event flags of each row, (N, H, C) flags of its target sessions."""
+    """The ridge's features: (N, P) past, market and event flags of each row, (N, H, C) flags of its target sessions."""
     past, _ = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
-    return np.column_stack([past, windows.flags[:, events]])[windows.warm_up :], windows.future_flags
+    return np.column_stack([past, *_market(windows), windows.flags[:, events]])[windows.warm_up :], windows.future_flags
 
 
 def _design(name: str, windows: Windows) -> Floats:
@@ -128,10 +135,15 @@ def _volatility_quantiles(windows: Windows, rows: NDArray[np.int64]) -> Floats:
 
 
 def _har_leverage_features(windows: Windows) -> Floats:
-    """(N, 8) means of log range and of return: volatility is higher after falls (Corsi and Renò 2012)."""
+    """(N, P) means of log range and of return (volatility is higher after falls: Corsi and Renò 2012), the market."""
     series = [windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [trailing_mean(values, sessions) for values in series for sessions in _HAR_SESSIONS]
-    return np.column_stack(means)[windows.warm_up :]
+    return np.column_stack([*means, *_market(windows)])[windows.warm_up :]
+
+
+def _market(windows: Windows) -> list[Floats]:
+    """(D, M) the market's features; nothing where tonight's value is unknown: then they are fitted without."""
+    return [market_features(windows.market, windows.steps)] if windows.has_market else []
 
 
 def _points(name: str, windows: Windows) -> Floats:

@@ -16,7 +16,7 @@ from forecasting.vocabulary import Target
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout."""
 
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
@@ -43,6 +43,7 @@ class Card:
         method: scratch, warm, or base (pretrained on many symbols).
         flag_names: The flags it was fitted with, in order.
         effect: (C,) coefficients of the flags' effect, and effect_intercept.
+        market_mean, market_effect: (M,) and (H, M) of the market's effect; zeros without a market series.
         step_mean, step_scale: (S,) standardisation of the look-back's features, from training rows alone.
         past_mean, past_scale: (P,) the same of a row's features.
         trained_from, trained_to: Oldest origin and newest session whose value was used in training.
@@ -61,6 +62,8 @@ class Card:
     flag_names: tuple[str, ...]
     effect: Vector
     effect_intercept: float
+    market_mean: Vector
+    market_effect: tuple[Vector, ...]
     step_mean: Vector
     step_scale: Vector
     past_mean: Vector
@@ -82,6 +85,11 @@ class Card:
     def has_events(self) -> bool:
         """Whether its effects were estimated with earnings dates: a flag that is never set has an effect 0."""
         return any(self.effect[-len(EVENT_NAMES) :])
+
+    @property
+    def has_market(self) -> bool:
+        """Whether it was fitted with a market series."""
+        return any(map(any, self.market_effect))
 
 
 @dataclass(frozen=True)

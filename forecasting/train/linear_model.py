@@ -4,7 +4,7 @@ Its errors differ from the network's, so their mean beats either. It is not a ba
 are in baselines.py. For close it forecasts no direction, only the width of the return.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,13 @@ from forecasting.preprocess.features import (
     MEANS,
     STEP_NAMES,
     exponential_mean,
+    market_features,
     trailing_mean,
 )
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
-from forecasting.train.ridge import fit_ridge
+from forecasting.train.ridge import Ridge, fit_ridge
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.volatility import log_volatility, squared_moves
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
@@ -48,35 +49,67 @@ def linear_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
         (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
     """
     requested = np.array([len(windows) - 1]) if rows is None else rows
-    effect = fit_effect(windows)
-    adjusted = adjust(windows, effect)
-    if windows.target == "close":
-        adjusted = replace(adjusted, past=_close_features(windows, effect))
+    adjusted = _inputs(windows, fit_effect(windows))
     forecast = _width_quantiles if windows.target == "close" else _point_quantiles
-    by_horizon = np.stack([forecast(adjusted, windows, h, requested) for h in range(len(HORIZONS))], axis=1)
-    quantiles = windows.scale(requested).from_model(adjusted.from_adjusted(by_horizon, requested))
+    by_horizon = [forecast(_fit_at(h, adjusted, windows), adjusted, h, requested) for h in range(len(HORIZONS))]
+    adjusted_quantiles = np.stack(by_horizon, axis=1)
+    quantiles = windows.scale(requested).from_model(adjusted.from_adjusted(adjusted_quantiles, requested))
     return quantiles[0] if rows is None else quantiles
 
 
-def _point_quantiles(adjusted: AdjustedWindows, windows: Windows, h: int, rows: Rows) -> Floats:
+@one_blas_thread()
+def fit_ridges(windows: Windows, effect: CalendarEffect) -> list[Ridge]:
+    """The linear model's ridge of each horizon, given the calendar effect.
+
+    Its first features are `MARKET_NAMES` where the windows have a market series.
+    """
+    adjusted = _inputs(windows, effect)
+    return [_fit_at(h, adjusted, windows).ridge for h in range(len(HORIZONS))]
+
+
+@dataclass(frozen=True)
+class _FittedAt:
+    """A horizon's ridge, the features (N, P), the K of N rows it was fitted on, their truth (K,) and weights (K,)."""
+
+    ridge: Ridge
+    features: Floats
+    known: NDArray[np.bool_]
+    truth: Floats
+    weights: Floats
+
+
+def _inputs(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
+    """The adjusted windows, with the market's features and, for close, those of its own in `past`."""
+    adjusted = adjust(windows, effect)
+    past = _close_features(windows, effect) if windows.target == "close" else adjusted.past
+    if windows.has_market:
+        past = np.column_stack([market_features(windows.market, windows.steps)[windows.warm_up :], past])
+    return replace(adjusted, past=past)
+
+
+def _fit_at(h: int, adjusted: AdjustedWindows, windows: Windows) -> _FittedAt:
+    """The ridge at HORIZONS[h]: of the adjusted targets, for close of the log of their realised width."""
+    truth = adjusted.truth[:, h]
+    known = np.isfinite(truth)
+    if windows.target == "close":
+        truth = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
+    features, weights = np.concatenate([adjusted.past, adjusted.future[:, h]], axis=1), _recency(known, windows.target)
+    ridge = fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=weights)
+    return _FittedAt(ridge, features, known, truth[known], weights)
+
+
+def _point_quantiles(fitted: _FittedAt, adjusted: AdjustedWindows, h: int, rows: Rows) -> Floats:
     """(len(rows), Q) the forecast of a ridge plus the quantiles of its leave-one-out errors, at HORIZONS[h]."""
-    truth = adjusted.truth[:, h]
-    known = np.isfinite(truth)
-    features = _features(adjusted, h)
-    recency = _recency(known, windows.target)
-    ridge = fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=recency)
-    return ridge.forecast(features[rows])[:, None] + weighted_quantiles(ridge.loo_residuals, QUANTILES, recency)
+    errors = weighted_quantiles(fitted.ridge.loo_residuals, QUANTILES, fitted.weights)
+    return fitted.ridge.forecast(fitted.features[rows])[:, None] + errors
 
 
-def _width_quantiles(adjusted: AdjustedWindows, windows: Windows, h: int, rows: Rows) -> Floats:
+def _width_quantiles(fitted: _FittedAt, adjusted: AdjustedWindows, h: int, rows: Rows) -> Floats:
     """(len(rows), Q) quantiles of past returns over their forecast widths, times the width forecast for each row."""
-    truth = adjusted.truth[:, h]
-    known = np.isfinite(truth)
-    realised = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
-    features, recency = _features(adjusted, h), _recency(known, windows.target)
-    ridge = fit_ridge(features[known], realised[known], penalty=_PENALTY, weights=recency)
-    past_widths, widths = np.exp(realised[known] - ridge.loo_residuals), np.exp(ridge.forecast(features[rows]))
-    return widths[:, None] * weighted_quantiles(truth[known] / past_widths, QUANTILES, recency)
+    past_widths = np.exp(fitted.truth - fitted.ridge.loo_residuals)
+    widths = np.exp(fitted.ridge.forecast(fitted.features[rows]))
+    shape = weighted_quantiles(adjusted.truth[fitted.known, h] / past_widths, QUANTILES, fitted.weights)
+    return widths[:, None] * shape
 
 
 def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
@@ -100,10 +133,6 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
     columns += [exponential_mean(windows.companion_range, half_life, LOOKBACK) for half_life in _COMPANION_HALF_LIVES]
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
-
-
-def _features(adjusted: AdjustedWindows, h: int) -> Floats:
-    return np.concatenate([adjusted.past, adjusted.future[:, h]], axis=1)
 
 
 def _recency(known: NDArray[np.bool_], target: Target) -> Floats:

@@ -31,6 +31,7 @@ class ChainFacts:
         drift: The alarm of the control chart; empty without one.
         had_events: Whether its chain of fits began with earnings dates.
         has_events: Whether tonight's training rows have any.
+        had_market, has_market: The same of a market series: whether its value of tonight is known.
     """
 
     usable: bool
@@ -40,6 +41,8 @@ class ChainFacts:
     drift: str = ""
     had_events: bool = False
     has_events: bool = False
+    had_market: bool = False
+    has_market: bool = False
 
 
 def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
@@ -58,10 +61,13 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
         return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.error}")
     if requested != "auto":
         return ModeChoice(requested, f"asked for: {requested}")
+    # A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
     if champion.had_events != champion.has_events:
-        # A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
         change = "arrived" if champion.has_events else "vanished"
         return ModeChoice("scratch", f"earnings dates have {change} since the champion's chain of fits began")
+    if champion.had_market != champion.has_market:
+        change = "arrived" if champion.has_market else "vanished"
+        return ModeChoice("scratch", f"the market series has {change} since the champion's chain of fits began")
     if champion.drift:
         return ModeChoice("scratch", champion.drift)
     sessions = champion.sessions_since_scratch

@@ -10,6 +10,7 @@ from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.checkpoint import Card, Checkpoint
+from forecasting.train.market_effect import MarketEffect, fit_market_effect, without_market
 from forecasting.train.model import ARCHITECTURE
 from forecasting.train.training_loop import TrainingRows, make_tensors, standardise
 
@@ -30,14 +31,15 @@ class Prepared:
 
 
 def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
-    """The windows with their own effect and scaler, estimated on the rows with a known target alone.
+    """The windows with their own effects and scaler, estimated on the rows with a known target alone.
 
     Raises:
         ValueError: Too few rows with a known target.
     """
     rows = training_rows(windows)
     effect = fit_effect(windows)
-    adjusted = adjust(windows, effect)
+    market = fit_market_effect(windows, effect)
+    adjusted = without_market(adjust(windows, effect), windows, market)
     step_mean, step_scale = standardise(adjusted.steps[windows.warm_up + rows])
     past_mean, past_scale = standardise(adjusted.past[rows])
     card = Card(
@@ -46,6 +48,8 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
         flag_names=windows.flag_names,
         effect=tuple(effect.coefficients.tolist()),
         effect_intercept=effect.intercept,
+        market_mean=tuple(market.mean.tolist()),
+        market_effect=tuple(map(tuple, market.coefficients.tolist())),
         step_mean=step_mean,
         step_scale=step_scale,
         past_mean=past_mean,
@@ -67,7 +71,7 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
-    """The windows with the scaler and effect of `checkpoint`; every row is in `training`.
+    """The windows with the scaler and effects of `checkpoint`; every row is in `training`.
 
     Raises:
         ArtifactError: The checkpoint forecasts another target, or has other features than the windows.
@@ -75,6 +79,8 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     check_compatible(checkpoint, windows)
     card = checkpoint.card
     adjusted = adjust(windows, CalendarEffect(np.array(card.effect), card.effect_intercept))
+    market = MarketEffect(np.array(card.market_mean), np.array(card.market_effect))
+    adjusted = without_market(adjusted, windows, market)
     found = (len(card.step_mean), len(card.past_mean))
     expected = (adjusted.steps.shape[1], adjusted.past.shape[1])
     if found != expected:

@@ -4,8 +4,9 @@ Each symbol has its own calendar effect and scaler, in pretraining as in the fit
 what is shared: how a session's value depends on the sessions before it and on the future covariates.
 
 Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never used for an origin
-inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has two: one for symbols with
-earnings dates, trained on stocks whose dates were inferred from their bars, and one for symbols without.
+inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four: for symbols with
+earnings dates, trained on stocks whose dates were inferred from their bars, or without; and with or without a market
+series, whose effect is removed in training as in the fits that start from them.
 """
 
 import json
@@ -50,7 +51,8 @@ def pretrained_for(windows: Windows, settings: Settings) -> Checkpoint | None:
     usable = [
         entry
         for entry in shipped_weights()
-        if (entry["target"], entry["earnings"]) == (windows.target, windows.has_events)
+        if (entry["target"], entry["earnings"], entry["market"])
+        == (windows.target, windows.has_events, windows.has_market)
         and np.datetime64(str(entry["trained_to"])) <= newest
     ]
     if not usable:
@@ -61,7 +63,7 @@ def pretrained_for(windows: Windows, settings: Settings) -> Checkpoint | None:
 
 
 def shipped_weights() -> list[dict[str, str | int | bool]]:
-    """Index of the shipped weights: target, trained_to, earnings (dates used), members, symbols, folder, sha256."""
+    """Index of the shipped weights: target, trained_to, earnings, market, members, symbols, folder and hash of each."""
     shipped: list[dict[str, str | int | bool]] = json.loads((_SHIPPED / "index.json").read_text())
     return shipped
 

@@ -29,6 +29,9 @@ DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
         ("auto", replace(USABLE, had_events=True), "scratch", "earnings dates have vanished"),
         ("auto", replace(USABLE, had_events=True, has_events=True), "warm", "12 sessions"),
         ("warm", replace(USABLE, has_events=True), "warm", "asked for"),
+        ("auto", replace(USABLE, has_market=True), "scratch", "the market series has arrived"),
+        ("auto", replace(USABLE, had_market=True), "scratch", "the market series has vanished"),
+        ("auto", replace(USABLE, had_market=True, has_market=True), "warm", "12 sessions"),
     ],
 )
 def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, reason):

@@ -74,6 +74,15 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
     assert rows[-1] == len(windows) - 2  # the newest row has no target yet
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_windows_with_a_market_series_start_from_weights_that_were_trained_with_one(target):
+    with_market, without = (pretrained_for(some_windows(target, market=market), SETTINGS) for market in (True, False))
+    assert with_market is not None
+    assert without is not None
+    assert (with_market.card.has_market, without.card.has_market) == (True, False)
+    assert (with_market.card.base, without.card.base) == (f"{without.card.base}-market", without.card.base)
+
+
 def test_a_fit_with_fewer_members_starts_from_the_first_pretrained_ones(pretrained):
     one = SETTINGS.model_copy(update={"members": 1})
     fitted = fit(some_windows(), mode="scratch", parent=None, settings=one, pretrained=pretrained)
@@ -115,7 +124,8 @@ def test_a_symbol_with_earnings_dates_starts_from_weights_trained_with_dates_and
 @pytest.mark.parametrize("target", TARGETS)
 def test_all_shipped_weights_can_be_loaded_and_run(target):
     for entry in (entry for entry in shipped_weights() if entry["target"] == target):
-        windows = some_windows(target) if entry["earnings"] else without_events(some_windows(target))
+        windows = some_windows(target, market=bool(entry["market"]))
+        windows = windows if entry["earnings"] else without_events(windows)
         shipped = pretrained_for(moved_to(windows, date.fromisoformat(str(entry["trained_to"]))), SETTINGS)
         assert shipped is not None
         assert (shipped.card.base, shipped.card.trained_to) == (entry["folder"], entry["trained_to"])
@@ -123,14 +133,16 @@ def test_all_shipped_weights_can_be_loaded_and_run(target):
         assert np.abs(quantiles[..., MEDIAN]).mean() < 2.0
 
 
+@pytest.mark.parametrize("market", [True, False])
 @pytest.mark.parametrize("earnings", [True, False])
 @pytest.mark.parametrize("target", TARGETS)
-def test_no_shipped_weights_are_used_for_an_origin_inside_their_span(target, earnings):
-    windows = some_windows(target) if earnings else without_events(some_windows(target))
+def test_no_shipped_weights_are_used_for_an_origin_inside_their_span(target, earnings, market):
+    windows = some_windows(target, market=market)
+    windows = windows if earnings else without_events(windows)
     spans = sorted(
         date.fromisoformat(str(entry["trained_to"]))
         for entry in shipped_weights()
-        if (entry["target"], entry["earnings"]) == (target, earnings)
+        if (entry["target"], entry["earnings"], entry["market"]) == (target, earnings, market)
     )
     for newest, expected in zip(spans, [None, *spans], strict=False):
         shipped = pretrained_for(moved_to(windows, newest - timedelta(days=1)), SETTINGS)

@@ -2,8 +2,10 @@
 
 from functools import cache
 
+import numpy as np
 import pandas as pd
 
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.vocabulary import Target
@@ -14,10 +16,26 @@ WARM_UP_AND_SPARE = 260
 
 
 @cache
-def some_windows(target: Target = "volume", *, seed: int = 5, rows: int = 300) -> Windows:
+def some_windows(target: Target = "volume", *, seed: int = 5, rows: int = 300, market: bool = False) -> Windows:
     bars = random_bars(days=rows + WARM_UP_AND_SPARE, seed=seed)
-    origin = bars.index[-1].date()
-    return make_windows(bars, some_events(bars), origin=origin, target=target, exchange="XNYS", train_sessions=rows)
+    return make_windows(
+        bars,
+        some_events(bars),
+        origin=bars.index[-1].date(),
+        target=target,
+        exchange="XNYS",
+        train_sessions=rows,
+        market=some_market(bars) if market else None,
+    )
+
+
+def some_market(bars: pd.DataFrame) -> MarketSeries:
+    """A series like the VIX on the sessions of `bars`: it returns to 18."""
+    rng = np.random.default_rng(1)
+    logs = np.zeros(len(bars))
+    for t in range(1, len(bars)):
+        logs[t] = 0.97 * logs[t - 1] + rng.normal(0.0, 0.07)
+    return MarketSeries(pd.Series(18.0 * np.exp(logs), index=bars.index))
 
 
 def some_events(bars: pd.DataFrame) -> pd.DataFrame:
