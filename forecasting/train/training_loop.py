@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from forecasting.errors import ArtifactError
-from forecasting.losses import Floats
+from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.checkpoint import Card, Vector
@@ -186,12 +186,16 @@ def train(
             after_epoch()
 
 
-def training_loss(network: Network, training: TrainingRows) -> float:
-    """The mean pinball loss over the sequences that tile the training rows, in adjusted scale, without dropout."""
+def training_losses(network: Network, training: TrainingRows) -> Floats:
+    """(n,) pinball loss of each row with a known target in the sequences that tile the training rows.
+
+    In adjusted scale, without dropout.
+    """
     ends = training.rows[-1] - _LOSS_ROWS * np.arange(training.sequences)
     with one_thread(), torch.inference_mode():
         steps, past, future, truth = training.tensors.batch(ends, _LOSS_ROWS)
-        return float(pinball(truth, network(steps, past, future)))
+        quantiles = network(steps, past, future)
+    return row_losses(truth.flatten(0, 1).double().cpu().numpy(), quantiles.flatten(0, 1).double().cpu().numpy())
 
 
 def predict_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
