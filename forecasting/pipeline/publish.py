@@ -8,6 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import get_args
 
+import pandas as pd
+
 from forecasting.errors import PageError, StoreError, UsageError
 from forecasting.pipeline import shard
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
@@ -16,7 +18,7 @@ from forecasting.pipeline.output_file import write_whole
 from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.targets import actual_of
-from forecasting.report.data import ReportData
+from forecasting.report.data import ReportData, as_day
 from forecasting.report.page import render_page
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -24,7 +26,13 @@ from forecasting.store.database import Connection
 from forecasting.vocabulary import Clock, Target
 
 SHOWN_SESSIONS = 250
-"""Sessions of history and of scores that the page is given."""
+"""Nights and scores that the page is given."""
+
+BEFORE_OLDEST = 60
+"""Sessions of history before the oldest of these nights."""
+
+RESTATED_SESSIONS = 60
+"""Newest sessions whose first print is compared with the value of now."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +161,9 @@ def report_data(
         unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
     request = read.newest_request(connection, symbol) if unfinished else None
     events = read.events(connection, symbol)
-    bars = read.bars(connection, symbol, last=newest.date()).iloc[-SHOWN_SESSIONS:]
+    champions = read.view(connection, "champions", symbol, target)
+    issued = read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=newest.date())
+    bars = read.bars(connection, symbol, last=newest.date()).iloc[-SHOWN_SESSIONS - BEFORE_OLDEST :]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
     return ReportData(
         run=run,
@@ -163,12 +173,22 @@ def report_data(
         history=history,
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
         scored=read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
+        issued=issued,
+        first_prints=_first_prints(connection, symbol, target, history.iloc[-RESTATED_SESSIONS:]),
+        champions=champions[champions["from_session"] <= newest],
+        lineage=read.lineage(connection, str(published["model_id"].iloc[0])),
         findings=read.findings(connection, str((request or fetch)["id"])),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
         exchange=exchange,
         currency="" if symbol.startswith("^") else str(fetch.get("currency", "")),
     )
+
+
+def _first_prints(connection: Connection, symbol: str, target: Target, newest: pd.DataFrame) -> pd.Series[float]:
+    """The target's values as first stored, of the sessions of `newest`."""
+    first = read.first_prints(connection, symbol, first=as_day(newest.index[0]), last=as_day(newest.index[-1]))
+    return actual_of(target, first)
 
 
 def write_page(page: str, path: Path) -> Path:

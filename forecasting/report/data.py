@@ -52,6 +52,11 @@ class ReportData:
             whichever model made it. Every stage, bar version and kind may be in it: the page keeps one score per
             forecast. No rows on the first night. Every row given is counted: pass the last 250 origins or so.
         findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
+        issued: FORECAST_COLUMNS, `name` of the model, `role` and `split_factor` (shares today per share when issued) of
+            past nights and this one; None: a reader can pick this night alone.
+        first_prints: The target's values as first stored, by session, of the newest sessions; NaN for unknown.
+        champions: Rows of view `champions`, up to this night.
+        lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.
         decision: The row of `promotions` of this night; None when nothing was decided.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         exchange: Whose sessions count.
@@ -66,6 +71,10 @@ class ReportData:
     events: pd.DataFrame
     scored: pd.DataFrame
     findings: pd.DataFrame
+    issued: pd.DataFrame | None = None
+    first_prints: pd.Series[float] | None = None
+    champions: pd.DataFrame | None = None
+    lineage: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None
     unfinished: Mapping[str, Any] | None = None
     exchange: str = "XNYS"

@@ -133,6 +133,21 @@ def _data_facts(data: ReportData) -> list[tuple[str, str]]:
     ]
 
 
+def _lineage_facts(data: ReportData) -> list[tuple[str, str]]:
+    """The model's ancestors, nearest first, and what it has forecast; nothing where its lineage is not given."""
+    if data.lineage is None:
+        return []
+    parents, made = list(data.lineage["parents"]), int(data.lineage["forecasts"])
+    shown = ", ".join(parents[:3]) + (f" and {len(parents) - 3} before" if len(parents) > 3 else "")
+    fitted = data.lineage["fitted_on_the_night_of"]
+    span = span_of_days(data.lineage["first_origin"], data.lineage["last_origin"])
+    return [
+        ("Refreshed from", shown or _DASH),
+        ("Fitted on the night", str(fitted or _DASH)),
+        ("Its forecasts", f"{made:,}, origins {span}"),
+    ]
+
+
 def _provenance_facts(data: ReportData) -> list[tuple[str, str]]:
     run, model = data.run, data.model
     return [
@@ -140,6 +155,7 @@ def _provenance_facts(data: ReportData) -> list[tuple[str, str]]:
         ("Run", f"{run['id']} ({run['trigger']}, {run['status']})"),
         ("Prefect run", str(run.get("flow_run_id") or _DASH)),
         ("Model id", str(model["id"])),
+        *_lineage_facts(data),
         ("Weights hash", str(model.get("artifact_hash") or _DASH)),
         ("Fetch id", str(fetch_id) if (fetch_id := data.fetch.get("id")) else _DASH),
         ("Code", str(run["code_version"])),

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from forecasting.plain_text import markdown_text
-from forecasting.report import facts, fan_chart, track_record_charts, units, wording
+from forecasting.report import facts, night_json, record_section, track_record_charts, units, wording
 from forecasting.report.data import ReportData
 from forecasting.report.environment import environment
+from forecasting.report.staleness import stale_after
 from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, comparisons, coverages, track_record
+from forecasting.vocabulary import LSTM
 
 
 def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
@@ -32,7 +34,13 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             headline=wording.headline(data),
             so_far=wording.record_sentence(data, record),
             notices=wording.notices(data),
-            fan=[fan_chart.fan_chart(data, layout) for layout in ("wide", "narrow")],
+            issued_at=data.rows["issued_at"].iloc[0],
+            issued=units.instant(data.rows["issued_at"].iloc[0]),
+            stale_after=stale_after(data.rows["target_session"].iloc[0]),
+            # A replay and the sample are old on purpose, and say so.
+            may_be_stale="replay" not in set(data.rows["kind"]),
+            nights=night_json.embedded(data),
+            forecasters=night_json.forecasters(data),
             last=_last_row(data),
             forecasts=_forecast_rows(data),
             past=[track_record_charts.past_chart(data, record, layout) for layout in ("wide", "narrow")]
@@ -45,6 +53,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             first_score=units.long_day(data.rows["target_session"].iloc[0]),
             **_skill_tables(data, record),
             coverages=_coverage_tables(record),
+            **record_section.figures(data, record),
             facts=facts.fact_groups(data),
             stages=facts.stage_rows(data),
             findings=facts.finding_rows(data),
@@ -134,7 +143,10 @@ def _skill_tables(data: ReportData, record: TrackRecord) -> dict[str, list[dict[
     each = found[found["horizon"] > 0]
     limit = max(0.05, float(each["skill_pinball"].abs().max()))
     rows = []
-    for row in found[found["horizon"] == 0].to_dict("records"):
+    # One session ahead, as the sentence at the top of the page: the same nights, so the same best baseline.
+    ahead = found[found["horizon"] == 1]
+    network_last = ahead.assign(is_network=ahead["forecaster"] == LSTM).sort_values(["is_network", "their_pinball"])
+    for row in network_last.to_dict("records"):
         own = each[each["forecaster"] == row["forecaster"]]
         by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
         bars = track_record_charts.skill_bars(by_horizon, limit=limit)
@@ -150,6 +162,7 @@ def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str,
         "n": row["n"],
         **{name: unit.number(row[name], finer=finer) for name in losses},
         **{name: units.percent(row[name], signed=True, decimals=finer) for name in ("skill_mae", "skill_pinball")},
+        "p_value": f"{row['p_value']:.3f}" if row["p_value"] == row["p_value"] else "\N{EN DASH}",
     }
 
 

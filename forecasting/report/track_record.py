@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.lines import by_line
+from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.data import as_day
-from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, PUBLISHED_LINE
+from forecasting.vocabulary import CHALLENGER, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
 
 ENOUGH_LIVE = 20
 """From this many live origins on, late and replayed forecasts no longer count."""
 
 _FORECAST = ["origin_session", "horizon"]
 _SKILL_COLUMNS = ["forecaster", "horizon", "n", "mae", "pinball", "their_mae", "their_pinball"]
-_SKILL_COLUMNS += ["skill_mae", "skill_pinball"]
+_SKILL_COLUMNS += ["skill_mae", "skill_pinball", "p_value"]
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,9 @@ def skills(record: TrackRecord) -> pd.DataFrame:
 
     Returns:
         One row per baseline and horizon, horizon 0 for all of them pooled: forecaster, horizon, n, mae, pinball,
-        their_mae, their_pinball, skill_mae, skill_pinball. Skill is 1 - ours / theirs: positive when ours is
-        better, NaN when theirs is 0.
+        their_mae, their_pinball, skill_mae, skill_pinball, p_value. Skill is 1 - ours / theirs: positive when ours
+        is better, NaN when theirs is 0. The p-value is of Diebold and Mariano's test of equal pinball loss, two-sided;
+        NaN for too few origins.
     """
     return _against(record.published, record.baselines)
 
@@ -182,7 +184,17 @@ def _skill_row(name: str, horizon: int, group: pd.DataFrame) -> dict[str, object
         "their_pinball": their_pinball,
         "skill_mae": _skill(mae, theirs),
         "skill_pinball": _skill(pinball, their_pinball),
+        "p_value": _p_value(group, horizon),
     }
+
+
+def _p_value(group: pd.DataFrame, horizon: int) -> float:
+    """Of the difference in pinball loss; over all horizons (0) of each origin's mean."""
+    by_origin = group.groupby("origin_session")[["pinball", "pinball_theirs"]].mean().sort_index()
+    longest = horizon or max(HORIZONS)
+    if len(by_origin) <= longest:
+        return float(np.nan)
+    return diebold_mariano(by_origin["pinball"], by_origin["pinball_theirs"], horizon=longest).p_value
 
 
 def _skill(ours: float, theirs: float) -> float:

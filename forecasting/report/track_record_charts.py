@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from datetime import date
+from typing import Any, Literal
 
 from forecasting.report import axes
 from forecasting.report.axes import Axes
 from forecasting.report.data import ReportData
-from forecasting.report.fan_chart import BANDS, SIZES, Layout, session_labels
 from forecasting.report.track_record import TrackRecord
 from forecasting.report.units import GAP, Unit, long_day, percent, short_day, unit_of
 
+Layout = Literal["wide", "narrow"]
+"""CSS shows the drawing that fits, so that labels stay legible on a phone."""
+
+BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "band50"))
+SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
+
 _PAST_FORECASTS = {"wide": 60, "narrow": 30}
+_LABEL_WIDTH = 58.0
 
 
 def past_chart(data: ReportData, record: TrackRecord, layout: Layout) -> str:
@@ -111,3 +119,20 @@ def _diamond(x: float, y: float, r: float) -> str:
 
 def _cross(x: float, y: float) -> str:
     return axes.line(x - 4, y - 4, x + 4, y + 4, css="cross") + axes.line(x - 4, y + 4, x + 4, y - 4, css="cross")
+
+
+def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
+    """Dates at even steps: under the first session of every k-th week; under every session when there are few."""
+    every = math.ceil(_LABEL_WIDTH / (5 * step))
+    labels = []
+    for position, session in enumerate(sessions):
+        x, week = plot.left + (position + 0.5) * step, _week(session)
+        is_week_start = position > 0 and week != _week(sessions[position - 1]) and week % every == 0
+        if (is_week_start or len(sessions) < 12) and x + 26 < plot.left + max(len(sessions), 20) * step:
+            labels.append(axes.text(x, plot.floor + 16, f"{session.day} {session:%b}", css="axis middle"))
+            labels.append(axes.line(x, plot.floor, x, plot.floor + 4, css="floor"))
+    return labels
+
+
+def _week(session: date) -> int:
+    return (session.toordinal() - 1) // 7

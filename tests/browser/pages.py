@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +43,14 @@ CONTRASTS = """() => {
   }
   return bad;
 }"""
+
+
+def axe_violations(page: Any) -> list[str]:
+    """Every violation that axe-core finds on the page: WCAG 2.2 A and AA, and its best practices."""
+    import axe_playwright_python
+
+    script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
+    page.evaluate(script.read_text(encoding="utf-8"))
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate(f"axe.run(document, {{ runOnly: {rules} }})")
+    return [f"{one['id']}: {node['html'][:90]}" for one in found["violations"] for node in one["nodes"]]

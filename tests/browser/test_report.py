@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from forecasting.report.page import render_page
-from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE
-from tests.report.nights import report_data, scored
+from forecasting.report.units import unit_of
+from forecasting.sessions import next_sessions, shift
+from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE, axe_violations
+from tests.report.nights import ORIGIN, forecasts, report_data, scored
 
 pytestmark = MARKS
 
@@ -36,11 +40,11 @@ def test_the_page_opens_without_errors_or_requests(opened, target: str):
 
 def test_the_forecast_table_and_both_charts_are_visible(opened):
     page = opened(report_data())
-    assert page.locator("#forecasts tbody tr").count() == 6
+    assert page.locator("#forecasts tbody tr").count() == 5
     assert page.get_by_role("table", name="Forecasts in M shares").count() == 1
-    for chart in ("#fan", "#past"):
-        assert page.locator(f"{chart} > svg.wide").is_visible()
-        assert not page.locator(f"{chart} > svg.narrow").is_visible()
+    assert page.locator("#fan-chart > svg").is_visible()
+    assert page.locator("#past > svg.wide").is_visible()
+    assert not page.locator("#past > svg.narrow").is_visible()
 
 
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
@@ -50,8 +54,8 @@ def test_a_phone_needs_no_sideways_scroll(opened, target: str, with_record: bool
     page = opened(data, PHONE)
     page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert page.locator("#fan > svg.narrow").is_visible()
-    assert page.locator("#fan > svg.narrow").bounding_box()["width"] > 340
+    assert page.locator("#fan-chart > svg").get_attribute("viewBox") == "0 0 360 300"
+    assert page.locator("#fan-chart > svg").bounding_box()["width"] > 340
 
 
 def test_an_index_of_four_digits_fits_a_phone_too(opened):
@@ -63,7 +67,7 @@ def test_an_index_of_four_digits_fits_a_phone_too(opened):
 
 
 def test_dark_has_other_colours_than_light(opened):
-    look = """() => ['body', '#fan svg.wide .bar', '#fan svg.wide .axis'].map((name) => document.querySelector(name))
+    look = """() => ['body', '#fan-chart .bar', '#fan-chart .axis'].map((name) => document.querySelector(name))
         .flatMap((part) => [getComputedStyle(part).backgroundColor, getComputedStyle(part).fill])"""
     light = opened(report_data(), scheme="light").evaluate(look)
     dark = opened(report_data(), scheme="dark").evaluate(look)
@@ -80,22 +84,50 @@ def test_text_has_enough_contrast(opened, scheme: str):
     assert page.evaluate(CONTRASTS) == []
 
 
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_axe_finds_nothing_to_mend(opened, viewport: dict[str, int]):
+    data = report_data(issued=nights(), run={"note": "a note"}, first_prints=report_data().history["value"] * 0.9)
+    page = opened(data, viewport)
+    page.evaluate("document.querySelectorAll('details').forEach((closed) => { closed.open = true; })")
+    assert axe_violations(page) == []
+
+
 def test_the_pointer_shows_a_sessions_values(opened):
     page = opened(report_data())
-    page.locator("#fan > svg.wide .slot").last.locator(".hit").hover()
+    page.locator("#fan-chart .slot").last.locator(".hit").hover()
     tip = page.locator(".tip").inner_text()
     assert tip.splitlines()[0] == "Friday 15 March 2024"
     assert "median" in tip
+    assert tip_is_off_the_plot(page)
     page.mouse.move(2, 2)
+    assert not page.locator(".tip").is_visible()
+    page.locator("#fan-chart > svg").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tip").inner_text().startswith("Wednesday 13 December 2023")
+    page.keyboard.press("Escape")
     assert not page.locator(".tip").is_visible()
 
 
-def test_without_script_the_browsers_own_tooltips_remain(browser, tmp_path: Path):
+def test_a_touch_shows_the_values_beside_the_plot(opened):
+    page = opened(report_data(), PHONE)
+    page.locator("#fan-chart .slot").nth(12).locator(".hit").tap()
+    assert tip_is_off_the_plot(page)
+
+
+def tip_is_off_the_plot(page) -> bool:
+    tip = page.locator(".tip").bounding_box()
+    plot = page.locator("#fan-chart .slot .hit").first.bounding_box()
+    return tip["y"] + tip["height"] <= plot["y"] or tip["y"] >= plot["y"] + plot["height"]
+
+
+def test_without_script_the_table_and_the_browsers_own_tooltips_remain(browser, tmp_path: Path):
     (tmp_path / "report.html").write_text(render_page(report_data()), encoding="utf-8")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((tmp_path / "report.html").as_uri())
-    assert page.locator("#fan > svg.wide .slot > title").count() == 65
+    assert page.locator("#forecasts tbody tr").count() == 5
+    assert page.locator("#past > svg.wide .slot > title").count() == 40
     context.close()
 
 
@@ -104,3 +136,79 @@ def test_the_page_prints_on_light_paper_without_being_cut(opened):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(27, 31, 36)"
     assert page.evaluate("document.documentElement.scrollWidth") == 718
+
+
+def nights(*, count: int = 7, target: str = "volume", **changed: object) -> pd.DataFrame:
+    """The newest night and older ones, a session apart, each with the network's forecasts and a ridge's."""
+    parts = []
+    for ago in range(count):
+        origin = shift(ORIGIN, -ago)
+        own = forecasts(target, **changed).assign(
+            origin_session=origin, target_session=next_sessions(origin, 5), split_factor=1.0
+        )
+        parts += [own.assign(name="lstm", role="champion"), own.assign(name="ridge", role="baseline", q50=own["q05"])]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
+    page = opened(report_data(issued=nights()))
+    assert page.locator("#coming").inner_text() == "The next 5 sessions"
+    assert not page.locator("#forecasts .actual").first.is_visible()
+    page.get_by_role("button", name="Older night").click()
+    assert page.locator("#coming").inner_text() == "The 5 sessions after Thu 7 Mar 2024"
+    assert page.locator("#as-issued").inner_text().startswith("Night of Thursday 7 March 2024, live, issued 2024-03-09")
+    actual = report_data().history["value"].iloc[-1]
+    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == unit_of(report_data()).number(actual)
+    assert page.locator("#forecasts .actual").nth(2).inner_text() == ""
+    assert page.locator("#fan-chart .dot, #fan-chart .diamond, #fan-chart .cross").count() == 1
+    page.get_by_label("Night", exact=True).select_option(label="Thu 29 Feb 2024")
+    assert page.get_by_role("button", name="Older night").is_disabled()
+    assert page.errors == []
+
+
+def test_the_address_keeps_night_forecaster_and_span(opened, open_page):
+    page = opened(report_data(issued=nights()))
+    page.get_by_label("Night", exact=True).select_option(label="Tue 5 Mar 2024")
+    page.get_by_label("Forecaster").select_option("ridge")
+    page.get_by_label("Past sessions", exact=True).select_option("20")
+    assert page.url.endswith("#night=2024-03-05&model=ridge&past=20")
+    shown = page.locator("#as-issued").inner_text()
+    assert page.locator("#fan-chart .slot").count() == 25
+    assert "Ridge: median" in shown
+    again = open_page(page.url)
+    assert again.locator("#as-issued").inner_text() == shown
+    assert open_page(page.url.split("#")[0] + "#night=1999-01-01&model=x").locator("#coming").inner_text() == (
+        "The next 5 sessions"
+    )
+
+
+def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
+    before = nights().assign(split_factor=2.0)
+    page = opened(report_data(issued=before))
+    page.get_by_role("button", name="Older night").click()
+    actual = report_data().history["value"].iloc[-1] / 2
+    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == unit_of(report_data()).number(actual)
+
+
+def test_the_table_shown_is_downloaded_as_csv(opened):
+    page = opened(report_data(issued=nights()))
+    page.get_by_role("button", name="Older night").click()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download as CSV: Forecasts in M shares").click()
+    text = Path(downloading.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert downloading.value.suggested_filename == "SBUX-volume-forecasts.csv"
+    assert text[0] == "Session,Median,Against last,50 % interval,80 % interval,90 % interval,Actual"
+    assert [line.split(",")[0] for line in text[1:]] == [day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)]
+
+
+def test_only_a_page_whose_session_is_over_is_marked_stale(opened):
+    assert opened(report_data()).locator("#stale").is_visible()
+    coming = forecasts().assign(target_session=next_sessions(date(2059, 1, 2), 5))
+    assert not opened(report_data(forecasts=coming)).locator("#stale").is_visible()
+    assert opened(report_data(forecasts=forecasts(kind="replay"))).locator("#stale").count() == 0
+
+
+def test_many_nights_can_be_picked(opened):
+    page = opened(report_data(issued=nights(count=75)))
+    assert page.get_by_label("Night", exact=True).locator("option").count() == 75
+    assert page.errors == []

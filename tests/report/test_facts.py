@@ -110,3 +110,12 @@ def test_findings_are_listed_oldest_first():
         ("2024-02-01", "low above open", "\N{EN DASH}", f"{ISSUED - timedelta(days=36):%Y-%m-%d}"),
         ("2024-03-08", "volume jump", "3.1", "tonight"),
     ]
+
+
+def test_the_models_ancestors_and_forecasts_are_named():
+    lineage = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
+    found = facts_of(lineage=lineage | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"})
+    assert found["Refreshed from"] == "p1, p2, p3 and 1 before"
+    assert found["Fitted on the night"] == "2024-03-07"
+    assert found["Its forecasts"] == "10, origins 2024-03-07 to 2024-03-08"
+    assert "Refreshed from" not in facts_of()

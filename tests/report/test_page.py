@@ -61,7 +61,7 @@ def test_headings_descend_without_a_gap_and_every_table_has_a_caption():
     levels = [int(tag[1]) for tag in found.seen if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert found.seen.count("caption") == found.seen.count("table") == 6
+    assert found.seen.count("caption") == found.seen.count("table") == 8
 
 
 def test_every_drawing_is_named_or_hidden():
@@ -84,7 +84,7 @@ def test_a_record_without_baselines_has_a_note():
 def test_a_worse_record_is_shown_as_a_better_one_is():
     text = text_of(render_page(report_data(scored=long_record(ours=0.3))))
     assert "more than the best baseline there, ridge" in text
-    assert re.search(r"ridge [\d.]+ 200 \N{MINUS SIGN}\d+", text)
+    assert re.search(r"ridge [\d.]+ 40 \N{MINUS SIGN}\d+", text)
 
 
 def test_text_of_sources_and_reasons_is_escaped():
@@ -133,5 +133,5 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     mixed = sound.assign(role=roles.mask(replaced & (sound["name"] == "ridge"), "champion"))
     page = text_of(render_page(report_data(scored=mixed)))
     assert "A baseline was published in the network's place on 1 of these nights" in page
-    assert re.search(r"ridge [\d.]+ 200 .* the network alone [\d.]+ 200 ", page)
+    assert re.search(r"ridge [\d.]+ 40 .* the network alone [\d.]+ 40 ", page)
     assert "the network alone" not in text_of(render_page(report_data(scored=sound)))

@@ -3,6 +3,7 @@ from datetime import timedelta
 import pandas as pd
 import pytest
 
+from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.track_record import (
     ENOUGH_LIVE,
     binomial_band,
@@ -82,7 +83,8 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
         score(ago=3, median=0.0, name="ridge", role="baseline"),
     ]
     found = skills(track_record(scored(*ours, *theirs)))
-    assert found.to_dict("records") == [
+    assert found["p_value"].isna().all()  # of one pair there is none
+    assert found.drop(columns="p_value").to_dict("records") == [
         {
             "forecaster": "ridge",
             "horizon": horizon,
@@ -134,3 +136,12 @@ def test_a_record_without_scores_is_empty():
     record = track_record(scored())
     assert (record.origins, len(skills(record)), len(coverages(record))) == (0, 0, 0)
     assert isinstance(record.ahead(1), pd.DataFrame)
+
+
+def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
+    record = track_record(long_record())
+    found = skills(record).set_index(["forecaster", "horizon"])["p_value"]
+    theirs = record.baselines.query("name == 'last_value' and horizon == 2").sort_values("origin_session")
+    expected = diebold_mariano(record.ahead(2)["pinball"], theirs["pinball"], horizon=2).p_value
+    assert found["last_value", 2] == pytest.approx(expected)
+    assert 0 < found["last_value", 0] < 1

@@ -4,7 +4,7 @@ Frames hold sessions as naive midnights (datetime64[ns]) and instants as aware U
 takes an open connection.
 """
 
-from forecasting.store.read.bars import actions, bars, newest_session
+from forecasting.store.read.bars import actions, bars, first_prints, newest_session
 from forecasting.store.read.events import event_rows, events
 from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_instant, newest_request
 from forecasting.store.read.findings import findings
@@ -12,6 +12,7 @@ from forecasting.store.read.forecasts import (
     forecasts,
     has_forecast,
     has_forecasts,
+    issued,
     network_silenced,
     newest_live_origin,
     past_forecasts,
@@ -56,9 +57,11 @@ __all__ = [
     "fetch_as_of",
     "findings",
     "finished_runs",
+    "first_prints",
     "forecasts",
     "has_forecast",
     "has_forecasts",
+    "issued",
     "last_results",
     "lineage",
     "model",

@@ -37,6 +37,23 @@ def bars(
     return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
 
 
+def first_prints(connection: sa.Connection, symbol: str, *, first: date, last: date) -> pd.DataFrame:
+    """The bars as first stored: index session; open, high, low, close, volume; NaN for unknown.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the bars.
+        first: The oldest session.
+        last: The newest session.
+    """
+    table = tables.bar_versions
+    names = ("session", "open", "high", "low", "close", "volume")
+    within = (table.c.symbol == symbol, table.c.session >= first, table.c.session <= last)
+    statement = sa.select(*(table.c[name] for name in names)).where(*within)
+    found = frame(connection, statement.order_by(table.c.session, table.c.version))
+    return found.drop_duplicates("session", keep="first").set_index("session")  # the lowest version comes first
+
+
 def newest_session(connection: sa.Connection, symbol: str) -> date | None:
     """The newest session whose bar is stored; None without any."""
     table = tables.bar_versions

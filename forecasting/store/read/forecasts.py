@@ -11,7 +11,7 @@ from forecasting.errors import StoreError
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
 from forecasting.store.read.splits import split_factors
-from forecasting.vocabulary import HORIZONS
+from forecasting.vocabulary import CHALLENGER, HORIZONS, QUANTILE_COLUMNS
 
 
 def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
@@ -93,6 +93,36 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
             f"Make one: forecasting run --symbol {symbol} --target {target}"
         )
     return found.drop_duplicates("horizon", ignore_index=True)
+
+
+def issued(
+    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
+) -> pd.DataFrame:
+    """The forecasts of the newest `origins` origins as issued, challengers left out, ascending by origin and horizon.
+
+    Of several of one forecaster for an origin and horizon the live one, then the last issued.
+
+    Returns:
+        Columns origin_session, horizon, target_session, quantiles, kind, role, status, reason, last_value, issued_at,
+        data_as_of, name (of the model) and split_factor (shares today per share when issued).
+    """
+    table, model, fetch = tables.forecasts, tables.models, tables.fetches
+    wanted = [table.c.symbol == symbol, table.c.target == target]
+    if last is not None:
+        wanted.append(table.c.origin_session <= last)
+    some = sa.select(table.c.origin_session).where(*wanted).distinct().order_by(table.c.origin_session.desc())
+    oldest = sa.select(sa.func.min(some.limit(origins).subquery().c.origin_session)).scalar_subquery()
+    names = ("origin_session", "horizon", "target_session", *QUANTILE_COLUMNS, "kind", "role", "status", "reason")
+    columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
+    statement = (
+        sa.select(*columns, model.c.name, fetch.c.first_received)
+        .join(model, model.c.id == table.c.model_id)
+        .join(fetch, fetch.c.id == table.c.fetch_id)
+        .where(*wanted, table.c.origin_session >= oldest, table.c.role != CHALLENGER)
+        .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
+    )
+    found = frame(connection, statement).drop_duplicates(["origin_session", "horizon", "name"], ignore_index=True)
+    return found.assign(split_factor=split_factors(connection, symbol, found)).drop(columns="first_received")
 
 
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:

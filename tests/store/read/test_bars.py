@@ -101,3 +101,11 @@ def test_an_action_has_its_newest_value_as_of_an_instant(database_url):
             store_bars(connection, {seen[:10]: 1.0}, seen=seen, actions=actions)
         assert read.actions(connection, SYMBOL)["value"].tolist() == [0.57]
         assert read.actions(connection, SYMBOL, known_at=at("2024-03-08T20:00"))["value"].tolist() == [0.5]
+
+
+def test_first_prints_are_the_lowest_versions_within_the_span(database_url):
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
+        store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
+        found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 7), last=date(2024, 3, 8))
+    assert found["volume"].tolist() == [2.0, 3.0]

@@ -48,3 +48,24 @@ def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(databa
     assert rows == [("2024-03-04", 1, "2024-03-04"), ("2024-03-04", 2, "2024-03-04"), ("2024-03-06", 1, "issued last")]
     assert newest["horizon"].tolist() == [2, 1]
     assert found["split_factor"].tolist() == [1.0] * 3
+
+
+def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live_ones_count_first(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"), models=("lstm", "lstm:2", "ridge"))
+        newest = forecast_row("lstm", "2024-03-08")
+        rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07"), newest]
+        rows += [newest | {"kind": "replay", "issued_at": at("2025-01-01T00:00"), "q50": 101.0}]
+        rows += [forecast_row("lstm:2", "2024-03-08", role="challenger")]
+        rows += [forecast_row("ridge", "2024-03-08", role="baseline")]
+        writes.add_forecasts(connection, rows)
+        found = read.issued(connection, SYMBOL, TARGET, origins=2)
+        until = read.issued(connection, SYMBOL, TARGET, origins=2, last=date(2024, 3, 7))
+    assert sorted(zip(found["origin_session"].dt.day, found["name"], found["kind"], strict=True)) == [
+        (7, "lstm", "live"),
+        (8, "lstm", "live"),
+        (8, "ridge", "live"),
+    ]
+    assert set(found["q50"]) == {100.0}
+    assert found["split_factor"].tolist() == [1.0, 1.0, 1.0]
+    assert until["origin_session"].dt.day.tolist() == [6, 7]

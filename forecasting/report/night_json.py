@@ -1,0 +1,101 @@
+"""Past nights as issued, as compact JSON inside the page: what its script draws when a reader picks a night."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forecasting.report import wording
+from forecasting.report.data import ReportData, as_day
+from forecasting.report.units import Unit, unit_of
+from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
+
+_SESSIONS = ("origin_session", "target_session")
+_FINER = 2
+"""Digits more than shown: enough for the same rounding, and a third of the size of all digits."""
+
+
+def forecasters(data: ReportData) -> dict[str, str]:
+    """Name and label of every forecaster with a forecast of the nights in the page, the network first."""
+    names = sorted(set(issued_nights(data)["name"]), key=lambda name: (name != LSTM, name))
+    return {name: "the network" if name == LSTM else wording.forecaster_label(name) for name in names}
+
+
+def embedded(data: ReportData) -> str:
+    """The JSON text, safe inside a script element.
+
+    Sessions are listed once and referred to by their place; values and quantiles are in the page's unit. `basis` of a
+    night is what a value of today is multiplied by to be on its share basis, 1 where it is absent.
+    """
+    rows, unit = issued_nights(data), unit_of(data)
+    values = {as_day(day): float(value) for day, value in data.history["value"].items()}
+    settled = {as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
+    sessions = sorted({*values, *_days(rows["origin_session"]), *_days(rows["target_session"])})
+    place = {session: position for position, session in enumerate(sessions)}
+    document = {
+        "unit": {"decimals": unit.decimals, "before": unit.before, "after": unit.after, "name": unit.name},
+        "from_zero": data.target != "close",
+        "forecasters": forecasters(data),
+        "sessions": [session.isoformat() for session in sessions],
+        "values": [_number(values.get(session, math.nan), unit) for session in sessions],
+        "provisional": [place[session] for session in sessions if not settled.get(session, True)],
+        "notes": {place[session]: found for session in sessions if (found := wording.day_notes(data, session))},
+        "nights": _nights(data, rows, place),
+    }
+    return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def issued_nights(data: ReportData) -> pd.DataFrame:
+    """The forecasts of the nights that a reader can pick; this night's own where no others are given."""
+    if data.issued is not None:
+        return data.issued
+    return data.forecasts.assign(name=data.model["name"], role=CHAMPION, split_factor=1.0)
+
+
+def _days(sessions: pd.Series) -> set[date]:
+    return {as_day(session) for session in sessions.unique()}
+
+
+def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:
+    """The nights, oldest first. Plain lists: a frame a night and forecaster took a second for 250 nights."""
+    unit = unit_of(data)
+    in_order = rows.sort_values(["origin_session", "horizon"], kind="stable")
+    places = {session: place[as_day(session)] for name in _SESSIONS for session in in_order[name].unique()}
+    scaled = in_order[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale
+    quantiles = np.round(scaled, unit.decimals + _FINER).tolist()
+    by_origin: dict[int, list[dict[Any, Any]]] = {}
+    for row, values in zip(in_order.to_dict("records"), quantiles, strict=True):
+        row["target"], row["quantiles"], row["last"] = places[row["target_session"]], values[:-1], values[-1]
+        by_origin.setdefault(places[row["origin_session"]], []).append(row)
+    return [_night(data, group, origin) for origin, group in by_origin.items()]
+
+
+def _night(data: ReportData, rows: list[dict[Any, Any]], origin: int) -> dict[str, Any]:
+    """One night: what was published, by its forecaster's name, and every forecaster's quantiles by horizon."""
+    published = next((row for row in rows if row["role"] == CHAMPION), rows[0])
+    own = [row for row in rows if row["name"] == published["name"]]
+    by_name: dict[str, list[list[float]]] = {}
+    for row in rows:
+        by_name.setdefault(str(row["name"]), []).append(row["quantiles"])
+    factor = float(published["split_factor"])
+    basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
+    night: dict[str, Any] = {
+        "origin": origin,
+        "issued": published["issued_at"].isoformat(timespec="minutes"),
+        "kind": str(published["kind"]),
+        "published": str(published["name"]),
+        "reason": str(published["reason"]) if published["status"] == "fallback" else "",
+        "last": published["last"] if math.isfinite(published["last"]) else None,
+        "targets": [row["target"] for row in own],
+        "forecasts": {name: found for name, found in by_name.items() if len(found) == len(own)},
+    }
+    return night if basis == 1.0 else night | {"basis": basis}
+
+
+def _number(value: float, unit: Unit) -> float | None:
+    return round(value / unit.scale, unit.decimals + _FINER) if math.isfinite(value) else None
