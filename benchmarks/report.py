@@ -39,7 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="forecasting-report-") as folder, browser() as opened:
         for nights in options.nights:
             settings = ledger_of(Path(folder) / f"nights-{nights}", symbols=1, nights=nights)
-            spent = seconds_of(lambda own=settings: write_reports(own, None))
+            spent = seconds_of(lambda own=settings: write_reports(own, None, now=lambda: datetime.now(UTC)))
             rows.append(row(f"page of {nights} nights", settings, "S0000-volume.html", spent, opened))
         settings = ledger_of(Path(folder) / "symbols", symbols=options.symbols, nights=30)
         spent = seconds_of(lambda: write_index(settings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import get_args
@@ -51,8 +51,8 @@ def publish_pages(runs: Sequence[NightRun]) -> list[Outcome[PublishedPage]]:
     """
     stored = shard.read_each(
         shard.given(runs, runs),
-        lambda connection, run, _: report_data(
-            connection, run.spec.symbol, run.spec.target, exchange=run.settings.exchange
+        lambda connection, run, _: page_data(
+            connection, report_data(connection, run.spec.symbol, run.spec.target, exchange=run.settings.exchange)
         ),
     )
     written = shard.compute_each(stored, _publish)
@@ -107,6 +107,8 @@ def write_reports(
 
     def write(own: Settings) -> Path:
         data = _newest_report(own, as_of)
+        with database.reading(own.url) as connection:
+            data = page_data(connection, data)
         if out is not None:
             return write_page(render_page(data), out)
         path = report_path(own, data.symbol, data.target, origin=as_of)
@@ -161,8 +163,6 @@ def report_data(
         unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
     request = read.newest_request(connection, symbol) if unfinished else None
     events = read.events(connection, symbol)
-    champions = read.view(connection, "champions", symbol, target)
-    issued = read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=newest.date())
     bars = read.bars(connection, symbol, last=newest.date()).iloc[-SHOWN_SESSIONS - BEFORE_OLDEST :]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
     return ReportData(
@@ -173,10 +173,6 @@ def report_data(
         history=history,
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
         scored=read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
-        issued=issued,
-        first_prints=_first_prints(connection, symbol, target, history.iloc[-RESTATED_SESSIONS:]),
-        champions=champions[champions["from_session"] <= newest],
-        lineage=read.lineage(connection, str(published["model_id"].iloc[0])),
         findings=read.findings(connection, str((request or fetch)["id"])),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
@@ -185,10 +181,19 @@ def report_data(
     )
 
 
-def _first_prints(connection: Connection, symbol: str, target: Target, newest: pd.DataFrame) -> pd.Series[float]:
-    """The target's values as first stored, of the sessions of `newest`."""
-    first = read.first_prints(connection, symbol, first=as_day(newest.index[0]), last=as_day(newest.index[-1]))
-    return actual_of(target, first)
+def page_data(connection: Connection, data: ReportData) -> ReportData:
+    """The same night with what its page alone shows: past nights as issued, first prints, champions, lineage."""
+    symbol, target, origin = data.symbol, data.target, data.origin
+    champions = read.view(connection, "champions", symbol, target)
+    newest = data.history.index[-RESTATED_SESSIONS:]
+    first = read.first_prints(connection, symbol, first=as_day(newest[0]), last=as_day(newest[-1]))
+    return replace(
+        data,
+        issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
+        first_prints=actual_of(target, first),
+        champions=champions[champions["from_session"] <= pd.Timestamp(origin)],
+        lineage=read.lineage(connection, str(data.model["id"])),
+    )
 
 
 def write_page(page: str, path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -78,6 +80,16 @@ def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     assert page.name == "SBUX-volume-2024-03-07.html"
     assert "night of Thursday 7 March 2024" in page.read_text(encoding="utf-8")
     assert newest.get().read_bytes() == before
+    assert origins_in(page) == ["2024-03-07"]
+    assert origins_in(newest.get()) == ["2024-03-07", "2024-03-08"]
+
+
+def origins_in(page: Path) -> list[str]:
+    """The nights that a reader of the page can pick."""
+    found = re.search(r'id="nights">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert found is not None
+    document = json.loads(found[1])
+    return [document["sessions"][night["origin"]] for night in document["nights"]]
 
 
 def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Path) -> None:
