@@ -184,14 +184,16 @@ def report_data(
 def page_data(connection: Connection, data: ReportData) -> ReportData:
     """The same night with what its page alone shows: past nights as issued, first prints, champions, lineage."""
     symbol, target, origin = data.symbol, data.target, data.origin
+    last = pd.Timestamp(origin)
     champions = read.view(connection, "champions", symbol, target)
+    champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)  # not known on that night
     newest = data.history.index[-RESTATED_SESSIONS:]
     first = read.first_prints(connection, symbol, first=as_day(newest[0]), last=as_day(newest[-1]))
     return replace(
         data,
         issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
         first_prints=actual_of(target, first),
-        champions=champions[champions["from_session"] <= pd.Timestamp(origin)],
+        champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, str(data.model["id"])),
     )
 

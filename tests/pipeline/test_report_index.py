@@ -17,7 +17,7 @@ from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, start, store_bars
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start, store_bars
 
 LAST = "2024-03-08"
 
@@ -73,6 +73,9 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settin
 def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     with transaction(settings.url) as connection:
         writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        writes.add_model(connection, model_row("lstm:2"))
+        writes.add_promotion(connection, promotion("2024-03-06", "lstm"))
+        writes.add_promotion(connection, promotion(LAST, "lstm:2"))
     (newest,), _ = write_reports(settings, None, now=clock.now)
     before = newest.get().read_bytes()
     (past,), _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
@@ -81,7 +84,30 @@ def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     assert "night of Thursday 7 March 2024" in page.read_text(encoding="utf-8")
     assert newest.get().read_bytes() == before
     assert origins_in(page) == ["2024-03-07"]
+    assert champions_in(page) == [("2024-03-06", "now")]
+    assert champions_in(newest.get()) == [("2024-03-08", "now"), ("2024-03-06", "2024-03-08")]
     assert origins_in(newest.get()) == ["2024-03-07", "2024-03-08"]
+
+
+def promotion(session: str, winner: str) -> dict[str, object]:
+    return {
+        "id": session,
+        "symbol": SYMBOL,
+        "target": TARGET,
+        "session": date.fromisoformat(session),
+        "challenger": winner,
+        "winner": winner,
+        "origins": 0,
+        "reason": "It passed the gate.",
+        "trigger": "night",
+        "decided_at": at(f"{session}T22:00"),
+    }
+
+
+def champions_in(page: Path) -> list[tuple[str, str]]:
+    """Since and until of each champion in the page."""
+    table = page.read_text(encoding="utf-8").split('data-name="champions"')[1].split("</table>")[0]
+    return re.findall(r'<th scope="row" class="keep">(.*?)</th><td class="keep">(.*?)</td>', table)
 
 
 def origins_in(page: Path) -> list[str]:
