@@ -9,8 +9,7 @@ import typer
 from flows.terminal.echo import echo
 from flows.terminal.options import AsJson, DatabaseUrl, Symbols, SymbolsFile, TargetOption, settings, use
 
-_ID = "Its id in `forecasting models list`, or a unique beginning of it."
-ModelId = Annotated[str, typer.Argument(metavar="MODEL", help=_ID)]
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)

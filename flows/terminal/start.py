@@ -1,5 +1,6 @@
 """What the commands start: checks that need no flow, then the flow in this process."""
 
+import sys
 from datetime import date
 
 from flows import clock
@@ -7,6 +8,7 @@ from flows.progress import watched_nights
 from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
+from forecasting.pipeline.new_symbols import unnamed_new_symbols
 from forecasting.pipeline.outcomes import done_sentence
 from forecasting.settings import read_settings
 from forecasting.store import migrate
@@ -20,6 +22,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
         ForecastingError: A check or the flow failed; nothing is written when a check fails.
     """
     plan.check_nights(read_settings(), as_of=as_of, mode=mode, now=clock.now)
+    sys.stderr.write(unnamed_new_symbols(read_settings()))
     from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
     from flows.operations.server import run_server
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 
 import sqlalchemy as sa
@@ -10,6 +11,9 @@ from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
 
 from forecasting.errors import StoreError
 from forecasting.store.engine import BUSY_TIMEOUT_S, engine, parse, place
+
+SHORT = 4
+"""Characters of a password below which it is masked in its place alone."""
 
 
 def store_error(url: str, error: DatabaseError) -> Exception:
@@ -21,12 +25,19 @@ def store_error(url: str, error: DatabaseError) -> Exception:
         return error  # constraints, types, SQL syntax: faults of our code
     cause = " ".join(str(error.orig).split()).rstrip(".")[:500]
     for secret in _secrets(parse(url)):
-        cause = cause.replace(secret, "***")
+        cause = masked(cause, secret)
     what, do = _KNOWN_STATES.get(state or "") or next(
         (words for sign, words in _KNOWN.items() if sign in cause), _OTHER
     )
     holder = f" {lock_holder(url)}" if state in _WAITED else ""
     return StoreError(f"The database {place(url)} {what}: {cause}.{holder} {do}")
+
+
+def masked(text: str, secret: str) -> str:
+    """The text without the secret; of a short one, which any word may contain, where a password stands in a URL."""
+    if len(secret) >= SHORT:
+        return text.replace(secret, "***")
+    return re.sub(rf"(?<=[:=]){re.escape(secret)}(?=[@&\s'\"]|$)", "***", text)
 
 
 def lock_holder(url: str, table: str | None = None) -> str:

@@ -111,6 +111,11 @@ class Files:
         newest: date = self._rows(symbol).frame.index.max().date()
         return newest
 
+    def states_symbol(self) -> bool:
+        """Whether the file has a column for the symbol; raises the errors of `fetch` for one that cannot be read."""
+        table, _ = read_table(read_regular(self.path, self.option), self.kind, self.path.name)
+        return "symbol" in {_our_name(str(name)) for name in table.columns}
+
     def _rows(self, symbol: str) -> _Rows:
         table, ragged = read_table(read_regular(self.path, self.option), self.kind, self.path.name)
         self._check_columns(table.columns)
