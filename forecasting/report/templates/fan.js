@@ -164,6 +164,7 @@
       + (row.actual === null ? "." : `; actual ${withUnit(number(row.actual))}, ${where(row)}.`) + (night.reason ? ` A baseline was published: ${night.reason}` : "");
     byId("as-issued").textContent = text;
     byId("coming").textContent = place === newest ? `The next ${view.rows.length} sessions` : `The ${view.rows.length} sessions after ${shortDay(origin)} ${origin.slice(0, 4)}`;
+    byId("last-value").textContent = `${number(night.last)} on ${shortDay(origin)}${data.provisional.includes(night.origin) ? ", first print" : ""}`;
     byId("older").disabled = place === 0;
     byId("newer").disabled = place === newest;
     draw(view, `${text} The chart shows ${view.past.length} past sessions and ${view.rows.length} forecast; the table has the forecasts.`);
