@@ -38,7 +38,7 @@ _STEP = 0.015
 _OUTSIDE = 2.0 * np.minimum(QUANTILES, 1.0 - np.array(QUANTILES))  # nominal share outside the pair of a level
 _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the linear model has the rest
 # Prior weights. The linear model has the gaps, on which a close's width depends; for the rest the network is better.
-_USUAL_WEIGHTS: dict[Target, float] = {"volume": 1.0, "range": 0.9, "close": 0.5}
+_USUAL_WEIGHTS: dict[Target, float] = {"volume": 1.0, "range": 0.9, "close": 0.3}
 _PRIOR = 600.0  # weight of the prior, in forecasts
 
 
