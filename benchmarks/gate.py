@@ -21,7 +21,7 @@ from torch import Tensor
 
 from flows.clock import now
 from forecasting.backtest.refits import windows_at
-from forecasting.pipeline.backtest import load_series
+from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.settings import Settings, parse_date
 from forecasting.train.checkpoint import Checkpoint
@@ -142,12 +142,19 @@ def warm(windows: Windows, champion: Checkpoint | None, settings: Settings) -> C
 
 def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:
     """A symbol's windows over all of its bars, and its settings."""
-    settings = Settings(source=options.source, symbols=(symbol,), target=options.target).for_symbol(symbol)
+    asked = Settings(source=options.source, symbols=(symbol,), target=options.target, market=options.market)
+    settings = asked.for_symbol(symbol)
     bars, events, _ = load_series(settings, last=None, now=now)
     last = bars.index[-1].date()
     return (
         make_windows(
-            bars, events, origin=last, target=settings.target, exchange=settings.exchange, train_sessions=len(bars)
+            bars,
+            events,
+            origin=last,
+            target=settings.target,
+            exchange=settings.exchange,
+            train_sessions=len(bars),
+            market=market_series(settings, now=now),
         ),
         settings,
     )
@@ -167,6 +174,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--source", required=True, help="csv:PATH or parquet:PATH")
     parser.add_argument("--symbols", required=True, help="A,B,C")
     parser.add_argument("--other", required=True, help="the symbol whose weights are put in their place")
+    parser.add_argument("--market", help="market series: csv:PATH or parquet:PATH")
     parser.add_argument("--target", choices=("volume", "range", "close"), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2019, 6, 3))
     parser.add_argument("--nights", type=int, default=250)

@@ -34,7 +34,7 @@ from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.pipeline.backtest import companion_series, load_series
+from forecasting.pipeline.backtest import companion_series, load_series, market_series
 from forecasting.settings import Settings, parse_date
 from forecasting.vocabulary import HORIZONS
 
@@ -78,6 +78,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
     parser.add_argument("--companions", default="", help="companion series of the same source, A,B,C")
+    parser.add_argument("--market", help="market series: a symbol of the source, csv:PATH, parquet:PATH or none")
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21))
@@ -110,6 +111,7 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
         events=options.events,
         target=options.target,
         companions=options.companions,
+        market=options.market,
     )
     spec = BacktestSpec(
         symbol=symbol,
@@ -122,7 +124,8 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
     )
     try:
         bars, events, _ = load_series(settings, last=None, now=now)
-        result = backtest(bars, events, spec=spec, companions=companion_series(settings, now=now))
+        companions, market = companion_series(settings, now=now), market_series(settings, now=now)
+        result = backtest(bars, events, spec=spec, companions=companions, market=market)
     except ForecastingError as error:
         print(f"{symbol} left out: {error}", file=sys.stderr)
         return None
@@ -140,6 +143,7 @@ def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
         f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {options.refit_every} sessions), "
         f"{seconds:.0f} s in all"
         + (f", companions {options.companions}" if options.companions else "")
+        + (f", market {options.market}" if options.market else "")
         + (f"; as published: {nights_text(results)}" if options.as_published else "")
     )
 

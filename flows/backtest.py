@@ -28,6 +28,7 @@ def backtest(
     target: Target | None = None,
     source: str | None = None,
     events: str | None = None,
+    market: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 21,
     as_published: bool = False,
 ) -> dict[str, Any]:
@@ -38,16 +39,16 @@ def backtest(
         last: Last origin session.
         symbol: As Yahoo writes it; without it the first of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, sample, an installed NAME, or csv:PATH or parquet:PATH inside FORECASTING_FILES; without it
-            FORECASTING_SOURCE.
+        source: yahoo, sample, an installed NAME, or a file inside FORECASTING_FILES; without it FORECASTING_SOURCE.
         events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS or the bundled ones.
+        market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
         refit_every: Sessions between refits of the model alone.
         as_published: Whether to replay every night's fit and decisions too; about a third of a second an origin.
 
     Returns:
         The document that `forecasting backtest --json` writes.
     """
-    settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events)
+    settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
     spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
     with readable_errors(), database.night_lock(settings.url, "backtest"):
         document = walk_forward(spec, store=True, now=clock.now)

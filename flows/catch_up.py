@@ -27,6 +27,7 @@ def catch_up(
     target: Target | None = None,
     source: str | None = None,
     events: str | None = None,
+    market: str | None = None,
     refit_every: Annotated[int, Field(ge=1)] = 5,
 ) -> Any:
     """Forecast from every session of a span that has no finished run yet, and score closed sessions.
@@ -38,12 +39,13 @@ def catch_up(
         target: As for nightly.
         source: As for nightly.
         events: As for nightly.
+        market: As for nightly.
         refit_every: Sessions between fits; in between only the champion forecasts.
 
     Returns:
         The run ids, oldest night first; a state named Skipped when there was nothing to do.
     """
-    settings = narrowed(symbols=symbols, target=target, source=source, events=events)
+    settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in by_symbol]

@@ -13,6 +13,7 @@ from flows.terminal import options
 from flows.terminal.admin import db_app, models_app
 from flows.terminal.boundary import run_command
 from flows.terminal.echo import echo
+from flows.terminal.options import use
 from flows.terminal.unattended import alarms, serve, worker
 from forecasting import __version__
 from forecasting.errors import SymbolsFailedError, UsageError
@@ -53,6 +54,7 @@ def run(
     target: options.TargetOption = None,
     source: options.SourceOption = None,
     events: options.EventsOption = None,
+    market: options.MarketOption = None,
     as_of: options.AsOf = None,
     mode: options.ModeOption = "auto",
     switch_source: options.Switch = False,
@@ -60,12 +62,13 @@ def run(
     as_json: options.AsJson = False,
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
-    options.use(symbol, symbols_file, target=target, source=source, events=events, database_url=database_url)
-    session, fit = options.parse(as_of), options.checked_mode(mode)
+    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     options.quieten_prefect()
+    from forecasting.settings import parse_mode
+
+    session, fit, failed = options.parse(as_of), parse_mode(mode), None
     from flows.terminal.start import start_night
 
-    failed = None
     try:
         start_night(as_of=session, mode=fit, switch_source=switch_source)
     except SymbolsFailedError as error:  # the other symbols' nights are done
@@ -94,7 +97,7 @@ def ingest(
     as_json: options.AsJson = False,
 ) -> None:
     """Bring the stored bars up to date and stop."""
-    options.use(symbol, symbols_file, source=source, database_url=database_url)
+    use(symbol, symbols_file, source=source, database_url=database_url)
     from flows import clock
     from flows.terminal import console
     from forecasting.pipeline.ingest_only import ingest_only
@@ -113,11 +116,12 @@ def catch_up(
     target: options.TargetOption = None,
     source: options.SourceOption = None,
     events: options.EventsOption = None,
+    market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Run missed sessions, oldest first. From bars as known at each; forecasts are marked late or replay."""
-    options.use(symbol, symbols_file, target=target, source=source, events=events, database_url=database_url)
+    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     span = options.parse(first), options.parse(last)
     options.quieten_prefect()
     from flows.terminal.start import start_catch_up
@@ -139,6 +143,7 @@ def backtest(
     target: options.TargetOption = None,
     source: options.SourceOption = None,
     events: options.EventsOption = None,
+    market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between refits.")] = 21,
     as_published: Annotated[
         bool, typer.Option("--as-published", help="Also replay every night's fit and decisions: what is published.")
@@ -152,7 +157,7 @@ def backtest(
     ] = False,
 ) -> None:
     """Replay past nights and score them against every baseline."""
-    options.use(symbol, symbols_file, target=target, source=source, events=events, database_url=database_url)
+    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     formerly = Path(context.args[0]) if as_json and len(context.args) == 1 else None  # until 0.2: --json PATH
     if context.args and formerly is None:
         raise UsageError(f"Expected options alone, found {' '.join(context.args)!r}. See forecasting backtest --help.")
@@ -184,7 +189,7 @@ def show(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
-    options.use(symbol, symbols_file, target=target, database_url=database_url)
+    use(symbol, symbols_file, target=target, database_url=database_url)
     _show(None, as_json=as_json, as_csv=as_csv)
 
 
@@ -198,7 +203,7 @@ def report(
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Write each symbol's report page, and their index. --out is where the page of one symbol goes instead."""
-    options.use(symbol, symbols_file, target=target, database_url=database_url)
+    use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from flows.terminal import console
     from forecasting.pipeline.publish import write_reports
@@ -218,7 +223,7 @@ def export(
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Write forecasts, their history or bars to a file. With --as-of, bars as a night had them."""
-    options.use(symbol, symbols_file, target=target, database_url=database_url)
+    use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.export import export as write_export
 
@@ -233,7 +238,7 @@ def check(
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Exit 4 unless each symbol has a live forecast. Of its newest completed session; names those without."""
-    options.use(symbol, symbols_file, target=target, database_url=database_url)
+    use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.freshness import check_fresh
 
@@ -246,11 +251,12 @@ def replay(
     symbols_file: options.SymbolsFile = None,
     target: options.TargetOption = None,
     events: options.EventsOption = None,
+    market: options.MarketOption = None,
     last: options.Last = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Re-run finished nights and compare each forecast bit for bit. From stored bars, in a separate database."""
-    options.use(symbol, symbols_file, target=target, events=events, database_url=database_url)
+    use(symbol, symbols_file, target=target, events=events, market=market, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.replay import replay as rerun
 
@@ -275,7 +281,7 @@ def article(
     "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this project's model, on
     one symbol.
     """
-    options.use(symbol, source=source or "sample")
+    use(symbol, source=source or "sample")
     from flows import clock
     from flows.progress import progress_bar
     from flows.terminal import console
@@ -290,7 +296,7 @@ def article(
 @app.command(epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast")
 def doctor(database_url: options.DatabaseUrl = None, as_json: options.AsJson = False) -> None:
     """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
-    options.use(database_url=database_url)
+    use(database_url=database_url)
     from flows.terminal import console
     from flows.terminal.doctor import doctor as run_checks
     from forecasting.report.listings import check_listing

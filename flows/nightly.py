@@ -25,6 +25,7 @@ def nightly(
     target: Target | None = None,
     source: str | None = None,
     events: str | None = None,
+    market: str | None = None,
     as_of: date | None = None,
     mode: Mode = "auto",
     patient: bool = False,
@@ -35,9 +36,9 @@ def nightly(
     Args:
         symbols: Symbols as Yahoo writes them; without it those of FORECASTING_SYMBOLS.
         target: volume, close or range; without it FORECASTING_TARGET.
-        source: yahoo, sample, an installed NAME, or csv:PATH or parquet:PATH inside FORECASTING_FILES; without it
-            FORECASTING_SOURCE.
+        source: yahoo, sample, an installed NAME, or a file inside FORECASTING_FILES; without it FORECASTING_SOURCE.
         events: Earnings dates as csv:PATH inside FORECASTING_FILES; without it FORECASTING_EVENTS or the bundled ones.
+        market: A symbol of the source, none, or a file inside FORECASTING_FILES; without it FORECASTING_MARKET.
         as_of: The newest session whose bar may be used; without it the newest completed one and all missed before it.
         mode: auto, scratch, warm or skip.
         patient: Retry a late or unresponsive source until FORECASTING_LATE_UNTIL, then continue with the stored bars;
@@ -48,7 +49,7 @@ def nightly(
         The run ids, oldest night first; a state named WithoutBar when the newest bar did not come and there was nothing
         else to do, or Skipped when there was nothing to do at all.
     """
-    settings = narrowed(symbols=symbols, target=target, source=source, events=events)
+    settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         trigger = "schedule" if patient else "run"
         nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)

@@ -21,8 +21,8 @@ from forecasting.pipeline import predict as predict_step
 from forecasting.pipeline import preprocess as preprocess_step
 from forecasting.pipeline import publish as publish_step
 from forecasting.pipeline import train as train_step
-from forecasting.pipeline.companions import fetch_companions
 from forecasting.pipeline.night_run import NightInputs, NightRun, NightSpec, night_run
+from forecasting.pipeline.other_series import fetch_other_series
 from forecasting.pipeline.run_row import close_nights, timed
 from forecasting.pipeline.shard import only
 from forecasting.pipeline.unexpected import explained_errors
@@ -38,7 +38,7 @@ def ingest(
     With `oldest`, the session of the oldest night that works on the same bars, they reach as far back as it needs.
     """
     with stage(night, "ingest") as run:
-        fetch_companions([run], oldest=oldest, switch_source=switch_source)
+        fetch_other_series([run], oldest=oldest, switch_source=switch_source)
         return only(ingest_step.fetch_and_store([run], last=newest, oldest=oldest, switch_source=switch_source))
 
 

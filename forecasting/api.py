@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from forecasting.errors import UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.report.long_forms import hubverse, nixtla
-from forecasting.settings import Settings, check_symbol, read_settings
+from forecasting.settings import Settings, check_symbol, parse_mode, read_settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Clock, Mode, Target
 
@@ -108,10 +108,8 @@ class Ledger:
         """
         from forecasting.pipeline.whole_night import run_nights  # loads torch, which readers do without
 
-        if mode not in get_args(Mode):
-            raise UsageError(f"Invalid mode {mode!r}: expected {', '.join(get_args(Mode))}.")
         settings = self._settings([symbol], target, source)
-        runs = run_nights(settings, as_of=as_of, mode=mode, now=now)
+        runs = run_nights(settings, as_of=as_of, mode=parse_mode(mode), now=now)
         found = ledger_frames.history(settings)
         return found[found["run_id"].isin([run.id for run in runs])].reset_index(drop=True)
 
@@ -142,12 +140,13 @@ class Ledger:
         """
         from forecasting.backtest.frames import figure_frame, forecast_frame
         from forecasting.backtest.walk_forward import backtest
-        from forecasting.pipeline.backtest import backtest_spec, companion_series, load_series
+        from forecasting.pipeline.backtest import backtest_spec, companion_series, load_series, market_series
 
         settings = self._settings([symbol], target, source)
         spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
         bars, events, _ = load_series(spec.settings, last=None, now=now)
-        result = backtest(bars, events, spec=spec, companions=companion_series(spec.settings, now=now))
+        companions, market = companion_series(spec.settings, now=now), market_series(spec.settings, now=now)
+        result = backtest(bars, events, spec=spec, companions=companions, market=market)
         return Backtest(forecast_frame(result), figure_frame(result))
 
     def _settings(self, symbols: Sequence[str], target: Target | None, source: str | None = None) -> Settings:

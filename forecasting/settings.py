@@ -7,13 +7,14 @@ import os
 import re
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, check_exchange, exchange_of, parse_exchanges
+from forecasting.market_choice import NONE, MarketChoice, choose_market, symbol_of
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
@@ -52,6 +53,11 @@ class Settings(BaseSettings):
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
+    market: str | None = Field(
+        None,
+        description="Market series, an input for every symbol: a symbol of the source, csv:PATH, parquet:PATH or none; "
+        "if not set, ^VIX from yahoo and none from other sources.",
+    )
     files: Annotated[tuple[Path, ...], NoDecode] = Field(
         (),
         description="Folders whose files flow parameters may name as csv:PATH or parquet:PATH, comma separated; "
@@ -118,6 +124,18 @@ class Settings(BaseSettings):
     def _split_files(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("market")
+    @classmethod
+    def _check_market(cls, value: str | None) -> str | None:
+        if value is not None and value != NONE:
+            try:
+                check_symbol(symbol_of(value))
+            except UsageError as error:
+                raise ValueError(
+                    f"Expected a symbol, none, or csv:PATH or parquet:PATH of a file whose name is the symbol: {error}"
+                ) from None
+        return value
+
     @field_validator("exchanges", mode="before")
     @classmethod
     def _split_exchanges(cls, value: object) -> object:
@@ -135,6 +153,11 @@ class Settings(BaseSettings):
     def for_symbol(self, symbol: str) -> "Settings":
         """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly."""
         return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
+
+    @property
+    def market_choice(self) -> MarketChoice | None:
+        """The market series in force; None for none."""
+        return choose_market(self.market, source=self.source, exchanges=self.exchanges)
 
     @property
     def file_folders(self) -> tuple[Path, ...]:
@@ -155,8 +178,11 @@ class Settings(BaseSettings):
 
     def forecast_fields(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
-        # Empty companions are left out, so that hashes and ids from before the setting existed do not change.
-        return self.model_dump(mode="json", include={*_FORECAST_FIELDS, *(["companions"] if self.companions else [])})
+        # What is not set is left out, so that hashes and ids from before the setting existed do not change.
+        found = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *(["companions"] if self.companions else [])})
+        if self.market is not None:  # by its symbol: where a file lies changes no number
+            found["market"] = self.market_choice.symbol if self.market_choice else NONE
+        return found
 
 
 def read_settings() -> Settings:
@@ -208,6 +234,17 @@ def _check_names() -> None:
             f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
             "settings` lists all settings."
         )
+
+
+def parse_mode(text: str) -> Mode:
+    """One of the modes in which a challenger is fitted.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    if text not in get_args(Mode):
+        raise UsageError(f"Invalid mode {text!r}: expected auto, scratch, warm or skip.")
+    return cast(Mode, text)
 
 
 def parse_date(text: str) -> date:

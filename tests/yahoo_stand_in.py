@@ -34,6 +34,19 @@ PAYLOADS = ("no_result", "no_bars", "no_timezone", "no_adjclose")
 """Faults of a well-formed answer as a whole; those of single rows are edits."""
 
 
+MARKET = "^VIX"
+"""Served beside every symbol; its requests have a fault of their own, and no edit."""
+
+
+def market_bars(bars: pd.DataFrame) -> pd.DataFrame:
+    """Bars of an index on the same sessions: without volume, between 10 and 40, with a jump like that of 2018."""
+    rng = np.random.default_rng(len(bars))
+    close = 14.0 * np.exp(0.3 * np.sin(np.arange(len(bars)) / 40.0) + rng.normal(0.0, 0.05, len(bars)))
+    close[len(bars) // 2 :][:3] *= 2.2
+    index = pd.DataFrame({"open": close, "high": close * 1.02, "low": close * 0.98, "close": close}, index=bars.index)
+    return index.assign(adj_close=close, volume=np.nan)
+
+
 class StandIn:
     """Yahoo's chart, crumb, quote and earnings pages for one or more symbols, as of the day `today`.
 
@@ -43,7 +56,9 @@ class StandIn:
 
     def __init__(self, bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, symbol: str = "SBUX") -> None:
         self.series = {symbol: (bars, make_actions([]) if actions is None else actions)}
+        self.series[MARKET] = (market_bars(bars), make_actions([]))
         self.listed: dict[str, tuple[str, str]] = {}
+        self.market_fault: str | None = None
         self.today: date = bars.index[-1].date()
         self.edits: list[Edit] = []
         self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
@@ -92,8 +107,12 @@ class StandIn:
         self._faults, self._always = [], fault
 
     def charts(self) -> list[str]:
-        """The chart requests so far, look-ups of the time zone included."""
-        return [path for path in self.requests if "/v8/finance/chart/" in path]
+        """The chart requests so far, look-ups of the time zone included, those of the market series left out."""
+        return [path for path in self.requests if "/v8/finance/chart/" in path and MARKET not in unquote(path)]
+
+    def market_charts(self) -> list[str]:
+        """The chart requests of the market series so far."""
+        return [path for path in self.requests if "/v8/finance/chart/" in path and MARKET in unquote(path)]
 
     def next_fault(self) -> str | None:
         """The fault of the chart request now being answered."""
@@ -107,7 +126,7 @@ class StandIn:
         """All rows and actions as of `today`, edits applied."""
         bars, actions = as_known_on(*self.series[symbol], self.today)
         rows = _rows(bars, actions, self.listed.get(symbol, (ZONE, "USD"))[0])
-        for edit in self.edits:
+        for edit in self.edits if symbol != MARKET else []:
             rows = edit(rows)
         return rows, actions
 
@@ -331,7 +350,8 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
             return unquote(urlsplit(self.path).path.rsplit("/", 1)[-1])
 
         def _chart(self) -> None:
-            fault, symbol = stand_in.next_fault(), self._symbol()
+            symbol = self._symbol()
+            fault = stand_in.market_fault if symbol == MARKET else stand_in.next_fault()
             if fault in ("404", "401", "422"):
                 words = {"404": "No data found, symbol may be delisted", "401": "Unauthorized", "422": "Invalid input"}
                 self._send(int(fault), _error("chart", words[fault]))

@@ -7,12 +7,12 @@ import re
 import sys
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from forecasting.errors import UsageError
-from forecasting.vocabulary import Mode, Target
+from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
     from forecasting.settings import Settings
@@ -35,6 +35,8 @@ _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT."
 SourceOption = Annotated[str | None, _option("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")]
 _EVENTS = "Earnings dates: a file with the columns announced and timing."
 EventsOption = Annotated[str | None, _option("--events", "csv:PATH", _EVENTS, "FORECASTING_EVENTS, else the source's")]
+_MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parquet:PATH or none."
+MarketOption = Annotated[str | None, _option("--market", "SERIES", _MARKET, "FORECASTING_MARKET, else ^VIX of yahoo")]
 _AS_OF = "The newest session whose bar may be used, like 2024-03-08."
 AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
 First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run.", "the oldest missed one")]
@@ -120,14 +122,3 @@ def required(text: str) -> date:
     from forecasting.settings import parse_date
 
     return parse_date(text)
-
-
-def checked_mode(text: str) -> Mode:
-    """One of the four modes.
-
-    Raises:
-        UsageError: Anything else.
-    """
-    if text not in get_args(Mode):
-        raise UsageError(f"Invalid --mode {text!r}: expected auto, scratch, warm or skip.")
-    return cast(Mode, text)

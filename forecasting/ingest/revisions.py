@@ -86,7 +86,7 @@ def explain(
     known: pd.DataFrame,
     bars: pd.DataFrame,
     *,
-    actions: pd.DataFrame,
+    actions: pd.DataFrame | None,
     known_actions: pd.DataFrame,
     known_adjustment: tuple[date, float] | None = None,
     accept: bool = False,
@@ -96,13 +96,13 @@ def explain(
     Args:
         known: The current view: index session; columns open, high, low, close, volume, version, settled (bool).
         bars: The fetched bars that check_bars accepted: the whole window or any part of it.
-        actions: The fetched dividends and splits.
+        actions: The fetched dividends and splits; None for an index, which has no shares: its jumps are not held.
         known_actions: The stored ones, newest value of each.
         known_adjustment: `adjustment` of the fetch before; without it a dividend shows only by its own row.
         accept: Take a history that no split explains, and any number of restated bars: the user asked for it.
     """
     known = known if len(known) else _NOTHING_KNOWN
-    new_actions = changed_actions(known_actions, actions)
+    new_actions = changed_actions(known_actions, make_actions([]) if actions is None else actions)
     new_splits = new_actions[new_actions["kind"] == "split"]
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
@@ -110,7 +110,7 @@ def explain(
         return _held_whole(known, bars, dividends)
     factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
-    kept, findings = hold_jumps(expected, bars, actions)
+    kept, findings = (bars, list[Finding]()) if actions is None else hold_jumps(expected, bars, actions)
     splits = shown_splits(factor, bars, new_splits)
     versions = _versions(expected, kept, factor)
     restated = _restated(expected, versions)

@@ -15,12 +15,14 @@ from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, Backtes
 from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
-from forecasting.ingest.bars import check_bars
+from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.events import usable_events
-from forecasting.ingest.sources.choose import newest_session, source_of
+from forecasting.ingest.market_bars import prices_alone
+from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_row import code_version
+from forecasting.preprocess.market import MarketSeries
 from forecasting.report.article_page import render_article
 from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed
@@ -50,7 +52,14 @@ def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_b
         migrate.check_ready(settings.url)
     bars, events, _ = load_series(settings, last=None, now=now)
     with bar(f"{spec.symbol} {settings.target}") as advance:
-        result = backtest(bars, events, spec=spec, companions=companion_series(settings, now=now), progress=advance)
+        result = backtest(
+            bars,
+            events,
+            spec=spec,
+            companions=companion_series(settings, now=now),
+            market=market_series(settings, now=now),
+            progress=advance,
+        )
     if store:
         add_metrics(result, settings, now=now)
     document: dict[str, Any] = result.document()
@@ -120,7 +129,7 @@ def article_experiment(
     settings = settings.for_symbol(settings.symbols[0])
     bars, events, title = load_series(settings, last=as_of, now=now)
     try:
-        ours = our_medians(bars, events, settings, bar=bar)
+        ours = our_medians(bars, events, settings, market=market_series(settings, now=now), bar=bar)
     except HistoryError:
         ours = None
     with bar("the article's networks") as advance:
@@ -129,7 +138,14 @@ def article_experiment(
     return result
 
 
-def our_medians(bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, *, bar: Bar = no_bar) -> pd.Series[float]:
+def our_medians(
+    bars: pd.DataFrame,
+    events: pd.DataFrame,
+    settings: Settings,
+    *,
+    market: MarketSeries | None = None,
+    bar: Bar = no_bar,
+) -> pd.Series[float]:
     """Our medians one session ahead for the newest TEST_SESSIONS of `bars`, each made at the session before."""
     origins = bars.index[-TEST_SESSIONS - 1 : -1]
     spec = BacktestSpec(
@@ -141,7 +157,7 @@ def our_medians(bars: pd.DataFrame, events: pd.DataFrame, settings: Settings, *,
         workers=1,
     )
     with bar("ours") as advance:
-        result = backtest(bars, events, spec=spec, progress=advance)
+        result = backtest(bars, events, spec=spec, market=market, progress=advance)
     return pd.Series(result.issued[:, 0, MEDIAN], index=bars.index[-len(result.issued) :])
 
 
@@ -166,6 +182,22 @@ def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFra
     others = sorted(symbol for symbol in settings.companions if symbol != settings.symbols[0])
     alone = [settings.model_copy(update={"symbols": (symbol,), "events": None}) for symbol in others]
     return [load_series(one, last=None, now=now)[:2] for one in alone]
+
+
+def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
+    """All checked closes of the market series in the settings; None for none, and for the first symbol itself.
+
+    Raises:
+        SourceError: It cannot be had; a backtest without it would answer another question.
+    """
+    choice = settings.market_choice
+    if choice is None or choice.symbol == settings.symbols[0]:
+        return None
+    source = market_source_of(choice, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
+    newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
+    fetched = prices_alone(source.fetch(choice.symbol, OLDEST_DAY, newest))
+    bars, _ = check_index_bars(fetched, exchange=choice.exchange, known=None)
+    return MarketSeries(bars["close"], choice.exchange)
 
 
 def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> None:

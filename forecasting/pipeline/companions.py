@@ -18,6 +18,7 @@ from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import COMPANIONS, NightRun
 from forecasting.pipeline.snapshot import Snapshot, first_session, live_deadline, snapshot_at_fetch, windows_of
 from forecasting.preprocess.companions import has_enough_targets
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.store import read
 from forecasting.store.database import Connection
@@ -78,7 +79,9 @@ def companion_snapshots(connection: Connection, run: NightRun, *, data_as_of: da
     return {one.spec.symbol: _snapshot(connection, run, one, data_as_of) for one in companion_runs(run)}
 
 
-def save_companions(run: NightRun, snapshots: dict[str, Snapshot | None]) -> dict[str, str]:
+def save_companions(
+    run: NightRun, snapshots: dict[str, Snapshot | None], market: MarketSeries | None
+) -> dict[str, str]:
     """Write the companions' windows into the run's folder; the fetch of each one that is used, by symbol."""
     folder = companions_folder(run)
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +92,7 @@ def save_companions(run: NightRun, snapshots: dict[str, Snapshot | None]) -> dic
         try:
             if snapshot is None:
                 raise StoreError(f"no bars of {symbol} were stored when the night's own were fetched.")
-            companion_windows(run.companion(symbol), snapshot).save(folder / f"{symbol}.npz")
+            companion_windows(run.companion(symbol), snapshot, market).save(folder / f"{symbol}.npz")
         except (HistoryError, StoreError) as error:
             logger.warning("companion %s is left out: %s", symbol, error)
         else:
@@ -104,13 +107,13 @@ def left_out_note(run: NightRun, left_out: Sequence[str]) -> str:
     return f"Companions left out, with too few sessions stored at {run.spec.session}: {', '.join(left_out)}."
 
 
-def companion_windows(run: NightRun, snapshot: Snapshot) -> Windows:
+def companion_windows(run: NightRun, snapshot: Snapshot, market: MarketSeries | None) -> Windows:
     """The companion's windows.
 
     Raises:
         HistoryError: No bar of the session, or too few sessions to train on.
     """
-    windows = windows_of(run, snapshot)
+    windows = windows_of(run, snapshot, market)
     if not has_enough_targets(windows):
         raise HistoryError(f"{run.spec.symbol} has a known {run.spec.target} on too few sessions to train on.")
     return windows

@@ -23,9 +23,10 @@ from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.event_history import Change, Lists, changes
+from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import EarningsSource, Fetched, Source
-from forecasting.ingest.sources.choose import is_live, source_of
+from forecasting.ingest.sources.choose import is_live, market_source_of, source_of
 from forecasting.pipeline import shard
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.night_run import NightRun
@@ -40,8 +41,8 @@ from forecasting.store.frames import Row
 
 logger = logging.getLogger("forecasting.ingest")
 
-Purpose = Literal["night", "ingest", "companion"]
-"""Why bars are fetched: for a night of their symbol, for themselves, or as training data of another symbol."""
+Purpose = Literal["night", "ingest", "companion", "market"]
+"""Why bars are fetched: for a night of their symbol, for themselves, as training data or as market series of others."""
 
 StopOn = tuple[type[SourceError], ...]
 
@@ -91,8 +92,8 @@ def fetch_and_store(
 ) -> list[Outcome[str]]:
     """The id of the fetch that brought each night's bars up to its session, its row and the run's written together.
 
-    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. A bare ingest
-    and a companion open no run; of a companion no earnings dates are requested. An outcome's error is a SourceError (no
+    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. Only a night
+    opens a run; of companions and market series no earnings dates are asked. An outcome's error is a SourceError (no
     usable answer), DataLateError (the newest bar is older than the night's session), HistoryError (too few sessions) or
     UsageError (the stored bars came from another source).
 
@@ -106,7 +107,8 @@ def fetch_and_store(
     """
     asked = shard.given(runs, [_asked(run, last=last, oldest=oldest) for run in runs])
     stored = shard.read_each(
-        asked, lambda connection, run, span: _read_stored(connection, run, span, switch_source=switch_source)
+        asked,
+        lambda connection, run, span: _read_stored(connection, run, span, switch_source=switch_source, purpose=purpose),
     )
     answers = _request_in_turn(stored, purpose=purpose, stop_on=stop_on)
     written = shard.write_each(
@@ -120,9 +122,15 @@ def _asked(run: NightRun, *, last: date | None, oldest: date | None) -> _Asked:
     return _Asked(first_session(min(oldest or newest, newest), run.settings), newest)
 
 
-def _read_stored(connection: Connection, run: NightRun, asked: _Asked, *, switch_source: bool) -> _Stored:
-    symbol = run.spec.symbol
-    source = source_of(run.spec.source, cache_dir=run.settings.data_dir.absolute() / "yahoo-cache")
+def _read_stored(
+    connection: Connection, run: NightRun, asked: _Asked, *, switch_source: bool, purpose: Purpose
+) -> _Stored:
+    symbol, choice = run.spec.symbol, run.settings.market_choice
+    cache_dir = run.settings.data_dir.absolute() / "yahoo-cache"
+    if purpose == "market" and choice is not None:
+        source = market_source_of(choice, cache_dir=cache_dir)
+    else:
+        source = source_of(run.spec.source, cache_dir=cache_dir)
     newest = read.newest_fetch(connection, symbol)
     adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
     return _Stored(
@@ -130,7 +138,9 @@ def _read_stored(connection: Connection, run: NightRun, asked: _Asked, *, switch
         switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
         bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
         events=read.event_rows(connection, symbol),
-        newest_instant=read.newest_instant(connection, [symbol, *run.settings.companions]),
+        newest_instant=read.newest_instant(
+            connection, [symbol, *run.settings.companions, *([choice.symbol] if choice else [])]
+        ),
         accept=switch_source,
         asked=_as_before(asked, newest),
     )
@@ -183,13 +193,14 @@ def _request(run: NightRun, stored: _Stored, *, purpose: Purpose) -> _Answer:
     check_clock(fetched, settings.exchange, now=run.now())
     lists = Lists(
         usable=earnings.usable_events(spec.symbol, spec.events, exchange=settings.exchange),
-        listed=_listed_events(run, source, session, requested=purpose != "companion"),
+        listed=_listed_events(run, source, session, requested=purpose in ("night", "ingest")),
         usable_source=spec.events or "bundled",
         listed_source=source.name,
         seen_at=ledger_instant(stored.newest_instant, run.now()),
     )
     request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS, stored.accept)
-    assessed = assess(fetched, request, stored.bars)
+    fetched = prices_alone(fetched) if purpose == "market" else fetched
+    assessed = (assess_market if purpose == "market" else assess)(fetched, request, stored.bars)
     added = changes(stored.events, lists, session=session, exchange=settings.exchange)
     revision = _with_switch(assessed, stored.switched_from)
     if assessed.note:

@@ -29,7 +29,8 @@ def ingest_only(
         symbol = own.symbols[0]
         session = as_of or plan.newest_session(symbol, own, now=now)
         plan.check_session(session, own.exchange, now=now)
-        run = night_run(NightSpec(symbol, session, own.target, own.source, own.events), settings, now=now)
+        spec = NightSpec(symbol, session, own.target, own.source, own.events, market=own.market)
+        run = night_run(spec, settings, now=now)
         with database.night_lock(own.url, "night"):
             fetch_id = only(fetch_and_store([run], switch_source=switch_source, purpose="ingest"))
         with database.reading(own.url) as connection:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forecasting.errors import UsageError
 from forecasting.ids import short_id
+from forecasting.market_choice import MarketChoice
 from forecasting.pipeline.folders import child_folder
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
@@ -32,6 +33,7 @@ class NightSpec:
         events: `csv:PATH` of earnings dates, or None for the bundled ones.
         mode: How the challenger is fitted.
         trigger: `run` (by hand), `schedule` (unattended) or `catch-up`.
+        market: FORECASTING_MARKET or the option in its place; None for the source's default.
     """
 
     symbol: str
@@ -41,6 +43,7 @@ class NightSpec:
     events: str | None = None
     mode: Mode = "auto"
     trigger: str = "run"
+    market: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,12 @@ class NightRun:
         """Where the run keeps what its steps hand each other; emptied when the night is done."""
         return runs_folder(self.settings) / self.id
 
+    def market(self, choice: MarketChoice, session: date) -> NightRun:
+        """The night of the market series at its own `session`: its bars are fetched, nothing of it is forecast."""
+        spec = NightSpec(choice.symbol, session, self.spec.target, choice.source, market=self.spec.market)
+        settings = self.settings.model_copy(update={"symbols": (choice.symbol,), "exchange": choice.exchange})
+        return NightRun(spec, settings, self.now, self.flow_run_id)
+
     def companion(self, symbol: str) -> NightRun:
         """The same night of a companion: its bars are fetched, nothing of it is forecast."""
         spec = NightSpec(symbol, self.spec.session, self.spec.target, self.spec.source, None, self.spec.mode)
@@ -100,7 +109,8 @@ def night_run(spec: NightSpec, settings: Settings, *, now: Clock, flow_run_id: s
     Raises:
         UsageError: The session has not closed: whatever a source or a caller names, it is no origin.
     """
-    own = settings.for_symbol(spec.symbol).model_copy(update={"target": spec.target})
+    asked = {"target": spec.target, "source": spec.source, "market": spec.market}
+    own = settings.for_symbol(spec.symbol).model_copy(update=asked)
     check_closed(spec.session, own.exchange, now=now)
     return NightRun(spec, own, now, flow_run_id)
 

@@ -23,8 +23,8 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     current = read_settings()
-    own = [current.source, *([current.events] if current.events else [])]
-    for kind in ("source", "events"):
+    own = [option for option in (current.source, current.events, current.market) if option]
+    for kind in ("source", "events", "market"):
         if kind in chosen:
             check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
     read = {**dict(current), "database_url_file": None}  # its URL is in database_url; both together are refused

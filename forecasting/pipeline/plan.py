@@ -244,4 +244,4 @@ def _note_failure(
 
 
 def _spec(symbol: str, session: date, settings: Settings, *, mode: Mode, trigger: str) -> NightSpec:
-    return NightSpec(symbol, session, settings.target, settings.source, settings.events, mode, trigger)
+    return NightSpec(symbol, session, settings.target, settings.source, settings.events, mode, trigger, settings.market)

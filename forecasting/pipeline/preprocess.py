@@ -9,11 +9,13 @@ from datetime import datetime
 
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import companion_snapshots, left_out_note, load_companions, save_companions
+from forecasting.pipeline.market import MarketSnapshot, market_snapshot
 from forecasting.pipeline.night_run import WINDOWS, NightInputs, NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import Snapshot, snapshot_of, windows_of
 from forecasting.preprocess.companions import with_companion_range
+from forecasting.store import writes
 from forecasting.store.database import Connection
 
 logger = logging.getLogger("forecasting.preprocess")
@@ -23,11 +25,13 @@ logger = logging.getLogger("forecasting.preprocess")
 class _Stored:
     own: Snapshot
     companions: dict[str, Snapshot | None]
+    market: MarketSnapshot
 
 
 @dataclass(frozen=True)
 class _Saved:
     inputs: NightInputs
+    market_fetch: str
     note: str
 
 
@@ -46,15 +50,20 @@ def write_windows(runs: Sequence[NightRun]) -> list[Outcome[NightInputs]]:
 
 def _read(connection: Connection, run: NightRun) -> _Stored:
     own = snapshot_of(connection, run)
-    return _Stored(own, companion_snapshots(connection, run, data_as_of=own.data_as_of))
+    return _Stored(
+        own,
+        companion_snapshots(connection, run, data_as_of=own.data_as_of),
+        market_snapshot(connection, run, data_as_of=own.data_as_of),
+    )
 
 
 def _save(run: NightRun, stored: _Stored) -> _Saved:
-    windows = windows_of(run, stored.own)
+    market = stored.market
+    windows = windows_of(run, stored.own, market.series)
     run.folder.mkdir(parents=True, exist_ok=True)
     used: dict[str, str] = {}
     if run.settings.companions:
-        used = save_companions(run, stored.companions)
+        used = save_companions(run, stored.companions, market.series)
         windows = with_companion_range(windows, list(load_companions(run).values()))
     path = run.folder / WINDOWS
     windows.save(path)
@@ -62,9 +71,10 @@ def _save(run: NightRun, stored: _Stored) -> _Saved:
     logger.info("windows of %s: %d rows up to %s, fetch %s", run.spec.symbol, len(windows), run.spec.session, fetch_id)
     left_out = [symbol for symbol in stored.companions if symbol not in used]
     inputs = NightInputs(str(path), fetch_id, stored.own.data_as_of, used)
-    return _Saved(inputs, left_out_note(run, left_out))
+    return _Saved(inputs, market.fetch_id, f"{left_out_note(run, left_out)} {market.note}".strip())
 
 
 def _open(connection: Connection, run: NightRun, saved: _Saved, started_at: datetime) -> NightInputs:
     open_run(connection, run, started_at=started_at, note=saved.note)
+    writes.update_run(connection, run.id, {"market_fetch": saved.market_fetch})
     return saved.inputs

@@ -87,7 +87,10 @@ def scratch_ledger(settings: Settings) -> Settings:
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
     """Work one night off without asking its source, then the promotions that were made by hand after it."""
     asked: Mode = row["mode"] if row["mode_reason"].startswith("asked for") else "auto"
-    spec = NightSpec(row["symbol"], row["as_of"], row["target"], row["source"], settings.events, asked, row["trigger"])
+    symbol, source = row["symbol"], row["source"]
+    spec = NightSpec(
+        symbol, row["as_of"], row["target"], source, settings.events, asked, row["trigger"], settings.market
+    )
     run: NightRun = night_run(spec, settings, now=now)
     inputs = only(write_windows([run]))
     challenger_id = only(fit_challengers([run], [inputs]))

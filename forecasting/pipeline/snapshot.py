@@ -11,6 +11,7 @@ import pandas as pd
 from forecasting.errors import StoreError
 from forecasting.pipeline.night_run import NightRun
 from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
@@ -55,8 +56,8 @@ def snapshot_at_fetch(connection: Connection, run: NightRun, fetch: dict[str, An
     )
 
 
-def windows_of(run: NightRun, snapshot: Snapshot) -> Windows:
-    """The night's windows, made from its snapshot and nothing else.
+def windows_of(run: NightRun, snapshot: Snapshot, market: MarketSeries | None) -> Windows:
+    """The night's windows, made from its snapshot and the market series at the same instant, and nothing else.
 
     Raises:
         HistoryError: No bar of the session, or too few sessions to train on.
@@ -68,6 +69,7 @@ def windows_of(run: NightRun, snapshot: Snapshot) -> Windows:
         target=run.spec.target,
         exchange=run.settings.exchange,
         train_sessions=run.settings.train_sessions,
+        market=market,
     )
 
 

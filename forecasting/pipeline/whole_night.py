@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 
 from forecasting.pipeline import plan
-from forecasting.pipeline.companions import fetch_companions
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightRun, night_run
+from forecasting.pipeline.other_series import fetch_other_series
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.publish import publish_pages
@@ -43,7 +43,7 @@ def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
 def _bring_up_to_date(run: NightRun, *, oldest: date) -> None:
     """One fetch for all nights; it reaches as far back as the oldest one needs."""
     with timed([run], "ingest"):
-        fetch_companions([run], oldest=oldest)
+        fetch_other_series([run], oldest=oldest)
         only(fetch_and_store([run], oldest=oldest))
 
 

@@ -40,6 +40,12 @@ def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand
         yield served
 
 
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No market series, where a test counts the rows of one symbol's requests."""
+    monkeypatch.setenv("FORECASTING_MARKET", "none")
+
+
 def set_morning_after(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> None:
     """Set the clock to half past five in the morning after `session`; waiting moves it."""
     set_clock(closes_at(session) + timedelta(hours=13, minutes=30), monkeypatch)
@@ -104,7 +110,7 @@ def test_a_revised_bar_is_scored_again_and_the_first_score_kept(
     assert by_key["settled", 2] == pytest.approx(1.5 * by_key["first_print", 1], rel=1e-4)
 
 
-def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn) -> None:
+def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn, alone: None) -> None:
     yahoo.edits = [missing_row(LAST)]
     with pytest.raises(DataLateError, match="2024-03-07") as late:
         night()
@@ -126,7 +132,7 @@ def test_a_bar_that_came_late_clears_the_gap_and_is_known_from_its_own_fetch(
     night()
     (cleared,) = select("cleared_at", "findings")
     assert str(cleared[0])[:16] == f"{later:%Y-%m-%d %H:%M}"
-    fetched = dict(select("verdict, id", "fetches"))
+    fetched = dict(select("verdict, id", "fetches WHERE symbol = 'SBUX'"))
     assert set(fetched) == {"late", "first"}
     assert select("DISTINCT fetch_id", "forecasts") == [(fetched["first"],)]
 
@@ -141,7 +147,7 @@ def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, m
     assert str(max(str(day) for (day,) in select("session", "bars")))[:10] == str(LAST)
 
 
-def test_one_server_error_is_retried_once_in_an_interactive_run(yahoo: StandIn) -> None:
+def test_one_server_error_is_retried_once_in_an_interactive_run(yahoo: StandIn, alone: None) -> None:
     yahoo.fail("500", "500")
     night()
     assert select("status", "runs") == [("done",)]
@@ -150,7 +156,7 @@ def test_one_server_error_is_retried_once_in_an_interactive_run(yahoo: StandIn) 
 
 @pytest.mark.parametrize(("fault", "error"), [("429", RateLimitedError), ("500", UnavailableError)])
 def test_a_source_that_keeps_failing_is_named_and_leaves_only_its_verdict(
-    yahoo: StandIn, fault: str, error: type[SourceError]
+    yahoo: StandIn, alone: None, fault: str, error: type[SourceError]
 ) -> None:
     yahoo.fail_always(fault)
     with pytest.raises(error) as failed:
@@ -160,7 +166,7 @@ def test_a_source_that_keeps_failing_is_named_and_leaves_only_its_verdict(
     assert rows_in_all() == asked
 
 
-def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_SYMBOLS", "NOSUCH")
     with pytest.raises(BadDataError, match="NOSUCH"):
         night()
@@ -203,7 +209,7 @@ def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
 
 
 def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+    yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_morning_after(yahoo, monkeypatch, date(2024, 3, 7))
     night()
@@ -218,7 +224,7 @@ def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
 
 
 def test_a_switch_of_source_is_refused_before_any_request(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, csv_of_bars: Path
+    yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch, csv_of_bars: Path
 ) -> None:
     night()
     monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST")

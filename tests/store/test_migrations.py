@@ -68,6 +68,7 @@ ADDED_LATER = {
     "forecasts": {"calendar", "outside"},
     "models": {"base", "companion_fetches", "gate", "refused"},
     "promotions": {"compared", "first_origin", "last_origin"},
+    "runs": {"market_fetch"},
     "scores": {"role", "model", "issued_at"},
 }
 

@@ -9,6 +9,7 @@ from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.installed import installed_in_words, installed_source
 from forecasting.ingest.sources.sample import SYMBOL, Sample
 from forecasting.ingest.sources.yahoo import Yahoo
+from forecasting.market_choice import MarketChoice
 
 
 def source_of(text: str, *, cache_dir: Path) -> Source:
@@ -39,6 +40,18 @@ def source_of(text: str, *, cache_dir: Path) -> Source:
         f"Invalid --source {text!r}: expected yahoo, csv:PATH, parquet:PATH{names}. {no_package}How to write one: "
         "docs/sources.md."
     )
+
+
+def market_source_of(choice: MarketChoice, *, cache_dir: Path) -> Source:
+    """The source of a market series: a file of its own, or what `source_of` gives for the symbols' own source.
+
+    Raises:
+        UsageError: As `source_of`.
+    """
+    if not choice.has_own_file:
+        return source_of(choice.source, cache_dir=cache_dir)
+    kind, _, path = choice.source.partition(":")
+    return Files("csv" if kind == "csv" else "parquet", Path(path), one_series=True)
 
 
 def newest_session(source: Source, symbol: str) -> date | None:

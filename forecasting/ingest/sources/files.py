@@ -30,6 +30,7 @@ _NAMES = {
     "splits": "splits",
 }
 _NEEDED = ("session", *PRICES, "volume")
+_NEEDED_OF_ONE = ("session", "close")
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 _YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
 _SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
@@ -64,13 +65,20 @@ class Files:
     Without a dividends column, dividends are derived from adj close. Messages quote no cell of the file, only its form.
     """
 
-    def __init__(self, kind: Literal["csv", "parquet"], path: Path) -> None:
+    def __init__(self, kind: Literal["csv", "parquet"], path: Path, *, one_series: bool = False) -> None:
         """A source of the file at `path`.
+
+        Args:
+            kind: Its format.
+            path: Where it is.
+            one_series: A market series in a file of its own: date and close suffice, open, high and low are the close
+                where the file lacks their columns, and a symbol column is not looked at.
 
         Raises:
             UsageError: There is no such file, it is no regular one, or too large.
         """
-        self.option = f"--source {kind}:PATH"
+        self.option = f"--{'market' if one_series else 'source'} {kind}:PATH"
+        self.one_series = one_series
         check_regular(path, self.option)
         self.kind = kind
         self.path = path
@@ -120,6 +128,8 @@ class Files:
         table, ragged = read_table(read_regular(self.path, self.option), self.kind, self.path.name)
         self._check_columns(table.columns)
         table = table.rename(columns=_our_name)
+        if self.one_series:
+            table = _filled_up(table.drop(columns="symbol", errors="ignore"))
         names_symbol = "symbol" in table
         if names_symbol:
             table = self._of_symbol(table, symbol)
@@ -144,7 +154,7 @@ class Files:
     def _check_columns(self, columns: pd.Index) -> None:
         ours = columns.map(_our_name)
         known = [str(name) for name, our in zip(columns, ours, strict=True) if our in _NAMES.values()]
-        missing = [name for name in _NEEDED if name not in ours]
+        missing = [name for name in (_NEEDED_OF_ONE if self.one_series else _NEEDED) if name not in ours]
         if missing:
             others = len(columns) - len(known)
             found = [*known[:12], *([f"{others} other{'s' * (others > 1)}"] if others else [])]
@@ -196,6 +206,12 @@ class Files:
     def _number(self, fault: _Fault, row: int) -> int:
         """The line of the file, 1 for the header of a CSV; the row of a Parquet file, 1 for the first."""
         return int(fault.cells.index[row]) + (2 if self.kind == "csv" else 1)
+
+
+def _filled_up(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of a series with every price column, those that it lacks equal to the close, and a volume."""
+    prices = {name: table["close"] for name in PRICES if name not in table}
+    return table.assign(**prices, **({} if "volume" in table else {"volume": ""}))
 
 
 def _our_name(name: object) -> str:

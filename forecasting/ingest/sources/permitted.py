@@ -10,17 +10,17 @@ _FILES = ("csv", "parquet")
 
 
 def check_permitted(
-    text: str, *, kind: Literal["source", "events"], given: Sequence[str], folders: Sequence[Path]
+    text: str, *, kind: Literal["source", "events", "market"], given: Sequence[str], folders: Sequence[Path]
 ) -> None:
     """Return when a flow parameter names a source or a file that the environment permits.
 
-    A name without an argument is permitted (yahoo, sample, an installed one), and each option in `given`. A file must
-    lie in one of the folders, symbolic links followed. The error is the same whether the file exists or not.
+    A name without an argument is permitted (yahoo, sample, an installed one, ^VIX), and each option in `given`. A file
+    must lie in one of the folders, symbolic links followed. The error is the same whether the file exists or not.
 
     Args:
         text: The parameter.
         kind: Its name.
-        given: FORECASTING_SOURCE and FORECASTING_EVENTS as the environment has them.
+        given: FORECASTING_SOURCE, FORECASTING_EVENTS and FORECASTING_MARKET as the environment has them.
         folders: FORECASTING_FILES.
 
     Raises:

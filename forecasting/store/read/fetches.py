@@ -12,12 +12,15 @@ from forecasting.store import tables
 from forecasting.store.frames import Row, first_row
 
 
-def newest_fetch(connection: sa.Connection, symbol: str) -> Row | None:
-    """The newest fetch of the symbol that stored bars, a row of table fetches; None before the first."""
-    table = tables.fetches
-    stored = (table.c.symbol == symbol, table.c.verdict.not_in(tables.NO_BARS))
-    newest = sa.select(table).where(*stored).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    return first_row(connection, newest)
+def newest_fetch(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
+    """The newest fetch of the symbol that stored bars, a row of table fetches; None before the first.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the bars.
+        known_at: An aware instant: the newest one then. None for now.
+    """
+    return first_row(connection, _newest(symbol, known_at).where(tables.fetches.c.verdict.not_in(tables.NO_BARS)))
 
 
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
@@ -25,11 +28,9 @@ def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
 
 
-def newest_request(connection: sa.Connection, symbol: str) -> Row | None:
-    """The newest row of table fetches, whether it stored bars or not; None before the first."""
-    table = tables.fetches
-    newest = sa.select(table).where(table.c.symbol == symbol).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    return first_row(connection, newest)
+def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
+    """As `newest_fetch`, whether it stored bars or not."""
+    return first_row(connection, _newest(symbol, known_at))
 
 
 def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datetime | None:
@@ -71,3 +72,11 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first:
             f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest first."
         )
     return found
+
+
+def _newest(symbol: str, known_at: datetime | None) -> sa.Select[tuple[object, ...]]:
+    """The rows of a symbol, newest first."""
+    table = tables.fetches
+    rows = sa.select(table).where(table.c.symbol == symbol)
+    rows = rows if known_at is None else rows.where(table.c.fetched_at <= known_at)
+    return rows.order_by(table.c.fetched_at.desc(), table.c.id.desc())

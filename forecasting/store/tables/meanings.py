@@ -152,7 +152,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "seconds_evaluate": "Duration of step evaluate, seconds; NULL before it ended.",
         "flow_run_id": "Id of Prefect's flow run; NULL without Prefect.",
         "settings": "JSON of the settings that shape a forecast.",
-        "note": "Remarks for readers: a missing bar, a failed companion; empty without any.",
+        "note": "Remarks for readers: a missing bar, a failed companion or market series; empty without any.",
+        "market_fetch": (
+            "The newest fetch of the market series when the night's bars were fetched: its windows have the closes "
+            "known then; empty without a series and for nights before migration 0008."
+        ),
         "error": "Message of the error of the last attempt; NULL without one.",
     },
     "models": {

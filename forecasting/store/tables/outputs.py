@@ -35,6 +35,7 @@ runs = Table(
     Column("settings", Text, nullable=False),
     Column("note", Text, nullable=False, server_default=EMPTY),
     Column("error", Text),
+    Column("market_fetch", String(16), nullable=False, server_default=EMPTY),
     Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
 )
 

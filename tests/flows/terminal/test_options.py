@@ -8,6 +8,7 @@ import pytest
 
 from flows.terminal import options
 from forecasting.errors import UsageError
+from forecasting.settings import parse_mode
 
 
 @pytest.fixture(autouse=True)
@@ -57,9 +58,9 @@ def test_a_text_that_is_no_date_is_refused(text: str) -> None:
 
 
 def test_an_unknown_mode_is_refused_by_name() -> None:
-    assert options.checked_mode("warm") == "warm"
-    with pytest.raises(UsageError, match="Invalid --mode 'fast'"):
-        options.checked_mode("fast")
+    assert parse_mode("warm") == "warm"
+    with pytest.raises(UsageError, match="Invalid mode 'fast'"):
+        parse_mode("fast")
 
 
 def test_the_log_level_is_one_that_prefects_logging_reads() -> None:

@@ -286,3 +286,21 @@ def test_no_message_quotes_a_cell_or_an_unknown_column(tmp_path):
 def test_whether_a_file_names_its_symbol_is_stated(tmp_path):
     assert not fetch(write(tmp_path, BARS)).names_symbol
     assert fetch(write(tmp_path, BARS.assign(symbol="SBUX"))).names_symbol
+
+
+def test_a_market_series_needs_dates_and_closes_alone(tmp_path):
+    path = write(tmp_path, BARS[["close"]].rename_axis("Date").rename(columns={"close": "Close"}).assign(Symbol="VIX"))
+    bars = Files("csv", path, one_series=True).fetch("^VIX", DAYS[0], DAYS[-1]).bars
+    for name in ("open", "high", "low", "close"):
+        np.testing.assert_allclose(bars[name], BARS["close"], rtol=1e-14)
+    assert bars["volume"].isna().all()
+    with pytest.raises(BadDataError, match="lacks the columns open, high, low, volume"):
+        fetch(path)
+
+
+def test_a_market_series_without_a_close_is_refused_by_its_option(tmp_path):
+    path = write(tmp_path, BARS[["open"]].rename_axis("Date"))
+    with pytest.raises(BadDataError, match="lacks the column close"):
+        Files("csv", path, one_series=True).newest("^VIX")
+    with pytest.raises(UsageError, match="--market csv:PATH"):
+        Files("csv", tmp_path / "absent.csv", one_series=True)
