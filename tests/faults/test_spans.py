@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -15,8 +16,9 @@ from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
-from tests.builders import LAST, set_small_night
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import night, rows, timeless
+from tests.plain_flows import without_prefect
 
 SPAN = between(date(2024, 3, 1), date(2024, 3, 7))
 
@@ -48,17 +50,25 @@ def fits() -> dict[str, object]:
     return {session[row["run_id"]]: row["artifact_hash"] for row in rows("models") if row["name"] == "lstm"}
 
 
+@pytest.fixture(scope="module")
+def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> dict[str, object]:
+    """What `fits` finds after the whole span in one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
+    shutil.copy(migrated_sqlite_file, folder / "forecasting.db")
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_night(patch, folder, f"sqlite:///{folder / 'forecasting.db'}", SCRATCH_EVERY=1)
+        without_prefect(patch.setattr)
+        caught_up(SPAN[0], SPAN[-1])
+        return fits()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [caught_up, one_by_one, beside_a_newer_night])
 @pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
 def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
-    way: Callable[[date, date], None], part: list[date]
+    way: Callable[[date, date], None], part: list[date], of_the_whole: dict[str, object]
 ) -> None:
-    caught_up(SPAN[0], SPAN[-1])
-    of_the_whole = fits()
-    with database.transaction(read_settings().url) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
     way(part[0], part[-1])
     found = fits()
     assert [found[str(session)] for session in part] == [of_the_whole[str(session)] for session in part]
