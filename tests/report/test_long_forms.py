@@ -7,8 +7,6 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from utilsforecast.evaluation import evaluate
-from utilsforecast.losses import coverage, mae, mqloss
 
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.ledger_frames import HISTORY_COLUMNS, typed
@@ -121,6 +119,9 @@ def test_nixtla_by_hand() -> None:
 
 def test_utilsforecast_evaluates_the_nixtla_form_as_numpy_does(mixed_history: pd.DataFrame) -> None:
     """Its error, coverage and quantile loss against the same by numpy, on the rows on which all have a forecast."""
+    from utilsforecast.evaluation import evaluate  # imports dask, which no other test needs
+    from utilsforecast.losses import coverage, mae, mqloss
+
     found = nixtla(mixed_history).dropna()
     assert len(found) > 60
     result = evaluate(found, [mae, coverage, mqloss], models=list(MODELS), level=[50, 80, 90], agg_fn="mean")
