@@ -216,7 +216,8 @@ def deployed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
     from tests.flows import processes
 
-    processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
+    if not processes.is_deployed(served.url):
+        processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
     return served.url
 
 

@@ -140,6 +140,13 @@ def deploy(environment: Mapping[str, str], folder: Path = ROOT) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def is_deployed(url: str) -> bool:
+    """Whether the server has deployments, all of them from this checkout."""
+    found = httpx.post(f"{url}/deployments/filter", json={}, timeout=30).raise_for_status().json()
+    here = [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
+    return bool(found) and all(one["pull_steps"] == here for one in found)
+
+
 def kill_tree(pid: int) -> None:
     """SIGKILL to a process and its descendants: a power cut."""
     try:

@@ -37,24 +37,6 @@ def origins(url: str) -> list[str]:
         return [str(session)[:10] for session in found]
 
 
-def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, ledger: str, tmp_path: Path) -> None:
-    environment = processes.environment_of(tmp_path, server)
-    log = tmp_path / "serve.log"
-    with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
-        processes.until(lambda: processes.deployment_id(server, NIGHTLY), "the deployment", log=log)
-        due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-        first = processes.start_run(server, NIGHTLY, at=due)
-        done = processes.until(lambda: processes.ended(server, first), "the due run", log=log)
-        assert (done["state_name"], done["name"]) == ("Completed", done["name"])
-        processes.stop(serving)
-    assert origins(ledger) == ["2018-12-31"]
-    missed = processes.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
-    with processes.running(["flows.cli", "serve"], log=log, environment=environment):
-        again = processes.until(lambda: processes.ended(server, missed), "the missed run", log=log)
-    assert again["state_name"] == "Skipped"
-    assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
-
-
 def test_a_worker_makes_up_for_three_missed_nights_in_one_run_and_runs_a_backtest_from_the_form(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
@@ -224,3 +206,22 @@ def test_the_doctor_finds_a_server_that_does_not_respond(ledger: str, tmp_path: 
     assert code == 1
     states = {words[0]: words[1] for line in out.splitlines() if len(words := line.split()) > 2}
     assert (states["database"], states["prefect"]) == ("ok", "wrong")
+
+
+# The last one: it replaces the deployment that the tests before share.
+def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, ledger: str, tmp_path: Path) -> None:
+    environment = processes.environment_of(tmp_path, server)
+    log = tmp_path / "serve.log"
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
+        processes.until(lambda: processes.deployment_id(server, NIGHTLY), "the deployment", log=log)
+        due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        first = processes.start_run(server, NIGHTLY, at=due)
+        done = processes.until(lambda: processes.ended(server, first), "the due run", log=log)
+        assert (done["state_name"], done["name"]) == ("Completed", done["name"])
+        processes.stop(serving)
+    assert origins(ledger) == ["2018-12-31"]
+    missed = processes.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    with processes.running(["flows.cli", "serve"], log=log, environment=environment):
+        again = processes.until(lambda: processes.ended(server, missed), "the missed run", log=log)
+    assert again["state_name"] == "Skipped"
+    assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
