@@ -72,7 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_unconfigure() -> None:
     shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
     if processes := sys.modules.get("tests.flows.processes"):
-        processes.FRESH_DATABASE.unlink(missing_ok=True)
+        for path in (processes.FRESH_DATABASE, processes.FRESH_LOCK):
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)
@@ -186,14 +187,12 @@ def prefect_server() -> Iterator[None]:
     from flows.operations import server
     from tests.flows import processes
 
-    processes.put_fresh_database(Path(_PREFECT_HOME))
-    with (
-        mock.patch.object(server, "START_S", processes.TIMEOUT_S),
-        temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}),
-        server.run_server(),
-        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
-    ):
-        processes.keep_fresh_database(Path(_PREFECT_HOME))
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(server, "START_S", processes.TIMEOUT_S))
+        stack.enter_context(temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}))
+        with processes.fresh_database(Path(_PREFECT_HOME)):
+            stack.enter_context(server.run_server())
+        stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         yield
 
 

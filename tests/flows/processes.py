@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
@@ -15,7 +16,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,10 @@ TIMEOUT_S = 240.0
 FRESH_DATABASE = Path(tempfile.gettempdir()) / (
     f"forecasting-tests-{os.environ.get('PYTEST_XDIST_TESTRUNUID', uuid.uuid4().hex)}-prefect.db"
 )
-"""What the first Prefect server of this test run migrated, which takes it 6 s; the later ones begin with a copy."""
+"""What the first Prefect server of this test run migrated, which takes 10 s of CPU; the others begin with a copy."""
+
+FRESH_LOCK = FRESH_DATABASE.with_suffix(".lock")
+"""Held by the worker of pytest-xdist whose server is the first; another one's waits for its database."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,12 @@ class Served:
 
 
 def vacuum_of_compose() -> dict[str, str]:
-    """How long deploy/compose.yaml has the server keep its runs; expired ones are looked for every second."""
+    """How long deploy/compose.yaml has the server keep its runs; expired ones are looked for every five seconds."""
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
     given = compose["services"]["prefect"]["environment"]
     vacuum = {name: str(value) for name, value in given.items() if "DB_VACUUM" in name}
     assert len(vacuum) == 2
-    return vacuum | {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "1"}
+    return vacuum | {"PREFECT_SERVER_SERVICES_DB_VACUUM_LOOP_SECONDS": "5"}
 
 
 def free_port() -> int:
@@ -206,10 +210,10 @@ def prefect_server(folder: Path, *, port: int | None = None, **settings: str) ->
     environment |= {"PREFECT_SERVER_UI_API_URL": url, "PREFECT_UI_URL": url.removesuffix("/api")}
     log = folder / "server.log"
     command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    put_fresh_database(folder / "prefect")
-    with running(command, log=log, environment=environment):
-        until(lambda: healthy(url), "the Prefect server", log=log)
-        keep_fresh_database(folder / "prefect")
+    with ExitStack() as stack:
+        with fresh_database(folder / "prefect"):
+            stack.enter_context(running(command, log=log, environment=environment))
+            until(lambda: healthy(url), "the Prefect server", log=log)
         yield url
 
 
@@ -219,6 +223,18 @@ def kill_server(url: str) -> None:
     listening = [here for here in psutil.net_connections("tcp4") if here.status == psutil.CONN_LISTEN]
     (pid,) = {here.pid for here in listening if here.laddr.port == port and here.pid}
     kill_tree(pid)
+
+
+@contextmanager
+def fresh_database(home: Path) -> Iterator[None]:
+    """Around the start of a server with this PREFECT_HOME; the first of a test run migrates, others wait and copy."""
+    with FRESH_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if FRESH_DATABASE.exists():
+            fcntl.flock(lock, fcntl.LOCK_UN)
+        put_fresh_database(home)
+        yield
+        keep_fresh_database(home)
 
 
 def put_fresh_database(home: Path) -> None:
