@@ -92,6 +92,12 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return request.getfixturevalue(f"{request.param}_url")
 
 
+@pytest.fixture
+def night_url(request: pytest.FixtureRequest) -> str:
+    """The migrated database of `night_folder`: SQLite, or what `tests.nights.ON_BOTH_DATABASES` gives."""
+    return str(request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_url"))
+
+
 @pytest.fixture(params=DATABASES)
 def empty_database_url(request: pytest.FixtureRequest) -> str:
     """A database that is not migrated; on SQLite there is not even a file, nor its folder."""
@@ -239,14 +245,14 @@ def plain_flows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def night_folder(tmp_path: Path, database_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of a small night on the test's database: one network, a short window.
+def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of a small night: one network, a short window.
 
     A test that runs a flow also asks for `plain_flows` or for `prefect_server`; with neither, a flow fails at once.
     """
     settings = {
         "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": night_url,
         "SOURCE": f"csv:{csv_of_bars}",
         "SYMBOLS": "TEST",
         "MEMBERS": "1",

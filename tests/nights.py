@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
 import sqlalchemy as sa
 
 from flows.terminal.start import start_night
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
+
+ON_BOTH_DATABASES = pytest.mark.parametrize("night_url", ["sqlite", "postgres"], indirect=True)
+"""For the tests of nights that read or write in a way of their own; tests/store has all statements, on both."""
 
 TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
 """What may differ between two ways to the same night."""

@@ -17,21 +17,22 @@ from forecasting.report.tables import cleaned, finding_table
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST
-from tests.nights import night
+from tests.nights import ON_BOTH_DATABASES, night
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J![see](http://evil.example/x.png)<script>\r\n[red]" + "A" * 5_000_000
 
 
 @pytest.fixture
-def hostile_night(night_folder: Path, plain_flows: None, database_url: str) -> None:
+def hostile_night(night_folder: Path, plain_flows: None, night_url: str) -> None:
     """A night whose texts in the database have since been replaced."""
     night(LAST)
-    with database.transaction(database_url) as connection:
+    with database.transaction(night_url) as connection:
         for column in ("fetches.title", "fetches.detail", "runs.note", "runs.mode_reason", "forecasts.reason"):
             table, _, name = column.partition(".")
             connection.execute(sa.text(f"UPDATE {table} SET {name} = :text"), {"text": HOSTILE})
 
 
+@ON_BOTH_DATABASES
 def test_show_prints_neither_escape_codes_nor_megabytes(
     hostile_night: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,7 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST
 from tests.faults.forks import fork, fork_command, server_environment
-from tests.nights import timeless
+from tests.nights import ON_BOTH_DATABASES, timeless
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -47,6 +47,7 @@ def killed_after(seconds: float, log: Path) -> bool:
     return process.exitcode == -signal.SIGKILL
 
 
+@ON_BOTH_DATABASES
 def test_a_night_killed_at_any_moment_and_run_again_equals_one_clean_run(night_folder: Path, tmp_path: Path) -> None:
     lasted = run_clean(tmp_path / "clean.log")
     clean = {name: timeless(name) for name in metadata.tables}
@@ -61,6 +62,7 @@ def test_a_night_killed_at_any_moment_and_run_again_equals_one_clean_run(night_f
     assert {name: timeless(name) for name in metadata.tables} == clean
 
 
+@ON_BOTH_DATABASES
 def test_of_two_nights_started_together_one_works_and_the_other_says_so(night_folder: Path, tmp_path: Path) -> None:
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
     both = [start(log) for log in logs]

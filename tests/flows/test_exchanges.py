@@ -33,12 +33,6 @@ AFTER_LONDON_OPENED = datetime(2024, 2, 20, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """One database is enough: sessions are the same on both."""
-    return sqlite_url
-
-
-@pytest.fixture
 def two_exchanges(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """SBUX and VOD.L at Yahoo, on the Tuesday after Presidents' Day, before either exchange opens."""
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")

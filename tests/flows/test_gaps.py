@@ -29,12 +29,6 @@ VALUES = ["open", "high", "low", "close", "volume"]
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """One database is enough: what is stored is the same on both."""
-    return sqlite_url
-
-
-@pytest.fixture
 def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX")

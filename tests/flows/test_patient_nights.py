@@ -36,12 +36,6 @@ Waits = list[tuple[str, str, str, str]]
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """SQLite alone: waiting does not depend on the database."""
-    return sqlite_url
-
-
-@pytest.fixture
 def emitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """What was emitted, in order: name and symbol."""
     events_so_far: list[tuple[str, str]] = []

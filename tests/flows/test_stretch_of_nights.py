@@ -25,12 +25,6 @@ PLAIN, RECOVERS, MOVES, GIVES_UP, AFTER = (date(2024, 3, day) for day in (1, 4, 
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """SQLite alone: what the store does on Postgres is proven in tests/store."""
-    return sqlite_url
-
-
-@pytest.fixture
 def msft(yahoo: StandIn, night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     """A symbol whose earnings dates come from Yahoo alone; a night waits until 05:55."""
     monkeypatch.setenv("FORECASTING_SYMBOLS", "MSFT")

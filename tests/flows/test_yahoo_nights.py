@@ -24,7 +24,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
-from tests.nights import forget_derived_rows
+from tests.nights import ON_BOTH_DATABASES, forget_derived_rows
 from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -120,6 +120,7 @@ def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn, al
     assert rows_in_all() == 2
 
 
+@ON_BOTH_DATABASES
 def test_a_bar_that_came_late_clears_the_gap_and_is_known_from_its_own_fetch(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, alone: None, monkeyp
 
 
 @pytest.mark.slow
+@ON_BOTH_DATABASES
 def test_replayed_nights_equal_live_nights_bit_for_bit(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

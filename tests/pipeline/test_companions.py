@@ -20,7 +20,7 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import forget_derived_rows
+from tests.nights import ON_BOTH_DATABASES, forget_derived_rows
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -83,6 +83,7 @@ def live(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> Non
     night()
 
 
+@ON_BOTH_DATABASES
 def test_a_night_learns_from_its_companions_and_forecasts_the_symbol_alone(file_of_many: Path) -> None:
     night(LAST)
     bars = dict(select("symbol, count(*)", "bars GROUP BY symbol"))

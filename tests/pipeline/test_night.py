@@ -1,4 +1,4 @@
-"""Nights without Prefect: the flow and its tasks as plain functions, on both databases."""
+"""Nights without Prefect: the flow and its tasks as plain functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import counts, killed, night, rows
+from tests.nights import ON_BOTH_DATABASES, counts, killed, night, rows
 
 VIEWS = (
     *("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2"),
@@ -28,6 +28,7 @@ VIEWS = (
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
 
+@ON_BOTH_DATABASES
 def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder: Path) -> None:
     sessions = between(date(2024, 3, 4), LAST)
     for session in sessions:
@@ -247,6 +248,7 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
     assert "Volume on 2024-03-08 is outside the range of the training data." in page
 
 
+@ON_BOTH_DATABASES
 def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_folder: Path) -> None:
     night(date(2024, 3, 7))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
@@ -275,6 +277,7 @@ def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_change
         assert read.champion(connection, "TEST", "volume") == before
 
 
+@ON_BOTH_DATABASES
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder: Path) -> None:
     night(date(2024, 3, 6))
     night(date(2024, 3, 7))
@@ -346,6 +349,7 @@ def test_bars_of_another_source_are_refused_without_the_option(
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
 
 
+@ON_BOTH_DATABASES
 def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path) -> None:
     from forecasting.pipeline.night_run import NightSpec, night_run
     from forecasting.pipeline.registry import delete_pruned_files, prunable_weights

@@ -15,7 +15,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST
-from tests.nights import broken, night, rows, timeless
+from tests.nights import ON_BOTH_DATABASES, broken, night, rows, timeless
 
 TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
 EVE = date(2024, 3, 7)
@@ -27,6 +27,7 @@ def run(as_of: date) -> list[str]:
     return [one.id for one in run_nights(read_settings(), as_of=as_of, mode="auto", now=clock.now)]
 
 
+@ON_BOTH_DATABASES
 def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder: Path) -> None:
     night(EVE)
     night(LAST)

@@ -27,12 +27,6 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]
     return events_so_far
 
 
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """SQLite alone: what is emitted does not depend on the database."""
-    return sqlite_url
-
-
 def night(as_of: date) -> None:
     start_night(as_of=as_of, mode="auto", switch_source=False)
 
