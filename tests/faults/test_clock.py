@@ -103,4 +103,4 @@ def test_a_clock_ahead_of_a_live_source_is_named_in_the_error_of_the_late_night(
         night(monkeypatch, datetime.fromisoformat("2024-04-08T21:30:00+00:00"))
     with pytest.raises(DataLateError, match=r"again later, or give --as-of a session that has its bar\.$"):
         night(monkeypatch, datetime.fromisoformat("2024-03-11T22:30:00+00:00"))
-    assert select("verdict, count(*)", "fetches GROUP BY verdict") == [("late", 2)]
+    assert select("verdict, count(*)", "fetches WHERE symbol = 'TEST' GROUP BY verdict") == [("late", 2)]

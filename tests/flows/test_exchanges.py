@@ -70,7 +70,7 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
         check_fresh(read_settings(), now=clock.now)
         == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
     )
-    assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp")}
+    assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp"), ("^VIX", "USD")}
     assert [unit_of(shown).name for shown in newest_reports(read_settings())] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
 
