@@ -3,9 +3,9 @@
 import sys
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
-from forecasting.store.tables import meanings, metadata, views
+from forecasting.store.tables import draw, meanings, metadata, views
+from forecasting.store.tables.types import type_text
 
 _INTRO = """# Tables and views
 
@@ -17,23 +17,22 @@ is forecast minus actual, positive when the forecast was too high. Tables marked
 Types are those of Postgres; SQLite stores the same values. The columns of the primary key are marked *key*; a column
 that may be NULL is marked *null*."""
 
-_POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-
 
 def document() -> str:
-    """The Markdown of docs/tables.md: an introduction, the contents, and a section a table and a view.
+    """The Markdown of docs/tables.md: an introduction, the contents, the schema, and a section a table and a view.
 
     Raises:
         KeyError: A table, view or column has no text.
     """
     tables = list(metadata.tables.values())  # fetched data first, then what is derived
     contents = [
+        "[The schema](#the-schema): a drawing of the tables, and what each view reads.",
         "Tables: " + ", ".join(f"[{table.name}](#{table.name})" for table in tables) + ".",
         "Views: " + ", ".join(f"[{name}](#{name}-view)" for name in views.VIEWS) + ".",
     ]
     sections = [_table_section(table) for table in tables]
     sections += [_view_section(name, columns) for name, columns in view_columns().items()]
-    return "\n\n".join([_INTRO, *contents, *sections]) + "\n"
+    return "\n\n".join([_INTRO, *contents, draw.schema(), *sections]) + "\n"
 
 
 def view_columns() -> dict[str, list[str]]:
@@ -49,7 +48,7 @@ def view_columns() -> dict[str, list[str]]:
 
 def _table_section(table: sa.Table) -> str:
     rows = [
-        f"| `{column.name}` | {_type(column)} | {_marks(column)} | {meanings.text_of(table.name, column.name)} |"
+        f"| `{column.name}` | {type_text(column)} | {_marks(column)} | {meanings.text_of(table.name, column.name)} |"
         for column in table.columns
     ]
     head = ["| column | type | | meaning |", "| --- | --- | --- | --- |"]
@@ -61,10 +60,6 @@ def _view_section(name: str, columns: list[str]) -> str:
     return "\n".join(
         [f"## {name} (view)", "", views.VIEWS[name].row, "", "| column | meaning |", "| --- | --- |", *rows]
     )
-
-
-def _type(column: "sa.Column[object]") -> str:
-    return column.type.compile(_POSTGRES).lower().replace("timestamp with time zone", "timestamptz")
 
 
 def _marks(column: "sa.Column[object]") -> str:

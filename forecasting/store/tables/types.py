@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect
+from sqlalchemy import Column, DateTime, Dialect
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeDecorator
+
+_POSTGRES: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 
 
 def in_utc(value: datetime) -> datetime:
@@ -28,3 +31,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def type_text(column: "Column[object]") -> str:
+    """The type of a column in Postgres: varchar(16), double precision, timestamptz."""
+    return column.type.compile(_POSTGRES).lower().replace("timestamp with time zone", "timestamptz")
