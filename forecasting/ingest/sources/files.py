@@ -12,25 +12,14 @@ from numpy.typing import NDArray
 
 from forecasting.errors import BadDataError
 from forecasting.ingest.actions import implied_dividends, make_actions
-from forecasting.ingest.bars import PRICES, canonical
+from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
-from forecasting.ingest.sources.regular_file import check_regular, form_of, read_regular
-from forecasting.ingest.sources.table import read_table
+from forecasting.ingest.sources.regular_file import check_regular, form_of
+from forecasting.ingest.sources.whole_file import NEEDED, whole_file
 
 UNREADABLE_SHARE = 0.01
 """Largest share of a symbol's rows that may be unreadable; above it the format is another one and the file refused."""
 
-_NAMES = {
-    **{name: name for name in (*PRICES, "volume", "adj_close", "dividends", "symbol", "session")},
-    "date": "session",
-    "ticker": "symbol",
-    "adjclose": "adj_close",
-    "adjusted_close": "adj_close",
-    "stock_splits": "splits",
-    "splits": "splits",
-}
-_NEEDED = ("session", *PRICES, "volume")
-_NEEDED_OF_ONE = ("session", "close")
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 _YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
 _SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
@@ -58,7 +47,7 @@ class _Rows:
 
 
 class Files:
-    """A file of daily bars, read again on every fetch.
+    """A file of daily bars, read once for all symbols while it stays the same.
 
     Columns, in any order and case: date (or session), open, high, low, close, volume; optionally adj close, dividends,
     stock splits, and symbol (or ticker) in a file of several symbols. Prices are split-adjusted, as Yahoo's are.
@@ -121,61 +110,26 @@ class Files:
 
     def states_symbol(self) -> bool:
         """Whether the file has a column for the symbol; raises the errors of `fetch` for one that cannot be read."""
-        table, _ = read_table(read_regular(self.path, self.option), self.kind, self.path.name)
-        return "symbol" in {_our_name(str(name)) for name in table.columns}
+        return whole_file(self.path, self.kind, self.option, one_series=self.one_series).names_symbol
 
     def _rows(self, symbol: str) -> _Rows:
-        table, ragged = read_table(read_regular(self.path, self.option), self.kind, self.path.name)
-        self._check_columns(table.columns)
-        table = table.rename(columns=_our_name)
-        if self.one_series:
-            table = _filled_up(table.drop(columns="symbol", errors="ignore"))
-        names_symbol = "symbol" in table
-        if names_symbol:
-            table = self._of_symbol(table, symbol)
-        if table.empty:
-            raise BadDataError(f"Expected one line per session in {self.path.name}; found only a header.")
+        whole = whole_file(self.path, self.kind, self.option, one_series=self.one_series)
+        table, ragged = whole.of_symbol(symbol)
         days, undated = _days(table["session"])
         again = days.duplicated(keep=False) & days.notna()
         numbers = {}
         faults = [
-            _Fault(ragged[table.index].to_numpy(), "expected as many fields as the header", table["session"]),
+            _Fault(ragged, "expected as many fields as the header", table["session"]),
             undated,
             _Fault(again, "expected each session once", table["session"]),
         ]
-        for name in (*_NEEDED[1:], "adj_close", "dividends", "splits"):
+        for name in (*NEEDED[1:], "adj_close", "dividends", "splits"):
             if name in table:
                 numbers[name], fault = _numbers(table[name])
                 faults.append(fault)
         unreadable = self._unreadable(faults, days)
         kept = ~np.any([fault.rows for fault in faults], axis=0)
-        return _Rows(pd.DataFrame(numbers).set_axis(days, axis=0)[kept], unreadable, names_symbol)
-
-    def _check_columns(self, columns: pd.Index) -> None:
-        ours = columns.map(_our_name)
-        known = [str(name) for name, our in zip(columns, ours, strict=True) if our in _NAMES.values()]
-        missing = [name for name in (_NEEDED_OF_ONE if self.one_series else _NEEDED) if name not in ours]
-        if missing:
-            others = len(columns) - len(known)
-            found = [*known[:12], *([f"{others} other{'s' * (others > 1)}"] if others else [])]
-            raise BadDataError(
-                f"{self.path.name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
-                f"{', '.join(found)}. Use Yahoo's names (Date, Open, ..., Volume) or lower case."
-            )
-        twice = ours[ours.duplicated() & ours.isin(list(_NAMES.values()))]
-        if len(twice):
-            raise BadDataError(f"{self.path.name} has two columns for {twice[0]}. Remove one of them.")
-
-    def _of_symbol(self, table: pd.DataFrame, symbol: str) -> pd.DataFrame:
-        named = table["symbol"].astype("string").str.strip().fillna("")
-        chosen = table[(named == symbol).to_numpy(dtype=bool)]
-        if chosen.empty:
-            count = named[named != ""].nunique()
-            raise BadDataError(
-                f"{self.path.name} has no rows of {symbol}; it has rows of {count} other symbol{'s' * (count != 1)}. "
-                "Name one of them with --symbol, as the file writes it."
-            )
-        return chosen
+        return _Rows(pd.DataFrame(numbers).set_axis(days, axis=0)[kept], unreadable, whole.names_symbol)
 
     def _unreadable(self, faults: list[_Fault], days: pd.DatetimeIndex) -> tuple[UnreadableRow, ...]:
         """The rows that cannot be read, each once, by the session of its own date or of the row before.
@@ -206,17 +160,6 @@ class Files:
     def _number(self, fault: _Fault, row: int) -> int:
         """The line of the file, 1 for the header of a CSV; the row of a Parquet file, 1 for the first."""
         return int(fault.cells.index[row]) + (2 if self.kind == "csv" else 1)
-
-
-def _filled_up(table: pd.DataFrame) -> pd.DataFrame:
-    """The table of a series with every price column, those that it lacks equal to the close, and a volume."""
-    prices = {name: table["close"] for name in PRICES if name not in table}
-    return table.assign(**prices, **({} if "volume" in table else {"volume": ""}))
-
-
-def _our_name(name: object) -> str:
-    plain = str(name).strip().lower().replace(" ", "_")
-    return _NAMES.get(plain, str(name))
 
 
 def _days(column: pd.Series) -> tuple[pd.DatetimeIndex, _Fault]:
