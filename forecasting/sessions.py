@@ -127,7 +127,12 @@ def closes_at(session: date, exchange: str = "XNYS") -> datetime:
 
 def early_closes(first: date, last: date, exchange: str = "XNYS") -> set[date]:
     """The sessions from `first` to `last` that close before the usual hour."""
-    return {day.date() for day in calendar(exchange).early_closes if first <= day.date() <= last}
+    return {day for day in _early_closes(exchange) if first <= day <= last}
+
+
+@lru_cache(maxsize=32)
+def _early_closes(exchange: str) -> tuple[date, ...]:
+    return tuple(day.date() for day in calendar(exchange).early_closes)
 
 
 def _bounds(kind: type[ExchangeCalendar]) -> tuple[str, str]:
