@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pandas as pd
 
 from forecasting.errors import (
+    BadDataError,
     DataLateError,
     ForecastingError,
     RateLimitedError,
@@ -25,7 +26,7 @@ from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.event_history import Change, Lists, changes
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
-from forecasting.ingest.sources import EarningsSource, Fetched, Source
+from forecasting.ingest.sources import EarningsSource, Fetched, ManySource, Source
 from forecasting.ingest.sources.choose import is_live, market_source_of, source_of
 from forecasting.pipeline import shard
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
@@ -66,6 +67,7 @@ class _Stored:
     newest_instant: datetime | None
     accept: bool
     asked: _Asked
+    answer: Fetched | SourceError | None = None  # of a request for several symbols
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def fetch_and_store(
         asked,
         lambda connection, run, span: _read_stored(connection, run, span, switch_source=switch_source, purpose=purpose),
     )
-    answers = _request_in_turn(stored, purpose=purpose, stop_on=stop_on)
+    answers = _request_in_turn(_asked_at_once(stored), purpose=purpose, stop_on=stop_on)
     written = shard.write_each(
         answers, lambda connection, run, answer: _write(connection, run, answer, purpose=purpose)
     )
@@ -156,6 +158,37 @@ def _as_before(asked: _Asked, newest: Row | None) -> _Asked:
     return _Asked(min(asked.first, newest["first_asked"]), asked.last)
 
 
+def _asked_at_once(stored: Sequence[Outcome[_Stored]]) -> list[Outcome[_Stored]]:
+    """The same, with the responses of sources that answer for several symbols in one request."""
+    answers: dict[str, Fetched | SourceError] = {}
+    of_request: dict[tuple[str, _Asked], list[Outcome[_Stored]]] = {}
+    for one in stored:
+        if one.error is None and isinstance(one.get().source, ManySource):
+            of_request.setdefault((one.run.spec.source, one.get().asked), []).append(one)
+    for (_, asked), some in of_request.items():
+        answers |= _many(cast(ManySource, some[0].get().source), [one.run.spec.symbol for one in some], asked)
+    return shard.compute_each(stored, lambda run, one: replace(one, answer=answers.get(run.spec.symbol)))
+
+
+def _many(source: ManySource, symbols: list[str], asked: _Asked) -> dict[str, Fetched | SourceError]:
+    try:
+        found = source.fetch_many(symbols, asked.first, asked.last)
+    except SourceError as error:
+        return dict.fromkeys(symbols, error)
+    return {symbol: found.get(symbol) or BadDataError(_NOT_AMONG.format(symbol=symbol)) for symbol in symbols}
+
+
+_NOT_AMONG = (
+    "The source returned nothing of {symbol} among the symbols requested with it. Check how it writes the symbol."
+)
+
+
+def _response(symbol: str, stored: _Stored) -> Fetched:
+    if isinstance(stored.answer, SourceError):
+        raise stored.answer
+    return stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
+
+
 def _request_in_turn(
     stored: Sequence[Outcome[_Stored]], *, purpose: Purpose, stop_on: StopOn
 ) -> list[Outcome[_Answer]]:
@@ -183,7 +216,7 @@ def _request(run: NightRun, stored: _Stored, *, purpose: Purpose) -> _Answer:
     source, spec, settings = stored.source, run.spec, run.settings
     first, session = stored.asked.first, stored.asked.last
     try:
-        fetched = source.fetch(spec.symbol, first, session)
+        fetched = _response(spec.symbol, stored)
     except SourceError as error:
         if not is_live(source):
             raise

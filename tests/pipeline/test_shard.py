@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from forecasting.errors import BadDataError, HistoryError, StoreError
-from forecasting.pipeline import shard
+from forecasting.errors import BadDataError, HistoryError, SourceError, StoreError, UnavailableError
+from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources.files import Files
+from forecasting.pipeline import ingest, shard
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
@@ -172,3 +176,40 @@ def test_the_only_outcome_of_a_shard_of_one_is_its_value_or_its_error(runs: list
     assert shard.only([Outcome(runs[0], 7)]) == 7
     with pytest.raises(HistoryError, match="seeded"):
         shard.only([Outcome[int](runs[0], error=HistoryError("seeded"))])
+
+
+class AllAtOnce(Files):
+    """The panel as a source that answers for several symbols at once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("parquet", path)
+        self.requests: list[list[str]] = []
+
+    def fetch_many(self, symbols: Sequence[str], first: date, last: date) -> dict[str, Fetched | SourceError]:
+        self.requests.append(list(symbols))
+        return {symbol: Files.fetch(self, symbol, first, last) for symbol in symbols if symbol != "ZZZ"}
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        raise AssertionError(f"{symbol} was requested by itself")
+
+
+def test_a_source_of_many_symbols_is_asked_once_for_all_of_them(
+    sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = AllAtOnce(Path(panel.removeprefix("parquet:")))
+    monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
+    settings = settings_of(tmp_path, sqlite_url).model_copy(update={"symbols": ("AAA", "ZZZ", "CCC")})
+    outcomes = fetch_and_store(runs_of(settings, panel))
+    assert source.requests == [["AAA", "ZZZ", "CCC"]]
+    assert [type(one.error) for one in outcomes] == [type(None), BadDataError, type(None)]
+    assert "nothing of ZZZ" in str(outcomes[1].error)
+
+
+def test_a_request_for_many_symbols_that_fails_is_the_error_of_each(
+    sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, error = AllAtOnce(Path(panel.removeprefix("parquet:"))), UnavailableError("no response")
+    monkeypatch.setattr(source, "fetch_many", Mock(side_effect=error))
+    monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
+    outcomes = fetch_and_store(runs_of(settings_of(tmp_path, sqlite_url), panel))
+    assert [one.error for one in outcomes] == [error] * 3

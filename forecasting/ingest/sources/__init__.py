@@ -9,7 +9,11 @@ from datetime import date
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
+
+    from forecasting.errors import SourceError
 
 
 class UnreadableRow(NamedTuple):
@@ -80,6 +84,19 @@ class Source(Protocol):
         Raises:
             RateLimitedError, UnavailableError: A later retry may succeed.
             BadDataError: A retry cannot succeed: unknown symbol, malformed file, no bars in the span.
+        """
+        ...
+
+
+@runtime_checkable
+class ManySource(Protocol):
+    """A source that returns many symbols' bars in one request."""
+
+    def fetch_many(self, symbols: "Sequence[str]", first: date, last: date) -> "Mapping[str, Fetched | SourceError]":
+        """By symbol, what `fetch` would return or raise; a symbol that is left out counts as one without bars.
+
+        Raises:
+            RateLimitedError, UnavailableError: The request brought none of them.
         """
         ...
 
