@@ -45,19 +45,20 @@ def watched_nights() -> Iterator[None]:
 
 
 def show_nights(nights: Sequence[NightSpec]) -> None:
-    """Let the bar show these nights from here on, oldest first."""
+    """Let the bar show these nights from here on, shard by shard, each symbol's oldest first."""
     _nights.set(tuple(nights))
 
 
-def show_stage(night: NightSpec, stage: str) -> None:
-    """Put the bar where `stage` of `night` begins: the same place at every retry."""
+def show_stage(shard: Sequence[NightSpec], stage: str) -> None:
+    """Put the bar where `stage` of a shard's nights begins: the same place at every retry."""
     update, nights = _display.get(), _nights.get()
-    if update is None or night not in nights:
+    if update is None or shard[0] not in nights:
         return
-    at = nights.index(night)
-    done = 0 if stage == "ingest" else 1 + at * len(STAGES) + STAGES.index(stage)
+    at = nights.index(shard[0])
+    done = 0 if stage == "ingest" else 1 + at * len(STAGES) + len(shard) * STAGES.index(stage)
     which = f" ({at + 1} of {len(nights)})" if len(nights) > 1 and stage != "ingest" else ""
-    update(f"{night.symbol} {night.session}{which}: {stage}", done, 1 + len(nights) * len(STAGES))
+    more = f" and {len(shard) - 1} more" if len(shard) > 1 else ""
+    update(f"{shard[0].symbol} {shard[0].session}{more}{which}: {stage}", done, 1 + len(nights) * len(STAGES))
 
 
 @contextmanager

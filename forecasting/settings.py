@@ -7,7 +7,7 @@ import os
 import re
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -82,6 +82,18 @@ class Settings(BaseSettings):
         "America/New_York", description="Time zone of cron and late_until."
     )
     late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
+    runner: Literal["local", "processes", "dask"] = Field(
+        "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
+    )
+    workers: int | None = Field(
+        None, ge=1, le=1024, description="Processes or Dask workers of a night; if not set, one a core."
+    )
+    shard_size: int | None = Field(
+        None, ge=1, description="Symbols of a shard; if not set, about three shards a worker."
+    )
+    dask_address: str | None = Field(
+        None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
+    )
     keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
 
     @model_validator(mode="before")

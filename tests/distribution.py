@@ -18,6 +18,7 @@ FILES_OF = {
         "tests/flows/test_deploy.py",
         "tests/flows/test_nightly.py",
         "tests/flows/test_patient_nights.py",
+        "tests/flows/test_runners.py",
         "tests/flows/test_stretch_of_nights.py",
     ),
 }

@@ -164,7 +164,7 @@ def _asked_at_once(stored: Sequence[Outcome[_Stored]]) -> list[Outcome[_Stored]]
     of_request: dict[tuple[str, _Asked], list[Outcome[_Stored]]] = {}
     for one in stored:
         if one.error is None and isinstance(one.get().source, ManySource):
-            of_request.setdefault((one.run.spec.source, one.get().asked), []).append(one)
+            of_request.setdefault((one.get().source.name, one.get().asked), []).append(one)
     for (_, asked), some in of_request.items():
         answers |= _many(cast(ManySource, some[0].get().source), [one.run.spec.symbol for one in some], asked)
     return shard.compute_each(stored, lambda run, one: replace(one, answer=answers.get(run.spec.symbol)))

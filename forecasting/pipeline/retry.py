@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
+from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
@@ -43,7 +43,7 @@ class Attempt:
     due: datetime
     deadline: datetime
     unattended: bool
-    error: ForecastingError | None = None
+    error: Exception | None = None
     failures: int = 0
     unanswered: int = 0
 
@@ -51,6 +51,29 @@ class Attempt:
     def night(self) -> NightSpec:
         """The newest of the nights, whose bar is requested."""
         return self.nights[-1]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """One symbol's nights whose bar did not come, and why."""
+
+    attempt: Attempt
+    error: Exception
+
+
+@dataclass(frozen=True)
+class Retries:
+    """What follows for the symbols whose bars did not come.
+
+    Attributes:
+        waiting: The next attempts at those that were requested.
+        put_off: At those that were not, since the source had just refused another symbol; none is counted as failed.
+        stopped: Those that no retry can help, or whose deadline has come.
+    """
+
+    waiting: list[Attempt]
+    put_off: list[Attempt]
+    stopped: list[Refused]
 
 
 def first_attempt(nights: Sequence[NightSpec], settings: Settings, *, now: datetime, unattended: bool) -> Attempt:
@@ -76,7 +99,7 @@ def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day.astimezone(zone).date(), hour, tzinfo=zone)
 
 
-def next_attempt(attempt: Attempt, error: ForecastingError, *, now: datetime) -> Attempt | None:
+def next_attempt(attempt: Attempt, error: Exception, *, now: datetime) -> Attempt | None:
     """The attempt after a failed request; None when retrying cannot help, or the deadline has come."""
     unanswered = attempt.unanswered + 1 if isinstance(error, UnavailableError) else 0
     pause = pause_after(error, unanswered) if attempt.unattended else interactive_pause(attempt, error)
@@ -95,7 +118,28 @@ def after_refusal(attempt: Attempt, refused: Attempt) -> Attempt:
     return replace(attempt, due=min(max(attempt.due, refused.due), attempt.deadline))
 
 
-def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
+def due_first(attempts: Sequence[Attempt], *, now: datetime) -> tuple[list[Attempt], list[Attempt]]:
+    """The attempts that are due, in their order, and the others."""
+    return [one for one in attempts if one.due <= now], [one for one in attempts if one.due > now]
+
+
+def retries(refused: Sequence[Refused], *, now: datetime) -> Retries:
+    """The next attempts; after a refusal of the source one error is that of every symbol that was not requested."""
+    found, seen = Retries([], [], []), list[Exception]()
+    for one in refused:
+        asked = not any(one.error is error for error in seen)
+        seen.append(one.error)
+        later = next_attempt(one.attempt, one.error, now=now)
+        if later is None:
+            found.stopped.append(one)
+        elif asked:
+            found.waiting.append(later)
+        else:
+            found.put_off.append(after_refusal(one.attempt, later))
+    return found
+
+
+def pause_after(error: Exception, unanswered: int) -> timedelta | None:
     """The pause of an unattended night before its next request; None where a retry cannot help.
 
     Args:
@@ -109,7 +153,7 @@ def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
     return NO_BAR if isinstance(error, DataLateError) else None
 
 
-def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | None:
+def interactive_pause(attempt: Attempt, error: Exception) -> timedelta | None:
     """The same while a person waits: a late bar does not come within seconds."""
     return INTERACTIVE if isinstance(error, UnavailableError) and not attempt.failures else None
 
@@ -125,9 +169,7 @@ def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:
     return f"Waited for its bar from {began} to {clock_time(now, settings)}; {attempt.failures + 1} requests."
 
 
-def missing_bar_note(
-    attempt: Attempt, error: ForecastingError, newest: date, settings: Settings, *, now: datetime
-) -> str:
+def missing_bar_note(attempt: Attempt, error: Exception, newest: date, settings: Settings, *, now: datetime) -> str:
     """The note of a night that continued without a response or its bar; `newest` is the session of its newest bar."""
     hour = clock_time(now, settings)
     if isinstance(error, DataLateError):

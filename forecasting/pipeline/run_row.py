@@ -78,7 +78,7 @@ def mark_failed(run: NightRun, error: Exception) -> None:
         writes.update_run(connection, run.id, {"status": "failed", "error": reason})
 
 
-def mark_stopped(run: NightRun, error: ForecastingError) -> None:
+def mark_stopped(run: NightRun, error: Exception) -> None:
     """Say in the row of a night that has no bars why it has none: `late`, else `failed`; not on one that is done."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())

@@ -80,6 +80,15 @@ def write_each(
     return _in_database(nights, write, database.transaction, database.savepoint)
 
 
+def pass_on(
+    nights: Sequence[Outcome[Value]], work: Callable[[list[NightRun], list[Value]], list[Outcome[Result]]]
+) -> list[Outcome[Result]]:
+    """The outcomes of `work`, given all nights that have not failed at once; the others as they are."""
+    left = [one for one in nights if one.error is None]
+    done = iter(work([one.run for one in left], [one.get() for one in left]) if left else [])
+    return [_failed(one) or next(done) for one in nights]
+
+
 def only(outcomes: Sequence[Outcome[Value]]) -> Value:
     """The value of a shard of one.
 

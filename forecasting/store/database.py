@@ -80,8 +80,11 @@ def kept_open(url: str) -> Iterator[None]:
     """A block whose transactions share one connection, closed at its end.
 
     A new connection costs Postgres a process; and SQLite writes its log back into the file whenever the last one
-    closes, at some five waits for the disk, where a commit takes one or two.
+    closes, at some five waits for the disk, where a commit takes one or two. A block within another shares its own.
     """
+    if url in _kept:
+        yield
+        return
     _kept[url] = engine(url, pooled=True)
     try:
         yield

@@ -133,22 +133,22 @@ def test_a_night_whose_page_cannot_be_written_is_failed_and_its_forecasts_stay(n
 def test_a_folder_that_is_deleted_during_the_night_is_a_paragraph_and_the_next_run_recovers(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.pipeline import preprocess
+    from forecasting.pipeline import night_steps
 
-    whole = preprocess.write_windows
+    whole = night_steps.write_windows
 
     def deleted(runs: object) -> object:
         outcomes = whole(runs)  # type: ignore[arg-type]
         shutil.rmtree(night_folder / "runs")
         return outcomes
 
-    monkeypatch.setattr(preprocess, "write_windows", deleted)
+    monkeypatch.setattr(night_steps, "write_windows", deleted)
     with pytest.raises(ForecastingError, match="No such file or directory"):
         nightly.nightly(as_of=LAST)
     ((status, error),) = select("status, error", "runs")
     assert status == "failed"
     assert "No such file" in str(error)
-    monkeypatch.setattr(preprocess, "write_windows", whole)
+    monkeypatch.setattr(night_steps, "write_windows", whole)
     nightly.nightly(as_of=LAST)
     assert select("status, error", "runs") == [("done", None)]
 

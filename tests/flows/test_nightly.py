@@ -47,11 +47,10 @@ def test_the_same_night_run_twice_adds_no_row(night_folder: Path) -> None:
 def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import tasks
-    from forecasting.pipeline import evaluate, predict, snapshot, train
+    from forecasting.pipeline import evaluate, night_steps, predict, snapshot, train
 
     places = [(snapshot, "make_windows"), (train, "fit_scratch"), (train, "_fit_and_save"), (predict, "forecast_rows")]
-    places += [(evaluate, "decide"), (tasks, "publish"), (tasks, "close_nights")]
+    places += [(evaluate, "decide"), (night_steps, "publish_pages"), (night_steps, "close_nights")]
     for module, name in places:
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)

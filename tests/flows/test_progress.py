@@ -36,7 +36,7 @@ def test_nothing_is_written_without_a_terminal(
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress_bar("refits") as advance, watched_nights():
         show_nights(NIGHTS)
-        show_stage(NIGHTS[0], "train")
+        show_stage(NIGHTS[:1], "train")
     assert advance is None
     assert capsys.readouterr() == ("", "")
 
@@ -56,7 +56,7 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry(
     with watched_nights():
         show_nights(NIGHTS)
         for _ in range(3):
-            show_stage(night, stage)
+            show_stage([night], stage)
             last = terminal.getvalue().rsplit(ERASED, 1)[-1]
             assert (last.startswith(shown[0]), shown[1] in last) == (True, True), last
 
@@ -65,7 +65,7 @@ def test_a_night_that_was_not_announced_moves_no_bar(monkeypatch: pytest.MonkeyP
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS[:1])
-        show_stage(NIGHTS[1], "train")
+        show_stage(NIGHTS[1:], "train")
     assert "2024-03-08" not in terminal.getvalue()
 
 

@@ -52,14 +52,14 @@ def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder:
 def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.pipeline import evaluate, plan
+    from forecasting.pipeline import night_steps, plan
 
     sessions = between(date(2024, 3, 6), LAST)
     for session in sessions:
         monkeypatch.setattr(plan, "newest_session", lambda *_, session=session, **__: session)
         with monkeypatch.context() as patch:
             if session == sessions[1]:
-                patch.setattr(evaluate, "score_and_decide", killed)
+                patch.setattr(night_steps, "score_and_decide", killed)
                 with pytest.raises(KeyboardInterrupt):
                     start_night(as_of=None, mode="auto", switch_source=False)
                 continue

@@ -13,7 +13,17 @@ from forecasting.errors import (
     UnavailableError,
 )
 from forecasting.pipeline.night_run import NightSpec
-from forecasting.pipeline.retry import Attempt, deadline_of, first_attempt, missing_bar_note, next_attempt, waited_note
+from forecasting.pipeline.retry import (
+    Attempt,
+    Refused,
+    deadline_of,
+    due_first,
+    first_attempt,
+    missing_bar_note,
+    next_attempt,
+    retries,
+    waited_note,
+)
 from forecasting.settings import Settings
 
 NIGHT = NightSpec("SBUX", date(2024, 3, 6), "volume", "yahoo")
@@ -61,6 +71,27 @@ def test_a_refusal_that_lasts_past_the_deadline_ends_the_retries() -> None:
 @pytest.mark.parametrize("error", [BadDataError("x"), HistoryError("x")])
 def test_an_error_that_a_retry_cannot_fix_is_not_retried(error: ForecastingError) -> None:
     assert pauses(error) == [None]
+
+
+def attempts(*symbols: str) -> list[Attempt]:
+    nights = [NightSpec(symbol, NIGHT.session, "volume", "yahoo") for symbol in symbols]
+    return [first_attempt([night], Settings(), now=MORNING, unattended=True) for night in nights]
+
+
+def test_symbols_that_were_not_requested_after_a_refusal_are_put_off_without_a_failure() -> None:
+    refusal, (asked, unasked, bad) = RateLimitedError("x"), attempts("AAA", "BBB", "CCC")
+    found = retries([Refused(asked, refusal), Refused(unasked, refusal), Refused(bad, BadDataError("x"))], now=MORNING)
+    half_past = MORNING + timedelta(minutes=30)
+    assert [(one.night.symbol, one.due, one.failures) for one in found.waiting] == [("AAA", half_past, 1)]
+    assert [(one.night.symbol, one.due, one.failures) for one in found.put_off] == [("BBB", half_past, 0)]
+    assert [one.attempt.night.symbol for one in found.stopped] == ["CCC"]
+
+
+def test_what_is_due_first_is_all_that_is_due_by_then() -> None:
+    first, second = attempts("AAA", "BBB")
+    later = next_attempt(first, DataLateError("x"), now=MORNING)
+    assert later is not None
+    assert due_first([later, second], now=MORNING) == ([second], [later])
 
 
 def test_an_interactive_run_retries_once_after_two_seconds_and_only_without_a_response() -> None:

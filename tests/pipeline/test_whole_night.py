@@ -9,7 +9,7 @@ import pytest
 
 from flows import clock
 from forecasting.errors import StoreError
-from forecasting.pipeline import whole_night
+from forecasting.pipeline import night_steps
 from forecasting.pipeline.whole_night import run_nights
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -46,7 +46,7 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
 
 
 def test_a_night_that_fails_is_failed_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whole_night, "write_windows", broken)
+    monkeypatch.setattr(night_steps, "write_windows", broken)
     with pytest.raises(ZeroDivisionError, match="seeded"):
         run(LAST)
     (row,) = rows("runs")

@@ -1,0 +1,88 @@
+"""Where shards run: in this process, in processes of this machine, or on Dask workers; the tables are the same."""
+
+import logging
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
+
+from flows.tasks import run_shard, shard_of_nights
+from forecasting.errors import ForecastingError, UsageError
+from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, workers_of
+from forecasting.settings import Settings
+
+logger = logging.getLogger("forecasting.night")
+
+ATTEMPTS = 2
+"""Times that a shard is run: once more where its worker was lost."""
+
+
+def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished]:
+    """How each night ended, as the shards are done; a single shard runs in this process."""
+    if settings.runner == "local" or len(shards) == 1:
+        for shard in shards:
+            yield from run_shard(shard)
+        return
+    for _ in range(ATTEMPTS):
+        lost: list[Shard] = []
+        with task_runner(settings, len(shards)) as runner:
+            futures = [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]
+            for shard, future in futures:
+                try:
+                    yield from future.result()
+                except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
+                    logger.warning("the worker of shard %s was lost: %r", shard.name, error)
+                    lost.append(shard)
+        shards = lost
+    for shard in shards:
+        yield from every_night_failed(shard, ForecastingError(_LOST.format(name=shard.name, times=ATTEMPTS)))
+
+
+def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
+    """Prefect's task runner that the settings name.
+
+    Raises:
+        UsageError: Dask is not installed.
+    """
+    workers = min(workers_of(settings), shards)
+    if settings.runner == "processes":
+        pool = ProcessPoolTaskRunner(max_workers=workers, initializer=_end_with_parent)
+        # Its thread that passes on the workers' events and logs would otherwise see none of the settings of this run,
+        # and start a temporary server for them (Prefect 3.9).
+        pool._forward_subprocess_messages = partial(copy_context().run, pool._forward_subprocess_messages)  # type: ignore[method-assign]
+        return pool
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError:
+        raise UsageError(
+            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
+        ) from None
+    if settings.dask_address:
+        return DaskTaskRunner(address=settings.dask_address)
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    # Without its dashboard, which would be open to the network.
+    cluster = {"n_workers": workers, "threads_per_worker": 1, "scheduler_kwargs": {"dashboard": False}}
+    return DaskTaskRunner(cluster_kwargs=cluster)
+
+
+_LOST = (
+    "Expected a worker that runs the shard {name} to its end; {times} were lost, killed for memory perhaps. Set fewer "
+    "FORECASTING_WORKERS or a smaller FORECASTING_SHARD_SIZE, then run again: what is stored is complete."
+)
+
+
+def _end_with_parent() -> None:
+    """End this process with the one that started it, however that ends: nobody else would."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

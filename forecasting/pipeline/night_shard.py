@@ -1,0 +1,127 @@
+"""Which symbols a worker runs together, and what it returns of them: small enough to travel between machines."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from forecasting.errors import UsageError
+from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.shard import Outcome
+from forecasting.settings import Settings
+from forecasting.vocabulary import Clock
+
+Item = TypeVar("Item")
+
+INGEST_SIZE = 25
+"""Symbols whose bars are fetched, then written in one transaction, whatever the size of shards: what is stored of a
+companion that is a symbol too depends on which symbols were fetched with it."""
+
+LARGEST = 50
+"""Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's bars and pages are in memory."""
+
+SHARDS_A_WORKER = 3
+"""Several, so that no worker waits long for the last one."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The nights that a worker runs, and the settings under which it must.
+
+    Attributes:
+        nights: Of each symbol, oldest first.
+        ids: The runs' ids, in which a worker under other settings would differ.
+    """
+
+    nights: tuple[tuple[NightSpec, ...], ...]
+    ids: tuple[tuple[str, ...], ...]
+
+    @property
+    def name(self) -> str:
+        """`SBUX-2024-03-08`, or `25-symbols-from-AAPL-2024-03-08` for several."""
+        return name_of([of_symbol[-1] for of_symbol in self.nights])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A night that a worker has run: its run's id, and the error that stopped it."""
+
+    night: NightSpec
+    run_id: str
+    error: Exception | None
+
+
+def name_of(nights: Sequence[NightSpec]) -> str:
+    """The name of a shard of nights in Prefect's list of tasks: symbol or number of symbols, and session."""
+    first = nights[0]
+    many = f"{len(nights)}-symbols-from-" if len(nights) > 1 else ""
+    return f"{many}{first.symbol}-{first.session}"
+
+
+def shards_of(runs: Sequence[Sequence[NightRun]], settings: Settings) -> list[Shard]:
+    """The nights of each symbol cut into shards, in their order."""
+    size = settings.shard_size or automatic_size(len(runs), workers_of(settings))
+    return [
+        Shard(
+            tuple(tuple(run.spec for run in of_symbol) for of_symbol in some),
+            tuple(tuple(run.id for run in of_symbol) for of_symbol in some),
+        )
+        for some in (runs[start : start + size] for start in range(0, len(runs), size))
+    ]
+
+
+def in_batches(items: Sequence[Item], key: Callable[[Item], object], size: int) -> Iterator[list[Item]]:
+    """The items that have the same key, at most `size` at once, in their order."""
+    of_key: dict[object, list[Item]] = {}
+    for item in items:
+        of_key.setdefault(key(item), []).append(item)
+    for some in of_key.values():
+        yield from (some[start : start + size] for start in range(0, len(some), size))
+
+
+def automatic_size(symbols: int, workers: int) -> int:
+    """Symbols of a shard: one shard for one worker, else `SHARDS_A_WORKER` for each; at most `LARGEST`."""
+    shards = workers * SHARDS_A_WORKER if workers > 1 else 1
+    return max(1, min(LARGEST, math.ceil(symbols / shards)))
+
+
+def workers_of(settings: Settings) -> int:
+    """How many workers run shards at the same time."""
+    if settings.runner == "local":
+        return 1
+    return settings.workers or os.cpu_count() or 1
+
+
+def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | None) -> list[list[NightRun]]:
+    """The shard's nights under a worker's settings.
+
+    Raises:
+        UsageError: They differ from those of the flow in what changes a forecast.
+    """
+    runs = [
+        [night_run(night, settings, now=now, flow_run_id=flow_run_id) for night in of_symbol]
+        for of_symbol in shard.nights
+    ]
+    if tuple(tuple(run.id for run in of_symbol) for of_symbol in runs) != shard.ids:
+        raise UsageError(
+            f"Expected on this worker the settings of the flow that submitted the nights of {shard.name}; found others "
+            "(target, train_sessions, seed, members, exchange or companions). Set the same FORECASTING_ variables."
+        )
+    return runs
+
+
+def finished(outcomes: Iterable[Outcome[str]]) -> list[Finished]:
+    """The outcomes without settings, which may contain a password."""
+    return [Finished(one.run.spec, one.run.id, one.error) for one in outcomes]
+
+
+def every_night_failed(shard: Shard, error: Exception) -> list[Finished]:
+    """Every night of the shard, stopped by one error."""
+    return [
+        Finished(night, run_id, error)
+        for nights, ids in zip(shard.nights, shard.ids, strict=True)
+        for night, run_id in zip(nights, ids, strict=True)
+    ]

@@ -1,0 +1,58 @@
+"""What became of the nights of a run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from forecasting.errors import DataLateError, ForecastingError
+from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.night_shard import Finished
+from forecasting.pipeline.retry import Refused
+from forecasting.pipeline.without_bar import Continued, RunOf
+
+logger = logging.getLogger("forecasting.night")
+
+
+@dataclass
+class Outcomes:
+    """The results of the nights of a run.
+
+    Attributes:
+        done: Ids of the completed runs.
+        failed: The symbols that failed, each with the oldest error that stopped it, as they happened.
+        without_bar: The note of every night that continued without its bar.
+    """
+
+    done: list[str] = field(default_factory=list)
+    failed: list[tuple[str, ForecastingError]] = field(default_factory=list)
+    without_bar: list[str] = field(default_factory=list)
+
+    def add(self, one: Finished) -> None:
+        """Add a night that was run; a symbol's are added oldest first."""
+        if one.error is None:
+            self.done.append(one.run_id)
+        else:
+            self.stop(one.night, one.error)
+
+    def add_without_bar(self, left: Continued) -> None:
+        """Add the nights that go on without a bar, and those that cannot."""
+        self.without_bar.extend(left.notes)
+        for night, error in left.failed:
+            self.stop(night, error)
+
+    def add_unanswered(self, stopped: Sequence[Refused], run_of: RunOf) -> None:
+        """Add the errors of requests without a response, unless another target or command stored the night's bar."""
+        for one in stopped:
+            night = one.attempt.night
+            if not isinstance(one.error, DataLateError) and run_of(night).id not in self.done:
+                self.stop(night, one.error)
+
+    def stop(self, night: NightSpec, error: Exception) -> None:
+        """Add the error of a night."""
+        logger.error("%s %s: %s", night.symbol, night.session, error)
+        if night.symbol not in dict(self.failed):
+            # The step has made one of ours of any error.
+            self.failed.append((night.symbol, cast(ForecastingError, error)))

@@ -1,0 +1,120 @@
+"""Unattended nights whose newest bar did not come: go on with the stored bars, and note what is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
+from forecasting.pipeline import night_steps
+from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.pipeline.night_shard import INGEST_SIZE, in_batches
+from forecasting.pipeline.night_steps import Publish, RunStep
+from forecasting.pipeline.plan import newest_stored, nights_with_bars
+from forecasting.pipeline.retry import Refused, missing_bar_note
+from forecasting.pipeline.run_row import mark_stopped, mark_waiting
+from forecasting.settings import Settings
+from forecasting.vocabulary import Clock
+
+logger = logging.getLogger("forecasting.night")
+
+RunOf = Callable[[NightSpec], NightRun]
+"""Makes the run of a night under the settings in force."""
+
+
+@dataclass(frozen=True)
+class Continued:
+    """What became of the nights without a bar.
+
+    Attributes:
+        nights: Of each symbol, oldest first: those to run, whose bars are stored.
+        notes: Of the missing nights.
+        failed: The nights that cannot go on, and why.
+    """
+
+    nights: list[Sequence[NightSpec]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    failed: list[tuple[NightSpec, Exception]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Left:
+    """What is left of a symbol's nights: those whose bars are stored, up to the session `newest`."""
+
+    refused: Refused
+    newest: date
+    kept: Sequence[NightSpec]
+
+    @property
+    def missing(self) -> NightSpec:
+        return self.refused.attempt.night
+
+    @property
+    def is_late(self) -> bool:
+        return isinstance(self.refused.error, DataLateError)
+
+    @property
+    def oldest(self) -> date | None:
+        return self.kept[0].session if self.kept else None
+
+
+def go_on(
+    stopped: Sequence[Refused], settings: Settings, *, run_of: RunOf, step: RunStep, publish: Publish, now: Clock
+) -> Continued:
+    """The nights to run without a retry: unattended those whose bars are stored, of any other none.
+
+    Args:
+        stopped: The nights whose bar does not come, and why.
+        settings: The settings in force.
+        run_of: See `RunOf`.
+        step: How a step is run.
+        publish: Called with the page of each night that only scores, since none of its bars is new.
+        now: The clock.
+    """
+    found = Continued()
+    left = [one for one in (_left(refused, settings, run_of, found) for refused in stopped) if one is not None]
+    going = [*_stored(left, run_of, step, found), *(one for one in left if not one.is_late)]
+    for one in going:
+        note = missing_bar_note(one.refused.attempt, one.refused.error, one.newest, settings, now=now())
+        mark_waiting(run_of(one.missing), note, status="late" if one.is_late else "failed")
+        logger.warning("%s: %s", one.missing.symbol, note)
+        found.notes.append(note)
+    scored = [run_of(one.missing) for one in going if not one.kept]
+    if scored:
+        night_steps.score_only(scored, step=step, publish=publish)
+    found.nights.extend(one.kept for one in going if one.kept)
+    return found
+
+
+def _left(refused: Refused, settings: Settings, run_of: RunOf, found: Continued) -> _Left | None:
+    attempt, error = refused.attempt, refused.error
+    passing = attempt.unattended and isinstance(error, DataLateError | UnavailableError | RateLimitedError)
+    newest = None
+    if passing:
+        newest = error.newest if isinstance(error, DataLateError) else newest_stored(attempt.night, settings)
+    if newest is not None:
+        return _Left(refused, newest, nights_with_bars(attempt.nights, newest, settings))
+    if passing:  # there is no bar at all to go on with
+        mark_waiting(run_of(attempt.night), str(error), status="failed")
+    else:
+        mark_stopped(run_of(attempt.night), error)
+    found.failed.append((attempt.night, error))
+    return None
+
+
+def _stored(left: Sequence[_Left], run_of: RunOf, step: RunStep, found: Continued) -> list[_Left]:
+    """Those of a late source, once its older bars are stored."""
+    stored: list[_Left] = []
+    late = [one for one in left if one.is_late]
+    for batch in in_batches(late, lambda one: (one.newest, one.oldest), INGEST_SIZE):
+        runs = [run_of(one.kept[-1] if one.kept else one.missing) for one in batch]
+        fetched = night_steps.bring_up_to_date(runs, last=batch[0].newest, oldest=batch[0].oldest, step=step)
+        for one, outcome in zip(batch, fetched, strict=True):
+            if outcome.error is None:
+                stored.append(one)
+            else:
+                mark_waiting(run_of(one.missing), str(outcome.error), status="failed")
+                found.failed.append((one.missing, outcome.error))
+    return stored

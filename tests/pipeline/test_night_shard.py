@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pickle
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr
+
+from forecasting.errors import DataLateError, UsageError
+from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.night_shard import (
+    LARGEST,
+    Finished,
+    automatic_size,
+    every_night_failed,
+    finished,
+    in_batches,
+    runs_of,
+    shards_of,
+)
+from forecasting.pipeline.shard import Outcome
+from forecasting.settings import Settings
+from tests.builders import LAST
+
+NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+PASSWORD = "not-to-travel"
+
+
+def settings(**given: object) -> Settings:
+    url = SecretStr(f"postgresql://user:{PASSWORD}@host/ledger")
+    return Settings(_env_file=None, database_url=url, **given)  # type: ignore[arg-type]
+
+
+def nights(*symbols: str) -> list[list[NightRun]]:
+    return [[night_run(NightSpec(one, LAST, "volume", "sample"), settings(), now=lambda: NOW)] for one in symbols]
+
+
+def test_shards_keep_the_order_of_the_symbols_and_their_size() -> None:
+    shards = shards_of(nights("A", "B", "C"), settings(shard_size=2))
+    assert [[night.symbol for (night,) in shard.nights] for shard in shards] == [["A", "B"], ["C"]]
+    assert [shard.name for shard in shards] == ["2-symbols-from-A-2024-03-08", "C-2024-03-08"]
+
+
+@pytest.mark.parametrize(
+    ("symbols", "workers", "size"), [(1, 8, 1), (20, 1, 20), (500, 1, LARGEST), (90, 2, 15), (500, 4, 42), (7, 8, 1)]
+)
+def test_an_automatic_shard_is_one_of_several_a_worker(symbols: int, workers: int, size: int) -> None:
+    assert automatic_size(symbols, workers) == size
+
+
+def test_a_worker_under_other_settings_refuses_its_shard() -> None:
+    (shard,) = shards_of(nights("A"), settings())
+    assert runs_of(shard, settings(), now=lambda: NOW, flow_run_id=None)[0][0].id == shard.ids[0][0]
+    with pytest.raises(UsageError, match="the same FORECASTING_ variables"):
+        runs_of(shard, settings(members=5), now=lambda: NOW, flow_run_id=None)
+
+
+def test_what_travels_has_no_password_and_arrives_whole() -> None:
+    ((run,), (other,)) = nights("A", "B")
+    late = DataLateError("no bar", LAST)
+    sent = [*shards_of([[run]], run.settings), *finished([Outcome(run, run.id), Outcome(other, error=late)])]
+    assert PASSWORD.encode() not in pickle.dumps(sent)
+    shard, done, failed = pickle.loads(pickle.dumps(sent))
+    assert (shard, done) == (sent[0], Finished(run.spec, run.id, None))
+    assert (failed.night, str(failed.error), failed.error.newest) == (other.spec, "no bar", LAST)
+
+
+def test_a_lost_shard_is_the_failure_of_each_of_its_nights() -> None:
+    (shard,) = shards_of(nights("A", "B"), settings(shard_size=5))
+    lost = ValueError("lost")
+    assert [(one.night.symbol, one.error) for one in every_night_failed(shard, lost)] == [("A", lost), ("B", lost)]
+
+
+def test_a_batch_has_one_key_and_at_most_its_size() -> None:
+    assert list(in_batches([1, 2, 3, 5, 7, 4], lambda item: item % 2, 3)) == [[1, 3, 5], [7], [2, 4]]

@@ -1,0 +1,46 @@
+"""Bars of many symbols: batches, and no request to a source that has just refused one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from forecasting.errors import RateLimitedError
+from forecasting.pipeline import requests
+from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.requests import fetch
+from forecasting.pipeline.retry import first_attempt
+from forecasting.pipeline.shard import Outcome
+from forecasting.settings import Settings
+from tests.builders import LAST
+
+NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+
+
+def test_after_a_refusal_no_later_batch_is_requested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "INGEST_SIZE", 2)
+    asked: list[list[str]] = []
+
+    def refuse_the_second(
+        stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcome[Any]]]
+    ) -> list[Outcome[Any]]:
+        asked.append([run.spec.symbol for run in runs])
+        return [Outcome(runs[0], "fetched"), *(Outcome(run, error=RateLimitedError("x")) for run in runs[1:])]
+
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    nights = [NightSpec(symbol, LAST, "volume", "sample") for symbol in ("A", "B", "C", "D", "E")]
+    ready, refused = fetch(
+        [first_attempt([night], settings, now=NOW, unattended=True) for night in nights],
+        settings,
+        run_of=lambda night: night_run(night, settings, now=lambda: NOW),
+        switch_source=False,
+        step=refuse_the_second,
+        now=lambda: NOW,
+    )
+    assert asked == [["A", "B"]]
+    assert [one.night.symbol for one in ready] == ["A"]
+    assert [one.attempt.night.symbol for one in refused] == ["B", "C", "D", "E"]
+    assert len({id(one.error) for one in refused}) == 1
