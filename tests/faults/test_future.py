@@ -58,7 +58,7 @@ def test_the_night_after_sees_the_rows_that_have_closed_by_then(monkeypatch: pyt
     "start",
     [
         lambda: start_night(as_of=FUTURE, mode="auto", switch_source=False),
-        lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now),
+        lambda: ingest_only(read_settings(), as_of=FUTURE, switch_source=False, now=clock.now)[0].get(),
         lambda: start_catch_up(first=LAST, last=FUTURE, refit_every=5),
         lambda: start_catch_up(first=FUTURE, last=FUTURE, refit_every=5),
         lambda: nightly.nightly(as_of=FUTURE),

@@ -198,7 +198,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
     night(LAST)
     (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert (run["status"], run["mode"]) == ("done", "scratch")
-    assert "architecture 3; found 1 and 2" in str(run["mode_reason"])
+    assert "architecture 3; found 2 and 2" in str(run["mode_reason"])
     spoken = rows("latest_forecasts")
     assert {row["status"] for row in spoken} == {"fallback"}
     assert "it was written by other code" in str(spoken[0]["reason"])
