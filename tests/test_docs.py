@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [path for folder in (".", "docs", "deploy", "tests") for path in sorted((ROOT / folder).glob("*.md"))]
+INDEX = ROOT / "docs" / "README.md"
 CURRENT = [path for path in DOCUMENTS if path.name != "CHANGELOG.md"]  # it names files of earlier releases
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
@@ -35,6 +36,20 @@ def anchors_in(text: str) -> set[str]:
     """Anchors that GitHub gives to the headings."""
     headings = re.findall(r"^#+ (.+)$", without_fences(text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def dead_links(document: Path, text: str) -> list[str]:
+    """Relative links of a document's text to a file or heading that is not there, or outside the repository."""
+    dead = []
+    for target in links_in(text):
+        path, _, anchor = target.partition("#")
+        linked = (document.parent / path).resolve() if path else document
+        found = linked.exists() and linked.is_relative_to(ROOT)
+        if found and anchor:
+            found = anchor in anchors_in(text if linked == document else linked.read_text(encoding="utf-8"))
+        if not found:
+            dead.append(target)
+    return dead
 
 
 def paths_in(text: str) -> list[str]:
@@ -85,14 +100,7 @@ def names_in(module: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_relative_link_of_a_document_resolves(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
-    for target in links_in(text):
-        path, _, anchor = target.partition("#")
-        linked = (document.parent / path).resolve() if path else document
-        assert linked.exists(), target
-        assert linked.is_relative_to(ROOT), target
-        if anchor:
-            assert anchor in anchors_in(linked.read_text(encoding="utf-8")), target
+    assert dead_links(document, document.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("document", CURRENT, ids=lambda path: str(path.relative_to(ROOT)))
@@ -120,9 +128,15 @@ def test_every_function_in_the_tables_of_the_architecture_is_defined_in_the_name
     assert [(module, name) for module, name in functions if name not in names_in(file_of(module))] == []
 
 
-def test_every_file_in_docs_is_in_their_index() -> None:
-    linked = set(links_in((ROOT / "docs" / "README.md").read_text(encoding="utf-8")))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"} <= linked
+def test_every_document_is_in_the_index() -> None:
+    linked = {(ROOT / "docs" / link).resolve() for link in links_in(INDEX.read_text(encoding="utf-8"))}
+    assert linked == set(DOCUMENTS) - {INDEX}
+
+
+@pytest.mark.parametrize("target", ["missing.md", "docs/README.md#missing", "#missing", "../outside.md", "missing.svg"])
+def test_a_dead_link_is_found(target: str) -> None:
+    text = f"# Here\n\nA [link](#here), [another](docs/README.md#documents), ![one]({target})"
+    assert dead_links(ROOT / "README.md", text) == [target]
 
 
 def test_every_module_that_a_docstring_or_comment_names_exists() -> None:
