@@ -117,7 +117,8 @@ def test_a_late_bar_leaves_the_verdict_and_the_gap_and_no_bar(yahoo: StandIn, al
     assert select("verdict, detail", "fetches") == [("late", str(late.value))]
     found = select("session, rule, cleared_at", "findings")
     assert [(str(day)[:10], rule, cleared) for day, rule, cleared in found] == [("2024-03-08", "missing_session", None)]
-    assert rows_in_all() == 2
+    assert select("status, error", "runs") == [("late", str(late.value))]
+    assert rows_in_all() == 3
 
 
 @ON_BOTH_DATABASES
@@ -164,7 +165,8 @@ def test_a_source_that_keeps_failing_is_named_and_leaves_only_its_verdict(
         night()
     asked = 2 if error is UnavailableError else 1  # a refusal is not retried
     assert select("verdict, detail, last_received", "fetches") == asked * [(error.verdict, str(failed.value), None)]
-    assert rows_in_all() == asked
+    assert select("status, error", "runs") == [("failed", str(failed.value))]
+    assert rows_in_all() == asked + 1
 
 
 def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +174,8 @@ def test_a_symbol_unknown_to_yahoo_is_named(yahoo: StandIn, alone: None, monkeyp
     with pytest.raises(BadDataError, match="NOSUCH"):
         night()
     assert select("symbol, verdict", "fetches") == [("NOSUCH", "bad_data")]
-    assert rows_in_all() == 1
+    assert select("symbol, status", "runs") == [("NOSUCH", "failed")]
+    assert rows_in_all() == 2
 
 
 @pytest.mark.slow
@@ -236,4 +239,5 @@ def test_a_switch_of_source_is_refused_before_any_request(
     asked, before = len(yahoo.requests), rows_in_all()
     with pytest.raises(UsageError, match="--switch-source"):
         night()
-    assert (len(yahoo.requests), rows_in_all()) == (asked, before)
+    assert (len(yahoo.requests), rows_in_all()) == (asked, before + 1)
+    assert "--switch-source" in str(select("error", "runs WHERE status = 'failed'"))

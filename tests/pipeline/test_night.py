@@ -249,14 +249,15 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
 
 
 @ON_BOTH_DATABASES
-def test_warm_with_a_damaged_champion_is_refused_and_forecasts_nothing(night_folder: Path) -> None:
+def test_warm_with_a_damaged_champion_is_refused_and_leaves_a_failed_run_alone(night_folder: Path) -> None:
     night(date(2024, 3, 7))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
     before = counts()
     with pytest.raises(ArtifactError, match="SHA-256"):
         night(LAST, mode="warm")
-    assert counts() == before
+    assert counts() == before | {"runs": before["runs"] + 1}
+    assert "SHA-256" in failed_run()
 
 
 def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion(
@@ -312,19 +313,22 @@ def test_check_names_the_session_without_a_live_forecast(night_folder: Path, mon
         (date(2021, 10, 1), (HistoryError, Exception), "."),
     ],
 )
-def test_a_date_that_cannot_be_forecast_is_refused_and_writes_nothing(
+def test_a_date_that_cannot_be_forecast_is_refused_and_writes_a_failed_run_at_most(
     night_folder: Path, as_of: date, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
         night(as_of)
-    assert set(counts().values()) == {0}
+    assert {table for table, count in counts().items() if count} <= {"runs"}
 
 
-def test_too_little_history_names_the_length_needed_and_writes_nothing(night_folder: Path, csv_of_bars: Path) -> None:
+def test_too_little_history_names_the_length_needed_and_leaves_a_failed_run_alone(
+    night_folder: Path, csv_of_bars: Path
+) -> None:
     write_yahoo_csv(random_bars(days=100, seed=3, last=LAST), csv_of_bars)
     with pytest.raises(HistoryError, match=r"at least \d+ sessions.*found 100"):
         night(LAST)
-    assert set(counts().values()) == {0}
+    assert {table: count for table, count in counts().items() if count} == {"runs": 1}
+    assert "found 100" in failed_run()
 
 
 def test_a_database_that_is_not_migrated_is_refused(
@@ -344,7 +348,8 @@ def test_bars_of_another_source_are_refused_without_the_option(
     before = counts()
     with pytest.raises(UsageError, match="--switch-source"):
         night(LAST)
-    assert counts() == before
+    assert counts() == before | {"runs": before["runs"] + 1}
+    assert "--switch-source" in failed_run()
     start_night(as_of=LAST, mode="skip", switch_source=True)
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
 
@@ -411,3 +416,9 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}
     with pytest.raises(UsageError, match="refused by the gate"):
         registry.promote(str(refused["id"]), read_settings(), now=clock.now)
+
+
+def failed_run() -> str:
+    """The error of the one run that failed."""
+    (run,) = [row for row in rows("runs") if row["status"] == "failed"]
+    return str(run["error"])

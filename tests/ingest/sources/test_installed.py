@@ -19,6 +19,7 @@ import pytest
 from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.sources.choose import is_live, newest_session, source_of
+from forecasting.pipeline.each_symbol import raise_failed
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import random_bars
@@ -137,9 +138,11 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
     server.put(BARS.iloc[:-1])
     with pytest.raises(DataLateError, match=r"2024-03-08 yet; .* ends at 2024-03-07"):
-        ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
+        raise_failed(ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now))
     server.put(BARS)
-    first, again = (ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)[0] for _ in range(2))
+    first, again = (
+        ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)[0].get() for _ in range(2)
+    )
     assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
 
