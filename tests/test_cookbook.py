@@ -1,11 +1,18 @@
-"""Every query of docs/sql.md and README.md, on the ledger that the commands of docs/sql.md make, on both databases."""
+"""Every query of docs/sql.md and README.md, and the notebook, on the ledger that the commands of docs/sql.md make.
+
+The queries run on both databases.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -94,6 +101,25 @@ def test_every_query_of_the_readme_runs_and_names_one_target(ledger: str) -> Non
         assert "target = 'volume'" in query
         here = query.replace("'SBUX'", f"'{SYMBOL}'").replace("'live'", "'replay'")
         assert cookbook.answer(ledger, here) != cookbook.NO_ROWS
+
+
+def outputs(notebook: Path) -> list[str]:
+    """The text of every output, words and numbers one space apart."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    texts = ["".join(output["data"]["text/plain"]) for cell in cells for output in cell.get("outputs", [])]
+    return [" ".join(text.split()) for text in texts]
+
+
+def test_the_notebook_runs_and_has_its_outputs(sqlite_ledger: str, tmp_path: Path) -> None:
+    """`python -m tests.notebook` writes the outputs anew; in a process of its own, for Jupyter warns of much."""
+    folder, written = Path(sqlite_ledger.removeprefix("sqlite:///")).parent, tmp_path / "executed.ipynb"
+    command = [sys.executable, "-m", "tests.notebook", str(folder), str(written)]
+    ran = subprocess.run(command, cwd=cookbook.ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    found, expected = outputs(written), outputs(cookbook.ROOT / "docs" / "forecasts.ipynb")
+    assert len(found) == len(expected) == 5
+    for one, other in zip(found, expected, strict=True):
+        assert matches(one, other, 4 * TOLERANCE), (one, other)  # one of 13 actuals more inside an interval is 0.08
 
 
 @pytest.fixture(params=DATABASES)
