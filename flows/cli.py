@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from flows.terminal import options
-from flows.terminal.admin import db_app, models_app
+from flows.terminal.admin import db_app, models_app, pretrain
 from flows.terminal.boundary import run_command
 from flows.terminal.echo import echo
 from flows.terminal.options import use
@@ -131,8 +131,7 @@ def catch_up(
 
 @app.command(
     context_settings={"allow_extra_args": True},
-    epilog="Example: forecasting backtest --source csv:SBUX.csv --symbol SBUX --from 2023-01-03 --to 2023-12-29"
-    " --refit-every 21 --out backtest.json",
+    epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29 --out backtest.json",
 )
 def backtest(
     context: typer.Context,
@@ -145,16 +144,12 @@ def backtest(
     events: options.EventsOption = None,
     market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between refits.")] = 21,
-    as_published: Annotated[
-        bool, typer.Option("--as-published", help="Also replay every night's fit and decisions: what is published.")
-    ] = False,
+    as_published: Annotated[bool, typer.Option("--as-published", help="Replay every night's decisions too.")] = False,
     out: options.Out = None,
     as_json: options.AsJson = False,
     workers: Annotated[int, typer.Option(min=0, metavar="N", help="Processes that fit; 0: one a core.")] = 0,
     database_url: options.DatabaseUrl = None,
-    store: Annotated[
-        bool, typer.Option("--store/--no-store", help="Also store the scores in the table metrics.")
-    ] = False,
+    store: Annotated[bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")] = False,
 ) -> None:
     """Replay past nights and score them against every baseline."""
     use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
@@ -263,6 +258,7 @@ def replay(
     echo(rerun(options.settings(), now=clock.now, last=options.parse(last)))
 
 
+app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")(pretrain)
 app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")(serve)
 app.command(epilog="Example: forecasting worker --pool forecasting")(worker)
 app.command(epilog="Example: FORECASTING_ALARM_WEBHOOK=https://hooks.example.org/T0 forecasting alarms")(alarms)

@@ -53,4 +53,7 @@ MEDIAN = QUANTILES.index(0.50)
 """Position of the median among the levels."""
 
 COMPANION_TRAINED, RANDOM = "companions", "drawn"
-"""Values of `models.base` other than names of shipped weights: trained on the companions, or random."""
+"""Values of `models.base` other than names of pretrained weights: trained on the companions, or random."""
+
+OF_MANY = ""
+"""Column `symbol` of table models for pretrained weights, which are of many symbols."""

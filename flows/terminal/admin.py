@@ -1,4 +1,4 @@
-"""The commands for the database schema and the models."""
+"""The commands for the database schema, the models and the weights that they start from."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Annotated
 import typer
 
 from flows.terminal.echo import echo
-from flows.terminal.options import AsJson, DatabaseUrl, Symbols, SymbolsFile, TargetOption, settings, use
+from flows.terminal.options import AsJson, DatabaseUrl, MarketOption, Symbols, SymbolsFile, TargetOption, settings, use
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)
-db_app = typer.Typer(
-    help="Upgrade or downgrade the schema, or show its revision.", no_args_is_help=True, rich_markup_mode=None
-)
+db_app = typer.Typer(help="Upgrade, downgrade or show the schema.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
@@ -92,3 +90,19 @@ def models_rollback(symbol: Symbols = None, target: TargetOption = None, databas
     from forecasting.pipeline import registry
 
     echo(registry.roll_back(settings(), now=clock.now))
+
+
+def pretrain(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    market: MarketOption = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Make pretrained weights from the stored bars of your own symbols. It takes minutes for a hundred."""
+    use(symbol, symbols_file, target=target, market=market, database_url=database_url)
+    from flows import clock
+    from flows.progress import progress_bar
+    from forecasting.pipeline.pretrain import pretrain_own
+
+    echo(pretrain_own(settings(), now=clock.now, bar=progress_bar))

@@ -6,29 +6,19 @@ from typing import Annotated
 
 import typer
 
+from flows.terminal import options
 from flows.terminal.echo import echo
-from flows.terminal.options import (
-    DatabaseUrl,
-    Email,
-    SourceOption,
-    Symbols,
-    SymbolsFile,
-    TargetOption,
-    Webhook,
-    use,
-    warn_of_secret,
-)
 
 
 def serve(
-    symbol: Symbols = None,
-    symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
-    source: SourceOption = None,
-    database_url: DatabaseUrl = None,
+    symbol: options.Symbols = None,
+    symbols_file: options.SymbolsFile = None,
+    target: options.TargetOption = None,
+    source: options.SourceOption = None,
+    database_url: options.DatabaseUrl = None,
 ) -> None:
     """Run the night on its schedule until stopped. With the configured Prefect server, or one of its own."""
-    use(symbol, symbols_file, target=target, source=source, database_url=database_url)
+    options.use(symbol, symbols_file, target=target, source=source, database_url=database_url)
     from flows.terminal.start import start_serving
 
     start_serving()
@@ -36,19 +26,19 @@ def serve(
 
 def worker(
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
-    database_url: DatabaseUrl = None,
+    database_url: options.DatabaseUrl = None,
 ) -> None:
     """Run Prefect's worker. First the runs of a killed one are marked Crashed and started again."""
-    use(database_url=database_url)
+    options.use(database_url=database_url)
     from flows.operations.worker import start_worker
 
     start_worker(pool)
 
 
-def alarms(context: typer.Context, webhook: Webhook = None, email: Email = None) -> None:
+def alarms(context: typer.Context, webhook: options.Webhook = None, email: options.Email = None) -> None:
     """Report failed, late and unusual nights. By webhook or e-mail; run it again to replace the address."""
     for name in ("webhook", "email"):
-        warn_of_secret(context, name)
+        options.warn_of_secret(context, name)
     from flows.operations.alarms import set_alarms
 
     for line in set_alarms(webhook=webhook, email=email):

@@ -17,6 +17,9 @@ from forecasting.vocabulary import Clock, Mode, Target
 ARTIFACTS = "artifacts"
 """Folder of the models' folders, below the data folder."""
 
+PRETRAINED = "weights"
+"""Folder of the folders of pretrained weights that the user made, below the data folder."""
+
 WINDOWS, COMPANIONS = "windows.npz", "companions"
 """In a run's folder: the file of its windows, and the folder of its companions' windows, *.npz."""
 

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, UsageError
 from forecasting.ids import short_id
-from forecasting.pipeline.folders import check_inside, delete_files
-from forecasting.pipeline.night_run import ARTIFACTS, NightRun, artifact_folder
+from forecasting.pipeline.folders import check_inside, child_folder, delete_files
+from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, NightRun, artifact_folder
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
@@ -64,13 +64,13 @@ def weights_folder(model: Row, settings: Settings) -> Path:
     Raises:
         ArtifactError: It is not a folder of the artifacts folder, or its files are links to other places.
     """
-    path = PurePosixPath(model["artifact_path"])
-    if path.parent != PurePosixPath(ARTIFACTS):
+    path, parent = PurePosixPath(model["artifact_path"]), PRETRAINED if model["method"] == "base" else ARTIFACTS
+    if path.parent != PurePosixPath(parent):
         raise ArtifactError(
-            f"Expected artifact_path of model {model['id']} as {ARTIFACTS}/ID, found {str(path)[:60]!r}. Nothing was "
+            f"Expected artifact_path of model {model['id']} as {parent}/NAME, found {str(path)[:60]!r}. Nothing was "
             "read; correct that row of table models."
         )
-    folder = artifact_folder(settings, path.name)
+    folder = child_folder(settings.data_dir.absolute() / parent, path.name)
     check_inside(folder, FILES)
     return folder
 
@@ -92,7 +92,10 @@ def check_champion(symbol: str, settings: Settings) -> None:
 
 
 def list_models(settings: Settings) -> list[Row]:
-    """The networks of each symbol, newest first, the champion marked, each with the state of its weights."""
+    """The networks of each symbol, newest first, the champion marked, then the user's own pretrained weights.
+
+    Each with the state of its weights.
+    """
     migrate.check_ready(settings.url, writes=False)
     with database.reading(settings.url) as connection:
         found = [
@@ -102,6 +105,7 @@ def list_models(settings: Settings) -> list[Row]:
             )
             for symbol in settings.symbols
         ]
+        found.append((None, read.pretrained(connection, settings.target)))
     return [model for champion, rows in found for model in _marked(champion, rows, settings)]
 
 
@@ -163,6 +167,11 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
         if model["method"] == "baseline":
             raise UsageError(
                 f"{model['id']} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
+            )
+        if model["method"] == "base":
+            raise UsageError(
+                f"{model['id']} is a set of pretrained weights, which fits from scratch start from; a champion is a "
+                "network of one symbol. See: forecasting models list"
             )
         if model["refused"]:
             raise UsageError(

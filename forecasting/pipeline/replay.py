@@ -13,6 +13,7 @@ from datetime import date
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.own_weights import copy_own_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.run_row import close_nights
@@ -74,13 +75,14 @@ def finished_nights(symbol: str, settings: Settings, *, last: date | None) -> Hi
 
 
 def scratch_ledger(settings: Settings) -> Settings:
-    """The same settings on an empty ledger of its own, with a copy of the input tables."""
+    """The same settings on an empty ledger of its own, with a copy of the input tables and own pretrained weights."""
     folder = settings.data_dir.absolute() / "replay"
     shutil.rmtree(folder, ignore_errors=True)
     scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
     migrate.upgrade(scratch.url)
     with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
         copy_inputs.copy_inputs(source, target)
+        copy_own_weights(source, target, settings=settings, data_dir=folder)
     return scratch
 
 

@@ -19,6 +19,7 @@ from forecasting.ids import short_id
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import load_companions
 from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
+from forecasting.pipeline.own_weights import own_weights
 from forecasting.pipeline.registry import load_model
 from forecasting.pipeline.run_row import NO_MODEL, code_version, open_run
 from forecasting.pipeline.shard import Outcome
@@ -31,6 +32,7 @@ from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit
 from forecasting.train.gate import Verdict, examine
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
+from forecasting.train.pretrained import OwnWeights
 from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
@@ -42,12 +44,17 @@ _NEVER = 10**6  # sessions since the newest fit from scratch, where there was no
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the store holds before the fit: tonight's model if it was fitted before a kill, the champion, its scores."""
+    """What the store holds before the fit: tonight's model if it was fitted before a kill, the champion, its scores.
+
+    And the user's own pretrained weights that had been made when the night's bars were fetched: a night that is run
+    again later starts from no others.
+    """
 
     fitted: Row | None
     champion: Row | None
     newest_scratch: date | None
     scores: pd.DataFrame | None
+    own: list[Row]
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class _Plan:
     windows: Windows
     champion: Row | None
     parent: Checkpoint | None
+    own: list[OwnWeights]
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,8 @@ def _read(connection: Connection, run: NightRun, inputs: NightInputs) -> _Stored
         scores = read.newest_scores(
             connection, symbol, target, last=session, origins=DRIFT_ORIGINS, known_at=inputs.data_as_of
         )
-    return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), scores)
+    own = read.pretrained_by(connection, target, known_at=inputs.data_as_of)
+    return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), scores, own)
 
 
 def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
@@ -122,8 +131,9 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
         ArtifactError: A warm fit was asked for and the champion's weights cannot be used.
     """
     champion, settings = stored.champion, run.settings
+    own = own_weights(stored.own, settings)
     if champion is None:
-        return _Plan(choose_mode(run.spec.mode, None, scratch_every=settings.scratch_every), windows, None, None)
+        return _Plan(choose_mode(run.spec.mode, None, scratch_every=settings.scratch_every), windows, None, None, own)
     since = _NEVER
     if stored.newest_scratch is not None:
         since = len(between(stored.newest_scratch, run.spec.session, settings.exchange)) - 1
@@ -147,7 +157,7 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
             raise
         parent, facts = None, ChainFacts(False, str(error), since, champion["chain_epochs"])
     choice = choose_mode(run.spec.mode, facts, scratch_every=settings.scratch_every)
-    return _Plan(choice, windows, champion, parent)
+    return _Plan(choice, windows, champion, parent, own)
 
 
 def _drift_reason(stored: _Stored) -> str:
@@ -203,7 +213,7 @@ def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
     if plan.choice.method == "warm":
         return fit(plan.windows, mode="warm", parent=plan.parent, settings=run.settings), []
     companions = load_companions(run)
-    fitted = fit_scratch(plan.windows, list(companions.values()), settings=run.settings)
+    fitted = fit_scratch(plan.windows, list(companions.values()), settings=run.settings, own=plan.own)
     used = fitted.card.base == COMPANION_TRAINED
     if companions:
         outcome = "trained the starting weights" if used else "are left out: their weights lost more on later sessions"
@@ -213,7 +223,7 @@ def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
 
 def _examine(run: NightRun, plan: _Plan, fitted: Checkpoint) -> Verdict:
     """What the gate finds about tonight's fit."""
-    verdict = examine(fitted, plan.windows, champion=plan.parent, settings=run.settings)
+    verdict = examine(fitted, plan.windows, champion=plan.parent, settings=run.settings, own=plan.own)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", run.spec.symbol, verdict.refused)
     return verdict

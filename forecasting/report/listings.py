@@ -141,8 +141,11 @@ def article_listing(result: ArticleResult) -> Listing:
 
 
 def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
-    """A row a network, as the registry lists them, with what its fit started from; of several symbols, named."""
-    several = len({row["symbol"] for row in models}) > 1
+    """A row a network, as the registry lists them, with what its fit started from; of several symbols, named.
+
+    Pretrained weights, which are of no single symbol, have their own name there.
+    """
+    several = len({row["symbol"] for row in models if row["symbol"]}) > 1
     rows: list[list[object]] = [
         [
             *([row["symbol"]] if several else []),

@@ -1,13 +1,14 @@
 """The gate: whether a fit may take over from the champion, decided before it forecasts anything that is published.
 
 A fit is refused that is not finite; whose weights moved further from where it started than its training can move them;
-that gained nothing clear on its own training rows over the shipped weights it started from; or that is unlike the
+that gained nothing clear on its own training rows over the pretrained weights it started from; or that is unlike the
 champion on the newest closed sessions and on tonight's inputs and worse than it there. Without a champion and from
-random weights it is compared with the linear model. Whether shipped weights suit the symbol is for `fit` to decide.
+random weights it is compared with the linear model. Whether pretrained weights suit the symbol is for `fit` to decide.
 The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
@@ -23,7 +24,7 @@ from forecasting.train.ensemble import member_quantiles
 from forecasting.train.fit import PRETRAINED, WARM
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.prepare import prepare_like, training_rows
-from forecasting.train.pretrained import pretrained_for
+from forecasting.train.pretrained import OwnWeights, pretrained_for
 from forecasting.train.training_loop import TrainingRows, load_members, sequences_in, training_losses
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
@@ -46,7 +47,7 @@ FIRST = 3.0
 """Factor of these limits against the linear model, which differs from a network more than two networks do."""
 
 MIN_GAIN = 0.08
-"""Of a fit from shipped weights: its mean gain on its training rows, in standard deviations of a row's gain.
+"""Of a fit from pretrained weights: its mean gain on its training rows, in standard deviations of a row's gain.
 
 Own training has 0.10 and more at 250 to 2,500 rows (526 fits), another symbol's weights less in 9 of 10 (at 2,500).
 """
@@ -99,6 +100,7 @@ def examine(
     *,
     champion: Checkpoint | None,
     settings: Settings,
+    own: Sequence[OwnWeights] = (),
 ) -> Verdict:
     """Whether a fit may take over.
 
@@ -107,11 +109,12 @@ def examine(
         windows: The rolling window that it was fitted on; the newest row is tonight's.
         champion: The weights in use, from which a warm fit started; None where there are none that run.
         settings: As of the fit.
+        own: As of the fit.
     """
     rows = gate_rows(windows)
     closed = rows[:-1]
     members = member_quantiles(fitted, windows, rows)
-    start = _start(fitted, windows, champion, settings)
+    start = champion if fitted.card.method == "warm" else _start(fitted, windows, settings, own)
     reference = _reference(windows, rows, champion, start)
     loss = mean_pinball(members.mean(), windows, closed)
     theirs = None if reference is None else mean_pinball(reference.quantiles, windows, closed)
@@ -154,7 +157,7 @@ def moved_too_far(fitted: Checkpoint, start: Checkpoint | None) -> str:
 
 
 def learned_nothing(fitted: Checkpoint, start: Checkpoint | None, windows: Windows) -> str:
-    """Whether a fit from shipped weights gained no more than chance on the rows it was trained on; empty where it did.
+    """Whether a fit from pretrained weights gained no more than chance on its training rows; empty where it did.
 
     Weights of another symbol that start from the same ones are within reach, but were trained on other rows.
     """
@@ -215,12 +218,10 @@ def _reference(windows: Windows, rows: Rows, champion: Checkpoint | None, start:
     return Reference("the linear model", windows.scale(rows).to_model(linear), FIRST)
 
 
-def _start(fitted: Checkpoint, windows: Windows, champion: Checkpoint | None, settings: Settings) -> Checkpoint | None:
-    """The weights that the fit started from; None for random ones and for those trained on companions."""
-    if fitted.card.method == "warm":
-        return champion
-    shipped = pretrained_for(windows, settings) if fitted.card.base else None
-    return shipped if shipped is not None and shipped.card.base == fitted.card.base else None
+def _start(fitted: Checkpoint, windows: Windows, settings: Settings, own: Sequence[OwnWeights]) -> Checkpoint | None:
+    """The pretrained weights that the fit started from; None for random ones and for those trained on companions."""
+    newest = pretrained_for(windows, settings, own) if fitted.card.base else None
+    return newest if newest is not None and newest.card.base == fitted.card.base else None
 
 
 def _weight_of(start: Checkpoint, name: str) -> Tensor:

@@ -6,18 +6,22 @@ what is shared: how a session's value depends on the sessions before it and on t
 Weights for several spans ship with the package, made by benchmarks/base_weights.py. They are never used for an origin
 inside their own span: a replay of 2016 starts from weights trained up to 2014. Each span has four: for symbols with
 earnings dates, trained on stocks whose dates were inferred from their bars, or without; and with or without a market
-series, whose effect is removed in training as in the fits that start from them.
+series, whose effect is removed in training as in the fits that start from them. `forecasting pretrain` makes others
+from a user's own symbols (`OwnWeights`), which a caller passes in: the newest of all is used.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from forecasting.errors import ArtifactError
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
@@ -26,6 +30,9 @@ from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
+from forecasting.vocabulary import Target
+
+logger = logging.getLogger("forecasting.train")
 
 EPOCHS = 2
 """Epochs over all symbols; four are no better (2.297 against 2.299)."""
@@ -34,12 +41,66 @@ HYPERPARAMETERS = Hyperparameters(EPOCHS, 3e-3, batch_size=16)
 _SHIPPED = Path(__file__).with_name("weights")
 
 
-def pretrained_for(windows: Windows, settings: Settings) -> Checkpoint | None:
-    """The newest shipped weights trained on no session after the newest learnable one of `windows`.
+@dataclass(frozen=True)
+class Kind:
+    """Which symbols' fits may start from pretrained weights.
 
-    For a symbol with earnings dates, weights trained with dates: without dates the training lags contain reactions, and
+    Attributes:
+        target: What they forecast.
+        earnings: Whether their symbols have earnings dates.
+        market: Whether they have a market series.
+    """
+
+    target: Target
+    earnings: bool
+    market: bool
+
+    def name(self, trained_to: date, suffix: str = "") -> str:
+        """The name of weights of this kind, which is that of their folder: `volume-2024-03-08-earnings-market`."""
+        parts = [self.target, str(trained_to), *["earnings"] * self.earnings, *["market"] * self.market]
+        return "-".join([*parts, suffix] if suffix else parts)
+
+
+@dataclass(frozen=True)
+class OwnWeights:
+    """Pretrained weights made of a user's own symbols, as far as a caller knows them.
+
+    Attributes:
+        name: As `Kind.name` makes it, the part after the kind included; it names them in a card.
+        trained_to: The newest session whose value was used in training.
+        folder: Where `checkpoint.save` wrote them.
+        sha256: The hash that it returned.
+    """
+
+    name: str
+    trained_to: date
+    folder: Path
+    sha256: str
+
+    def is_of(self, kind: Kind) -> bool:
+        """Whether a fit of this kind may start from them."""
+        named = self.name.removeprefix(f"{kind.name(self.trained_to)}-")
+        return named != self.name and "-" not in named
+
+
+def kind_of(windows: Windows) -> Kind:
+    """The kind of weights that a fit on `windows` starts from."""
+    return Kind(windows.target, windows.has_events, windows.has_market)
+
+
+def pretrained_for(windows: Windows, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint | None:
+    """The newest weights for `windows`: shipped ones, or those of `own`, which are preferred where both are as new.
+
+    Shipped weights are trained on no session after the newest learnable one, own weights on older ones alone. For a
+    symbol with earnings dates, weights trained with dates: without dates the training lags contain reactions, and
     the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9 % more; for a symbol without dates, weights
     trained with dates have 1.1 % more).
+
+    Args:
+        windows: The symbol's rolling window.
+        settings: Of the night.
+        own: Those that had been made when the night's bars were fetched, in order of preference among equally new ones.
+            One whose files are missing, altered or of other code is left out, with a warning.
 
     Returns:
         The checkpoint, named in its card; None for an origin before every span.
@@ -47,19 +108,35 @@ def pretrained_for(windows: Windows, settings: Settings) -> Checkpoint | None:
     Raises:
         ArtifactError: A shipped file is missing or altered, or was written by other code.
     """
-    newest = windows.sessions[windows.learnable_sessions - 1]
+    kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1]
+    shipped = _newest_shipped(kind, newest)
+    usable = [one for one in own if one.is_of(kind) and np.datetime64(one.trained_to) < newest]
+    for one in sorted(usable, key=lambda one: one.trained_to, reverse=True):
+        if shipped is not None and one.trained_to < date.fromisoformat(str(shipped["trained_to"])):
+            break
+        try:
+            return _named(load(one.folder, one.sha256), one.name)
+        except ArtifactError as error:
+            logger.warning("own pretrained weights %s are left out: %s", one.name, error)
+    if shipped is None:
+        return None
+    folder = str(shipped["folder"])
+    return _named(load(_SHIPPED / folder, str(shipped["sha256"])), folder)
+
+
+def _newest_shipped(kind: Kind, newest: np.datetime64) -> dict[str, str | int | bool] | None:
+    """The index entry of the newest shipped weights of a kind trained on no session after `newest`."""
     usable = [
         entry
         for entry in shipped_weights()
-        if (entry["target"], entry["earnings"], entry["market"])
-        == (windows.target, windows.has_events, windows.has_market)
+        if Kind(entry["target"], entry["earnings"], entry["market"]) == kind  # type: ignore[arg-type]  # from our own JSON
         and np.datetime64(str(entry["trained_to"])) <= newest
     ]
-    if not usable:
-        return None
-    chosen = max(usable, key=lambda entry: str(entry["trained_to"]))
-    checkpoint = load(_SHIPPED / str(chosen["folder"]), str(chosen["sha256"]))
-    return replace(checkpoint, card=replace(checkpoint.card, base=str(chosen["folder"])))
+    return max(usable, key=lambda entry: str(entry["trained_to"]), default=None)
+
+
+def _named(checkpoint: Checkpoint, name: str) -> Checkpoint:
+    return replace(checkpoint, card=replace(checkpoint.card, base=name))
 
 
 def shipped_weights() -> list[dict[str, str | int | bool]]:
@@ -70,7 +147,11 @@ def shipped_weights() -> list[dict[str, str | int | bool]]:
 
 @one_blas_thread()
 def pretrain(
-    panel: Sequence[Windows], *, settings: Settings, hyperparameters: Hyperparameters = HYPERPARAMETERS
+    panel: Sequence[Windows],
+    *,
+    settings: Settings,
+    hyperparameters: Hyperparameters = HYPERPARAMETERS,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 
@@ -78,6 +159,7 @@ def pretrain(
         panel: Windows of one target, one per symbol, of any span.
         settings: `members` and `seed` are used.
         hyperparameters: A few symbols need more epochs than many.
+        progress: Called with networks trained and networks in all, after each.
 
     Raises:
         ValueError: A symbol with too few rows that have a known target.
@@ -93,6 +175,8 @@ def pretrain(
         if not has_events:
             _zero_event_weights(network)
         weights |= named_weights(network, member)
+        if progress is not None:
+            progress(member + 1, settings.members)
     cards = [symbol.card for symbol in prepared]
     card = replace(
         cards[0],

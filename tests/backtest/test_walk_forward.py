@@ -102,7 +102,7 @@ def test_no_forecast_changes_when_bars_after_its_origin_do():
 @pytest.fixture
 def companions_alone(monkeypatch):
     """No shipped weights, as for an older origin, and no comparison with the linear model, which toys would lose."""
-    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings: None)
+    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings, own: None)
     monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
 
 

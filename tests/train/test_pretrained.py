@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import torch
 from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import Rows
-from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import PRETRAINED, fit
+from forecasting.train.gate import examine
 from forecasting.train.linear_model import linear_quantiles
-from forecasting.train.pretrained import pretrain, pretrained_for, shipped_weights
+from forecasting.train.pretrained import OwnWeights, pretrain, pretrained_for, shipped_weights
+from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.train.windows import SETTINGS, some_windows
 
@@ -158,3 +161,68 @@ def without_events(windows: Windows) -> Windows:
     flags, known = windows.flags.copy(), windows.future_flags.copy()
     flags[:, -10:], known[..., -10:] = 0.0, 0.0
     return replace(windows, flags=flags, future_flags=known)
+
+
+def own_weights(folder: Path, trained: Checkpoint, *, name: str, trained_to: date) -> OwnWeights:
+    """Weights as a user's, under a name; the folder's files are those of `trained`."""
+    artifact = save(trained, folder / name)
+    return OwnWeights(name, trained_to, artifact.path, artifact.sha256)
+
+
+@pytest.fixture
+def newest_shipped() -> date:
+    return max(date.fromisoformat(str(entry["trained_to"])) for entry in shipped_weights())
+
+
+@pytest.mark.parametrize(("days", "expected"), [(-1, "shipped"), (0, "shipped"), (1, "own")])
+def test_own_weights_are_used_for_origins_later_than_their_span_alone(
+    days, expected, pretrained, newest_shipped, tmp_path
+):
+    """Also where they are as old as the newest shipped ones."""
+    newest = newest_shipped + timedelta(days=days)
+    name = f"volume-{newest_shipped}-earnings-3f9c2a"
+    own = own_weights(tmp_path, pretrained, name=name, trained_to=newest_shipped)
+    found = pretrained_for(moved_to(some_windows(), newest), SETTINGS, [own])
+    assert found is not None
+    assert (found.card.base == name) == (expected == "own")
+
+
+def test_shipped_weights_that_are_newer_than_own_ones_are_used(pretrained, newest_shipped, tmp_path):
+    older = newest_shipped - timedelta(days=1)
+    own = own_weights(tmp_path, pretrained, name=f"volume-{older}-earnings-3f9c2a", trained_to=older)
+    found = pretrained_for(moved_to(some_windows(), newest_shipped), SETTINGS, [own])
+    assert found is not None
+    assert found.card.base == f"volume-{newest_shipped}-earnings"
+
+
+def test_own_weights_of_another_kind_are_not_used(pretrained, newest_shipped, tmp_path):
+    windows = moved_to(some_windows(), date(2030, 1, 2))
+    names = (f"{kind}-3f9c2a" for kind in ("volume-2029-01-02", "volume-2029-01-02-earnings-market"))
+    own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2)) for name in names]
+    found = pretrained_for(windows, SETTINGS, own)
+    assert found is not None
+    assert found.card.base == f"volume-{newest_shipped}-earnings"
+
+
+def test_of_own_weights_as_new_as_each_other_the_first_that_can_be_read_is_used(pretrained, tmp_path, caplog):
+    windows = moved_to(some_windows(), date(2030, 1, 2))
+    names = [f"volume-2029-01-02-earnings-{version}" for version in ("aaaaaa", "bbbbbb", "cccccc")]
+    own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2)) for name in names]
+    (tmp_path / names[0] / "weights.safetensors").write_bytes(b"damaged")
+    found = pretrained_for(windows, SETTINGS, own)
+    assert found is not None
+    assert found.card.base == names[1]
+    assert f"own pretrained weights {names[0]} are left out" in caplog.text
+
+
+def test_a_fit_from_own_weights_names_them_and_the_gate_measures_from_them(pretrained, tmp_path, monkeypatch):
+    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
+    windows = moved_to(some_windows(), date(2030, 1, 2))
+    name = "volume-2029-01-02-earnings-3f9c2a"
+    own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2))]
+    fitted = fit_scratch(windows, [], settings=SETTINGS, own=own)
+    assert fitted.card.base == name
+    weight = fitted.weights["0.from_state.weight"]
+    moved = replace(fitted, weights=fitted.weights | {"0.from_state.weight": weight + 0.2})
+    assert "from where the fit started" in examine(moved, windows, champion=None, settings=SETTINGS, own=own).refused
+    assert "from where" not in examine(moved, windows, champion=None, settings=SETTINGS).refused  # its start is unknown

@@ -18,7 +18,7 @@ COMPANIONS = [some_windows(seed=seed) for seed in (21, 22)]
 @pytest.fixture
 def no_shipped_weights(monkeypatch):
     """As for an origin before the span of every shipped checkpoint."""
-    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, settings: None)
+    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, settings, own: None)
 
 
 def same(left, right) -> bool:
@@ -47,7 +47,7 @@ def test_companion_trained_weights_are_chosen_where_the_shipped_ones_are_worse(m
     shipped = pretrained_for(some_windows(), SETTINGS)
     assert shipped is not None
     worse = replace(shipped, weights={name: weight + 1.0 for name, weight in shipped.weights.items()})
-    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, settings: worse)
+    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, settings, own: worse)
     start, again = (choose_starting_weights(some_windows(), COMPANIONS, settings=SETTINGS) for _ in range(2))
     assert start is not None
     assert again is not None

@@ -27,6 +27,8 @@ from forecasting.store.read.models import (
     models_beginning,
     models_of_newest,
     newest_scratch,
+    pretrained,
+    pretrained_by,
 )
 from forecasting.store.read.overview import bars_of_symbols, events_on, last_results, newest_nights, newest_runs
 from forecasting.store.read.promotions import (
@@ -83,6 +85,8 @@ __all__ = [
     "newest_scratch",
     "newest_session",
     "past_forecasts",
+    "pretrained",
+    "pretrained_by",
     "published",
     "run",
     "scored",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from forecasting.store import tables
 from forecasting.store.frames import Row, first_row
 from forecasting.store.read.fetches import fetch
+from forecasting.vocabulary import OF_MANY
 
 _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
 
@@ -22,6 +24,35 @@ def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
         .order_by(table.c.created_at.desc(), table.c.id)
     )
     return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def pretrained(connection: sa.Connection, target: str) -> list[Row]:
+    """The pretrained weights that `forecasting pretrain` made of many symbols, newest first: rows of table models."""
+    return [dict(row) for row in connection.execute(_pretrained(target, *tables.models.c)).mappings()]
+
+
+def pretrained_by(connection: sa.Connection, target: str, *, known_at: datetime) -> list[Row]:
+    """What is needed to load those made by an aware instant: id, method, base, trained_to, artifact_path and _hash.
+
+    Not the fetches, a column of up to thousands of symbols that each symbol's night would read.
+    """
+    table = tables.models
+    needed = (
+        table.c.id,
+        table.c.method,
+        table.c.base,
+        table.c.trained_to,
+        table.c.artifact_path,
+        table.c.artifact_hash,
+    )
+    statement = _pretrained(target, *needed).where(table.c.created_at <= known_at)
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def _pretrained(target: str, *columns: sa.Column[Any]) -> sa.Select[Any]:
+    table = tables.models
+    wanted = (table.c.symbol == OF_MANY, table.c.target == target, table.c.method == "base")
+    return sa.select(*columns).where(*wanted).order_by(table.c.created_at.desc(), table.c.id)
 
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:

@@ -21,7 +21,10 @@ TABLES = {
         " a flag about a new or changed row is cleared by its own fetch."
     ),
     "runs": "One night of one symbol, target and source under one set of settings. Updated while it proceeds.",
-    "models": "One fitted network, baseline or backtest. Only artifact_path changes, when weights are pruned.",
+    "models": (
+        "One fitted network, baseline or backtest, or one set of pretrained weights. Only artifact_path changes, when "
+        "weights are pruned."
+    ),
     "promotions": (
         "One decision which model is champion next: one a night with a challenger, and one a command. Insert-only; the"
         " newest session, then the newest decision, is valid."
@@ -160,24 +163,32 @@ COLUMNS: dict[str, dict[str, str]] = {
         "error": "Message of the error of the last attempt; NULL without one.",
     },
     "models": {
-        "id": "Id derived from run and method; of a baseline, from name, version, symbol, target and settings.",
+        "id": (
+            "Id derived from run and method; of a baseline, from name, version, symbol, target and settings; of "
+            "pretrained weights, from the fetches of their bars and the settings of their fit."
+        ),
         "name": "`lstm`, a baseline's name, or `backtest`.",
         "version": "Architecture of a network, version of the baselines, or the refit interval of a backtest.",
-        "method": "`scratch`, `warm`, `baseline` or `backtest`.",
+        "method": "`scratch`, `warm`, `baseline` or `backtest`; `base`: pretrained weights of `forecasting pretrain`.",
         "parent_id": "Model that a warm fit started from, an id of `models`; NULL otherwise.",
         "base": (
-            "Weights that the chain of fits began with: a shipped set's name, `companions` (trained on companions) or "
-            "`drawn` (random); empty for a baseline."
+            "Weights that the chain of fits began with: the name of a shipped set or of one of method `base`, "
+            "`companions` (trained on companions) or `drawn` (random); of method `base` its own name; empty for a "
+            "baseline."
         ),
+        "symbol": "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC; empty for pretrained weights, which are of many.",
         "scope": "Bars that trained the weights: `symbol`, or `panel` with other symbols (pretrained weights).",
         "seed": "Seed of the random numbers.",
         "trained_from": "First training session; NULL for a baseline.",
         "trained_to": "Last session whose value a weight has used; NULL for a baseline.",
         "epochs": "Training epochs of this fit.",
         "chain_epochs": "Epochs since the last fit from scratch, this fit included.",
-        "fetch_id": "Fetch of the training bars, an id of `fetches`; NULL for a baseline.",
-        "companion_fetches": "JSON: symbol and fetch id of each companion that trained the weights; empty without any.",
-        "run_id": "Run that fitted it, an id of `runs`; NULL for a baseline.",
+        "fetch_id": "Fetch of the training bars, an id of `fetches`; NULL for a baseline and method `base`.",
+        "companion_fetches": (
+            "JSON: symbol and fetch id of each companion that trained the weights, or of each symbol and market series "
+            "of method `base`; empty without any."
+        ),
+        "run_id": "Run that fitted it, an id of `runs`; NULL for a baseline and method `base`.",
         "artifact_path": "Folder of the weights, relative to the data folder; NULL for a baseline or once pruned.",
         "artifact_hash": "SHA-256 of the weights; NULL for a baseline.",
         "seconds": "Duration of the fit, seconds.",

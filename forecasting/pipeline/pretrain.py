@@ -1,0 +1,217 @@
+"""Make pretrained weights from the user's own symbols, as stored now: no request is made.
+
+They lie in the data folder, a folder a version, and in table models (method `base`). Nights whose bars are fetched
+later start from them, as from shipped ones (`forecasting/train/pretrained.py`). The same bars and settings give the
+same version, which is made once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from forecasting.errors import FitError, HistoryError
+from forecasting.ids import short_id
+from forecasting.pipeline.backtest import Bar, no_bar
+from forecasting.pipeline.companions import companion_windows
+from forecasting.pipeline.folders import child_folder
+from forecasting.pipeline.ledger_clock import ledger_instant
+from forecasting.pipeline.market import MarketSnapshot, market_run, market_snapshot
+from forecasting.pipeline.night_run import PRETRAINED, NightRun, NightSpec
+from forecasting.pipeline.run_row import code_version
+from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch
+from forecasting.preprocess.windows import Windows
+from forecasting.settings import Settings
+from forecasting.store import database, migrate, read, writes
+from forecasting.store.database import Connection
+from forecasting.store.frames import Row
+from forecasting.train.checkpoint import Checkpoint, save
+from forecasting.train.pretrained import Kind, kind_of, pretrain
+from forecasting.vocabulary import LSTM, OF_MANY, Clock
+
+logger = logging.getLogger("forecasting.train")
+
+MIN_SYMBOLS = 10
+"""Symbols that weights are made of, at least."""
+
+_NAMED = 5  # symbols that a sentence about those left out names
+
+_ID_DIGITS = 6  # of a version's id in its name, which has 40 characters with the longest kind: the column's width
+
+
+@dataclass(frozen=True)
+class _Symbol:
+    """A symbol with enough rows: what is stored of it and of the market series now, and its windows."""
+
+    run: NightRun
+    snapshot: Snapshot
+    market: MarketSnapshot
+    windows: Windows
+
+    @property
+    def fetches(self) -> dict[str, str]:
+        """The fetch of its bars, and that of the market series where its windows have it."""
+        one = market_run(self.run)
+        market = {one.spec.symbol: self.market.fetch_id} if one is not None and self.windows.has_market else {}
+        return {self.run.spec.symbol: self.snapshot.fetch_id} | market
+
+
+def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
+    """A sentence a version of weights, of the settings' target: one for each kind of symbol among the user's own.
+
+    Symbols and companions of the settings are used, as stored at the newest fetch of each.
+
+    Raises:
+        HistoryError: Fewer than MIN_SYMBOLS of them have enough rows.
+        StoreError: The database is not ready.
+    """
+    migrate.check_ready(settings.url)
+    symbols, left_out = _symbols(settings, now=now)
+    if len(symbols) < MIN_SYMBOLS:
+        asked = len(symbols) + len(left_out)
+        raise HistoryError(
+            f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; found "
+            f"{len(symbols)} of {asked}. {_left_out_text(left_out)} Name more (--symbol, --symbols-file, "
+            "FORECASTING_COMPANIONS), and store their bars: forecasting ingest."
+        )
+    kinds = sorted({kind_of(one.windows) for one in symbols}, key=lambda kind: (kind.earnings, kind.market))
+    sentences = [_made(kind, _panel(kind, symbols), settings, now=now, bar=bar) for kind in kinds]
+    return "\n".join([*sentences, *([_left_out_text(left_out)] if left_out else [])])
+
+
+def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str, str]]:
+    """The symbols with enough rows, in the order of the settings; of each other one, why it is left out."""
+    found, left_out = [], {}
+    names = dict.fromkeys([*settings.symbols, *settings.companions])
+    with database.reading(settings.url) as connection:
+        stored = {symbol: _stored(connection, symbol, settings, now) for symbol in names}
+    for symbol, one in stored.items():
+        if one is None:
+            left_out[symbol] = "no bars are stored"
+            continue
+        try:
+            run, snapshot, market = one
+            found.append(_Symbol(run, snapshot, market, companion_windows(run, snapshot, market.series)))
+        except HistoryError as error:
+            left_out[symbol] = str(error)
+    return found, left_out
+
+
+def _stored(
+    connection: Connection, symbol: str, settings: Settings, now: Clock
+) -> tuple[NightRun, Snapshot, MarketSnapshot] | None:
+    """What a night of the symbol's newest session has at the newest fetch; None without bars."""
+    fetch, session = read.newest_fetch(connection, symbol), read.newest_session(connection, symbol)
+    if fetch is None or session is None:
+        return None
+    run = NightRun(NightSpec(symbol, session, settings.target, settings.source), settings.for_symbol(symbol), now)
+    snapshot = snapshot_at_fetch(connection, run, fetch)
+    return run, snapshot, market_snapshot(connection, run, data_as_of=snapshot.data_as_of)
+
+
+def _panel(kind: Kind, symbols: Sequence[_Symbol]) -> list[_Symbol]:
+    """The symbols that weights of a kind are made of.
+
+    With earnings dates those that have some; without, all, as if none had any: the more symbols, the better.
+    """
+    same = [one for one in symbols if one.windows.has_market == kind.market]
+    if kind.earnings:
+        return [one for one in same if one.windows.has_events]
+    return [_without_events(one) for one in same]
+
+
+def _without_events(one: _Symbol) -> _Symbol:
+    if not one.windows.has_events:
+        return one
+    snapshot = replace(one.snapshot, events=one.snapshot.events[:0])
+    return replace(one, windows=companion_windows(one.run, snapshot, one.market.series))
+
+
+def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:
+    """What came of one kind: made now, there already, or of too few symbols."""
+    if len(panel) < MIN_SYMBOLS:
+        return f"No weights of {_of(kind)}: {len(panel)} such symbols, expected {MIN_SYMBOLS} or more."
+    fetches = _fetches(panel)
+    model_id = _id(kind, fetches, settings)
+    with database.reading(settings.url) as connection:
+        made = read.model(connection, model_id)
+    if made is not None:
+        return f"{made['base']} is there already, made of the same bars of {len(panel)} symbols; model {model_id}."
+    row = _fit_and_save(model_id, kind, panel, settings, bar=bar)
+    with database.transaction(settings.url) as connection:
+        row["created_at"] = ledger_instant(read.newest_instant(connection, fetches), now())
+        writes.add_model(connection, row)
+    span = f"{row['trained_from']} to {row['trained_to']}"
+    return f"Made {row['base']} of {len(panel)} symbols, {span}, in {row['seconds']:.0f} s; model {model_id}."
+
+
+def _fit_and_save(model_id: str, kind: Kind, panel: list[_Symbol], settings: Settings, *, bar: Bar) -> Row:
+    """The row of new weights, but for its instant: a kill before it leaves a folder that the next attempt replaces."""
+    started = time.perf_counter()
+    with bar(f"weights of {_of(kind)}") as progress:
+        checkpoint = pretrain([one.windows for one in panel], settings=settings, progress=progress)
+    _check_finite(checkpoint, len(panel))
+    card, trained_to = checkpoint.card, date.fromisoformat(checkpoint.card.trained_to)
+    name = kind.name(trained_to, model_id[:_ID_DIGITS])
+    artifact = save(checkpoint, child_folder(settings.data_dir.absolute() / PRETRAINED, name))
+    seconds = round(time.perf_counter() - started, 3)
+    logger.info("made %s of %d symbols, %d rows, in %.1f s", name, len(panel), card.rows, seconds)
+    return {
+        "id": model_id,
+        "name": LSTM,
+        "version": str(card.architecture),
+        "method": card.method,
+        "base": name,
+        "symbol": OF_MANY,
+        "target": card.target,
+        "scope": "panel",
+        "seed": card.seed,
+        "trained_from": date.fromisoformat(card.trained_from),
+        "trained_to": trained_to,
+        "epochs": card.epochs,
+        "chain_epochs": card.chain_epochs,
+        "companion_fetches": json.dumps(_fetches(panel), sort_keys=True),
+        "settings_hash": card.settings_hash,
+        "code_version": code_version(),
+        "artifact_path": f"{PRETRAINED}/{name}",
+        "artifact_hash": artifact.sha256,
+        "seconds": seconds,
+    }
+
+
+def _fetches(panel: list[_Symbol]) -> dict[str, str]:
+    return {symbol: fetch_id for one in panel for symbol, fetch_id in one.fetches.items()}
+
+
+def _id(kind: Kind, fetches: dict[str, str], settings: Settings) -> str:
+    """The id of the version that these fetches and settings give under this code."""
+    from forecasting.train.model import ARCHITECTURE
+
+    fitted_as = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE)
+    return short_id("base", _of(kind), json.dumps(fitted_as), json.dumps(fetches, sort_keys=True))
+
+
+def _of(kind: Kind) -> str:
+    """A kind in words."""
+    dates = "with earnings dates" if kind.earnings else "without earnings dates"
+    return f"{kind.target}, {dates}, {'with' if kind.market else 'without'} a market series"
+
+
+def _check_finite(checkpoint: Checkpoint, symbols: int) -> None:
+    if not all(bool(weight.isfinite().all()) for weight in checkpoint.weights.values()):
+        raise FitError(
+            f"Expected finite weights after {checkpoint.card.epochs} epochs over {symbols} symbols; found others. "
+            "Nothing was kept. See the findings of these symbols' bars, and leave out the symbol that has odd ones."
+        )
+
+
+def _left_out_text(left_out: dict[str, str]) -> str:
+    """The symbols left out, the first of them with the reason; empty for none."""
+    named = [f"{symbol} ({reason.rstrip('.')})" for symbol, reason in list(left_out.items())[:_NAMED]]
+    others = len(left_out) - _NAMED
+    more = f" and {others} other{'s' * (others > 1)}" if others > 0 else ""
+    return f"Left out: {', '.join(named)}{more}." if named else ""

@@ -1,0 +1,212 @@
+"""Pretrained weights of the user's own symbols: made, recorded, and used by nights whose bars are fetched later."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from flows import clock
+from flows.cli import app
+from forecasting.errors import FitError, HistoryError, UsageError
+from forecasting.pipeline import pretrain, registry
+from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.market import fetch_market
+from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.pretrain import pretrain_own
+from forecasting.pipeline.replay import replay
+from forecasting.pipeline.whole_night import run_nights
+from forecasting.sessions import closes_at
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database, read, writes
+from forecasting.vocabulary import Clock
+from tests.builders import random_bars, write_yahoo_csv
+from tests.nights import counts, killed, rows
+
+FIRST, SECOND, THIRD = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
+NAMES = [f"S{number}" for number in range(11)]
+
+
+def after(session: date, hours: float = 13.5) -> Clock:
+    """A clock on the morning after a session's close, or some hours after it."""
+    moment = closes_at(session) + timedelta(hours=hours)
+    return lambda: moment
+
+
+@pytest.fixture
+def ten(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Ten symbols in one file, S0 to S9, and an index without volumes, S10; small nights of S0."""
+    frames = []
+    for seed, name in enumerate(NAMES):
+        path = tmp_path / f"{name}.csv"
+        bars = random_bars(days=620, seed=seed)
+        write_yahoo_csv(bars.assign(volume=0) if name == "S10" else bars, path)
+        frames.append(pd.read_csv(path, parse_dates=["Date"]).assign(Symbol=name))
+    pd.concat(frames, ignore_index=True).to_parquet(tmp_path / "many.parquet")
+    chosen = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": database_url, "SOURCE": f"parquet:{tmp_path}/many.parquet"}
+    chosen |= {"SYMBOLS": "S0,S1,S2,S3,S4", "COMPANIONS": "S5,S6,S7,S8,S9", "MEMBERS": 1, "TRAIN_SESSIONS": 320}
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    return read_settings()
+
+
+def ingest(settings: Settings, session: date) -> None:
+    """Store the bars of every symbol and companion up to a session, on the morning after."""
+    every = settings.model_copy(update={"symbols": (*settings.symbols, *settings.companions), "companions": ()})
+    for outcome in ingest_only(every, as_of=session, switch_source=False, now=after(session)):
+        outcome.get()
+
+
+def made(settings: Settings) -> list[dict[str, object]]:
+    """The rows of the weights, newest first."""
+    with database.reading(settings.url) as connection:
+        return [dict(row) for row in read.pretrained(connection, settings.target)]
+
+
+def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_data_folder(ten: Settings) -> None:
+    ingest(ten, FIRST)
+    words = pretrain_own(ten, now=after(FIRST, 20))
+    (row,) = made(ten)
+    assert row["base"] == f"volume-{FIRST}-{str(row['id'])[:6]}"
+    assert words == f"Made {row['base']} of 10 symbols, {row['trained_from']} to {FIRST}, in " + words.split(" in ")[1]
+    assert words.endswith(f" s; model {row['id']}.")
+    assert (row["method"], row["scope"], row["symbol"], row["trained_to"]) == ("base", "panel", "", FIRST)
+    assert json.loads(str(row["companion_fetches"])) == {one["symbol"]: one["id"] for one in rows("fetches")}
+    assert registry.weights_state(row, ten) == "kept"
+    assert (ten.data_dir / "weights" / str(row["base"]) / "model.json").is_file()
+
+
+def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
+    ten: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a market series; four symbols have earnings dates, which are too few for a kind of their own."""
+    write_yahoo_csv(random_bars(days=700, seed=20), tmp_path / "VIX.csv")
+    settings = ten.model_copy(update={"market": f"csv:{tmp_path / 'VIX.csv'}"})
+    spec = NightSpec("S0", FIRST, "volume", ten.source, market=settings.market)
+    fetch_market([night_run(spec, settings, now=after(FIRST, 13))])
+    dates = pd.to_datetime(["2023-05-02", "2023-08-01", "2023-10-31", "2024-01-30"])
+    known = {"kind": "earnings", "known_from": dates - timedelta(days=21), "announced": dates, "known_rule": "told"}
+    with database.transaction(ten.url) as connection:
+        for symbol in NAMES[:4]:
+            frame = pd.DataFrame({"session": dates, "timing": "after", **known})
+            writes.add_events(connection, symbol, frame, source="csv", first_seen_at=after(FIRST, 13)())
+    ingest(ten, FIRST)
+    words = pretrain_own(settings, now=after(FIRST, 20))
+    (row,) = made(ten)
+    assert str(row["base"]).startswith(f"volume-{FIRST}-market-")
+    assert json.loads(str(row["companion_fetches"])).keys() == {*NAMES[:10], "^VIX"}
+    assert "No weights of volume, with earnings dates, with a market series: 4 such symbols, expected 10" in words
+    monkeypatch.setattr(pretrain, "MIN_SYMBOLS", 4)
+    pretrain_own(settings, now=after(FIRST, 21))
+    (dated,) = (one for one in made(ten) if one["id"] != row["id"])
+    assert str(dated["base"]).startswith(f"volume-{FIRST}-earnings-market-")
+    assert json.loads(str(dated["companion_fetches"])).keys() == {*NAMES[:4], "^VIX"}
+
+
+def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ten: Settings) -> None:
+    ingest(ten, FIRST)
+    pretrain_own(ten, now=after(FIRST, 20))
+    before = counts()
+    assert "is there already, made of the same bars of 10 symbols" in pretrain_own(ten, now=after(FIRST, 21))
+    assert counts() == before
+    ingest(ten, SECOND)
+    pretrain_own(ten, now=after(SECOND, 20))
+    assert [row["trained_to"] for row in made(ten)] == [SECOND, FIRST]
+    assert [registry.weights_state(row, ten) for row in made(ten)] == ["kept", "kept"]
+
+
+def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
+    ten: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest(ten, FIRST)
+    with monkeypatch.context() as patched:
+        patched.setattr("forecasting.store.writes.add_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain_own(ten, now=after(FIRST, 20))
+    (left,) = (ten.data_dir / "weights").iterdir()
+    content = (left / "model.json").read_bytes()
+    assert made(ten) == []
+    pretrain_own(ten, now=after(FIRST, 21))
+    (row,) = made(ten)
+    assert (ten.data_dir / str(row["artifact_path"]), (left / "model.json").read_bytes()) == (left, content)
+
+
+def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ten: Settings) -> None:
+    fewer = ten.model_copy(update={"companions": ("S5", "S10")})
+    ingest(fewer, FIRST)
+    fewer = fewer.model_copy(update={"companions": ("S5", "S10", "NOSUCH")})
+    with pytest.raises(HistoryError) as refused:
+        pretrain_own(fewer, now=after(FIRST, 20))
+    found = re.fullmatch(
+        r"Expected 10 or more symbols with enough stored sessions of a known volume; found 6 of 8\. "
+        r"Left out: S10 \(Expected a bar .*\), NOSUCH \(no bars are stored\)\. Name more \(--symbol, --symbols-file, "
+        r"FORECASTING_COMPANIONS\), and store their bars: forecasting ingest\.",
+        str(refused.value),
+    )
+    assert found, refused.value
+    assert made(ten) == []
+
+
+def test_weights_that_are_not_finite_are_not_kept(ten: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest(ten, FIRST)
+    fit = pretrain.pretrain
+
+    def broken(*given: object, **others: object) -> object:
+        fitted = fit(*given, **others)  # type: ignore[arg-type]
+        next(iter(fitted.weights.values())).fill_(float("nan"))
+        return fitted
+
+    monkeypatch.setattr(pretrain, "pretrain", broken)
+    with pytest.raises(FitError, match="Expected finite weights after 2 epochs over 10 symbols"):
+        pretrain_own(ten, now=after(FIRST, 20))
+    assert (made(ten), (ten.data_dir / "weights").exists()) == ([], False)
+
+
+def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
+    ten: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a replay of all of them, after more weights were made, gives the same bits."""
+    alone = ten.model_copy(update={"symbols": ("S0",), "companions": ()})
+    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", float("inf"))  # random bars suit no weights
+    night(alone, FIRST, now=after(FIRST))
+    ingest(ten, SECOND)
+    pretrain_own(ten, now=after(SECOND, 20))
+    night(alone, SECOND, now=after(SECOND, 21))  # the end of their span
+    night(alone, THIRD, now=after(THIRD))
+    ingest(ten, THIRD)
+    pretrain_own(ten, now=after(THIRD, 20))
+    own = made(ten)[1]["base"]
+    bases = {row["trained_to"]: row["base"] for row in rows("models") if row["method"] == "scratch"}
+    assert bases == {str(FIRST): "volume-2022-12-30", str(SECOND): "volume-2022-12-30", str(THIRD): own}
+    assert "3 nights" in replay(alone, now=after(THIRD, 40))
+    elsewhere = f"sqlite:///{ten.data_dir.absolute() / 'replay' / 'forecasting.db'}"
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", elsewhere)
+    again = {row["trained_to"]: row["base"] for row in rows("models") if row["method"] == "scratch"}
+    assert {str(day): base for day, base in again.items()} == bases
+
+
+def night(settings: Settings, session: date, *, now: Callable[[], datetime]) -> None:
+    """A night that is fitted from scratch."""
+    run_nights(settings, as_of=session, mode="scratch", now=now)
+
+
+def test_they_are_listed_shown_and_never_champion(ten: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest(ten, FIRST)
+    monkeypatch.setattr(clock, "now", after(FIRST, 20))
+    ran = CliRunner().invoke(app, ["pretrain", "--target", "volume"])
+    assert ran.exit_code == 0, ran.output
+    (row,) = made(ten)
+    assert ran.stdout.startswith(f"Made {row['base']} of 10 symbols")
+    (listed,) = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
+    assert (listed["id"], listed["weights"], listed["champion"]) == (row["id"], "kept", False)
+    assert str(row["base"]) in CliRunner().invoke(app, ["models", "list"]).stdout
+    shown = json.loads(CliRunner().invoke(app, ["models", "show", str(row["id"])[:6], "--json"]).stdout)
+    assert shown["weights"].startswith("there, unaltered, run by this code")
+    with pytest.raises(UsageError, match="is a set of pretrained weights"):
+        registry.promote(str(row["id"]), ten, now=clock.now)
