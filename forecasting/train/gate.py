@@ -167,7 +167,7 @@ def learned_nothing(fitted: Checkpoint, start: Checkpoint | None, windows: Windo
     training = TrainingRows(prepared.training.tensors, training_rows(windows))
     before, after = (
         np.mean([training_losses(network, training) for network in load_members(weights, training.tensors)], axis=0)
-        for weights in (start.weights, fitted.weights)
+        for weights in ({name: _weight_of(start, name) for name in fitted.weights}, fitted.weights)
     )
     gained = before - after
     clear = gained.mean() >= MIN_GAIN * gained.std() > 0.0

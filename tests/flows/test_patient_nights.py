@@ -23,12 +23,12 @@ from forecasting.store import database
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.faults.forks import fork_in, server_environment
 from tests.flows.processes import until
-from tests.flows.test_yahoo_nights import select, set_clock, set_morning_after, yahoo
+from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row
 
-__all__ = ["yahoo"]  # a fixture
+__all__ = ["alone", "yahoo"]  # fixtures
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
 
 BEFORE = date(2024, 3, 7)
 

@@ -13,12 +13,12 @@ from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST, random_bars
 from tests.flows.test_patient_nights import record_waits
-from tests.flows.test_yahoo_nights import select, set_morning_after, yahoo
+from tests.flows.test_yahoo_nights import alone, select, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row, null_row
 
-__all__ = ["yahoo"]  # a fixture
+__all__ = ["alone", "yahoo"]  # fixtures
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
 
 BAD, GAP = date(2024, 1, 10), date(2024, 2, 14)
 PLAIN, RECOVERS, MOVES, GIVES_UP, AFTER = (date(2024, 3, day) for day in (1, 4, 5, 6, 7))

@@ -208,3 +208,12 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     fitted = fit_scratch(short, [], settings=SETTINGS)
     assert fitted.card.base == "volume-2018-12-31"
     assert examine(fitted, short, champion=None, settings=SETTINGS).refused == ""
+
+
+@pytest.mark.parametrize("seed", [1, 3, 7])
+def test_a_fit_of_one_network_is_compared_with_the_shipped_one_it_started_from(seed: int):
+    windows = some_windows(seed=seed)
+    one = SETTINGS.model_copy(update={"members": 1})
+    shipped = pretrained_for(windows, one)
+    fitted = fit(windows, mode="scratch", parent=None, settings=one, pretrained=shipped, max_loss_ratio=np.inf)
+    assert learned_nothing(fitted, shipped, windows) == ""
