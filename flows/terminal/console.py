@@ -52,18 +52,13 @@ def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: 
         typer.echo(forecast_csv(nights), nl=False)
     elif nights:
         if len(nights) == 1:
-            show_night(nights[0])
+            typer.echo(f"{night_text(nights[0], now=clock.now(), width=width())}\n")
         else:
             show_table(*line_listing(nights, now=clock.now()))
             echo(LEGEND)
         page = report_path(read_settings(), nights[0].symbol, nights[0].target)
         echo(f"Report:   {page if len(nights) == 1 else page.parent}")
         echo(f"Database: {place(read_settings().url)}")
-
-
-def show_night(data: ReportData) -> None:
-    """Print one night: headline, notices, forecasts, and the results of past ones."""
-    typer.echo(f"{night_text(data, now=clock.now(), width=width())}\n")
 
 
 def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None) -> None:

@@ -1,5 +1,6 @@
 """What the commands start: checks that need no flow, then the flow in this process."""
 
+import asyncio
 import sys
 from datetime import date
 
@@ -9,7 +10,7 @@ from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
 from forecasting.pipeline.new_symbols import unnamed_new_symbols
-from forecasting.pipeline.outcomes import done_sentence
+from forecasting.pipeline.outcomes import done_sentence, next_night_sentence
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Mode
@@ -53,6 +54,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 def start_serving() -> None:
     """Serve the nightly deployment on its schedule; runs missed while this was down start first."""
     from prefect.schedules import Cron
+    from prefect.server.schemas.schedules import CronSchedule
 
     from flows.nightly import nightly
     from flows.operations.crashed_runs import restart_crashed_runs
@@ -62,6 +64,8 @@ def start_serving() -> None:
     migrate.check_ready(settings.url)
     with ensure_server():
         restart_crashed_runs()
+        (due,) = asyncio.run(CronSchedule(cron=settings.cron, timezone=settings.timezone).get_dates(1, clock.now()))
+        echo(next_night_sentence(settings, due, now=clock.now()))
         nightly.serve(
             name="nightly",
             schedule=Cron(settings.cron, timezone=settings.timezone, slug="nightly"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 from forecasting.errors import StoreError
 from forecasting.report.json_text import rounded
+from forecasting.report.night_text import age
 from forecasting.settings import Settings
 from forecasting.store import database, read
 from forecasting.store.database import Connection
@@ -27,6 +28,20 @@ def done_sentence(settings: Settings, first: date, last: date) -> str:
         }
     each = ", ".join(f"{symbol} {count}" for symbol, count in counts.items())
     return f"Sessions done between {first} and {last}: {each}."
+
+
+def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> str:
+    """When the next night of the symbols starts, and which settings change that.
+
+    Args:
+        settings: Of the symbols and the schedule.
+        due: The next instant of the schedule, in the schedule's time zone.
+        now: The present instant.
+    """
+    return (
+        f"{', '.join(settings.symbols)} {settings.target}: the next night starts on {due:%A %Y-%m-%d at %H:%M %Z}, in "
+        f"{age(now, due)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE {settings.timezone}."
+    )
 
 
 def _row(connection: Connection, symbol: str, target: str) -> dict[str, object]:

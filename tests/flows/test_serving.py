@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -220,6 +221,10 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
         assert (done["state_name"], done["name"]) == ("Completed", done["name"])
         processes.stop(serving)
     assert origins(ledger) == ["2018-12-31"]
+    (line,) = [line for line in log.read_text(encoding="utf-8").splitlines() if "the next night starts on" in line]
+    assert re.match(
+        r"\^GSPC volume: the next night starts on \w+day [\d-]{10} at 05:30 E[SD]T, in \d+ (min|h|d)\. ", line
+    )
     missed = processes.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):
         again = processes.until(lambda: processes.ended(server, missed), "the missed run", log=log)

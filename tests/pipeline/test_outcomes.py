@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from forecasting.pipeline.outcomes import done_sentence, outcome_rows
+from forecasting.pipeline.outcomes import done_sentence, next_night_sentence, outcome_rows
 from forecasting.settings import Settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
@@ -31,3 +32,12 @@ def test_the_sessions_done_are_counted_by_symbol_within_the_span(sqlite_url: str
         connection.execute(metadata.tables["runs"].insert(), [{"note": "", **night} for night in nights])
     shown = done_sentence(settings, date(2024, 3, 5), date(2024, 3, 7))
     assert shown == "Sessions done between 2024-03-05 and 2024-03-07: SBUX 2, BAD 0."
+
+
+def test_the_next_night_is_named_with_its_time_zone_and_the_settings_that_change_it(sqlite_url: str) -> None:
+    due = datetime(2024, 3, 12, 5, 30, tzinfo=ZoneInfo("America/New_York"))
+    shown = next_night_sentence(settings_of(sqlite_url, SYMBOL, "MSFT"), due, now=due - timedelta(hours=7))
+    assert shown == (
+        "SBUX, MSFT volume: the next night starts on Tuesday 2024-03-12 at 05:30 EDT, in 7 h. "
+        "FORECASTING_CRON is 30 5 * * 2-6, FORECASTING_TIMEZONE America/New_York."
+    )

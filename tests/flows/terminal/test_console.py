@@ -14,7 +14,7 @@ from tests.report.test_listings import FIGURES
 
 
 def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_night(report_data(forecasts=forecasts(status="fallback", reason="too old", q50=8e6)))
+    console.show_nights([report_data(forecasts=forecasts(status="fallback", reason="too old", q50=8e6))])
     shown = capsys.readouterr().out
     assert "SBUX is expected to trade 8.00" in shown
     assert "Fallback: A baseline is published instead of the network: too old." in shown
@@ -24,7 +24,7 @@ def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pyte
 
 
 def test_a_night_is_printed_with_the_results_of_past_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_night(report_data())
+    console.show_nights([report_data()])
     shown = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
     assert "Of its last 40 forecasts one session ahead, 32 landed inside the 80 % interval" in " ".join(shown.split())
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("ridge ")]
@@ -32,7 +32,7 @@ def test_a_night_is_printed_with_the_results_of_past_ones(capsys: pytest.Capture
 
 
 def test_the_first_night_is_printed_without_a_record(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_night(report_data(scored=scored()))
+    console.show_nights([report_data(scored=scored())])
     assert "against" not in capsys.readouterr().out
 
 
