@@ -179,12 +179,13 @@ def show(
     symbol: options.Symbols = None,
     symbols_file: options.SymbolsFile = None,
     target: options.TargetOption = None,
+    cost_ratio: options.CostRatio = None,
     database_url: options.DatabaseUrl = None,
     as_json: options.AsJson = False,
     as_csv: options.AsCsv = False,
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
+    use(symbol, symbols_file, target=target, cost_ratio=cost_ratio, database_url=database_url)
     _show(None, as_json=as_json, as_csv=as_csv)
 
 

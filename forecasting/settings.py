@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import math
 import os
 import re
 from datetime import date, time
@@ -93,6 +94,13 @@ class Settings(BaseSettings):
     )
     dask_address: str | None = Field(
         None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
+    )
+    cost_ratio: float | None = Field(
+        None,
+        gt=0.0,
+        allow_inf_nan=False,
+        description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
+        "quantile of least expected cost. If not set, none.",
     )
     keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
 
@@ -257,6 +265,26 @@ def parse_mode(text: str) -> Mode:
     if text not in get_args(Mode):
         raise UsageError(f"Invalid mode {text!r}: expected auto, scratch, warm or skip.")
     return cast(Mode, text)
+
+
+def check_option(name: str, text: str) -> str:
+    """`text` itself, the value of an option that overrides the setting `name`.
+
+    Raises:
+        UsageError: It is not valid; names the option as it was typed.
+    """
+    if name == "target" and text not in get_args(Target):
+        raise UsageError(f"Invalid --target {text!r}: expected volume, close or range.")
+    if name == "cost_ratio" and not _is_above_zero(text):
+        raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
+    return text
+
+
+def _is_above_zero(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < math.inf
+    except ValueError:
+        return False
 
 
 def parse_date(text: str) -> date:

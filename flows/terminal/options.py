@@ -7,12 +7,9 @@ import re
 import sys
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from forecasting.errors import UsageError
-from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
     from forecasting.settings import Settings
@@ -53,6 +50,8 @@ Webhook = Annotated[str | None, _option("--webhook", "URL", _HOOK, variable="FOR
 Email = Annotated[str | None, _option("--email", "URL", _MAIL, variable="FORECASTING_ALARM_EMAIL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
+_RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
+CostRatio = Annotated[str | None, _option("--cost-ratio", "RATIO", _RATIO, "FORECASTING_COST_RATIO, else none")]
 Switch = Annotated[
     bool, typer.Option("--switch-source", help="Accept bars of another source, or another history, for a known symbol.")
 ]
@@ -64,7 +63,7 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
     A password in --database-url is warned about: every user of this machine can read a command line, in `ps`.
 
     Raises:
-        UsageError: A symbol, the file of symbols or the target is not valid: named as it was typed.
+        UsageError: A symbol, the file of symbols, the target or the cost ratio is not valid: named as it was typed.
     """
     if (url := options.get("database_url")) is not None:
         os.environ.pop("FORECASTING_DATABASE_URL_FILE", None)
@@ -78,11 +77,11 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
         from forecasting.pipeline.symbol_list import asked_symbols
 
         os.environ["FORECASTING_SYMBOLS"] = ",".join(asked_symbols(symbols or [], symbols_file))
-    if (target := options.get("target")) is not None and target not in get_args(Target):
-        raise UsageError(f"Invalid --target {target!r}: expected volume, close or range.")
     for name, value in options.items():
         if value is not None:
-            os.environ[f"FORECASTING_{name.upper()}"] = value
+            from forecasting.settings import check_option
+
+            os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, value)
 
 
 def warn_of_secret(context: typer.Context, name: str) -> None:

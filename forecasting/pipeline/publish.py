@@ -52,7 +52,7 @@ def publish_pages(runs: Sequence[NightRun]) -> list[Outcome[PublishedPage]]:
     stored = shard.read_each(
         shard.given(runs, runs),
         lambda connection, run, _: page_data(
-            connection, report_data(connection, run.spec.symbol, run.spec.target, exchange=run.settings.exchange)
+            connection, _report_of(connection, run.settings, run.spec.symbol, run.spec.target)
         ),
     )
     written = shard.compute_each(stored, _publish)
@@ -136,7 +136,7 @@ def _newest_report(own: Settings, as_of: date | None) -> ReportData:
     symbol, target = own.symbols[0], own.target
     with database.reading(own.url) as connection:
         try:
-            return report_data(connection, symbol, target, exchange=own.exchange, origin=as_of)
+            return _report_of(connection, own, symbol, target, as_of)
         except StoreError as error:
             run = read.unfinished_run(connection, symbol, target, after=date.min)
             if run is None or as_of is not None or not (reason := run["error"] or run["note"]):
@@ -144,6 +144,13 @@ def _newest_report(own: Settings, as_of: date | None) -> ReportData:
             raise StoreError(
                 f"{symbol} has no {target} forecast: its night of {run['as_of']} is {run['status']}. {reason}"
             ) from error
+
+
+def _report_of(
+    connection: Connection, settings: Settings, symbol: str, target: Target, origin: date | None = None
+) -> ReportData:
+    data = report_data(connection, symbol, target, exchange=settings.exchange, origin=origin)
+    return replace(data, cost_ratio=settings.cost_ratio)
 
 
 def report_data(

@@ -61,6 +61,7 @@ class ReportData:
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where it is unknown.
+        cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
     """
 
     run: Mapping[str, Any]
@@ -79,6 +80,7 @@ class ReportData:
     unfinished: Mapping[str, Any] | None = None
     exchange: str = "XNYS"
     currency: str = "USD"
+    cost_ratio: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a frame with a missing column, and a night without forecasts.

@@ -6,6 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from forecasting.report import wording
+from forecasting.report.costs import (
+    cost_listing,
+    cost_note,
+    cost_quantiles,
+    cost_sentence,
+    level_name,
+    quantile_listing,
+)
 from forecasting.report.data import ReportData
 from forecasting.report.listings import (
     Listing,
@@ -40,13 +48,20 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
             for listing in (window_listing(data, record), record_listing(data, record))
             if listing[1]
         ]
+    if data.cost_ratio is not None:
+        blocks += _cost_blocks(data, record, data.cost_ratio, width)
     return "\n\n".join(block for block in blocks if block)
 
 
 def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
-    """A row a symbol: the median and 80 % interval of its next session, against usual; how it did; what to know."""
+    """A row a symbol: the median and 80 % interval of its next session, against usual; how it did; what to know.
+
+    With a cost ratio, which all have in common, the quantile of least expected cost stands after the interval.
+    """
+    ratios = [data.cost_ratio for data in nights if data.cost_ratio is not None]
+    cost = [level_name(ratios[0])] if ratios else []
     return (
-        ["symbol", "session", "median", "80 % interval", "usual", "last", "skill", "data", "notes"],
+        ["symbol", "session", "median", "80 % interval", *cost, "usual", "last", "skill", "data", "notes"],
         [_line(data, now) for data in nights],
     )
 
@@ -86,6 +101,12 @@ def age(since: datetime, now: datetime) -> str:
     return f"{days:.0f} d" if days < 730 else f"{days / 365.25:.1f} y"
 
 
+def _cost_blocks(data: ReportData, record: TrackRecord, ratio: float, width: int | None) -> list[str]:
+    blocks = [paragraph(cost_sentence(ratio), width=width), text_table(*quantile_listing(data, ratio), width=width)]
+    costs = cost_listing(data, record, ratio)
+    return [*blocks, text_table(*costs, width=width), paragraph(cost_note(data), width=width)] if costs[1] else blocks
+
+
 def _facts(data: ReportData, record: TrackRecord, now: datetime) -> list[tuple[str, str]]:
     model = data.model
     trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
@@ -107,6 +128,7 @@ def _line(data: ReportData, now: datetime) -> list[object]:
         f"{row['target_session']:%a %m-%d}",
         unit.brief(float(row["q50"])),
         unit.span(float(row["q10"]), float(row["q90"])),
+        *([] if data.cost_ratio is None else [unit.brief(float(cost_quantiles(data.rows, data.cost_ratio).iloc[0]))]),
         change(float(row["q50"]), usual_value(data)[1]),
         ("hit" if ahead["inside_80"].iloc[-1] else "miss") if len(ahead) else None,
         percent(float(best["skill_mae"].iloc[0]), signed=True) if len(best) else None,

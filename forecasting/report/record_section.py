@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from forecasting.evaluate.costs import RATIOS
 from forecasting.report import record_charts, record_figures, wording
+from forecasting.report.costs import cost_quantiles, level_name, realised_costs
 from forecasting.report.data import ReportData, as_day
 from forecasting.report.track_record import TrackRecord
 from forecasting.report.units import percent, short_day, unit_of
@@ -28,6 +30,7 @@ def figures(data: ReportData, record: TrackRecord) -> dict[str, Any]:
         "pit_rows": [_pit_row(row) for row in shares.to_dict("records")],
         "enough": record_figures.ENOUGH_FOR_SHARES,
         "days": _day_rows(data, record),
+        "costs": _cost_rows(data, record),
         "restated": _restated(data),
         "champions": _champion_rows(data),
         "champions_left_out": 0 if data.champions is None else max(0, len(data.champions) - CHAMPIONS_SHOWN),
@@ -52,6 +55,31 @@ def _day_rows(data: ReportData, record: TrackRecord) -> list[dict[str, Any]]:
         }
         for row in found.to_dict("records")
     ]
+
+
+def _cost_rows(data: ReportData, record: TrackRecord) -> list[dict[str, Any]]:
+    """A row a cost ratio above 1, and for the one that is set: tomorrow's quantile, and costs one session ahead."""
+    unit, own = unit_of(data), [] if data.cost_ratio is None else [data.cost_ratio]
+    rows = []
+    for ratio in sorted({*map(float, RATIOS[1:]), *own}):
+        found = realised_costs(record, ratio).to_dict("records")
+        if not found:
+            continue
+        ours, best = found[0], next(iter(found[1:]), None)
+        rows.append(
+            {
+                "ratio": f"{ratio:.4g} to 1",
+                "own": ratio in own,
+                "level": level_name(ratio),
+                "tomorrow": unit.number(float(cost_quantiles(data.rows, ratio).iloc[0])),
+                "n": ours["n"],
+                "cost": unit.number(ours["cost"], finer=1),
+                "saving": percent(ours["saving"], signed=True),
+                "best": "" if best is None else wording.forecaster_label(best["forecaster"]),
+                "best_saving": "\N{EN DASH}" if best is None else percent(best["published_saving"], signed=True),
+            }
+        )
+    return rows
 
 
 def _restated(data: ReportData) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from forecasting.plain_text import plain_text
 from forecasting.report import wording
+from forecasting.report.costs import cost_document, cost_quantiles
 from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
@@ -26,6 +27,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
     """The night as a JSON object: published model, origin, forecasts and track record, in the target's own unit."""
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
+    record = track_record(data.scored)
     return {
         "symbol": data.symbol,
         "target": data.target,
@@ -43,12 +45,16 @@ def night_document(data: ReportData) -> dict[str, Any]:
             {**row, "special_days": wording.day_notes(data, row["target_session"])}
             for row in data.rows[columns].to_dict("records")
         ],
-        "track_record": _record_document(track_record(data.scored)),
+        "track_record": _record_document(record),
+        "cost": cost_document(data, record),
     }
 
 
 def forecast_csv(nights: Sequence[ReportData]) -> str:
-    """A header and a row a symbol and session, as CSV text: every quantile, and what the session is compared with."""
+    """A header and a row a symbol and session, as CSV text: every quantile, and what the session is compared with.
+
+    With a cost ratio, that ratio and the quantile of least expected cost are the last two columns.
+    """
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "last_value", "kind", "status", "reason", "data_as_of"]
     frames = [
         data.rows[columns].assign(
@@ -57,14 +63,22 @@ def forecast_csv(nights: Sequence[ReportData]) -> str:
             origin_session=data.origin,
             usual=data.usual,
             special_days=[", ".join(wording.day_notes(data, day)) for day in data.rows["target_session"]],
+            **_cost_columns(data),
         )
         for data in nights
     ]
     first = ["symbol", "target", "origin_session"]
-    names = [*first, *columns, "usual", "special_days"]
+    cost = list(_cost_columns(nights[0])) if nights else []
+    names = [*first, *columns, "usual", "special_days", *cost]
     whole = pd.concat(frames)[names] if frames else pd.DataFrame(columns=names)
     text: str = whole.apply(lambda column: column.map(rounded)).to_csv(index=False)
     return text
+
+
+def _cost_columns(data: ReportData) -> dict[str, Any]:
+    if (ratio := data.cost_ratio) is None:
+        return {}
+    return {"cost_ratio": ratio, "cost_quantile": cost_quantiles(data.rows, ratio)}
 
 
 def _record_document(record: TrackRecord) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _WHOLE = {
     "window_sessions",
     "better",
     "step_order",
+    "cost_ratio",
 }  # never NULL; other numbers become floats
 
 

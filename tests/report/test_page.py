@@ -61,7 +61,7 @@ def test_headings_descend_without_a_gap_and_every_table_has_a_caption():
     levels = [int(tag[1]) for tag in found.seen if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert found.seen.count("caption") == found.seen.count("table") == 8
+    assert found.seen.count("caption") == found.seen.count("table") == 9
 
 
 def test_every_drawing_is_named_or_hidden():

@@ -63,6 +63,7 @@ def test_no_query_for_one_symbol_run_or_model_scans_a_whole_table(plan_of, name:
     [
         ("champions", "SEARCH p USING INDEX ix_promotions_symbol_target_decided_at (symbol=? AND target=?)"),
         ("model_comparison", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
+        ("costs", "SEARCH s USING PRIMARY KEY (symbol=? AND target=?)"),
         ("night_durations", "SEARCH r USING INDEX ix_runs_symbol_target_as_of (symbol=? AND target=?)"),
     ],
 )

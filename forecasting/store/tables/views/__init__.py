@@ -12,6 +12,7 @@ from forecasting.store.tables import meanings
 from forecasting.store.tables.views.bars import BARS
 from forecasting.store.tables.views.champions import CHAMPIONS
 from forecasting.store.tables.views.comparison import MODEL_COMPARISON
+from forecasting.store.tables.views.costs import COSTS
 from forecasting.store.tables.views.forecasts import FORECAST_VS_ACTUAL, LATEST_FORECASTS, QUANTILE_FORECASTS
 from forecasting.store.tables.views.nights import NIGHT_DURATIONS, NIGHT_LOG
 from forecasting.store.tables.views.r2 import LIVE_R2
@@ -26,6 +27,7 @@ VIEWS: dict[str, View] = {
     "live_skill": LIVE_SKILL,
     "live_r2": LIVE_R2,
     "model_comparison": MODEL_COMPARISON,
+    "costs": COSTS,
     "quantile_forecasts": QUANTILE_FORECASTS,
     "champions": CHAMPIONS,
     "special_days": SPECIAL_DAYS,
