@@ -27,7 +27,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import database, read, writes
 from forecasting.vocabulary import Clock
 from tests.builders import random_bars, write_yahoo_csv
-from tests.nights import counts, killed, rows
+from tests.nights import ON_BOTH_DATABASES, counts, killed, rows
 
 FIRST, SECOND, THIRD = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
 NAMES = [f"S{number}" for number in range(11)]
@@ -40,7 +40,7 @@ def after(session: date, hours: float = 13.5) -> Clock:
 
 
 @pytest.fixture
-def ten(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def ten(tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Ten symbols in one file, S0 to S9, and an index without volumes, S10; small nights of S0."""
     frames = []
     for seed, name in enumerate(NAMES):
@@ -49,7 +49,7 @@ def ten(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> S
         write_yahoo_csv(bars.assign(volume=0) if name == "S10" else bars, path)
         frames.append(pd.read_csv(path, parse_dates=["Date"]).assign(Symbol=name))
     pd.concat(frames, ignore_index=True).to_parquet(tmp_path / "many.parquet")
-    chosen = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": database_url, "SOURCE": f"parquet:{tmp_path}/many.parquet"}
+    chosen = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": night_url, "SOURCE": f"parquet:{tmp_path}/many.parquet"}
     chosen |= {"SYMBOLS": "S0,S1,S2,S3,S4", "COMPANIONS": "S5,S6,S7,S8,S9", "MEMBERS": 1, "TRAIN_SESSIONS": 320}
     for name, value in chosen.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
@@ -69,6 +69,7 @@ def made(settings: Settings) -> list[dict[str, object]]:
         return [dict(row) for row in read.pretrained(connection, settings.target)]
 
 
+@ON_BOTH_DATABASES
 def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_data_folder(ten: Settings) -> None:
     ingest(ten, FIRST)
     words = pretrain_own(ten, now=after(FIRST, 20))
@@ -168,6 +169,7 @@ def test_weights_that_are_not_finite_are_not_kept(ten: Settings, monkeypatch: py
     assert (made(ten), (ten.data_dir / "weights").exists()) == ([], False)
 
 
+@ON_BOTH_DATABASES
 def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
     ten: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,13 +184,17 @@ def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_or
     ingest(ten, THIRD)
     pretrain_own(ten, now=after(THIRD, 20))
     own = made(ten)[1]["base"]
-    bases = {row["trained_to"]: row["base"] for row in rows("models") if row["method"] == "scratch"}
+    bases = bases_by_day()
     assert bases == {str(FIRST): "volume-2022-12-30", str(SECOND): "volume-2022-12-30", str(THIRD): own}
     assert "3 nights" in replay(alone, now=after(THIRD, 40))
     elsewhere = f"sqlite:///{ten.data_dir.absolute() / 'replay' / 'forecasting.db'}"
     monkeypatch.setenv("FORECASTING_DATABASE_URL", elsewhere)
-    again = {row["trained_to"]: row["base"] for row in rows("models") if row["method"] == "scratch"}
-    assert {str(day): base for day, base in again.items()} == bases
+    assert bases_by_day() == bases
+
+
+def bases_by_day() -> dict[str, object]:
+    """What each fit from scratch started from, by its newest session."""
+    return {str(row["trained_to"])[:10]: row["base"] for row in rows("models") if row["method"] == "scratch"}
 
 
 def night(settings: Settings, session: date, *, now: Callable[[], datetime]) -> None:
