@@ -1,8 +1,8 @@
 """Make pretrained weights from the user's own symbols, as stored now: no request is made.
 
 They lie in the data folder, a folder a version, and in table models (method `base`). Nights whose bars are fetched
-later start from them, as from shipped ones (`forecasting/train/pretrained.py`). The same bars and settings give the
-same version, which is made once.
+later start from them, as from shipped ones (`forecasting/train/pretrained.py`), of which they are a continuation. The
+same bars and settings give the same version, which is made once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
-from forecasting.train.pretrained import Kind, kind_of, pretrain
+from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, pretrain, shipped_for
 from forecasting.vocabulary import LSTM, OF_MANY, Clock
 
 logger = logging.getLogger("forecasting.train")
@@ -135,13 +135,13 @@ def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, b
     """What came of one kind: made now, there already, or of too few symbols."""
     if len(panel) < MIN_SYMBOLS:
         return f"No weights of {_of(kind)}: {len(panel)} such symbols, expected {MIN_SYMBOLS} or more."
-    fetches = _fetches(panel)
-    model_id = _id(kind, fetches, settings)
+    fetches, start = _fetches(panel), shipped_for(kind, max(map(_newest, panel)))
+    model_id = _id(kind, fetches, settings, start)
     with database.reading(settings.url) as connection:
         made = read.model(connection, model_id)
     if made is not None:
         return f"{made['base']} is there already, made of the same bars of {len(panel)} symbols; model {model_id}."
-    row = _fit_and_save(model_id, kind, panel, settings, bar=bar)
+    row = _fit_and_save(model_id, kind, panel, settings, start=start, bar=bar)
     with database.transaction(settings.url) as connection:
         row["created_at"] = ledger_instant(read.newest_instant(connection, fetches), now())
         writes.add_model(connection, row)
@@ -149,11 +149,19 @@ def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, b
     return f"Made {row['base']} of {len(panel)} symbols, {span}, in {row['seconds']:.0f} s; model {model_id}."
 
 
-def _fit_and_save(model_id: str, kind: Kind, panel: list[_Symbol], settings: Settings, *, bar: Bar) -> Row:
+def _fit_and_save(
+    model_id: str, kind: Kind, panel: list[_Symbol], settings: Settings, *, start: Checkpoint | None, bar: Bar
+) -> Row:
     """The row of new weights, but for its instant: a kill before it leaves a folder that the next attempt replaces."""
     started = time.perf_counter()
     with bar(f"weights of {_of(kind)}") as progress:
-        checkpoint = pretrain([one.windows for one in panel], settings=settings, progress=progress)
+        checkpoint = pretrain(
+            [one.windows for one in panel],
+            settings=settings,
+            hyperparameters=HYPERPARAMETERS if start is None else CONTINUED,
+            start=start,
+            progress=progress,
+        )
     _check_finite(checkpoint, len(panel))
     card, trained_to = checkpoint.card, date.fromisoformat(checkpoint.card.trained_to)
     name = kind.name(trained_to, model_id[:_ID_DIGITS])
@@ -187,11 +195,18 @@ def _fetches(panel: list[_Symbol]) -> dict[str, str]:
     return {symbol: fetch_id for one in panel for symbol, fetch_id in one.fetches.items()}
 
 
-def _id(kind: Kind, fetches: dict[str, str], settings: Settings) -> str:
+def _newest(one: _Symbol) -> date:
+    """The newest session whose value training uses."""
+    newest: date = one.windows.sessions[one.windows.learnable_sessions - 1].astype(object)
+    return newest
+
+
+def _id(kind: Kind, fetches: dict[str, str], settings: Settings, start: Checkpoint | None) -> str:
     """The id of the version that these fetches and settings give under this code."""
     from forecasting.train.model import ARCHITECTURE
 
-    fitted_as = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE)
+    begun = start.card.base if start else ""
+    fitted_as = (settings.members, settings.seed, settings.train_sessions, ARCHITECTURE, begun)
     return short_id("base", _of(kind), json.dumps(fitted_as), json.dumps(fetches, sort_keys=True))
 
 

@@ -29,7 +29,15 @@ from forecasting.train.checkpoint import Checkpoint, load
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.train.threads import one_blas_thread
-from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
+from forecasting.train.training_loop import (
+    Hyperparameters,
+    TrainingRows,
+    generator,
+    load_members,
+    named_weights,
+    new_network,
+    train,
+)
 from forecasting.vocabulary import Target
 
 logger = logging.getLogger("forecasting.train")
@@ -38,6 +46,12 @@ EPOCHS = 2
 """Epochs over all symbols; four are no better (2.297 against 2.299)."""
 
 HYPERPARAMETERS = Hyperparameters(EPOCHS, 3e-3, batch_size=16)
+CONTINUED = Hyperparameters(EPOCHS, 1e-3, batch_size=16)
+"""From shipped weights on, over a user's own symbols.
+
+Ten symbols from random weights lose 2 % of volume against shipped weights, from shipped ones two years old 0 %.
+"""
+
 _SHIPPED = Path(__file__).with_name("weights")
 
 
@@ -118,10 +132,22 @@ def pretrained_for(windows: Windows, settings: Settings, own: Sequence[OwnWeight
             return _named(load(one.folder, one.sha256), one.name)
         except ArtifactError as error:
             logger.warning("own pretrained weights %s are left out: %s", one.name, error)
-    if shipped is None:
-        return None
-    folder = str(shipped["folder"])
-    return _named(load(_SHIPPED / folder, str(shipped["sha256"])), folder)
+    return None if shipped is None else _load_shipped(shipped)
+
+
+def shipped_for(kind: Kind, newest: date) -> Checkpoint | None:
+    """The newest shipped weights of a kind that were trained on no session after `newest`, named in their card.
+
+    Raises:
+        ArtifactError: A shipped file is missing or altered, or was written by other code.
+    """
+    shipped = _newest_shipped(kind, np.datetime64(newest))
+    return None if shipped is None else _load_shipped(shipped)
+
+
+def _load_shipped(entry: dict[str, str | int | bool]) -> Checkpoint:
+    folder = str(entry["folder"])
+    return _named(load(_SHIPPED / folder, str(entry["sha256"])), folder)
 
 
 def _newest_shipped(kind: Kind, newest: np.datetime64) -> dict[str, str | int | bool] | None:
@@ -151,6 +177,7 @@ def pretrain(
     *,
     settings: Settings,
     hyperparameters: Hyperparameters = HYPERPARAMETERS,
+    start: Checkpoint | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
@@ -159,6 +186,7 @@ def pretrain(
         panel: Windows of one target, one per symbol, of any span.
         settings: `members` and `seed` are used.
         hyperparameters: A few symbols need more epochs than many.
+        start: Where each network begins, in turn where it has fewer; named as `base` in the card. Random without it.
         progress: Called with networks trained and networks in all, after each.
 
     Raises:
@@ -170,7 +198,7 @@ def pretrain(
     weights: dict[str, Tensor] = {}
     for member in range(settings.members):
         rng = generator(settings.seed, member)
-        network = new_network(training[0].tensors, training[0].rows, rng)
+        network = _begun(start, member, training[0], rng)
         train(network, training, hyperparameters, rng=rng)
         if not has_events:
             _zero_event_weights(network)
@@ -185,8 +213,17 @@ def pretrain(
         rows=sum(card.rows for card in cards),
         epochs=hyperparameters.epochs,
         chain_epochs=hyperparameters.epochs,
+        base=start.card.base if start else "",
     )
     return Checkpoint(card, weights)
+
+
+def _begun(start: Checkpoint | None, member: int, training: TrainingRows, rng: torch.Generator) -> Network:
+    """A network with the weights of `start`, or random ones."""
+    if start is None:
+        return new_network(training.tensors, training.rows, rng)
+    networks = load_members(start.weights, training.tensors)
+    return networks[member % len(networks)]
 
 
 def _zero_event_weights(network: Network) -> None:

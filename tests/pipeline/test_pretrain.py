@@ -80,7 +80,8 @@ def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_d
     assert (row["method"], row["scope"], row["symbol"], row["trained_to"]) == ("base", "panel", "", FIRST)
     assert json.loads(str(row["companion_fetches"])) == {one["symbol"]: one["id"] for one in rows("fetches")}
     assert registry.weights_state(row, ten) == "kept"
-    assert (ten.data_dir / "weights" / str(row["base"]) / "model.json").is_file()
+    card = json.loads((ten.data_dir / "weights" / str(row["base"]) / "model.json").read_text())
+    assert (card["base"], card["method"]) == ("volume-2022-12-30", "base")  # the newest shipped ones by then, continued
 
 
 def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(

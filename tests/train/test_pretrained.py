@@ -14,7 +14,7 @@ from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import PRETRAINED, fit
 from forecasting.train.gate import examine
 from forecasting.train.linear_model import linear_quantiles
-from forecasting.train.pretrained import OwnWeights, pretrain, pretrained_for, shipped_weights
+from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
 from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.train.windows import SETTINGS, some_windows
@@ -36,6 +36,20 @@ def test_pretraining_is_repeatable_to_the_bit_and_its_card_names_the_training_ro
         2 * 299,
         str(windows.origins[-1]),
     )
+
+
+def test_pretraining_that_continues_other_weights_stays_near_them_and_names_them(pretrained):
+    start = replace(pretrained, card=replace(pretrained.card, base="two toys"))
+    three = SETTINGS.model_copy(update={"members": 3})
+    found = pretrain([some_windows(seed=13)], settings=three, hyperparameters=CONTINUED, start=start)
+    begun = ("0", "1", "0")  # two members, in turn
+    apart = [
+        float((found.weights[f"{member}.{name}"] - start.weights[f"{begun[member]}.{name}"]).abs().max())
+        for member in range(3)
+        for name in ("from_state.weight", "linear_flags")
+    ]
+    assert 0.0 < max(apart) < 0.05
+    assert (found.card.base, found.card.method, found.card.members) == ("two toys", "base", 3)
 
 
 def test_a_fit_from_pretrained_weights_has_its_own_scaler_and_stays_near_them(pretrained, monkeypatch):
