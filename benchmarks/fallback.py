@@ -21,10 +21,11 @@ from flows.clock import now
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, pinball
+from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series
 from forecasting.predict import fallback
 from forecasting.predict.fallback import Deficit, is_behind
-from forecasting.settings import Settings, parse_date
+from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS
 
 SKIPPED = 300

@@ -21,9 +21,10 @@ from torch import Tensor
 
 from flows.clock import now
 from forecasting.backtest.refits import windows_at
+from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.settings import Settings, parse_date
+from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit
 from forecasting.train.gate import Verdict, examine

@@ -34,8 +34,9 @@ from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
+from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import companion_series, load_series, market_series
-from forecasting.settings import Settings, parse_date
+from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS
 
 UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"), "close": (1.0, "the bar's currency")}

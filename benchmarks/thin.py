@@ -26,10 +26,11 @@ from flows.clock import now
 from forecasting.backtest.refits import windows_at
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats, pinball
+from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series
 from forecasting.predict.forecasts import network_quantiles
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.settings import Settings, parse_date
+from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear_model import linear_quantiles

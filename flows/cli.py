@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +12,11 @@ from flows.terminal import options
 from flows.terminal.admin import db_app, models_app, pretrain
 from flows.terminal.boundary import run_command
 from flows.terminal.echo import echo
+from flows.terminal.nights import catch_up, ingest, run, show
 from flows.terminal.options import use
 from flows.terminal.unattended import alarms, serve, worker
 from forecasting import __version__
-from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.errors import UsageError
 
 app = typer.Typer(
     name="forecasting",
@@ -47,86 +47,11 @@ def before_command(
     """Take the options that come before a command."""
 
 
-@app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")
-def run(
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
-    as_of: options.AsOf = None,
-    mode: options.ModeOption = "auto",
-    switch_source: options.Switch = False,
-    database_url: options.DatabaseUrl = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
-    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
-    options.quieten_prefect()
-    from forecasting.settings import parse_mode
-
-    session, fit, failed = options.parse(as_of), parse_mode(mode), None
-    from flows.terminal.start import start_night
-
-    try:
-        start_night(as_of=session, mode=fit, switch_source=switch_source)
-    except SymbolsFailedError as error:  # the other symbols' nights are done
-        failed = error
-    _show(session, as_json=as_json, error=failed)
-
-
-def _show(as_of: date | None, *, as_json: bool, as_csv: bool = False, error: SymbolsFailedError | None = None) -> None:
-    """Print the newest night of each symbol, or that of a session; then raise what stopped the others."""
-    from flows import clock
-    from flows.terminal import console
-    from forecasting.pipeline.publish import each_report
-
-    nights = each_report(options.settings(), as_of, now=clock.now)
-    console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
-
-
-@app.command(epilog="Example: forecasting ingest --symbol SBUX")
-def ingest(
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    source: options.SourceOption = None,
-    as_of: options.AsOf = None,
-    switch_source: options.Switch = False,
-    database_url: options.DatabaseUrl = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Bring the stored bars up to date and stop."""
-    use(symbol, symbols_file, source=source, database_url=database_url)
-    from flows import clock
-    from flows.terminal import console
-    from forecasting.pipeline.ingest_only import ingest_only
-    from forecasting.report.listings import fetch_listing
-
-    fetched = ingest_only(options.settings(), as_of=options.parse(as_of), switch_source=switch_source, now=clock.now)
-    console.show_outcomes(fetched, partial(console.show_rows, listing=fetch_listing, as_json=as_json))
-
-
-@app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01 --to 2018-12-28")
-def catch_up(
-    first: options.First = None,
-    last: options.Last = None,
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
-    source: options.SourceOption = None,
-    events: options.EventsOption = None,
-    market: options.MarketOption = None,
-    refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
-    database_url: options.DatabaseUrl = None,
-) -> None:
-    """Run missed sessions, oldest first. From bars as known at each; forecasts are marked late or replay."""
-    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
-    span = options.parse(first), options.parse(last)
-    options.quieten_prefect()
-    from flows.terminal.start import start_catch_up
-
-    echo(start_catch_up(first=span[0], last=span[1], refit_every=refit_every))
+app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")(run)
+app.command(epilog="Example: forecasting ingest --symbol SBUX")(ingest)
+app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01 --to 2018-12-28")(
+    catch_up
+)
 
 
 @app.command(
@@ -174,19 +99,7 @@ def backtest(
     console.show_outcomes(found, shown)
 
 
-@app.command(epilog="Example: forecasting show --symbol SBUX")
-def show(
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
-    cost_ratio: options.CostRatio = None,
-    database_url: options.DatabaseUrl = None,
-    as_json: options.AsJson = False,
-    as_csv: options.AsCsv = False,
-) -> None:
-    """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
-    use(symbol, symbols_file, target=target, cost_ratio=cost_ratio, database_url=database_url)
-    _show(None, as_json=as_json, as_csv=as_csv)
+app.command(epilog="Example: forecasting show --symbol SBUX")(show)
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")

@@ -12,9 +12,10 @@ import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import UsageError
+from forecasting.option_values import check_symbol, parse_mode
 from forecasting.pipeline import ledger_frames
 from forecasting.report.long_forms import hubverse, nixtla
-from forecasting.settings import Settings, check_symbol, parse_mode, read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Clock, Mode, Target
 

@@ -3,25 +3,22 @@
 import difflib
 import hashlib
 import json
-import math
 import os
 import re
-from datetime import date, time
+from datetime import time
 from pathlib import Path
-from typing import Annotated, Literal, cast, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.errors import UsageError
-from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, check_exchange, exchange_of, parse_exchanges
+from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
 from forecasting.market_choice import NONE, MarketChoice, choose_market, symbol_of
+from forecasting.option_values import check_symbol
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
-
-SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
-"""Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
 
 _MAX_URL = 4096
 
@@ -223,20 +220,6 @@ def read_settings() -> Settings:
         raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
 
 
-def check_symbol(symbol: str) -> str:
-    """`symbol` itself.
-
-    Raises:
-        UsageError: It has lower-case letters or characters outside Yahoo's ticker alphabet.
-    """
-    if not SYMBOL.fullmatch(symbol):
-        raise UsageError(
-            f"Invalid symbol {symbol!r}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
-            "write it as Yahoo does, in capitals."
-        )
-    return symbol
-
-
 def _check_names() -> None:
     """Refuse a variable that is close to the name of a setting and not one: it would be ignored.
 
@@ -254,52 +237,6 @@ def _check_names() -> None:
             f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
             "settings` lists all settings."
         )
-
-
-def parse_mode(text: str) -> Mode:
-    """One of the modes in which a challenger is fitted.
-
-    Raises:
-        UsageError: Anything else.
-    """
-    if text not in get_args(Mode):
-        raise UsageError(f"Invalid mode {text!r}: expected auto, scratch, warm or skip.")
-    return cast(Mode, text)
-
-
-def check_option(name: str, text: str) -> str:
-    """`text` itself, the value of an option that overrides the setting `name`.
-
-    Raises:
-        UsageError: It is not valid; names the option as it was typed.
-    """
-    if name == "target" and text not in get_args(Target):
-        raise UsageError(f"Invalid --target {text!r}: expected volume, close or range.")
-    if name == "cost_ratio" and not _is_above_zero(text):
-        raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
-    return text
-
-
-def _is_above_zero(text: str) -> bool:
-    try:
-        return 0.0 < float(text) < math.inf
-    except ValueError:
-        return False
-
-
-def parse_date(text: str) -> date:
-    """The date of an ISO text.
-
-    Raises:
-        UsageError: Not of the form 2024-03-08, no such day, or outside the span of the calendars.
-    """
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"Invalid date {text[:40]!r}: expected the form 2024-03-08.") from None
-    if not OLDEST_DAY <= day <= NEWEST_DAY:
-        raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
-    return day
 
 
 def _line_of(path: Path) -> str:

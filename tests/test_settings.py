@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import Settings, check_option, read_settings
+from forecasting.settings import Settings, read_settings
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
@@ -43,13 +43,6 @@ def test_a_cost_ratio_is_a_number_above_zero(monkeypatch, text):
     monkeypatch.setenv("FORECASTING_COST_RATIO", text)
     with pytest.raises(UsageError, match="FORECASTING_COST_RATIO"):
         read_settings()
-
-
-@pytest.mark.parametrize("text", ["0", "-3", "inf", "nan", "three", ""])
-def test_an_option_for_the_cost_ratio_is_refused_as_it_was_typed(text):
-    with pytest.raises(UsageError, match=rf"^Invalid --cost-ratio '{text}': expected a number above 0, such as 3.$"):
-        check_option("cost_ratio", text)
-    assert check_option("cost_ratio", "3") == "3"
 
 
 def test_a_cost_ratio_changes_no_forecast_and_so_no_hash(monkeypatch):

@@ -79,7 +79,7 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
         os.environ["FORECASTING_SYMBOLS"] = ",".join(asked_symbols(symbols or [], symbols_file))
     for name, value in options.items():
         if value is not None:
-            from forecasting.settings import check_option
+            from forecasting.option_values import check_option
 
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, value)
 
@@ -118,6 +118,6 @@ def parse(text: str | None) -> date | None:
 
 def required(text: str) -> date:
     """The date named by an option."""
-    from forecasting.settings import parse_date
+    from forecasting.option_values import parse_date
 
     return parse_date(text)

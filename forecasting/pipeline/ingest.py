@@ -4,83 +4,31 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
-from functools import partial
-from typing import Any, Literal, cast
-
-import pandas as pd
+from datetime import date
+from typing import Any
 
 from forecasting.errors import (
-    BadDataError,
     DataLateError,
     ForecastingError,
     RateLimitedError,
-    SourceError,
     UsageError,
 )
 from forecasting.ids import short_id
-from forecasting.ingest import events as earnings
-from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bars import nothing_fetched, payload_hash
-from forecasting.ingest.event_history import Change, Lists, changes
-from forecasting.ingest.market_bars import assess_market, prices_alone
-from forecasting.ingest.revisions import Revision, nothing_changed
-from forecasting.ingest.sources import EarningsSource, Fetched, ManySource, Source
+from forecasting.ingest.assessment import StoredBars
+from forecasting.ingest.bars import payload_hash
+from forecasting.ingest.sources import Fetched, Source
 from forecasting.ingest.sources.choose import is_live, market_source_of, source_of
 from forecasting.pipeline import shard
-from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
+from forecasting.pipeline.answers import Answer, Asked, Purpose, StopOn, Stored, request_in_turn
 from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import first_session
-from forecasting.preprocess.features import WARM_UP
-from forecasting.preprocess.windows import MIN_ROWS
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 
 logger = logging.getLogger("forecasting.ingest")
-
-Purpose = Literal["night", "ingest", "companion", "market"]
-"""Why bars are fetched: for a night of their symbol, for themselves, as training data or as market series of others."""
-
-StopOn = tuple[type[SourceError], ...]
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The oldest and the newest session that are requested."""
-
-    first: date
-    last: date
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """What is stored of the symbol, and what is requested beside it."""
-
-    source: Source
-    switched_from: str
-    bars: StoredBars
-    events: pd.DataFrame
-    newest_instant: datetime | None
-    accept: bool
-    asked: _Asked
-    answer: Fetched | SourceError | None = None  # of a request for several symbols
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What a request brought and means; with an error, the row of a request that stored nothing."""
-
-    source: Source
-    fetched: Fetched
-    revision: Revision
-    events: list[Change]
-    fetched_at: datetime
-    error: ForecastingError | None = None
-    note: str = ""
 
 
 def fetch_and_store(
@@ -112,21 +60,21 @@ def fetch_and_store(
         asked,
         lambda connection, run, span: _read_stored(connection, run, span, switch_source=switch_source, purpose=purpose),
     )
-    answers = _request_in_turn(_asked_at_once(stored), purpose=purpose, stop_on=stop_on)
+    answers = request_in_turn(stored, purpose=purpose, stop_on=stop_on)
     written = shard.write_each(
         answers, lambda connection, run, answer: _write(connection, run, answer, purpose=purpose)
     )
     return shard.compute_each(written, _fetch_id)
 
 
-def _asked(run: NightRun, *, last: date | None, oldest: date | None) -> _Asked:
+def _asked(run: NightRun, *, last: date | None, oldest: date | None) -> Asked:
     newest = last or run.spec.session
-    return _Asked(first_session(min(oldest or newest, newest), run.settings), newest)
+    return Asked(first_session(min(oldest or newest, newest), run.settings), newest)
 
 
 def _read_stored(
-    connection: Connection, run: NightRun, asked: _Asked, *, switch_source: bool, purpose: Purpose
-) -> _Stored:
+    connection: Connection, run: NightRun, asked: Asked, *, switch_source: bool, purpose: Purpose
+) -> Stored:
     symbol, choice = run.spec.symbol, run.settings.market_choice
     cache_dir = run.settings.data_dir.absolute() / "yahoo-cache"
     if purpose == "market" and choice is not None:
@@ -135,7 +83,7 @@ def _read_stored(
         source = source_of(run.spec.source, cache_dir=cache_dir)
     newest = read.newest_fetch(connection, symbol)
     adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
-    return _Stored(
+    return Stored(
         source=source,
         switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
         bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
@@ -148,119 +96,17 @@ def _read_stored(
     )
 
 
-def _as_before(asked: _Asked, newest: Row | None) -> _Asked:
+def _as_before(asked: Asked, newest: Row | None) -> Asked:
     """The span; as long as the newest fetch up to the same session was, where that is longer.
 
     A run that was killed after some of its nights asks for as much again, not for what the others need alone.
     """
     if newest is None or newest["last_asked"] != asked.last:
         return asked
-    return _Asked(min(asked.first, newest["first_asked"]), asked.last)
+    return Asked(min(asked.first, newest["first_asked"]), asked.last)
 
 
-def _asked_at_once(stored: Sequence[Outcome[_Stored]]) -> list[Outcome[_Stored]]:
-    """The same, with the responses of sources that answer for several symbols in one request."""
-    answers: dict[str, Fetched | SourceError] = {}
-    of_request: dict[tuple[str, _Asked], list[Outcome[_Stored]]] = {}
-    for one in stored:
-        if one.error is None and isinstance(one.get().source, ManySource):
-            of_request.setdefault((one.get().source.name, one.get().asked), []).append(one)
-    for (_, asked), some in of_request.items():
-        answers |= _many(cast(ManySource, some[0].get().source), [one.run.spec.symbol for one in some], asked)
-    return shard.compute_each(stored, lambda run, one: replace(one, answer=answers.get(run.spec.symbol)))
-
-
-def _many(source: ManySource, symbols: list[str], asked: _Asked) -> dict[str, Fetched | SourceError]:
-    try:
-        found = source.fetch_many(symbols, asked.first, asked.last)
-    except SourceError as error:
-        return dict.fromkeys(symbols, error)
-    return {symbol: found.get(symbol) or BadDataError(_NOT_AMONG.format(symbol=symbol)) for symbol in symbols}
-
-
-_NOT_AMONG = (
-    "The source returned nothing of {symbol} among the symbols requested with it. Check how it writes the symbol."
-)
-
-
-def _response(symbol: str, stored: _Stored) -> Fetched:
-    if isinstance(stored.answer, SourceError):
-        raise stored.answer
-    return stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
-
-
-def _request_in_turn(
-    stored: Sequence[Outcome[_Stored]], *, purpose: Purpose, stop_on: StopOn
-) -> list[Outcome[_Answer]]:
-    answers: list[Outcome[_Answer]] = []
-    refused: dict[str, ForecastingError] = {}
-    for one in stored:
-        name = one.run.spec.source
-        if one.error is not None or name in refused:
-            answers.append(Outcome(one.run, error=one.error or refused[name]))
-            continue
-        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), purpose=purpose))
-        answers.append(answer)
-        error = answer.error or (answer.value.error if answer.value else None)
-        if isinstance(error, stop_on):
-            refused[name] = error
-    return answers
-
-
-def _request(run: NightRun, stored: _Stored, *, purpose: Purpose) -> _Answer:
-    """The assessed answer to one request.
-
-    Raises:
-        SourceError: A file cannot be used: nothing left this machine, so no row is kept.
-    """
-    source, spec, settings = stored.source, run.spec, run.settings
-    first, session = stored.asked.first, stored.asked.last
-    try:
-        fetched = _response(spec.symbol, stored)
-    except SourceError as error:
-        if not is_live(source):
-            raise
-        nothing = nothing_fetched(source.name, spec.symbol, first, session)
-        instant = ledger_instant(stored.newest_instant, run.now())
-        return _Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
-    check_clock(fetched, settings.exchange, now=run.now())
-    lists = Lists(
-        usable=earnings.usable_events(spec.symbol, spec.events, exchange=settings.exchange),
-        listed=_listed_events(run, source, session, requested=purpose in ("night", "ingest")),
-        usable_source=spec.events or "bundled",
-        listed_source=source.name,
-        seen_at=ledger_instant(stored.newest_instant, run.now()),
-    )
-    request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS, stored.accept)
-    fetched = prices_alone(fetched) if purpose == "market" else fetched
-    assessed = (assess_market if purpose == "market" else assess)(fetched, request, stored.bars)
-    added = changes(stored.events, lists, session=session, exchange=settings.exchange)
-    revision = _with_switch(assessed, stored.switched_from)
-    if assessed.note:
-        logger.warning(assessed.note)
-    note = f"{clock_note(stored.newest_instant, now=run.now())} {assessed.note}".strip()
-    return _Answer(source, fetched, revision, added, lists.seen_at, name_clock(assessed.error, session, run), note)
-
-
-def _listed_events(run: NightRun, source: Source, session: date, *, requested: bool) -> pd.DataFrame:
-    """Earnings dates as the source lists them now, coming ones known from now on; none unless `requested`."""
-    exchange = run.settings.exchange
-    if not requested or not isinstance(source, EarningsSource) or run.spec.events is not None:
-        return earnings.reacting(earnings.bundled_events(""), exchange=exchange)
-    return earnings.reacting(source.earnings_dates(run.spec.symbol), exchange=exchange, seen=session)
-
-
-def _with_switch(assessed: Assessment, switched_from: str) -> Revision:
-    """The revision, its detail with what the user or the operator should see beside the numbers."""
-    revision = assessed.revision
-    if assessed.error is not None:
-        return revision
-    switched = f"source switched from {switched_from}; " if switched_from else ""
-    note = f". {assessed.note}" if assessed.note else ""
-    return replace(revision, detail=f"{switched}{revision.detail}{note}")
-
-
-def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: Purpose) -> str | ForecastingError:
+def _write(connection: Connection, run: NightRun, answer: Answer, *, purpose: Purpose) -> str | ForecastingError:
     """The id of the stored fetch, or the error of a request that stored nothing."""
     fetched_at, run_id = answer.fetched_at, run.id if purpose == "night" else None
     failed = answer.error is not None
@@ -286,7 +132,7 @@ def _write(connection: Connection, run: NightRun, answer: _Answer, *, purpose: P
     return fetch_id
 
 
-def _refused(answer: _Answer) -> bool:
+def _refused(answer: Answer) -> bool:
     """Whether rows were refused or held back; a file that is only short or ends early leaves no trace."""
     return any(finding.severity == "reject" for finding in answer.revision.findings)
 
@@ -303,7 +149,7 @@ def _fetched_id(fetched: Fetched, run: NightRun) -> str:
     return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), run.id)
 
 
-def _failed_id(answer: _Answer, instant: str, run_id: str | None) -> str:
+def _failed_id(answer: Answer, instant: str, run_id: str | None) -> str:
     """Each request that stored nothing is one of its own."""
     fetched = answer.fetched
     asked = f"{fetched.first_asked}..{fetched.last_asked}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forecasting.errors import UsageError
-from forecasting.settings import check_symbol
+from forecasting.option_values import check_symbol
 
 MAX_BYTES = 1_000_000
 """Of a file of symbols; one of 10,000 symbols has about 60,000."""

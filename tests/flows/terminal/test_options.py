@@ -8,7 +8,7 @@ import pytest
 
 from flows.terminal import options
 from forecasting.errors import UsageError
-from forecasting.settings import parse_mode
+from forecasting.option_values import parse_mode
 
 
 @pytest.fixture(autouse=True)

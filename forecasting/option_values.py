@@ -1,0 +1,73 @@
+"""Values of options and settings, checked: what is wrong is told in terms of what was typed."""
+
+import math
+import re
+from datetime import date
+from typing import cast, get_args
+
+from forecasting.errors import UsageError
+from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
+from forecasting.vocabulary import Mode, Target
+
+SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
+"""Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
+
+
+def check_symbol(symbol: str) -> str:
+    """`symbol` itself.
+
+    Raises:
+        UsageError: It has lower-case letters or characters outside Yahoo's ticker alphabet.
+    """
+    if not SYMBOL.fullmatch(symbol):
+        raise UsageError(
+            f"Invalid symbol {symbol!r}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
+            "write it as Yahoo does, in capitals."
+        )
+    return symbol
+
+
+def parse_mode(text: str) -> Mode:
+    """One of the modes in which a challenger is fitted.
+
+    Raises:
+        UsageError: Anything else.
+    """
+    if text not in get_args(Mode):
+        raise UsageError(f"Invalid mode {text!r}: expected auto, scratch, warm or skip.")
+    return cast(Mode, text)
+
+
+def check_option(name: str, text: str) -> str:
+    """`text` itself, the value of an option that overrides the setting `name`.
+
+    Raises:
+        UsageError: It is not valid; names the option as it was typed.
+    """
+    if name == "target" and text not in get_args(Target):
+        raise UsageError(f"Invalid --target {text!r}: expected volume, close or range.")
+    if name == "cost_ratio" and not _is_above_zero(text):
+        raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
+    return text
+
+
+def _is_above_zero(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def parse_date(text: str) -> date:
+    """The date of an ISO text.
+
+    Raises:
+        UsageError: Not of the form 2024-03-08, no such day, or outside the span of the calendars.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"Invalid date {text[:40]!r}: expected the form 2024-03-08.") from None
+    if not OLDEST_DAY <= day <= NEWEST_DAY:
+        raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
+    return day

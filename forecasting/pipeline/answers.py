@@ -1,0 +1,177 @@
+"""What a source answered and what that means: requests are made one after the other, and nothing is written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from functools import partial
+from typing import Literal, cast
+
+import pandas as pd
+
+from forecasting.errors import BadDataError, ForecastingError, SourceError
+from forecasting.ingest import events as earnings
+from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
+from forecasting.ingest.bars import nothing_fetched
+from forecasting.ingest.event_history import Change, Lists, changes
+from forecasting.ingest.market_bars import assess_market, prices_alone
+from forecasting.ingest.revisions import Revision, nothing_changed
+from forecasting.ingest.sources import EarningsSource, Fetched, ManySource, Source
+from forecasting.ingest.sources.choose import is_live
+from forecasting.pipeline import shard
+from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
+from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.shard import Outcome
+from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.windows import MIN_ROWS
+
+logger = logging.getLogger("forecasting.ingest")
+
+Purpose = Literal["night", "ingest", "companion", "market"]
+"""Why bars are fetched: for a night of their symbol, for themselves, as training data or as market series of others."""
+
+StopOn = tuple[type[SourceError], ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The oldest and the newest session that are requested."""
+
+    first: date
+    last: date
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of the symbol, and what is requested beside it."""
+
+    source: Source
+    switched_from: str
+    bars: StoredBars
+    events: pd.DataFrame
+    newest_instant: datetime | None
+    accept: bool
+    asked: Asked
+    answer: Fetched | SourceError | None = None  # of a request for several symbols
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request brought and means; with an error, the row of a request that stored nothing."""
+
+    source: Source
+    fetched: Fetched
+    revision: Revision
+    events: list[Change]
+    fetched_at: datetime
+    error: ForecastingError | None = None
+    note: str = ""
+
+
+def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop_on: StopOn) -> list[Outcome[Answer]]:
+    """What each request brought; one for all symbols of a source that answers for several.
+
+    Args:
+        stored: What is stored of each night's symbol.
+        purpose: Of the fetch.
+        stop_on: After such an error the requests after it are not made: they end with the same error.
+    """
+    answers: list[Outcome[Answer]] = []
+    refused: dict[str, ForecastingError] = {}
+    for one in _asked_at_once(stored):
+        name = one.run.spec.source
+        if one.error is not None or name in refused:
+            answers.append(Outcome(one.run, error=one.error or refused[name]))
+            continue
+        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), purpose=purpose))
+        answers.append(answer)
+        error = answer.error or (answer.value.error if answer.value else None)
+        if isinstance(error, stop_on):
+            refused[name] = error
+    return answers
+
+
+def _asked_at_once(stored: Sequence[Outcome[Stored]]) -> list[Outcome[Stored]]:
+    """The same, with the responses of sources that answer for several symbols in one request."""
+    answers: dict[str, Fetched | SourceError] = {}
+    of_request: dict[tuple[str, Asked], list[Outcome[Stored]]] = {}
+    for one in stored:
+        if one.error is None and isinstance(one.get().source, ManySource):
+            of_request.setdefault((one.get().source.name, one.get().asked), []).append(one)
+    for (_, asked), some in of_request.items():
+        answers |= _many(cast(ManySource, some[0].get().source), [one.run.spec.symbol for one in some], asked)
+    return shard.compute_each(stored, lambda run, one: replace(one, answer=answers.get(run.spec.symbol)))
+
+
+def _many(source: ManySource, symbols: list[str], asked: Asked) -> dict[str, Fetched | SourceError]:
+    try:
+        found = source.fetch_many(symbols, asked.first, asked.last)
+    except SourceError as error:
+        return dict.fromkeys(symbols, error)
+    return {symbol: found.get(symbol) or BadDataError(_NOT_AMONG.format(symbol=symbol)) for symbol in symbols}
+
+
+_NOT_AMONG = (
+    "The source returned nothing of {symbol} among the symbols requested with it. Check how it writes the symbol."
+)
+
+
+def _response(symbol: str, stored: Stored) -> Fetched:
+    if isinstance(stored.answer, SourceError):
+        raise stored.answer
+    return stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
+
+
+def _request(run: NightRun, stored: Stored, *, purpose: Purpose) -> Answer:
+    """The assessed answer to one request.
+
+    Raises:
+        SourceError: A file cannot be used: nothing left this machine, so no row is kept.
+    """
+    source, spec, settings = stored.source, run.spec, run.settings
+    first, session = stored.asked.first, stored.asked.last
+    try:
+        fetched = _response(spec.symbol, stored)
+    except SourceError as error:
+        if not is_live(source):
+            raise
+        nothing = nothing_fetched(source.name, spec.symbol, first, session)
+        instant = ledger_instant(stored.newest_instant, run.now())
+        return Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
+    check_clock(fetched, settings.exchange, now=run.now())
+    lists = Lists(
+        usable=earnings.usable_events(spec.symbol, spec.events, exchange=settings.exchange),
+        listed=_listed_events(run, source, session, requested=purpose in ("night", "ingest")),
+        usable_source=spec.events or "bundled",
+        listed_source=source.name,
+        seen_at=ledger_instant(stored.newest_instant, run.now()),
+    )
+    request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS, stored.accept)
+    fetched = prices_alone(fetched) if purpose == "market" else fetched
+    assessed = (assess_market if purpose == "market" else assess)(fetched, request, stored.bars)
+    added = changes(stored.events, lists, session=session, exchange=settings.exchange)
+    revision = _with_switch(assessed, stored.switched_from)
+    if assessed.note:
+        logger.warning(assessed.note)
+    note = f"{clock_note(stored.newest_instant, now=run.now())} {assessed.note}".strip()
+    return Answer(source, fetched, revision, added, lists.seen_at, name_clock(assessed.error, session, run), note)
+
+
+def _listed_events(run: NightRun, source: Source, session: date, *, requested: bool) -> pd.DataFrame:
+    """Earnings dates as the source lists them now, coming ones known from now on; none unless `requested`."""
+    exchange = run.settings.exchange
+    if not requested or not isinstance(source, EarningsSource) or run.spec.events is not None:
+        return earnings.reacting(earnings.bundled_events(""), exchange=exchange)
+    return earnings.reacting(source.earnings_dates(run.spec.symbol), exchange=exchange, seen=session)
+
+
+def _with_switch(assessed: Assessment, switched_from: str) -> Revision:
+    """The revision, its detail with what the user or the operator should see beside the numbers."""
+    revision = assessed.revision
+    if assessed.error is not None:
+        return revision
+    switched = f"source switched from {switched_from}; " if switched_from else ""
+    note = f". {assessed.note}" if assessed.note else ""
+    return replace(revision, detail=f"{switched}{revision.detail}{note}")
