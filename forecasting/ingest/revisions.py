@@ -128,7 +128,7 @@ def explain(
         _verdict(known, changes),
         _detail(kept, changes),
         versions,
-        _settled(known, kept, versions),
+        _settled(known, kept, versions, of_index=actions is None),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
         [*findings, *_alarms(restated, accept=accept)],
         changes.factor,
@@ -207,13 +207,14 @@ def _by_day(restated: pd.DataFrame, column: str) -> list[tuple[date, float]]:
     return [(day.date(), float(share)) for day, share in zip(days, restated[column], strict=True)]
 
 
-def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame) -> list[date]:
+def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool) -> list[date]:
+    """The sessions that this fetch makes final: all but its newest whose volume is known, which an index has not."""
     if kept.empty:
         return []
     done = known.index[known["settled"].astype(bool)]
     written = pd.DatetimeIndex(versions["session"])
     volume = kept["volume"].fillna(known["volume"].reindex(kept.index))
-    complete = kept.index[(kept.index < kept.index[-1]) & volume.notna()]
+    complete = kept.index[(kept.index < kept.index[-1]) & (volume.notna() | of_index)]
     confirmed = complete[~complete.isin(done) | complete.isin(written)]
     rebased = written[written.isin(done) & ~written.isin(kept.index)]  # without being fetched again
     days: list[date] = pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()

@@ -91,6 +91,15 @@ def test_another_series_is_not_stored_until_it_is_accepted() -> None:
     assert len(assessed(other, stored_as(VIX), accept=True).revision.versions) == len(other)
 
 
+def test_a_price_is_settled_by_a_later_fetch_and_its_restatement_is_a_finding() -> None:
+    days = [day.date() for day in VIX.index]
+    assert assessed(VIX).revision.settled == days[:-1]
+    now = VIX.copy()
+    now.iloc[40, now.columns.get_indexer(["open", "high", "low", "close"])] *= 1.2
+    found = assessed(now, stored_as(VIX)).revision
+    assert [(finding.session, finding.rule) for finding in found.findings] == [(days[40], "price_restated")]
+
+
 def test_volume_adj_close_and_actions_of_an_index_are_left_out() -> None:
     found = fetched(random_bars(days=300, seed=4, last=LAST))
     assert found.bars[["volume", "adj_close"]].isna().all(axis=None)

@@ -1,8 +1,7 @@
 """The bundled sample: real S&P 500 index bars from the package arch, for a night without network."""
 
 from datetime import date
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import distribution, version
 from pathlib import Path
 
 import pandas as pd
@@ -49,6 +48,5 @@ class Sample:
 
 def _read() -> pd.DataFrame:
     """The file of the package, without importing that, which takes 0.8 s of CPU for models that nothing here uses."""
-    spec = find_spec("arch")
-    folder = Path((spec.origin if spec else None) or "").parent
-    return pd.read_csv(folder / "data" / "sp500" / "sp500.csv.gz", index_col=0, parse_dates=True)
+    file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
+    return pd.read_csv(Path(str(file)), index_col=0, parse_dates=True)
