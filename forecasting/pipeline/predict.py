@@ -14,6 +14,7 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.evaluate.evidence import forecaster_losses
+from forecasting.losses import Floats
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.registry import load_model
@@ -37,6 +38,7 @@ from forecasting.store import read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
+from forecasting.train.linear_model import linear_quantiles
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
 
 logger = logging.getLogger("forecasting.predict")
@@ -136,12 +138,15 @@ def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
     windows = load_windows(Path(stored.inputs.windows_path))
     candidates = baseline_candidates(windows, symbol=run.spec.symbol, settings_hash=run.settings.hash)
     damage: dict[Role, str] = {}
+    linear: Floats | None = None
     networks: tuple[tuple[Role, Row | None], ...] = ((CHAMPION, stored.champion), (CHALLENGER, stored.challenger))
     for role, model in networks:
         if model is None:
             continue
         try:
-            candidates.append(network_candidate(model, role, load_model(model, run.settings), windows, stored.past))
+            checkpoint = load_model(model, run.settings)
+            linear = linear_quantiles(windows) if linear is None else linear
+            candidates.append(network_candidate(model, role, checkpoint, windows, stored.past, linear=linear))
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage[role] = str(error)
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)

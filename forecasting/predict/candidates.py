@@ -15,7 +15,6 @@ from forecasting.losses import Floats
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
 from forecasting.predict.out_of_range import inputs_out_of_range, out_of_range_text
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
-from forecasting.train.linear_model import linear_quantiles
 from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMNS, SILENCED, Role
 
 if TYPE_CHECKING:
@@ -80,7 +79,13 @@ def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) ->
 
 
 def network_candidate(
-    model: Mapping[str, Any], role: Role, checkpoint: Checkpoint, windows: Windows, past: pd.DataFrame
+    model: Mapping[str, Any],
+    role: Role,
+    checkpoint: Checkpoint,
+    windows: Windows,
+    past: pd.DataFrame,
+    *,
+    linear: Floats,
 ) -> Candidate:
     """A network's forecast, combined with the linear model's and calibrated on closed forecasts.
 
@@ -90,11 +95,12 @@ def network_candidate(
         checkpoint: Its weights.
         windows: The newest row is forecast.
         past: As for `combine_and_calibrate`.
+        linear: (H, Q) the linear model's quantiles, which are the same for every network.
 
     Raises:
         ArtifactError: The checkpoint's features differ from the windows'.
     """
-    network, linear = network_quantiles(checkpoint, windows), linear_quantiles(windows)
+    network = network_quantiles(checkpoint, windows)
     issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=windows.target)
     outside = inputs_out_of_range(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
     return Candidate(
