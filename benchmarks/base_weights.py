@@ -26,7 +26,7 @@ from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import sessions_index
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import save
-from forecasting.train.pretrained import pretrain, shipped_weights
+from forecasting.train.pretrained import Kind, pretrain, shipped_weights
 from forecasting.vocabulary import Target
 
 WEIGHTS = Path(__file__).parents[1] / "forecasting" / "train" / "weights"
@@ -77,8 +77,7 @@ def make_weights(
         for _, bars in panel.groupby("Symbol", observed=True)
     ]
     checkpoint = pretrain(windows, settings=settings)
-    kind = "-earnings" * earnings + "-market" * (market is not None)
-    artifact = save(checkpoint, WEIGHTS / f"{target}-{newest}{kind}")
+    artifact = save(checkpoint, WEIGHTS / Kind(target, earnings, market is not None).name(newest))
     seconds = time.perf_counter() - started
     print(f"{artifact.path.name}: {len(windows)} symbols, {checkpoint.card.rows} rows, {seconds:.0f} s", flush=True)
     return {

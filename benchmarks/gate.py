@@ -21,9 +21,10 @@ from torch import Tensor
 
 from flows.clock import now
 from forecasting.backtest.refits import windows_at
+from forecasting.backtest.walk_forward import all_windows
 from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series, market_series
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit
@@ -131,7 +132,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
         for name, one in judged.items():
-            found.append((name, examine(one, known, champion=champion, settings=settings)))
+            found.append((name, examine(one, known, champion=champion)))
         champion = fitted
     return found
 
@@ -146,19 +147,7 @@ def whole(symbol: str, options: argparse.Namespace) -> tuple[Windows, Settings]:
     asked = Settings(source=options.source, symbols=(symbol,), target=options.target, market=options.market)
     settings = asked.for_symbol(symbol)
     bars, events, _ = load_series(settings, last=None, now=now)
-    last = bars.index[-1].date()
-    return (
-        make_windows(
-            bars,
-            events,
-            origin=last,
-            target=settings.target,
-            exchange=settings.exchange,
-            train_sessions=len(bars),
-            market=market_series(settings, now=now),
-        ),
-        settings,
-    )
+    return all_windows(bars, events, settings, market_series(settings, now=now)), settings
 
 
 def changed(fitted: Checkpoint, parameter: str, change: Callable[[Tensor], Tensor]) -> Checkpoint:

@@ -10,9 +10,10 @@ import numpy as np
 
 from flows.clock import now
 from forecasting.backtest.refits import Block
+from forecasting.backtest.walk_forward import all_windows
 from forecasting.losses import Floats, pinball
 from forecasting.pipeline.backtest import load_series
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS
 
@@ -62,14 +63,7 @@ class Comparison:
 def make_comparison(settings: Settings, *, last: date, origins: int, every: int) -> Comparison:
     """The newest origins up to `last` in blocks of `every`, and as many blocks before them."""
     bars, events, _ = load_series(settings, last=None, now=now)
-    windows = make_windows(
-        bars,
-        events,
-        origin=bars.index[-1].date(),
-        target="volume",
-        exchange=settings.exchange,
-        train_sessions=len(bars),
-    )
+    windows = all_windows(bars, events, settings)
     usable = np.flatnonzero((windows.origins <= np.datetime64(last)) & np.isfinite(windows.scaled).any(axis=1))
     blocks = -(-origins // every)
     first = len(usable) - origins

@@ -96,7 +96,7 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
     count = sum(map(len, comparison.blocks))
 
     def fit_ours(known: Windows, *, is_pretrained: bool) -> Predict:
-        start = pretrained_for(known, comparison.settings) if is_pretrained else None
+        start = pretrained_for(known) if is_pretrained else None
         checkpoint = fit(known, mode="scratch", parent=None, settings=comparison.settings, pretrained=start)
         return lambda rows: np.stack(
             [network_quantiles(checkpoint, known, rows), linear_quantiles(known, rows)], axis=1

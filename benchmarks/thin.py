@@ -23,13 +23,14 @@ from skill import machine
 from split import name_of
 
 from flows.clock import now
-from forecasting.backtest.refits import windows_at
+from forecasting.backtest.refits import rows_of, windows_at
+from forecasting.backtest.walk_forward import all_windows
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats, pinball
 from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series
 from forecasting.predict.forecasts import network_quantiles
-from forecasting.preprocess.windows import Windows, make_windows
+from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
@@ -100,14 +101,7 @@ def losses_of(symbol: str, form: str, options: argparse.Namespace) -> Losses:
     settings = Settings(source=options.source, symbols=(symbol,), target=options.target).for_symbol(symbol)
     bars, events, _ = load_series(settings, last=None, now=now)
     bars = changed(bars, form, seed=sum(map(ord, symbol)))
-    windows = make_windows(
-        bars,
-        events,
-        origin=bars.index[-1].date(),
-        target=settings.target,
-        exchange=settings.exchange,
-        train_sessions=len(bars),
-    )
+    windows = all_windows(bars, events, settings)
     first, last = (int(np.searchsorted(windows.origins, np.datetime64(day))) for day in (options.first, options.last))
     losses = Losses()
     for row in range(first, last, options.refit_every):
@@ -118,9 +112,9 @@ def losses_of(symbol: str, form: str, options: argparse.Namespace) -> Losses:
 def add_block(losses: Losses, windows: Windows, block: np.ndarray, settings: Settings) -> None:
     """Fit at the first row of the block, and add the losses of every forecaster on all of its rows."""
     known, _ = windows_at([windows], int(block[0]), settings, last=int(block[-1]))
-    rows = block - block[-1] + len(known) - 1
+    rows = rows_of(block, known)
     actual = windows.scale(block).from_model(windows.scaled[block][..., None])[..., 0]
-    start = pretrained_for(known, settings)
+    start = pretrained_for(known)
     if start is None:
         raise HistoryError(f"Expected weights older than {known.origins[rows[0]]}; choose a later --from.")
     night = fit_scratch(known, [], settings=settings)

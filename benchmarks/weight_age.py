@@ -17,20 +17,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from base_weights import WEIGHTS, read_market, windows_of
+from base_weights import read_market, windows_of
 from skill import machine
 from split import chooses, name_of
 
-from forecasting.backtest.refits import Block, windows_at
+from forecasting.backtest.refits import Block, rows_of, windows_at
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train.checkpoint import Checkpoint, load
+from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.gate import learned_nothing
-from forecasting.train.pretrained import CONTINUED, pretrain, shipped_weights
+from forecasting.train.pretrained import CONTINUED, Kind, pretrain, shipped_for
 from forecasting.vocabulary import Target
 
 SYMBOLS = "CSCO,EXC,JNJ,NKE,UPS"
@@ -79,9 +79,9 @@ def main() -> None:
 
 def shipped(span: Span, target: Target) -> dict[str, Checkpoint]:
     """The shipped weights of every age, the youngest first."""
-    hashes = {str(entry["folder"]): str(entry["sha256"]) for entry in shipped_weights()}
-    folders = {age: f"{target}-{end}-market" for age, end in span.ages.items()}
-    return {name_of_age(age): load(WEIGHTS / folder, hashes[folder]) for age, folder in folders.items()}
+    kind = Kind(target, earnings=False, market=True)
+    found = {age: shipped_for(kind, date.fromisoformat(end)) for age, end in span.ages.items()}
+    return {name_of_age(age): weights for age, weights in found.items() if weights is not None}
 
 
 def name_of_age(years: int) -> str:
@@ -130,7 +130,7 @@ def walk(whole: Windows, span: Span, start: Checkpoint, settings: Settings) -> t
 
 def block_losses(fitted: Checkpoint, known: Windows, whole: Windows, block: Block) -> Floats:
     """(n,) losses of a fit on the rows `block` of the whole windows, the newest of which is the newest of `known`."""
-    return row_losses(whole.scaled[block], scaled_quantiles(fitted, known, block - block[-1] + len(known) - 1))
+    return row_losses(whole.scaled[block], scaled_quantiles(fitted, known, rows_of(block, known)))
 
 
 def settings_of(target: Target) -> Settings:

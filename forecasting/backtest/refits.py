@@ -74,10 +74,16 @@ def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
     from forecasting.train.starting_weights import fit_scratch
 
     known, companions = windows_at(panel, int(block[0]), settings, last=int(block[-1]))
-    rows = block - block[-1] + len(known) - 1
+    rows = rows_of(block, known)
     checkpoint = fit_scratch(known, companions, settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
     return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
+
+
+def rows_of(block: Block, known: Windows) -> NDArray[np.int64]:
+    """The rows of a block in windows whose newest row is the block's last."""
+    rows: NDArray[np.int64] = block - block[-1] + len(known) - 1
+    return rows
 
 
 def windows_at(panel: Panel, row: int, settings: Settings, *, last: int | None = None) -> tuple[Windows, list[Windows]]:

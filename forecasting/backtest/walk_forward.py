@@ -206,7 +206,7 @@ def backtest(
     """
     started = time.perf_counter()
     settings = spec.settings
-    panel = [_all_windows(*series, settings, market) for series in ((bars, events), *companions)]
+    panel = [all_windows(*series, settings, market) for series in ((bars, events), *companions)]
     windows = panel[0]
     blocks = _blocks(windows, spec)
     raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
@@ -227,10 +227,10 @@ def backtest(
     )
 
 
-def _all_windows(
-    bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings, market: MarketSeries | None
+def all_windows(
+    bars: "pd.DataFrame", events: "pd.DataFrame", settings: Settings, market: MarketSeries | None = None
 ) -> Windows:
-    """Windows over all of a symbol's bars."""
+    """Windows over all of a symbol's bars; `target` and `exchange` of the settings are used."""
     return make_windows(
         bars,
         events,

@@ -223,7 +223,7 @@ def _fit(run: NightRun, plan: _Plan) -> tuple[Checkpoint, list[str]]:
 
 def _examine(run: NightRun, plan: _Plan, fitted: Checkpoint) -> Verdict:
     """What the gate finds about tonight's fit."""
-    verdict = examine(fitted, plan.windows, champion=plan.parent, settings=run.settings, own=plan.own)
+    verdict = examine(fitted, plan.windows, champion=plan.parent, own=plan.own)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", run.spec.symbol, verdict.refused)
     return verdict

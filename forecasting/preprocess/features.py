@@ -4,13 +4,11 @@ Trailing means add shifted copies instead of differencing a running sum: a row's
 window, wherever the history starts or ends.
 """
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecasting.losses import Floats
-from forecasting.preprocess.market import UNKNOWN
 from forecasting.preprocess.targets import values_of
 from forecasting.vocabulary import Target
 
@@ -30,11 +28,6 @@ LAGS = 10
 MEANS = (5, 10, 44, 120)
 HALF_LIVES = (1, 5, 25, 60)
 """Half-lives, in sessions, of the exponential means; Bollerslev, Hood, Huss and Pedersen (2018) go up to 125."""
-
-MARKET_NAMES = ("market", "market_long", "market_change", "market_gap")
-"""A row's inputs from the market series: of the ridges, not of the network (see train/market_effect.py)."""
-
-_DAILY = math.log(100.0 * math.sqrt(252.0))  # from the VIX, per cent a year, to a standard deviation a session
 
 WARM_UP = max(MEANS) + LOOKBACK
 """Sessions before the first row: the oldest session of its look-back needs the longest mean."""
@@ -128,28 +121,6 @@ def long_memory_features(steps: Floats, target: Target) -> tuple[Floats, tuple[s
     columns = {f"fading{k}": exponential_mean(own, k, max(MEANS)) - level for k in HALF_LIVES}
     columns |= {"level": level, "other_level": trailing_mean(other, LEVEL_SESSIONS)}
     return np.column_stack(list(columns.values())), tuple(columns)
-
-
-def market_features(market: Floats, steps: Floats) -> Floats:
-    """(D, 4) columns `MARKET_NAMES`: the market series less its level, the level less its long mean, change and gap.
-
-    The gap is the volatility that options imply, as a log standard deviation of a session, less the level of the
-    symbol's log range. NaN where the series or its means are unknown.
-
-    Args:
-        market: (D,) log of the series' close, 0 where unknown.
-        steps: (D, F) as from `step_features`.
-    """
-    known = np.where(market == UNKNOWN, np.nan, market)
-    level = trailing_mean(known, LEVEL_SESSIONS)
-    usual_range = trailing_mean(steps[:, STEP_NAMES.index("log_range")], LEVEL_SESSIONS)
-    columns = (
-        known - level,
-        level - trailing_mean(known, max(MEANS)),
-        known - _lag(known, 1),
-        known - _DAILY - usual_range,
-    )
-    return np.column_stack(columns)
 
 
 def _lag(values: Floats, by: int) -> Floats:

@@ -13,6 +13,7 @@ from forecasting.losses import Floats
 from forecasting.preprocess import future_covariates
 from forecasting.preprocess.features import (
     LEVEL_SESSIONS,
+    MEANS,
     WARM_UP,
     fill_forward,
     own_column,
@@ -99,8 +100,10 @@ class Windows:
 
     @property
     def has_market(self) -> bool:
-        """Whether the market series' value is known on the newest session."""
-        return bool(self.market[-1] != UNKNOWN)
+        """Whether the market series may be used: its newest learnable value and features of enough rows are known."""
+        known = self.market[: self.learnable_sessions] != UNKNOWN
+        whole = trailing_mean(known.astype(np.float64), max(MEANS))[self.warm_up :] == 1.0
+        return bool(known[-1]) and int(whole.sum()) >= MIN_ROWS // 2
 
     @property
     def last_values(self) -> Floats:

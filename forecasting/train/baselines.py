@@ -14,11 +14,11 @@ from forecasting.preprocess.features import (
     STEP_NAMES,
     fill_forward,
     lag_features,
-    market_features,
     own_column,
     trailing_mean,
 )
 from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.preprocess.market_features import inputs_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.ridge import fit_ridge
 from forecasting.train.threads import one_blas_thread
@@ -26,7 +26,10 @@ from forecasting.train.volatility import log_volatility
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 VERSION = "1"
-"""Version of the baselines; any change to one raises it."""
+"""Version of the baselines; any change to one raises it.
+
+The market series did not: without one their bits are as before, and with one `runs.market_fetch` names it.
+"""
 
 _NAMES: dict[Target, tuple[str, ...]] = {
     "volume": ("last_value", "seasonal", "rolling_median", "har", "ridge"),
@@ -80,7 +83,8 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     """The ridge's features: (N, P) past, market and event flags of each row, (N, H, C) flags of its target sessions."""
     past, _ = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
-    return np.column_stack([past, *_market(windows), windows.flags[:, events]])[windows.warm_up :], windows.future_flags
+    own, flags = past[windows.warm_up :], windows.flags[windows.warm_up :, events]
+    return np.column_stack([own, inputs_of_rows(windows), flags]), windows.future_flags
 
 
 def _design(name: str, windows: Windows) -> Floats:
@@ -138,12 +142,7 @@ def _har_leverage_features(windows: Windows) -> Floats:
     """(N, P) means of log range and of return (volatility is higher after falls: Corsi and Renò 2012), the market."""
     series = [windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [trailing_mean(values, sessions) for values in series for sessions in _HAR_SESSIONS]
-    return np.column_stack([*means, *_market(windows)])[windows.warm_up :]
-
-
-def _market(windows: Windows) -> list[Floats]:
-    """(D, M) the market's features; nothing where tonight's value is unknown: then they are fitted without."""
-    return [market_features(windows.market, windows.steps)] if windows.has_market else []
+    return np.column_stack([np.column_stack(means)[windows.warm_up :], inputs_of_rows(windows)])
 
 
 def _points(name: str, windows: Windows) -> Floats:

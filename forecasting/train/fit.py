@@ -26,7 +26,15 @@ from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.model import Network
-from forecasting.train.prepare import Prepared, check_compatible, prepare, prepare_like, training_rows, with_span
+from forecasting.train.prepare import (
+    Prepared,
+    check_compatible,
+    check_start,
+    prepare,
+    prepare_like,
+    training_rows,
+    with_span,
+)
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import (
     Hyperparameters,
@@ -36,6 +44,7 @@ from forecasting.train.training_loop import (
     named_weights,
     new_network,
     predict_rows,
+    starting_networks,
     train,
 )
 from forecasting.vocabulary import HORIZONS
@@ -112,8 +121,8 @@ def _fit_from_scratch(
     training = prepared.training
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
     if pretrained is not None:
-        prepare_like(pretrained, windows)  # raises for another target or other features
-        networks = _starting_networks(pretrained, training, settings.members)
+        check_start(pretrained, windows, prepared)
+        networks = starting_networks(pretrained.weights, training.tensors, settings.members)
         if validation_loss(networks, training) <= max_loss_ratio * _linear_validation_loss(windows, prepared):
             weights = _train_members(networks, rngs, training, PRETRAINED)
             epochs = PRETRAINED.epochs
@@ -123,12 +132,6 @@ def _fit_from_scratch(
     random = (new_network(training.tensors, training.rows, rng) for rng in rngs)
     weights = _train_members(random, rngs, training, Hyperparameters(epochs, _RATE))
     return Checkpoint(replace(prepared.card, epochs=epochs, chain_epochs=epochs, validation_loss=loss), weights)
-
-
-def _starting_networks(pretrained: Checkpoint, training: TrainingRows, count: int) -> list[Network]:
-    """`count` networks with the weights of the pretrained members, in turn."""
-    rounds = -(-count // pretrained.card.members)
-    return [network for _ in range(rounds) for network in load_members(pretrained.weights, training.tensors)][:count]
 
 
 def _fit_warm(windows: Windows, parent: Checkpoint, settings: Settings) -> Checkpoint:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import Windows
-from forecasting.settings import Settings
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.ensemble import member_quantiles
@@ -99,7 +98,6 @@ def examine(
     windows: Windows,
     *,
     champion: Checkpoint | None,
-    settings: Settings,
     own: Sequence[OwnWeights] = (),
 ) -> Verdict:
     """Whether a fit may take over.
@@ -108,13 +106,12 @@ def examine(
         fitted: Tonight's fit.
         windows: The rolling window that it was fitted on; the newest row is tonight's.
         champion: The weights in use, from which a warm fit started; None where there are none that run.
-        settings: As of the fit.
         own: As of the fit.
     """
     rows = gate_rows(windows)
     closed = rows[:-1]
     members = member_quantiles(fitted, windows, rows)
-    start = champion if fitted.card.method == "warm" else _start(fitted, windows, settings, own)
+    start = champion if fitted.card.method == "warm" else _start(fitted, windows, own)
     reference = _reference(windows, rows, champion, start)
     loss = mean_pinball(members.mean(), windows, closed)
     theirs = None if reference is None else mean_pinball(reference.quantiles, windows, closed)
@@ -218,9 +215,9 @@ def _reference(windows: Windows, rows: Rows, champion: Checkpoint | None, start:
     return Reference("the linear model", windows.scale(rows).to_model(linear), FIRST)
 
 
-def _start(fitted: Checkpoint, windows: Windows, settings: Settings, own: Sequence[OwnWeights]) -> Checkpoint | None:
+def _start(fitted: Checkpoint, windows: Windows, own: Sequence[OwnWeights]) -> Checkpoint | None:
     """The pretrained weights that the fit started from; None for random ones and for those trained on companions."""
-    newest = pretrained_for(windows, settings, own) if fitted.card.base else None
+    newest = pretrained_for(windows, own) if fitted.card.base else None
     return newest if newest is not None and newest.card.base == fitted.card.base else None
 
 

@@ -17,10 +17,10 @@ from forecasting.preprocess.features import (
     MEANS,
     STEP_NAMES,
     exponential_mean,
-    market_features,
     trailing_mean,
 )
 from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.preprocess.market_features import inputs_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.ridge import Ridge, fit_ridge
@@ -49,66 +49,72 @@ def linear_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
         (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
     """
     requested = np.array([len(windows) - 1]) if rows is None else rows
-    adjusted = _inputs(windows, fit_effect(windows))
+    effect = fit_effect(windows)
+    adjusted = _inputs(windows, effect, adjust(windows, effect))
     forecast = _width_quantiles if windows.target == "close" else _point_quantiles
-    by_horizon = [forecast(_fit_at(h, adjusted, windows), adjusted, h, requested) for h in range(len(HORIZONS))]
+    by_horizon = [forecast(_fit_at(h, adjusted, windows), requested) for h in range(len(HORIZONS))]
     adjusted_quantiles = np.stack(by_horizon, axis=1)
     quantiles = windows.scale(requested).from_model(adjusted.from_adjusted(adjusted_quantiles, requested))
     return quantiles[0] if rows is None else quantiles
 
 
 @one_blas_thread()
-def fit_ridges(windows: Windows, effect: CalendarEffect) -> list[Ridge]:
-    """The linear model's ridge of each horizon, given the calendar effect.
+def fit_ridges(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> list[Ridge]:
+    """The linear model's ridge of each horizon, given the calendar effect and the windows adjusted for it.
 
     Its first features are `MARKET_NAMES` where the windows have a market series.
     """
-    adjusted = _inputs(windows, effect)
+    adjusted = _inputs(windows, effect, adjusted)
     return [_fit_at(h, adjusted, windows).ridge for h in range(len(HORIZONS))]
 
 
 @dataclass(frozen=True)
 class _FittedAt:
-    """A horizon's ridge, the features (N, P), the K of N rows it was fitted on, their truth (K,) and weights (K,)."""
+    """A horizon's ridge.
+
+    Attributes:
+        ridge: Fitted on K of the rows.
+        features: (N, P) of every row.
+        learned: (K,) what it was fitted to: the adjusted target, for close the log of its realised width.
+        targets: (K,) the adjusted targets.
+        weights: (K,) of the rows.
+    """
 
     ridge: Ridge
     features: Floats
-    known: NDArray[np.bool_]
-    truth: Floats
+    learned: Floats
+    targets: Floats
     weights: Floats
 
 
-def _inputs(windows: Windows, effect: CalendarEffect) -> AdjustedWindows:
+def _inputs(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> AdjustedWindows:
     """The adjusted windows, with the market's features and, for close, those of its own in `past`."""
-    adjusted = adjust(windows, effect)
     past = _close_features(windows, effect) if windows.target == "close" else adjusted.past
-    if windows.has_market:
-        past = np.column_stack([market_features(windows.market, windows.steps)[windows.warm_up :], past])
-    return replace(adjusted, past=past)
+    return replace(adjusted, past=np.column_stack([inputs_of_rows(windows), past]))
 
 
 def _fit_at(h: int, adjusted: AdjustedWindows, windows: Windows) -> _FittedAt:
     """The ridge at HORIZONS[h]: of the adjusted targets, for close of the log of their realised width."""
-    truth = adjusted.truth[:, h]
-    known = np.isfinite(truth)
+    targets = learned = adjusted.truth[:, h]
+    known = np.isfinite(targets)
     if windows.target == "close":
-        truth = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
+        learned = log_volatility(windows, h) - np.log(adjusted.width * windows.spread)[:, h]
     features, weights = np.concatenate([adjusted.past, adjusted.future[:, h]], axis=1), _recency(known, windows.target)
-    ridge = fit_ridge(features[known], truth[known], penalty=_PENALTY, weights=weights)
-    return _FittedAt(ridge, features, known, truth[known], weights)
+    ridge = fit_ridge(features[known], learned[known], penalty=_PENALTY, weights=weights)
+    return _FittedAt(ridge, features, learned[known], targets[known], weights)
 
 
-def _point_quantiles(fitted: _FittedAt, adjusted: AdjustedWindows, h: int, rows: Rows) -> Floats:
-    """(len(rows), Q) the forecast of a ridge plus the quantiles of its leave-one-out errors, at HORIZONS[h]."""
+def _point_quantiles(fitted: _FittedAt, rows: Rows) -> Floats:
+    """(len(rows), Q) the forecast of a ridge plus the quantiles of its leave-one-out errors."""
     errors = weighted_quantiles(fitted.ridge.loo_residuals, QUANTILES, fitted.weights)
     return fitted.ridge.forecast(fitted.features[rows])[:, None] + errors
 
 
-def _width_quantiles(fitted: _FittedAt, adjusted: AdjustedWindows, h: int, rows: Rows) -> Floats:
+def _width_quantiles(fitted: _FittedAt, rows: Rows) -> Floats:
     """(len(rows), Q) quantiles of past returns over their forecast widths, times the width forecast for each row."""
-    past_widths = np.exp(fitted.truth - fitted.ridge.loo_residuals)
+    past_widths = np.exp(fitted.learned - fitted.ridge.loo_residuals)
     widths = np.exp(fitted.ridge.forecast(fitted.features[rows]))
-    shape = weighted_quantiles(adjusted.truth[fitted.known, h] / past_widths, QUANTILES, fitted.weights)
+    shape = weighted_quantiles(fitted.targets / past_widths, QUANTILES, fitted.weights)
     return widths[:, None] * shape
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from forecasting.losses import Floats
-from forecasting.preprocess.features import MARKET_NAMES, market_features
+from forecasting.preprocess.market_features import MARKET_NAMES, features_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect
 from forecasting.train.linear_model import fit_ridges
@@ -41,19 +41,27 @@ NO_EFFECT = MarketEffect(np.zeros(len(MARKET_NAMES)), np.zeros((len(HORIZONS), l
 """Of a symbol without a market series."""
 
 
-def fit_market_effect(windows: Windows, effect: CalendarEffect) -> MarketEffect:
-    """The part that the market's features have in the ridges of the linear model; `NO_EFFECT` without the series."""
+def fit_market_effect(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> MarketEffect:
+    """The part that the market's features have in the ridges of the linear model; `NO_EFFECT` without the series.
+
+    Args:
+        windows: The rows to fit on.
+        effect: The calendar effect.
+        adjusted: The windows with it removed.
+    """
     if not windows.has_market:
         return NO_EFFECT
     market = slice(len(MARKET_NAMES))
-    ridges = fit_ridges(windows, effect)
+    ridges = fit_ridges(windows, effect, adjusted)
     coefficients = [ridge.coefficients[market] / ridge.scale[market] for ridge in ridges]
     return MarketEffect(ridges[0].mean[market], np.stack(coefficients))
 
 
 def without_market(adjusted: AdjustedWindows, windows: Windows, effect: MarketEffect) -> AdjustedWindows:
     """The adjusted windows with `effect` removed from their targets."""
-    moved = effect.of(market_features(windows.market, windows.steps)[windows.warm_up :])
+    if not effect.coefficients.any():
+        return adjusted
+    moved = effect.of(features_of_rows(windows))
     if windows.target == "close":
         width, centre = adjusted.width * np.exp(moved), adjusted.centre
     else:

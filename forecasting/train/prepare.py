@@ -38,8 +38,9 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
     """
     rows = training_rows(windows)
     effect = fit_effect(windows)
-    market = fit_market_effect(windows, effect)
-    adjusted = without_market(adjust(windows, effect), windows, market)
+    adjusted = adjust(windows, effect)
+    market = fit_market_effect(windows, effect, adjusted)
+    adjusted = without_market(adjusted, windows, market)
     step_mean, step_scale = standardise(adjusted.steps[windows.warm_up + rows])
     past_mean, past_scale = standardise(adjusted.past[rows])
     card = Card(
@@ -81,6 +82,23 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     adjusted = adjust(windows, CalendarEffect(np.array(card.effect), card.effect_intercept))
     market = MarketEffect(np.array(card.market_mean), np.array(card.market_effect))
     adjusted = without_market(adjusted, windows, market)
+    _check_features(card, adjusted)
+    return Prepared(
+        card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
+    )
+
+
+def check_start(start: Checkpoint, windows: Windows, prepared: Prepared) -> None:
+    """Check that training on `prepared`, made of the windows, can begin at the weights of `start`.
+
+    Raises:
+        ArtifactError: They forecast another target, or have other features than the windows.
+    """
+    check_compatible(start, windows)
+    _check_features(start.card, prepared.adjusted)
+
+
+def _check_features(card: Card, adjusted: AdjustedWindows) -> None:
     found = (len(card.step_mean), len(card.past_mean))
     expected = (adjusted.steps.shape[1], adjusted.past.shape[1])
     if found != expected:
@@ -88,9 +106,6 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
             f"Expected a model with {expected[0]} features of a session and {expected[1]} of a row; found {found[0]} "
             f"and {found[1]}: it was written by other code. Fit from scratch (--mode scratch)."
         )
-    return Prepared(
-        card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
-    )
 
 
 def check_compatible(checkpoint: Checkpoint, windows: Windows) -> None:

@@ -31,11 +31,10 @@ from forecasting.train.prepare import prepare
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import (
     Hyperparameters,
-    TrainingRows,
     generator,
-    load_members,
     named_weights,
     new_network,
+    starting_networks,
     train,
 )
 from forecasting.vocabulary import Target
@@ -93,8 +92,7 @@ class OwnWeights:
 
     def is_of(self, kind: Kind) -> bool:
         """Whether a fit of this kind may start from them."""
-        named = self.name.removeprefix(f"{kind.name(self.trained_to)}-")
-        return named != self.name and "-" not in named
+        return self.name.rpartition("-")[0] == kind.name(self.trained_to)
 
 
 def kind_of(windows: Windows) -> Kind:
@@ -102,7 +100,7 @@ def kind_of(windows: Windows) -> Kind:
     return Kind(windows.target, windows.has_events, windows.has_market)
 
 
-def pretrained_for(windows: Windows, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint | None:
+def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoint | None:
     """The newest weights for `windows`: shipped ones, or those of `own`, which are preferred where both are as new.
 
     Shipped weights are trained on no session after the newest learnable one, own weights on older ones alone. For a
@@ -112,7 +110,6 @@ def pretrained_for(windows: Windows, settings: Settings, own: Sequence[OwnWeight
 
     Args:
         windows: The symbol's rolling window.
-        settings: Of the night.
         own: Those that had been made when the night's bars were fetched, in order of preference among equally new ones.
             One whose files are missing, altered or of other code is left out, with a warning.
 
@@ -196,9 +193,10 @@ def pretrain(
     training = [symbol.training for symbol in prepared]
     has_events = any(windows.has_events for windows in panel)
     weights: dict[str, Tensor] = {}
+    begun = starting_networks(start.weights, training[0].tensors, settings.members) if start else None
     for member in range(settings.members):
         rng = generator(settings.seed, member)
-        network = _begun(start, member, training[0], rng)
+        network = begun[member] if begun else new_network(training[0].tensors, training[0].rows, rng)
         train(network, training, hyperparameters, rng=rng)
         if not has_events:
             _zero_event_weights(network)
@@ -216,14 +214,6 @@ def pretrain(
         base=start.card.base if start else "",
     )
     return Checkpoint(card, weights)
-
-
-def _begun(start: Checkpoint | None, member: int, training: TrainingRows, rng: torch.Generator) -> Network:
-    """A network with the weights of `start`, or random ones."""
-    if start is None:
-        return new_network(training.tensors, training.rows, rng)
-    networks = load_members(start.weights, training.tensors)
-    return networks[member % len(networks)]
 
 
 def _zero_event_weights(network: Network) -> None:

@@ -24,22 +24,18 @@ class Ridge:
     loo_residuals: Floats
 
     def forecast(self, features: Floats) -> Floats:
-        """(M,) point forecasts of features (M, P); one that is NaN counts as its mean."""
+        """(M,) point forecasts of features (M, P)."""
         # Not a matrix product: its bits may depend on the number of rows.
-        standard = (_at_mean_if_unknown(features, self.mean) - self.mean) / self.scale
-        forecast: Floats = (standard * self.coefficients).sum(axis=-1) + self.intercept
+        forecast: Floats = ((features - self.mean) / self.scale * self.coefficients).sum(axis=-1) + self.intercept
         return forecast
 
 
 def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Floats) -> Ridge:
-    """The weighted ridge of `truth` (N,) on `features` (N, P); the intercept is not penalised.
-
-    A feature that is NaN is unknown and counts as its mean; it is known in one row at least. The truth has no NaN.
+    """The weighted ridge of `truth` (N,) on `features` (N, P), no NaN; the intercept is not penalised.
 
     The leave-one-out residual r / (1 - leverage) is exact for a given standardisation (Allen's PRESS, 1974).
     """
-    mean = _mean_of_known(features, weights)
-    features = _at_mean_if_unknown(features, mean)
+    mean = np.average(features, axis=0, weights=weights)
     scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weights))
     scale = np.where(scale > 1e-12, scale, 1.0)
     design = np.column_stack([(features - mean) / scale, np.ones(len(features))])
@@ -50,16 +46,3 @@ def fit_ridge(features: Floats, truth: Floats, *, penalty: float, weights: Float
     leverage = np.einsum("np,np->n", weighted @ inverse, design)
     loo_residuals = (truth - design @ solution) / np.maximum(1.0 - leverage, 1e-6)
     return Ridge(mean, scale, solution[:-1], float(solution[-1]), loo_residuals)
-
-
-def _mean_of_known(features: Floats, weights: Floats) -> Floats:
-    mean: Floats = np.average(features, axis=0, weights=weights)
-    for column in np.flatnonzero(np.isnan(mean)):
-        known = np.isfinite(features[:, column])
-        mean[column] = np.average(features[known, column], weights=weights[known])
-    return mean
-
-
-def _at_mean_if_unknown(features: Floats, mean: Floats) -> Floats:
-    filled: Floats = np.where(np.isfinite(features), features, mean)
-    return filled

@@ -71,7 +71,7 @@ def choose_starting_weights(
     Raises:
         ArtifactError: A shipped file is missing or altered, or was written by other code.
     """
-    newest = pretrained_for(windows, settings, own)
+    newest = pretrained_for(windows, own)
     if not companions:
         return newest
     before = before_validation(windows, training_rows(windows))

@@ -245,6 +245,18 @@ def load_members(weights: dict[str, Tensor], tensors: Tensors) -> list[Network]:
     return networks
 
 
+def starting_networks(weights: dict[str, Tensor], tensors: Tensors, count: int) -> list[Network]:
+    """`count` networks for training, with the weights of the members in turn.
+
+    Raises:
+        ArtifactError: As of `load_members`.
+    """
+    networks: list[Network] = []
+    while len(networks) < count:
+        networks += load_members(weights, tensors)
+    return networks[:count]
+
+
 def _shuffled_batches(
     panel: Sequence[TrainingRows], batch_size: int, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, ...]]:

@@ -59,7 +59,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
             exchange="XNYS",
             train_sessions=300,
         )
-        base = pretrained_for(windows, settings)
+        base = pretrained_for(windows)
         network = network_quantiles(
             fit(windows, mode="scratch", parent=None, settings=settings, pretrained=base), windows
         )
@@ -84,7 +84,7 @@ def test_between_refits_a_night_forecasts_with_the_network_of_the_last_refit():
     def windows_at(origin: date):
         return make_windows(BARS, no_events(), origin=origin, target="volume", exchange="XNYS", train_sessions=300)
 
-    base = pretrained_for(windows_at(first), SETTINGS)
+    base = pretrained_for(windows_at(first))
     checkpoint = fit(windows_at(first), mode="scratch", parent=None, settings=SETTINGS, pretrained=base)
     assert (result.refits, len(result.origins)) == (1, 5)
     np.testing.assert_array_equal(result.raw[NETWORK][-1], network_quantiles(checkpoint, windows_at(last)))
@@ -102,7 +102,7 @@ def test_no_forecast_changes_when_bars_after_its_origin_do():
 @pytest.fixture
 def companions_alone(monkeypatch):
     """No shipped weights, as for an older origin, and no comparison with the linear model, which toys would lose."""
-    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings, own: None)
+    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, own: None)
     monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
 
 
@@ -195,6 +195,14 @@ def test_no_forecast_changes_when_market_closes_after_its_origin_do():
     np.testing.assert_array_equal(before.issued, after.issued)
     for name, quantiles in before.raw.items():
         np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
+
+
+def test_whether_a_fit_uses_the_market_does_not_depend_on_closes_after_its_origin():
+    ends = MarketSeries(VIX.closes.where(BARS.index <= BARS.index[-19]))  # filled forward to the session -14
+    requested = spec(-20, -10, refit_every=11)
+    whole, ended = (backtest(BARS, no_events(), spec=requested, market=market).raw for market in (VIX, ends))
+    for name, quantiles in whole.items():
+        np.testing.assert_array_equal(quantiles[:2], ended[name][:2], err_msg=name)
 
 
 def test_cached_refits_of_another_market_series_are_not_used(tmp_path):

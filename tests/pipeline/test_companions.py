@@ -47,7 +47,7 @@ def taught_by() -> list[list[str]]:
 def companions(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two companions; nothing ships, as for an older origin, so theirs is the only base, and it is not judged."""
     monkeypatch.setenv("FORECASTING_COMPANIONS", "AAA,BBB")
-    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, settings, own: None)
+    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, own: None)
     monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
 
 

@@ -191,7 +191,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
 
     night(date(2024, 3, 7))
     monkeypatch.setattr(
-        starting_weights, "pretrained_for", lambda windows, settings, own: None
+        starting_weights, "pretrained_for", lambda windows, own: None
     )  # bases ship with the code, made anew
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)

@@ -8,7 +8,6 @@ from forecasting.preprocess.features import (
     fill_forward,
     lag_features,
     long_memory_features,
-    market_features,
     step_features,
     trailing_mean,
 )
@@ -114,32 +113,3 @@ def test_fill_forward_repeats_the_last_known_value():
     np.testing.assert_array_equal(
         fill_forward(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])), [np.nan, 1.0, 1.0, 1.0, 2.0]
     )
-
-
-def test_no_market_feature_changes_when_later_values_do_and_each_changes_with_its_own_session():
-    steps = step_features(random_bars(days=DAYS, seed=7))
-    market = np.log(np.random.default_rng(2).uniform(10.0, 40.0, DAYS))
-    altered, later_steps = market.copy(), steps.copy()
-    altered[SEEN:] += 0.3
-    later_steps[SEEN:, STEP_NAMES.index("log_range")] += 0.1
-    before, after = market_features(market, steps), market_features(altered, later_steps)
-    np.testing.assert_array_equal(before[:SEEN], after[:SEEN])
-    assert (before[SEEN] != after[SEEN]).all()
-
-
-def test_market_features_are_unknown_where_the_series_or_its_means_are():
-    steps = step_features(random_bars(days=DAYS, seed=7))
-    market = np.full(DAYS, np.log(20.0))
-    market[:10] = market[-1] = 0.0
-    features = market_features(market, steps)
-    assert np.isnan(features[:10]).all()
-    assert np.isnan(features[-1]).all()
-    assert np.isfinite(features[10 + max(MEANS) - 1 : -1]).all()
-    np.testing.assert_allclose(features[-2, :3], 0.0, atol=1e-12)
-
-
-def test_the_market_gap_is_zero_where_options_imply_the_range_that_there_is():
-    steps = np.zeros((DAYS, len(STEP_NAMES)))
-    steps[:, STEP_NAMES.index("log_range")] = np.log(0.01)
-    implied = np.full(DAYS, np.log(100.0 * 0.01 * np.sqrt(252)))  # 1 % a session, in per cent a year
-    np.testing.assert_allclose(market_features(implied, steps)[-1], 0.0, atol=1e-12)

@@ -47,7 +47,7 @@ def warm(windows, champion) -> Checkpoint:
 
 
 def verdict(fitted: Checkpoint, windows, champion: Checkpoint | None):
-    return examine(fitted, windows, champion=champion, settings=SETTINGS)
+    return examine(fitted, windows, champion=champion)
 
 
 def changed(fitted: Checkpoint, name: str, by: float) -> Checkpoint:
@@ -100,7 +100,7 @@ def test_members_that_share_a_start_are_measured_from_it(champion):
 
 
 def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows):
-    shipped = pretrained_for(windows, SETTINGS)
+    shipped = pretrained_for(windows)
     fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=shipped, max_loss_ratio=np.inf)
     assert verdict(fitted, windows, None).refused == ""
     assert "no clear gain" in verdict(replace(fitted, weights=shipped.weights), windows, None).refused
@@ -207,13 +207,13 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     )
     fitted = fit_scratch(short, [], settings=SETTINGS)
     assert fitted.card.base == "volume-2018-12-31"
-    assert examine(fitted, short, champion=None, settings=SETTINGS).refused == ""
+    assert examine(fitted, short, champion=None).refused == ""
 
 
 @pytest.mark.parametrize("seed", [1, 3, 7])
 def test_a_fit_of_one_network_is_compared_with_the_shipped_one_it_started_from(seed: int):
     windows = some_windows(seed=seed)
     one = SETTINGS.model_copy(update={"members": 1})
-    shipped = pretrained_for(windows, one)
+    shipped = pretrained_for(windows)
     fitted = fit(windows, mode="scratch", parent=None, settings=one, pretrained=shipped, max_loss_ratio=np.inf)
     assert learned_nothing(fitted, shipped, windows) == ""

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecasting.preprocess.features import MARKET_NAMES, market_features
+from forecasting.preprocess.market_features import MARKET_NAMES, features_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, adjust, fit_effect
 from forecasting.train.market_effect import NO_EFFECT, MarketEffect, fit_market_effect, without_market
@@ -15,12 +15,12 @@ COUNT = len(MARKET_NAMES)
 EFFECT = MarketEffect(np.full(COUNT, 0.1), np.linspace(-1.0, 1.0, len(HORIZONS) * COUNT).reshape(-1, COUNT))
 
 
-def features_of(windows: Windows) -> np.ndarray:
-    return market_features(windows.market, windows.steps)[windows.warm_up :]
-
-
 def adjusted_of(windows: Windows) -> AdjustedWindows:
     return adjust(windows, fit_effect(windows))
+
+
+def effect_of(windows: Windows) -> MarketEffect:
+    return fit_market_effect(windows, fit_effect(windows), adjusted_of(windows))
 
 
 def test_the_effect_is_linear_in_the_features_and_zero_at_their_mean_or_where_they_are_unknown():
@@ -30,9 +30,9 @@ def test_the_effect_is_linear_in_the_features_and_zero_at_their_mean_or_where_th
 
 def test_a_volume_that_moves_with_the_market_has_that_effect():
     windows = some_windows("volume", rows=1500, market=True)
-    change = features_of(windows)[:, MARKET_NAMES.index("market_change")]
+    change = features_of_rows(windows)[:, MARKET_NAMES.index("market_change")]
     moved = replace(windows, scaled=windows.scaled + 4.0 * change[:, None])
-    before, after = (fit_market_effect(one, fit_effect(one)).coefficients for one in (windows, moved))
+    before, after = (effect_of(one).coefficients for one in (windows, moved))
     gained = after - before
     np.testing.assert_allclose(gained[:, MARKET_NAMES.index("market_change")], 4.0, atol=0.8)
     others = [name for name in range(COUNT) if MARKET_NAMES[name] != "market_change"]
@@ -44,7 +44,7 @@ def test_the_effect_moves_the_centre_and_leaves_the_width(target: Target):
     windows = some_windows(target, market=True)
     adjusted = adjusted_of(windows)
     without = without_market(adjusted, windows, EFFECT)
-    moved = EFFECT.of(features_of(windows))
+    moved = EFFECT.of(features_of_rows(windows))
     np.testing.assert_allclose(without.centre - adjusted.centre, moved)
     np.testing.assert_allclose(without.truth, adjusted.truth - moved)
     np.testing.assert_array_equal(without.width, adjusted.width)
@@ -56,7 +56,7 @@ def test_the_effect_on_a_close_is_on_its_width_alone():
     adjusted = adjusted_of(windows)
     without = without_market(adjusted, windows, EFFECT)
     np.testing.assert_array_equal(without.centre, adjusted.centre)
-    np.testing.assert_allclose(np.log(without.width / adjusted.width), EFFECT.of(features_of(windows)))
+    np.testing.assert_allclose(np.log(without.width / adjusted.width), EFFECT.of(features_of_rows(windows)))
     np.testing.assert_allclose(without.truth * without.width, adjusted.truth * adjusted.width)
 
 
@@ -67,7 +67,7 @@ def test_no_later_value_of_the_market_changes_the_effect(target: Target):
     altered[-101:] += 1.0
     known = len(windows) - 101
     before, after = (one.cut(0, known, known_to=known - 1) for one in (windows, replace(windows, market=altered)))
-    first, second = (fit_market_effect(one, fit_effect(one)) for one in (before, after))
+    first, second = (effect_of(one) for one in (before, after))
     np.testing.assert_array_equal(first.coefficients, second.coefficients)
     np.testing.assert_array_equal(first.mean, second.mean)
 
@@ -75,7 +75,7 @@ def test_no_later_value_of_the_market_changes_the_effect(target: Target):
 def test_windows_without_a_market_series_are_prepared_as_before_there_was_one():
     windows = some_windows()
     prepared = prepare(windows, method="scratch", settings=SETTINGS)
-    assert fit_market_effect(windows, fit_effect(windows)) is NO_EFFECT
+    assert effect_of(windows) is NO_EFFECT
     assert not prepared.card.has_market
     np.testing.assert_array_equal(prepared.adjusted.truth, adjusted_of(windows).truth)
     np.testing.assert_array_equal(prepared.adjusted.centre, adjusted_of(windows).centre)

@@ -93,7 +93,7 @@ def test_the_linear_model_that_pretrained_weights_are_compared_with_is_not_fitte
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_windows_with_a_market_series_start_from_weights_that_were_trained_with_one(target):
-    with_market, without = (pretrained_for(some_windows(target, market=market), SETTINGS) for market in (True, False))
+    with_market, without = (pretrained_for(some_windows(target, market=market)) for market in (True, False))
     assert with_market is not None
     assert without is not None
     assert (with_market.card.has_market, without.card.has_market) == (True, False)
@@ -130,7 +130,7 @@ def test_weights_pretrained_without_events_ignore_them():
 
 def test_a_symbol_with_earnings_dates_starts_from_weights_trained_with_dates_and_one_without_from_the_others():
     windows = moved_to(some_windows(), date(2030, 1, 2))
-    dated, undated = pretrained_for(windows, SETTINGS), pretrained_for(without_events(windows), SETTINGS)
+    dated, undated = pretrained_for(windows), pretrained_for(without_events(windows))
     assert dated is not None
     assert undated is not None
     assert dated.trained_to == undated.trained_to
@@ -143,7 +143,7 @@ def test_all_shipped_weights_can_be_loaded_and_run(target):
     for entry in (entry for entry in shipped_weights() if entry["target"] == target):
         windows = some_windows(target, market=bool(entry["market"]))
         windows = windows if entry["earnings"] else without_events(windows)
-        shipped = pretrained_for(moved_to(windows, date.fromisoformat(str(entry["trained_to"]))), SETTINGS)
+        shipped = pretrained_for(moved_to(windows, date.fromisoformat(str(entry["trained_to"]))))
         assert shipped is not None
         assert (shipped.card.base, shipped.card.trained_to) == (entry["folder"], entry["trained_to"])
         quantiles = scaled_quantiles(shipped, windows, np.arange(250, 300))
@@ -162,7 +162,7 @@ def test_no_shipped_weights_are_used_for_an_origin_inside_their_span(target, ear
         if (entry["target"], entry["earnings"], entry["market"]) == (target, earnings, market)
     )
     for newest, expected in zip(spans, [None, *spans], strict=False):
-        shipped = pretrained_for(moved_to(windows, newest - timedelta(days=1)), SETTINGS)
+        shipped = pretrained_for(moved_to(windows, newest - timedelta(days=1)))
         assert (None if shipped is None else shipped.trained_to) == expected
 
 
@@ -196,7 +196,7 @@ def test_own_weights_are_used_for_origins_later_than_their_span_alone(
     newest = newest_shipped + timedelta(days=days)
     name = f"volume-{newest_shipped}-earnings-3f9c2a"
     own = own_weights(tmp_path, pretrained, name=name, trained_to=newest_shipped)
-    found = pretrained_for(moved_to(some_windows(), newest), SETTINGS, [own])
+    found = pretrained_for(moved_to(some_windows(), newest), [own])
     assert found is not None
     assert (found.card.base == name) == (expected == "own")
 
@@ -204,7 +204,7 @@ def test_own_weights_are_used_for_origins_later_than_their_span_alone(
 def test_shipped_weights_that_are_newer_than_own_ones_are_used(pretrained, newest_shipped, tmp_path):
     older = newest_shipped - timedelta(days=1)
     own = own_weights(tmp_path, pretrained, name=f"volume-{older}-earnings-3f9c2a", trained_to=older)
-    found = pretrained_for(moved_to(some_windows(), newest_shipped), SETTINGS, [own])
+    found = pretrained_for(moved_to(some_windows(), newest_shipped), [own])
     assert found is not None
     assert found.card.base == f"volume-{newest_shipped}-earnings"
 
@@ -213,7 +213,7 @@ def test_own_weights_of_another_kind_are_not_used(pretrained, newest_shipped, tm
     windows = moved_to(some_windows(), date(2030, 1, 2))
     names = (f"{kind}-3f9c2a" for kind in ("volume-2029-01-02", "volume-2029-01-02-earnings-market"))
     own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2)) for name in names]
-    found = pretrained_for(windows, SETTINGS, own)
+    found = pretrained_for(windows, own)
     assert found is not None
     assert found.card.base == f"volume-{newest_shipped}-earnings"
 
@@ -223,7 +223,7 @@ def test_of_own_weights_as_new_as_each_other_the_first_that_can_be_read_is_used(
     names = [f"volume-2029-01-02-earnings-{version}" for version in ("aaaaaa", "bbbbbb", "cccccc")]
     own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2)) for name in names]
     (tmp_path / names[0] / "weights.safetensors").write_bytes(b"damaged")
-    found = pretrained_for(windows, SETTINGS, own)
+    found = pretrained_for(windows, own)
     assert found is not None
     assert found.card.base == names[1]
     assert f"own pretrained weights {names[0]} are left out" in caplog.text
@@ -238,5 +238,5 @@ def test_a_fit_from_own_weights_names_them_and_the_gate_measures_from_them(pretr
     assert fitted.card.base == name
     weight = fitted.weights["0.from_state.weight"]
     moved = replace(fitted, weights=fitted.weights | {"0.from_state.weight": weight + 0.2})
-    assert "from where the fit started" in examine(moved, windows, champion=None, settings=SETTINGS, own=own).refused
-    assert "from where" not in examine(moved, windows, champion=None, settings=SETTINGS).refused  # its start is unknown
+    assert "from where the fit started" in examine(moved, windows, champion=None, own=own).refused
+    assert "from where" not in examine(moved, windows, champion=None).refused  # its start is unknown

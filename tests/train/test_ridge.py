@@ -26,15 +26,6 @@ def test_a_leave_one_out_residual_is_that_of_a_fit_without_the_row():
     assert ridge.loo_residuals[50] == pytest.approx(TRUTH[50] - refitted.predict(standard[[50]])[0])
 
 
-def test_a_feature_that_is_unknown_counts_as_the_mean_of_those_known():
-    known = RNG.random(FEATURES.shape) > 0.2
-    mean = [np.average(FEATURES[known[:, k], k], weights=WEIGHTS[known[:, k]]) for k in range(FEATURES.shape[1])]
-    unknown, filled = np.where(known, FEATURES, np.nan), np.where(known, FEATURES, mean)
-    ridge, reference = (fit_ridge(features, TRUTH, penalty=7.0, weights=WEIGHTS) for features in (unknown, filled))
-    np.testing.assert_allclose(ridge.coefficients, reference.coefficients)
-    np.testing.assert_allclose(ridge.forecast(unknown), reference.forecast(filled))
-
-
 def test_a_forecast_does_not_depend_on_the_rows_beside_it():
     ridge = fit_ridge(FEATURES, TRUTH, penalty=7.0, weights=WEIGHTS)
     np.testing.assert_array_equal(ridge.forecast(FEATURES)[7:8], ridge.forecast(FEATURES[7:8]))

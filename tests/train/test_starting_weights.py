@@ -18,7 +18,7 @@ COMPANIONS = [some_windows(seed=seed) for seed in (21, 22)]
 @pytest.fixture
 def no_shipped_weights(monkeypatch):
     """As for an origin before the span of every shipped checkpoint."""
-    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, settings, own: None)
+    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, own: None)
 
 
 def same(left, right) -> bool:
@@ -28,7 +28,7 @@ def same(left, right) -> bool:
 def test_without_companions_the_shipped_weights_are_chosen():
     windows = some_windows()
     start = choose_starting_weights(windows, [], settings=SETTINGS)
-    shipped = pretrained_for(windows, SETTINGS)
+    shipped = pretrained_for(windows)
     assert start is not None
     assert shipped is not None
     assert (same(start, shipped), start.card.base) == (True, shipped.card.base)
@@ -37,17 +37,17 @@ def test_without_companions_the_shipped_weights_are_chosen():
 def test_companion_trained_weights_that_are_worse_than_the_shipped_ones_are_not_chosen():
     windows = some_windows()
     start = choose_starting_weights(windows, COMPANIONS, settings=SETTINGS)  # three short toys against 94 real stocks
-    shipped = pretrained_for(windows, SETTINGS)
+    shipped = pretrained_for(windows)
     assert start is not None
     assert shipped is not None
     assert (same(start, shipped), start.card.base) == (True, shipped.card.base)
 
 
 def test_companion_trained_weights_are_chosen_where_the_shipped_ones_are_worse(monkeypatch):
-    shipped = pretrained_for(some_windows(), SETTINGS)
+    shipped = pretrained_for(some_windows())
     assert shipped is not None
     worse = replace(shipped, weights={name: weight + 1.0 for name, weight in shipped.weights.items()})
-    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, settings, own: worse)
+    monkeypatch.setattr(starting_weights, "pretrained_for", lambda windows, own: worse)
     start, again = (choose_starting_weights(some_windows(), COMPANIONS, settings=SETTINGS) for _ in range(2))
     assert start is not None
     assert again is not None
