@@ -191,6 +191,33 @@ def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
     assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == unit_of(report_data()).number(actual)
 
 
+@pytest.mark.parametrize("target", ["volume", "close"])
+def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target: str):
+    history = report_data(target).history
+    history.loc[history.index[-1], "value"] = float("nan")
+    unknown = {"history": history, "forecasts": forecasts(target, last_value=float("nan"))}
+    page = opened(report_data(target, issued=nights(target=target, last_value=float("nan")), **unknown))
+    number = unit_of(report_data(target)).number
+    assert page.errors == []
+    assert page.locator("#last-value").inner_text() == f"{number(history['value'].iloc[-2])} on Thu 7 Mar"
+    assert page.locator("#fan-chart .slot").count() == 64  # 59 known sessions and 5 forecasts
+    page.get_by_role("button", name="Older night").click()
+    assert page.locator("#last-value").inner_text() == f"{number(history['value'].iloc[-3])} on Wed 6 Mar"
+    assert page.locator("#forecasts tbody tr").count() == 5
+    assert page.errors == []
+
+
+def test_a_past_night_without_any_known_value_has_a_dash_and_a_fan_of_its_forecasts_alone(opened):
+    history = report_data("close").history
+    history.loc[history.index[:-1], "value"] = float("nan")
+    page = opened(report_data("close", history=history, issued=nights(target="close", last_value=float("nan"))))
+    page.get_by_role("button", name="Older night").click()
+    assert page.locator("#last-value").inner_text() == "\N{EN DASH} on Thu 7 Mar"
+    assert page.locator("#forecasts tbody td[data-label='Against last']").first.inner_text() == "\N{EN DASH}"
+    assert page.locator("#fan-chart path.median").get_attribute("d").count("L") == 4
+    assert page.errors == []
+
+
 def test_the_table_shown_is_downloaded_as_csv(opened):
     page = opened(report_data(issued=nights()))
     page.get_by_role("button", name="Older night").click()

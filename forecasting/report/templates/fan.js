@@ -12,7 +12,10 @@
   const newest = data.nights.length - 1;
 
   const esc = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
-  const fixed = (value, digits) => value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "\u2212");
+  const fixed = (value, digits) => {
+    if (!Number.isFinite(value)) return DASH;
+    return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "\u2212");
+  };
   const number = (value) => fixed(value, unit.decimals);
   const span = (low, high) => `${number(low)}${DASH}${number(high)}`;
   const withUnit = (text) => unit.before + text + (unit.after ? GAP + unit.after : "");
@@ -24,6 +27,13 @@
   const longDay = (iso) => day(iso, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
   const shortDay = (iso) => day(iso, { weekday: "short", day: "numeric", month: "short" });
   const dayMonth = (iso) => day(iso, { day: "numeric", month: "short" });
+
+  // The value at the origin; where it is unknown, the last known one before, as on the newest night.
+  const lastOf = (night, basis) => {
+    if (night.last !== null) return { at: night.origin, value: night.last };
+    const at = data.values.findLastIndex((value, place) => value !== null && place < night.origin);
+    return at < 0 ? { at: night.origin, value: NaN } : { at, value: data.values[at] * basis };
+  };
 
   // What is drawn of a night: its past sessions on its own share basis, its forecasts, and the actuals known by now.
   const viewOf = (night, model, count) => {
@@ -40,7 +50,7 @@
       const actual = data.values[at] === null || data.values[at] === undefined ? null : data.values[at] * basis;
       return { at, session: data.sessions[at], quantiles, actual };
     });
-    return { past, rows, usual, last: night.last };
+    return { past, rows, usual, last: lastOf(night, basis) };
   };
   const where = ({ actual, quantiles }) => {
     if (actual >= quantiles[1] && actual <= quantiles[5]) return "inside 80 %";
@@ -113,7 +123,8 @@
 
   const comingSlots = (view, plot, start, step) => {
     const centres = view.rows.map((_, place) => start + (place + 0.5) * step);
-    const edge = (level) => [[start - 4, plot.y(view.last)], ...view.rows.map((row, place) => [centres[place], plot.y(row.quantiles[level])])];
+    const before = Number.isFinite(view.last.value) ? [[start - 4, plot.y(view.last.value)]] : [];
+    const edge = (level) => [...before, ...view.rows.map((row, place) => [centres[place], plot.y(row.quantiles[level])])];
     const fan = data.from_zero ? "" : BANDS.map(([css, low, high]) => path([...edge(low), ...edge(high).reverse()], css, "Z")).join("") + path(edge(3), "median");
     return fan + view.rows.map((row, place) => {
       const x = centres[place], q = row.quantiles, left = x - step / 2 + 1, wide = step - 2;
@@ -131,7 +142,7 @@
   const draw = (view, label) => {
     const narrow = matchMedia("(max-width: 639px)").matches;
     const [width, height] = narrow ? [360, 300] : [1000, 380];
-    const values = [...view.past.map(({ value }) => value), view.usual, view.last, ...view.rows.flatMap(({ quantiles, actual }) => [quantiles[0], quantiles[6], ...(actual === null ? [] : [actual])])].filter(Number.isFinite);
+    const values = [...view.past.map(({ value }) => value), view.usual, view.last.value, ...view.rows.flatMap(({ quantiles, actual }) => [quantiles[0], quantiles[6], ...(actual === null ? [] : [actual])])].filter(Number.isFinite);
     const plot = axesOf(values, width, height);
     const step = (plot.right - plot.left - 4) / (view.past.length + COMING * view.rows.length);
     const start = plot.left + view.past.length * step + 4;
@@ -146,7 +157,7 @@
     byId("forecasts").classList.toggle("with-actual", view.rows.some(({ actual }) => actual !== null));
     byId("forecasts").tBodies[0].innerHTML = view.rows.map(({ at, session, quantiles: q, actual }) => {
       const tags = notes(at).map((note) => ` <span class="tag">${esc(note)}</span>`).join("");
-      const cells = [["Median", "median", number(q[3])], ["Against last", "", view.last ? share(q[3] / view.last - 1, digits) : DASH], ["50 %", "", span(q[2], q[4])], ["80 %", "", span(q[1], q[5])], ["90 %", "", span(q[0], q[6])]];
+      const cells = [["Median", "median", number(q[3])], ["Against last", "", view.last.value ? share(q[3] / view.last.value - 1, digits) : DASH], ["50 %", "", span(q[2], q[4])], ["80 %", "", span(q[1], q[5])], ["90 %", "", span(q[0], q[6])]];
       cells.push(["Actual", "actual", actual === null ? "" : `${number(actual)}, ${where({ actual, quantiles: q })}`]);
       return `<tr><th scope="row" data-csv="${session}"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}</tr>`;
     }).join("");
@@ -164,7 +175,8 @@
       + (row.actual === null ? "." : `; actual ${withUnit(number(row.actual))}, ${where(row)}.`) + (night.reason ? ` A baseline was published: ${night.reason}` : "");
     byId("as-issued").textContent = text;
     byId("coming").textContent = place === newest ? `The next ${view.rows.length} sessions` : `The ${view.rows.length} sessions after ${shortDay(origin)} ${origin.slice(0, 4)}`;
-    byId("last-value").textContent = `${number(night.last)} on ${shortDay(origin)}${data.provisional.includes(night.origin) ? ", first print" : ""}`;
+    const { at: lastAt, value: last } = view.last;
+    byId("last-value").textContent = `${number(last)} on ${shortDay(data.sessions[lastAt])}${data.provisional.includes(lastAt) ? ", first print" : ""}`;
     byId("older").disabled = place === 0;
     byId("newer").disabled = place === newest;
     draw(view, `${text} The chart shows ${view.past.length} past sessions and ${view.rows.length} forecast; the table has the forecasts.`);
