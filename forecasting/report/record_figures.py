@@ -9,9 +9,10 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
+from forecasting.ingest.bars import PRICE_TOLERANCE
 from forecasting.report.data import as_day
 from forecasting.report.track_record import TrackRecord, binomial_band, skills
-from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES, Target
 
 WINDOW = 20
 """Nights of each value of skill over time."""
@@ -21,6 +22,13 @@ ENOUGH_NIGHTS = 30
 
 ENOUGH_FOR_SHARES = 20
 """From this many forecasts on shares of them are shown."""
+
+_SAME: dict[Target, dict[str, float]] = {
+    "volume": {"rtol": 0.0, "atol": 0.0},
+    "close": {"rtol": PRICE_TOLERANCE, "atol": 0.0},
+    "range": {"rtol": 0.0, "atol": 2 * PRICE_TOLERANCE},  # a logarithm of two prices
+}
+"""How far two values may be apart that are the same: a price on another share basis has other last digits."""
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -96,15 +104,17 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
     return pd.DataFrame([_day_row(name, ahead.iloc[places]) for name, places in days.items() if places])
 
 
-def restated(first: pd.Series[float], now: pd.Series[float]) -> pd.DataFrame:
+def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
     """The sessions whose value has changed since its first print, newest first: session, first, now, change (share).
 
     Args:
         first: The value as first printed, by session; NaN for unknown.
         now: The value as stored now, for the same sessions.
+        target: What they are: prices may differ by PRICE_TOLERANCE and are the same, volumes may not.
     """
     both = pd.DataFrame({"first": first, "now": now}).dropna()
-    changed = both[both["first"] != both["now"]].sort_index(ascending=False)
+    same = np.isclose(both["now"], both["first"], **_SAME[target])
+    changed = both[~same].sort_index(ascending=False)
     return changed.assign(change=changed["now"] / changed["first"] - 1.0).rename_axis("session").reset_index()
 
 

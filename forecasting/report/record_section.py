@@ -87,7 +87,8 @@ def _restated(data: ReportData) -> dict[str, Any] | None:
     if data.first_prints is None or data.first_prints.empty:
         return None
     unit, first = unit_of(data), data.first_prints
-    found = record_figures.restated(first, data.history["value"].astype(float).reindex(first.index))
+    now = data.history["value"].astype(float).reindex(first.index)
+    found = record_figures.restated(first, now, target=data.target)
     rows = [
         {
             "session": as_day(row["session"]).isoformat(),

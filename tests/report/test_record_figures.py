@@ -14,6 +14,7 @@ from forecasting.report.record_figures import (
     skill_over_time,
 )
 from forecasting.report.track_record import track_record
+from forecasting.vocabulary import Target
 from tests.report.nights import SPREAD, long_record, score, scored
 
 
@@ -79,6 +80,24 @@ def test_errors_by_day_count_each_forecast_by_its_weekday_and_by_each_note() -> 
 def test_restated_sessions_are_those_that_differ_newest_first() -> None:
     days = pd.to_datetime(["2024-03-06", "2024-03-07", "2024-03-08", "2024-03-11"])
     first = pd.Series([100.0, 100.0, 100.0, np.nan], index=days)
-    found = restated(first, pd.Series([110.0, 100.0, 95.0, 5.0], index=days))
+    found = restated(first, pd.Series([110.0, 100.0, 95.0, 5.0], index=days), target="volume")
     assert found["session"].dt.day.tolist() == [8, 6]
     assert found["change"].tolist() == pytest.approx([-0.05, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("target", "first", "now", "changed"),
+    [
+        ("volume", 9_000_000.0, 9_000_001.0, True),
+        ("close", 91.06, 91.0605, False),
+        ("close", 91.06, 91.07, True),
+        ("close", 0.0050, 0.0051, True),
+        ("range", 0.0193, 0.01931, False),
+        ("range", 0.0193, 0.0194, True),
+    ],
+)
+def test_a_price_within_the_tolerance_of_ingest_is_not_restated(
+    target: Target, first: float, now: float, changed: bool
+) -> None:
+    days = pd.to_datetime(["2024-03-08"])
+    assert len(restated(pd.Series([first], index=days), pd.Series([now], index=days), target=target)) == changed

@@ -7,8 +7,10 @@ from datetime import date, datetime
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.ingest.splits import rebase
 from forecasting.store import tables
 from forecasting.store.frames import frame
+from forecasting.store.read.splits import split_factors
 
 
 def bars(
@@ -38,7 +40,7 @@ def bars(
 
 
 def first_prints(connection: sa.Connection, symbol: str, *, first: date, last: date) -> pd.DataFrame:
-    """The bars as first stored: index session; open, high, low, close, volume; NaN for unknown.
+    """The bars as first stored, on today's share basis: index session; open, high, low, close, volume; NaN if unknown.
 
     Args:
         connection: An open connection.
@@ -46,12 +48,15 @@ def first_prints(connection: sa.Connection, symbol: str, *, first: date, last: d
         first: The oldest session.
         last: The newest session.
     """
-    table = tables.bar_versions
+    table, fetch = tables.bar_versions, tables.fetches
     names = ("session", "open", "high", "low", "close", "volume")
     within = (table.c.symbol == symbol, table.c.session >= first, table.c.session <= last)
-    statement = sa.select(*(table.c[name] for name in names)).where(*within)
-    found = frame(connection, statement.order_by(table.c.session, table.c.version))
-    return found.drop_duplicates("session", keep="first").set_index("session")  # the lowest version comes first
+    basis = (table.c.first_seen_at.label("data_as_of"), fetch.c.first_received)
+    statement = sa.select(*(table.c[name] for name in names), *basis).join(fetch, fetch.c.id == table.c.fetch_id)
+    found = frame(connection, statement.where(*within).order_by(table.c.session, table.c.version))
+    found = found.drop_duplicates("session", keep="first", ignore_index=True)  # the lowest version comes first
+    rebased = rebase(found, split_factors(connection, symbol, found))
+    return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 
 def newest_session(connection: sa.Connection, symbol: str) -> date | None:

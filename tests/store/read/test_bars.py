@@ -109,3 +109,15 @@ def test_first_prints_are_the_lowest_versions_within_the_span(database_url):
         store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
         found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 7), last=date(2024, 3, 8))
     assert found["volume"].tolist() == [2.0, 3.0]
+
+
+def test_first_prints_are_on_todays_share_basis(database_url):
+    split = make_actions([("2024-03-08", "split", 2.0)])
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-06": 50.0, "2024-03-07": 100.0}, seen="2024-03-07T21:00")
+        store_bars(connection, {"2024-03-06": 101.0, "2024-03-07": 200.0}, seen="2024-03-08T21:00", version=2)
+        store_bars(connection, {"2024-03-08": 210.0}, seen="2024-03-08T21:30", actions=split)
+        found = read.first_prints(connection, SYMBOL, first=date(2024, 3, 6), last=date(2024, 3, 8))
+        assert len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2))) == 0
+    assert found["volume"].tolist() == [100.0, 200.0, 210.0]
+    assert found["close"].tolist() == [5.5, 5.5, 11.0]
