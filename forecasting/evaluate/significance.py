@@ -140,9 +140,9 @@ def _long_run_variance(covariances: Floats, difference: Floats) -> tuple[float, 
 
 
 def _two_sided_p(statistic: float, freedom: int) -> float:
-    from scipy import stats
+    from scipy.special import stdtr  # scipy.stats takes most of a second to import
 
-    return float(2 * stats.t.sf(abs(statistic), freedom))
+    return float(2 * stdtr(freedom, -abs(statistic)))
 
 
 def _first_equal_column(losses: pd.DataFrame) -> dict[object, object]:

@@ -1,5 +1,7 @@
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -148,3 +150,14 @@ def test_rows_with_a_nan_are_dropped_from_a_confidence_set():
 def test_a_confidence_set_of_one_row_is_refused():
     with pytest.raises(ValueError, match="two complete rows"):
         confidence_set(pd.DataFrame({"a": [1.0], "b": [2.0]}))
+
+
+def test_a_test_of_two_forecasts_imports_no_scipy_stats():
+    code = """
+import sys
+from forecasting.evaluate.significance import diebold_mariano
+diebold_mariano([1.0, 3.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0], horizon=1)
+assert "scipy.special" in sys.modules
+assert "scipy.stats" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
