@@ -7,7 +7,7 @@ from typing import Any
 
 from forecasting.article.experiment import ArticleResult
 from forecasting.report.data import ReportData
-from forecasting.report.track_record import TrackRecord, comparisons, newest_origins, skills
+from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins
 from forecasting.report.units import Unit, percent, unit_of
 from forecasting.report.wording import day_notes, forecaster_label
 from forecasting.settings import Settings
@@ -55,8 +55,7 @@ def window_listing(data: ReportData, record: TrackRecord) -> Listing:
     rows: list[list[object]] = []
     for sessions in WINDOWS:
         newest = newest_origins(record, sessions)
-        ahead, found = newest.ahead(1), skills(newest)
-        best = next(iter(found[found["horizon"] == 1].sort_values("their_pinball").to_dict("records")), None)
+        ahead, best = newest.ahead(1), best_ahead(newest)
         if ahead.empty or (rows and len(ahead) == rows[-1][1]):  # a young ledger has no longer record
             continue
         rows.append(
@@ -73,7 +72,7 @@ def window_listing(data: ReportData, record: TrackRecord) -> Listing:
 
 def record_listing(data: ReportData, record: TrackRecord) -> Listing:
     """A row a forecaster that the published forecasts are compared with, over all horizons; none before a score."""
-    unit, found = unit_of(data), comparisons(record)
+    unit, found = unit_of(data), record.comparisons
     rows: list[list[object]] = [
         [
             forecaster_label(row["forecaster"]),

@@ -24,7 +24,7 @@ from forecasting.report.listings import (
     window_listing,
 )
 from forecasting.report.text_table import paragraph, text_table
-from forecasting.report.track_record import TrackRecord, newest_origins, skills, track_record
+from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins, track_record
 from forecasting.report.units import instant, percent, short_day, unit_of
 from forecasting.sessions import closes_at
 
@@ -121,8 +121,7 @@ def _facts(data: ReportData, record: TrackRecord, now: datetime) -> list[tuple[s
 
 def _line(data: ReportData, now: datetime) -> list[object]:
     row, record, unit = data.rows.iloc[0], track_record(data.scored), unit_of(data)
-    ahead, recent = record.ahead(1), skills(newest_origins(record, 20))
-    best = recent[recent["horizon"] == 1].sort_values("their_pinball") if len(recent) else recent
+    ahead, best = record.ahead(1), best_ahead(newest_origins(record, 20))
     return [
         data.symbol,
         f"{row['target_session']:%a %m-%d}",
@@ -131,7 +130,7 @@ def _line(data: ReportData, now: datetime) -> list[object]:
         *([] if data.cost_ratio is None else [unit.brief(float(cost_quantiles(data.rows, data.cost_ratio).iloc[0]))]),
         change(float(row["q50"]), usual_value(data)[1]),
         ("hit" if ahead["inside_80"].iloc[-1] else "miss") if len(ahead) else None,
-        percent(float(best["skill_mae"].iloc[0]), signed=True) if len(best) else None,
+        percent(float(best["skill_mae"]), signed=True) if best is not None else None,
         _bar_age(data, now),
         ", ".join([*_flags(data), *wording.day_notes(data, row["target_session"])]),
     ]

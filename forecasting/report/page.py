@@ -10,7 +10,7 @@ from forecasting.report import facts, night_json, record_section, track_record_c
 from forecasting.report.data import ReportData
 from forecasting.report.environment import environment
 from forecasting.report.staleness import stale_after
-from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, comparisons, coverages, track_record
+from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages, track_record
 from forecasting.vocabulary import LSTM
 
 
@@ -137,7 +137,7 @@ def _counted(record: TrackRecord) -> str:
 
 
 def _skill_tables(data: ReportData, record: TrackRecord) -> dict[str, list[dict[str, Any]]]:
-    unit, found = units.unit_of(data), comparisons(record)
+    unit, found = units.unit_of(data), record.comparisons
     if found.empty:
         return {"skills": [], "losses": []}
     each = found[found["horizon"] > 0]

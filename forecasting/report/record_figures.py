@@ -11,7 +11,7 @@ import pandas as pd
 
 from forecasting.ingest.bars import PRICE_TOLERANCE
 from forecasting.report.data import as_day
-from forecasting.report.track_record import TrackRecord, binomial_band, skills
+from forecasting.report.track_record import TrackRecord, best_ahead, binomial_band
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES, Target
 
 WINDOW = 20
@@ -41,11 +41,10 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
         name and no rows below ENOUGH_NIGHTS nights with a score of both.
     """
     nothing = pd.DataFrame(columns=["session", "skill"])
-    found = skills(record)
-    ahead = found[found["horizon"] == 1].sort_values("their_pinball", kind="stable") if len(found) else found
-    if ahead.empty:
+    best = best_ahead(record)
+    if best is None:
         return "", nothing
-    name = str(ahead["forecaster"].iloc[0])
+    name = str(best["forecaster"])
     theirs = record.baselines[record.baselines["name"] == name]
     keys = ["origin_session", "horizon", "kind"]
     pairs = record.ahead(1).merge(theirs[[*keys, "pinball"]], on=keys, suffixes=("", "_theirs"))

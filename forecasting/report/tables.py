@@ -13,7 +13,7 @@ from forecasting.report.costs import cost_document, cost_quantiles
 from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
-from forecasting.report.track_record import TrackRecord, counted, network_skills, skills, track_record
+from forecasting.report.track_record import TrackRecord, counted, track_record
 from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
 
 BACKTEST_FIGURES = (
@@ -82,8 +82,8 @@ def _cost_columns(data: ReportData) -> dict[str, Any]:
 
 
 def _record_document(record: TrackRecord) -> dict[str, Any]:
-    """The origins that count, and the published forecasts' losses beside each forecaster's (`track_record.skills`)."""
-    rows = pd.concat([skills(record), network_skills(record)]).to_dict("records")
+    """The origins that count, and the published forecasts' losses beside each forecaster's (`TrackRecord.skills`)."""
+    rows = pd.concat([record.skills, record.network_skills]).to_dict("records")
     return {
         "origins": record.origins,
         "kinds": record.kinds,

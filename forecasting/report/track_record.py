@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.lines import by_line
+from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.data import as_day
 from forecasting.vocabulary import CHALLENGER, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
@@ -29,13 +32,17 @@ class TrackRecord:
             oldest first.
         baselines: Each baseline's own forecasts, published or not, likewise.
         network: The network's own forecasts, published or not, likewise.
-        kinds: Number of published origins of each kind that count.
     """
 
     published: pd.DataFrame
     baselines: pd.DataFrame
     network: pd.DataFrame
-    kinds: dict[str, int]
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """The number of published origins of each kind that count."""
+        kinds = self.published.groupby("kind")["origin_session"].nunique()
+        return {str(kind): int(count) for kind, count in kinds.items()}
 
     @property
     def origins(self) -> int:
@@ -50,6 +57,27 @@ class TrackRecord:
     def ahead(self, horizon: int) -> pd.DataFrame:
         """The published forecasts of one horizon, oldest first."""
         return self.published[self.published["horizon"] == horizon].reset_index(drop=True)
+
+    @cached_property
+    def skills(self) -> pd.DataFrame:
+        """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
+
+        One row per baseline and horizon, horizon 0 for all of them pooled: forecaster, horizon, n, mae, pinball,
+        their_mae, their_pinball, skill_mae, skill_pinball, p_value. Skill is 1 - ours / theirs: positive when ours
+        is better, NaN when theirs is 0. The p-value is of Diebold and Mariano's test of equal pinball loss, two-sided;
+        NaN for too few origins.
+        """
+        return _against(self.published, self.baselines)
+
+    @cached_property
+    def network_skills(self) -> pd.DataFrame:
+        """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, else 0."""
+        return _against(self.published, self.network)
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """The rows of `skills`, then of `network_skills` where a baseline was published in the network's place."""
+        return pd.concat([self.skills, self.network_skills]) if self.fallbacks else self.skills
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
@@ -70,24 +98,15 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
         rows = rows[rows["kind"] == "live"]
     published, network = (rows[rows["line"] == line].reset_index(drop=True) for line in (PUBLISHED_LINE, LSTM))
-    kinds = published.groupby("kind")["origin_session"].nunique()
-    return TrackRecord(
-        published=published,
-        baselines=rows[~rows["line"].isin([PUBLISHED_LINE, LSTM])].reset_index(drop=True),
-        network=network,
-        kinds={str(kind): int(count) for kind, count in kinds.items()},
-    )
+    baselines = rows[~rows["line"].isin([PUBLISHED_LINE, LSTM])].reset_index(drop=True)
+    return TrackRecord(published, baselines, network)
 
 
 def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
     """The record of the newest `origins` whose forecast one session ahead has a score."""
     kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
-    published, baselines, network = (
-        frame[frame["origin_session"].isin(kept)].reset_index(drop=True)
-        for frame in (record.published, record.baselines, record.network)
-    )
-    kinds = published.groupby("kind")["origin_session"].nunique()
-    return TrackRecord(published, baselines, network, {str(kind): int(count) for kind, count in kinds.items()})
+    frames = (record.published, record.baselines, record.network)
+    return TrackRecord(*(frame[frame["origin_session"].isin(kept)].reset_index(drop=True) for frame in frames))
 
 
 def counted(scored: pd.DataFrame) -> pd.DataFrame:
@@ -107,26 +126,13 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["kind", "line", *_FORECAST]).drop(columns="place").reset_index(drop=True)
 
 
-def skills(record: TrackRecord) -> pd.DataFrame:
-    """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
+def best_ahead(record: TrackRecord) -> dict[Any, Any] | None:
+    """The row of `skills` of the baseline with the least pinball loss one session ahead; None without any.
 
-    Returns:
-        One row per baseline and horizon, horizon 0 for all of them pooled: forecaster, horizon, n, mae, pinball,
-        their_mae, their_pinball, skill_mae, skill_pinball, p_value. Skill is 1 - ours / theirs: positive when ours
-        is better, NaN when theirs is 0. The p-value is of Diebold and Mariano's test of equal pinball loss, two-sided;
-        NaN for too few origins.
+    Of equal ones the best over all horizons.
     """
-    return _against(record.published, record.baselines)
-
-
-def network_skills(record: TrackRecord) -> pd.DataFrame:
-    """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, 0 without any."""
-    return _against(record.published, record.network)
-
-
-def comparisons(record: TrackRecord) -> pd.DataFrame:
-    """The rows of `skills`, then of `network_skills` where a baseline was published in the network's place."""
-    return pd.concat([skills(record), network_skills(record)]) if record.fallbacks else skills(record)
+    ahead = record.skills[record.skills["horizon"] == 1].sort_values("their_pinball", kind="stable")
+    return next(iter(ahead.to_dict("records")), None)
 
 
 def _against(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
@@ -183,8 +189,8 @@ def _skill_row(name: str, horizon: int, group: pd.DataFrame) -> dict[str, object
         "pinball": pinball,
         "their_mae": theirs,
         "their_pinball": their_pinball,
-        "skill_mae": _skill(mae, theirs),
-        "skill_pinball": _skill(pinball, their_pinball),
+        "skill_mae": skill(mae, theirs),
+        "skill_pinball": skill(pinball, their_pinball),
         "p_value": _p_value(group, horizon),
     }
 
@@ -196,7 +202,3 @@ def _p_value(group: pd.DataFrame, horizon: int) -> float:
     if len(by_origin) <= longest:
         return float(np.nan)
     return diebold_mariano(by_origin["pinball"], by_origin["pinball_theirs"], horizon=longest).p_value
-
-
-def _skill(ours: float, theirs: float) -> float:
-    return 1.0 - ours / theirs if theirs else float(np.nan)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from forecasting.preprocess.special_days import calendar_notes
 from forecasting.report.data import ReportData, as_day
-from forecasting.report.track_record import TrackRecord, skills
+from forecasting.report.track_record import TrackRecord, best_ahead
 from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
 from forecasting.vocabulary import LSTM
 
@@ -70,11 +70,10 @@ def record_sentence(data: ReportData, record: TrackRecord) -> str:
         f"Of {times} one session ahead, {hits} landed inside the 80{GAP}% interval"
         f" and the median missed by {unit.brief(float(ahead['error'].abs().mean()))} on average"
     )
-    found = skills(record)
-    best = found[found["horizon"] == 1].sort_values("their_pinball") if len(found) else found
-    if best.empty:
+    best = best_ahead(record)
+    if best is None:
         return text + "."
-    skill, name = float(best["skill_mae"].iloc[0]), forecaster_label(str(best["forecaster"].iloc[0]))
+    skill, name = float(best["skill_mae"]), forecaster_label(best["forecaster"])
     if not abs(skill) >= 0.005:
         return f"{text}: about as much as the best baseline there, {name}."
     side = "less" if skill > 0 else "more"

@@ -6,11 +6,9 @@ import pytest
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.track_record import (
     ENOUGH_LIVE,
+    best_ahead,
     binomial_band,
-    comparisons,
     coverages,
-    network_skills,
-    skills,
     track_record,
 )
 from tests.report.nights import ISSUED, long_record, score, scored
@@ -49,7 +47,7 @@ def test_a_published_baseline_counts_as_itself_too_and_the_network_when_it_is_si
     assert record.network["q50"].tolist() == [11.0, 14.0]
     assert record.baselines[["name", "q50"]].to_numpy().tolist() == [["ridge", 16.0], ["har", 13.0], ["ridge", 12.0]]
     assert (record.origins, record.fallbacks) == (2, 1)
-    pooled = comparisons(record).query("horizon == 0")
+    pooled = record.comparisons.query("horizon == 0")
     assert pooled[["forecaster", "n", "mae", "their_mae", "skill_mae"]].to_numpy().tolist() == [
         ["har", 1, 2.0, 3.0, 1 - 2 / 3],
         ["ridge", 2, 1.5, 4.0, 1 - 1.5 / 4],
@@ -60,8 +58,8 @@ def test_a_published_baseline_counts_as_itself_too_and_the_network_when_it_is_si
 def test_without_a_fallback_the_network_is_what_is_published_and_no_rival():
     record = track_record(long_record())
     assert record.fallbacks == 0
-    assert "lstm" not in set(comparisons(record)["forecaster"])
-    assert set(network_skills(record)["skill_pinball"]) == {0.0}
+    assert "lstm" not in set(record.comparisons["forecaster"])
+    assert set(record.network_skills["skill_pinball"]) == {0.0}
 
 
 def test_challengers_are_not_part_of_the_record():
@@ -82,7 +80,7 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
         score(ago=1, median=12.0, name="ridge", role="baseline"),
         score(ago=3, median=0.0, name="ridge", role="baseline"),
     ]
-    found = skills(track_record(scored(*ours, *theirs)))
+    found = track_record(scored(*ours, *theirs)).skills
     assert found["p_value"].isna().all()  # of one pair there is none
     assert found.drop(columns="p_value").to_dict("records") == [
         {
@@ -102,16 +100,28 @@ def test_skill_is_counted_on_the_forecasts_that_both_made():
 
 def test_skill_is_negative_when_the_baseline_is_better():
     rows = [score(median=14.0), score(median=12.0, name="ridge", role="baseline")]
-    assert skills(track_record(scored(*rows)))["skill_mae"].tolist() == [-1.0, -1.0]
+    assert track_record(scored(*rows)).skills["skill_mae"].tolist() == [-1.0, -1.0]
 
 
 def test_skill_against_a_perfect_baseline_is_unknown():
     rows = [score(median=14.0), score(median=10.0, name="ridge", role="baseline")]
-    assert skills(track_record(scored(*rows)))["skill_mae"].isna().all()
+    assert track_record(scored(*rows)).skills["skill_mae"].isna().all()
 
 
 def test_the_best_baseline_comes_first():
-    assert skills(track_record(long_record()))["forecaster"].drop_duplicates().tolist() == ["ridge", "last_value"]
+    assert track_record(long_record()).skills["forecaster"].drop_duplicates().tolist() == ["ridge", "last_value"]
+
+
+def test_the_best_baseline_one_session_ahead_need_not_be_the_best_overall_and_of_equal_ones_is():
+    def baseline(name: str, *pinballs: float) -> list[dict]:
+        ahead = enumerate(pinballs, start=1)
+        return [score(horizon=h, name=name, role="baseline", pinball=pinball, model_id=name) for h, pinball in ahead]
+
+    ours = [score(horizon=1), score(horizon=2)]
+    far, near, other = baseline("far", 2.0, 1.0), baseline("near", 1.0, 9.0), baseline("other", 1.0, 8.0)
+    assert best_ahead(track_record(scored(*ours, *far, *near)))["forecaster"] == "near"
+    assert best_ahead(track_record(scored(*ours, *far, *near, *other)))["forecaster"] == "other"
+    assert best_ahead(track_record(scored(*ours))) is None
 
 
 def test_coverage_counts_hits_by_horizon():
@@ -134,13 +144,13 @@ def test_the_binomial_band_contains_95_of_100_shares(n: int, level: float, band:
 
 def test_a_record_without_scores_is_empty():
     record = track_record(scored())
-    assert (record.origins, len(skills(record)), len(coverages(record))) == (0, 0, 0)
+    assert (record.origins, len(record.skills), len(coverages(record))) == (0, 0, 0)
     assert isinstance(record.ahead(1), pd.DataFrame)
 
 
 def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     record = track_record(long_record())
-    found = skills(record).set_index(["forecaster", "horizon"])["p_value"]
+    found = record.skills.set_index(["forecaster", "horizon"])["p_value"]
     theirs = record.baselines.query("name == 'last_value' and horizon == 2").sort_values("origin_session")
     expected = diebold_mariano(record.ahead(2)["pinball"], theirs["pinball"], horizon=2).p_value
     assert found["last_value", 2] == pytest.approx(expected)
