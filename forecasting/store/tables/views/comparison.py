@@ -2,29 +2,30 @@
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
+from forecasting.store.tables.views.counted import (
+    BEST_FIRST,
+    COUNTS,
+    FORECASTER,
+    FORECASTER_TEXT,
+    KEY,
+    LINES,
+    same_slot,
+)
 from forecasting.store.tables.views.view import View
-from forecasting.vocabulary import CHALLENGER, CHAMPION
 
-_SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 _PAIR = "a.symbol, a.target, a.kind, a.horizon, a.forecaster, b.forecaster"
 _OF_PAIR = f"OVER (PARTITION BY {_PAIR})"
-_SAME_SLOT = " AND ".join(f"b.{name} = a.{name}" for name in _SLOT)
-
-# The newest forecast of a slot counts, by its settled score where there is one, as in `evaluate.standings`. A published
-# forecast counts twice: as published, and as its forecaster's own. No UNION ALL: SQLite would pass no filter into it.
-_KEY = ", ".join(f"s.{name}" for name in _SLOT)
-_FORECASTER = "CASE l.line WHEN 'published' THEN 'published' ELSE s.model END"
 _COUNTED = f"""(
-        SELECT {_KEY}, {_FORECASTER} AS forecaster, abs(s.error) AS error, s.pinball, row_number() OVER (
-            PARTITION BY {_KEY}, {_FORECASTER}
-            ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
+        SELECT {KEY}, {FORECASTER} AS forecaster, abs(s.error) AS error, s.pinball, row_number() OVER (
+            PARTITION BY {KEY}, {FORECASTER}
+            {BEST_FIRST}
         ) AS place
         FROM scores s CROSS JOIN lines l
-        WHERE s.role = '{CHAMPION}' OR l.line = 'own' AND s.role <> '{CHALLENGER}'
+        WHERE {COUNTS}
     )"""
 
 _SELECT = f"""
-WITH lines (line) AS (VALUES ('published'), ('own'))
+WITH {LINES}
 SELECT p.symbol, p.target, p.kind, p.horizon, p.forecaster, p.rival, p.n, p.first_origin, p.last_origin, p.mae,
     p.rival_mae, 1 - p.mae / NULLIF(p.rival_mae, 0) AS skill, p.pinball, p.rival_pinball,
     1 - p.pinball / NULLIF(p.rival_pinball, 0) AS pinball_skill, p.better
@@ -35,7 +36,7 @@ FROM (
         avg(b.pinball) {_OF_PAIR} AS rival_pinball,
         sum(CASE WHEN a.pinball < b.pinball THEN 1 ELSE 0 END) {_OF_PAIR} AS better,
         row_number() OVER (PARTITION BY {_PAIR} ORDER BY a.origin_session) AS place
-    FROM {_COUNTED} a JOIN {_COUNTED} b ON {_SAME_SLOT} AND b.forecaster <> a.forecaster
+    FROM {_COUNTED} a JOIN {_COUNTED} b ON {same_slot("b", "a")} AND b.forecaster <> a.forecaster
     WHERE a.place = 1 AND b.place = 1
 ) p
 WHERE p.place = 1
@@ -47,10 +48,7 @@ MODEL_COMPARISON = View(
     "has two rows, one in each order. A settled score counts before a first print.",
     "scores",
     {
-        "forecaster": (
-            "`published` (what was published each night, whichever model made it), `lstm` (the champion's own, "
-            "published or not) or a baseline's name. Challengers are left out."
-        ),
+        "forecaster": FORECASTER_TEXT,
         "rival": "The other forecaster, in the same words.",
         "n": "Origins with a score of both.",
         "first_origin": "Oldest of them.",

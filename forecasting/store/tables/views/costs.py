@@ -6,24 +6,25 @@ The formula is in evaluate/costs.py; its ratios are those whose level is issued,
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 from forecasting.evaluate.costs import RATIOS, nearest_level
+from forecasting.evaluate.standings import WINDOWS
+from forecasting.store.tables.views.counted import (
+    BEST_FIRST,
+    COUNTS,
+    FORECASTER,
+    FORECASTER_TEXT,
+    KEY,
+    LINES,
+    SLOT,
+    same_slot,
+)
 from forecasting.store.tables.views.view import View
-from forecasting.vocabulary import CHALLENGER, CHAMPION, QUANTILE_COLUMNS, QUANTILES
-
-WINDOWS = (20, 60, 250)
-"""Newest nights that a row covers, as in `standings`."""
+from forecasting.vocabulary import CHAMPION, QUANTILE_COLUMNS, QUANTILES
 
 _COLUMN_OF = {ratio: QUANTILE_COLUMNS[QUANTILES.index(nearest_level(ratio))] for ratio in RATIOS}
 _QUANTILES = ", ".join(f"f.{column}" for column in ("q50", *(name for name in _COLUMN_OF.values() if name != "q50")))
 _LEVELS = ", ".join(f"({ratio}, CAST({nearest_level(ratio)} AS DOUBLE PRECISION))" for ratio in RATIOS)
 
-_SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
-_KEY = ", ".join(f"s.{name}" for name in _SLOT)
-_LINE = ", ".join(f"u.{name}" for name in _SLOT[:-1])
-_SAME_SLOT = " AND ".join(f"c.{name} = u.{name}" for name in _SLOT)
-_FORECASTER = "CASE l.line WHEN 'published' THEN 'published' ELSE s.model END"
-
-# The newest forecast of a slot counts, by its settled score where there is one, as in `model_comparison`.
-_NEWEST = "ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC"
+_LINE = ", ".join(f"u.{name}" for name in SLOT[:-1])
 _FORECAST = """JOIN forecasts f ON f.model_id = s.model_id AND f.symbol = s.symbol AND f.target = s.target
                 AND f.origin_session = s.origin_session AND f.horizon = s.horizon AND f.kind = s.kind"""
 _PUBLISHED = f"""(
@@ -31,18 +32,18 @@ _PUBLISHED = f"""(
                 PARTITION BY n.symbol, n.target, n.kind, n.horizon ORDER BY n.origin_session DESC
             ) AS night
             FROM (
-                SELECT {_KEY}, s.actual, {_QUANTILES}, row_number() OVER (PARTITION BY {_KEY} {_NEWEST}) AS place
+                SELECT {KEY}, s.actual, {_QUANTILES}, row_number() OVER (PARTITION BY {KEY} {BEST_FIRST}) AS place
                 FROM scores s {_FORECAST}
                 WHERE s.role = '{CHAMPION}'
             ) n
             WHERE n.place = 1
         )"""
 _COUNTED = f"""(
-            SELECT {_KEY}, {_FORECASTER} AS forecaster, s.actual, {_QUANTILES}, row_number() OVER (
-                PARTITION BY {_KEY}, {_FORECASTER} {_NEWEST}
+            SELECT {KEY}, {FORECASTER} AS forecaster, s.actual, {_QUANTILES}, row_number() OVER (
+                PARTITION BY {KEY}, {FORECASTER} {BEST_FIRST}
             ) AS place
             FROM scores s {_FORECAST} CROSS JOIN lines l
-            WHERE s.role = '{CHAMPION}' OR l.line = 'own' AND s.role <> '{CHALLENGER}'
+            WHERE {COUNTS}
         )"""
 
 
@@ -58,7 +59,7 @@ def _cost_of_level(alias: str) -> str:
 
 _OF_ROW = f"PARTITION BY {_LINE}, w.window_sessions, r.cost_ratio, c.forecaster"
 _SELECT = f"""
-WITH lines (line) AS (VALUES ('published'), ('own')),
+WITH {LINES},
 windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)}),
 ratios (cost_ratio, level) AS (VALUES {_LEVELS})
 SELECT p.symbol, p.target, p.kind, p.horizon, p.window_sessions, p.cost_ratio, p.level, p.forecaster, p.n,
@@ -70,7 +71,7 @@ FROM (
         avg({_cost_of_level("c")}) OVER ({_OF_ROW}) AS cost, avg({_cost("c", "q50")}) OVER ({_OF_ROW}) AS median_cost,
         avg({_cost_of_level("u")}) OVER ({_OF_ROW}) AS published_cost,
         row_number() OVER ({_OF_ROW} ORDER BY u.origin_session) AS place
-    FROM {_PUBLISHED} u JOIN {_COUNTED} c ON {_SAME_SLOT} AND c.place = 1
+    FROM {_PUBLISHED} u JOIN {_COUNTED} c ON {same_slot("c", "u")} AND c.place = 1
         JOIN windows w ON u.night <= w.window_sessions CROSS JOIN ratios r
 ) p
 WHERE p.place = 1
@@ -88,10 +89,7 @@ COSTS = View(
             "Cost of an overestimate per unit over that of an underestimate: 1, 3, 9 or 19, whose levels are issued."
         ),
         "level": "Level of the quantile with the least expected cost, 1 / (1 + cost_ratio).",
-        "forecaster": (
-            "`published` (what was published each night, whichever model made it), `lstm` (the champion's own, "
-            "published or not) or a baseline's name. Challengers are left out."
-        ),
+        "forecaster": FORECASTER_TEXT,
         "n": "Nights of the window with a score of the forecaster and of what was published.",
         "first_origin": "Oldest of them.",
         "last_origin": "Newest of them.",

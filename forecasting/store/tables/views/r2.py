@@ -11,6 +11,7 @@ reads its own nights by the key of scores, 1,650 nights for all rows of a symbol
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 from forecasting.evaluate.dollar_volume import MEAN_SESSIONS
+from forecasting.store.tables.views.counted import BEST_FIRST
 from forecasting.store.tables.views.view import View
 from forecasting.vocabulary import CHAMPION, PUBLISHED_LINE
 
@@ -25,12 +26,11 @@ def _newest_dollars(columns: str, sessions: int) -> str:
         )"""
 
 
-# Of several scores of a night the one counts that standings count: see counted_losses in evaluate/standings.py.
 _COUNTED = f"""(
             SELECT s.symbol, s.target, s.kind, s.horizon, s.origin_session, s.target_session, s.model_id, s.bar_version,
                 row_number() OVER (
                     PARTITION BY s.origin_session
-                    ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC
+                    {BEST_FIRST}
                 ) AS place
             FROM scores s
             WHERE s.symbol = c.symbol AND s.target = c.target AND s.kind = c.kind AND s.horizon = c.horizon
