@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
@@ -110,8 +111,7 @@ def issued(
     wanted = [table.c.symbol == symbol, table.c.target == target]
     if last is not None:
         wanted.append(table.c.origin_session <= last)
-    some = sa.select(table.c.origin_session).where(*wanted).distinct().order_by(table.c.origin_session.desc())
-    oldest = sa.select(sa.func.min(some.limit(origins).subquery().c.origin_session)).scalar_subquery()
+    oldest = oldest_of_newest(wanted, origins=origins)
     names = ("origin_session", "horizon", "target_session", *QUANTILE_COLUMNS, "kind", "role", "status", "reason")
     columns = (table.c[name] for name in (*names, "last_value", "issued_at", "data_as_of"))
     statement = (
@@ -123,6 +123,13 @@ def issued(
     )
     found = frame(connection, statement).drop_duplicates(["origin_session", "horizon", "name"], ignore_index=True)
     return found.assign(split_factor=split_factors(connection, symbol, found)).drop(columns="first_received")
+
+
+def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) -> sa.ScalarSelect[date]:
+    """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
+    origin = tables.forecasts.c.origin_session
+    newest = sa.select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
+    return sa.select(sa.func.min(newest.c.origin_session)).scalar_subquery()
 
 
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:

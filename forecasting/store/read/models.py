@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from forecasting.store import tables
 from forecasting.store.frames import Row, first_row
 from forecasting.store.read.fetches import fetch
+from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.vocabulary import OF_MANY
 
 _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
@@ -78,8 +79,7 @@ def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, ori
     """Ids of the models with a forecast at the newest `origins` origin sessions."""
     forecasts = tables.forecasts
     wanted = (forecasts.c.symbol == symbol, forecasts.c.target == target)
-    newest = sa.select(forecasts.c.origin_session).where(*wanted).distinct().order_by(forecasts.c.origin_session.desc())
-    oldest = sa.select(sa.func.min(newest.limit(origins).subquery().c.origin_session)).scalar_subquery()
+    oldest = oldest_of_newest(wanted, origins=origins)
     return set(connection.scalars(sa.select(forecasts.c.model_id).where(*wanted, forecasts.c.origin_session >= oldest)))
 
 
