@@ -63,18 +63,16 @@ def realised_costs(record: TrackRecord, ratio: float, *, horizon: int = 1) -> pd
 
 
 def cost_document(data: ReportData, record: TrackRecord) -> dict[str, Any] | None:
-    """The night's quantiles of least expected cost and their record, as JSON values; None without a cost ratio."""
+    """The night's quantiles of least expected cost and their record, NaN for unknown; None without a cost ratio."""
     if (ratio := data.cost_ratio) is None:
         return None
     rows = data.rows[["target_session", "horizon"]].assign(quantile=cost_quantiles(data.rows, ratio))
-    realised = realised_costs(record, ratio).to_dict("records")
     return {
         "ratio": ratio,
         "optimal_level": optimal_level(ratio),
         "level": nearest_level(ratio),
         "forecasts": rows.to_dict("records"),
-        # JSON has no NaN, the saving on forecasts without a cost.
-        "realised": [{name: None if value != value else value for name, value in row.items()} for row in realised],
+        "realised": realised_costs(record, ratio).to_dict("records"),
     }
 
 

@@ -24,7 +24,7 @@ BACKTEST_FIGURES = (
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
-    """The night as a JSON object: published model, origin, forecasts and track record, in the target's own unit."""
+    """The night for `json_text`: published model, origin, forecasts and track record, in the target's own unit."""
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     record = track_record(data.scored)
@@ -83,13 +83,11 @@ def _cost_columns(data: ReportData) -> dict[str, Any]:
 
 def _record_document(record: TrackRecord) -> dict[str, Any]:
     """The origins that count, and the published forecasts' losses beside each forecaster's (`TrackRecord.skills`)."""
-    rows = pd.concat([record.skills, record.network_skills]).to_dict("records")
     return {
         "origins": record.origins,
         "kinds": record.kinds,
         "fallbacks": record.fallbacks,
-        # JSON has no NaN, the skill against a forecaster without a loss.
-        "skills": [{str(name): None if value != value else value for name, value in row.items()} for row in rows],
+        "skills": pd.concat([record.skills, record.network_skills]).to_dict("records"),
     }
 
 

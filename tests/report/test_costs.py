@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.costs import cost_document, cost_quantiles, cost_sentence, level_name, realised_costs
+from forecasting.report.json_text import rounded
 from forecasting.report.night_text import line_listing, night_text
 from forecasting.report.page import render_page
 from forecasting.report.tables import forecast_csv, night_document
@@ -115,13 +116,13 @@ def test_of_many_symbols_the_quantile_of_tomorrow_is_a_column() -> None:
 def test_the_document_of_a_night_has_its_costs_or_none() -> None:
     rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
     data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
-    found = night_document(data)["cost"]
+    found = rounded(night_document(data))["cost"]
     assert {name: found[name] for name in ("ratio", "optimal_level", "level")} == {
         "ratio": 3.0,
         "optimal_level": 0.25,
         "level": 0.25,
     }
-    assert [row["quantile"] for row in found["forecasts"]] == data.rows["q25"].tolist()
+    assert [row["quantile"] for row in found["forecasts"]] == rounded(data.rows["q25"].tolist())
     published, ridge = found["realised"]
     assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)  # its median is exact
     assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)

@@ -2,6 +2,7 @@ import json
 
 import pandas as pd
 
+from forecasting.report.json_text import rounded
 from forecasting.report.tables import (
     BACKTEST_FIGURES,
     backtest_table,
@@ -88,7 +89,7 @@ def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
         score(median=12.0, name="ridge", role="baseline"),
         score(median=10.0, name="har", role="baseline"),
     ]
-    document = night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*rows)))
+    document = rounded(night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*rows))))
     found = document["track_record"]
     assert {name: found[name] for name in ("origins", "kinds", "fallbacks")} == {
         "origins": 1,
