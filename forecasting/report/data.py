@@ -132,6 +132,14 @@ class ReportData:
         origin = self.origin
         return values[[session <= origin for session in values.index]].dropna()
 
+    @cached_property
+    def event_kinds(self) -> dict[date, list[str]]:
+        """The kinds of the events of each session that has any."""
+        kinds: dict[date, list[str]] = {}
+        for session, kind in zip(self.events["session"], self.events["kind"], strict=True):
+            kinds.setdefault(as_day(session), []).append(str(kind))
+        return kinds
+
     @property
     def last_value(self) -> float:
         """The newest known value at the origin."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any, Literal
 
 import pandas as pd
@@ -119,14 +120,18 @@ def notices(data: ReportData) -> list[Notice]:
 
 def day_notes(data: ReportData, session: date) -> list[str]:
     """Notes on a session: earnings, half day, expiry, the first after a holiday."""
-    events = data.events
-    notes = [str(kind) for day, kind in zip(events["session"], events["kind"], strict=True) if as_day(day) == session]
-    return list(dict.fromkeys([*notes, *calendar_notes(session, data.exchange)]))
+    return list(dict.fromkeys([*data.event_kinds.get(session, []), *_calendar_notes(session, data.exchange)]))
 
 
 def forecaster_label(name: str) -> str:
     """The name in words of a baseline, or of the network."""
     return _FORECASTERS.get(name, name.replace("_", " "))
+
+
+@lru_cache(maxsize=4096)
+def _calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
+    """A page asks for hundreds of sessions, and those of many symbols for the same ones."""
+    return tuple(calendar_notes(session, exchange))
 
 
 def _comparison(data: ReportData, median: float) -> str:
