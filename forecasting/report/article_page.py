@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from forecasting.article.experiment import TRAIN_ROWS, ArticleResult, Variant
+from forecasting.report.environment import environment
 
 _WIDTH, _HEIGHT = 1000.0, 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 990.0, 14.0, 312.0
@@ -44,21 +44,20 @@ class SvgChart:
 
 def render_article(result: ArticleResult) -> str:
     """One self-contained HTML page: table, all rows with the red line at the split, test sessions, training losses."""
-    from jinja2 import Environment
-
-    templates = Path(__file__).parent / "templates"
-    page = Environment(autoescape=True).from_string((templates / "article.html").read_text(encoding="utf-8"))
     scale, unit = _scale(result.volume)
     printed, ahead, rest = result.variants[0], result.variants[2], result.variants[3:]
-    return page.render(
-        css=(templates / "page.css").read_text(encoding="utf-8"),
-        result=result,
-        trained=TRAIN_ROWS,
-        unit=unit,
-        scale=scale,
-        rows=result.table().to_dict("records"),
-        whole=_chart(result.volume, (printed,), split=TRAIN_ROWS, scale=scale),
-        tested=_chart(result.volume.iloc[TRAIN_ROWS:], (ahead, *rest), split=None, scale=scale),
+    return (
+        environment()
+        .get_template("article.html")
+        .render(
+            result=result,
+            trained=TRAIN_ROWS,
+            unit=unit,
+            scale=scale,
+            rows=result.table().to_dict("records"),
+            whole=_chart(result.volume, (printed,), split=TRAIN_ROWS, scale=scale),
+            tested=_chart(result.volume.iloc[TRAIN_ROWS:], (ahead, *rest), split=None, scale=scale),
+        )
     )
 
 
