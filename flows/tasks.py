@@ -37,13 +37,13 @@ def shard_of_nights(shard: Shard) -> list[Finished]:
 
 def run_shard(shard: Shard) -> list[Finished]:
     """Run the nights of a shard, whose bars are stored, each step as a Prefect task; how each one ended."""
-    settings = read_settings()
     try:
-        with explained_errors(clock.now), database.kept_open(settings.url):
+        settings = read_settings()
+        with database.kept_open(settings.url):
             nights = runs_of(shard, settings, now=clock.now, flow_run_id=runtime.flow_run.id)
-            return finished(night_steps.run_shard(nights, step=as_task, publish=publish))
+            return finished(night_steps.run_shard(nights, step=as_task, publish=publish), now=clock.now)
     except Exception as error:  # as a database that cannot be reached
-        return every_night_failed(shard, error)
+        return every_night_failed(shard, explained(error, now=clock.now))
 
 
 @task(cache_policy=NO_CACHE)

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
 
@@ -51,7 +52,7 @@ class Finished:
 
     night: NightSpec
     run_id: str
-    error: Exception | None
+    error: ForecastingError | None
 
 
 def name_of(nights: Sequence[NightSpec]) -> str:
@@ -113,12 +114,15 @@ def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | 
     return runs
 
 
-def finished(outcomes: Iterable[Outcome[str]]) -> list[Finished]:
-    """The outcomes without settings, which may contain a password."""
-    return [Finished(one.run.spec, one.run.id, one.error) for one in outcomes]
+def finished(outcomes: Iterable[Outcome[str]], *, now: Clock) -> list[Finished]:
+    """The outcomes without settings, which may contain a password; their errors are ours, and so can be pickled."""
+    return [
+        Finished(one.run.spec, one.run.id, None if one.error is None else explained(one.error, now=now))
+        for one in outcomes
+    ]
 
 
-def every_night_failed(shard: Shard, error: Exception) -> list[Finished]:
+def every_night_failed(shard: Shard, error: ForecastingError) -> list[Finished]:
     """Every night of the shard, stopped by one error."""
     return [
         Finished(night, run_id, error)

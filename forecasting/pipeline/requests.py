@@ -9,6 +9,7 @@ from forecasting.pipeline.night_shard import INGEST_SIZE, in_batches
 from forecasting.pipeline.night_steps import RunStep, bring_up_to_date
 from forecasting.pipeline.retry import Attempt, Refused, waited_note
 from forecasting.pipeline.run_row import note_run
+from forecasting.pipeline.unexpected import explained
 from forecasting.pipeline.without_bar import RunOf
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
@@ -38,7 +39,7 @@ def fetch(
             batch, bring_up_to_date(runs, oldest=oldest, switch_source=switch_source, step=step), strict=True
         ):
             if outcome.error is not None:
-                refused.append(Refused(attempt, outcome.error))
+                refused.append(Refused(attempt, explained(outcome.error, now=now)))
                 continue
             ready.append(attempt)
             if attempt.failures and attempt.unattended:

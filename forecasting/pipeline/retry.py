@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
+from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
@@ -43,7 +43,7 @@ class Attempt:
     due: datetime
     deadline: datetime
     unattended: bool
-    error: Exception | None = None
+    error: ForecastingError | None = None
     failures: int = 0
     unanswered: int = 0
 
@@ -58,7 +58,7 @@ class Refused:
     """One symbol's nights whose bar did not come, and why."""
 
     attempt: Attempt
-    error: Exception
+    error: ForecastingError
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day.astimezone(zone).date(), hour, tzinfo=zone)
 
 
-def next_attempt(attempt: Attempt, error: Exception, *, now: datetime) -> Attempt | None:
+def next_attempt(attempt: Attempt, error: ForecastingError, *, now: datetime) -> Attempt | None:
     """The attempt after a failed request; None when retrying cannot help, or the deadline has come."""
     unanswered = attempt.unanswered + 1 if isinstance(error, UnavailableError) else 0
     pause = pause_after(error, unanswered) if attempt.unattended else interactive_pause(attempt, error)
@@ -125,7 +125,7 @@ def due_first(attempts: Sequence[Attempt], *, now: datetime) -> tuple[list[Attem
 
 def retries(refused: Sequence[Refused], *, now: datetime) -> Retries:
     """The next attempts; after a refusal of the source one error is that of every symbol that was not requested."""
-    found, seen = Retries([], [], []), list[Exception]()
+    found, seen = Retries([], [], []), list[ForecastingError]()
     for one in refused:
         asked = not any(one.error is error for error in seen)
         seen.append(one.error)
@@ -139,7 +139,7 @@ def retries(refused: Sequence[Refused], *, now: datetime) -> Retries:
     return found
 
 
-def pause_after(error: Exception, unanswered: int) -> timedelta | None:
+def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
     """The pause of an unattended night before its next request; None where a retry cannot help.
 
     Args:
@@ -153,7 +153,7 @@ def pause_after(error: Exception, unanswered: int) -> timedelta | None:
     return NO_BAR if isinstance(error, DataLateError) else None
 
 
-def interactive_pause(attempt: Attempt, error: Exception) -> timedelta | None:
+def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | None:
     """The same while a person waits: a late bar does not come within seconds."""
     return INTERACTIVE if isinstance(error, UnavailableError) and not attempt.failures else None
 
@@ -169,7 +169,9 @@ def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:
     return f"Waited for its bar from {began} to {clock_time(now, settings)}; {attempt.failures + 1} requests."
 
 
-def missing_bar_note(attempt: Attempt, error: Exception, newest: date, settings: Settings, *, now: datetime) -> str:
+def missing_bar_note(
+    attempt: Attempt, error: ForecastingError, newest: date, settings: Settings, *, now: datetime
+) -> str:
     """The note of a night that continued without a response or its bar; `newest` is the session of its newest bar."""
     hour = clock_time(now, settings)
     if isinstance(error, DataLateError):

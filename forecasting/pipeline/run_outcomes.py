@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import cast
 
 from forecasting.errors import DataLateError, ForecastingError
 from forecasting.pipeline.night_run import NightSpec
@@ -50,9 +49,8 @@ class Outcomes:
             if not isinstance(one.error, DataLateError) and run_of(night).id not in self.done:
                 self.stop(night, one.error)
 
-    def stop(self, night: NightSpec, error: Exception) -> None:
+    def stop(self, night: NightSpec, error: ForecastingError) -> None:
         """Add the error of a night."""
         logger.error("%s %s: %s", night.symbol, night.session, error)
         if night.symbol not in dict(self.failed):
-            # The step has made one of ours of any error.
-            self.failed.append((night.symbol, cast(ForecastingError, error)))
+            self.failed.append((night.symbol, error))

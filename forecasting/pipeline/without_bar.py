@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from forecasting.errors import DataLateError, RateLimitedError, UnavailableError
+from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
 from forecasting.pipeline import night_steps
 from forecasting.pipeline.night_run import NightRun, NightSpec
 from forecasting.pipeline.night_shard import INGEST_SIZE, in_batches
@@ -15,6 +15,7 @@ from forecasting.pipeline.night_steps import Publish, RunStep
 from forecasting.pipeline.plan import newest_stored, nights_with_bars
 from forecasting.pipeline.retry import Refused, missing_bar_note
 from forecasting.pipeline.run_row import mark_stopped, mark_waiting
+from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
 
@@ -36,7 +37,7 @@ class Continued:
 
     nights: list[Sequence[NightSpec]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    failed: list[tuple[NightSpec, Exception]] = field(default_factory=list)
+    failed: list[tuple[NightSpec, ForecastingError]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def go_on(
     """
     found = Continued()
     left = [one for one in (_left(refused, settings, run_of, found) for refused in stopped) if one is not None]
-    going = [*_stored(left, run_of, step, found), *(one for one in left if not one.is_late)]
+    going = [*_stored(left, run_of, step, found, now=now), *(one for one in left if not one.is_late)]
     for one in going:
         note = missing_bar_note(one.refused.attempt, one.refused.error, one.newest, settings, now=now())
         mark_waiting(run_of(one.missing), note, status="late" if one.is_late else "failed")
@@ -104,7 +105,7 @@ def _left(refused: Refused, settings: Settings, run_of: RunOf, found: Continued)
     return None
 
 
-def _stored(left: Sequence[_Left], run_of: RunOf, step: RunStep, found: Continued) -> list[_Left]:
+def _stored(left: Sequence[_Left], run_of: RunOf, step: RunStep, found: Continued, *, now: Clock) -> list[_Left]:
     """Those of a late source, once its older bars are stored."""
     stored: list[_Left] = []
     late = [one for one in left if one.is_late]
@@ -115,6 +116,7 @@ def _stored(left: Sequence[_Left], run_of: RunOf, step: RunStep, found: Continue
             if outcome.error is None:
                 stored.append(one)
             else:
-                mark_waiting(run_of(one.missing), str(outcome.error), status="failed")
-                found.failed.append((one.missing, outcome.error))
+                error = explained(outcome.error, now=now)
+                mark_waiting(run_of(one.missing), str(error), status="failed")
+                found.failed.append((one.missing, error))
     return stored

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pickle
 from datetime import UTC, datetime
+from pathlib import Path
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
-from forecasting.errors import DataLateError, UsageError
+from forecasting.errors import DataLateError, ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.night_shard import (
     LARGEST,
@@ -24,6 +26,10 @@ from tests.builders import LAST
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 PASSWORD = "not-to-travel"
+
+
+def now() -> datetime:
+    return NOW
 
 
 def settings(**given: object) -> Settings:
@@ -58,16 +64,30 @@ def test_a_worker_under_other_settings_refuses_its_shard() -> None:
 def test_what_travels_has_no_password_and_arrives_whole() -> None:
     ((run,), (other,)) = nights("A", "B")
     late = DataLateError("no bar", LAST)
-    sent = [*shards_of([[run]], run.settings), *finished([Outcome(run, run.id), Outcome(other, error=late)])]
+    sent = [*shards_of([[run]], run.settings), *finished([Outcome(run, run.id), Outcome(other, error=late)], now=now)]
     assert PASSWORD.encode() not in pickle.dumps(sent)
     shard, done, failed = pickle.loads(pickle.dumps(sent))
     assert (shard, done) == (sent[0], Finished(run.spec, run.id, None))
     assert (failed.night, str(failed.error), failed.error.newest) == (other.spec, "no bar", LAST)
 
 
+def test_an_error_of_others_that_cannot_be_pickled_travels_as_one_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    ((run,),) = nights("A")
+    response = httpx.Response(500, request=httpx.Request("GET", "http://prefect"))
+    theirs = httpx.HTTPStatusError("seeded", request=response.request, response=response)
+    with pytest.raises(TypeError):
+        pickle.loads(pickle.dumps(theirs))
+    (failed,) = pickle.loads(pickle.dumps(finished([Outcome(run, error=theirs)], now=now)))
+    assert isinstance(failed.error, ForecastingError)
+    assert "(HTTPStatusError: seeded)" in str(failed.error)
+
+
 def test_a_lost_shard_is_the_failure_of_each_of_its_nights() -> None:
     (shard,) = shards_of(nights("A", "B"), settings(shard_size=5))
-    lost = ValueError("lost")
+    lost = ForecastingError("lost")
     assert [(one.night.symbol, one.error) for one in every_night_failed(shard, lost)] == [("A", lost), ("B", lost)]
 
 

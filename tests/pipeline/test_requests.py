@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from forecasting.errors import RateLimitedError
+from forecasting.errors import RateLimitedError, UnexpectedError
 from forecasting.pipeline import requests
+from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.night_steps import RunStep
 from forecasting.pipeline.requests import fetch
-from forecasting.pipeline.retry import first_attempt
+from forecasting.pipeline.retry import Attempt, Refused, first_attempt
 from forecasting.pipeline.shard import Outcome
 from forecasting.settings import Settings
 from tests.builders import LAST
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+
+
+def fetched(*symbols: str, step: RunStep) -> tuple[list[Attempt], list[Refused]]:
+    """What `fetch` gives of a night of each symbol."""
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    nights = [NightSpec(symbol, LAST, "volume", "sample") for symbol in symbols]
+    return fetch(
+        [first_attempt([night], settings, now=NOW, unattended=True) for night in nights],
+        settings,
+        run_of=lambda night: night_run(night, settings, now=lambda: NOW),
+        switch_source=False,
+        step=step,
+        now=lambda: NOW,
+    )
 
 
 def test_after_a_refusal_no_later_batch_is_requested(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,17 +48,22 @@ def test_after_a_refusal_no_later_batch_is_requested(monkeypatch: pytest.MonkeyP
         asked.append([run.spec.symbol for run in runs])
         return [Outcome(runs[0], "fetched"), *(Outcome(run, error=RateLimitedError("x")) for run in runs[1:])]
 
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    nights = [NightSpec(symbol, LAST, "volume", "sample") for symbol in ("A", "B", "C", "D", "E")]
-    ready, refused = fetch(
-        [first_attempt([night], settings, now=NOW, unattended=True) for night in nights],
-        settings,
-        run_of=lambda night: night_run(night, settings, now=lambda: NOW),
-        switch_source=False,
-        step=refuse_the_second,
-        now=lambda: NOW,
-    )
+    ready, refused = fetched("A", "B", "C", "D", "E", step=refuse_the_second)
     assert asked == [["A", "B"]]
     assert [one.night.symbol for one in ready] == ["A"]
     assert [one.attempt.night.symbol for one in refused] == ["B", "C", "D", "E"]
     assert len({id(one.error) for one in refused}) == 1
+
+
+def test_an_error_of_prefect_is_every_nights_in_one_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+
+    def unreachable(stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcome[Any]]]) -> list[Outcome[Any]]:
+        raise httpx.ConnectError("seeded")
+
+    _, refused = fetched("A", "B", step=unreachable)
+    assert [one.attempt.night.symbol for one in refused] == ["A", "B"]
+    assert [type(one.error) for one in refused] == [UnexpectedError] * 2
+    assert "Prefect's server did not respond as expected during this command (ConnectError: seeded)" in str(
+        combined([(one.attempt.night.symbol, one.error) for one in refused], of=2)
+    )
