@@ -30,9 +30,9 @@ def executed(ledger: Path) -> nbformat.NotebookNode:
         (Path(folder) / "docs").mkdir()
         (Path(folder) / DATA_FOLDER).symlink_to(ledger.resolve())
         # The kernel starts in docs/, as Jupyter does, and finds the library of this checkout.
-        os.environ["PYTHONPATH"] = str(cookbook.ROOT)
+        environment = os.environ | {"PYTHONPATH": str(cookbook.ROOT)}
         resources = {"metadata": {"path": str(Path(folder) / "docs")}}
-        NotebookClient(notebook, timeout=120, record_timing=False, resources=resources).execute()
+        NotebookClient(notebook, timeout=120, record_timing=False, resources=resources).execute(env=environment)
     notebook.metadata = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return notebook
 
