@@ -23,12 +23,13 @@ ENOUGH_NIGHTS = 30
 ENOUGH_FOR_SHARES = 20
 """From this many forecasts on shares of them are shown."""
 
-_SAME: dict[Target, dict[str, float]] = {
-    "volume": {"rtol": 0.0, "atol": 0.0},
-    "close": {"rtol": PRICE_TOLERANCE, "atol": 0.0},
-    "range": {"rtol": 0.0, "atol": 2 * PRICE_TOLERANCE},  # a logarithm of two prices
+_SAME: dict[Target, tuple[float, float]] = {
+    "volume": (0.0, 0.0),
+    "close": (PRICE_TOLERANCE, 0.0),
+    "range": (0.0, 2 * PRICE_TOLERANCE),  # a logarithm of two prices
 }
-"""How far two values may be apart that are the same: a price on another share basis has other last digits."""
+"""How far two values may be apart that are the same, relative and absolute: a price on another share basis has other
+last digits."""
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -112,7 +113,8 @@ def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) 
         target: What they are: prices may differ by PRICE_TOLERANCE and are the same, volumes may not.
     """
     both = pd.DataFrame({"first": first, "now": now}).dropna()
-    same = np.isclose(both["now"], both["first"], **_SAME[target])
+    rtol, atol = _SAME[target]
+    same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
     changed = both[~same].sort_index(ascending=False)
     return changed.assign(change=changed["now"] / changed["first"] - 1.0).rename_axis("session").reset_index()
 
