@@ -17,12 +17,13 @@ from flows.operations.events import emit_outcomes
 from flows.operations.logs import readable_errors
 from flows.progress import show_stage
 from forecasting.pipeline import night_steps
-from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.night_run import NightRun, night_run
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, finished, name_of, runs_of
 from forecasting.pipeline.publish import PublishedPage
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.unexpected import explained, explained_errors
-from forecasting.settings import read_settings
+from forecasting.pipeline.without_bar import RunOf
+from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 
 Value = TypeVar("Value")
@@ -84,6 +85,6 @@ def publish_artifacts_of(run: NightRun, page: PublishedPage) -> None:
     publish_artifacts(page.data, page.path)
 
 
-def run_of(night: NightSpec) -> NightRun:
-    """The night under the settings in force, with the real clock and the id of this flow run."""
-    return night_run(night, read_settings(), now=clock.now, flow_run_id=runtime.flow_run.id)
+def runs_under(settings: Settings) -> RunOf:
+    """Makes the run of a night under the settings, with the real clock and the id of this flow run."""
+    return lambda night: night_run(night, settings, now=clock.now, flow_run_id=runtime.flow_run.id)

@@ -7,9 +7,9 @@ from flows import clock
 from flows.operations.events import LATE, emit, name_state
 from flows.progress import show_nights
 from flows.runners import run_shards
-from flows.tasks import as_task, publish_artifacts_of, run_of
+from flows.tasks import as_task, publish_artifacts_of, runs_under
 from forecasting.errors import DataLateError
-from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.night_run import NightRun, NightSpec
 from forecasting.pipeline.night_shard import shards_of
 from forecasting.pipeline.plan import is_done
 from forecasting.pipeline.requests import fetch
@@ -23,7 +23,7 @@ from forecasting.pipeline.retry import (
 )
 from forecasting.pipeline.run_outcomes import Outcomes
 from forecasting.pipeline.run_row import mark_waiting
-from forecasting.pipeline.without_bar import go_on
+from forecasting.pipeline.without_bar import RunOf, go_on
 from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.night")
@@ -43,7 +43,7 @@ def run_all(
         unattended: Retry a late or unresponsive source, then continue with the stored bars.
         switch_source: Allow bars of another source for a symbol that has some.
     """
-    outcomes = Outcomes()
+    outcomes, run_of = Outcomes(), runs_under(settings)
     open_nights = [[night for night in nights if not is_done(run_of(night))] for nights in symbols]
     attempts = [
         first_attempt(nights, settings.for_symbol(nights[0].symbol), now=clock.now(), unattended=unattended)
@@ -58,11 +58,11 @@ def run_all(
         found = retries(refused, now=clock.now())
         for attempt in found.waiting:
             attempts = [after_refusal(other, attempt) for other in attempts]
-            report_wait(attempt, settings.for_symbol(attempt.night.symbol))
+            report_wait(attempt, run_of(attempt.night))
         attempts += [*found.waiting, *found.put_off]
         left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish_artifacts_of, now=clock.now)
         outcomes.add_without_bar(left)
-        run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, outcomes)
+        run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, run_of, outcomes)
         outcomes.add_unanswered(found.stopped, run_of)
     return outcomes
 
@@ -78,19 +78,19 @@ def wait_for_first(attempts: Sequence[Attempt]) -> None:
     name_state("Running", "", only=LATE)
 
 
-def run_nights(symbols: Sequence[Nights], settings: Settings, outcomes: Outcomes) -> None:
+def run_nights(symbols: Sequence[Nights], settings: Settings, run_of: RunOf, outcomes: Outcomes) -> None:
     """Run the nights whose bars are stored, in shards."""
     shards = shards_of([[run_of(night) for night in nights] for nights in symbols], settings)
     for one in run_shards(shards, settings):
         outcomes.add(one)
 
 
-def report_wait(attempt: Attempt, settings: Settings) -> None:
+def report_wait(attempt: Attempt, run: NightRun) -> None:
     """Record that a night waits: in its row, in the log, and once as an event when its bar is late."""
     if not attempt.unattended:
         return
-    night, error, deadline = attempt.night, attempt.error, clock_time(attempt.deadline, settings)
-    mark_waiting(run_of(night), f"{error} Retrying until {deadline}.")
-    logger.warning("%s: next request at %s: %s", night.symbol, clock_time(attempt.due, settings), error)
+    night, error, deadline = attempt.night, attempt.error, clock_time(attempt.deadline, run.settings)
+    mark_waiting(run, f"{error} Retrying until {deadline}.")
+    logger.warning("%s: next request at %s: %s", night.symbol, clock_time(attempt.due, run.settings), error)
     if isinstance(error, DataLateError) and attempt.failures == 1:
         emit("night.late", night, str(error))
