@@ -2,11 +2,13 @@
 
 import itertools
 from functools import partial
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from peer_walks import Comparison, H, Predict, Walk, tuned, walk
+from scipy.interpolate import interp1d
 
 from forecasting.backtest.refits import Block
 from forecasting.losses import Floats
@@ -87,6 +89,32 @@ def fit_statistical(known: Windows, *, model: Any, names: tuple[str, ...]) -> Pr
             bounds = (forecast[key] for key in ("lo-90", "lo-80", "lo-50", "mean", "hi-50", "hi-80", "hi-90"))
             scaled[at] = np.column_stack(list(bounds))
         return np.exp(scaled)
+
+    return predict
+
+
+def run_fracast(comparison: Comparison) -> dict[str, Walk]:
+    """Fracast, a small pretrained network whose weights are in its wheel, on log volume, without any fit."""
+    return {"Fracast (zero-shot)": walk(comparison, comparison.blocks, fit_fracast)}
+
+
+def fit_fracast(known: Windows) -> Predict:
+    """The pretrained network, which knows levels 0.1 to 0.9: those beyond have a normal tail."""
+    from fracast import FracastModel
+
+    model = FracastModel.from_pretrained()
+    outer = (NormalDist().inv_cdf(QUANTILES[0]) / NormalDist().inv_cdf(model.quantiles[0])) - 1.0
+
+    def predict(rows: Block) -> Floats:
+        stops = known.warm_up + rows + 1
+        length = min(int(stops[0]), model.context_length)
+        context = np.stack([known.steps[stop - length : stop, 0] for stop in stops])
+        theirs = np.sort(model.forecast_batch(context, horizon=H).astype(np.float64), axis=-1)
+        median = theirs[..., [len(model.quantiles) // 2]]
+        ends = [theirs[..., [0]], theirs[..., [-1]]]
+        low, high = (end + outer * (end - median) for end in ends)
+        levels = [QUANTILES[0], *model.quantiles, QUANTILES[-1]]
+        return np.exp(interp1d(levels, np.concatenate([low, theirs, high], axis=-1))(QUANTILES))
 
     return predict
 

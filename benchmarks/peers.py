@@ -24,7 +24,7 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from peer_models import run_lightgbm, run_neural, run_statistical
+from peer_models import run_fracast, run_lightgbm, run_neural, run_statistical
 from peer_walks import Comparison, H, Predict, Walk, make_comparison, walk
 
 from forecasting.backtest.refits import Block
@@ -42,7 +42,7 @@ from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS, MEDIAN
 
-LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "neuralforecast")
+LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "fracast", "neuralforecast")
 
 
 def main() -> None:
@@ -85,6 +85,7 @@ def forecasters(options: argparse.Namespace) -> list[tuple[str, Callable[[Compar
         ("ridge", lambda comparison: {"ridge": walk(comparison, comparison.blocks, fit_ridge)}, ""),
         ("LightGBM", partial(run_lightgbm, trees=options.trees), "lightgbm"),
         ("AutoETS, AutoARIMA, Theta", run_statistical, "statsforecast"),
+        ("Fracast", run_fracast, "fracast"),
         ("LSTM", partial(run_neural, name="LSTM", steps=options.steps), "neuralforecast"),
         ("NHITS", partial(run_neural, name="NHITS", steps=options.steps), "neuralforecast"),
     ]
