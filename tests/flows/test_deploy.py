@@ -75,11 +75,13 @@ def test_compose_names_the_password_that_is_missing() -> None:
         assert f"required variable {missing} is missing a value: set it in .env" in found.stderr
 
 
-def test_compose_is_valid_and_opens_ports_on_loopback_alone() -> None:
-    found = compose_config({name: f"secret-{name.lower()}" for name in SECRETS})
+@pytest.mark.parametrize("profile", ["", "cluster"])
+def test_compose_is_valid_and_opens_ports_on_loopback_alone(profile: str) -> None:
+    found = compose_config({name: f"secret-{name.lower()}" for name in SECRETS} | {"COMPOSE_PROFILES": profile})
     assert (found.returncode, found.stderr) == (0, "")
     services = yaml.safe_load(found.stdout)["services"]
-    assert set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"}
+    cluster = {"dask-scheduler", "dask-worker"} if profile else set[str]()
+    assert set(services) == {"postgres", "prefect", "migrate", "roles", "deploy", "worker"} | cluster
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
     assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))

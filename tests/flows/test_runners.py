@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from uuid import UUID
 
 import pandas as pd
+import psutil
 import pytest
+import yaml
+from distributed import Client
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from forecasting.errors import SymbolsFailedError
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
-from tests.flows.processes import until
+from tests.flows.processes import ROOT, free_port, until
 from tests.nights import counts, night, rows, timeless
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -98,6 +105,69 @@ def test_a_killed_worker_leaves_the_tables_of_a_clean_run(
     killer.join()
     assert (len(killed), len(rows("models"))) == (1, before)
     assert {name: timeless(name) for name in metadata.tables} == clean
+
+
+@pytest.mark.campaign
+def test_the_cluster_of_compose_gives_the_same_tables_and_survives_a_killed_worker(
+    evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its scheduler and two workers, by the commands of compose.yaml, on one machine."""
+    apart = tables_after(evening, tmp_path / "apart", panel, monkeypatch, SHARD_SIZE=1)
+    for killing in (False, True):
+        folder = tmp_path / f"killing-{killing}"
+        shutil.copytree(evening, folder)
+        for name, value in {"DATA_DIR": folder, "MEMBERS": 1, "TRAIN_SESSIONS": 320}.items():
+            monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+        fitted = counts()["models"]
+        with compose_cluster(tmp_path) as (address, workers):
+            chosen = {"RUNNER": "dask", "DASK_ADDRESS": address, "SHARD_SIZE": 1, "WORKERS": 2}
+            killer = threading.Thread(target=kill_after_a_fit, args=(workers[0], fitted))
+            if killing:
+                killer.start()
+            run_night(LAST, folder, panel, monkeypatch, **chosen)
+            if killing:
+                killer.join()
+        assert {name: timeless(name) for name in metadata.tables} == apart, killing
+
+
+def kill_after_a_fit(worker: subprocess.Popen[bytes], fitted: int) -> None:
+    until(lambda: counts()["models"] > fitted, "a fit")
+    kill_tree(worker)
+
+
+@contextmanager
+def compose_cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
+    """The address of its scheduler, and its two workers, in this test's environment."""
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    scheduler, worker = (services[name]["command"] for name in ("dask-scheduler", "dask-worker"))
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    commands = [[*scheduler[:2], "--host", "127.0.0.1", *scheduler[2:]], *[[*worker, "--host", "127.0.0.1"]] * 2]
+    replaced = {"8786": str(port), "tcp://dask-scheduler:8786": address}
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for number, command in enumerate(commands):
+            with (folder / f"dask-{number}.log").open("ab") as log:
+                program = [
+                    str(Path(sys.executable).with_name("dask")),
+                    *(replaced.get(part, part) for part in command[1:]),
+                ]
+                started.append(subprocess.Popen(program, stdout=log, stderr=log, cwd=folder))
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield address, started[1:]
+    finally:
+        for process in reversed(started):
+            kill_tree(process)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and what it has started, as the kernel does for memory or a machine that goes off."""
+    if process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+    process.wait()
 
 
 def test_a_run_shows_a_task_a_shard_and_step(
