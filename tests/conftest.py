@@ -9,7 +9,7 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -45,6 +45,13 @@ def refuse_untyped(value: date) -> str:
 # On every Python as on the newest: the columns' types make text of dates and instants before sqlite3 sees them.
 for kind in (date, datetime):
     sqlite3.register_adapter(kind, refuse_untyped)
+
+
+@pytest.hookimpl(optionalhook=True, wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Generator[None, int, int]:
+    """With the slow tests one worker more than cores: two of them wait for processes of a Prefect server at first."""
+    cores = yield
+    return cores + ("not slow" not in config.option.markexpr)
 
 
 @pytest.hookimpl(optionalhook=True)
