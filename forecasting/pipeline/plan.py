@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.pipeline.cut_off import mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
@@ -25,9 +26,12 @@ def planned_nights(
 ) -> tuple[list[list[NightSpec]], list[tuple[str, ForecastingError]]]:
     """Each symbol's nights, oldest first, and the symbols without, each with its error, which its run's row has too.
 
+    The caller holds the lock of the nights: those that were cut off are marked first.
+
     Raises:
         StoreError: The database cannot be read, which is every symbol's failure.
     """
+    mark_cut_off(settings)
     nights: list[list[NightSpec]] = []
     failed: list[tuple[str, ForecastingError]] = []
     outcomes = each_symbol(

@@ -38,7 +38,15 @@ from forecasting.store.read.promotions import (
     decisions_by_hand,
     newest_decision,
 )
-from forecasting.store.read.runs import count_done, finished_runs, newest_finished, newest_run, run, unfinished_run
+from forecasting.store.read.runs import (
+    count_done,
+    finished_runs,
+    newest_finished,
+    newest_run,
+    newest_running,
+    run,
+    unfinished_run,
+)
 from forecasting.store.read.scores import newest_scores, scored
 from forecasting.store.read.splits import split_factors
 from forecasting.store.read.unscored import unscored_forecasts
@@ -80,6 +88,7 @@ __all__ = [
     "newest_nights",
     "newest_request",
     "newest_run",
+    "newest_running",
     "newest_runs",
     "newest_scores",
     "newest_scratch",

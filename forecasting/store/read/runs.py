@@ -31,6 +31,14 @@ def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | Non
     return first_row(connection, newest)
 
 
+def newest_running(connection: sa.Connection, symbol: str, target: str, *, nights: int) -> list[str]:
+    """The ids of runs with status running among those of the newest `nights` sessions."""
+    table = tables.runs
+    newest = sa.select(table.c.id, table.c.status).where(table.c.symbol == symbol, table.c.target == target)
+    newest = newest.order_by(table.c.as_of.desc()).limit(nights)
+    return [run_id for run_id, status in connection.execute(newest) if status == "running"]
+
+
 def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
     """The number of sessions of a span whose night is done."""
     table = tables.runs

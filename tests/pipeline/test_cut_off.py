@@ -1,0 +1,56 @@
+"""Nights whose process ended before they did."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from flows import nightly
+from forecasting.pipeline import night_steps
+from forecasting.pipeline.cut_off import CUT_OFF, NEWEST, mark_cut_off
+from forecasting.sessions import between
+from forecasting.settings import read_settings
+from forecasting.store import database, writes
+from tests.nights import killed, rows
+from tests.store.rows import run_row
+
+NIGHTS = between(date(2024, 2, 1), date(2024, 3, 8))
+
+
+def test_of_the_newest_nights_of_a_symbol_those_left_running_are_marked_failed(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
+    with database.transaction(database_url) as connection:
+        for place, night in enumerate(NIGHTS):
+            writes.start_run(connection, run_row(f"run{place}", str(night)))
+            if place != len(NIGHTS) - 2:
+                writes.update_run(connection, f"run{place}", {"status": "running"})
+    assert mark_cut_off(read_settings()) == NEWEST - 1
+    failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
+    newest = len(NIGHTS) - NEWEST
+    assert failed == {f"run{place}": CUT_OFF for place in (*range(newest, len(NIGHTS) - 2), len(NIGHTS) - 1)}
+    assert mark_cut_off(read_settings()) == 0
+
+
+def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_next_night_begins(
+    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(night_steps, "write_windows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nightly.nightly(as_of=NIGHTS[-2])
+    assert [row["status"] for row in rows("runs")] == ["running"]
+    monkeypatch.setattr(night_steps, "write_windows", _stopped)
+    with pytest.raises(Exception, match="seeded"):
+        nightly.nightly(as_of=NIGHTS[-1])
+    found = sorted((str(row["as_of"]), row["status"], str(row["error"])[:30]) for row in rows("runs"))
+    assert [status for _, status, _ in found] == ["failed", "failed"]
+    assert found[0][2] == CUT_OFF[:30]
+
+
+def _stopped(*args: object) -> None:
+    raise ZeroDivisionError("seeded")
