@@ -54,7 +54,7 @@ class Stored:
     newest_instant: datetime | None
     accept: bool
     asked: Asked
-    answer: Fetched | SourceError | None = None  # of a request for several symbols
+    answer: Fetched | Exception | None = None  # of a request for several symbols
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,10 @@ def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop
         stop_on: After such an error the requests after it are not made: they end with the same error.
     """
     answers: list[Outcome[Answer]] = []
-    refused: dict[str, ForecastingError] = {}
-    for one in _asked_at_once(stored):
+    together, refused = _asked_together(stored, stop_on)
+    for one in together:
         name = one.run.spec.source
-        if one.error is not None or name in refused:
+        if one.error is not None or (one.get().answer is None and name in refused):
             answers.append(Outcome(one.run, error=one.error or refused[name]))
             continue
         answer = shard.attempt(one.run, partial(_request, one.run, one.get(), purpose=purpose))
@@ -93,23 +93,47 @@ def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop
     return answers
 
 
-def _asked_at_once(stored: Sequence[Outcome[Stored]]) -> list[Outcome[Stored]]:
-    """The same, with the responses of sources that answer for several symbols in one request."""
-    answers: dict[str, Fetched | SourceError] = {}
+def _asked_together(
+    stored: Sequence[Outcome[Stored]], stop_on: StopOn
+) -> tuple[list[Outcome[Stored]], dict[str, Exception]]:
+    """The same, with the responses of sources that answer for several symbols in one request; the refusals by source.
+
+    After an error of `stop_on` the source is not requested for the other symbols.
+    """
+    answers: dict[str, Fetched | Exception] = {}
+    refused: dict[str, Exception] = {}
     of_request: dict[tuple[str, Asked], list[Outcome[Stored]]] = {}
     for one in stored:
         if one.error is None and isinstance(one.get().source, ManySource):
-            of_request.setdefault((one.get().source.name, one.get().asked), []).append(one)
-    for (_, asked), some in of_request.items():
-        answers |= _many(cast(ManySource, some[0].get().source), [one.run.spec.symbol for one in some], asked)
-    return shard.compute_each(stored, lambda run, one: replace(one, answer=answers.get(run.spec.symbol)))
+            of_request.setdefault((one.run.spec.source, one.get().asked), []).append(one)
+    for (name, asked), some in of_request.items():
+        if name not in refused:
+            found = _responses(some, asked)
+            answers |= found
+            refused |= [(name, answer) for answer in found.values() if isinstance(answer, stop_on)]
+    return shard.compute_each(stored, lambda run, one: replace(one, answer=answers.get(run.spec.symbol))), refused
 
 
-def _many(source: ManySource, symbols: list[str], asked: Asked) -> dict[str, Fetched | SourceError]:
-    try:
-        found = source.fetch_many(symbols, asked.first, asked.last)
-    except SourceError as error:
-        return dict.fromkeys(symbols, error)
+def _responses(nights: Sequence[Outcome[Stored]], asked: Asked) -> dict[str, Fetched | Exception]:
+    """By symbol, what one request for several brought; an error that a retry may heal is an object of each symbol.
+
+    One that two symbols share is that of a request that was not made.
+    """
+    source, symbols = cast(ManySource, nights[0].get().source), [one.run.spec.symbol for one in nights]
+    found = shard.attempt(nights[0].run, partial(_many, source, symbols, asked))
+    by_symbol = dict.fromkeys(symbols, found.error) if found.error is not None else found.get()
+    return {symbol: _own(one) if isinstance(one, SourceError) else one for symbol, one in by_symbol.items()}
+
+
+def _own(error: SourceError) -> SourceError:
+    """The same error as another object; without `__init__`, whose arguments are the source's own affair."""
+    own = type(error).__new__(type(error), *error.args)
+    own.__dict__.update(error.__dict__)
+    return own
+
+
+def _many(source: ManySource, symbols: Sequence[str], asked: Asked) -> dict[str, Fetched | Exception]:
+    found = source.fetch_many(symbols, asked.first, asked.last)
     return {symbol: found.get(symbol) or BadDataError(_NOT_AMONG.format(symbol=symbol)) for symbol in symbols}
 
 
@@ -119,7 +143,7 @@ _NOT_AMONG = (
 
 
 def _response(symbol: str, stored: Stored) -> Fetched:
-    if isinstance(stored.answer, SourceError):
+    if isinstance(stored.answer, Exception):
         raise stored.answer
     return stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from forecasting.errors import BadDataError, HistoryError, SourceError, StoreError, UnavailableError
+from forecasting.errors import BadDataError, HistoryError, RateLimitedError, SourceError, StoreError, UnavailableError
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
 from forecasting.pipeline import ingest, shard
@@ -23,6 +24,7 @@ from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.publish import publish_pages
+from forecasting.pipeline.retry import Refused, first_attempt, retries
 from forecasting.pipeline.run_row import close_nights, timed
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.train import fit_challengers
@@ -208,8 +210,50 @@ def test_a_source_of_many_symbols_is_asked_once_for_all_of_them(
 def test_a_request_for_many_symbols_that_fails_is_the_error_of_each(
     sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, error = AllAtOnce(Path(panel.removeprefix("parquet:"))), UnavailableError("no response")
-    monkeypatch.setattr(source, "fetch_many", Mock(side_effect=error))
+    source = AllAtOnce(Path(panel.removeprefix("parquet:")))
     monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
-    outcomes = fetch_and_store(runs_of(settings_of(tmp_path, sqlite_url), panel))
-    assert [one.error for one in outcomes] == [error] * 3
+    runs = runs_of(settings_of(tmp_path, sqlite_url), panel)
+    for error in (RateLimitedError("refused", 60.0), KeyError("a fault of the source")):
+        monkeypatch.setattr(source, "fetch_many", Mock(side_effect=error))
+        assert [repr(one.error) for one in fetch_and_store(runs)] == [repr(error)] * 3
+
+
+class ResponseError(UnavailableError):
+    """An error of a source that wants more than its message."""
+
+    def __init__(self, status: int, server: str) -> None:
+        super().__init__(f"HTTP {status} of {server}")
+        self.status = status
+
+
+def test_a_request_for_many_symbols_that_fails_is_retried_for_all_of_them_after_the_pause(
+    sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = AllAtOnce(Path(panel.removeprefix("parquet:")))
+    monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
+    settings = settings_of(tmp_path, sqlite_url)
+    for error, pause in ((ResponseError(503, "a"), 1), (RateLimitedError("refused"), 30)):
+        monkeypatch.setattr(source, "fetch_many", Mock(side_effect=error))
+        refused = [
+            Refused(first_attempt([one.run.spec], settings, now=NOW, unattended=True), one.error)  # type: ignore[arg-type]
+            for one in fetch_and_store(runs_of(settings, panel))
+        ]
+        found = retries(refused, now=NOW)
+        assert [one.due for one in found.waiting] == [NOW + timedelta(minutes=pause)] * 3
+        assert (found.put_off, found.stopped) == ([], [])
+
+
+def test_after_a_refusal_of_many_symbols_the_others_are_not_requested(
+    sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = AllAtOnce(Path(panel.removeprefix("parquet:")))
+    refuse = Mock(side_effect=RateLimitedError("refused"))
+    monkeypatch.setattr(source, "fetch_many", refuse)
+    monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
+    settings = settings_of(tmp_path, sqlite_url)
+    first, second, third = runs_of(settings, panel)
+    earlier = night_run(replace(third.spec, session=date(2024, 3, 7)), settings, now=lambda: NOW)
+    outcomes = fetch_and_store([first, second, earlier])
+    assert [call.args[0] for call in refuse.call_args_list] == [["AAA", "BBB"]]
+    assert outcomes[2].error is outcomes[1].error
+    assert outcomes[1].error is not outcomes[0].error
