@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -18,29 +18,30 @@ from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.night")
 
-ATTEMPTS = 2
-"""Times that a shard is run: once more where its worker was lost."""
-
 
 def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished]:
     """How each night ended, as the shards are done; a single shard runs in this process."""
-    if settings.runner == "local" or len(shards) == 1:
+    if settings.runner == "local" or len(shards) <= 1:
         for shard in shards:
             yield from run_shard(shard)
         return
-    for _ in range(ATTEMPTS):
-        lost: list[Shard] = []
-        with task_runner(settings, len(shards)) as runner:
-            futures = [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]
-            for shard, future in futures:
-                try:
-                    yield from future.result()
-                except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
-                    logger.warning("the worker of shard %s was lost: %r", shard.name, error)
-                    lost.append(shard)
-        shards = lost
-    for shard in shards:
-        yield from every_night_failed(shard, ForecastingError(_LOST.format(name=shard.name, times=ATTEMPTS)))
+    # A worker that is killed takes its whole pool with it: again each shard has a runner of its own.
+    for shard in (yield from _run_together(shards, settings)):
+        if (yield from _run_together([shard], settings)):
+            yield from every_night_failed(shard, ForecastingError(_LOST.format(name=shard.name)))
+
+
+def _run_together(shards: Sequence[Shard], settings: Settings) -> Generator[Finished, None, list[Shard]]:
+    """How each night ended, of shards in one task runner; returned are the shards whose workers were lost."""
+    lost: list[Shard] = []
+    with task_runner(settings, len(shards)) as runner:
+        for shard, future in [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]:
+            try:
+                yield from future.result()
+            except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
+                logger.warning("the worker of shard %s was lost: %r", shard.name, error)
+                lost.append(shard)
+    return lost
 
 
 def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
@@ -71,7 +72,7 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
 
 
 _LOST = (
-    "Expected a worker that runs the shard {name} to its end; {times} were lost, killed for memory perhaps. Set fewer "
+    "Expected a worker that runs the shard {name} to its end; two were lost, killed for memory perhaps. Set fewer "
     "FORECASTING_WORKERS or a smaller FORECASTING_SHARD_SIZE, then run again: what is stored is complete."
 )
 

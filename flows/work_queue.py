@@ -82,7 +82,7 @@ def run_nights(symbols: Sequence[Nights], settings: Settings, run_of: RunOf, out
     """Run the nights whose bars are stored, in shards."""
     shards = shards_of([[run_of(night) for night in nights] for nights in symbols], settings)
     for one in run_shards(shards, settings):
-        outcomes.add(one)
+        outcomes.add(one, run_of)
 
 
 def report_wait(attempt: Attempt, run: NightRun) -> None:

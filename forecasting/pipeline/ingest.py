@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from forecasting.errors import (
-    DataLateError,
-    ForecastingError,
-    RateLimitedError,
-    UsageError,
-)
+from forecasting.errors import ForecastingError, RateLimitedError, UsageError
 from forecasting.ids import short_id
 from forecasting.ingest.assessment import StoredBars
 from forecasting.ingest.bars import payload_hash
@@ -21,7 +16,7 @@ from forecasting.ingest.sources.choose import is_live, market_source_of, source_
 from forecasting.pipeline import shard
 from forecasting.pipeline.answers import Answer, Asked, Purpose, StopOn, Stored, request_in_turn
 from forecasting.pipeline.night_run import NightRun
-from forecasting.pipeline.run_row import open_run
+from forecasting.pipeline.run_row import open_run, stopped_status
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import first_session
 from forecasting.store import read, writes
@@ -113,14 +108,8 @@ def _write(connection: Connection, run: NightRun, answer: Answer, *, purpose: Pu
     if failed and not is_live(answer.source) and not _refused(answer):
         return answer.error or ""
     fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id) if failed else _fetched_id(answer.fetched, run)
-    if purpose == "night" and not failed:
-        open_run(connection, run, started_at=fetched_at, note=answer.note)
-    elif purpose == "night" and not is_live(answer.source):
-        # A live source is asked again, and its row written when that ends; a file is read once.
-        open_run(connection, run, started_at=fetched_at)
-        status = "late" if isinstance(answer.error, DataLateError) else "failed"
-        # As error, which a later success clears; a note would stay on its page.
-        writes.update_run(connection, run.id, {"status": status, "error": str(answer.error)})
+    if purpose == "night":
+        _open_run(connection, run, answer)
     writes.add_fetch(
         connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
     )
@@ -130,6 +119,17 @@ def _write(connection: Connection, run: NightRun, answer: Answer, *, purpose: Pu
     for change in answer.events:
         writes.add_events(connection, run.spec.symbol, change.rows, source=change.source, first_seen_at=fetched_at)
     return fetch_id
+
+
+def _open_run(connection: Connection, run: NightRun, answer: Answer) -> None:
+    """Open the night's row: with its bars, or with the error of a file; a live source is asked again before that."""
+    if answer.error is None:
+        open_run(connection, run, started_at=answer.fetched_at, note=answer.note)
+    elif not is_live(answer.source):
+        open_run(connection, run, started_at=answer.fetched_at)
+        # As error, which a later success clears; a note would stay on its page.
+        stopped = {"status": stopped_status(answer.error), "error": str(answer.error)}
+        writes.update_run(connection, run.id, stopped)
 
 
 def _refused(answer: Answer) -> bool:

@@ -48,11 +48,16 @@ class Shard:
 
 @dataclass(frozen=True)
 class Finished:
-    """A night that a worker has run: its run's id, and the error that stopped it."""
+    """A night that a worker has run: its run's id, and the error that stopped it.
+
+    Attributes:
+        noted: Whether the worker could write the error to the night's row.
+    """
 
     night: NightSpec
     run_id: str
     error: ForecastingError | None
+    noted: bool = True
 
 
 def name_of(nights: Sequence[NightSpec]) -> str:
@@ -123,9 +128,9 @@ def finished(outcomes: Iterable[Outcome[str]], *, now: Clock) -> list[Finished]:
 
 
 def every_night_failed(shard: Shard, error: ForecastingError) -> list[Finished]:
-    """Every night of the shard, stopped by one error."""
+    """Every night of the shard, stopped by one error, which no row has yet."""
     return [
-        Finished(night, run_id, error)
+        Finished(night, run_id, error, noted=False)
         for nights, ids in zip(shard.nights, shard.ids, strict=True)
         for night, run_id in zip(nights, ids, strict=True)
     ]

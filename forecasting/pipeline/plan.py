@@ -12,7 +12,7 @@ from forecasting.pipeline.cut_off import mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
-from forecasting.pipeline.run_row import mark_stopped
+from forecasting.pipeline.run_row import note_failure
 from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -244,7 +244,7 @@ def _note_failure(
             finished = read.newest_finished(connection, symbol, own.target)
         session = min(next_sessions(finished, 1, own.exchange)[0], closed) if finished else closed
     if is_session(session, own.exchange) and session <= closed:
-        mark_stopped(night_run(_spec(symbol, session, own, mode=mode, trigger=trigger), own, now=now), error)
+        note_failure(night_run(_spec(symbol, session, own, mode=mode, trigger=trigger), own, now=now), error)
 
 
 def _spec(symbol: str, session: date, settings: Settings, *, mode: Mode, trigger: str) -> NightSpec:

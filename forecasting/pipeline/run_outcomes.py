@@ -10,6 +10,7 @@ from forecasting.errors import DataLateError, ForecastingError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.night_shard import Finished
 from forecasting.pipeline.retry import Refused
+from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.without_bar import Continued, RunOf
 
 logger = logging.getLogger("forecasting.night")
@@ -29,12 +30,14 @@ class Outcomes:
     failed: list[tuple[str, ForecastingError]] = field(default_factory=list)
     without_bar: list[str] = field(default_factory=list)
 
-    def add(self, one: Finished) -> None:
-        """Add a night that was run; a symbol's are added oldest first."""
+    def add(self, one: Finished, run_of: RunOf) -> None:
+        """Add a night that was run; a symbol's are added oldest first. An error that its row lacks is written there."""
         if one.error is None:
             self.done.append(one.run_id)
-        else:
-            self.stop(one.night, one.error)
+            return
+        if not one.noted:
+            note_failure(run_of(one.night), one.error)
+        self.stop(one.night, one.error)
 
     def add_without_bar(self, left: Continued) -> None:
         """Add the nights that go on without a bar, and those that cannot."""

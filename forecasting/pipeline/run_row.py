@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import time
@@ -13,13 +14,15 @@ from functools import lru_cache
 from pathlib import Path
 
 from forecasting import __version__
-from forecasting.errors import DataLateError, ForecastingError
+from forecasting.errors import DataLateError, ForecastingError, StoreError
 from forecasting.pipeline.folders import delete_files
 from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
 from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
+
+logger = logging.getLogger("forecasting.night")
 
 NO_MODEL = "No model was fitted: "
 """How the part of a run's note begins that has the reason of a fit that the numbers did not allow."""
@@ -79,12 +82,24 @@ def mark_failed(run: NightRun, error: Exception) -> None:
 
 
 def mark_stopped(run: NightRun, error: Exception) -> None:
-    """Say in the row of a night that has no bars why it has none: `late`, else `failed`; not on one that is done."""
+    """Say in the row of a night that cannot begin or go on why: `late`, else `failed`; not on one that is done."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
         if (read.run(connection, run.id) or {})["status"] != "done":
-            status = "late" if isinstance(error, DataLateError) else "failed"
-            writes.update_run(connection, run.id, {"status": status, "error": str(error)})
+            writes.update_run(connection, run.id, {"status": stopped_status(error), "error": str(error)})
+
+
+def stopped_status(error: Exception) -> str:
+    """The status of a night that an error stopped: `late` where its bar may still come, else `failed`."""
+    return "late" if isinstance(error, DataLateError) else "failed"
+
+
+def note_failure(run: NightRun, error: ForecastingError) -> None:
+    """As `mark_stopped`; where the row cannot be written, a warning, which hides neither the error nor other nights."""
+    try:
+        mark_stopped(run, error)
+    except StoreError as unwritten:
+        logger.warning("%s %s: its row in runs lacks its error: %s", run.spec.symbol, run.spec.session, unwritten)
 
 
 def note_run(run: NightRun, note: str) -> None:

@@ -170,6 +170,29 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def test_a_shard_whose_workers_are_all_killed_is_failed_in_every_row(
+    evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = threading.Event()
+
+    def kill_every_worker() -> None:
+        while not done.wait(0.05):
+            for worker in multiprocessing.active_children():
+                worker.kill()
+
+    killer = threading.Thread(target=kill_every_worker)
+    killer.start()
+    try:
+        tables = tables_after(evening, tmp_path / "data", panel, monkeypatch, RUNNER="processes", SHARD_SIZE=2)
+    finally:
+        done.set()
+        killer.join()
+    runs = {row["symbol"]: row for row in tables["runs"] if str(row["as_of"])[:10] == str(LAST)}
+    assert {symbol: row["status"] for symbol, row in runs.items()} == dict.fromkeys(SYMBOLS, "failed")
+    lost = [symbol for symbol, row in runs.items() if "two were lost" in str(row["error"])]
+    assert sorted(lost) == ["AAA", "BBB", "CCC"]
+
+
 def test_a_run_shows_a_task_a_shard_and_step(
     evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
