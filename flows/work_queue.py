@@ -63,7 +63,7 @@ def run_all(
         left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish_artifacts_of, now=clock.now)
         outcomes.add_without_bar(left)
         run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, run_of, outcomes)
-        outcomes.add_unanswered(found.stopped, run_of)
+        outcomes.add_unanswered(left, run_of)
     return outcomes
 
 

@@ -5,6 +5,7 @@ How a step is run is the caller's: `flows` makes a Prefect task of each, a noteb
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Protocol, TypeVar
@@ -20,6 +21,8 @@ from forecasting.pipeline.publish import PublishedPage, publish_pages
 from forecasting.pipeline.run_row import close_nights, mark_failed, timed
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.train import fit_challengers
+
+logger = logging.getLogger("forecasting.night")
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
@@ -101,14 +104,16 @@ def finish_nights(
         if one.error is not None:
             mark_failed(one.run, one.error)
     cut_off = [one.run for one in issued if one.error is not None]
-    if cut_off:
-        step("score", cut_off, lambda: score_and_decide(cut_off, [None] * len(cut_off)))
+    for scored in _step("score", cut_off, lambda: score_and_decide(cut_off, [None] * len(cut_off)), step):
+        if scored.error is not None:  # beside the error that stopped the night, which is the outcome
+            spec = scored.run.spec
+            logger.error("%s %s: its closed sessions were not scored: %s", spec.symbol, spec.session, scored.error)
     return done
 
 
 def score_only(runs: Sequence[NightRun], *, step: RunStep, publish: Publish) -> list[Outcome[NightRun]]:
     """Closed sessions scored and the report written, on nights whose bar did not come."""
-    return step("score", runs, lambda: _evaluate(runs, [None] * len(runs), publish))
+    return _step("score", runs, lambda: _evaluate(runs, [None] * len(runs), publish), step)
 
 
 def _fit(runs: list[NightRun], inputs: list[NightInputs]) -> list[Outcome[tuple[NightInputs, str]]]:
@@ -146,14 +151,21 @@ def _closed(nights: list[Outcome[NightRun]]) -> list[Outcome[str]]:
 def _run(
     stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcome[Value]]], step: RunStep
 ) -> list[Outcome[Value]]:
-    """The outcomes of a timed step; an error of the database or of Prefect is every night's."""
+    """The outcomes of a timed step."""
 
     def timed_work() -> list[Outcome[Value]]:
         with timed(runs, stage):
             return work()
 
+    return _step(stage, runs, timed_work, step)
+
+
+def _step(
+    stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcome[Value]]], step: RunStep
+) -> list[Outcome[Value]]:
+    """The outcomes of a step, none without nights; an error of the database or of Prefect is every night's."""
     try:
-        return step(stage, runs, timed_work)
+        return step(stage, runs, work) if runs else []
     except Exception as error:
         return [Outcome(run, error=error) for run in runs]
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from forecasting.errors import DataLateError, ForecastingError
+from forecasting.errors import ForecastingError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.night_shard import Finished
-from forecasting.pipeline.retry import Refused
 from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.without_bar import Continued, RunOf
 
@@ -45,15 +43,17 @@ class Outcomes:
         for night, error in left.failed:
             self.stop(night, error)
 
-    def add_unanswered(self, stopped: Sequence[Refused], run_of: RunOf) -> None:
+    def add_unanswered(self, left: Continued, run_of: RunOf) -> None:
         """Add the errors of requests without a response, unless another target or command stored the night's bar."""
-        for one in stopped:
-            night = one.attempt.night
-            if not isinstance(one.error, DataLateError) and run_of(night).id not in self.done:
-                self.stop(night, one.error)
+        for night, error in left.unanswered:  # logged when the night went on
+            if run_of(night).id not in self.done:
+                self._fail(night, error)
 
     def stop(self, night: NightSpec, error: ForecastingError) -> None:
-        """Add the error of a night."""
+        """Log and add the error of a night."""
         logger.error("%s %s: %s", night.symbol, night.session, error)
+        self._fail(night, error)
+
+    def _fail(self, night: NightSpec, error: ForecastingError) -> None:
         if night.symbol not in dict(self.failed):
             self.failed.append((night.symbol, error))

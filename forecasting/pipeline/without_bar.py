@@ -14,7 +14,7 @@ from forecasting.pipeline.night_shard import INGEST_SIZE, in_batches
 from forecasting.pipeline.night_steps import Publish, RunStep
 from forecasting.pipeline.plan import newest_stored, nights_with_bars
 from forecasting.pipeline.retry import Refused, missing_bar_note
-from forecasting.pipeline.run_row import mark_stopped, mark_waiting
+from forecasting.pipeline.run_row import mark_stopped, mark_waiting, note_failure
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
@@ -33,11 +33,13 @@ class Continued:
         nights: Of each symbol, oldest first: those to run, whose bars are stored.
         notes: Of the missing nights.
         failed: The nights that cannot go on, and why.
+        unanswered: The nights that go on without a response of their source, and its error.
     """
 
     nights: list[Sequence[NightSpec]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failed: list[tuple[NightSpec, ForecastingError]] = field(default_factory=list)
+    unanswered: list[tuple[NightSpec, ForecastingError]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,14 @@ def go_on(
         mark_waiting(run_of(one.missing), note, status="late" if one.is_late else "failed")
         logger.warning("%s: %s", one.missing.symbol, note)
         found.notes.append(note)
+        if not one.is_late:
+            found.unanswered.append((one.missing, one.refused.error))
     scored = [run_of(one.missing) for one in going if not one.kept]
-    if scored:
-        night_steps.score_only(scored, step=step, publish=publish)
+    for outcome in night_steps.score_only(scored, step=step, publish=publish):
+        if outcome.error is not None:
+            error = explained(outcome.error, now=now)
+            note_failure(outcome.run, error)
+            found.failed.append((outcome.run.spec, error))
     found.nights.extend(one.kept for one in going if one.kept)
     return found
 

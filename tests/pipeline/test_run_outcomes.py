@@ -9,11 +9,13 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from forecasting.errors import ForecastingError
+from forecasting.errors import DataLateError, ForecastingError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.night_shard import every_night_failed, shards_of
+from forecasting.pipeline.night_steps import directly
+from forecasting.pipeline.retry import Refused, first_attempt
 from forecasting.pipeline.run_outcomes import Outcomes
-from forecasting.pipeline.without_bar import RunOf
+from forecasting.pipeline.without_bar import RunOf, go_on
 from forecasting.settings import Settings
 from forecasting.store import database
 from tests.builders import LAST
@@ -55,3 +57,26 @@ def test_a_row_that_cannot_be_written_hides_no_failure(
         outcomes.add(one, run_of)
     assert outcomes.failed == [("AAA", lost), ("BBB", lost)]
     assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"] * 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UnavailableError("no response"), "failed"), (DataLateError("x"), "late")]
+)
+def test_a_failed_request_is_one_line_of_the_log(
+    settings: Settings, error: ForecastingError, status: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempt = first_attempt(NIGHTS[:1], settings, now=NOW, unattended=False)
+    run_of, outcomes = maker(settings), Outcomes()
+    left = go_on(
+        [Refused(attempt, error)],
+        settings,
+        run_of=run_of,
+        step=directly,
+        publish=lambda run, page: None,
+        now=lambda: NOW,
+    )
+    outcomes.add_without_bar(left)
+    outcomes.add_unanswered(left, run_of)
+    assert outcomes.failed == [("AAA", error)]
+    assert stored(settings) == [("AAA", status, str(error))]
+    assert [record.getMessage() for record in caplog.records] == [f"AAA {LAST}: {error}"]
