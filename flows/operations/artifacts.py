@@ -1,18 +1,23 @@
 """A night's artifacts in Prefect's UI: tables of forecasts, scores, findings and the decision, and a page."""
 
+import logging
 import re
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
+from flows import clock
 from flows.operations.server import tolerate_outage
 from forecasting.pipeline.outcomes import outcome_rows
+from forecasting.pipeline.unexpected import explained
 from forecasting.report.data import ReportData
 from forecasting.report.fan_png import fan_markdown
 from forecasting.report.page import forecast_markdown
 from forecasting.report.tables import cleaned, decision_table, finding_table, forecast_table, score_table
 from forecasting.settings import Settings
+
+logger = logging.getLogger("forecasting.night")
 
 
 def publish_artifacts(data: ReportData, page: Path) -> None:
@@ -24,13 +29,15 @@ def publish_artifacts(data: ReportData, page: Path) -> None:
 
 
 def publish_outcomes(settings: Settings) -> None:
-    """Add the table with a line a symbol to the flow run; no-op and skipped as `publish_artifacts`."""
+    """Add the table with a line a symbol to the flow run; no-op outside one, a warning where that fails."""
     if FlowRunContext.get() is None:
         return
     about = f"What came of {len(settings.symbols)} symbols, {settings.target}"
-    with tolerate_outage(about):
+    try:
         rows = cleaned(outcome_rows(settings))
         create_table_artifact(key=key_of("outcomes", "", settings.target), table=rows, description=about)
+    except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
+        logger.warning("the table of outcomes was not added: %s", explained(error, now=clock.now))
 
 
 def create_artifacts(data: ReportData, page: Path) -> None:

@@ -4,8 +4,10 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from flows.operations import artifacts
+from forecasting.settings import Settings
 from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
 
 DECISION = {
@@ -71,6 +73,16 @@ def test_outside_a_flow_run_no_artifact_is_created(monkeypatch) -> None:
     monkeypatch.setattr(artifacts, "create_artifacts", lambda *given: created.append(given))
     artifacts.publish_artifacts(report_data(), Path("report.html"))
     assert created == []
+
+
+def test_a_table_of_outcomes_that_cannot_be_added_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(artifacts.FlowRunContext, "get", lambda: "a flow run")
+    artifacts.publish_outcomes(Settings(data_dir=tmp_path))  # there is no database
+    assert [(record.levelname, record.getMessage()[:35]) for record in caplog.records] == [
+        ("WARNING", "the table of outcomes was not added")
+    ]
 
 
 def test_five_artifacts_are_created_each_under_its_key(monkeypatch) -> None:
