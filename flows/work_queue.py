@@ -12,6 +12,7 @@ from forecasting.errors import DataLateError
 from forecasting.pipeline.night_run import NightRun, NightSpec
 from forecasting.pipeline.night_shard import shards_of
 from forecasting.pipeline.plan import is_done
+from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.requests import fetch
 from forecasting.pipeline.retry import (
     Attempt,
@@ -64,6 +65,7 @@ def run_all(
         outcomes.add_without_bar(left)
         run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, run_of, outcomes)
         outcomes.add_unanswered(left, run_of)
+        update_index(settings, now=clock.now)
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -17,6 +18,7 @@ from forecasting.pipeline.night_run import NightRun, report_path
 from forecasting.pipeline.output_file import write_whole
 from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.targets import actual_of
 from forecasting.report.data import ReportData, as_day
 from forecasting.report.page import render_page
@@ -24,6 +26,8 @@ from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.database import Connection
 from forecasting.vocabulary import Clock, Target
+
+logger = logging.getLogger("forecasting.night")
 
 SHOWN_SESSIONS = 250
 """Nights and scores that the page is given."""
@@ -44,21 +48,14 @@ class PublishedPage:
 
 
 def publish_pages(runs: Sequence[NightRun]) -> list[Outcome[PublishedPage]]:
-    """The page written for each night's symbol and target, of their newest forecast; then the index of all pages.
-
-    Raises:
-        PageError: The index cannot be written.
-    """
+    """The page written for each night's symbol and target, of their newest forecast; `update_index` comes after all."""
     stored = shard.read_each(
         shard.given(runs, runs),
         lambda connection, run, _: page_data(
             connection, _report_of(connection, run.settings, run.spec.symbol, run.spec.target)
         ),
     )
-    written = shard.compute_each(stored, _publish)
-    if any(one.error is None for one in written):
-        write_index(runs[0].settings)
-    return written
+    return shard.compute_each(stored, _publish)
 
 
 def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
@@ -130,6 +127,14 @@ def write_index(settings: Settings) -> Path:
     with database.reading(settings.url) as connection:
         page = index_page(connection, path.parent)
     return write_page(page, path)
+
+
+def update_index(settings: Settings, *, now: Clock) -> None:
+    """Write the index after nights; where that fails, a warning: the nights and their own pages are complete."""
+    try:
+        write_index(settings)
+    except Exception as error:  # whatever it is, no night has failed by it
+        logger.warning("the index of the pages was not written: %s", explained(error, now=now))
 
 
 def _newest_report(own: Settings, as_of: date | None) -> ReportData:

@@ -7,6 +7,7 @@ from datetime import date
 from forecasting.pipeline import plan
 from forecasting.pipeline.night_run import NightRun, night_run
 from forecasting.pipeline.night_steps import bring_up_to_date, finish_nights
+from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.shard import only
 from forecasting.settings import Settings
 from forecasting.store import database
@@ -28,6 +29,10 @@ def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
         to_do = [run for run in runs if not plan.is_done(run)]
         if to_do:
             only(bring_up_to_date(to_do[-1:], oldest=to_do[0].spec.session))
-        for run in to_do:
-            only(finish_nights([run]))
+        try:
+            for run in to_do:
+                only(finish_nights([run]))
+        finally:
+            if to_do:
+                update_index(settings, now=now)
     return runs

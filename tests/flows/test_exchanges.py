@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +14,7 @@ from flows import clock
 from flows.nightly import nightly
 from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.pipeline import publish
 from forecasting.pipeline.each_symbol import values_of
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.ingest_only import ingest_only
@@ -60,7 +62,13 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
     two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_TARGET", "close")
+    monkeypatch.setenv("FORECASTING_SHARD_SIZE", "1")
+    write_index = Mock(side_effect=publish.write_index)
+    monkeypatch.setattr(publish, "write_index", write_index)
     night()
+    assert write_index.call_count == 1  # after both shards
+    index = (read_settings().data_dir / "reports" / "index.html").read_text(encoding="utf-8")
+    assert all(f"{symbol}-close.html" in index for symbol in ("SBUX", "VOD.L"))
     assert select("symbol, origin_session, target_session, horizon, kind", "latest_forecasts WHERE horizon < 3") == {
         ("SBUX", "2024-02-16", "2024-02-20", "1", "live"),
         ("SBUX", "2024-02-16", "2024-02-21", "2", "live"),

@@ -11,7 +11,7 @@ import pytest
 
 from flows import clock
 from forecasting.errors import UsageError
-from forecasting.pipeline.publish import write_index, write_reports
+from forecasting.pipeline.publish import update_index, write_index, write_reports
 from forecasting.pipeline.report_index import index_lines
 from forecasting.sessions import between
 from forecasting.settings import Settings
@@ -122,6 +122,15 @@ def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Pat
     several = settings.model_copy(update={"symbols": (SYMBOL, "MSFT")})
     with pytest.raises(UsageError, match="Expected one symbol with --out, found 2: SBUX, MSFT"):
         write_reports(several, tmp_path / "page.html", now=clock.now)
+
+
+def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(
+    sqlite_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "reports").write_text("a file in place of the folder", encoding="utf-8")
+    update_index(Settings(data_dir=tmp_path, database_url=sqlite_url), now=clock.now)
+    ((level, message),) = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
 
 
 def test_an_index_is_written_for_an_empty_ledger_too(sqlite_url: str, tmp_path: Path) -> None:
