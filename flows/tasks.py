@@ -76,13 +76,8 @@ def as_task(stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcom
 
 def publish(run: NightRun, page: PublishedPage) -> None:
     """On a Prefect run, the artifacts of a night and the events of what a person should see."""
-    publish_artifacts_of(run, page)
+    publish_artifacts(run, page)
     emit_outcomes(run)
-
-
-def publish_artifacts_of(run: NightRun, page: PublishedPage) -> None:
-    """On a Prefect run, the artifacts of a night."""
-    publish_artifacts(page.data, page.path)
 
 
 def runs_under(settings: Settings) -> RunOf:

@@ -4,24 +4,19 @@ import logging
 from collections.abc import Sequence
 
 from flows import clock
+from flows.operations.artifacts import publish_artifacts
 from flows.operations.events import LATE, emit, name_state
 from flows.progress import show_nights
 from flows.runners import run_shards
-from flows.tasks import as_task, publish_artifacts_of, runs_under
+from flows.tasks import as_task, runs_under
 from forecasting.errors import DataLateError
+from forecasting.pipeline import retry
 from forecasting.pipeline.night_run import NightRun, NightSpec
 from forecasting.pipeline.night_shard import shards_of
 from forecasting.pipeline.plan import is_done
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.requests import fetch
-from forecasting.pipeline.retry import (
-    Attempt,
-    after_refusal,
-    clock_time,
-    due_first,
-    first_attempt,
-    retries,
-)
+from forecasting.pipeline.retry import Attempt
 from forecasting.pipeline.run_outcomes import Outcomes
 from forecasting.pipeline.run_row import mark_waiting
 from forecasting.pipeline.without_bar import RunOf, go_on
@@ -47,21 +42,21 @@ def run_all(
     outcomes, run_of = Outcomes(), runs_under(settings)
     open_nights = [[night for night in nights if not is_done(run_of(night))] for nights in symbols]
     attempts = [
-        first_attempt(nights, settings.for_symbol(nights[0].symbol), now=clock.now(), unattended=unattended)
+        retry.first_attempt(nights, settings.for_symbol(nights[0].symbol), now=clock.now(), unattended=unattended)
         for nights in open_nights
         if nights
     ]
     show_nights([night for attempt in attempts for night in attempt.nights])
     while attempts:
         wait_for_first(attempts)
-        due, attempts = due_first(attempts, now=clock.now())
+        due, attempts = retry.due_first(attempts, now=clock.now())
         ready, refused = fetch(due, settings, run_of=run_of, switch_source=switch_source, step=as_task, now=clock.now)
-        found = retries(refused, now=clock.now())
+        found = retry.retries(refused, now=clock.now())
         for attempt in found.waiting:
-            attempts = [after_refusal(other, attempt) for other in attempts]
+            attempts = [retry.after_refusal(other, attempt) for other in attempts]
             report_wait(attempt, run_of(attempt.night))
         attempts += [*found.waiting, *found.put_off]
-        left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish_artifacts_of, now=clock.now)
+        left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish_artifacts, now=clock.now)
         outcomes.add_without_bar(left)
         run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, run_of, outcomes)
         outcomes.add_unanswered(left, run_of)
@@ -91,8 +86,8 @@ def report_wait(attempt: Attempt, run: NightRun) -> None:
     """Record that a night waits: in its row, in the log, and once as an event when its bar is late."""
     if not attempt.unattended:
         return
-    night, error, deadline = attempt.night, attempt.error, clock_time(attempt.deadline, run.settings)
+    night, error, deadline = attempt.night, attempt.error, retry.clock_time(attempt.deadline, run.settings)
     mark_waiting(run, f"{error} Retrying until {deadline}.")
-    logger.warning("%s: next request at %s: %s", night.symbol, clock_time(attempt.due, run.settings), error)
+    logger.warning("%s: next request at %s: %s", night.symbol, retry.clock_time(attempt.due, run.settings), error)
     if isinstance(error, DataLateError) and attempt.failures == 1:
         emit("night.late", night, str(error))

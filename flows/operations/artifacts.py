@@ -9,7 +9,9 @@ from prefect.context import FlowRunContext
 
 from flows import clock
 from flows.operations.server import tolerate_outage
+from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.outcomes import outcome_rows
+from forecasting.pipeline.publish import PublishedPage
 from forecasting.pipeline.unexpected import explained
 from forecasting.report.data import ReportData
 from forecasting.report.fan_png import fan_markdown
@@ -20,12 +22,12 @@ from forecasting.settings import Settings
 logger = logging.getLogger("forecasting.night")
 
 
-def publish_artifacts(data: ReportData, page: Path) -> None:
+def publish_artifacts(run: NightRun, page: PublishedPage) -> None:
     """Add the night's artifacts to the flow run; no-op outside one, skipped with a warning when the server is down."""
     if FlowRunContext.get() is None:
         return
-    with tolerate_outage(f"the artifacts of {data.symbol} {data.target}, origin {data.origin}"):
-        create_artifacts(data, page)
+    with tolerate_outage(f"the artifacts of {run.spec.symbol} {run.spec.target}, origin {page.data.origin}"):
+        create_artifacts(page.data, page.path)
 
 
 def publish_outcomes(settings: Settings) -> None:

@@ -6,7 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flows import clock
 from flows.operations import artifacts
+from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.publish import PublishedPage
 from forecasting.settings import Settings
 from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
 
@@ -71,7 +74,8 @@ def test_the_decision_table_shows_the_decision_or_a_sentence() -> None:
 def test_outside_a_flow_run_no_artifact_is_created(monkeypatch) -> None:
     created: list[object] = []
     monkeypatch.setattr(artifacts, "create_artifacts", lambda *given: created.append(given))
-    artifacts.publish_artifacts(report_data(), Path("report.html"))
+    run = night_run(NightSpec("SBUX", ORIGIN, "volume", "sample"), Settings(), now=clock.now)
+    artifacts.publish_artifacts(run, PublishedPage(report_data(), Path("report.html")))
     assert created == []
 
 
