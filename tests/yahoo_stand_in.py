@@ -34,6 +34,11 @@ PAYLOADS = ("no_result", "no_bars", "no_timezone", "no_adjclose")
 """Faults of a well-formed answer as a whole; those of single rows are edits."""
 
 
+CALENDAR = "/v1/finance/visualization"
+
+CALENDAR_ANSWERS = ("no_documents", "no_timing", "refused")
+"""Faults of the calendar beside those of ANSWERS: no table, a column less, and an error in Yahoo's words."""
+
 MARKET = "^VIX"
 """Served beside every symbol; its requests have a fault of their own, and no edit."""
 
@@ -48,7 +53,7 @@ def market_bars(bars: pd.DataFrame) -> pd.DataFrame:
 
 
 class StandIn:
-    """Yahoo's chart, crumb, quote and earnings pages for one or more symbols, as of the day `today`.
+    """Yahoo's chart, crumb, quote, earnings pages and calendar for one or more symbols, as of the day `today`.
 
     Bars and actions are on the newest share basis; a split after `today` is not yet applied, a dividend not yet in
     Adj Close, and no newer bar is there: moving `today` replays Yahoo's restatements night by night.
@@ -62,6 +67,8 @@ class StandIn:
         self.today: date = bars.index[-1].date()
         self.edits: list[Edit] = []
         self.earnings: list[str] = []  # as on Yahoo's page: "October 30, 2025 at 4 PM EDT"
+        self.calendar: list[tuple[str, str, str]] = []  # as in its calendar: "SBUX", "2025-10-30T20:00:00.000Z", "AMC"
+        self.calendar_fault: str | None = None
         self.requests: list[str] = []
         self._faults: list[str] = []
         self._always: str | None = None
@@ -113,6 +120,14 @@ class StandIn:
     def market_charts(self) -> list[str]:
         """The chart requests of the market series so far."""
         return [path for path in self.requests if "/v8/finance/chart/" in path and MARKET in unquote(path)]
+
+    def calendar_requests(self) -> list[str]:
+        """The requests for the earnings calendar so far."""
+        return [path for path in self.requests if CALENDAR in path]
+
+    def earnings_pages(self) -> list[str]:
+        """The requests for a symbol's page of earnings dates so far."""
+        return [path for path in self.requests if "/calendar/earnings" in path]
 
     def next_fault(self) -> str | None:
         """The fault of the chart request now being answered."""
@@ -332,8 +347,11 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
 
         def do_GET(self) -> None:
             stand_in.requests.append(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with suppress(ConnectionError):
-                if "/v8/finance/chart/" in self.path:
+                if CALENDAR in self.path:
+                    self._calendar(json.loads(body))
+                elif "/v8/finance/chart/" in self.path:
                     self._chart()
                 elif "/v1/test/getcrumb" in self.path:
                     self._send(200, b"crumb", "text/plain")
@@ -365,6 +383,20 @@ def _handler(stand_in: StandIn) -> type[BaseHTTPRequestHandler]:
                     int(query.get(name, [other])[0]) for name, other in (("period1", "0"), ("period2", "9" * 10))
                 )
                 self._send(200, json.dumps(stand_in.chart(symbol, first, last, fault)).encode())
+
+        def _calendar(self, asked: dict[str, Any]) -> None:
+            fault = stand_in.calendar_fault
+            if fault == "refused":
+                self._send(400, _error("finance", "Invalid visualization query"))
+            elif fault == "no_documents":
+                self._send(200, b'{"finance": {"result": [], "error": null}}')
+            elif fault == "no_timing":
+                table = _calendar_table(stand_in.calendar, asked)
+                self._send(200, table.replace(b'"type": "STRING"}, {"label": "EPS', b'"type": "TEXT"}, {"label": "EPS'))
+            elif fault is not None:
+                self._break(fault)
+            else:
+                self._send(200, _calendar_table(stand_in.calendar, asked))
 
         def _break(self, fault: str) -> None:
             if fault == "429":
@@ -410,3 +442,26 @@ def _earnings_page(lines: list[str]) -> bytes:
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = "".join(f"<tr><td>SBUX</td><td>-</td><td>{line}</td><td>1</td><td>-</td><td>-</td></tr>" for line in lines)
     return f"<html><body><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></body></html>".encode()
+
+
+def _calendar_table(events: list[tuple[str, str, str]], asked: dict[str, Any]) -> bytes:
+    """Yahoo's calendar as yfinance reads it, of the requested symbols and days; days are compared as texts."""
+    assert (asked["entityIdType"], asked["query"]["operator"]) == ("sp_earnings", "AND")
+    tickers, first, last = [], "", ""
+    for one in asked["query"]["operands"]:
+        if one["operator"] == "OR":
+            tickers += [each["operands"][1] for each in one["operands"] if each["operands"][0] == "ticker"]
+        elif one["operator"] == "GTE":
+            first = one["operands"][1]
+        elif one["operator"] == "LTE":
+            last = one["operands"][1]
+    names = [("Symbol", "STRING"), ("Company Name", "STRING"), ("Market Cap (Intraday)", "NUMBER")]
+    names += [("Event Name", "STRING"), ("Event Start Date", "DATE"), ("Event Start Date", "STRING")]
+    names += [(name, "NUMBER") for name in ("EPS Estimate", "Reported EPS", "Surprise (%)")]
+    rows = [
+        [symbol, "-", 1e9, "Earnings Announcement", start, timing, 1.0, None, None]
+        for symbol, start, timing in events
+        if symbol in tickers and first <= start <= last
+    ][asked["offset"] :][: asked["size"]]
+    table = {"columns": [{"label": label, "type": kind} for label, kind in names], "rows": rows}
+    return json.dumps({"finance": {"result": [{"documents": [table]}], "error": None}}).encode()

@@ -25,6 +25,10 @@ PRICES = ["open", "high", "low", "close"]
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
 
+STALE_EARNINGS = "earnings_stale"
+"""The rule of the finding on a source that lists no coming earnings date."""
+
+_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS)
 _OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
 _SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
 _JUMP_FLAG, _RANGE_FLAG = 2.0, 2.0
@@ -34,7 +38,7 @@ _MOST_SHARES, _HIGHEST_PRICE = 1e14, 1e12  # past a thousand times the largest o
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong with one session's bar.
+    """Something wrong with one session's bar, or with the earnings dates since that session.
 
     Attributes:
         session: The session of the bar.
@@ -56,7 +60,7 @@ class Finding:
 
         A flag about a new or changed row describes what happened: it is recorded once, and cleared by its own fetch.
         """
-        return self.severity == "reject" or self.rule in ("missing_session", "volume_unknown")
+        return self.severity == "reject" or self.rule in _LASTING
 
 
 class _Rule(NamedTuple):

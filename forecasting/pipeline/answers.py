@@ -14,13 +14,14 @@ import pandas as pd
 from forecasting.errors import BadDataError, ForecastingError, SourceError
 from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bars import nothing_fetched
+from forecasting.ingest.bars import Finding, nothing_fetched
 from forecasting.ingest.event_history import Change, Lists, changes
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
-from forecasting.ingest.sources import EarningsSource, Fetched, ManySource, Source
+from forecasting.ingest.sources import Fetched, ManySource, Source
 from forecasting.ingest.sources.choose import is_live
 from forecasting.pipeline import shard
+from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.shard import Outcome
@@ -45,12 +46,16 @@ class Asked:
 
 @dataclass(frozen=True)
 class Stored:
-    """What is stored of the symbol, and what is requested beside it."""
+    """What is stored of the symbol, and what is requested beside it.
+
+    `stale` has the open findings on its earnings dates, which only a request for those clears.
+    """
 
     source: Source
     switched_from: str
     bars: StoredBars
     events: pd.DataFrame
+    stale: list[Finding]
     newest_instant: datetime | None
     accept: bool
     asked: Asked
@@ -80,12 +85,15 @@ def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop
     """
     answers: list[Outcome[Answer]] = []
     together, refused = _asked_together(stored, stop_on)
+    with_dates = purpose in ("night", "ingest")
+    asking = [_asking(one.run, one.get()) for one in stored if one.error is None]
+    calendar = calendar_of(asking) if with_dates else None
     for one in together:
         name = one.run.spec.source
         if one.error is not None or (one.get().answer is None and name in refused):
             answers.append(Outcome(one.run, error=one.error or refused[name]))
             continue
-        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), purpose=purpose))
+        answer = shard.attempt(one.run, partial(_request, one.run, one.get(), calendar, purpose=purpose))
         answers.append(answer)
         error = answer.error or (answer.value.error if answer.value else None)
         if isinstance(error, stop_on):
@@ -148,8 +156,8 @@ def _response(symbol: str, stored: Stored) -> Fetched:
     return stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
 
 
-def _request(run: NightRun, stored: Stored, *, purpose: Purpose) -> Answer:
-    """The assessed answer to one request.
+def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpose: Purpose) -> Answer:
+    """The assessed answer to one request; without a calendar no earnings dates are asked for.
 
     Raises:
         SourceError: A file cannot be used: nothing left this machine, so no row is kept.
@@ -165,30 +173,34 @@ def _request(run: NightRun, stored: Stored, *, purpose: Purpose) -> Answer:
         instant = ledger_instant(stored.newest_instant, run.now())
         return Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
     check_clock(fetched, settings.exchange, now=run.now())
-    lists = Lists(
-        usable=earnings.usable_events(spec.symbol, spec.events, exchange=settings.exchange),
-        listed=_listed_events(run, source, session, requested=purpose in ("night", "ingest")),
-        usable_source=spec.events or "bundled",
-        listed_source=source.name,
-        seen_at=ledger_instant(stored.newest_instant, run.now()),
-    )
+    lists = _lists(run, stored, calendar)
     request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS, stored.accept)
     fetched = prices_alone(fetched) if purpose == "market" else fetched
     assessed = (assess_market if purpose == "market" else assess)(fetched, request, stored.bars)
     added = changes(stored.events, lists, session=session, exchange=settings.exchange)
+    stale = stored.stale if calendar is None else stale_findings(_asking(run, stored), lists)
     revision = _with_switch(assessed, stored.switched_from)
+    revision = replace(revision, findings=[*revision.findings, *stale])
     if assessed.note:
         logger.warning(assessed.note)
     note = f"{clock_note(stored.newest_instant, now=run.now())} {assessed.note}".strip()
     return Answer(source, fetched, revision, added, lists.seen_at, name_clock(assessed.error, session, run), note)
 
 
-def _listed_events(run: NightRun, source: Source, session: date, *, requested: bool) -> pd.DataFrame:
-    """Earnings dates as the source lists them now, coming ones known from now on; none unless `requested`."""
-    exchange = run.settings.exchange
-    if not requested or not isinstance(source, EarningsSource) or run.spec.events is not None:
-        return earnings.reacting(earnings.bundled_events(""), exchange=exchange)
-    return earnings.reacting(source.earnings_dates(run.spec.symbol), exchange=exchange, seen=session)
+def _lists(run: NightRun, stored: Stored, calendar: Calendar | None) -> Lists:
+    exchange, events = run.settings.exchange, run.spec.events
+    nothing = earnings.reacting(earnings.bundled_events(""), exchange=exchange)
+    return Lists(
+        usable=earnings.usable_events(run.spec.symbol, events, exchange=exchange),
+        listed=nothing if calendar is None else listed_events(_asking(run, stored), calendar),
+        usable_source=events or "bundled",
+        listed_source=stored.source.name,
+        seen_at=ledger_instant(stored.newest_instant, run.now()),
+    )
+
+
+def _asking(run: NightRun, stored: Stored) -> Asking:
+    return Asking(run, stored.source, stored.asked.last, stored.events)
 
 
 def _with_switch(assessed: Assessment, switched_from: str) -> Revision:

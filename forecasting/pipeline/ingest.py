@@ -21,6 +21,7 @@ from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import first_session
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
+from forecasting.store.findings import open_stale_dates
 from forecasting.store.frames import Row
 
 logger = logging.getLogger("forecasting.ingest")
@@ -83,6 +84,7 @@ def _read_stored(
         switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
         bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
         events=read.event_rows(connection, symbol),
+        stale=open_stale_dates(connection, symbol) if purpose == "companion" else [],
         newest_instant=read.newest_instant(
             connection, [symbol, *run.settings.companions, *([choice.symbol] if choice else [])]
         ),

@@ -26,6 +26,15 @@ def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
+def open_stale_dates(connection: sa.Connection, symbol: str) -> list[Finding]:
+    """The open findings on earnings dates, which a fetch that requests none of them leaves open."""
+    from forecasting.ingest.bars import STALE_EARNINGS, Finding
+
+    names = ("session", "rule", "severity", "value", "detail")
+    rows = [row for row in open_findings(connection, symbol) if row["rule"] == STALE_EARNINGS]
+    return [Finding(**{name: row[name] for name in names}) for row in rows]
+
+
 def covered_span(fetched: Fetched) -> tuple[date, date] | None:
     """The first and last session that a fetch covers: requested, and not before its first bar; None without bars."""
     if fetched.bars.empty:

@@ -120,3 +120,15 @@ class EarningsSource(Protocol):
         A failure gives an empty frame and a log line, never an error.
         """
         ...
+
+
+@runtime_checkable
+class EarningsCalendarSource(Protocol):
+    """A source that lists the earnings dates of many symbols in a span."""
+
+    def earnings_calendar(self, symbols: "Sequence[str]", first: date, last: date) -> "pd.DataFrame":
+        """Their dates from `first` to `last` as listed now: columns symbol, announced (naive midnight), timing.
+
+        A failure gives the rows received before it and a log line, never an error.
+        """
+        ...

@@ -4,8 +4,9 @@ import logging
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic as _monotonic
@@ -15,9 +16,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
-from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
+from forecasting.ingest.sources.yahoo_frames import (
+    BAR_COLUMNS,
+    actions_of,
+    calendar_dates,
+    has_calendar,
+    newest_close,
+    page_dates,
+)
 
 if TYPE_CHECKING:
     import yfinance
@@ -37,15 +45,9 @@ PAUSE_S = 1.0
 _LOOK_PAST = timedelta(days=7)
 _DAY = timedelta(days=1)
 
-_COLUMNS = {
-    "Open": "open",
-    "High": "high",
-    "Low": "low",
-    "Close": "close",
-    "Adj Close": "adj_close",
-    "Volume": "volume",
-}
-_ACTIONS = {"Dividends": "dividend", "Capital Gains": "dividend", "Stock Splits": "split"}
+_CALENDAR_SYMBOLS, _CALENDAR_ROWS = 25, 100
+"""Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a symbol."""
+
 _CUT_OFF = ("JSONDecodeError", "IncompleteRead")  # by name: they are of libraries that yfinance chooses
 _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
@@ -75,7 +77,7 @@ class Yahoo:
         """
         response, currency = self._whole_response(symbol, first, last)
         response = response.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
-        received = canonical(response.rename(columns=_COLUMNS))
+        received = canonical(response.rename(columns=BAR_COLUMNS))
         bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]
         if bars["close"].isna().all():
             raise BadDataError(
@@ -88,12 +90,12 @@ class Yahoo:
             first_asked=first,
             last_asked=last,
             bars=bars,
-            actions=_actions(response),
+            actions=actions_of(response),
             library_version=f"yfinance {version('yfinance')}",
             title=f"{symbol}, daily, from Yahoo Finance",
             live=bool(newer["close"].isna().all()),  # a bar that newer ones follow is finished
             currency=currency,
-            newest=_newest(newer),
+            newest=newest_close(newer),
         )
 
     def _whole_response(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
@@ -117,8 +119,26 @@ class Yahoo:
             listed = _within(self.timeout_s, lambda: self._request_earnings(symbol), symbol)
         except (SourceError, ImportError) as error:
             log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
-            return _earnings(pd.DatetimeIndex([]))
-        return _earnings(listed)
+            return page_dates(pd.DatetimeIndex([]))
+        return page_dates(listed)
+
+    def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
+        """The earnings dates of US stocks among `symbols` as Yahoo's calendar lists them now, `first` to `last`.
+
+        Columns symbol, announced, timing. One request for 25 symbols. After a failure, a log line and never an error,
+        the calendar is not requested further, and the rows received before it are returned.
+        """
+        listed = [symbol for symbol in symbols if has_calendar(symbol)]
+        rows = [calendar_dates(pd.DataFrame(), [])]
+        for start in range(0, len(listed), _CALENDAR_SYMBOLS):
+            some = listed[start : start + _CALENDAR_SYMBOLS]
+            try:
+                request = partial(self._request_calendar, some, first, last)
+                rows.append(_within(self.timeout_s, request, "the earnings calendar"))
+            except (SourceError, ImportError) as error:
+                log.warning("no earnings calendar of %d symbols from Yahoo: %s", len(listed) - start, error)
+                break
+        return pd.concat(rows, ignore_index=True)
 
     def _request(self, symbol: str, first: date, last: date) -> tuple[pd.DataFrame, str]:
         """Yahoo's response as received, and the currency of its prices."""
@@ -139,8 +159,29 @@ class Yahoo:
             raise UnavailableError("its page of earnings dates has no table.")
         return pd.DatetimeIndex(listed.index)
 
+    def _request_calendar(self, symbols: list[str], first: date, last: date) -> pd.DataFrame:
+        _prepare(self.cache_dir)
+        from yfinance.calendars import CalendarQuery, Calendars
+
+        calendars = Calendars(start=first, end=last + _DAY, session=yahoo_session())  # a day ends at its midnight
+        # yfinance fills this filter with the 200 most active stocks, requested for it, unless it is filled. The whole
+        # calendar of a quarter would be some 80 pages, sorted by market value, which changes between two of them.
+        calendars._most_active_qy = CalendarQuery("or", [CalendarQuery("eq", ["ticker", one]) for one in symbols])
+        found: pd.DataFrame = calendars.get_earnings_calendar(limit=_CALENDAR_ROWS)
+        if len(found) >= _CALENDAR_ROWS:
+            log.warning("Yahoo's earnings calendar of %d symbols was cut off at %d rows", len(symbols), len(found))
+        return calendar_dates(found, symbols)
+
 
 def _ticker(symbol: str, cache_dir: Path) -> "yfinance.Ticker":
+    import yfinance
+
+    _prepare(cache_dir)
+    return yfinance.Ticker(symbol, session=yahoo_session())
+
+
+def _prepare(cache_dir: Path) -> None:
+    """Set up what yfinance keeps for the process."""
     import yfinance
     from yfinance.cache import _TzDBManager
     from yfinance.data import YfData
@@ -152,7 +193,6 @@ def _ticker(symbol: str, cache_dir: Path) -> "yfinance.Ticker":
     YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
     # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"yfinance\.")
-    return yfinance.Ticker(symbol, session=yahoo_session())
 
 
 def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Response:
@@ -221,27 +261,3 @@ def _source_error(error: Exception, symbol: str) -> Exception:
             f"Yahoo gave no usable response for {symbol}: {words!r}. Check the network and try again later."
         )
     return error
-
-
-def _newest(bars: pd.DataFrame) -> date | None:
-    """The newest session with a close; None without one."""
-    known = bars.index[bars["close"].notna()]
-    return known[-1].date() if len(known) else None
-
-
-def _actions(response: pd.DataFrame) -> pd.DataFrame:
-    """Every action of the response, including those announced for a session after the newest bar."""
-    summed: dict[tuple[object, str], float] = {}  # a fund may pay dividends and capital gains on one day
-    for column, kind in _ACTIONS.items():
-        if column in response:
-            for day, value in response[column][response[column] > 0].items():
-                summed[day, kind] = summed.get((day, kind), 0.0) + float(value)
-    return make_actions((day, kind, value) for (day, kind), value in summed.items())
-
-
-def _earnings(at: pd.DatetimeIndex) -> pd.DataFrame:
-    """Columns announced, timing; from 16:00 on exchange time is after the close, up to 9:30 before the open."""
-    minute = at.hour * 60 + at.minute
-    timing = pd.Series("", index=range(len(at))).mask(minute >= 16 * 60, "amc").mask(minute <= 9 * 60 + 30, "bmo")
-    frame = pd.DataFrame({"announced": at.tz_localize(None).normalize().as_unit("ns"), "timing": timing.astype(str)})
-    return frame.drop_duplicates("announced").sort_values("announced", ignore_index=True)

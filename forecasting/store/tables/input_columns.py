@@ -57,7 +57,7 @@ INPUT_COLUMNS: dict[str, dict[str, str]] = {
     },
     "findings": {
         "id": "Id, derived from fetch, session and rule.",
-        "session": "Session of the bar.",
+        "session": "Session of the bar; of `earnings_stale` the newest one that reacted to earnings.",
         "rule": "Name of the rule: `price_unknown`, `price_spike`, `split_like_jump`, `volume_restated`, ...",
         "severity": "`reject` (the row is kept out of the bars) or `flag` (recorded only).",
         "value": "The offending number, in the unit of its rule (price, factor, share, volume); NULL without one.",

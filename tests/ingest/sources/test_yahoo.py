@@ -13,6 +13,8 @@ from forecasting.ingest.sources import yahoo as source
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
 from tests.yahoo_stand_in import (
+    ANSWERS,
+    CALENDAR_ANSWERS,
     StandIn,
     asked_here,
     forget_yahoo,
@@ -207,6 +209,66 @@ def test_an_earnings_page_that_cannot_be_read_is_a_log_line(stand_in, yahoo, cap
     assert dates.empty
     assert list(dates.columns) == ["announced", "timing"]
     assert "no earnings dates of SBUX from Yahoo" in caplog.text
+
+
+APRIL, JULY = date(2024, 4, 1), date(2024, 7, 10)
+
+
+def test_the_earnings_calendar_lists_the_requested_symbols_and_days_in_one_request(stand_in, yahoo):
+    stand_in.calendar = [
+        ("MSFT", "2024-04-25T20:00:00.000Z", "AMC"),
+        ("SBUX", "2024-04-30T04:00:00.000Z", "TNS"),
+        ("SBUX", "2024-07-30T20:00:00.000Z", "AMC"),
+        ("KO", "2024-04-30T10:55:00.000Z", "BMO"),
+        ("BRK-B", "2024-07-10T12:00:00.000Z", "BMO"),
+    ]
+    found = yahoo.earnings_calendar(["SBUX", "MSFT", "BRK-B", "VOD.L", "^VIX"], APRIL, JULY)
+    assert [(row.symbol, str(row.announced)[:10], row.timing) for row in found.itertuples()] == [
+        ("BRK-B", "2024-07-10", "bmo"),
+        ("MSFT", "2024-04-25", "amc"),
+        ("SBUX", "2024-04-30", ""),
+    ]
+    assert len(stand_in.calendar_requests()) == 1
+    assert not [path for path in stand_in.requests if "screener" in path]
+
+
+def test_the_calendar_of_many_symbols_takes_a_request_for_every_25(stand_in, yahoo):
+    names = [f"A{number}" for number in range(60)]
+    stand_in.calendar = [(name, "2024-04-25T20:00:00.000Z", "AMC") for name in names]
+    assert sorted(yahoo.earnings_calendar(names, APRIL, JULY)["symbol"]) == sorted(names)
+    assert len(stand_in.calendar_requests()) == 3
+
+
+def test_symbols_of_other_exchanges_and_indices_cost_no_request(stand_in, yahoo):
+    found = yahoo.earnings_calendar(["VOD.L", "^GSPC", "ES=F"], APRIL, JULY)
+    assert (list(found.columns), len(found), stand_in.requests) == (["symbol", "announced", "timing"], 0, [])
+
+
+@pytest.mark.parametrize("fault", [*ANSWERS[:-1], *CALENDAR_ANSWERS])
+def test_a_calendar_that_cannot_be_read_is_a_log_line(stand_in, yahoo, caplog, fault):
+    stand_in.calendar = [("SBUX", "2024-04-30T20:00:00.000Z", "AMC")]
+    stand_in.calendar_fault = fault
+    with caplog.at_level(logging.WARNING, logger="forecasting"):
+        dates = yahoo.earnings_calendar(["SBUX"], APRIL, JULY)
+    assert (list(dates.columns), len(dates)) == (["symbol", "announced", "timing"], 0)
+    assert "no earnings calendar of 1 symbols from Yahoo" in caplog.text
+    stand_in.calendar_fault = None
+    assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 1
+    assert len(fetch(yahoo).bars) == 90
+
+
+def test_an_empty_calendar_is_empty(stand_in, yahoo, caplog):
+    with caplog.at_level(logging.WARNING, logger="forecasting"):
+        assert yahoo.earnings_calendar(["SBUX"], APRIL, JULY).empty
+    assert caplog.text == ""
+
+
+def test_a_calendar_that_is_cut_off_is_a_log_line(stand_in, yahoo, caplog):
+    days = pd.date_range(APRIL, JULY).strftime("%Y-%m-%dT20:00:00.000Z")  # 101 of them
+    stand_in.calendar = [("SBUX", day, "AMC") for day in days]
+    with caplog.at_level(logging.WARNING, logger="forecasting"):
+        assert len(yahoo.earnings_calendar(["SBUX"], APRIL, JULY)) == 100
+    assert "cut off at 100 rows" in caplog.text
 
 
 ANSWER_FAULTS = {

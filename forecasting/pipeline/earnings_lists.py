@@ -1,0 +1,83 @@
+"""Earnings dates as the source lists them now: a calendar for all symbols of a request, and a list of each symbol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache, partial
+
+import pandas as pd
+
+from forecasting.ingest import events as earnings
+from forecasting.ingest.bars import Finding
+from forecasting.ingest.event_history import Lists
+from forecasting.ingest.listed_earnings import joined, needs_own_list, stale_dates
+from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
+from forecasting.pipeline.night_run import NightRun
+
+AHEAD = timedelta(days=100)
+"""A quarter and some days, so that the next date of every company that reports quarterly lies within."""
+
+BEFORE = timedelta(days=7)
+"""A date just past is listed with the timing that it had."""
+
+Calendar = Callable[[], Mapping[str, pd.DataFrame]]
+"""The calendar's dates by symbol: columns announced, timing. The request is made when it is first called."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """A night whose source is asked for earnings dates.
+
+    Attributes:
+        run: The night.
+        source: Its source.
+        session: The newest session that is requested.
+        stored: Event rows of the symbol.
+    """
+
+    run: NightRun
+    source: Source
+    session: date
+    stored: pd.DataFrame
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether its source is asked at all: it lists dates, and no file of the user's is in their place."""
+        return self.run.spec.events is None and isinstance(self.source, EarningsSource | EarningsCalendarSource)
+
+
+def calendar_of(nights: Sequence[Asking]) -> Calendar:
+    """The calendar for these nights, of one source; empty for a source without one."""
+    return cache(partial(_calendar, nights))
+
+
+def listed_events(night: Asking, calendar: Calendar) -> pd.DataFrame:
+    """The source's dates in the columns of `events.reacting`, coming ones known from the night's session on."""
+    exchange, symbol = night.run.settings.exchange, night.run.spec.symbol
+    nothing = earnings.bundled_events("")
+    if not night.is_asked:
+        return earnings.reacting(nothing, exchange=exchange)
+    of_calendar, own = calendar().get(symbol, nothing), nothing
+    if isinstance(night.source, EarningsSource) and needs_own_list(night.stored, of_calendar, session=night.session):
+        own = night.source.earnings_dates(symbol)
+    return earnings.reacting(joined(own, of_calendar), exchange=exchange, seen=night.session)
+
+
+def stale_findings(night: Asking, lists: Lists) -> list[Finding]:
+    """The finding on a source that lists no coming date, as `stale_dates`; none where it is not asked."""
+    if not night.is_asked:
+        return []
+    return stale_dates(lists.listed, [lists.usable], night.stored, session=night.session)
+
+
+def _calendar(nights: Sequence[Asking]) -> dict[str, pd.DataFrame]:
+    asked = [night for night in nights if night.is_asked]
+    if not asked or not isinstance(asked[0].source, EarningsCalendarSource):
+        return {}
+    sessions = [night.session for night in asked]
+    rows = asked[0].source.earnings_calendar(
+        [night.run.spec.symbol for night in asked], min(sessions) - BEFORE, max(sessions) + AHEAD
+    )
+    return {str(symbol): of_symbol.drop(columns="symbol") for symbol, of_symbol in rows.groupby("symbol")}

@@ -1,0 +1,179 @@
+"""Earnings dates of many symbols from one calendar and from pages of their own, on the stand-in for Yahoo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from forecasting.errors import RateLimitedError
+from forecasting.pipeline.answers import Purpose
+from forecasting.pipeline.ingest import fetch_and_store
+from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.sessions import closes_at
+from forecasting.settings import read_settings
+from forecasting.store import migrate
+from tests.builders import LAST, random_bars
+from tests.nights import ON_BOTH_DATABASES, rows
+from tests.yahoo_stand_in import StandIn, asked_here
+
+THURSDAY = date(2024, 3, 7)
+KO, MSFT = ("KO", "2024-04-23T10:55:00.000Z", "BMO"), ("MSFT", "2024-04-30T20:00:00.000Z", "AMC")
+LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
+
+Dates = list[tuple[str, str, str, str]]
+
+
+@pytest.fixture
+def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo with bars of KO, MSFT and SPY; a calendar with both stocks' next dates, and pages with past ones."""
+    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
+    monkeypatch.setenv("FORECASTING_MARKET", "none")
+    migrate.upgrade(read_settings().url)
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+        for seed, symbol in enumerate(("KO", "MSFT", "SPY"), start=4):
+            served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
+        served.calendar = [KO, MSFT]
+        served.earnings = [*LAST_PAGE, "April 25, 2024 at 4 PM EDT", "July 25, 2024 at 4 PM EDT"]
+        yield served
+
+
+def ingest(
+    served: StandIn, session: date, *symbols: str, purpose: Purpose = "ingest", events: str | None = None
+) -> list[Exception | None]:
+    """The error of each symbol's fetch on the morning after `session`; the requests before it are forgotten."""
+    served.today = session
+    served.requests.clear()
+    moment = closes_at(session) + timedelta(hours=13)
+    specs = [NightSpec(symbol, session, "volume", "yahoo", events) for symbol in symbols]
+    runs = [night_run(spec, read_settings(), now=lambda: moment) for spec in specs]
+    return [one.error for one in fetch_and_store(runs, purpose=purpose)]
+
+
+def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
+    """The stored coming dates: session, known_from, known_rule, timing."""
+    found = [row for row in rows("events") if row["symbol"] == symbol and str(row["session"]) > after]
+    in_order = sorted(found, key=lambda row: (str(row["first_seen_at"]), str(row["session"])))
+    return [
+        (str(row["session"])[:10], str(row["known_from"])[:10], str(row["known_rule"]), str(row["timing"]))
+        for row in in_order
+    ]
+
+
+def findings() -> list[tuple[str, str, str, bool]]:
+    """Symbol, session, rule and whether it is open, of every finding on earnings dates."""
+    return [
+        (str(row["symbol"]), str(row["session"])[:10], str(row["severity"]), row["cleared_at"] is None)
+        for row in rows("findings")
+        if row["rule"] == "earnings_stale"
+    ]
+
+
+@ON_BOTH_DATABASES
+def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(
+    yahoo: StandIn,
+) -> None:
+    assert ingest(yahoo, THURSDAY, "KO", "MSFT") == [None, None]
+    assert (len(yahoo.calendar_requests()), len(yahoo.earnings_pages())) == (1, 2)
+    assert ingest(yahoo, LAST, "KO", "MSFT") == [None, None]
+    assert (len(yahoo.calendar_requests()), len(yahoo.earnings_pages())) == (1, 0)
+    assert len(yahoo.charts()) == 2
+    assert dates("KO") == [
+        ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
+        ("2024-07-26", "2024-03-07", "seen", "amc"),
+    ]
+    assert dates("MSFT")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
+    past = {str(row["session"])[:10] for row in rows("events") if str(row["session"]) < "2024-03"}
+    assert past == {"2023-10-25", "2024-01-31"}
+
+
+def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(yahoo: StandIn) -> None:
+    for session in (THURSDAY, LAST):
+        ingest(yahoo, session, "KO", "SPY")
+        assert [("SPY" in path) for path in yahoo.earnings_pages()][-1]
+    assert len(yahoo.earnings_pages()) == 1
+    assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
+
+
+def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(yahoo: StandIn) -> None:
+    yahoo.earnings = LAST_PAGE
+    ingest(yahoo, THURSDAY, "KO")
+    yahoo.calendar = [("KO", "2024-04-30T10:55:00.000Z", "BMO")]
+    ingest(yahoo, LAST, "KO")
+    assert dates("KO") == [
+        ("2024-04-23", "2024-03-07", "seen", "bmo"),
+        ("2024-04-23", "2024-03-08", "withdrawn", "bmo"),
+        ("2024-04-30", "2024-03-08", "seen", "bmo"),
+    ]
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "truncated", "no_documents", None])
+def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fault: str | None) -> None:
+    ingest(yahoo, THURSDAY, "KO", "MSFT")
+    before = dates("KO"), dates("MSFT")
+    yahoo.calendar, yahoo.calendar_fault, yahoo.earnings = [], fault, LAST_PAGE
+    assert ingest(yahoo, LAST, "KO", "MSFT") == [None, None]
+    assert (dates("KO"), dates("MSFT")) == before
+    assert (len(yahoo.calendar_requests()) > 0, len(yahoo.earnings_pages())) == (True, 2)
+    assert findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
+
+
+def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(yahoo: StandIn) -> None:
+    ingest(yahoo, date(2024, 3, 5), "KO")
+    calendar, yahoo.calendar, yahoo.earnings = yahoo.calendar, [], []
+    for session in (date(2024, 3, 6), THURSDAY):
+        assert ingest(yahoo, session, "KO") == [None]
+        assert findings() == [("KO", "2024-01-31", "flag", True)]
+    yahoo.calendar = calendar
+    ingest(yahoo, LAST, "KO")
+    assert findings() == [("KO", "2024-01-31", "flag", False)]
+    assert dates("KO")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
+
+
+def test_a_fetch_that_asks_for_no_dates_leaves_the_finding_open(yahoo: StandIn) -> None:
+    ingest(yahoo, date(2024, 3, 6), "KO")
+    yahoo.calendar, yahoo.earnings = [], []
+    ingest(yahoo, THURSDAY, "KO")
+    ingest(yahoo, LAST, "KO", purpose="companion")
+    assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
+    assert findings() == [("KO", "2024-01-31", "flag", True)]
+
+
+def test_a_fund_without_dates_is_no_finding(yahoo: StandIn) -> None:
+    yahoo.calendar, yahoo.earnings = [], []
+    for session in (THURSDAY, LAST):
+        ingest(yahoo, session, "SPY")
+    assert (findings(), rows("events")) == ([], [])
+
+
+def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(yahoo: StandIn) -> None:
+    yahoo.fail_always("429")
+    assert [type(error) for error in ingest(yahoo, LAST, "KO", "MSFT")] == 2 * [RateLimitedError]
+    assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
+
+
+def test_a_file_of_dates_takes_the_place_of_calendar_and_page(yahoo: StandIn, tmp_path: Path) -> None:
+    (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
+    ingest(yahoo, LAST, "KO", events=f"csv:{tmp_path / 'dates.csv'}")
+    assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
+    assert [session for session, *_ in dates("KO")] == ["2024-04-23"]
+
+
+def test_the_same_night_twice_adds_no_date_and_no_finding(yahoo: StandIn) -> None:
+    ingest(yahoo, THURSDAY, "KO")
+    yahoo.calendar, yahoo.earnings = [], []
+    found = []
+    for _ in range(2):
+        ingest(yahoo, LAST, "KO")
+        found.append((rows("events"), rows("findings")))
+    assert found[0] == found[1]
+
+
+def test_the_night_before_the_announcement_still_has_the_next_date(yahoo: StandIn) -> None:
+    """What was announced after the close of the night's session reacts tomorrow, and is coming."""
+    yahoo.calendar = [("KO", f"{LAST}T21:30:00.000Z", "AMC")]
+    yahoo.earnings = LAST_PAGE
+    ingest(yahoo, LAST, "KO")
+    assert [session for session, *_ in dates("KO")] == ["2024-03-11"]
