@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from dates_worth import Inferred
 from inferred_earnings import inferred_earnings, quarterly_positions
 
 from forecasting.ingest.events import bundled_events, reacting
 from tests.builders import random_bars
 
+REACTIONS = np.cumsum([70, 63, 60, 66, 62, 65, 63, 61, 64, 63, 62, 66, 63, 64, 61, 63, 65])
+
+
+def bars_with_reactions() -> pd.DataFrame:
+    """Seeded bars with high volume and a gap on REACTIONS."""
+    bars = random_bars(days=1200, seed=4)
+    bars.iloc[REACTIONS, bars.columns.get_loc("volume")] *= 2.5
+    bars.iloc[REACTIONS, bars.columns.get_loc("open")] *= 1.04
+    return bars
+
 
 def test_reactions_about_a_quarter_apart_are_found():
-    bars = random_bars(days=1200, seed=4)
-    at = np.cumsum([70, 63, 60, 66, 62, 65, 63, 61, 64, 63, 62, 66, 63, 64, 61, 63, 65])
-    bars.iloc[at, bars.columns.get_loc("volume")] *= 2.5
-    bars.iloc[at, bars.columns.get_loc("open")] *= 1.04
+    bars = bars_with_reactions()
     found = inferred_earnings(bars)
-    assert set(bars.index[at]) <= set(found["session"])
-    assert len(found) <= len(at) + 2  # one before the first and one after the last, at the most
+    assert set(bars.index[REACTIONS]) <= set(found["session"])
+    assert len(found) <= len(REACTIONS) + 2  # one before the first and one after the last, at the most
     at = bars.index.get_indexer(pd.DatetimeIndex(found["session"]))
     assert (bars.index[np.maximum(at - 21, 0)] == found["known_from"]).all()
 
@@ -40,3 +48,29 @@ def test_most_dates_of_a_real_calendar_of_earnings_are_found_to_the_day():
     bars.loc[dates, "open"] *= 1.04
     assert len(dates) > 50
     assert dates.isin(pd.DatetimeIndex(inferred_earnings(bars)["session"])).mean() > 0.8
+
+
+def test_dates_believed_at_an_origin_do_not_change_when_later_bars_do():
+    bars = bars_with_reactions()
+    altered = bars.copy()
+    altered.iloc[1001:] *= 3.0
+    assert Inferred(bars).believed(1000) == Inferred(altered).believed(1000)
+    block = np.arange(990, 1001)
+    pd.testing.assert_frame_equal(Inferred(bars).as_of(block), Inferred(altered).as_of(block))
+
+
+def test_the_next_reaction_is_projected_from_the_year_before():
+    bars = bars_with_reactions()
+    at = REACTIONS[-1] - 10
+    ahead = [one for one in Inferred(bars).believed(at) if at < one <= at + 40]
+    assert [abs(one - REACTIONS[-1]) <= 5 for one in ahead] == [True]
+
+
+def test_an_origin_has_the_dates_that_were_believed_then():
+    inferred, block = Inferred(bars_with_reactions()), np.arange(960, 1080)
+    events = inferred.as_of(block)
+    for at in block.tolist():
+        day = inferred.calendar[at]
+        valid = events[(events["known_from"] <= day) & ~(events["withdrawn_from"] <= day)]
+        known = {one for one in inferred.believed(at) if one - 21 <= at}
+        assert set(inferred.calendar.searchsorted(pd.DatetimeIndex(valid["session"])).tolist()) == known
