@@ -1,0 +1,109 @@
+"""The moments of a night between which the state outside changes: before statements, around commits, at files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import sqlalchemy as sa
+
+_CHANGING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_FILE_EVENTS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir")
+
+_watching: list[Boundaries] = []
+
+
+class Killed(BaseException):
+    """The process has ended: no handler of errors takes it for one."""
+
+
+class Boundaries:
+    """The boundaries passed so far, and what happens at some of them.
+
+    Attributes:
+        folder: Where a file that is opened for writing, renamed or removed is a boundary.
+        passed: Boundaries so far.
+        armed: Whether boundaries count; while the world is made ready they do not.
+        dead: Whether the process has ended: whatever it still tries fails.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.passed, self.armed, self.dead = str(folder), 0, False, False
+        self._actions: dict[int, Callable[[], None]] = {}
+
+    @contextmanager
+    def process(self) -> Iterator[None]:
+        """A process: boundaries count from its start, and what was planned for it is forgotten with it."""
+        self.passed, self.armed, self.dead = 0, True, False
+        try:
+            yield
+        finally:
+            self.armed = self.dead = False
+            self._actions.clear()
+
+    def plan(self, boundary: int, action: Callable[[], None]) -> None:
+        """Call `action` at the `boundary`-th boundary, counted from 1; its own statements are none."""
+        self._actions[boundary] = action
+
+    def kill(self) -> None:
+        """End the process here."""
+        self.dead = True
+        raise Killed
+
+    def reach(self, *_: object) -> None:
+        """Pass a boundary."""
+        if not self.armed or threading.current_thread() is not threading.main_thread():
+            return
+        if self.dead:
+            raise Killed
+        self.passed += 1
+        action = self._actions.pop(self.passed, None)
+        if action is not None:
+            self.armed = False
+            try:
+                action()
+            finally:
+                self.armed = True
+
+    def reach_file(self, event: str, args: tuple[Any, ...]) -> None:
+        """Pass a boundary where a file of the folder is about to change."""
+        if event not in _FILE_EVENTS or not isinstance(args[0], str | Path) or not str(args[0]).startswith(self.folder):
+            return
+        if event != "open" or (args[2] or 0) & _CHANGING:
+            self.reach()
+
+
+@contextmanager
+def counted(folder: Path) -> Iterator[Boundaries]:
+    """Within the block, every boundary of this process is passed through the one returned."""
+    if not getattr(counted, "hooked", False):
+        sys.addaudithook(_audit)  # for good: without a watcher it does nothing
+        counted.hooked = True  # type: ignore[attr-defined] # Python has no way to ask for its hooks
+    boundaries = Boundaries(folder)
+    committed = sa.engine.default.DefaultDialect.do_commit
+
+    def commit(self: Any, connection: Any) -> None:
+        committed(self, connection)
+        boundaries.reach()
+
+    for moment in ("before_cursor_execute", "commit"):
+        sa.event.listen(sa.Engine, moment, boundaries.reach)
+    _watching.append(boundaries)
+    try:
+        with mock.patch.object(sa.engine.default.DefaultDialect, "do_commit", commit):  # there is no event after one
+            yield boundaries
+    finally:
+        _watching.remove(boundaries)
+        for moment in ("before_cursor_execute", "commit"):
+            sa.event.remove(sa.Engine, moment, boundaries.reach)
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    for boundaries in _watching:
+        boundaries.reach_file(event, args)

@@ -1,0 +1,76 @@
+"""One night of a simulated world, run again in a ledger that holds what was there before its morning."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from forecasting.pipeline.replay import rerun_night
+from forecasting.settings import read_settings
+from forecasting.store import copy_inputs, database, upsert
+from forecasting.store.tables import metadata
+from forecasting.vocabulary import QUANTILE_COLUMNS
+
+if TYPE_CHECKING:
+    from tests.faults.world import World
+
+DERIVED = ("runs", "models", "promotions", "forecasts", "scores")
+COMPARED = ("role", "status", *QUANTILE_COLUMNS)
+
+Rows = Mapping[str, Mapping[tuple[Any, ...], dict[str, Any]]]
+
+
+def replay_one(
+    world: World,
+    run: dict[str, Any],
+    rows: Rows,
+    born: Mapping[str, Mapping[tuple[Any, ...], int]],
+    variables: dict[str, str],
+) -> str:
+    """Whether the night gave `the same bits`, or why it was not run again; raises where a bit differs."""
+    morning = born["runs"][run["id"],]
+    before = {name: [row for key, row in rows[name].items() if born[name][key] < morning] for name in DERIVED}
+    champion = _champion(before, run)
+    if champion is not None and (champion["artifact_path"] is None or champion["id"] in world.lost):
+        return "its champion's weights are gone"
+    with mock.patch.dict(os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}):
+        settings = read_settings()
+        folder = world.folder / "again"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
+        scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
+        shutil.copy(world.empty, folder / "forecasting.db")
+        with database.reading(world.url) as source, database.transaction(scratch.url) as target:
+            copy_inputs.copy_inputs(source, target)
+            for name in DERIVED:
+                kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name]]
+                upsert.insert(target, metadata.tables[name], kept)
+        rerun_night(run, scratch, [], now=world.now)
+        with database.reading(scratch.url) as connection:
+            again = connection.execute(metadata.tables["forecasts"].select()).mappings()
+            found = {_line(row): [row[name] for name in COMPARED] for row in again if row["run_id"] == run["id"]}
+    wanted = {
+        _line(row): [row[name] for name in COMPARED] for row in rows["forecasts"].values() if row["run_id"] == run["id"]
+    }
+    assert found == wanted, (run, [line for line in wanted if found.get(line) != wanted[line]][:5])
+    return "the same bits"
+
+
+def _line(row: Any) -> tuple[Any, ...]:
+    return row["horizon"], row["model_id"]
+
+
+def _champion(before: Mapping[str, list[dict[str, Any]]], run: dict[str, Any]) -> dict[str, Any] | None:
+    of_line = [row for row in before["promotions"] if (row["symbol"], row["target"]) == (run["symbol"], run["target"])]
+    decided = [row for row in of_line if row["session"] <= run["as_of"]]
+    if not decided:
+        return None
+    newest = max(decided, key=lambda row: (row["session"], row["decided_at"], row["id"]))
+    return next(row for row in before["models"] if row["id"] == newest["winner"])
+
+
+def _is_gone(row: dict[str, Any], world: World) -> bool:
+    return "artifact_path" in row and row["id"] in world.lost

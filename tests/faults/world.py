@@ -1,0 +1,270 @@
+"""A simulated world: months of mornings of a vendor, a machine and an operator, everything drawn from one seed."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime, time, timedelta
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from unittest import mock
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from flows import clock, nightly
+from forecasting.errors import ForecastingError, UnexpectedError
+from forecasting.pipeline import publish
+from forecasting.sessions import between, last_completed, next_sessions, shift
+from forecasting.settings import Settings, read_settings
+from forecasting.store import engine
+from tests.faults.boundaries import Boundaries, Killed, counted
+from tests.faults.invariants import Invariants
+from tests.faults.mishaps import MISHAPS, Mishap
+from tests.faults.vendor import HISTORY, Vendor
+from tests.yahoo_stand_in import Edit, asked_here
+
+SYMBOLS = ("AAA", "BBB", "CCC")
+NEW_YORK = ZoneInfo("America/New_York")
+FIRST = date(2022, 1, 4)
+"""Worlds begin within the three years after it, so that their mornings fall on different holidays."""
+
+
+class World:
+    """Mornings from `first` on, of which each runs the scheduled night and then checks the ledger.
+
+    Attributes:
+        draw: The only source of chance.
+        instant: The true time; the machine's clock is off by `clock_error`.
+        symbols: Those of the nights now.
+        known: Symbols whose bars a night has used: a fault of a first answer has nothing to be compared with.
+        tampered: Symbols whose rows are wrong on this morning.
+        later_edits: Faults of rows that the next mornings have: symbol, edit, mornings left.
+        lost: Models whose weights a mishap deleted or damaged.
+        reached: How often each rare path was taken.
+    """
+
+    def __init__(self, seed: int, folder: Path, url: str, *, nights: int, empty: Path) -> None:
+        """The world of `seed` before its first morning.
+
+        Args:
+            seed: Decides everything that is drawn.
+            folder: A new folder of the world's own.
+            url: A migrated ledger without a row.
+            nights: Mornings with mishaps.
+            empty: A migrated SQLite file without a row, for replays.
+        """
+        self.draw = random.Random(seed)
+        self.folder, self.url, self.nights, self.empty = folder, url, nights, empty
+        first = shift(next_sessions(FIRST, 1)[0], self.draw.randint(0, 500))
+        sessions = between(first, shift(first, nights + 60))
+        self.vendor = Vendor(SYMBOLS, sessions[-1], days=HISTORY + len(sessions), seed=seed)
+        self.today = first
+        self.instant = datetime.combine(first, time(10, 30), tzinfo=NEW_YORK)
+        self.clock_error = timedelta()
+        self.symbols: list[str] = list(self.draw.sample(SYMBOLS, self.draw.choice([1, 1, 2])))
+        self.known: set[str] = set()
+        self.tampered: set[str] = set()
+        self.later_edits: list[tuple[str, Edit, int]] = []
+        self.lost: set[str] = set()
+        self.reached: Counter[str] = Counter()
+        self.variables: dict[str, str] = {}
+        self.cannot_write = False
+        self.restarts = self.next_kill = 0
+        self.usual_boundaries = 150
+        self.boundaries = Boundaries(folder / "data")
+        self.invariants = Invariants(self)
+        self._timers: list[tuple[datetime, Callable[[], object]]] = []
+        self._deck: list[Mishap] = []
+
+    # What mishaps use.
+
+    def now(self) -> datetime:
+        """The machine's clock, which goes on by a second with each look at it."""
+        self.instant += timedelta(seconds=1)
+        return (self.instant + self.clock_error).astimezone(ZoneInfo("UTC"))
+
+    def wait_until(self, moment: datetime) -> None:
+        """Let the time pass until the machine's clock shows `moment`."""
+        self.instant = max(self.instant, moment - self.clock_error)
+        for when, action in [timer for timer in self._timers if timer[0] <= self.instant]:
+            action()
+            self._timers.remove((when, action))
+
+    def at(self, moment: datetime, action: Callable[[], object]) -> None:
+        """Call `action` when the true time is `moment`, if the night still waits then."""
+        self._timers.append((moment, action))
+
+    def some_boundary(self) -> int:
+        """A boundary that a night like the newest undisturbed one passes."""
+        return self.draw.randint(1, self.usual_boundaries)
+
+    def is_known(self, symbol: str) -> bool:
+        """Whether a night has used bars of the symbol."""
+        return symbol in self.known
+
+    def known_symbol(self) -> str | None:
+        """One of the symbols that nights have used."""
+        found = [symbol for symbol in self.symbols if symbol in self.known]
+        return self.draw.choice(found) if found else None
+
+    def set(self, name: str, value: str) -> None:
+        """Set a variable of the nights from now on; empty is the default."""
+        self.variables[name] = value
+        os.environ[f"FORECASTING_{name}"] = value
+
+    def set_symbols(self, symbols: Sequence[str]) -> None:
+        """The symbols of the nights from now on."""
+        self.symbols = list(symbols)
+        self.set("SYMBOLS", ",".join(symbols))
+
+    def select(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of the ledger."""
+        with self.another_program() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(statement)]
+
+    def another_program(self) -> sa.Connection:
+        """A connection of another program, which waits for no lock."""
+        arguments = {"timeout": 0.0} if self.url.startswith("sqlite") else {}
+        return sa.create_engine(self.url, poolclass=sa.pool.NullPool, connect_args=arguments).connect()
+
+    @property
+    def lock_statement(self) -> str:
+        """Locks the ledger against writers."""
+        if self.url.startswith("sqlite"):
+            return "UPDATE runs SET note = note WHERE id = ''"  # takes the write lock
+        return "LOCK TABLE runs, scores IN ACCESS EXCLUSIVE MODE NOWAIT"
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return read_settings()
+
+    # The mornings.
+
+    def live(self) -> Counter[str]:
+        """Live through `nights` mornings with drawn mishaps; the rare paths that were reached."""
+        return self.live_through(self._drawn_mishaps() for _ in range(self.nights))
+
+    def live_through(self, mornings: Iterable[Sequence[Mishap]]) -> Counter[str]:
+        """Live through a calm morning, those given by their mishaps, and two calm ones; what was reached."""
+        for mishaps in chain([[]], mornings, [[], []]):
+            self.morning(mishaps)
+        self.invariants.check_end()
+        return self.reached + self.invariants.reached
+
+    def _drawn_mishaps(self) -> list[Mishap]:
+        if self.draw.random() < 0.06:
+            self._sleep_through(self.draw.randint(1, 4))
+        return [self._deal() for _ in range(self.draw.choice([0, 1, 1, 2, 3]))]
+
+    def morning(self, mishaps: Sequence[Mishap]) -> None:
+        """One scheduled night with some mishaps, and the check of the ledger."""
+        self._next_day()
+        self.tampered = {symbol for symbol, _, left in self.later_edits if left}
+        with ExitStack() as stack:
+            stack.enter_context(self._later_edits())
+            if self.draw.random() < 0.85:  # a real page takes a quarter of a night, and no row depends on it
+                stack.enter_context(mock.patch.object(publish, "render_page", _blank_page))
+            for mishap in mishaps:
+                stack.enter_context(mishap(self))
+                self.reached[f"mishap {getattr(mishap, '__name__', '')}"] += 1
+            ended = self._run_with_restarts()
+            honest_clock = not self.clock_error
+        self._timers.clear()
+        if not mishaps and ended == "done":
+            self.usual_boundaries = max(20, self.boundaries.passed)
+        self.invariants.check(ended, honest_clock=honest_clock)
+        self.known |= {symbol for (symbol,) in self.select("SELECT DISTINCT symbol FROM forecasts")}
+        self.cannot_write = False
+
+    def _run_with_restarts(self) -> str:
+        ended = self._run()
+        while ended == "killed" and self.restarts:
+            self.restarts -= 1
+            self.instant += timedelta(minutes=10)
+            if self.next_kill:
+                self.boundaries.plan(self.next_kill, self.boundaries.kill)
+                self.next_kill = 0
+            ended = self._run()
+            self.reached["a run again after a kill"] += 1
+        self.restarts = self.next_kill = 0
+        return ended
+
+    def _run(self) -> str:
+        """How the scheduled night ended: done, killed, or the name of its error."""
+        try:
+            with self.boundaries.process():
+                nightly.nightly(patient=True)
+        except Killed:
+            self.reached["killed"] += 1
+            return "killed"
+        except ForecastingError as error:
+            if isinstance(error, UnexpectedError) and not self.cannot_write:
+                raise
+            self.reached[f"ended by {type(error).__name__}"] += 1
+            return type(error).__name__
+        return "done"
+
+    def _deal(self) -> Mishap:
+        """The next mishap of a shuffled deck, so that each comes before any comes twice."""
+        if not self._deck:
+            self._deck = self.draw.sample(MISHAPS, len(MISHAPS))
+        return self._deck.pop()
+
+    def _next_day(self) -> None:
+        """Go on to the next morning of the schedule: Tuesday to Saturday, half past five in New York."""
+        self.today += timedelta(days=1)
+        while self.today.weekday() not in (1, 2, 3, 4, 5):
+            self.today += timedelta(days=1)
+        self.instant = datetime.combine(self.today, time(5, 30), tzinfo=NEW_YORK)
+        self.vendor.today = last_completed(self.instant.astimezone(ZoneInfo("UTC")))
+
+    def _sleep_through(self, mornings: int) -> None:
+        """The machine is off."""
+        for _ in range(mornings):
+            self._next_day()
+        self.reached["mornings slept through"] += mornings
+
+    @contextmanager
+    def _later_edits(self) -> Iterator[None]:
+        present = [(symbol, edit) for symbol, edit, _ in self.later_edits]
+        for symbol, edit in present:
+            self.vendor.edits_of[symbol].append(edit)
+        self.later_edits = [(symbol, edit, left - 1) for symbol, edit, left in self.later_edits if left > 1]
+        yield
+        for symbol, _ in present:
+            self.vendor.edits_of[symbol].clear()
+
+
+def _blank_page(*_: object, **__: object) -> str:
+    return "<html></html>" * 20_000  # as large as a page, for the disk that is full
+
+
+VARIABLES = {
+    "SOURCE": "yahoo", "MEMBERS": "1", "TRAIN_SESSIONS": "300", "MARKET": "none", "KEEP_ARTIFACTS": "5",
+    "LATE_UNTIL": "06:45",
+}  # fmt: skip
+"""The smallest nights; the earlier they stop waiting for a bar, the fewer requests they make."""
+
+
+@contextmanager
+def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[World]:
+    """Within the block the nights of this process are those of the world; flows are plain functions already."""
+    data = world.folder / "data"
+    data.mkdir(parents=True)
+    for name, value in VARIABLES.items() | {("DATA_DIR", str(data)), ("DATABASE_URL", world.url)}:
+        world.set(name, value)
+    world.set_symbols(world.symbols)
+    with (
+        asked_here(world.vendor, setattr_),
+        mock.patch.object(clock, "now", world.now),
+        mock.patch.object(clock, "wait_until", world.wait_until),
+        mock.patch.object(engine, "BUSY_TIMEOUT_S", 0),
+        counted(data) as world.boundaries,
+    ):
+        yield world
