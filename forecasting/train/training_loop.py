@@ -20,6 +20,7 @@ from forecasting.preprocess.features import LOOKBACK
 from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.checkpoint import Card, Vector
 from forecasting.train.model import Network, initialise, pinball
+from forecasting.train.optimiser import OneCycleAdamW
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 _LOSS_ROWS = 44  # of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
@@ -169,19 +170,15 @@ def train(
     """Train `network` in place on all symbols of `panel` together; every random number comes from `rng`."""
     device = panel[0].tensors.steps.device
     dropout = torch.Generator(device).manual_seed(int(torch.randint(2**31, (), generator=rng)))
-    rate = hyperparameters.learning_rate
-    optimiser = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=_WEIGHT_DECAY, foreach=True)
-    batches = -(-sum(symbol.sequences for symbol in panel) // hyperparameters.batch_size)
-    total = hyperparameters.epochs * batches + 1
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=total, pct_start=0.3)
-    for _ in range(hyperparameters.epochs):
+    rate, epochs = hyperparameters.learning_rate, hyperparameters.epochs
+    total = epochs * -(-sum(symbol.sequences for symbol in panel) // hyperparameters.batch_size)
+    optimiser = OneCycleAdamW(network.parameters(), peak=rate, steps=total, weight_decay=_WEIGHT_DECAY)
+    for _ in range(epochs):
         with one_thread():
             for steps, past, future, truth in _shuffled_batches(panel, hyperparameters.batch_size, rng):
-                optimiser.zero_grad()
                 pinball(truth, network(steps, past, future, dropout)).backward()  # type: ignore[no-untyped-call]  # torch's own
                 torch.nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT_NORM)
                 optimiser.step()
-                cycle.step()
         if after_epoch is not None:
             after_epoch()
 
