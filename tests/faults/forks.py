@@ -6,13 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 from multiprocessing import get_context
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 PRELOADED = [
     "tests.faults.mornings",
-    "torch._dynamo",
     "sklearn.preprocessing",
     "exchange_calendars",
     "flows.operations.artifacts",
@@ -23,11 +22,16 @@ PRELOADED = [
 """Imported once, before anything is forked: together they take longer than a night."""
 
 
+def forked() -> ForkServerContext:
+    """The context of processes forked from one that has everything imported."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
+
+
 def fork(target: Callable[..., None], *args: Any) -> ForkServerProcess:
     """A started process that calls `target` with `args`."""
-    forked = get_context("forkserver")
-    forked.set_forkserver_preload(PRELOADED)
-    process = forked.Process(target=target, args=args)
+    process = forked().Process(target=target, args=args)
     process.start()
     return process
 

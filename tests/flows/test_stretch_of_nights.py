@@ -73,8 +73,16 @@ def shown(value: object) -> str:
     return text[:10] if at.hour == at.minute == 0 else f"{at - timedelta(hours=5):%Y-%m-%d %H:%M}"
 
 
-def test_the_tables_record_a_stretch_of_nights(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_record_a_stretch_of_nights_and_an_earnings_date_that_moved(
+    msft: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_five_nights(msft, monkeypatch)
+    check_nights()
+    check_earnings_dates()
+
+
+def check_nights() -> None:
+    """Fetches, findings, runs, forecasts and bars."""
     assert days("fetched_at, verdict", "fetches ORDER BY fetched_at, verdict") == [
         ("2024-03-02 05:30", "first"),
         ("2024-03-05 05:30", "late"),
@@ -121,10 +129,8 @@ def test_the_tables_record_a_stretch_of_nights(msft: StandIn, monkeypatch: pytes
     assert days("session", f"bars WHERE session = '{BAD}'") == []
 
 
-def test_an_earnings_date_that_moved_is_withdrawn_from_the_night_that_saw_it(
-    msft: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_five_nights(msft, monkeypatch)
+def check_earnings_dates() -> None:
+    """The date that moved is withdrawn from the night that saw it."""
     assert days("session, known_rule, known_from", "events ORDER BY first_seen_at, session DESC") == [
         ("2024-05-01", "seen", str(PLAIN)),
         ("2024-05-08", "seen", str(MOVES)),
