@@ -4,18 +4,16 @@ from datetime import date
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from flows import clock
-from flows.operations.artifacts import key_of
+from flows.operations.artifacts import add_artifacts
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
-from flows.operations.server import tolerate_outage
 from flows.run_names import backtest_run_name
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.parameters import narrowed
-from forecasting.report.tables import backtest_table
+from forecasting.report.artifacts import backtest_artifact
 from forecasting.store import database
 from forecasting.vocabulary import Target
 
@@ -52,8 +50,5 @@ def backtest(
     spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
     with readable_errors(), database.night_lock(settings.url, "backtest"):
         document = walk_forward(spec, store=True, now=clock.now)
-    about = f"{spec.symbol} {settings.target}, {first} to {last}, refit every {refit_every} sessions"
-    with tolerate_outage(f"the figures of {about}"):  # the table metrics has them
-        key = key_of("backtest", spec.symbol, settings.target)
-        create_table_artifact(key=key, table=backtest_table(document), description=about)
+    add_artifacts([backtest_artifact(document)], f"the figures of {spec.symbol}")  # the table metrics has them too
     return document

@@ -13,27 +13,7 @@ from flows.operations.events import EVENTS
 from flows.operations.server import check_server
 from forecasting.errors import UsageError
 from forecasting.pipeline.alarm_addresses import mail_server, unreachable, web_server
-
-NIGHT_SUBJECT = "forecasting: {{ event.event }}, {{ event.payload.symbol }} {{ event.payload.target }}"
-
-NIGHT_BODY = (
-    "{{ event.payload.symbol }} {{ event.payload.target }}"
-    "{% if event.payload.session %}, session {{ event.payload.session }}{% endif %}: {{ event.payload.words }}\n"
-    "{{ flow_run|ui_url }}"
-)
-
-RUN_SUBJECT = "forecasting: {{ deployment.name }}, a run is {{ flow_run.state.name }}"
-
-# A run that has not started has neither a message nor the name that a night sets.
-RUN_BODY = (
-    "{% if event.event == 'prefect.flow-run.Late' %}"
-    "A run of {{ deployment.name }} was due at {{ flow_run.expected_start_time.strftime('%Y-%m-%d %H:%M') }} UTC and "
-    "no worker has started it. If no worker runs, start one; a busy worker takes this run next."
-    "{% else %}"
-    "{{ flow_run.name }} of {{ deployment.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
-    "{% endif %}\n"
-    "{{ flow_run|ui_url }}"
-)
+from forecasting.pipeline.alarm_texts import NIGHT_BODY, NIGHT_SUBJECT, RUN_BODY, RUN_SUBJECT
 
 RUN_EVENTS = {"prefect.flow-run.Crashed", "prefect.flow-run.Late"}
 """Events that only Prefect emits: a run whose process ended, and a run that no worker has picked up."""

@@ -1,22 +1,21 @@
-"""A night's artifacts in Prefect's UI: tables of forecasts, scores, findings and the decision, and a page."""
+"""What Prefect's UI shows of a run: its artifacts, and the tags by which it can be found."""
 
 import logging
-import re
-from pathlib import Path
+from collections.abc import Sequence
 
+from prefect import get_client
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows import clock
 from flows.operations.server import tolerate_outage
 from forecasting.pipeline.night_run import NightRun
-from forecasting.pipeline.outcomes import outcome_rows
+from forecasting.pipeline.outcomes import newest_nights, outcome_page
 from forecasting.pipeline.publish import PublishedPage
 from forecasting.pipeline.unexpected import explained
-from forecasting.report.data import ReportData
-from forecasting.report.fan_png import fan_markdown
-from forecasting.report.page import forecast_markdown
-from forecasting.report.tables import cleaned, decision_table, finding_table, forecast_table, score_table
+from forecasting.report.artifacts import Artifact, night_artifacts
+from forecasting.report.outcome_page import RunTimes
+from forecasting.report.run_outcome import outcome_sentence, outcome_tags
 from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.night")
@@ -24,42 +23,52 @@ logger = logging.getLogger("forecasting.night")
 
 def publish_artifacts(run: NightRun, page: PublishedPage) -> None:
     """Add the night's artifacts to the flow run; no-op outside one, skipped with a warning when the server is down."""
-    if FlowRunContext.get() is None:
-        return
-    with tolerate_outage(f"the artifacts of {run.spec.symbol} {run.spec.target}, origin {page.data.origin}"):
-        create_artifacts(page.data, page.path)
+    about = f"the artifacts of {run.spec.symbol} {run.spec.target}, origin {page.data.origin}"
+    add_artifacts(night_artifacts(page.data, page.path), about)
 
 
-def publish_outcomes(settings: Settings) -> None:
-    """Add the table with a line a symbol to the flow run; no-op outside one, a warning where that fails."""
-    if FlowRunContext.get() is None:
-        return
-    about = f"What came of {len(settings.symbols)} symbols, {settings.target}"
+def publish_outcomes(settings: Settings) -> str:
+    """Add the page of all symbols, and tags for what is unusual; a sentence about them for the state of the flow run.
+
+    Outside a flow run, and with a warning where this fails, there is none of the three.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return ""
+    run, now = context.flow_run, clock.now()
     try:
-        rows = cleaned(outcome_rows(settings))
-        create_table_artifact(key=key_of("outcomes", "", settings.target), table=rows, description=about)
+        nights = newest_nights(settings)
+        times = RunTimes(run.expected_start_time or now, run.start_time or now, now)
+        add_artifacts([outcome_page(settings, nights, times)], "the page of outcomes")
+        add_tags(outcome_tags(nights))
+        return outcome_sentence(nights)
     except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
-        logger.warning("the table of outcomes was not added: %s", explained(error, now=clock.now))
+        logger.warning("the page of outcomes was not added: %s", explained(error, now=clock.now))
+        return ""
 
 
-def create_artifacts(data: ReportData, page: Path) -> None:
-    """Create four tables and a page on the current flow run."""
-    subject, about = (data.symbol, data.target), f"{data.symbol} {data.target}, origin {data.origin}"
-    tables = {
-        "forecasts": (forecast_table, f"Forecasts of {about}"),
-        "scores": (score_table, f"Scores of {about}"),
-        "findings": (finding_table, f"Findings about the bars of {about}"),
-        "promotion": (decision_table, f"Promotion after {about}"),
-    }
-    for what, (rows, description) in tables.items():
-        create_table_artifact(key=key_of(what, *subject), table=cleaned(rows(data)), description=description)
-    create_markdown_artifact(
-        key=key_of("night", *subject),
-        markdown=f"{forecast_markdown(data)}\n{fan_markdown(data)}\n\nReport page: `{page}`",
-        description=about,
-    )
+def add_artifacts(artifacts: Sequence[Artifact], about: str) -> None:
+    """Add artifacts to the flow run; no-op outside one, skipped with a warning when the server is down.
+
+    Args:
+        artifacts: A text becomes a Markdown artifact, rows become a table.
+        about: What they are, for the warning.
+    """
+    if FlowRunContext.get() is None:
+        return
+    with tolerate_outage(about):
+        for one in artifacts:
+            if isinstance(one.body, str):
+                create_markdown_artifact(key=one.key, markdown=one.body, description=one.description)
+            else:
+                create_table_artifact(key=one.key, table=one.body, description=one.description)
 
 
-def key_of(what: str, symbol: str, target: str) -> str:
-    """The key of an artifact, `forecasts-sbux-volume`: Prefect allows lower case, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{what} {symbol} {target}".lower()).strip("-")
+def add_tags(tags: Sequence[str]) -> None:
+    """Add tags to the flow run; no-op and skipped as `add_artifacts`."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:
+        present = client.read_flow_run(context.flow_run.id).tags
+        client.update_flow_run(context.flow_run.id, tags=list(dict.fromkeys([*present, *tags])))

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from forecasting.errors import StoreError
-from forecasting.report.json_text import rounded
+from forecasting.report.artifacts import Artifact
+from forecasting.report.data import as_day
 from forecasting.report.night_text import age
+from forecasting.report.outcome_page import RunTimes, outcome_artifact
+from forecasting.report.run_outcome import SymbolNight
+from forecasting.sessions import opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, read
 from forecasting.store.database import Connection
 
 
-def outcome_rows(settings: Settings) -> list[dict[str, object]]:
-    """A row a symbol of the settings, those whose newest night is not done before the others."""
+def newest_nights(settings: Settings) -> list[SymbolNight]:
+    """The newest night of each symbol of the settings, whatever came of it, and the forecast that is published now."""
     with database.reading(settings.url) as connection:
-        rows = [_row(connection, symbol, settings.target) for symbol in settings.symbols]
-    return sorted(rows, key=lambda row: row["status"] == "done")
+        return [_newest(connection, settings.for_symbol(symbol)) for symbol in settings.symbols]
+
+
+def outcome_page(settings: Settings, nights: Sequence[SymbolNight], times: RunTimes) -> Artifact:
+    """The page of a run on these nights."""
+    with database.reading(settings.url) as connection:
+        durations = read.durations(connection, settings.symbols, settings.target)
+    return outcome_artifact(nights, durations, times)
 
 
 def done_sentence(settings: Settings, first: date, last: date) -> str:
@@ -44,22 +55,20 @@ def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> 
     )
 
 
-def _row(connection: Connection, symbol: str, target: str) -> dict[str, object]:
-    run = read.newest_run(connection, symbol, target)
-    row: dict[str, object] = {
-        "symbol": symbol,
-        "night": str(run["as_of"]) if run else "",
-        "status": run["status"] if run else "no night yet",
-        "reason": (run["error"] or run["note"]) if run else "",
-    }
+def _newest(connection: Connection, own: Settings) -> SymbolNight:
+    symbol = own.symbols[0]
+    run = read.newest_run(connection, symbol, own.target)
     try:
-        published = read.published(connection, symbol, target).iloc[0]
+        published = read.published(connection, symbol, own.target)
     except StoreError:  # it has no forecast
-        return row | {"forecast_for": "", "median": "", "low_80": "", "high_80": "", "published": ""}
-    return row | {
-        "forecast_for": f"{published['target_session']:%Y-%m-%d}",
-        "median": rounded(float(published["q50"])),
-        "low_80": rounded(float(published["q10"])),
-        "high_80": rounded(float(published["q90"])),
-        "published": f"{published['kind']}, {published['status']}",
-    }
+        return SymbolNight(symbol, own.target, run, None, None, "")
+    first = published.sort_values("horizon").iloc[0]
+    fetch = read.fetch(connection, str(first["fetch_id"])) or {}
+    return SymbolNight(
+        symbol,
+        own.target,
+        run,
+        published,
+        opens_at(as_day(first["target_session"]), own.exchange),
+        "" if symbol.startswith("^") else str(fetch.get("currency", "")),
+    )

@@ -1,11 +1,10 @@
-"""The page of a night: one self-contained HTML file, and the Markdown table of its forecasts."""
+"""The page of a night: one self-contained HTML file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from forecasting.plain_text import markdown_text
 from forecasting.report import facts, night_json, record_section, track_record_charts, units, wording
 from forecasting.report.data import ReportData
 from forecasting.report.environment import environment
@@ -60,28 +59,6 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             findings_left_out=max(0, len(data.findings) - facts.FINDINGS_SHOWN),
         )
     )
-
-
-def forecast_markdown(data: ReportData) -> str:
-    """The sentence of the night and its forecast table, in Markdown."""
-    unit = units.unit_of(data)
-    lines = [
-        markdown_text(wording.sentence(data)),
-        "",
-        f"| session | median, {markdown_text(unit.name)} | 80 % interval | 90 % interval | against last | note |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
-    ]
-    for row in _forecast_rows(data):
-        cells = (row["day"], row["median"], row["span_80"], row["span_90"], row["change"], ", ".join(row["notes"]))
-        lines.append("| " + " | ".join(markdown_text(cell) for cell in cells) + " |")
-    last = _last_row(data)
-    lines += [
-        "",
-        f"Last value: {markdown_text(unit.text(data.last_value))} on {last['day']}"
-        f"{', first print' if last['provisional'] else ''}.",
-    ]
-    lines += [f"**{notice.title}.** {markdown_text(notice.text)}" for notice in wording.notices(data)]
-    return "\n".join(lines) + "\n"
 
 
 def _last_row(data: ReportData) -> dict[str, Any]:

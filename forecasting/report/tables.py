@@ -1,4 +1,4 @@
-"""A night and a backtest as plain tables, and the night as one JSON document: for artifacts and the command line."""
+"""A night and a backtest as tables of text, and the night as one JSON document: for artifacts and the command line."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.plain_text import plain_text
 from forecasting.report import wording
 from forecasting.report.costs import cost_document, cost_quantiles
 from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
+from forecasting.report.listings import change, usual_value
 from forecasting.report.track_record import TrackRecord, counted, track_record
+from forecasting.report.units import Unit, percent, short_day, unit_for, unit_of
 from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
-
-BACKTEST_FIGURES = (
-    *("mae", "best_baseline", "skill_vs_best", "skill_vs_naive"),
-    *("dm_p_value", "pinball", "coverage_80", "coverage_90"),
-)
-"""Keys of the figures in a backtest's table."""
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
@@ -92,57 +87,91 @@ def _record_document(record: TrackRecord) -> dict[str, Any]:
 
 
 def forecast_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a session: every quantile, the last value, status and reason."""
-    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "last_value", "status", "reason", "outside"]
+    """One row a session: median, the intervals, the change against the usual value, and what to know of the day."""
+    unit, (against, usual) = unit_of(data), usual_value(data)
     return [
-        {str(name): value if isinstance(value, int | float) else str(value) for name, value in row.items()}
-        for row in data.rows[columns].to_dict("records")
+        {
+            "session": short_day(row["target_session"]),
+            "median": unit.number(row["q50"]),
+            "80 %": unit.span(row["q10"], row["q90"]),
+            f"vs {against}": change(row["q50"], usual),
+            "note": day_note(data, row),
+            "90 %": unit.span(row["q05"], row["q95"]),
+            "50 %": unit.span(row["q25"], row["q75"]),
+        }
+        for row in data.rows.to_dict("records")
     ]
 
 
+def day_note(data: ReportData, row: Mapping[Any, Any]) -> str:
+    """Whether a fallback is published for the session of a row, and what kind of day it is."""
+    status = [] if row["status"] == "ok" else [str(row["status"])]
+    return ", ".join([*status, *wording.day_notes(data, row["target_session"])])
+
+
+def unusual(row: Mapping[Any, Any]) -> list[str]:
+    """How a published forecast differs from a live one of the network: late or replay, fallback."""
+    return [str(row[name]) for name, usual in (("kind", "live"), ("status", "ok")) if row[name] != usual]
+
+
 def score_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a forecaster and kind: its mean scores so far; a sentence where there is none yet.
+    """One row a forecaster and kind: its mean scores so far, the least pinball loss first; a sentence without any.
 
     `published` is what was published, whichever model made it; a baseline and `lstm` count by their own forecasts of
     all nights, published or not.
     """
     if data.scored.empty:
         return [{"scores": "none yet: the first forecast's session has not closed"}]
-    scored = counted(data.scored)
+    scored, unit = counted(data.scored), unit_of(data)
     named = scored.assign(forecaster=scored["line"].replace({PUBLISHED_LINE: "published"}), mae=scored["error"].abs())
     grouped = named.groupby(["forecaster", "kind"], sort=True)
     means = grouped[["mae", "pinball", "inside_80", "inside_90"]].mean().assign(n=grouped.size()).reset_index()
-    return [{str(key): value for key, value in row.items()} for row in means.to_dict("records")]
+    return [
+        {
+            "forecaster": wording.forecaster_label(str(row["forecaster"])),
+            "kind": str(row["kind"]),
+            "n": int(row["n"]),
+            "error": unit.number(row["mae"]),
+            "pinball": unit.number(row["pinball"], finer=1),
+            "in 80 %": percent(row["inside_80"]),
+            "in 90 %": percent(row["inside_90"]),
+        }
+        for row in means.sort_values(["kind", "pinball"]).to_dict("records")
+    ]
 
 
 def finding_table(data: ReportData) -> list[dict[str, object]]:
-    """One row an open or new finding, as on the page; a sentence where there is none."""
-    rows: list[dict[str, object]] = [dict(row) for row in finding_rows(data)]
+    """One row an open or new finding, as on the page, the newest first; a sentence where there is none."""
+    rows: list[dict[str, object]] = [dict(row) for row in finding_rows(data)[::-1]]
     return rows or [{"findings": "none: every bar passed every check"}]
 
 
-def decision_table(data: ReportData) -> list[dict[str, object]]:
-    """Tonight's decision between champion and challenger, one row; a sentence where there was none."""
-    if data.decision is None:
-        return [{"promotion": "no challenger was fitted on this night"}]
-    names = ("winner", "champion", "challenger", "compared", "champion_pinball", "challenger_pinball")
-    shown = {name: data.decision[name] for name in (*names, "origins", "first_origin", "last_origin", "reason")}
-    return [{name: value if isinstance(value, int | float) else str(value or "") for name, value in shown.items()}]
+def backtest_table(document: Mapping[str, Any]) -> list[dict[str, object]]:
+    """One row a horizon of a backtest's document, and one over all; as published too where that was replayed.
 
-
-def backtest_table(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a horizon of a backtest's document, and one over all; as published too where that was replayed."""
+    Errors are in the unit of `backtest_unit`.
+    """
+    unit = backtest_unit(document)
     parts = {"model alone": document, "as published": document.get("as_published")}
     return [
-        {"forecasts": name, "horizon": horizon, **{figure: row[figure] for figure in BACKTEST_FIGURES}}
+        {
+            "forecasts": name,
+            "horizon": horizon,
+            "error": unit.number(row["mae"]),
+            "best baseline": wording.forecaster_label(str(row["best_baseline"])),
+            "skill vs best": percent(row["skill_vs_best"], signed=True, decimals=1),
+            "p": f"{row['dm_p_value']:.3g}",
+            "skill vs naive": percent(row["skill_vs_naive"], signed=True, decimals=1),
+            "pinball": unit.number(row["pinball"], finer=1),
+            "in 80 %": percent(row["coverage_80"], decimals=1),
+            "in 90 %": percent(row["coverage_90"], decimals=1),
+        }
         for name, part in parts.items()
         if part is not None
         for horizon, row in {"all": part["overall"], **part["horizons"]}.items()
     ]
 
 
-def cleaned(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The rows with every text cleaned and capped, for a table that a browser shows."""
-    return [
-        {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
-    ]
+def backtest_unit(document: Mapping[str, Any]) -> Unit:
+    """The unit of a backtest's errors: about three digits of the mean one."""
+    return unit_for(document["target"], usual=document["overall"]["mae"], symbol=document["symbol"], currency="")

@@ -12,8 +12,8 @@ from flows.terminal import console
 from forecasting.log_lines import clean_library_lines
 from forecasting.pipeline.publish import newest_reports
 from forecasting.plain_text import LIMIT
-from forecasting.report.page import forecast_markdown
-from forecasting.report.tables import cleaned, finding_table
+from forecasting.report.artifacts import cleaned, night_markdown
+from forecasting.report.tables import finding_table
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST
@@ -53,11 +53,11 @@ def test_a_table_s_cells_are_text_and_not_the_terminal_s_markup(capsys: pytest.C
 
 def test_artifacts_have_no_image_link_or_html_of_the_database(hostile_night: None) -> None:
     (data,) = newest_reports(read_settings())
-    page = forecast_markdown(data)
+    page = night_markdown(data, Path("page.html"))
     assert "![see]" not in page
     assert "<script>" not in page
     assert "\x1b" not in page
-    assert len(page) < 10 * LIMIT
+    assert len(page) < 20 * LIMIT
     data.findings.loc[:, "detail"] = HOSTILE
     for row in cleaned(finding_table(data)) + cleaned([{"reason": HOSTILE}]):
         for value in row.values():

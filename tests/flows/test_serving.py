@@ -84,7 +84,7 @@ def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_work
                 processes.until(
                     lambda received=received: any("night.late" in text for text in received), "the alarm", log=log
                 )
-            link = f"{deployed.removesuffix('/api')}/runs/flow-run/{waiting}"
+            link = f"{deployed.removesuffix('/api')}/v2/runs/flow-run/{waiting}"
             (first,) = (json.loads(text)["text"].splitlines() for text in posted if "night.late" in text)
             assert first[0] == "forecasting: night.late, TEST volume"
             assert first[1].startswith(f"TEST volume, session {late_session}: TEST has no usable bar for the session")

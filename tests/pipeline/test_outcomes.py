@@ -1,27 +1,40 @@
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from forecasting.pipeline.outcomes import done_sentence, next_night_sentence, outcome_rows
-from forecasting.settings import Settings
+from forecasting.pipeline.outcomes import done_sentence, newest_nights, next_night_sentence, outcome_page
+from forecasting.report.outcome_page import RunTimes
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.pipeline.test_ledger_frames import fill, settings_of
 from tests.store.rows import SYMBOL, run_row
 
 
-def test_each_symbol_has_a_row_with_its_newest_night_and_the_failed_ones_come_first(sqlite_url: str) -> None:
+def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(sqlite_url: str) -> None:
     fill(sqlite_url)
-    settings: Settings = settings_of(sqlite_url, SYMBOL, "BAD", "NEW")
     failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
     with database.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
-    bad, new, done = outcome_rows(settings)
-    assert (bad["symbol"], bad["status"], bad["reason"], bad["median"]) == ("BAD", "failed", "no rows of BAD", "")
-    assert (new["symbol"], new["status"], new["night"]) == ("NEW", "no night yet", "")
-    assert (done["symbol"], done["status"], done["median"]) == (SYMBOL, "done", 100.0)
-    assert {tuple(row) for row in (bad, new)} == {tuple(done)}
+    done, bad, new = newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
+    assert (bad.symbol, bad.status, bad.reason, bad.tomorrow) == ("BAD", "failed", "no rows of BAD", None)
+    assert (new.symbol, new.status, new.run) == ("NEW", "no night yet", None)
+    assert (done.symbol, done.status, done.opens) == (SYMBOL, "done", datetime(2024, 3, 11, 13, 30, tzinfo=UTC))
+    assert done.tomorrow is not None
+    assert (done.tomorrow["target_session"].date(), done.tomorrow["q50"]) == (date(2024, 3, 11), 100.0)
+
+
+def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url: str) -> None:
+    fill(sqlite_url)
+    with database.transaction(sqlite_url) as connection:
+        connection.execute(metadata.tables["runs"].update().values(seconds_train=2.0))
+        other = run_row("r9", "2024-03-08", symbol="OTHER", note="", seconds_train=500.0)
+        connection.execute(metadata.tables["runs"].insert().values(other))
+    settings, now = settings_of(sqlite_url), datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
+    page = outcome_page(settings, newest_nights(settings), RunTimes(now, now, now))
+    assert page.key == "outcomes-volume"
+    rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]
+    assert "| train | 2.0 s | 2.0 s | 2.0 s |  |" in rows
 
 
 def test_the_sessions_done_are_counted_by_symbol_within_the_span(sqlite_url: str) -> None:

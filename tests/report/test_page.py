@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from forecasting.report.page import forecast_markdown, render_page
-from tests.report.nights import forecasts, long_record, report_data, scored
+from forecasting.report.page import render_page
+from tests.report.nights import long_record, report_data, scored
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -99,22 +99,6 @@ def test_the_same_night_gives_the_same_page():
 
 def test_few_forecasts_get_no_coverage_verdict():
     assert "too few" in text_of(render_page(report_data(scored=long_record(origins=6))))
-
-
-def test_the_markdown_is_a_table_with_one_row_per_session():
-    text = forecast_markdown(report_data(forecasts=forecasts(q50=8e6, q10=6e6, q90=12e6, q05=5e6, q95=13e6)))
-    rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert rows[0] == "| session | median, M shares | 80 % interval | 90 % interval | against last | note |"
-    assert len({row.count("|") for row in rows}) == 1
-    cells = [cell.strip() for cell in rows[4].split("|")[1:-1]]
-    assert cells[:4] == ["Wed 13 Mar", "8.00", "6.00\N{EN DASH}12.00", "5.00\N{EN DASH}13.00"]
-    assert cells[5] == "earnings"
-
-
-def test_the_markdown_contains_the_notices():
-    text = forecast_markdown(report_data(forecasts=forecasts(kind="replay", status="fallback", reason="too old")))
-    assert "**Fallback.** A baseline is published instead of the network: too old." in text
-    assert "**Replay.**" in text
 
 
 def test_a_record_of_one_night_is_in_the_singular():

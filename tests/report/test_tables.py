@@ -1,31 +1,42 @@
 import json
+from datetime import date
 
 import pandas as pd
 
 from forecasting.report.json_text import rounded
 from forecasting.report.tables import (
-    BACKTEST_FIGURES,
     backtest_table,
-    decision_table,
+    backtest_unit,
     finding_table,
     forecast_table,
     night_document,
     score_table,
+    unusual,
 )
-from tests.report.nights import forecasts, report_data, score, scored
-from tests.report.test_facts import DECISION
+from forecasting.vocabulary import QUANTILE_COLUMNS
+from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, score, scored
+
+SMALL = pd.DataFrame({"value": [10.0], "settled": True}, index=[pd.Timestamp(ORIGIN)])
+"""A history whose usual value is ten shares."""
 
 
-def test_the_forecast_table_holds_every_quantile_of_every_session_as_plain_values():
-    data = report_data(forecasts=forecasts(outside=""))
-    rows = forecast_table(data)
-    assert [row["horizon"] for row in rows] == [1, 2, 3, 4, 5]
-    assert list(rows[0]) == [
-        *("target_session", "horizon", "q05", "q10", "q25", "q50", "q75", "q90", "q95"),
-        *("last_value", "status", "reason", "outside"),
-    ]
-    assert rows[0]["q50"] == data.rows["q50"].iloc[0]
-    assert all(isinstance(value, int | float | str) for row in rows for value in row.values())
+def test_the_forecast_table_has_the_median_first_in_few_digits_and_every_interval():
+    quantiles = dict(zip(QUANTILE_COLUMNS, (5e6, 6e6, 7e6, 8.4512e6, 9e6, 12e6, 13e6), strict=True))
+    rows = forecast_table(report_data(forecasts=forecasts(**quantiles)))
+    assert [row["session"] for row in rows] == ["Mon 11 Mar", "Tue 12 Mar", "Wed 13 Mar", "Thu 14 Mar", "Fri 15 Mar"]
+    first = [text.replace("\N{EN DASH}", "-") for text in rows[2].values()]
+    assert list(rows[2]) == ["session", "median", "80 %", "vs usual", "note", "90 %", "50 %"]
+    assert [*first[:3], *first[4:]] == ["Wed 13 Mar", "8.45", "6.00-12.00", "earnings", "5.00-13.00", "7.00-9.00"]
+
+
+def test_the_forecast_table_names_a_fallback():
+    rows = forecast_table(report_data(forecasts=forecasts(status="fallback", kind="replay")))
+    assert [row["note"] for row in rows[:3]] == ["fallback", "fallback", "fallback, earnings"]
+
+
+def test_a_row_of_a_live_forecast_of_the_network_is_not_unusual():
+    assert unusual({"kind": "live", "status": "ok"}) == []
+    assert unusual({"kind": "replay", "status": "fallback"}) == ["replay", "fallback"]
 
 
 def test_the_score_table_is_a_mean_over_the_last_score_of_each_forecast():
@@ -34,44 +45,50 @@ def test_the_score_table_is_a_mean_over_the_last_score_of_each_forecast():
         score(ago=2, actual=11.0, median=12.0, stage="settled"),  # the same forecast, once more
         score(ago=3, actual=10.0, median=7.0),
     )
-    rows = score_table(report_data(scored=record))
-    assert [(row["forecaster"], row["n"], row["mae"]) for row in rows] == [("lstm", 2, 2.0), ("published", 2, 2.0)]
+    rows = score_table(report_data(scored=record, history=SMALL))
+    assert [(row["forecaster"], row["n"], row["error"], row["pinball"]) for row in rows] == [
+        ("the network alone", 2, "2", "1.0"),
+        ("published", 2, "2", "1.0"),
+    ]
+    assert rows[0]["in 80 %"] == "100\N{NO-BREAK SPACE}%"
 
 
-def test_the_score_table_has_a_row_for_each_forecaster_and_kind_whatever_was_published():
+def test_the_score_table_has_a_row_for_each_forecaster_and_kind_the_best_first():
     rows = [
         score(ago=1, median=11.0, role="silenced"),
-        score(ago=1, median=12.0, name="ridge"),
+        score(ago=1, median=13.0, name="ridge"),
         score(ago=2, median=13.0),
-        score(ago=2, median=18.0, name="ridge", role="baseline"),
+        score(ago=2, median=17.0, name="ridge", role="baseline"),
         score(ago=2, median=19.0, role="challenger", model_id="n"),
         score(ago=3, median=10.0, kind="replay"),
     ]
-    found = score_table(report_data(scored=scored(*rows)))
-    assert [(row["forecaster"], row["kind"], row["n"], row["mae"]) for row in found] == [
-        ("challenger", "live", 1, 9.0),
-        ("lstm", "live", 2, 2.0),
-        ("lstm", "replay", 1, 0.0),
-        ("published", "live", 2, 2.5),
-        ("published", "replay", 1, 0.0),
-        ("ridge", "live", 2, 5.0),
+    found = score_table(report_data(scored=scored(*rows), history=SMALL))
+    assert [(row["forecaster"], row["kind"], row["n"], row["error"]) for row in found] == [
+        ("the network alone", "live", 2, "2"),
+        ("published", "live", 2, "3"),
+        ("ridge", "live", 2, "5"),
+        ("challenger", "live", 1, "9"),
+        ("the network alone", "replay", 1, "0"),
+        ("published", "replay", 1, "0"),
     ]
 
 
 def test_tables_without_a_row_say_why():
-    data = report_data(scored=scored(), decision=None)
+    data = report_data(scored=scored())
     assert score_table(data) == [{"scores": "none yet: the first forecast's session has not closed"}]
-    assert decision_table(data) == [{"promotion": "no challenger was fitted on this night"}]
     assert finding_table(report_data(findings=data.findings.iloc[:0])) == [
         {"findings": "none: every bar passed every check"}
     ]
 
 
-def test_the_decision_table_keeps_numbers_as_numbers_and_the_unknown_as_an_empty_text():
-    (row,) = decision_table(report_data(decision=DECISION | {"last_origin": None}))
-    assert (row["winner"], row["champion_pinball"]) == (DECISION["winner"], 0.6e6)
-    assert (row["first_origin"], row["last_origin"]) == ("2024-01-02", "")
-    assert list(row)[-1] == "reason"
+def test_the_finding_table_has_the_newest_first():
+    finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": "", "since": ISSUED}
+    found = pd.DataFrame([finding | {"session": date(2024, 3, 7)}, finding | {"session": ORIGIN}])
+    rows = finding_table(report_data(findings=found))
+    assert [(row["session"], row["rule"], row["since"]) for row in rows] == [
+        ("2024-03-08", "volume jump", "tonight"),
+        ("2024-03-07", "volume jump", "tonight"),
+    ]
 
 
 def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
@@ -105,11 +122,22 @@ def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
     assert "NaN" not in json.dumps(found)
 
 
-def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon():
-    figures = dict.fromkeys(BACKTEST_FIGURES, 1.0)
-    document = {"overall": figures | {"baselines": {}}, "horizons": {"1": figures | {"mae": 2.0}}}
+def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
+    figures = {
+        "mae": 1234567.891,
+        "best_baseline": "har",
+        "skill_vs_best": 0.12345,
+        "skill_vs_naive": float("nan"),
+        "dm_p_value": 0.0123456,
+        "pinball": 456789.1,
+        "coverage_80": 0.81234,
+        "coverage_90": 0.9,
+    }
+    document = {"symbol": "SBUX", "target": "volume", "overall": figures, "horizons": {"1": figures | {"mae": 2e6}}}
     rows = backtest_table(document)
-    assert [(row["horizon"], row["mae"]) for row in rows] == [("all", 1.0), ("1", 2.0)]
-    assert list(rows[0]) == ["forecasts", "horizon", *BACKTEST_FIGURES]
+    assert [(row["horizon"], row["error"]) for row in rows] == [("all", "1.23"), ("1", "2.00")]
+    assert backtest_unit(document).name == "M shares"
+    shown = [str(value).replace("\N{NO-BREAK SPACE}", " ") for value in rows[0].values()]
+    assert shown[3:] == ["HAR", "+12.3 %", "0.0123", "\N{EN DASH}", "0.457", "81.2 %", "90.0 %"]
     both = backtest_table(document | {"as_published": document})
     assert [row["forecasts"] for row in both] == ["model alone"] * 2 + ["as published"] * 2

@@ -40,6 +40,7 @@ from forecasting.store.read.promotions import (
 )
 from forecasting.store.read.runs import (
     count_done,
+    durations,
     finished_runs,
     newest_finished,
     newest_run,
@@ -60,6 +61,7 @@ __all__ = [
     "count_done",
     "decision_of_run",
     "decisions_by_hand",
+    "durations",
     "event_rows",
     "events",
     "events_on",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 
+import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.store import tables
-from forecasting.store.frames import Row, first_row
+from forecasting.store.frames import Row, first_row, frame
 
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
@@ -63,3 +65,10 @@ def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after
     newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
     found = first_row(connection, newest)
     return found if found is not None and found["status"] in ("late", "failed") else None
+
+
+def durations(connection: sa.Connection, symbols: Sequence[str], target: str) -> pd.DataFrame:
+    """The rows of view night_durations for a target and any of the symbols, a row a symbol and step."""
+    table = sa.table("night_durations", sa.column("symbol"), sa.column("target"))
+    wanted = (table.c.symbol.in_(symbols), table.c.target == target)
+    return frame(connection, sa.select(sa.text("*")).select_from(table).where(*wanted))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from forecasting.store import read, writes
+from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction
 from tests.store.rows import SYMBOL, TARGET, run_row
 
@@ -13,3 +13,15 @@ def test_the_newest_finished_night_is_the_newest_that_is_done(database_url):
             writes.start_run(connection, run_row(as_of, as_of, status=status))
         assert read.newest_finished(connection, SYMBOL, TARGET) == date(2024, 3, 6)
         assert read.newest_finished(connection, SYMBOL, "close") is None
+
+
+def test_the_durations_of_several_symbols_are_those_of_the_target_alone(database_url):
+    nights = [run_row("a", "2024-03-05", seconds_train=2.0), run_row("b", "2024-03-05", symbol="MSFT")]
+    nights += [run_row("c", "2024-03-05", symbol="OTHER"), run_row("d", "2024-03-05", target="close")]
+    with transaction(database_url) as connection:
+        for night in nights:
+            writes.start_run(connection, night)
+        connection.execute(tables.runs.update().values(seconds_train=2.0, status="done"))
+        found = read.durations(connection, [SYMBOL, "MSFT"], TARGET)
+    trained = found[found["step"] == "train"].sort_values("symbol")
+    assert trained[["symbol", "n", "median_seconds"]].values.tolist() == [["MSFT", 1, 2.0], [SYMBOL, 1, 2.0]]

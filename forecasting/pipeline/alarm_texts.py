@@ -1,0 +1,24 @@
+"""The texts of alarms, as Prefect's templates (Jinja): of a night's own event, and of a run that is late or crashed."""
+
+# The address that Prefect gives is that of the first version of its UI, which a browser would show (3.9.1).
+_LINK = "{{ flow_run|ui_url|replace('/runs/', '/v2/runs/', 1) }}"
+
+NIGHT_SUBJECT = "forecasting: {{ event.event }}, {{ event.payload.symbol }} {{ event.payload.target }}"
+
+NIGHT_BODY = (
+    "{{ event.payload.symbol }} {{ event.payload.target }}"
+    "{% if event.payload.session %}, session {{ event.payload.session }}{% endif %}: {{ event.payload.words }}\n"
+    + _LINK
+)
+
+RUN_SUBJECT = "forecasting: {{ deployment.name }}, a run is {{ flow_run.state.name }}"
+
+# A run that has not started has neither a message nor the name that a night sets.
+RUN_BODY = (
+    "{% if event.event == 'prefect.flow-run.Late' %}"
+    "A run of {{ deployment.name }} was due at {{ flow_run.expected_start_time.strftime('%Y-%m-%d %H:%M') }} UTC and "
+    "no worker has started it. If no worker runs, start one; a busy worker takes this run next."
+    "{% else %}"
+    "{{ flow_run.name }} of {{ deployment.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
+    "{% endif %}\n" + _LINK
+)

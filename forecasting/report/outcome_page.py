@@ -1,0 +1,146 @@
+"""The page of a run in Prefect's UI, which a person on call opens first: what to do, forecasts, how late, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+
+from forecasting.plain_text import markdown_text
+from forecasting.report.artifacts import Artifact, artifact_key, artifact_link, table_markdown
+from forecasting.report.data import as_day
+from forecasting.report.facts import STAGES
+from forecasting.report.listings import Listing, change
+from forecasting.report.run_outcome import SymbolNight, counts_of, names_of
+from forecasting.report.tables import unusual
+from forecasting.report.units import GAP, instant, seconds, short_day
+
+SLOW_NIGHTS = 20
+"""Nights from which on a step beyond their 95th percentile is called slow."""
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """When a run was due, when it started and when its page was made."""
+
+    due: datetime
+    started: datetime
+    ended: datetime
+
+
+def outcome_artifact(nights: Sequence[SymbolNight], durations: pd.DataFrame, times: RunTimes) -> Artifact:
+    """The page of a run: what to do, the forecasts, how late and how long.
+
+    Args:
+        nights: One a symbol, at least one.
+        durations: Rows of view `night_durations` of these symbols and the target.
+        times: Of the run.
+    """
+    ordered = sorted(nights, key=lambda night: night.status == "done")
+    body = [
+        f"**{markdown_text(counts_of(nights))}.**",
+        "### What to do",
+        "\n".join(f"- {line}" for line in _actions(ordered)),
+        "### Forecasts",
+        table_markdown(_forecasts(ordered)),
+        "### How late",
+        "\n".join(f"- {markdown_text(line)}" for line in _lateness(nights, times)),
+        *_durations(nights, durations),
+    ]
+    about = f"{counts_of(nights)}, {nights[0].target}"
+    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), "\n\n".join(body))
+
+
+def _actions(nights: Sequence[SymbolNight]) -> list[str]:
+    """A line for each reason why a person may have to act; `Nothing.` without one."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for night in nights:
+        if night.status != "done":
+            reasons.setdefault((night.status, night.reason or "It left no message."), []).append(night.symbol)
+        elif night.tomorrow is not None and night.tomorrow["status"] == "fallback":
+            reasons.setdefault(("fallback", str(night.tomorrow["reason"])), []).append(night.symbol)
+        if night.status == "done" and night.reason:
+            reasons.setdefault(("note", night.reason), []).append(night.symbol)
+    lines = [
+        f"**{markdown_text(names_of(symbols))}: {status}.** {markdown_text(reason)}"
+        for (status, reason), symbols in reasons.items()
+    ]
+    if any(status in ("failed", "late") for status, _ in reasons):
+        lines.append(
+            "The next night makes up for what failed or is late. At once: `prefect deployment run nightly/nightly`"
+        )
+    if any(status == "fallback" for status, _ in reasons):
+        lines.append("After a fallback nothing: the best baseline is published until the network passes again.")
+    return lines or ["Nothing."]
+
+
+def _forecasts(nights: Sequence[SymbolNight]) -> Listing:
+    """A row a symbol, each linked to its page; medians carry their unit, since symbols differ in it."""
+    rows: list[list[object]] = []
+    for night in nights:
+        row, unit, link = night.tomorrow, night.unit, artifact_key("night", night.symbol, night.target)
+        if row is None:
+            rows.append([markdown_text(night.symbol), *[""] * 4, night.status])
+            continue
+        behind = [f"{night.status} {night.run['as_of']}"] if night.run and night.status != "done" else []
+        rows.append(
+            [
+                artifact_link(night.symbol, link),
+                short_day(as_day(row["target_session"])).replace(" ", "\N{NO-BREAK SPACE}"),
+                unit.brief(float(row["q50"])),
+                unit.span(float(row["q10"]), float(row["q90"])),
+                change(float(row["q50"]), float(row["last_value"])),
+                markdown_text(", ".join([*behind, *unusual(row)])),
+            ]
+        )
+    return ["symbol", "session", "median", "80 % interval", "vs last", "note"], rows
+
+
+def _lateness(nights: Sequence[SymbolNight], times: RunTimes) -> list[str]:
+    wait, took = times.started - times.due, times.ended - times.started
+    lines = [f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this page."]
+    issued = [(night, night.tomorrow) for night in nights if night.tomorrow is not None and night.opens is not None]
+    live = [(night.opens - row["issued_at"], night) for night, row in issued if row["kind"] == "live" and night.opens]
+    if live:
+        margin, closest = min(live, key=lambda pair: pair[0])
+        day = short_day(as_day((closest.tomorrow or {})["target_session"]))
+        lines.append(
+            f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, {closest.symbol}, "
+            f"{_span(margin)} before {day} opened."
+        )
+    for kind, meaning in (("late", "Issued after its session had opened"), ("replay", "Made for a past session")):
+        if symbols := [night.symbol for night, row in issued if row["kind"] == kind]:
+            lines.append(f"{meaning} ({kind}): {names_of(symbols)}.")
+    return lines
+
+
+def _span(gap: timedelta) -> str:
+    """12 s or 3 min 5 s; from two hours on 7 h."""
+    whole = max(0.0, gap.total_seconds())
+    return seconds(whole) if whole < 7200 else f"{whole / 3600:.0f}{GAP}h"
+
+
+def _durations(nights: Sequence[SymbolNight], durations: pd.DataFrame) -> list[str]:
+    """How long the steps of the newest night took, all symbols together, against their usual time."""
+    runs = [night.run for night in nights if night.run is not None and night.status == "done"]
+    if not runs or durations.empty:
+        return []
+    symbols = [run["symbol"] for run in runs]
+    usual = durations[durations["symbol"].isin(symbols)].groupby("step")[["median_seconds", "p95_seconds"]].sum()
+    least = int(durations.loc[durations["symbol"].isin(symbols), "n"].min())
+    rows: list[list[object]] = []
+    for step in (*STAGES, "total"):
+        names = [f"seconds_{name}" for name in (STAGES if step == "total" else (step,))]
+        spent = sum(float(run[name] or 0.0) for run in runs for name in names)
+        median, high = (float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds"))
+        slow = "slow" if least >= SLOW_NIGHTS and spent > high else ""
+        rows.append([step, seconds(spent), seconds(median), seconds(high), slow])
+    which = f"{len(runs)} symbols together" if len(runs) > 1 else str(symbols[0])
+    return [
+        "### How long",
+        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of "
+        f"{least} night{'s' if least > 1 else ''}.",
+        table_markdown((["step", "this night", "median", "95th", "note"], rows)),
+    ]
