@@ -2,6 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := $(VENV)-tools
+# Every package is installed from locks/ by hash, but torch by its version: which build the machine's index has, with
+# CUDA or without, is the machine's choice. From PyTorch's own index, without CUDA, by hash too:
+#   make TORCH='--no-deps --require-hashes --index-url https://download.pytorch.org/whl/cpu -r locks/torch-cpu.lock' check
+TORCH ?= $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' locks/torch-cpu.lock)
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 DATA := forecasting-demo
 
 # The demo must not reach a server, cloud or database that you have configured, nor leave anything outside this folder.
@@ -9,7 +15,7 @@ CLEAN_ENV = for name in $$(env | sed -n 's/^\(PREFECT_[A-Z_]*\|FORECASTING_[A-Z_
 	export PREFECT_HOME="$(CURDIR)/$(DATA)/prefect" PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
 	FORECASTING_DATA_DIR="$(DATA)" FORECASTING_SOURCE=sample
 
-.PHONY: demo check test lint format clean
+.PHONY: demo check test lint format lock clean
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
@@ -33,17 +39,34 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
-	rm -rf $(VENV) $(DATA) build dist *.egg-info
+# The newest releases within the ranges of pyproject.toml: make lock UPGRADE=--upgrade. Torch and CUDA: see TORCH above.
+lock: $(TOOLS)/.installed
+	$(TOOLS)/bin/uv lock $(UPGRADE)
+	@without="$$(sed -nE 's/^name = "(torch|triton|cuda-.*|nvidia-.*)"$$/--no-emit-package \1/p' uv.lock)"; \
+	export="$(TOOLS)/bin/uv export --quiet --frozen --no-emit-project --no-header --no-annotate"; \
+	about='# Made by `make lock` from uv.lock; for pip install --no-deps --require-hashes --requirement'; \
+	(echo "$$about" && $$export --no-default-groups --group build --extra dask $$without) > locks/runtime.lock && \
+	(echo "$$about" && $$export --no-default-groups --group build --extra dask --extra dev $$without) > locks/development.lock && \
+	(echo "$$about" && $$export --only-group tools) > locks/tools.lock
 
-$(VENV)/.installed: pyproject.toml
+clean:
+	rm -rf $(VENV) $(TOOLS) $(DATA) build dist *.egg-info
+
+$(VENV)/.installed: pyproject.toml locks/runtime.lock locks/torch-cpu.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed; %s is %d.%d. Try: make PYTHON=python3.12 demo" % (sys.executable, v[0], v[1]))'
 	@echo "Making $(VENV) and installing into it; this takes a minute or two."
 	$(PYTHON) -m venv $(VENV)
-	@PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --editable .
+	@$(PIP) --no-cache-dir --no-deps --require-hashes --requirement locks/runtime.lock
+	@$(PIP) --no-cache-dir $(TORCH)
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --editable '.[dev]'
+$(VENV)/.installed-dev: $(VENV)/.installed locks/development.lock
+	@$(PIP) --no-deps --require-hashes --requirement locks/development.lock
+	@touch $@
+
+$(TOOLS)/.installed: locks/tools.lock
+	$(PYTHON) -m venv $(TOOLS)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-deps --require-hashes --requirement locks/tools.lock
 	@touch $@

@@ -65,7 +65,7 @@ def test_the_build_context_holds_what_copy_takes_and_nothing_else() -> None:
 
 
 def test_the_packages_installed_before_the_code_are_those_of_pyproject() -> None:
-    (made,) = [rest for name, rest in steps() if name == "RUN" and "pip install" in rest]
+    (made,) = [rest for name, rest in steps() if name == "RUN" and "--editable" in rest]
     packages = re.search(r"for package in ([^;]+);", made)
     assert packages is not None
     copied = {source for *sources, _ in arguments_of("COPY") for source in sources if (ROOT / source).is_dir()}
@@ -74,6 +74,22 @@ def test_the_packages_installed_before_the_code_are_those_of_pyproject() -> None
         re.search(r"packages\.find = \{ include = (\[.*\]) \}", (ROOT / "pyproject.toml").read_text())[1]
     )  # type: ignore[index]
     assert {name.rstrip("*") for name in built} == copied
+
+
+def test_every_package_of_the_image_is_installed_by_hash() -> None:
+    installed = re.findall(r"pip install ([^&]*)", " && ".join(rest for name, rest in steps() if name == "RUN"))
+    *locked, ours = [shlex.split(command) for command in installed]
+    assert [command[-1] for command in locked] == ["locks/runtime.lock", "locks/torch-cpu.lock"]
+    assert all({"--no-deps", "--require-hashes"} <= set(command) for command in locked)
+    assert ours == ["--no-deps", "--no-build-isolation", "--editable", "."]
+
+
+def test_base_images_are_named_by_digest() -> None:
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"].values()
+    named = [base for (base,) in arguments_of("FROM")] + [service["image"] for service in services]
+    others = [image for image in named if image != "forecasting"]  # built here
+    assert len(others) == 3
+    assert [image for image in others if not re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image)] == []
 
 
 def test_nothing_in_the_image_runs_as_root_or_writes_outside_its_volume() -> None:

@@ -1,0 +1,98 @@
+"""The locks: hashes that image, units and CI install by, made of uv.lock within the ranges of pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+LOCKS = ROOT / "locks"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+EXPORTS = ["runtime.lock", "development.lock", "tools.lock"]
+
+Pins = dict[tuple[str, str], set[str]]
+"""Hashes of each (name, version)."""
+
+
+def pins_of(name: str) -> Pins:
+    """The pins of a file in locks/."""
+    text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    found: Pins = {}
+    for line in text.splitlines():
+        requirement, *hashes = line.split(" --hash=")
+        pinned = Requirement(requirement.strip())
+        (exact,) = pinned.specifier
+        assert exact.operator == "=="
+        found[canonicalize_name(pinned.name), exact.version] = {one.strip() for one in hashes}
+    return found
+
+
+LOCKED: Pins = {
+    (package["name"], package["version"]): {
+        file["hash"] for file in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+    }
+    for package in PACKAGES
+    if "version" in package
+}
+
+
+def names_of(pins: Pins) -> set[str]:
+    return {name for name, _ in pins}
+
+
+def required(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_every_pin_has_the_hashes_of_uv_s_lock(name: str) -> None:
+    pins = pins_of(name)
+    assert len(pins) > 40
+    assert all(pins.values())
+    assert {pin: hashes for pin, hashes in pins.items() if LOCKED.get(pin) != hashes} == {}
+
+
+def test_the_lock_was_made_of_the_dependencies_that_pyproject_states_now() -> None:
+    (ours,) = [package for package in PACKAGES if package["name"] == "forecasting"]
+    stated = [(None, Requirement(text)) for text in PROJECT["project"]["dependencies"]]
+    for extra, texts in PROJECT["project"]["optional-dependencies"].items():
+        stated += [(extra, Requirement(text)) for text in texts]
+    expected = {(extra, canonicalize_name(one.name), one.specifier) for extra, one in stated}
+    locked = {
+        (extra[1] if (extra := re.search(r"extra == '(\w+)'", one.get("marker", ""))) else None, one["name"],
+         Requirement(f"{one['name']}{one.get('specifier', '')}").specifier)
+        for one in ours["metadata"]["requires-dist"]
+    }  # fmt: skip
+    assert locked == expected
+
+
+def test_a_night_and_the_tests_have_every_package_that_they_need() -> None:
+    runtime, development = pins_of("runtime.lock"), pins_of("development.lock")
+    stated = required(PROJECT["project"]["dependencies"])
+    assert stated - names_of(runtime) == {"torch"}
+    assert "setuptools" in names_of(runtime)  # without it, pip fetches the build backend unchecked
+    assert runtime.items() <= development.items()
+    assert required(PROJECT["project"]["optional-dependencies"]["dev"]) <= names_of(development)
+
+
+def test_torch_without_cuda_is_the_locked_release_for_each_python_and_processor() -> None:
+    ((name, version),) = pins_of("torch-cpu.lock")
+    assert (name, version.removesuffix("+cpu")) in LOCKED
+    assert len(pins_of("torch-cpu.lock")[name, version]) == len(["3.11", "3.12", "3.13"]) * len(["x86_64", "aarch64"])
+
+
+@pytest.mark.parametrize("name", EXPORTS)
+def test_no_lock_has_cuda_or_the_address_of_an_index(name: str) -> None:
+    assert [one for one in names_of(pins_of(name)) if one.startswith(("nvidia", "cuda", "triton", "torch"))] == []
+    assert "://" not in (LOCKS / name).read_text()
+
+
+def test_uv_s_lock_names_pypi_and_its_files_alone() -> None:
+    hosts = set(re.findall(r"\w+://[^/\"]+", (ROOT / "uv.lock").read_text()))
+    assert hosts == {"https://pypi.org", "https://files.pythonhosted.org"}
