@@ -15,7 +15,7 @@ CLEAN_ENV = for name in $$(env | sed -n 's/^\(PREFECT_[A-Z_]*\|FORECASTING_[A-Z_
 	export PREFECT_HOME="$(CURDIR)/$(DATA)/prefect" PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
 	FORECASTING_DATA_DIR="$(DATA)" FORECASTING_SOURCE=sample
 
-.PHONY: demo check test lint format lock clean
+.PHONY: demo check test lint format lock audit sbom dist clean
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
@@ -48,6 +48,17 @@ lock: $(TOOLS)/.installed
 	(echo "$$about" && $$export --no-default-groups --group build --extra dask $$without) > locks/runtime.lock && \
 	(echo "$$about" && $$export --no-default-groups --group build --extra dask --extra dev $$without) > locks/development.lock && \
 	(echo "$$about" && $$export --only-group tools) > locks/tools.lock
+
+# Known advisories of the locked packages; needs a network that reaches PyPI itself.
+audit: $(TOOLS)/.installed
+	$(TOOLS)/bin/python locks/audit.py
+
+sbom: $(TOOLS)/.installed
+	$(TOOLS)/bin/python locks/sbom.py
+
+# What a release consists of; the build backend by hash too.
+dist: sbom
+	$(TOOLS)/bin/uv build --quiet --build-constraints locks/runtime.lock --require-hashes --out-dir dist
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DATA) build dist *.egg-info
