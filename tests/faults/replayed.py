@@ -32,8 +32,8 @@ def replay_one(
 ) -> str:
     """Whether the night gave `the same bits`, or why it was not run again; raises where a bit differs."""
     morning = born["runs"][run["id"],]
-    before = {name: [row for key, row in rows[name].items() if born[name][key] < morning] for name in DERIVED}
-    champion = _champion(before, run)
+    before = {name: {key: row for key, row in rows[name].items() if born[name][key] < morning} for name in DERIVED}
+    champion = champion_before(before, run)
     if champion is not None and (champion["artifact_path"] is None or champion["id"] in world.lost):
         return "its champion's weights are gone"
     with mock.patch.dict(os.environ, {f"FORECASTING_{name}": value for name, value in variables.items()}):
@@ -46,7 +46,7 @@ def replay_one(
         with database.reading(world.url) as source, database.transaction(scratch.url) as target:
             copy_inputs.copy_inputs(source, target)
             for name in DERIVED:
-                kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name]]
+                kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
                 upsert.insert(target, metadata.tables[name], kept)
         rerun_night(run, scratch, [], now=world.now)
         with database.reading(scratch.url) as connection:
@@ -63,13 +63,19 @@ def _line(row: Any) -> tuple[Any, ...]:
     return row["horizon"], row["model_id"]
 
 
-def _champion(before: Mapping[str, list[dict[str, Any]]], run: dict[str, Any]) -> dict[str, Any] | None:
-    of_line = [row for row in before["promotions"] if (row["symbol"], row["target"]) == (run["symbol"], run["target"])]
-    decided = [row for row in of_line if row["session"] <= run["as_of"]]
+def champion_before(rows: Rows, run: dict[str, Any]) -> dict[str, Any] | None:
+    """The champion of a run's symbol and target when it began, a row of models; None before the first."""
+    decided = [
+        row
+        for row in rows["promotions"].values()
+        if (row["symbol"], row["target"]) == (run["symbol"], run["target"])
+        and row["session"] <= run["as_of"]
+        and row["run_id"] != run["id"]
+    ]
     if not decided:
         return None
     newest = max(decided, key=lambda row: (row["session"], row["decided_at"], row["id"]))
-    return next(row for row in before["models"] if row["id"] == newest["winner"])
+    return rows["models"][newest["winner"],]
 
 
 def _is_gone(row: dict[str, Any], world: World) -> bool:

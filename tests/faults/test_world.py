@@ -13,12 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from tests.conftest import DATABASES, fresh_postgres
-from tests.faults import mishaps
+from tests.faults import look_ahead, mishaps
+from tests.faults.replayed import champion_before
 from tests.faults.world import World, opened
+from tests.plain_flows import without_prefect
 
 SHORT = (
     [mishaps.kill_twice],
@@ -38,19 +41,39 @@ REACHED_SOON = (
 SEEDS = range(*map(int, os.environ.get("WORLD_SEEDS", "0:20").split(":")))
 NIGHTS = int(os.environ.get("WORLD_NIGHTS", "60"))
 
+OF_VENDOR_AND_OPERATOR = (
+    mishaps.restatement, mishaps.split, mishaps.dividend, mishaps.earnings_move, mishaps.settings_changed, mishaps.gap,
+    mishaps.null_volume, mishaps.partial, mishaps.late, mishaps.symbol_added, mishaps.in_pence,
+)  # fmt: skip
+
 REACHED = (
     *(f"mishap {mishap.__name__}" for mishap in mishaps.MISHAPS), *REACHED_SOON, "run done",
 )  # fmt: skip
 """Paths that twenty seeds of sixty nights take, each of them."""
 
 
-def test_a_short_world_keeps_its_ledger_whole(
-    tmp_path: Path, sqlite_url: str, migrated_sqlite_file: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(0, tmp_path / "world", sqlite_url, nights=len(SHORT), empty=migrated_sqlite_file)
-    with opened(world, monkeypatch.setattr):
-        reached = world.live_through(SHORT)
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Iterator[tuple[World, Counter[str]]]:
+    """A world after its short life, and what was reached; its variables are still set."""
+    folder = tmp_path_factory.mktemp("short")
+    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+    url = f"sqlite:///{folder / 'ledger.db'}"
+    world = World(0, folder / "world", url, nights=len(SHORT), empty=migrated_sqlite_file)
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
+        without_prefect(patch.setattr)
+        with opened(world, patch.setattr):
+            yield world, world.live_through(SHORT)
+
+
+def test_a_short_world_keeps_its_ledger_whole(short: tuple[World, Counter[str]]) -> None:
+    _, reached = short
     assert [path for path in REACHED_SOON if not reached[path]] == []
+
+
+def test_no_stored_value_from_after_an_origin_moves_its_forecast_by_a_bit(short: tuple[World, Counter[str]]) -> None:
+    world, _ = short
+    night = nights_with_weights(world)[0]  # most comes after the oldest
+    assert look_ahead.altered_after(world, night) == look_ahead.issued(world, night)
 
 
 @pytest.fixture(params=DATABASES)
@@ -95,3 +118,45 @@ def test_worlds_keep_their_ledgers_whole_and_reach_every_rare_path(
     sys.stdout.write("\n" + "\n".join(f"{count:7d} {path}" for path, count in sorted(reached.items())) + "\n")
     assert not failed
     assert [path for path in REACHED if not reached[path]] == []
+
+
+def nights_with_weights(world: World) -> list[look_ahead.Night]:
+    """The finished nights that were run once and whose champion's weights are still there, oldest first."""
+    rows, kept = world.invariants.rows, []
+    for _, run in sorted(rows["runs"].items(), key=lambda item: (item[1]["as_of"], item[0])):
+        champion = champion_before(rows, run)
+        if run["status"] == "done" and champion is not None and champion["artifact_path"]:
+            kept.append(look_ahead.night_of(world, run))
+    return kept
+
+
+@pytest.mark.campaign
+def test_of_hundreds_of_nights_no_later_value_moves_a_forecast_and_every_input_does(
+    tmp_path: Path, migrated_sqlite_file: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Worlds of vendor and operator, whose weights are kept: of 25 nights each, later values and one input altered."""
+    tried, moved_later, moved = 0, list[object](), Counter[tuple[str, bool]]()
+    for seed in SEEDS:
+        shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+        world = World(seed, tmp_path / "world", url, nights=20, empty=migrated_sqlite_file)
+        with opened(world, monkeypatch.setattr):
+            world.set("KEEP_ARTIFACTS", "500")
+            world.set("MARKET", world.draw.choice(["", "none"]))
+            world.set("TARGET", world.draw.choice(["volume", "close", "range"]))
+            world.set("MAX_MODEL_AGE", world.draw.choice(["1", "63"]))
+            world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
+            nights = nights_with_weights(world)
+            for night in world.draw.sample(nights, min(25, len(nights))):
+                tried += 1
+                found = look_ahead.altered_after(world, night)
+                if found != look_ahead.issued(world, night):
+                    moved_later.append((seed, night["symbol"], night["target"], night["as_of"]))
+                what = world.draw.choice(sorted(look_ahead.BEFORE))
+                if (altered := look_ahead.altered_before(world, night, what)) is not None:
+                    moved[what, altered != found] += 1
+        shutil.rmtree(tmp_path / "world")
+    sys.stdout.write(f"\n{tried} nights; moved by later values: {moved_later}; moved by an input: {dict(moved)}\n")
+    assert not moved_later
+    assert {what for what, is_moved in moved if not is_moved} == set()
+    assert {what for what, _ in moved} == look_ahead.BEFORE.keys()
