@@ -197,7 +197,8 @@ def _skill_row(name: str, horizon: int, group: pd.DataFrame) -> dict[str, object
 
 def _p_value(group: pd.DataFrame, horizon: int) -> float:
     """Of the difference in pinball loss; over all horizons (0) of each origin's mean."""
-    by_origin = group.groupby("origin_session")[["pinball", "pinball_theirs"]].mean().sort_index()
+    losses = group.set_index("origin_session")[["pinball", "pinball_theirs"]].sort_index()
+    by_origin = losses if horizon else losses.groupby(level=0).mean()  # of one horizon an origin has one row
     longest = horizon or max(HORIZONS)
     if len(by_origin) <= longest:
         return float(np.nan)
