@@ -58,17 +58,18 @@ def select(what: str, table: str) -> list[tuple[Any, ...]]:
 def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
     small: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
 ) -> None:
-    for place, session in enumerate(SESSIONS):
+    sessions = SESSIONS[1:]
+    for place, session in enumerate(sessions):
         write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
-        night(monkeypatch, at(session, wrong_by=wrong_by if place == 2 else timedelta()))
+        night(monkeypatch, at(session, wrong_by=wrong_by if place == 1 else timedelta()))
     night(monkeypatch, at(LAST, wrong_by=timedelta(days=40)))
     origins = {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")}
-    assert origins == {str(session) for session in SESSIONS}
+    assert origins == {str(session) for session in sessions}
     with database.reading(read_settings().url) as connection:
         newest = read.newest_fetch(connection, "TEST")
         known = read.bars(connection, "TEST", known_at=newest["fetched_at"] if newest else None)
     assert known.index[-1].date() == LAST
-    assert replay(read_settings(), now=clock.now).startswith(f"TEST: {len(SESSIONS)} nights")
+    assert replay(read_settings(), now=clock.now).startswith(f"TEST: {len(sessions)} nights")
 
 
 def test_the_run_after_a_clock_that_was_ahead_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

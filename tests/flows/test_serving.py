@@ -38,11 +38,11 @@ def origins(url: str) -> list[str]:
         return [str(session)[:10] for session in found]
 
 
-def test_a_worker_makes_up_for_three_missed_nights_in_one_run_and_runs_a_backtest_from_the_form(
+def test_a_worker_makes_up_for_two_missed_nights_in_one_run_and_runs_a_backtest_from_the_form(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
     now, log = datetime.now(UTC), tmp_path / "worker.log"
-    asked = [processes.start_run(deployed, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]
+    asked = [processes.start_run(deployed, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (2, 1)]
     environment = processes.environment_of(tmp_path, deployed)
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
         ends = [processes.until(lambda run=run: processes.ended(deployed, run), "a run", log=log) for run in asked]
@@ -66,7 +66,7 @@ def check_a_backtest(url: str, log: Path) -> None:
     assert [row["horizon"] for row in json.loads(artifact["data"])] == ["all", "1", "2", "3", "4", "5"]
 
 
-def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_worker(
+def test_a_late_night_that_is_cancelled_ends_and_one_that_is_killed_is_started_again_by_the_next_worker(
     deployed: str, ledger: str, tmp_path: Path
 ) -> None:
     bars, exchange = tmp_path / "TEST.csv", closed_exchange()
@@ -75,8 +75,9 @@ def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_work
     environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours(exchange)
     log = tmp_path / "worker.log"
     with http_sink() as (webhook, posted), smtp_sink() as (mail, mails):
-        set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment) as worker:
+            check_cancellation(deployed, ledger, late_session, log)
+            set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
             waiting = processes.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
             late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
             assert f"TEST has no usable bar for the session {late_session} yet" in late["state"]["message"]
@@ -107,21 +108,14 @@ def test_a_killed_late_night_raises_alarms_and_is_started_again_by_the_next_work
     assert len([text for text in posted if "night.late" in text]) == 1
 
 
-def test_a_waiting_night_that_is_cancelled_ends_at_once_and_releases_its_lock(
-    deployed: str, ledger: str, tmp_path: Path
-) -> None:
-    bars, exchange = tmp_path / "TEST.csv", closed_exchange()
-    late_session = newest_of(exchange)
-    write_bars(bars, exchange, missing=1)
-    environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours(exchange)
-    log = tmp_path / "worker.log"
-    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-        waiting = processes.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
-        processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
-        processes.cancel(deployed, waiting)
-        end = processes.until(lambda: processes.ended(deployed, waiting), "the cancelled run to end", log=log)
-        assert end["state_type"] == "CANCELLED"
-        processes.until(lambda: is_free(ledger), "the night's lock", log=log)
+def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> None:
+    """A night that waits, cancelled, ends at once and releases its lock."""
+    waiting = processes.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
+    processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
+    processes.cancel(url, waiting)
+    end = processes.until(lambda: processes.ended(url, waiting), "the cancelled run to end", log=log)
+    assert end["state_type"] == "CANCELLED"
+    processes.until(lambda: is_free(ledger), "the night's lock", log=log)
     assert rows_of(ledger, "runs") == [(str(late_session), "late")]
 
 
