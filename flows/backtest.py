@@ -7,13 +7,14 @@ from prefect import flow
 from pydantic import Field
 
 from flows import clock
-from flows.operations.artifacts import add_artifacts
+from flows.operations.artifacts import add_artifacts, add_tags
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
 from flows.run_names import backtest_run_name
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.parameters import narrowed
 from forecasting.report.artifacts import backtest_artifact
+from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
 from forecasting.vocabulary import Target
 
@@ -48,6 +49,7 @@ def backtest(
     """
     settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
     spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
+    add_tags(subject_tags([spec.symbol], settings.target))
     with readable_errors(), database.night_lock(settings.url, "backtest"):
         document = walk_forward(spec, store=True, now=clock.now)
     add_artifacts([backtest_artifact(document)], f"the figures of {spec.symbol}")  # the table metrics has them too

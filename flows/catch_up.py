@@ -4,17 +4,17 @@ from datetime import date
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.states import Completed
 from pydantic import Field
 
-from flows.operations.artifacts import publish_outcomes
+from flows.operations.artifacts import add_tags, publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
+from flows.operations.states import last_state
 from flows.run_names import night_run_name
 from flows.work_queue import run_all
-from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nights_of_span
+from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
 from forecasting.vocabulary import Target
 
@@ -43,14 +43,13 @@ def catch_up(
         refit_every: Sessions between fits; in between only the champion forecasts.
 
     Returns:
-        The run ids, oldest night first; a state named Skipped when there was nothing to do.
+        As `last_state`.
     """
     settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
+    add_tags(subject_tags(settings.symbols, settings.target))
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in by_symbol]
         outcomes = run_all(nights, settings)
-    publish_outcomes(settings)
-    if outcomes.failed:
-        raise combined(outcomes.failed, of=len(settings.symbols))
-    return outcomes.done or Completed(name="Skipped", message=f"Every session from {first} to {last} was already done.")
+    done, nothing = publish_outcomes(settings), f"Every session from {first} to {last} was already done."
+    return last_state(outcomes, [], of=len(settings.symbols), done=done, nothing=lambda: nothing)

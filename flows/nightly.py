@@ -1,20 +1,21 @@
 """The night as a Prefect flow: ingest, preprocess, train, predict, evaluate, for every missed session, oldest first."""
 
 from datetime import date
+from functools import partial
 from typing import Any
 
 from prefect import flow
-from prefect.states import Completed
 
 from flows import clock
-from flows.operations.artifacts import publish_outcomes
+from flows.operations.artifacts import add_tags, publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
+from flows.operations.states import last_state
 from flows.run_names import night_run_name
 from flows.work_queue import run_all
-from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nothing_new, planned_nights
+from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
 from forecasting.vocabulary import Mode, Target
 
@@ -46,19 +47,14 @@ def nightly(
         switch_source: Allow bars of another source for a symbol that has some.
 
     Returns:
-        The run ids, oldest night first; a state named WithoutBar when the newest bar did not come and there was nothing
-        else to do, or Skipped when there was nothing to do at all.
+        As `last_state`.
     """
     settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
+    add_tags(subject_tags(settings.symbols, settings.target))
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         trigger = "schedule" if patient else "run"
         nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
         outcomes = run_all(nights, settings, unattended=patient, switch_source=switch_source)
-    publish_outcomes(settings)
-    if stopped := [*failed, *outcomes.failed]:
-        raise combined(stopped, of=len(settings.symbols))
-    if outcomes.done:
-        return outcomes.done
-    if outcomes.without_bar:
-        return Completed(name="WithoutBar", message=" ".join(outcomes.without_bar))
-    return Completed(name="Skipped", message=nothing_new(settings, as_of=as_of, now=clock.now))
+    done = publish_outcomes(settings)
+    nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
+    return last_state(outcomes, failed, of=len(settings.symbols), done=done, nothing=nothing)

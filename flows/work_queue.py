@@ -48,7 +48,7 @@ def run_all(
     ]
     show_nights([night for attempt in attempts for night in attempt.nights])
     while attempts:
-        wait_for_first(attempts)
+        wait_for_first(attempts, settings)
         due, attempts = retry.due_first(attempts, now=clock.now())
         ready, refused = fetch(due, settings, run_of=run_of, switch_source=switch_source, step=as_task, now=clock.now)
         found = retry.retries(refused, now=clock.now())
@@ -64,13 +64,13 @@ def run_all(
     return outcomes
 
 
-def wait_for_first(attempts: Sequence[Attempt]) -> None:
-    """Wait until an attempt is due, in a state that names the reasons."""
+def wait_for_first(attempts: Sequence[Attempt], settings: Settings) -> None:
+    """Wait until an attempt is due, in a state that names the reasons and the hours."""
     first = min(attempts, key=lambda attempt: attempt.due)
     if first.due <= clock.now():
         return
     if first.unattended:
-        name_state(LATE, " ".join(str(waiting.error) for waiting in attempts if waiting.error))
+        name_state(LATE, retry.waiting_message(attempts, settings))
     clock.wait_until(first.due)
     name_state("Running", "", only=LATE)
 

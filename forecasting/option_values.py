@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import cast, get_args
 
@@ -71,3 +72,21 @@ def parse_date(text: str) -> date:
     if not OLDEST_DAY <= day <= NEWEST_DAY:
         raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
     return day
+
+
+def refuse_empty_values(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments: for an option one would be read as its default, as from an unset shell variable.
+
+    Raises:
+        UsageError: Names the option.
+    """
+    before = ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
+            option = name if equals else before
+            raise UsageError(
+                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an empty text. "
+                "Leave the option out for its default, or check the variable that it comes from."
+            )
+        before = argument

@@ -35,11 +35,13 @@ plain_step.with_options = lambda **names: plain_step  # type: ignore[attr-define
 
 
 def plain(flow: Flow[..., Any]) -> Callable[..., Any]:
-    """The flow's function; a Prefect state without a result, such as Skipped, is None, as from the flow itself."""
+    """The flow's function; of a Prefect state its result or its error, as from the flow itself."""
 
     @wraps(flow.fn)
     def call(*args: Any, **named: Any) -> Any:
         result = flow.fn(*args, **named)
-        return None if isinstance(result, State) else result
+        if isinstance(result, State) and isinstance(result.data, Exception):
+            raise result.data
+        return result.data if isinstance(result, State) else result
 
     return call

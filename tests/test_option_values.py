@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.option_values import check_option, check_symbol, parse_date
+from forecasting.option_values import check_option, check_symbol, parse_date, refuse_empty_values
 
 
 @pytest.mark.parametrize("symbol", ["SBUX", "BRK-B", "VOD.L", "^GSPC", "7203.T"])
@@ -38,3 +38,12 @@ def test_an_option_for_the_cost_ratio_is_refused_as_it_was_typed(text):
     with pytest.raises(UsageError, match=rf"^Invalid --cost-ratio '{text}': expected a number above 0, such as 3.$"):
         check_option("cost_ratio", text)
     assert check_option("cost_ratio", "3") == "3"
+
+
+def test_an_empty_value_is_refused_with_its_option_and_others_are_not():
+    refuse_empty_values(["run", "--symbol", "SBUX", "--source=sample"])
+    for arguments in (["run", "--symbol", " "], ["run", "--symbol="]):
+        with pytest.raises(UsageError, match=r"^Expected a value after --symbol, found an empty text"):
+            refuse_empty_values(arguments)
+    with pytest.raises(UsageError, match=r"^Expected a value, found an empty text"):
+        refuse_empty_values([""])

@@ -65,10 +65,10 @@ def add_artifacts(artifacts: Sequence[Artifact], about: str) -> None:
 
 
 def add_tags(tags: Sequence[str]) -> None:
-    """Add tags to the flow run; no-op and skipped as `add_artifacts`."""
+    """Add tags to the flow run, before those that it has; no-op and skipped as `add_artifacts`."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
     with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:
         present = client.read_flow_run(context.flow_run.id).tags
-        client.update_flow_run(context.flow_run.id, tags=list(dict.fromkeys([*present, *tags])))
+        client.update_flow_run(context.flow_run.id, tags=list(dict.fromkeys([*tags, *present])))

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 
 from flows import clock
-from forecasting.errors import UsageError
+from forecasting.option_values import refuse_empty_values
 from forecasting.pipeline.unexpected import explained
 
 
@@ -19,21 +19,3 @@ def run_command(command: Callable[[], object]) -> None:
         ended = explained(error, now=clock.now)
         sys.stderr.write(f"{ended}\n")
         sys.exit(ended.exit_code)
-
-
-def refuse_empty_values(arguments: list[str]) -> None:
-    """Refuse empty arguments: for an option one would be read as its default, as from an unset shell variable.
-
-    Raises:
-        UsageError: Names the option.
-    """
-    before = ""
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
-            option = name if equals else before
-            raise UsageError(
-                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an empty text. "
-                "Leave the option out for its default, or check the variable that it comes from."
-            )
-        before = argument

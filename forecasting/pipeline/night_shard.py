@@ -11,6 +11,7 @@ from typing import TypeVar
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.symbol_list import joined
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
@@ -42,7 +43,7 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """`SBUX-2024-03-08`, or `25-symbols-from-AAPL-2024-03-08` for several."""
+        """`SBUX-2024-03-08`, or `AAPL+24-others-2024-03-08` for many."""
         return name_of([of_symbol[-1] for of_symbol in self.nights])
 
 
@@ -61,10 +62,8 @@ class Finished:
 
 
 def name_of(nights: Sequence[NightSpec]) -> str:
-    """The name of a shard of nights in Prefect's list of tasks: symbol or number of symbols, and session."""
-    first = nights[0]
-    many = f"{len(nights)}-symbols-from-" if len(nights) > 1 else ""
-    return f"{many}{first.symbol}-{first.session}"
+    """The name of a shard of nights in Prefect's list of tasks: symbols and session."""
+    return f"{joined([night.symbol for night in nights])}-{nights[0].session}"
 
 
 def shards_of(runs: Sequence[Sequence[NightRun]], settings: Settings) -> list[Shard]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline.plan import newest_session
+from forecasting.pipeline.symbol_list import joined
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import Clock
@@ -33,6 +35,27 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
         raise UsageError(f"Invalid flow parameter. {problems}.") from None
+
+
+def night_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
+    """`nightly-SBUX-volume-2024-03-08`: flow, symbols, target and newest session, for the list of runs.
+
+    Args:
+        flow: The flow's name.
+        given: Its parameters.
+        now: The clock.
+    """
+    settings = read_settings()
+    symbols, target = given.get("symbols") or settings.symbols, given.get("target") or settings.target
+    session = given.get("as_of") or given.get("last") or newest_named(symbols[0], given.get("source"), now=now)
+    return f"{flow}-{joined(symbols)}-{target}-{session}"
+
+
+def backtest_name(given: Mapping[str, Any]) -> str:
+    """`backtest-SBUX-volume-2023-01-03-2023-12-29`, from the parameters of a backtest."""
+    settings = read_settings()
+    symbol, target = given.get("symbol") or settings.symbols[0], given.get("target") or settings.target
+    return f"backtest-{symbol}-{target}-{given['first']}-{given['last']}"
 
 
 def newest_named(symbol: str, source: str | None, *, now: Clock) -> date:

@@ -19,6 +19,9 @@ UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
 NO_BAR = timedelta(minutes=20)
 """After an answer without the session's bar: it comes within minutes, hours or days."""
 
+REASONS = 3
+"""Of a run that waits: more would fill its message."""
+
 INTERACTIVE = timedelta(seconds=2)
 """The one pause while a person waits at a terminal, after no answer."""
 
@@ -161,6 +164,15 @@ def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | 
 def clock_time(moment: datetime, settings: Settings) -> str:
     """`09:00 America/New_York`: an instant as local time."""
     return f"{moment.astimezone(ZoneInfo(settings.timezone)):%H:%M} {settings.timezone}"
+
+
+def waiting_message(attempts: Sequence[Attempt], settings: Settings) -> str:
+    """Why a run waits, of the first three symbols, when it requests again, and until when it does."""
+    reasons = list(dict.fromkeys(str(one.error) for one in attempts if one.error))
+    more = f" And {len(reasons) - REASONS} more." if len(reasons) > REASONS else ""
+    due, deadline = min(one.due for one in attempts), max(one.deadline for one in attempts)
+    hours, last = clock_time(due, settings).partition(" ")[0], clock_time(deadline, settings)
+    return f"{' '.join(reasons[:REASONS])}{more} Next request at {hours}, retrying until {last}."
 
 
 def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:

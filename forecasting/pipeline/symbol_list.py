@@ -1,4 +1,4 @@
-"""The symbols that a command is asked for: named one by one, or listed in a file."""
+"""The symbols that a command is asked for, named one by one or listed in a file, and the name for them together."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from forecasting.option_values import check_symbol
 
 MAX_BYTES = 1_000_000
 """Of a file of symbols; one of 10,000 symbols has about 60,000."""
+
+NAMED = 3
+"""Most symbols that a name lists."""
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
@@ -40,6 +43,11 @@ def symbols_of_file(path: Path) -> list[str]:
     if not found:
         raise UsageError(f"Expected one symbol a line in --symbols-file {path}; found none.")
     return found
+
+
+def joined(symbols: Sequence[str]) -> str:
+    """The symbols in the name of a run or task: `SBUX`, `SBUX+MSFT`; of more than three `SBUX+249-others`."""
+    return "+".join(symbols) if len(symbols) <= NAMED else f"{symbols[0]}+{len(symbols) - 1}-others"
 
 
 def _text(path: Path) -> str:

@@ -76,8 +76,8 @@ def is_inside(page: Any, text: str, *, wide: int) -> bool:
     )
 
 
-NIGHT = "nightly-^GSPC-2018-12-31"
-FAILED_NIGHT = "nightly-^GSPC+NONE-2018-12-31"
+NIGHT = "nightly-^GSPC-volume-2018-12-31"
+FAILED_NIGHT = "nightly-^GSPC+NONE-volume-2018-12-31"
 
 
 def test_a_fresh_browser_is_led_to_version_2(nights: str, open_page: OpenPage) -> None:
@@ -142,6 +142,24 @@ def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
     for step in ("ingest", "preprocess", "train", "predict", "evaluate", "total"):
         assert page.get_by_role("row", name=re.compile(rf"^{step} [\d.]+.s ")).count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+
+
+def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, open_page: OpenPage) -> None:
+    page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, FAILED_NIGHT)['id']}?tab=Details")
+    page.get_by_text("PartlyFailed").first.wait_for()
+    page.get_by_text("1 of 2 symbols failed. NONE: ").first.wait_for()
+    for tag in ("^GSPC", "NONE", "volume", "failed", "replay"):
+        page.get_by_text(tag, exact=True).locator("visible=true").first.wait_for()
+    page.goto(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}?tab=Details")
+    page.get_by_text(re.compile(r"^\^GSPC done\. \^GSPC Wed 2 Jan \d\.\d\d.B shares, 80 % ")).first.wait_for()
+
+
+def test_the_list_of_runs_has_their_names_states_and_tags(nights: str, open_page: OpenPage) -> None:
+    page = open_page(f"{ui(nights)}/runs")
+    page.get_by_role("link", name=NIGHT, exact=True).first.wait_for()
+    page.get_by_role("link", name=FAILED_NIGHT, exact=True).first.wait_for()
+    page.get_by_text("PartlyFailed").first.wait_for()
+    page.get_by_text("replay", exact=True).first.wait_for()
 
 
 def test_an_ordinary_run_asks_for_nothing(nights: str, open_page: OpenPage) -> None:

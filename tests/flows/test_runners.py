@@ -222,6 +222,6 @@ def test_shards_of_two_symbols_give_the_same_tables_and_a_task_a_shard_and_step(
         with get_client(sync_client=True) as client:
             return sorted(run.name for run in client.read_task_runs(flow_run_filter=of_run))
 
-    expected = [f"{step}-{shard}-{LAST}" for step in STEPS for shard in ("2-symbols-from-AAA", "CCC")]
-    expected.append(f"ingest-4-symbols-from-AAA-{LAST}")
+    expected = [f"{step}-{shard}-{LAST}" for step in STEPS for shard in ("AAA+BBB", "CCC")]
+    expected.append(f"ingest-AAA+3-others-{LAST}")
     assert until(lambda: len(names()) >= len(expected) and names(), "the tasks of the run") == sorted(expected)

@@ -59,7 +59,7 @@ def check_a_backtest(url: str, log: Path) -> None:
     """Request a backtest as the form does; its figures are shown."""
     asked = processes.start_run(url, "backtest/backtest", first="2018-11-01", last="2018-11-14")
     found = processes.until(lambda: processes.ended(url, asked), "the backtest", log=log)
-    assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-2018-11-01-2018-11-14")
+    assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-volume-2018-11-01-2018-11-14")
     wanted = {"artifacts": {"flow_run_id": {"any_": [asked]}}}
     (artifact,) = httpx.post(f"{url}/artifacts/filter", json=wanted, timeout=30).json()
     assert artifact["key"] == "backtest-gspc-volume"
@@ -101,7 +101,7 @@ def test_a_late_night_that_is_cancelled_ends_and_one_that_is_killed_is_started_a
             processes.until(lambda: any("is Crashed" in text for text in posted), "the alarm about the crash", log=log)
             (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
             assert crash[0] == "forecasting: nightly, a run is Crashed"
-            assert crash[1].startswith(f"nightly-TEST-{late_session} of nightly is Crashed: Its process is gone")
+            assert crash[1].startswith(f"nightly-TEST-volume-{late_session} of nightly is Crashed: Its process is gone")
             processes.until(lambda: origins(ledger) == [str(late_session)], "the night's forecasts", log=log)
             # Else the next worker would find that night without a process, and start it again.
             processes.until(lambda: not processes.unfinished(deployed), "the night's end", log=log)

@@ -44,7 +44,7 @@ def nights(*symbols: str) -> list[list[NightRun]]:
 def test_shards_keep_the_order_of_the_symbols_and_their_size() -> None:
     shards = shards_of(nights("A", "B", "C"), settings(shard_size=2))
     assert [[night.symbol for (night,) in shard.nights] for shard in shards] == [["A", "B"], ["C"]]
-    assert [shard.name for shard in shards] == ["2-symbols-from-A-2024-03-08", "C-2024-03-08"]
+    assert [shard.name for shard in shards] == ["A+B-2024-03-08", "C-2024-03-08"]
 
 
 @pytest.mark.parametrize(

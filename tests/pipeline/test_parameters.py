@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.pipeline.parameters import narrowed, newest_named
+from forecasting.pipeline.parameters import backtest_name, narrowed, newest_named, night_name
 
 SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 
@@ -46,3 +46,18 @@ def test_the_name_of_a_run_has_the_newest_completed_session_whatever_the_source(
 
 def test_the_name_of_a_run_has_the_newest_session_of_a_file_that_ends_before() -> None:
     assert newest_named("^GSPC", "sample", now=lambda: SATURDAY) == date(2018, 12, 31)
+
+
+def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session() -> None:
+    def name(**given: object) -> str:
+        return night_name("nightly", given, now=lambda: SATURDAY)
+
+    assert name(as_of="2024-03-07") == "nightly-SBUX+VOD.L-volume-2024-03-07"
+    assert name(symbols=["MSFT"], target="close", last="2024-03-06") == "nightly-MSFT-close-2024-03-06"
+    assert name(symbols=["MSFT"], source="yahoo") == "nightly-MSFT-volume-2024-03-08"
+
+
+def test_a_backtest_is_named_by_symbol_target_and_span() -> None:
+    given = {"first": "2023-01-03", "last": "2023-12-29"}
+    assert backtest_name(given) == "backtest-SBUX-volume-2023-01-03-2023-12-29"
+    assert backtest_name(given | {"symbol": "MSFT", "target": "range"}) == "backtest-MSFT-range-2023-01-03-2023-12-29"

@@ -23,6 +23,7 @@ from forecasting.pipeline.retry import (
     next_attempt,
     retries,
     waited_note,
+    waiting_message,
 )
 from forecasting.settings import Settings
 
@@ -142,3 +143,21 @@ def test_the_note_of_a_missing_bar_has_the_hour_and_the_newest_bar() -> None:
     assert missing_bar_note(attempt, UnavailableError("No response."), newest, Settings(), now=NINE) == (
         "No response. Stopped retrying at 09:00 America/New_York; the night continued with the bars up to 2024-03-05."
     )
+
+
+def test_a_run_that_waits_says_why_when_it_requests_again_and_until_when() -> None:
+    waiting = first_attempt([NIGHT], Settings(), now=MORNING, unattended=True)
+    late = next_attempt(waiting, DataLateError("SBUX has no usable bar yet."), now=MORNING)
+    assert late is not None
+    assert waiting_message([late], Settings()) == (
+        "SBUX has no usable bar yet. Next request at 05:50, retrying until 09:00 America/New_York."
+    )
+
+
+def test_of_many_waiting_symbols_three_reasons_are_quoted_each_once() -> None:
+    errors = [RateLimitedError("too many requests"), *(DataLateError(f"{name} is late.") for name in "ABCA")]
+    found = [
+        next_attempt(first_attempt([NIGHT], Settings(), now=MORNING, unattended=True), e, now=MORNING) for e in errors
+    ]
+    message = waiting_message([one for one in found if one is not None], Settings())
+    assert message.startswith("too many requests A is late. B is late. And 1 more. Next request at 05:50, ")

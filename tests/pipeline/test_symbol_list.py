@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.pipeline.symbol_list import MAX_BYTES, asked_symbols
+from forecasting.pipeline.symbol_list import MAX_BYTES, asked_symbols, joined
 
 
 def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path) -> None:
@@ -35,3 +35,9 @@ def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: b
 def test_a_path_without_a_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="no regular file"):
         asked_symbols([], tmp_path / name)
+
+
+def test_few_symbols_are_joined_and_of_many_the_others_are_counted() -> None:
+    assert joined(["SBUX"]) == "SBUX"
+    assert joined(["SBUX", "MSFT", "^GSPC"]) == "SBUX+MSFT+^GSPC"
+    assert joined(["SBUX", "MSFT", "^GSPC", "AAPL"]) == "SBUX+3-others"

@@ -46,7 +46,7 @@ def test_a_failed_night_is_emitted_with_its_error(night_folder: Path, emitted: l
         nightly(as_of=date(2024, 3, 9))
     ((name, payload),) = emitted
     assert (name, payload["symbol"], payload["target"]) == ("night.failed", "TEST", "volume")
-    assert payload["words"].startswith("nightly-TEST-2024-03-09 failed. UsageError: ")
+    assert payload["words"].startswith("nightly-TEST-volume-2024-03-09 failed. ")
     assert "2024-03-09 is a Saturday" in payload["words"]
 
 
