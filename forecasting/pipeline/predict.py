@@ -108,7 +108,7 @@ def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, chal
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
         scores=read.newest_scores(connection, symbol, target, last=session, origins=SCORED_ORIGINS, known_at=known_at),
-        past=closed_forecasts(connection, run, bars),
+        past=closed_forecasts(connection, run, bars, known_at=known_at),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, run),
     )
@@ -123,10 +123,10 @@ def _no_fit(connection: Connection, run: NightRun) -> str:
     return f"no model was fitted: {reason}" if found else ""
 
 
-def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame) -> pd.DataFrame:
-    """Past forecasts of the network with the actuals as known at the night's session."""
+def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame, *, known_at: datetime) -> pd.DataFrame:
+    """Past forecasts of the network with the actuals as known at `known_at`, the instant of `bars`."""
     symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
-    past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS)
+    past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
     actual = actual_of(target, bars).reindex(pd.DatetimeIndex(past["target_session"])).to_numpy()
     factor = past["split_factor"].to_numpy()
     # A split changes how many shares trade and what one costs; a forecast made before it stays on its own basis.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 
 import pandas as pd
 import sqlalchemy as sa
@@ -32,7 +32,15 @@ def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: da
     return frame(connection, statement.order_by(*order))
 
 
-def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date, limit: int) -> pd.DataFrame:
+def past_forecasts(
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    origin: date,
+    limit: int,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
     """The network's forecasts for sessions up to `origin`, from which calibration may be estimated.
 
     Args:
@@ -41,11 +49,12 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
         target: Target of the forecasts.
         origin: The last target session.
         limit: Rows per horizon, the newest ones.
+        known_at: An aware instant, that of the bars to compare with: no split stored later counts. None for now.
 
     Returns:
         One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
-        text as issued), split_factor (shares today per share when issued). Of several forecasts of an origin, the live
-        one counts before the late one before the replay, and the last issued before the others.
+        text as issued), split_factor (shares at known_at per share when issued). Of several forecasts of an origin, the
+        live one counts before the late one before the replay, and the last issued before the others.
     """
     table, model = tables.forecasts, tables.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
@@ -69,7 +78,8 @@ def past_forecasts(connection: sa.Connection, symbol: str, target: str, *, origi
     statement = sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.origin_session, ranked.c.horizon)
     found = frame(connection, statement)
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
-    found["split_factor"] = split_factors(connection, symbol, found)
+    until = None if known_at is None else pd.Series(known_at, index=found.index)
+    found["split_factor"] = split_factors(connection, symbol, found, until=until)
     return found[["origin_session", "horizon", "target_session", "calibration", "split_factor"]]
 
 

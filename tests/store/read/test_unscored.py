@@ -70,6 +70,9 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(databas
         writes.add_forecasts(connection, rows)
         found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
         past = read.past_forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9)
+        before = read.past_forecasts(
+            connection, SYMBOL, TARGET, origin=date(2024, 3, 8), limit=9, known_at=at("2024-03-07T21:00")
+        )
     actuals = [(str(row.target_session.date()), row.stage, row.volume, row.close) for row in found.itertuples()]
     assert actuals == [
         ("2024-03-07", "first_print", 100.0, 11.0),
@@ -78,6 +81,7 @@ def test_a_forecast_made_before_a_split_is_scored_on_its_own_share_basis(databas
         ("2024-03-11", "first_print", 220.0, 11.0),
     ]
     assert past["split_factor"].tolist() == [2.0, 2.0, 1.0]
+    assert before["split_factor"].tolist() == [1.0, 1.0]
 
 
 def test_a_split_of_years_before_the_bars_changes_no_basis(database_url):
