@@ -181,7 +181,11 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], _Fault]:
         numbers = column.to_numpy(dtype="float64", na_value=np.nan)
         return numbers, _Fault(_impossible(numbers), expected, column)
     text = column.astype("string").str.strip().fillna("")
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan, copy=True)
+    # Which texts are numbers is pandas' rule, their value is Python's: pandas before 3.1 misses the nearest double of
+    # 18 % of texts with 17 digits, and a file's bars must be the same bits under every release.
+    written = ~np.isnan(numbers)
+    numbers[written] = [float(number) for number in text[written]]
     empty = text.str.lower().isin(_EMPTY).to_numpy(dtype=bool)
     return numbers, _Fault((np.isnan(numbers) & ~empty) | _impossible(numbers), expected, column)
 

@@ -38,7 +38,7 @@ def found(path, kind="csv"):
 
 
 def assert_bars(fetched, expected=BARS):
-    pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False, rtol=1e-14)
+    pd.testing.assert_frame_equal(fetched.bars, expected, check_freq=False, check_exact=True)
 
 
 def test_yahoos_column_names_and_ours_give_the_same_bars(tmp_path):
