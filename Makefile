@@ -48,6 +48,10 @@ lock: $(TOOLS)/.installed
 	(echo "$$about" && $$export --no-default-groups --group build --extra dask $$without) > locks/runtime.lock && \
 	(echo "$$about" && $$export --no-default-groups --group build --extra dask --extra dev $$without) > locks/development.lock && \
 	(echo "$$about" && $$export --only-group tools) > locks/tools.lock
+	@compile="$(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml"; \
+	about='# Made by `make lock`; for pip install --constraint'; \
+	(echo "$$about" && $$compile --resolution lowest-direct) > locks/oldest.txt && \
+	(echo "$$about" && $$compile) > locks/newest.txt
 
 # Known advisories of the locked packages; needs a network that reaches PyPI itself.
 audit: $(TOOLS)/.installed

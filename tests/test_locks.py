@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "locks"
@@ -44,6 +45,12 @@ LOCKED: Pins = {
 
 def names_of(pins: Pins) -> set[str]:
     return {name for name, _ in pins}
+
+
+def constraints_of(name: str) -> list[tuple[str, str]]:
+    """(name, version) of each line of a file of constraints; a version a line where Pythons differ."""
+    lines = [line for line in (LOCKS / name).read_text().splitlines() if not line.startswith("#")]
+    return [(canonicalize_name(one.name), next(iter(one.specifier)).version) for one in map(Requirement, lines)]
 
 
 def required(requirements: list[str]) -> set[str]:
@@ -96,3 +103,22 @@ def test_no_lock_has_cuda_or_the_address_of_an_index(name: str) -> None:
 def test_uv_s_lock_names_pypi_and_its_files_alone() -> None:
     hosts = set(re.findall(r"\w+://[^/\"]+", (ROOT / "uv.lock").read_text()))
     assert hosts == {"https://pypi.org", "https://files.pythonhosted.org"}
+
+
+@pytest.mark.parametrize("name", ["oldest.txt", "newest.txt"])
+def test_the_oldest_and_newest_releases_are_those_that_pyproject_allows(name: str) -> None:
+    for text in PROJECT["project"]["dependencies"]:
+        stated = Requirement(text)
+        found = [version for package, version in constraints_of(name) if package == canonicalize_name(stated.name)]
+        assert found
+        assert [version for version in found if version not in stated.specifier] == []
+
+
+def test_the_oldest_releases_are_the_lower_bounds_themselves() -> None:
+    for text in PROJECT["project"]["dependencies"]:
+        stated = Requirement(text)
+        (bound,) = [Version(one.version).release for one in stated.specifier if one.operator == ">="]
+        (oldest,) = [
+            version for name, version in constraints_of("oldest.txt") if name == canonicalize_name(stated.name)
+        ]
+        assert Version(oldest).release[: len(bound)] == bound
