@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := $(VENV)-tools
-# Every package is installed from locks/ by hash, but torch by its version: which build the machine's index has, with
-# CUDA or without, is the machine's choice. From PyTorch's own index, without CUDA, by hash too:
-#   make TORCH='--no-deps --require-hashes --index-url https://download.pytorch.org/whl/cpu -r locks/torch-cpu.lock' check
-TORCH ?= $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' locks/torch-cpu.lock)
+LOCKS := deploy/locks
+# Every package is installed from there by hash, but torch by its version: which build the machine's index has, with CUDA
+# or without, is the machine's choice. From PyTorch's own index, without CUDA, by hash too:
+#   make TORCH="--no-deps --require-hashes --index-url https://download.pytorch.org/whl/cpu -r deploy/locks/torch-cpu.lock"
+TORCH ?= $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' $(LOCKS)/torch-cpu.lock)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 DATA := forecasting-demo
 
@@ -45,43 +46,43 @@ lock: $(TOOLS)/.installed
 	@without="$$(sed -nE 's/^name = "(torch|triton|cuda-.*|nvidia-.*)"$$/--no-emit-package \1/p' uv.lock)"; \
 	export="$(TOOLS)/bin/uv export --quiet --frozen --no-emit-project --no-header --no-annotate"; \
 	about='# Made by `make lock` from uv.lock; for pip install --no-deps --require-hashes --requirement'; \
-	(echo "$$about" && $$export --no-default-groups --group build --extra dask $$without) > locks/runtime.lock && \
-	(echo "$$about" && $$export --no-default-groups --group build --extra dask --extra dev $$without) > locks/development.lock && \
-	(echo "$$about" && $$export --only-group tools) > locks/tools.lock
+	(echo "$$about" && $$export --no-default-groups --group build --extra dask $$without) > $(LOCKS)/runtime.lock && \
+	(echo "$$about" && $$export --no-default-groups --group build --extra dask --extra dev $$without) > $(LOCKS)/development.lock && \
+	(echo "$$about" && $$export --only-group tools) > $(LOCKS)/tools.lock
 	@compile="$(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml"; \
 	about='# Made by `make lock`; for pip install --constraint'; \
-	(echo "$$about" && $$compile --resolution lowest-direct) > locks/oldest.txt && \
-	(echo "$$about" && $$compile) > locks/newest.txt
+	(echo "$$about" && $$compile --resolution lowest-direct) > $(LOCKS)/oldest.txt && \
+	(echo "$$about" && $$compile) > $(LOCKS)/newest.txt
 
 # Known advisories of the locked packages; needs a network that reaches PyPI itself.
 audit: $(TOOLS)/.installed
-	$(TOOLS)/bin/python locks/audit.py
+	$(TOOLS)/bin/python $(LOCKS)/audit.py
 
 sbom: $(TOOLS)/.installed
-	$(TOOLS)/bin/python locks/sbom.py
+	$(TOOLS)/bin/python $(LOCKS)/sbom.py
 
 # What a release consists of; the build backend by hash too.
 dist: sbom
-	$(TOOLS)/bin/uv build --quiet --build-constraints locks/runtime.lock --require-hashes --out-dir dist
+	$(TOOLS)/bin/uv build --quiet --build-constraints $(LOCKS)/runtime.lock --require-hashes --out-dir dist
 
 clean:
 	rm -rf $(VENV) $(TOOLS) $(DATA) build dist *.egg-info
 
-$(VENV)/.installed: pyproject.toml locks/runtime.lock locks/torch-cpu.lock
+$(VENV)/.installed: pyproject.toml $(LOCKS)/runtime.lock $(LOCKS)/torch-cpu.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed; %s is %d.%d. Try: make PYTHON=python3.12 demo" % (sys.executable, v[0], v[1]))'
 	@echo "Making $(VENV) and installing into it; this takes a minute or two."
 	$(PYTHON) -m venv $(VENV)
-	@$(PIP) --no-cache-dir --no-deps --require-hashes --requirement locks/runtime.lock
+	@$(PIP) --no-cache-dir --no-deps --require-hashes --requirement $(LOCKS)/runtime.lock
 	@$(PIP) --no-cache-dir $(TORCH)
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed locks/development.lock
-	@$(PIP) --no-deps --require-hashes --requirement locks/development.lock
+$(VENV)/.installed-dev: $(VENV)/.installed $(LOCKS)/development.lock
+	@$(PIP) --no-deps --require-hashes --requirement $(LOCKS)/development.lock
 	@touch $@
 
-$(TOOLS)/.installed: locks/tools.lock
+$(TOOLS)/.installed: $(LOCKS)/tools.lock
 	$(PYTHON) -m venv $(TOOLS)
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-deps --require-hashes --requirement locks/tools.lock
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-deps --require-hashes --requirement $(LOCKS)/tools.lock
 	@touch $@

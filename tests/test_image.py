@@ -79,7 +79,7 @@ def test_the_packages_installed_before_the_code_are_those_of_pyproject() -> None
 def test_every_package_of_the_image_is_installed_by_hash() -> None:
     installed = re.findall(r"pip install ([^&]*)", " && ".join(rest for name, rest in steps() if name == "RUN"))
     *locked, ours = [shlex.split(command) for command in installed]
-    assert [command[-1] for command in locked] == ["locks/runtime.lock", "locks/torch-cpu.lock"]
+    assert [command[-1] for command in locked] == ["deploy/locks/runtime.lock", "deploy/locks/torch-cpu.lock"]
     assert all({"--no-deps", "--require-hashes"} <= set(command) for command in locked)
     assert ours == ["--no-deps", "--no-build-isolation", "--editable", "."]
 

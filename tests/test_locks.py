@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ROOT / "locks"
+LOCKS = ROOT / "deploy" / "locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
 EXPORTS = ["runtime.lock", "development.lock", "tools.lock"]
@@ -22,7 +22,7 @@ Pins = dict[tuple[str, str], set[str]]
 
 
 def pins_of(name: str) -> Pins:
-    """The pins of a file in locks/."""
+    """The pins of a file in deploy/locks/."""
     text = re.sub(r"^#.*\n", "", (LOCKS / name).read_text(), flags=re.MULTILINE).replace("\\\n", " ")
     found: Pins = {}
     for line in text.splitlines():

@@ -16,8 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-LOCKS = ROOT / "locks"
+ROOT = Path(__file__).parents[2]
+LOCKS = Path(__file__).parent
 WEIGHTS = ROOT / "forecasting" / "train" / "weights"
 OUT = ROOT / "dist" / "sbom.cdx.json"
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
