@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,11 @@ def test_every_function_in_the_tables_of_the_architecture_is_defined_in_the_name
     functions = functions_in(ARCHITECTURE)
     assert len(functions) > 15
     assert [(module, name) for module, name in functions if name not in names_in(file_of(module))] == []
+
+
+def test_the_changelog_tells_nothing_twice() -> None:
+    lines = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line and not line.startswith("#")]
+    assert [line for line, times in Counter(lines).items() if times > 1] == []
 
 
 def test_every_document_is_in_the_index() -> None:
