@@ -14,12 +14,13 @@ from flows.run_names import backtest_run_name
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.parameters import narrowed
 from forecasting.report.artifacts import backtest_artifact
+from forecasting.report.run_guides import BACKTEST
 from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
 from forecasting.vocabulary import Target
 
 
-@flow(name="backtest", flow_run_name=backtest_run_name, on_failure=[emit_failed])
+@flow(name="backtest", description=BACKTEST, flow_run_name=backtest_run_name, on_failure=[emit_failed])
 def backtest(
     first: date,
     last: date,

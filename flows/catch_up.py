@@ -14,12 +14,13 @@ from flows.run_names import night_run_name
 from flows.work_queue import run_all
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nights_of_span
+from forecasting.report.run_guides import CATCH_UP
 from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
 from forecasting.vocabulary import Target
 
 
-@flow(name="catch-up", flow_run_name=night_run_name, on_failure=[emit_failed])
+@flow(name="catch-up", description=CATCH_UP, flow_run_name=night_run_name, on_failure=[emit_failed])
 def catch_up(
     first: date,
     last: date,

@@ -15,12 +15,13 @@ from flows.run_names import night_run_name
 from flows.work_queue import run_all
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import nothing_new, planned_nights
+from forecasting.report.run_guides import NIGHTLY
 from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
 from forecasting.vocabulary import Mode, Target
 
 
-@flow(name="nightly", flow_run_name=night_run_name, on_failure=[emit_failed])
+@flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[emit_failed])
 def nightly(
     symbols: list[str] | None = None,
     target: Target | None = None,

@@ -71,7 +71,6 @@ def start_serving() -> None:
             schedule=Cron(settings.cron, timezone=settings.timezone, slug="nightly"),
             parameters={"patient": True},
             tags=["forecasting"],
-            description="Forecast the next five sessions, score closed ones.",
             pause_on_shutdown=False,
             limit=1,
         )

@@ -184,3 +184,23 @@ def test_scores_findings_and_the_model_are_shown(nights: str, open_page: OpenPag
     page.get_by_title("none: every bar passed every check").wait_for()
     page.goto(artifact(nights, NIGHT, "promotion-gspc-volume"))
     assert "Trained on: " in article(page, "Promotion: There was no champion")
+
+
+def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_page: OpenPage) -> None:
+    number = processes.deployment_id(deployed, "nightly/nightly")
+    page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
+    for state in ("Completed", "Late, never started", "WithoutBar", "PartlyFailed, Failed", "Crashed"):
+        page.get_by_role("cell", name=state, exact=True).wait_for()
+    page.get_by_role("cell", name="start one: forecasting worker").wait_for()
+    page.get_by_text("At 05:30 AM, Tuesday through Friday").first.wait_for()
+
+
+def test_the_form_of_a_run_explains_each_parameter(deployed: str, open_page: OpenPage) -> None:
+    number = processes.deployment_id(deployed, "catch-up/catch-up")
+    page = open_page(f"{ui(deployed)}/deployments/deployment/{number}/run")
+    for text in (
+        "Oldest session.",
+        "Newest session.",
+        "Sessions between fits; in between only the champion forecasts.",
+    ):
+        page.get_by_text(text).first.wait_for()

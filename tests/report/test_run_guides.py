@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+import pytest
+
+from forecasting.report.run_guides import BACKTEST, CATCH_UP, NIGHTLY
+
+STATES = ("Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_guide_of_a_night_has_a_row_for_each_state(state: str) -> None:
+    rows = [line.strip("|").split("|") for line in NIGHTLY.splitlines() if line.startswith("|")][2:]
+    named = [cells for cells in rows if state in cells[0].replace(",", " ").split()]
+    assert named
+    assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in named)
+
+
+def test_the_guides_of_the_forms_name_the_parameters_that_they_need() -> None:
+    for guide in (CATCH_UP, BACKTEST):
+        assert "with `first` and `last`" in guide
