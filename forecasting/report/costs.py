@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from forecasting.evaluate.costs import cost, nearest_level, optimal_level, quantile_at
 from forecasting.evaluate.scores import skill
+from forecasting.losses import Floats
 from forecasting.report.data import ReportData
 from forecasting.report.listings import Listing, change
 from forecasting.report.track_record import TrackRecord
@@ -54,12 +57,25 @@ def realised_costs(record: TrackRecord, ratio: float, *, horizon: int = 1) -> pd
         Columns as in view costs: forecaster, n, cost (of the quantile of `ratio`), median_cost, saving, and
         published_cost and published_saving on the same nights; no rows before the first score.
     """
-    published = _costs(record.ahead(horizon), ratio)
-    others = _costs(record.baselines[record.baselines["horizon"] == horizon], ratio)
-    pairs = others.merge(published[[*_KEYS, "cost"]].rename(columns={"cost": "published_cost"}), on=_KEYS)
-    rows = [_means("published", published.assign(published_cost=published["cost"]))] if len(published) else []
-    theirs = [_means(str(name), group) for name, group in pairs.groupby("name")]
-    return pd.DataFrame([*rows, *sorted(theirs, key=lambda row: float(row["cost"]))], columns=_COLUMNS)
+    return realised_costs_of(record, [ratio], horizon=horizon)[0]
+
+
+def realised_costs_of(record: TrackRecord, ratios: Sequence[float], *, horizon: int = 1) -> list[pd.DataFrame]:
+    """The same for several cost ratios: the forecasts of the same nights are found once."""
+    published, others = record.ahead(horizon), record.baselines[record.baselines["horizon"] == horizon]
+    if published.empty:
+        return [pd.DataFrame(columns=_COLUMNS) for _ in ratios]
+    pairs = others.merge(published[_KEYS].assign(ours=np.arange(len(published))), on=_KEYS)
+    places = {str(name): np.array(found) for name, found in pairs.groupby("name").indices.items()}
+    ours = pairs["ours"].to_numpy()
+    found = []
+    for ratio in ratios:
+        own, own_median = _costs(published, ratio)
+        cost, median = _costs(pairs, ratio)
+        theirs = [_means(name, cost[at], median[at], own[ours[at]]) for name, at in places.items()]
+        rows = [_means("published", own, own_median, own), *sorted(theirs, key=lambda row: float(row["cost"]))]
+        found.append(pd.DataFrame(rows, columns=_COLUMNS))
+    return found
 
 
 def cost_document(data: ReportData, record: TrackRecord) -> dict[str, Any] | None:
@@ -113,19 +129,23 @@ def cost_note(data: ReportData) -> str:
     )
 
 
-def _costs(rows: pd.DataFrame, ratio: float) -> pd.DataFrame:
-    actual = rows["actual"].astype(float)
-    return rows[[*_KEYS, "name"]].assign(
-        cost=cost(actual, cost_quantiles(rows, ratio), ratio=ratio),
-        median_cost=cost(actual, rows["q50"].astype(float), ratio=ratio),
+def _costs(rows: pd.DataFrame, ratio: float) -> tuple[Floats, Floats]:
+    """Of each row the cost of its quantile of least expected cost, and that of its median."""
+    return (
+        cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio),
+        cost(rows["actual"], rows["q50"], ratio=ratio),
     )
 
 
-def _means(name: str, rows: pd.DataFrame) -> dict[str, Any]:
-    means = {column: float(rows[column].mean()) for column in ("cost", "median_cost", "published_cost")}
+def _means(name: str, costs: Floats, median_costs: Floats, published_costs: Floats) -> dict[str, Any]:
+    means = {
+        "cost": float(np.nanmean(costs)),
+        "median_cost": float(np.nanmean(median_costs)),
+        "published_cost": float(np.nanmean(published_costs)),
+    }
     return {
         "forecaster": name,
-        "n": len(rows),
+        "n": len(costs),
         **means,
         "saving": skill(means["cost"], means["median_cost"]),
         "published_saving": skill(means["published_cost"], means["cost"]),

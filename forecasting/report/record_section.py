@@ -6,7 +6,7 @@ from typing import Any
 
 from forecasting.evaluate.costs import RATIOS
 from forecasting.report import record_charts, record_figures, wording
-from forecasting.report.costs import cost_quantiles, level_name, realised_costs
+from forecasting.report.costs import cost_quantiles, level_name, realised_costs_of
 from forecasting.report.data import ReportData, as_day
 from forecasting.report.track_record import TrackRecord
 from forecasting.report.units import percent, short_day, unit_of
@@ -61,8 +61,9 @@ def _cost_rows(data: ReportData, record: TrackRecord) -> list[dict[str, Any]]:
     """A row a cost ratio above 1, and for the one that is set: tomorrow's quantile, and costs one session ahead."""
     unit, own = unit_of(data), [] if data.cost_ratio is None else [data.cost_ratio]
     rows = []
-    for ratio in sorted({*map(float, RATIOS[1:]), *own}):
-        found = realised_costs(record, ratio).to_dict("records")
+    ratios = sorted({*map(float, RATIOS[1:]), *own})
+    for ratio, costs in zip(ratios, realised_costs_of(record, ratios), strict=True):
+        found = costs.to_dict("records")
         if not found:
             continue
         ours, best = found[0], next(iter(found[1:]), None)

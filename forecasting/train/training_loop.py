@@ -201,8 +201,13 @@ def predict_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
     The last bits of a matrix product depend on its shape, on a row's position in it and on the processor. Computing in
     double precision and rounding to single removes these differences.
     """
+    return forecast_rows(copy.deepcopy(network), tensors, rows)
+
+
+def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
+    """As `predict_rows`, of a network that nothing uses afterwards: it is not copied, and has doubles then."""
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
-    double = copy.deepcopy(network).double()
+    double = network.double()
     with one_thread(), torch.inference_mode():
         for start in range(0, len(rows), _ROWS_PER_PASS):
             batch = rows[start : start + _ROWS_PER_PASS]

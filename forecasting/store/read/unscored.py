@@ -36,7 +36,8 @@ def unscored_forecasts(
         close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
         day, is divided out.
     """
-    forecasts, scores, actual = tables.forecasts, tables.scores, _actuals(symbol, target, last, known_at)
+    forecasts, scores = tables.forecasts, tables.scores
+    actual = _actuals(symbol, target, _oldest(connection, symbol, target), last, known_at)
     key = [scores.c[column.name] == column for column in forecasts.primary_key]
     order = ("target_session", "horizon", "model_id", "kind")
     done = sa.exists().where(*key, scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
@@ -56,11 +57,19 @@ def unscored_forecasts(
     return found.drop(columns=["session", "first_seen_at", "first_received"]).assign(split_factor=factor)
 
 
-def _actuals(symbol: str, target: Target, last: date, known_at: datetime | None) -> sa.Subquery:
+def _oldest(connection: sa.Connection, symbol: str, target: Target) -> date:
+    """The oldest target session, from the index: of a first year of nights all other bars are older."""
+    session = tables.forecasts.c.target_session
+    of_symbol = (tables.forecasts.c.symbol == symbol, tables.forecasts.c.target == target)
+    return connection.scalar(sa.select(sa.func.min(session)).where(*of_symbol)) or date.max
+
+
+def _actuals(symbol: str, target: Target, first: date, last: date, known_at: datetime | None) -> sa.Subquery:
     bar, earlier = tables.bar_versions, tables.bar_versions.alias("earlier")
     needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
     columns = (bar.c.session, bar.c.version.label("bar_version"), bar.c.first_seen_at, *(bar.c[name] for name in _BAR))
-    usable = (bar.c.symbol == symbol, bar.c.session <= last, *(bar.c[name].is_not(None) for name in needed))
+    sessions = bar.c.session.between(first, last)
+    usable = (bar.c.symbol == symbol, sessions, *(bar.c[name].is_not(None) for name in needed))
     before = sa.exists().where(
         earlier.c.symbol == bar.c.symbol,
         earlier.c.session == bar.c.session,
