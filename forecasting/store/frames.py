@@ -66,9 +66,15 @@ def _typed(values: tuple[Any, ...], name: str) -> NDArray[Any] | pd.Index | pd.S
         return pd.Series(
             [None if value is None else bool(value) for value in values], dtype=object if None in values else bool
         )
-    if isinstance(kind, sa.Float | sa.Integer) or any(isinstance(value, float) for value in values):
+    if isinstance(kind, sa.Float | sa.Integer) or _has_floats(values, kind):
         return np.array(values, dtype=np.float64)
     return pd.Series(values, dtype=object)
+
+
+def _has_floats(values: tuple[Any, ...], kind: TypeEngine[Any] | None) -> bool:
+    if isinstance(kind, sa.String):  # all of it, or nothing: `error` is a text in runs and a number in scores
+        return isinstance(next((value for value in values if value is not None), None), float)
+    return any(isinstance(value, float) for value in values)
 
 
 def _naive(value: datetime | str | None) -> datetime | str | None:
