@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from dates_worth import Inferred
+from dates_worth import LAST, Inferred
 from inferred_earnings import inferred_earnings, quarterly_positions
 
 from forecasting.ingest.events import bundled_events, reacting
@@ -74,3 +74,12 @@ def test_an_origin_has_the_dates_that_were_believed_then():
         valid = events[(events["known_from"] <= day) & ~(events["withdrawn_from"] <= day)]
         known = {one for one in inferred.believed(at) if one - 21 <= at}
         assert set(inferred.calendar.searchsorted(pd.DatetimeIndex(valid["session"])).tolist()) == known
+
+
+def test_dates_in_hindsight_are_those_of_the_whole_span_known_ahead():
+    inferred = Inferred(bars_with_reactions())
+    events = inferred.in_hindsight()
+    found = inferred.calendar.searchsorted(pd.DatetimeIndex(events["session"]))
+    newest = inferred.bars.index.searchsorted(pd.Timestamp(LAST))
+    assert set(REACTIONS[newest > REACTIONS].tolist()) <= set(found.tolist())
+    assert (inferred.calendar.searchsorted(pd.DatetimeIndex(events["known_from"])) == np.maximum(found - 21, 0)).all()
