@@ -1,14 +1,14 @@
-"""Measure what earnings dates are worth in volume: told ones where they are known, inferred ones on the panel.
+"""Measure what earnings dates are worth in volume: announced ones where they are known, inferred ones on the panel.
 
     python benchmarks/dates_worth.py PANEL.parquet VIX.csv
 
 PANEL and VIX are as for base_weights.py. The panel has no earnings dates, so they are INFERRED: of every stock the row
 of sessions about a quarter apart that looked most like reactions (`inferred_earnings.py`), in two ways. "Projected":
-from bars up to each origin alone, and a year of the calendar ahead, which is less than a company tells. "Hindsight":
-from all bars, and known 21 sessions ahead as if told, which is more: the volume that is forecast has chosen them. SBUX
-has told dates too, the bundled ones. Symbols and years are of the choosing set (split.py). Every REFIT sessions all
-models are fitted from scratch, without dates and with them, and forecast until the next fit; the last column is
-Diebold-Mariano's p of the mean of network and linear model, with dates against without.
+from bars up to each origin alone, and a year of the calendar ahead, which is less than a company announces.
+"Hindsight": from all bars, and known 21 sessions ahead as if announced, which is more: the volume that is forecast has
+chosen them. SBUX has announced dates too, the bundled ones. Symbols and years are of the choosing set (split.py). Every
+REFIT sessions all models are fitted from scratch, without dates and with them, and forecast until the next fit; the
+last column is Diebold-Mariano's p of the mean of network and linear model, with dates against without.
 """
 
 import argparse
@@ -61,11 +61,15 @@ def main() -> None:
         inferred = Inferred(bars)
         print_row(symbol, inferred.score, "projected", walk(bars, inferred.as_of, market), without)
         hindsight = inferred.in_hindsight()
-        print_row(symbol, inferred.score, "hindsight", walk(bars, lambda block, all=hindsight: all, market), without)
+        print_row(
+            symbol, inferred.score, "hindsight", walk(bars, lambda block, dates=hindsight: dates, market), without
+        )
         if len(bundled_events(symbol)):
-            told = reacting(bundled_events(symbol))
-            print_row(symbol, inferred.score, "told", walk(bars, lambda block, all=told: all, market), without)
-            print(hits_line(symbol, inferred, told), flush=True)
+            announced = reacting(bundled_events(symbol))
+            print_row(
+                symbol, inferred.score, "announced", walk(bars, lambda block, dates=announced: dates, market), without
+            )
+            print(hits_line(symbol, inferred, announced), flush=True)
 
 
 def bars_of(rows: pd.DataFrame) -> pd.DataFrame:
@@ -177,10 +181,10 @@ def print_row(symbol: str, score: float, dates: str, losses: dict[str, Floats], 
     print(f"| {symbol} | {score:.1f} | {dates} | {' | '.join(changes)} | {p_value:.3f} |", flush=True)
 
 
-def hits_line(symbol: str, inferred: Inferred, told: pd.DataFrame) -> str:
-    """How many told reactions of the span were projected, five sessions before, to the day and to the next one."""
-    in_span = told["session"].between(pd.Timestamp(FIRST), pd.Timestamp(LAST))
-    reactions = inferred.calendar.searchsorted(pd.DatetimeIndex(told.loc[in_span, "session"]))
+def hits_line(symbol: str, inferred: Inferred, announced: pd.DataFrame) -> str:
+    """How many announced reactions of the span were projected, five sessions before, to the day and to the next one."""
+    in_span = announced["session"].between(pd.Timestamp(FIRST), pd.Timestamp(LAST))
+    reactions = inferred.calendar.searchsorted(pd.DatetimeIndex(announced.loc[in_span, "session"]))
     off = [min(abs(one - at) for one in inferred.believed(at - HORIZONS[-1])) for at in reactions.tolist()]
     hit = [sum(distance <= most for distance in off) for most in (0, 1)]
     return f"\nOf {symbol}'s {len(off)} reactions {hit[0]} were projected to the day, {hit[1]} within one session.\n"
