@@ -99,9 +99,8 @@ class Invariants:
             if not accepted or fetch["fetched_at"] != newest or symbol in self.world.tampered:
                 continue
             served, _ = self.world.vendor.told(symbol)
-            served = served[
-                served["session"].between(*(pd.Timestamp(fetch[f"{end}_asked"]) for end in ("first", "last")))
-            ]
+            span = pd.Timestamp(fetch["first_asked"]), pd.Timestamp(fetch["last_received"])
+            served = served[served["session"].between(*span)]
             current = {
                 row["session"]: row
                 for row in now["bar_versions"].values()
@@ -135,8 +134,10 @@ class Invariants:
     def _remember(self, new: Rows, now: Rows) -> None:
         for name, rows in new.items():
             self.born[name].update(dict.fromkeys(rows, self.mornings))
-        for key in new["runs"]:
-            self.environment[key] = dict(self.world.variables)
+        for key, run in new["runs"].items():
+            # Not of a night of this morning that ran before the settings were changed.
+            if run["settings_hash"] == self.world.settings.for_symbol(run["symbol"]).hash:
+                self.environment[key] = dict(self.world.variables)
         self.reached.update(f"fetch {row['verdict']}" for row in new["fetches"].values())
         self.reached.update(f"finding {row['rule']}" for row in new["findings"].values())
         self.reached.update(f"forecast {row['kind']}" for row in new["forecasts"].values())
@@ -172,7 +173,9 @@ class Invariants:
         alone = [
             (key, run)
             for key, run in sorted(self.rows["runs"].items())
-            if run["status"] == "done" and births[run["symbol"], run["target"], self.born["runs"][key]] == 1
+            if run["status"] == "done"
+            and key in self.environment
+            and births[run["symbol"], run["target"], self.born["runs"][key]] == 1
         ]
         if alone:
             key, run = self.world.draw.choice(alone)

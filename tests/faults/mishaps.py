@@ -68,6 +68,7 @@ def late(world: World) -> Iterator[None]:
     world.vendor.today = shift(newest, -1)
     hours = world.draw.choice([0.2, 0.8, 24.0])
     world.at(world.instant + timedelta(hours=hours), lambda: setattr(world.vendor, "today", newest))
+    world.tampered |= world.vendor.series.keys()
     yield
     world.vendor.today = newest
 
@@ -77,6 +78,7 @@ def stale(world: World) -> Iterator[None]:
     """The answer is some sessions old."""
     newest = world.vendor.today
     world.vendor.today = shift(newest, -world.draw.randint(2, 4))
+    world.tampered |= world.vendor.series.keys()
     yield
     world.vendor.today = newest
 
