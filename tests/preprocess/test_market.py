@@ -21,10 +21,11 @@ def series(exchange: str = "XNYS") -> MarketSeries:
 
 def slow_log_closes(market: MarketSeries, sessions: pd.DatetimeIndex, exchange: str) -> list[float]:
     """A loop over instants."""
-    own = between(date(2023, 1, 3), LAST, market.exchange)
+    own = [(day, closes_at(day, market.exchange)) for day in between(date(2023, 1, 3), LAST, market.exchange)]
     values = []
     for session in sessions:
-        closed = [day for day in own if closes_at(day, market.exchange) <= closes_at(session.date(), exchange)]
+        at = closes_at(session.date(), exchange)
+        closed = [day for day, closed_at in own if closed_at <= at]
         found = [market.closes.get(pd.Timestamp(day), np.nan) for day in closed[-6:]]
         known = [value for value in found if value > 0.0]
         values.append(np.log(known[-1]) if known else 0.0)
