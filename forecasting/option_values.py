@@ -28,6 +28,11 @@ def check_symbol(symbol: str) -> str:
     return symbol
 
 
+def listed(text: str) -> list[str]:
+    """The values of a comma separated text, in their order."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def parse_mode(text: str) -> Mode:
     """One of the modes in which a challenger is fitted.
 

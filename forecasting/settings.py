@@ -4,7 +4,6 @@ import difflib
 import hashlib
 import json
 import os
-import re
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,15 +11,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from forecasting.database_url import url_in, with_driver
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
 from forecasting.market_choice import NONE, MarketChoice, choose_market, symbol_of
-from forecasting.option_values import check_symbol
+from forecasting.option_values import check_symbol, listed
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
-
-_MAX_URL = 4096
 
 OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")
 """Names after FORECASTING_ that commands and containers read besides the settings."""
@@ -112,7 +110,7 @@ class Settings(BaseSettings):
             raise UsageError(
                 "Expected one of FORECASTING_DATABASE_URL and FORECASTING_DATABASE_URL_FILE; found both. Unset one."
             )
-        return values | {"database_url": _line_of(Path(str(file)))}
+        return values | {"database_url": url_in(Path(str(file)))}
 
     @model_validator(mode="before")
     @classmethod
@@ -122,10 +120,10 @@ class Settings(BaseSettings):
             values["symbols"] = "^GSPC"
         return values
 
-    @field_validator("symbols", "companions", mode="before")
+    @field_validator("symbols", "companions", "files", mode="before")
     @classmethod
-    def _split_symbols(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    def _split(cls, value: object) -> object:
+        return tuple(listed(value)) if isinstance(value, str) else value
 
     @field_validator("symbols", "companions")
     @classmethod
@@ -135,11 +133,6 @@ class Settings(BaseSettings):
         if not value and info.field_name == "symbols":
             raise ValueError("Expected at least one symbol, found none")
         return tuple(dict.fromkeys(value))
-
-    @field_validator("files", mode="before")
-    @classmethod
-    def _split_files(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
     @field_validator("market")
     @classmethod
@@ -182,11 +175,16 @@ class Settings(BaseSettings):
         return self.files or (self.data_dir.absolute() / "sources",)
 
     @property
+    def yahoo_cache(self) -> Path:
+        """The folder where Yahoo's time zones and cookies are kept between nights."""
+        return self.data_dir.absolute() / "yahoo-cache"
+
+    @property
     def url(self) -> str:
         """The database's SQLAlchemy URL, password included: never log it."""
         if self.database_url is None:
             return f"sqlite:///{self.data_dir.absolute() / 'forecasting.db'}"
-        return _with_driver(self.database_url.get_secret_value())
+        return with_driver(self.database_url.get_secret_value())
 
     @property
     def hash(self) -> str:
@@ -237,24 +235,3 @@ def _check_names() -> None:
             f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
             "settings` lists all settings."
         )
-
-
-def _line_of(path: Path) -> str:
-    expected = f"Expected one line, a database URL, in {path} (FORECASTING_DATABASE_URL_FILE)"
-    try:
-        if not path.is_file():
-            raise UsageError(f"{expected}; found no regular file. Create it, or correct the path.")
-        with path.open(encoding="utf-8") as file:
-            lines = file.read(_MAX_URL + 1).split()
-    except OSError as error:
-        raise UsageError(f"{expected}; it cannot be read: {error.strerror}. Let this user read it.") from None
-    except UnicodeDecodeError:
-        lines = []
-    if len(lines) != 1 or len(lines[0]) > _MAX_URL:
-        raise UsageError(f"{expected}; found something else. Correct it.")  # never quoted: it may hold a password
-    return lines[0]
-
-
-def _with_driver(url: str) -> str:
-    # psycopg 3 is the installed driver; a bare postgresql:// would import psycopg2.
-    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)

@@ -13,7 +13,7 @@ from pyarrow import csv, parquet
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline import ledger_frames
-from forecasting.pipeline.each_symbol import SymbolOutcome, combined, each_symbol, failures_of, raise_failed, values_of
+from forecasting.pipeline.each_symbol import combined, each_symbol, failures_of, raise_failed, values_of
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.report.long_forms import hubverse, nixtla
 from forecasting.settings import Settings
@@ -45,7 +45,7 @@ def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date 
     _check(form, out, as_of)
     migrate.check_ready(settings.url, writes=False)
     with database.kept_open(settings.url):
-        outcomes = _each(settings, form, as_of, now)
+        outcomes = each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
     written = [outcome.symbol for outcome in outcomes if outcome.error is None]
     if not written:
         raise_failed(outcomes)
@@ -85,10 +85,6 @@ def _check(form: str, out: Path, as_of: date | None) -> None:
     if as_of is not None and form != "bars":
         raise UsageError(f"--as-of is of the form bars only; found it with {form}. Leave it out.")
     check_writable(out)
-
-
-def _each(settings: Settings, form: str, as_of: date | None, now: Clock) -> list[SymbolOutcome[pd.DataFrame]]:
-    return each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
 
 
 def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:

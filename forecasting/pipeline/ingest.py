@@ -72,7 +72,7 @@ def _read_stored(
     connection: Connection, run: NightRun, asked: Asked, *, switch_source: bool, purpose: Purpose
 ) -> Stored:
     symbol, choice = run.spec.symbol, run.settings.market_choice
-    cache_dir = run.settings.data_dir.absolute() / "yahoo-cache"
+    cache_dir = run.settings.yahoo_cache
     if purpose == "market" and choice is not None:
         source = market_source_of(choice, cache_dir=cache_dir)
     else:

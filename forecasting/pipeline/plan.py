@@ -165,7 +165,7 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
     from forecasting.ingest.sources.choose import newest_session as newest_in_file
     from forecasting.ingest.sources.choose import source_of
 
-    source = source_of(settings.source, cache_dir=settings.data_dir.absolute() / "yahoo-cache")
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
     completed, held = last_completed(now(), settings.exchange), newest_in_file(source, symbol)
     if held is not None and held > completed:
         logger.warning("%s has rows of %s up to %s; those after %s are not used", source.name, symbol, held, completed)

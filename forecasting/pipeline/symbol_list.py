@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from forecasting.errors import UsageError
-from forecasting.option_values import check_symbol
+from forecasting.option_values import check_symbol, listed
 
 MAX_BYTES = 1_000_000
 """Of a file of symbols; one of 10,000 symbols has about 60,000."""
@@ -21,8 +21,8 @@ def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
     Raises:
         UsageError: A symbol is not valid, or the file cannot be read or has none.
     """
-    listed = [part.strip() for text in named for part in text.split(",") if part.strip()]
-    return list(dict.fromkeys([*map(check_symbol, listed), *(symbols_of_file(file) if file is not None else [])]))
+    symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
+    return list(dict.fromkeys([*symbols, *(symbols_of_file(file) if file is not None else [])]))
 
 
 def symbols_of_file(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from forecasting.errors import UsageError
 from forecasting.ingest.sources import EndedSource, Source
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.installed import installed_in_words, installed_source
-from forecasting.ingest.sources.sample import SYMBOL, Sample
+from forecasting.ingest.sources.sample import Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.market_choice import MarketChoice
 
@@ -66,8 +66,3 @@ def newest_session(source: Source, symbol: str) -> date | None:
 def is_live(source: Source) -> bool:
     """Whether a fetch from the source is a request to another system, which can fail by itself, unlike a file."""
     return not isinstance(source, EndedSource)
-
-
-def default_symbol(source: Source) -> str | None:
-    """The symbol to use without --symbol: the sample's own; None where the settings give it."""
-    return SYMBOL if isinstance(source, Sample) else None

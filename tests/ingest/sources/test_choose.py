@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.ingest.sources.choose import default_symbol, newest_session, source_of
+from forecasting.ingest.sources.choose import newest_session, source_of
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.sample import Sample
 from forecasting.ingest.sources.yahoo import Yahoo
@@ -37,7 +37,6 @@ def test_files_and_the_sample_have_a_newest_session_and_yahoo_has_none(tmp_path)
         date(2024, 3, 8),
         date(2018, 12, 31),
     ]
-    assert [default_symbol(source) for source in chosen.values()] == [None, None, "^GSPC"]
 
 
 def test_choosing_a_source_creates_nothing(tmp_path):
