@@ -12,7 +12,7 @@ from flows.tasks import as_task, runs_under
 from forecasting.errors import DataLateError
 from forecasting.pipeline import retry
 from forecasting.pipeline.night_run import NightRun, NightSpec
-from forecasting.pipeline.night_shard import shards_of
+from forecasting.pipeline.night_shard import in_turn, shards_of
 from forecasting.pipeline.plan import is_done
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.requests import fetch
@@ -46,7 +46,7 @@ def run_all(
         for nights in open_nights
         if nights
     ]
-    show_nights([night for attempt in attempts for night in attempt.nights])
+    show_nights([night for some in in_turn([attempt.nights for attempt in attempts]) for night in some])
     while attempts:
         wait_for_first(attempts, settings)
         due, attempts = retry.due_first(attempts, now=clock.now())

@@ -87,6 +87,16 @@ def in_batches(items: Sequence[Item], key: Callable[[Item], object], size: int) 
         yield from (some[start : start + size] for start in range(0, len(some), size))
 
 
+def in_turn(nights: Sequence[Sequence[Item]]) -> list[list[Item]]:
+    """The nights in the order in which a shard runs them: the first of each symbol, then the second, and so on.
+
+    Args:
+        nights: Of each symbol, oldest first.
+    """
+    places = range(max((len(of_symbol) for of_symbol in nights), default=0))
+    return [[of_symbol[place] for of_symbol in nights if place < len(of_symbol)] for place in places]
+
+
 def automatic_size(symbols: int, workers: int) -> int:
     """Symbols of a shard: one shard for one worker, else `SHARDS_A_WORKER` for each; at most `LARGEST`."""
     shards = workers * SHARDS_A_WORKER if workers > 1 else 1

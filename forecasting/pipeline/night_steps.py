@@ -16,6 +16,7 @@ from forecasting.pipeline import shard
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightInputs, NightRun
+from forecasting.pipeline.night_shard import in_turn
 from forecasting.pipeline.other_series import fetch_other_series
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
@@ -81,13 +82,7 @@ def run_shard(
         step: How a step is run.
         publish: See `Publish`.
     """
-    return [
-        outcome
-        for place in range(max((len(of_symbol) for of_symbol in nights), default=0))
-        for outcome in finish_nights(
-            [of_symbol[place] for of_symbol in nights if place < len(of_symbol)], step=step, publish=publish
-        )
-    ]
+    return [outcome for some in in_turn(nights) for outcome in finish_nights(some, step=step, publish=publish)]
 
 
 def finish_nights(

@@ -17,6 +17,7 @@ from forecasting.pipeline.night_shard import (
     every_night_failed,
     finished,
     in_batches,
+    in_turn,
     runs_of,
     shards_of,
 )
@@ -93,3 +94,8 @@ def test_a_lost_shard_is_the_failure_of_each_of_its_nights() -> None:
 
 def test_a_batch_has_one_key_and_at_most_its_size() -> None:
     assert list(in_batches([1, 2, 3, 5, 7, 4], lambda item: item % 2, 3)) == [[1, 3, 5], [7], [2, 4]]
+
+
+def test_nights_are_in_the_order_in_which_they_run() -> None:
+    assert in_turn([["A1", "A2", "A3"], ["B1"], [], ["C1", "C2"]]) == [["A1", "B1", "C1"], ["A2", "C2"], ["A3"]]
+    assert in_turn([]) == []
