@@ -140,14 +140,10 @@ class Ledger:
             ForecastingError: The bars cannot be had, or the span is too short or too early.
         """
         from forecasting.backtest.frames import figure_frame, forecast_frame
-        from forecasting.backtest.walk_forward import backtest
-        from forecasting.pipeline.backtest import backtest_spec, companion_series, load_series, market_series
+        from forecasting.pipeline.backtest import backtest_spec, replayed
 
         settings = self._settings([symbol], target, source)
-        spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
-        bars, events, _ = load_series(spec.settings, last=None, now=now)
-        companions, market = companion_series(spec.settings, now=now), market_series(spec.settings, now=now)
-        result = backtest(bars, events, spec=spec, companions=companions, market=market)
+        result = replayed(backtest_spec(settings, first, last, refit_every=refit_every, workers=1), now=now)
         return Backtest(forecast_frame(result), figure_frame(result))
 
     def _settings(self, symbols: Sequence[str], target: Target | None, source: str | None = None) -> Settings:

@@ -47,23 +47,26 @@ def no_bar(what: str) -> AbstractContextManager[Advance | None]:
 
 def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_bar) -> dict[str, Any]:
     """The result document of a walk-forward backtest, its figures kept in table metrics where `store` asks for it."""
-    settings = spec.settings
     if store:
-        migrate.check_ready(settings.url)
-    bars, events, _ = load_series(settings, last=None, now=now)
-    with bar(f"{spec.symbol} {settings.target}") as advance:
-        result = backtest(
-            bars,
-            events,
-            spec=spec,
-            companions=companion_series(settings, now=now),
-            market=market_series(settings, now=now),
-            progress=advance,
-        )
+        migrate.check_ready(spec.settings.url)
+    result = replayed(spec, now=now, bar=bar)
     if store:
-        add_metrics(result, settings, now=now)
+        add_metrics(result, spec.settings, now=now)
     document: dict[str, Any] = result.document()
     return document
+
+
+def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestResult:
+    """A walk-forward backtest on the whole series of its symbol, its companions and the market; nothing is stored.
+
+    Raises:
+        ForecastingError: One of these cannot be had, or the span is too short or too early.
+    """
+    settings = spec.settings
+    bars, events, _ = load_series(settings, last=None, now=now)
+    companions, market = companion_series(settings, now=now), market_series(settings, now=now)
+    with bar(f"{spec.symbol} {settings.target}") as advance:
+        return backtest(bars, events, spec=spec, companions=companions, market=market, progress=advance)
 
 
 def walk_each(
