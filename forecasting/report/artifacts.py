@@ -61,7 +61,7 @@ def night_artifacts(data: ReportData, page: Path) -> list[Artifact]:
     tables = {
         "forecasts": (forecast_table(data), f"{about}, in {unit}: the sessions after {origin}"),
         "scores": (score_table(data), f"{about}, in {unit}: mean errors up to {origin}"),
-        "findings": (finding_table(data), f"{data.symbol}: doubtful bars up to {origin}"),
+        "findings": (finding_table(data), f"{data.symbol}: {_open_findings(data)} up to {origin}"),
     }
     return [
         Artifact(_key("night", data), markdown_text(_tomorrow(data)), night_markdown(data, page)),
@@ -155,13 +155,17 @@ def _week(data: ReportData) -> Listing:
     return [markdown_text(name) for name in names], cells
 
 
+def _open_findings(data: ReportData) -> str:
+    count = len(data.findings)
+    return f"{count or 'no'} open finding{'' if count == 1 else 's'} about its bars"
+
+
 def _new_findings(data: ReportData) -> str:
     found = finding_rows(data)
     new = ", ".join(f"{row['rule']} {row['session']}" for row in found if row["since"] == "tonight")
     if not found:
         return "Every bar passed every check."
-    count = f"{len(found)} finding{'s are' if len(found) > 1 else ' is'} open"
-    return f"{count}, new tonight: {new}." if new else f"{count}, none new tonight."
+    return f"{_open_findings(data)}, {f'new tonight: {new}' if new else 'none new tonight'}."
 
 
 def _why(data: ReportData) -> str:

@@ -10,12 +10,11 @@ import pandas as pd
 
 from forecasting.plain_text import markdown_text
 from forecasting.report.artifacts import Artifact, artifact_key, artifact_link, table_markdown
-from forecasting.report.data import as_day
 from forecasting.report.facts import STAGES
-from forecasting.report.listings import Listing, change
+from forecasting.report.listings import change
 from forecasting.report.run_outcome import SymbolNight, counts_of, names_of
 from forecasting.report.tables import unusual
-from forecasting.report.units import GAP, instant, seconds, short_day
+from forecasting.report.units import GAP, instant, seconds
 
 SLOW_NIGHTS = 20
 """Nights from which on a step beyond their 95th percentile is called slow."""
@@ -43,8 +42,7 @@ def outcome_artifact(nights: Sequence[SymbolNight], durations: pd.DataFrame, tim
         f"**{markdown_text(counts_of(nights))}.**",
         "### What to do",
         "\n".join(f"- {line}" for line in _actions(ordered)),
-        "### Forecasts",
-        table_markdown(_forecasts(ordered)),
+        *_forecasts(ordered),
         "### How late",
         "\n".join(f"- {markdown_text(line)}" for line in _lateness(nights, times)),
         *_durations(nights, durations),
@@ -76,26 +74,34 @@ def _actions(nights: Sequence[SymbolNight]) -> list[str]:
     return lines or ["Nothing."]
 
 
-def _forecasts(nights: Sequence[SymbolNight]) -> Listing:
-    """A row a symbol, each linked to its page; medians carry their unit, since symbols differ in it."""
+def _forecasts(nights: Sequence[SymbolNight]) -> list[str]:
+    """A row a symbol, each linked to its page; medians carry their unit, since symbols differ in it.
+
+    The session is in the heading where all have the same: a phone has no room for its column.
+    """
+    sessions = {night.session for night in nights if night.session}
+    several = len(sessions) > 1
     rows: list[list[object]] = []
     for night in nights:
         row, unit, link = night.tomorrow, night.unit, artifact_key("night", night.symbol, night.target)
+        day = [night.session.replace(" ", "\N{NO-BREAK SPACE}")] if several else []
         if row is None:
-            rows.append([markdown_text(night.symbol), *[""] * 4, night.status])
+            rows.append([markdown_text(night.symbol), *day, *[""] * 3, night.status])
             continue
         behind = [f"{night.status} {night.run['as_of']}"] if night.run and night.status != "done" else []
         rows.append(
             [
                 artifact_link(night.symbol, link),
-                short_day(as_day(row["target_session"])).replace(" ", "\N{NO-BREAK SPACE}"),
+                *day,
                 unit.brief(float(row["q50"])),
                 unit.span(float(row["q10"]), float(row["q90"])),
                 change(float(row["q50"]), float(row["last_value"])),
                 markdown_text(", ".join([*behind, *unusual(row)])),
             ]
         )
-    return ["symbol", "session", "median", "80 % interval", "vs last", "note"], rows
+    heading = "### Forecasts" if len(sessions) != 1 else f"### Forecasts of {sessions.pop()}"
+    columns = ["symbol", *(["session"] if several else []), "median", "80 % interval", "vs last", "note"]
+    return [heading, table_markdown((columns, rows))]
 
 
 def _lateness(nights: Sequence[SymbolNight], times: RunTimes) -> list[str]:
@@ -105,10 +111,9 @@ def _lateness(nights: Sequence[SymbolNight], times: RunTimes) -> list[str]:
     live = [(night.opens - row["issued_at"], night) for night, row in issued if row["kind"] == "live" and night.opens]
     if live:
         margin, closest = min(live, key=lambda pair: pair[0])
-        day = short_day(as_day((closest.tomorrow or {})["target_session"]))
         lines.append(
             f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, {closest.symbol}, "
-            f"{_span(margin)} before {day} opened."
+            f"{_span(margin)} before {closest.session} opened."
         )
     for kind, meaning in (("late", "Issued after its session had opened"), ("replay", "Made for a past session")):
         if symbols := [night.symbol for night, row in issued if row["kind"] == kind]:

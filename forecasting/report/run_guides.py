@@ -4,7 +4,9 @@ NIGHTLY = """Brings the bars of every symbol up to date, fits a network, forecas
 forecasts whose session has closed. One run does all sessions missed since the last one, oldest first; the same night
 run twice adds nothing.
 
-**Open the newest run, tab *Artifacts*, `outcomes`:** it says what to do, how late the run was and how long it took.
+**First open the newest of [volume](../../artifacts/key/outcomes-volume),
+[close](../../artifacts/key/outcomes-close) or [range](../../artifacts/key/outcomes-range)**, the artifact `outcomes` of
+a run: it says what to do, how late the run was and how long it took.
 
 | state of a run | what it means | what to do |
 | --- | --- | --- |

@@ -60,6 +60,11 @@ class SymbolNight:
         return row
 
     @property
+    def session(self) -> str:
+        """The session of that row, like Mon 11 Mar; empty without one."""
+        return short_day(as_day(self.tomorrow["target_session"])) if self.tomorrow else ""
+
+    @property
     def unit(self) -> Unit:
         """In which its forecast is written."""
         last = float(self.tomorrow["last_value"]) if self.tomorrow else float("nan")
@@ -107,6 +112,6 @@ def _severity(status: str) -> int:
 def _tomorrow(night: SymbolNight) -> str:
     row, unit = night.tomorrow or {}, night.unit
     return (
-        f"{night.symbol} {short_day(as_day(row['target_session']))} {unit.text(float(row['q50']))}, "
+        f"{night.symbol} {night.session} {unit.text(float(row['q50']))}, "
         f"80 % {unit.span(float(row['q10']), float(row['q90']))}"
     )

@@ -134,6 +134,7 @@ def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
 ) -> None:
     page = open_page(artifact(nights, FAILED_NIGHT, "outcomes-volume"), viewport)
     text = article(page, "How long")
+    assert is_inside(page, "replay", wide=viewport["width"])
     assert text.startswith("2 symbols: 1 failed, 1 done.")
     for part in ("What to do", "NONE: failed.", "prefect deployment run nightly/nightly"):
         assert part in text
@@ -193,6 +194,8 @@ def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deploy
         page.get_by_role("cell", name=state, exact=True).wait_for()
     page.get_by_role("cell", name="start one: forecasting worker").wait_for()
     page.get_by_text("At 05:30 AM, Tuesday through Friday").first.wait_for()
+    page.get_by_role("link", name="volume", exact=True).click()
+    page.wait_for_url("**/v2/artifacts/key/outcomes-volume")
 
 
 def test_the_form_of_a_run_explains_each_parameter(deployed: str, open_page: OpenPage) -> None:

@@ -41,7 +41,7 @@ def test_a_night_has_a_page_three_tables_and_the_model_each_with_what_matters_fi
         "SBUX Mon 11 Mar: 8.45 M shares, 80 % 6.00-12.00",
         "SBUX volume, in M shares: the sessions after Fri 8 Mar 2024",
         "SBUX volume, in M shares: mean errors up to Fri 8 Mar 2024",
-        "SBUX: doubtful bars up to Fri 8 Mar 2024",
+        "SBUX: no open findings about its bars up to Fri 8 Mar 2024",
         "SBUX volume: model published, and why",
     ]
 
@@ -85,9 +85,9 @@ def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
     old = finding | {"session": date(2024, 3, 1), "since": ISSUED - pd.Timedelta(days=7)}
     new = finding | {"session": ORIGIN, "since": ISSUED}
     page = night_markdown(report_data(findings=pd.DataFrame([old])), PAGE)
-    assert "1 finding is open, none new tonight." in page
+    assert "1 open finding about its bars, none new tonight." in page
     page = night_markdown(report_data(findings=pd.DataFrame([old, new])), PAGE)
-    assert "2 findings are open, new tonight: volume jump 2024-03-08." in page
+    assert "2 open findings about its bars, new tonight: volume jump 2024-03-08." in page
 
 
 def test_the_model_artifact_has_the_decision_as_a_list() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 
@@ -61,10 +61,23 @@ def test_a_fallback_and_a_note_are_explained() -> None:
 
 def test_each_symbol_has_a_row_those_that_are_not_done_first_with_a_link_to_its_page() -> None:
     body = body_of(night_of("A"), failed("B"), night_of("C", status="late"))
+    assert section(body, "Forecasts of Mon 11 Mar") == [
+        "| symbol | median | 80 % interval | vs last | note |",
+        "| --- | ---: | ---: | ---: | --- |",
+        "| B |  |  |  | failed |",
+        "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6 % | late 2024-03-08 |",
+        "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6 % |  |",
+    ]
+
+
+def test_symbols_whose_next_sessions_differ_have_them_in_a_column() -> None:
+    later = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=8e6)
+    later["target_session"] = [date(2024, 3, 12 + place) for place in range(5)]
+    body = body_of(failed("B"), night_of("A"), night_of("C", published=later))
     assert section(body, "Forecasts")[2:] == [
         "| B |  |  |  |  | failed |",
-        "| [C](../key/night-c-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6 % | late 2024-03-08 |",
         "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
+        "| [C](../key/night-c-volume) | Tue 12 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
     ]
 
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from forecasting.report.artifacts import artifact_key
 from forecasting.report.run_guides import BACKTEST, CATCH_UP, NIGHTLY
+from forecasting.vocabulary import Target
 
 STATES = ("Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed")
 
@@ -13,6 +17,11 @@ def test_the_guide_of_a_night_has_a_row_for_each_state(state: str) -> None:
     named = [cells for cells in rows if state in cells[0].replace(",", " ").split()]
     assert named
     assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in named)
+
+
+def test_the_guide_of_a_night_links_to_the_page_of_each_target() -> None:
+    for target in get_args(Target):
+        assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in NIGHTLY
 
 
 def test_the_guides_of_the_forms_name_the_parameters_that_they_need() -> None:
