@@ -1,16 +1,23 @@
-"""Nights that a process left unfinished when it ended."""
+"""Nights, and files of nights, that a process left unfinished when it ended."""
 
 from __future__ import annotations
 
 import logging
+import re
 
+from forecasting.pipeline.folders import delete_files
+from forecasting.pipeline.night_run import ARTIFACTS, COMPANIONS, WINDOWS, runs_folder
 from forecasting.settings import Settings
 from forecasting.store import database, read, writes
+from forecasting.train.checkpoint import FILES
 
 logger = logging.getLogger("forecasting.night")
 
 NEWEST = 10
 """Nights of each symbol that are looked through: one that was cut off is among the newest when the next begins."""
+
+# `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and then moves it.
+_RUN, _HALF_WRITTEN = re.compile(r"[0-9a-f]{12}"), re.compile(r"\.[0-9a-f]{12}-.*")
 
 CUT_OFF = (
     "The night was cut off before its end: its process was killed, or the machine stopped. What it had written is "
@@ -38,3 +45,18 @@ def mark_cut_off(settings: Settings) -> int:
             for run_id in found:
                 writes.update_run(connection, run_id, {"status": "failed", "error": CUT_OFF})
     return len(found)
+
+
+def delete_leftovers(settings: Settings) -> int:
+    """The number of folders deleted that processes left when they ended: weights half written, windows of nights.
+
+    The caller holds the lock of the nights: none of them is in use, and a night that is run again writes its own.
+    """
+    artifacts = settings.data_dir.absolute() / ARTIFACTS
+    deleted = sum(delete_files(path, FILES) for path in artifacts.glob(".*") if _HALF_WRITTEN.fullmatch(path.name))
+    for path in runs_folder(settings).glob("*"):
+        if _RUN.fullmatch(path.name) and not path.is_symlink():
+            if (path / COMPANIONS).is_dir():
+                delete_files(path / COMPANIONS, ["*.npz"])
+            deleted += delete_files(path, [WINDOWS])
+    return deleted

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
-from forecasting.pipeline.cut_off import mark_cut_off
+from forecasting.pipeline.cut_off import delete_leftovers, mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
@@ -32,6 +32,7 @@ def planned_nights(
         StoreError: The database cannot be read, which is every symbol's failure.
     """
     mark_cut_off(settings)
+    delete_leftovers(settings)
     nights: list[list[NightSpec]] = []
     failed: list[tuple[str, ForecastingError]] = []
     outcomes = each_symbol(

@@ -9,7 +9,7 @@ import pytest
 
 from flows import nightly
 from forecasting.pipeline import night_steps
-from forecasting.pipeline.cut_off import CUT_OFF, NEWEST, mark_cut_off
+from forecasting.pipeline.cut_off import CUT_OFF, NEWEST, delete_leftovers, mark_cut_off
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import database, writes
@@ -50,6 +50,31 @@ def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_
     found = sorted((str(row["as_of"]), row["status"], str(row["error"])[:30]) for row in rows("runs"))
     assert [status for _, status, _ in found] == ["failed", "failed"]
     assert found[0][2] == CUT_OFF[:30]
+
+
+def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    left = [
+        "artifacts/.0123456789ab-x1y2/weights.safetensors",
+        "artifacts/.0123456789ab-x1y2.old/model.json",
+        "runs/0123456789ab/windows.npz",
+        "runs/0123456789ab/companions/MSFT.npz",
+    ]
+    kept = [
+        "artifacts/0123456789ab/weights.safetensors",
+        "artifacts/.git/config",
+        "artifacts/.0123456789ab-mine/notes.txt",
+        "runs/mine/notes.txt",
+    ]
+    for name in (*left, *kept):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x", encoding="utf-8")
+    (tmp_path / "runs/linked").symlink_to(tmp_path / "artifacts")
+    assert delete_leftovers(read_settings()) == 3
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == set(kept)
 
 
 def _stopped(*args: object) -> None:
