@@ -167,15 +167,16 @@ class Invariants:
 
     def _replay_one(self) -> None:
         """A night alone on its morning, replayed from what the ledger held before it, gives the same bits."""
-        births = Counter(
-            (run["symbol"], run["target"], self.born["runs"][key]) for key, run in self.rows["runs"].items()
-        )
+        issued = {row["run_id"]: self.born["forecasts"][key] for key, row in self.rows["forecasts"].items()}
+        runs = {run_id: self.rows["runs"][run_id,] for run_id in sorted(issued)}
+        mornings = Counter((runs[run_id]["symbol"], runs[run_id]["target"], born) for run_id, born in issued.items())
         alone = [
-            (key, run)
-            for key, run in sorted(self.rows["runs"].items())
+            ((run_id,), run)
+            for run_id, run in runs.items()
             if run["status"] == "done"
-            and key in self.environment
-            and births[run["symbol"], run["target"], self.born["runs"][key]] == 1
+            and (run_id,) in self.environment
+            and issued[run_id] == self.born["runs"][run_id,]  # not one that an earlier morning began
+            and mornings[run["symbol"], run["target"], issued[run_id]] == 1
         ]
         if alone:
             key, run = self.world.draw.choice(alone)

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
@@ -59,7 +58,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     url = f"sqlite:///{folder / 'ledger.db'}"
     world = World(0, folder / "world", url, nights=len(SHORT), empty=migrated_sqlite_file)
-    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
+    with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
         with opened(world, patch.setattr):
             yield world, world.live_through(SHORT)

@@ -257,14 +257,17 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
     """Within the block the nights of this process are those of the world; flows are plain functions already."""
     data = world.folder / "data"
     data.mkdir(parents=True)
-    for name, value in VARIABLES.items() | {("DATA_DIR", str(data)), ("DATABASE_URL", world.url)}:
-        world.set(name, value)
-    world.set_symbols(world.symbols)
     with (
+        mock.patch.dict(os.environ),
         asked_here(world.vendor, setattr_),
         mock.patch.object(clock, "now", world.now),
         mock.patch.object(clock, "wait_until", world.wait_until),
         mock.patch.object(engine, "BUSY_TIMEOUT_S", 0),
         counted(data) as world.boundaries,
     ):
+        for name in [name for name in os.environ if name.startswith("FORECASTING_")]:
+            del os.environ[name]
+        for name, value in VARIABLES.items() | {("DATA_DIR", str(data)), ("DATABASE_URL", world.url)}:
+            world.set(name, value)
+        world.set_symbols(world.symbols)
         yield world
