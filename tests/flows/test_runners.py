@@ -17,7 +17,6 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from distributed import Client
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -156,6 +155,8 @@ def kill_after_a_fit(worker: subprocess.Popen[bytes], fitted: int) -> None:
 @contextmanager
 def compose_cluster(folder: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """The address of its scheduler, and its two workers, in this test's environment."""
+    from distributed import Client  # not at the top: it changes how exceptions are pickled
+
     services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
     scheduler, worker = (services[name]["command"] for name in ("dask-scheduler", "dask-worker"))
     port = free_port()
