@@ -247,9 +247,10 @@ def _blank_page(*_: object, **__: object) -> str:
 
 VARIABLES = {
     "SOURCE": "yahoo", "MEMBERS": "1", "TRAIN_SESSIONS": "300", "MARKET": "none", "KEEP_ARTIFACTS": "5",
-    "LATE_UNTIL": "06:45",
+    "LATE_UNTIL": "06:45", "TARGET": "", "SEED": "", "COMPANIONS": "", "SCRATCH_EVERY": "", "MAX_MODEL_AGE": "",
+    "SHARD_SIZE": "",
 }  # fmt: skip
-"""The smallest nights; the earlier they stop waiting for a bar, the fewer requests they make."""
+"""The smallest nights, and whatever a mishap may change; they stop waiting for a bar early, to make few requests."""
 
 
 @contextmanager
