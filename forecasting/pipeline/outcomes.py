@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from forecasting.errors import StoreError
 from forecasting.report.artifacts import Artifact
-from forecasting.report.data import as_day
+from forecasting.report.days import as_day
 from forecasting.report.night_text import age
 from forecasting.report.outcome_page import RunTimes, outcome_artifact
 from forecasting.report.run_outcome import SymbolNight

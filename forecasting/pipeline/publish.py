@@ -20,7 +20,8 @@ from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.targets import actual_of
-from forecasting.report.data import ReportData, as_day
+from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.page import render_page
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read

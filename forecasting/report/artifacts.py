@@ -27,7 +27,6 @@ from forecasting.report.tables import (
     forecast_table,
     score_table,
 )
-from forecasting.report.track_record import track_record
 from forecasting.report.units import instant, short_day, unit_of
 
 
@@ -80,7 +79,7 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
 def night_markdown(data: ReportData, page: Path) -> str:
     """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model, further artifacts."""
     ahead, bars = _week(data), f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
-    record = track_record(data.scored)
+    record = data.record
     results = [text for text in (last_result(data, record), wording.record_sentence(data, record)) if text]
     return "\n\n".join(
         [

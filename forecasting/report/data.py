@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.report.days import as_day
+from forecasting.report.track_record import TrackRecord, track_record
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
 FORECAST_COLUMNS = (
@@ -118,7 +120,12 @@ class ReportData:
         """The last session whose bar the forecasts use."""
         return as_day(self.forecasts["origin_session"].iloc[0])
 
-    @property
+    @cached_property
+    def record(self) -> TrackRecord:
+        """The track record up to this night, for every page and table that has figures of it."""
+        return track_record(self.scored)
+
+    @cached_property
     def rows(self) -> pd.DataFrame:
         """The published forecasts, nearest session first, sessions as dates."""
         rows = self.forecasts.sort_values("horizon", ignore_index=True)
@@ -145,7 +152,7 @@ class ReportData:
         """The newest known value at the origin."""
         return float(self.known.iloc[-1])
 
-    @property
+    @cached_property
     def usual(self) -> float:
         """Median of the last 20 known values."""
         return float(self.known.iloc[-20:].median())
@@ -155,9 +162,3 @@ class ReportData:
         """Whether the last value is a first print that no later fetch has confirmed."""
         settled = {as_day(day): bool(flag) for day, flag in self.history["settled"].items()}
         return not settled[self.known.index[-1]]
-
-
-def as_day(value: object) -> date:
-    """The calendar day of a date, timestamp or ISO text."""
-    day: date = pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
-    return day

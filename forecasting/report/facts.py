@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from forecasting.report.data import ReportData, as_day
+from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.units import instant, seconds, span_of_days, unit_of
 from forecasting.sessions import between
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from forecasting.report import wording
-from forecasting.report.data import ReportData, as_day
+from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.units import Unit, unit_of
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
 

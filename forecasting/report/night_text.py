@@ -24,14 +24,14 @@ from forecasting.report.listings import (
     window_listing,
 )
 from forecasting.report.text_table import paragraph, text_table
-from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins, track_record
+from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins
 from forecasting.report.units import instant, percent, short_day, unit_of
 from forecasting.sessions import closes_at
 
 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
-    record, (against, usual) = track_record(data.scored), usual_value(data)
+    record, (against, usual) = data.record, usual_value(data)
     unit = unit_of(data)
     what = f"usual is {unit.text(usual)}, the median of 20 sessions up to" if against == "usual" else "last is of"
     lines = [f"{data.symbol} {data.target}: {data.fetch['title']}", wording.sentence(data)]
@@ -120,7 +120,7 @@ def _facts(data: ReportData, record: TrackRecord, now: datetime) -> list[tuple[s
 
 
 def _line(data: ReportData, now: datetime) -> list[object]:
-    row, record, unit = data.rows.iloc[0], track_record(data.scored), unit_of(data)
+    row, record, unit = data.rows.iloc[0], data.record, unit_of(data)
     ahead, best = record.ahead(1), best_ahead(newest_origins(record, 20))
     return [
         data.symbol,

@@ -9,7 +9,7 @@ from forecasting.report import facts, night_json, record_section, track_record_c
 from forecasting.report.data import ReportData
 from forecasting.report.environment import environment
 from forecasting.report.staleness import stale_after
-from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages, track_record
+from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages
 from forecasting.vocabulary import LSTM
 
 
@@ -20,7 +20,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
         data: The night.
         links: Text and address of each other page, as of the index.
     """
-    record = track_record(data.scored)
+    record = data.record
     unit = units.unit_of(data)
     return (
         environment()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.bars import PRICE_TOLERANCE
-from forecasting.report.data import as_day
+from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord, best_ahead, binomial_band
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES, Target
 

@@ -7,7 +7,8 @@ from typing import Any
 from forecasting.evaluate.costs import RATIOS
 from forecasting.report import record_charts, record_figures, wording
 from forecasting.report.costs import cost_quantiles, level_name, realised_costs_of
-from forecasting.report.data import ReportData, as_day
+from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord
 from forecasting.report.units import percent, short_day, unit_of
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.report.data import as_day
+from forecasting.report.days import as_day
 from forecasting.report.tables import unusual
 from forecasting.report.units import Unit, short_day, unit_for
 from forecasting.vocabulary import Target

@@ -13,7 +13,7 @@ from forecasting.report.data import ReportData
 from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
 from forecasting.report.listings import change, usual_value
-from forecasting.report.track_record import TrackRecord, counted, track_record
+from forecasting.report.track_record import TrackRecord, counted
 from forecasting.report.units import Unit, percent, short_day, unit_for, unit_of
 from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
 
@@ -22,7 +22,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
     """The night for `json_text`: published model, origin, forecasts and track record, in the target's own unit."""
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
-    record = track_record(data.scored)
+    record = data.record
     return {
         "symbol": data.symbol,
         "target": data.target,

@@ -12,7 +12,7 @@ import pandas as pd
 from forecasting.evaluate.lines import by_line
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.report.data import as_day
+from forecasting.report.days import as_day
 from forecasting.vocabulary import CHALLENGER, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
 
 ENOUGH_LIVE = 20

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from forecasting.report.data import ReportData, as_day
+from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.vocabulary import Target
 
 GAP = "\N{NO-BREAK SPACE}"

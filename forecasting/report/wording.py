@@ -11,7 +11,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from forecasting.preprocess.special_days import calendar_notes
-from forecasting.report.data import ReportData, as_day
+from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord, best_ahead
 from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
 from forecasting.vocabulary import LSTM

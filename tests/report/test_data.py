@@ -3,7 +3,6 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from forecasting.report.data import as_day
 from tests.report.nights import ORIGIN, forecasts, report_data, values_of
 
 
@@ -42,8 +41,3 @@ def test_rows_are_sorted_nearest_session_first_with_sessions_as_dates():
     rows = report_data(forecasts=shuffled).rows
     assert rows["horizon"].tolist() == [1, 2, 3, 4, 5]
     assert rows["target_session"].tolist() == [date(2024, 3, day) for day in (11, 12, 13, 14, 15)]
-
-
-@pytest.mark.parametrize("value", [date(2024, 3, 8), pd.Timestamp("2024-03-08"), "2024-03-08"])
-def test_a_day_is_read_from_dates_timestamps_and_text(value: object):
-    assert as_day(value) == ORIGIN

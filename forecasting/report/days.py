@@ -1,0 +1,11 @@
+"""The calendar day of whatever pandas reads as one."""
+
+from datetime import date
+
+import pandas as pd
+
+
+def as_day(value: object) -> date:
+    """The calendar day of a date, timestamp or ISO text."""
+    day: date = pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
+    return day
