@@ -37,3 +37,8 @@ def test_the_makefile_has_what_the_workflows_run() -> None:
     }
     assert {"test", "lock", "audit", "sbom", "dist"} == made
     assert made <= targets
+
+
+def test_the_locks_that_a_workflow_compares_are_there() -> None:
+    (compared,) = re.findall(r"git diff --exit-code -- ([^#\n]+)", (WORKFLOWS[0].parent / "audit.yml").read_text())
+    assert all(list(ROOT.glob(pattern)) for pattern in compared.split())
