@@ -154,4 +154,7 @@ def test_the_p_value_is_of_the_paired_test_of_the_losses_by_origin():
     theirs = record.baselines.query("name == 'last_value' and horizon == 2").sort_values("origin_session")
     expected = diebold_mariano(record.ahead(2)["pinball"], theirs["pinball"], horizon=2).p_value
     assert found["last_value", 2] == pytest.approx(expected)
+    ours, last = record.published, record.baselines.query("name == 'last_value'")
+    of_origin = [frame.groupby("origin_session")["pinball"].mean() for frame in (ours, last)]
+    assert found["last_value", 0] == pytest.approx(diebold_mariano(*of_origin, horizon=5).p_value)
     assert 0 < found["last_value", 0] < 1
