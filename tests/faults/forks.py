@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,26 @@ PRELOADED = [
 """Imported once, before anything is forked: together they take longer than a night."""
 
 
+class ForkedProcess(ForkServerProcess):
+    """Has the variables of the process that made it; the one that it is forked from has those of its own start."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._environment = dict(os.environ)
+
+    def run(self) -> None:
+        os.environ.clear()
+        os.environ.update(self._environment)
+        super().run()
+
+
+class ForkedContext(ForkServerContext):
+    Process = ForkedProcess
+
+
 def forked() -> ForkServerContext:
     """The context of processes forked from one that has everything imported."""
-    context = get_context("forkserver")
+    context = ForkedContext()
     context.set_forkserver_preload(PRELOADED)
     return context
 
