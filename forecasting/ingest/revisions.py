@@ -111,7 +111,7 @@ def explain(
     factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
     kept, findings = (bars, list[Finding]()) if actions is None else hold_jumps(expected, bars, actions)
-    splits = shown_splits(factor, bars, new_splits)
+    splits = shown_splits(factor, bars, new_splits, stored=known_actions)
     versions = _versions(expected, kept, factor)
     restated = _restated(expected, versions)
     if _alarming(restated).sum() > RESTATED and not accept:

@@ -68,10 +68,17 @@ def _is_prefix(moved: NDArray[np.bool_]) -> bool:
     return bool(moved[: int(moved.sum())].all())
 
 
-def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.DataFrame:
+def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *, stored: pd.DataFrame) -> pd.DataFrame:
     """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars.
 
-    The session of each is the one that the source names; without a name, that of the first bar on the new basis.
+    The session of each is the one that the source names; without a name, that of the first bar on the new basis. The
+    bars were on the basis of what is `stored` for that session: the value is of both together.
+
+    Args:
+        factor: New shares per old share of every known session, as of `basis`.
+        bars: The fetched bars.
+        splits: Those that the source names and that are not stored.
+        stored: The stored actions, newest value of each.
     """
     if factor.empty and len(bars):
         past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
@@ -80,6 +87,7 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame) ->
         return splits.iloc[:0]
     after = np.append(factor.to_numpy()[1:], 1.0)
     rows: list[tuple[object, str, float]] = []
+    earlier = stored[stored["kind"] == "split"].set_index("session")["value"]
     for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > _SAME_RATIO).tolist():
         last, value = factor.index[i], float(factor.iloc[i] / after[i])
         named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < _MOVED)].head(1)
@@ -87,7 +95,7 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame) ->
         unnamed = later[0] if len(later) else last + pd.Timedelta(days=1)
         rows += [(day, "split", float(ratio)) for day, ratio in zip(named["session"], named["value"], strict=True)]
         rows += [] if len(named) else [(unnamed, "split", round(value, 6))]
-    return make_actions(rows)
+    return make_actions((day, kind, value * float(earlier.get(day, 1.0))) for day, kind, value in rows)
 
 
 def split_factor(factor: pd.Series) -> float | None:

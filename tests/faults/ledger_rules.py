@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,12 @@ def expected_scores(versions: list[Row], target: str, known_at: datetime) -> lis
     return found
 
 
+def basis_at(splits: Sequence[Row], instant: datetime) -> float:
+    """The product of the splits known at an instant; of several rows of a session the newest is of all its splits."""
+    known = sorted((one for one in splits if one["first_seen_at"] <= instant), key=lambda one: one["first_seen_at"])
+    return math.prod({one["session"]: one["value"] for one in known}.values())
+
+
 def check_scores(new: Rows, now: Rows) -> None:
     """A new score is that of its forecast and its version of the bar, computed as plainly as can be."""
     splits: dict[str, list[Row]] = defaultdict(list)
@@ -99,11 +106,8 @@ def check_scores(new: Rows, now: Rows) -> None:
     for row in new["scores"].values():
         forecast = now["forecasts"][score_key(row)]
         bar = bars[row["symbol"], row["target_session"]][row["bar_version"] - 1]
-        factor = math.prod(
-            one["value"]
-            for one in splits[row["symbol"]]
-            if forecast["data_as_of"] < one["first_seen_at"] <= bar["first_seen_at"]
-        )
+        later, sooner = (basis_at(splits[row["symbol"]], one) for one in (bar["first_seen_at"], forecast["data_as_of"]))
+        factor = later / sooner
         actual = actual_of(bar, row["target"], factor)
         quantiles = [forecast[name] for name in QUANTILE_COLUMNS]
         losses = [

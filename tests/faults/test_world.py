@@ -116,7 +116,8 @@ def test_worlds_keep_their_ledgers_whole_and_reach_every_rare_path(
         shutil.rmtree(tmp_path / "world")
     sys.stdout.write("\n" + "\n".join(f"{count:7d} {path}" for path, count in sorted(reached.items())) + "\n")
     assert not failed
-    assert [path for path in REACHED if not reached[path]] == []
+    if "WORLD_SEEDS" not in os.environ:
+        assert [path for path in REACHED if not reached[path]] == []
 
 
 def nights_with_weights(world: World) -> list[look_ahead.Night]:

@@ -212,6 +212,18 @@ def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
     pd.testing.assert_frame_equal(store.actions, actions)
 
 
+def test_a_named_split_under_the_session_of_an_unnamed_one_is_recorded_as_both():
+    final = random_bars(120, seed=1)
+    store = night_before(rebased(rebased(final, 0.5), 0.25).iloc[:-1])
+    day = final.index[-1]
+    store.take(fetched_of(rebased(final, 0.25)))  # halved by the source, which names no split
+    pd.testing.assert_frame_equal(store.actions, make_actions([(day, "split", 2.0)]))
+    revision, _ = store.take(fetched_of(final, make_actions([(day, "split", 4.0)])))
+    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(4.0))
+    pd.testing.assert_frame_equal(store.actions[-1:].reset_index(drop=True), make_actions([(day, "split", 8.0)]))
+    assert_view(store, final)
+
+
 def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
     bars = random_bars(120, seed=1)
     store = night_before(bars)
