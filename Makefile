@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 TOOLS := $(VENV)-tools
 LOCKS := deploy/locks
 # Every package is installed from there by hash, but torch by its version: which build the machine's index has, with CUDA
-# or without, is the machine's choice. From PyTorch's own index, without CUDA, by hash too:
-#   make TORCH="--no-deps --require-hashes --index-url https://download.pytorch.org/whl/cpu -r deploy/locks/torch-cpu.lock"
+# or without, is the machine's choice. From an index of builds without CUDA (deploy/README.md), by hash too:
+#   make TORCH="--no-deps --require-hashes --index-url $TORCH_INDEX_URL -r deploy/locks/torch-cpu.lock"
 TORCH ?= $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' $(LOCKS)/torch-cpu.lock)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
 DATA := forecasting-demo

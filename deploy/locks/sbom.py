@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 LOCKS = Path(__file__).parent
 WEIGHTS = ROOT / "forecasting" / "train" / "weights"
 OUT = ROOT / "dist" / "sbom.cdx.json"
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 
 Component = dict[str, Any]
 """A component of CycloneDX 1.6, as its JSON has it."""
@@ -62,7 +61,7 @@ def bill_of_packages() -> dict[str, Any]:
         component["bom-ref"] = component["purl"]
         del component["description"]  # its line of the lock
         if component["name"] == "torch":
-            component["externalReferences"][0]["url"] = f"{TORCH_INDEX}/torch/"
+            del component["externalReferences"]  # the package index, which has not this build
     return bom
 
 
