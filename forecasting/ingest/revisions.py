@@ -19,19 +19,10 @@ import pandas as pd
 from forecasting.errors import FailedVerdict
 from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding, changed_rows
+from forecasting.ingest.restatements import RESTATED, alarming, alarms, restated_bars
 from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, split_factor
 
 Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
-
-VOLUME_ALARM = 5e-3
-"""Share beyond which a restated settled volume is a finding; a restated settled price always is."""
-
-RESTATED = 20
-"""Settled bars that one fetch may restate past VOLUME_ALARM, or in price, while the share basis stays.
-
-Yahoo restates single volumes of the last days; of SBUX, two downloads 19 months apart differ by no bar of 253. Another
-unit, vendor or rounding restates hundreds, and would replace the record that forecasts were made from.
-"""
 
 _ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
 
@@ -113,8 +104,8 @@ def explain(
     kept, findings = (bars, list[Finding]()) if actions is None else hold_jumps(expected, bars, actions)
     splits = shown_splits(factor, bars, new_splits, stored=known_actions)
     versions = _versions(expected, kept, factor)
-    restated = _restated(expected, versions)
-    if _alarming(restated).sum() > RESTATED and not accept:
+    restated = restated_bars(expected, versions)
+    if alarming(restated).sum() > RESTATED and not accept:
         return _restated_whole(known, bars, restated, dividends)
     changes = _Changes(
         held=len(bars) - len(kept),
@@ -130,7 +121,7 @@ def explain(
         versions,
         _settled(known, kept, versions, of_index=actions is None),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
-        [*findings, *_alarms(restated, accept=accept)],
+        [*findings, *alarms(restated, accept=accept)],
         changes.factor,
         None if changes.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
         [day.date() for day in bars.index[len(kept) :]],
@@ -160,51 +151,6 @@ def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> 
     before = expected["version"].reindex(rows.index).fillna(0)
     rows.insert(0, "version", before.astype("int64") + 1)
     return rows.rename_axis("session").reset_index()[_VERSION_COLUMNS]
-
-
-def _restated(expected: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
-    """Columns session, price, volume, differs, settled: relative changes of the known bars that get a new version."""
-    now = versions[versions["session"].isin(expected.index)].set_index("session")
-    before = expected.loc[now.index]
-    price = (now[PRICES] / before[PRICES] - 1.0).abs().max(axis=1)
-    volume = now["volume"] / before["volume"] - 1.0
-    filled = before["volume"].isna() & now["volume"].notna()
-    return pd.DataFrame(
-        {
-            "session": now.index,
-            "price": price.to_numpy(),
-            "volume": volume.to_numpy(),
-            "differs": ((price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled).to_numpy(),
-            "settled": before["settled"].astype(bool).to_numpy(),
-        }
-    )
-
-
-def _alarming(restated: pd.DataFrame) -> "pd.Series[bool]":
-    """Which restatements are findings: of settled bars, in price or past VOLUME_ALARM; a provisional bar may move."""
-    moved = (restated["price"] > PRICE_TOLERANCE) | (restated["volume"].abs() > VOLUME_ALARM)
-    return restated["settled"] & moved
-
-
-def _alarms(restated: pd.DataFrame, *, accept: bool) -> list[Finding]:
-    """Findings on restated settled bars; one for all of them where the user accepted more than RESTATED."""
-    settled = restated[_alarming(restated)]
-    if accept and len(settled) > RESTATED:
-        detail = f"{len(settled)} settled bars were restated up to this session, as --switch-source permitted."
-        return [Finding(settled["session"].iloc[-1].date(), "history_accepted", "flag", float(len(settled)), detail)]
-    prices = settled[settled["price"] > PRICE_TOLERANCE]
-    volumes = settled[settled["volume"].abs() > VOLUME_ALARM]
-    price_detail = "A settled price was restated by this share."
-    volume_detail = "A settled volume was restated by this share."
-    return [
-        *(Finding(day, "price_restated", "flag", share, price_detail) for day, share in _by_day(prices, "price")),
-        *(Finding(day, "volume_restated", "flag", share, volume_detail) for day, share in _by_day(volumes, "volume")),
-    ]
-
-
-def _by_day(restated: pd.DataFrame, column: str) -> list[tuple[date, float]]:
-    days = pd.DatetimeIndex(restated["session"])
-    return [(day.date(), float(share)) for day, share in zip(days, restated[column], strict=True)]
 
 
 def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool) -> list[date]:
@@ -240,7 +186,7 @@ def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame
 def _restated_whole(
     known: pd.DataFrame, bars: pd.DataFrame, restated: pd.DataFrame, dividends: pd.DataFrame
 ) -> Revision:
-    settled = restated[_alarming(restated)]
+    settled = restated[alarming(restated)]
     ratio = float((1.0 + settled["volume"]).median())
     prices = int((settled["price"] > PRICE_TOLERANCE).sum())
     detail = (
