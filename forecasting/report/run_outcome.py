@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -51,7 +52,7 @@ class SymbolNight:
         """Why it failed or waits, or what is to be known of it."""
         return str(self.run["error"] or self.run["note"] or "") if self.run else ""
 
-    @property
+    @cached_property
     def tomorrow(self) -> Mapping[Any, Any] | None:
         """The published row of the next session."""
         if self.published is None:
