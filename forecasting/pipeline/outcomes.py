@@ -70,5 +70,5 @@ def _newest(connection: Connection, own: Settings) -> SymbolNight:
         run,
         published,
         opens_at(as_day(first["target_session"]), own.exchange),
-        "" if symbol.startswith("^") else str(fetch.get("currency", "")),
+        str(fetch.get("currency", "")),
     )

@@ -190,7 +190,7 @@ def report_data(
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
         exchange=exchange,
-        currency="" if symbol.startswith("^") else str(fetch.get("currency", "")),
+        currency=str(fetch.get("currency", "")),
     )
 
 

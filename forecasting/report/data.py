@@ -62,7 +62,7 @@ class ReportData:
         decision: The row of `promotions` of this night; None when nothing was decided.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         exchange: Whose sessions count.
-        currency: Of prices, as the source writes it (USD, GBp); empty for an index in points, and where it is unknown.
+        currency: Of prices, as the source writes it (USD, GBp); empty where it is unknown.
         cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
     """
 

@@ -58,8 +58,7 @@ class IndexLine:
     def unit(self) -> Unit:
         """The unit in which its values are written."""
         target: Target = self.forecast["target"]
-        symbol = str(self.forecast["symbol"])
-        currency = "" if symbol.startswith("^") else str(self.forecast["currency"] or "")
+        symbol, currency = str(self.forecast["symbol"]), str(self.forecast["currency"] or "")
         return unit_for(target, usual=self.usual, symbol=symbol, currency=currency)
 
 

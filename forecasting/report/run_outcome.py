@@ -32,7 +32,7 @@ class SymbolNight:
         run: The newest row of `runs`; None before the first night.
         published: The published rows of the newest origin; None before the first forecast.
         opens: When the first session of these opens; None before the first forecast.
-        currency: Of prices; empty for an index.
+        currency: Of prices; empty where it is unknown.
     """
 
     symbol: str

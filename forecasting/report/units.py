@@ -69,11 +69,11 @@ def unit_of(data: ReportData) -> Unit:
 
 
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
-    """The unit of a target whose usual value, NaN if unknown, is `usual`; currency as in `ReportData`."""
+    """The unit of a target whose usual value is `usual`, NaN if unknown; an index has points, whatever the currency."""
     if target == "range":
         return Unit(0.01, 2, "", "%")
     if target == "close":
-        bare = "points" if symbol.startswith("^") else "price"
+        bare, currency = ("points", "") if symbol.startswith("^") else ("price", currency)
         # Cents, and three digits of a price below one unit; the usual value is not finite without a known close.
         decimals = max(2, 2 - math.floor(math.log10(usual))) if usual > 0.0 else 2
         return Unit(1.0, decimals, "$", "") if currency == "USD" else Unit(1.0, decimals, "", currency, bare)
