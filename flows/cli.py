@@ -49,9 +49,7 @@ def before_command(
 
 app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")(run)
 app.command(epilog="Example: forecasting ingest --symbol SBUX")(ingest)
-app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01 --to 2018-12-28")(
-    catch_up
-)
+app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")(catch_up)
 
 
 @app.command(
@@ -161,6 +159,7 @@ def replay(
     target: options.TargetOption = None,
     events: options.EventsOption = None,
     market: options.MarketOption = None,
+    first: options.FirstReplayed = None,
     last: options.Last = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
@@ -169,7 +168,7 @@ def replay(
     from flows import clock
     from forecasting.pipeline.replay import replay as rerun
 
-    echo(rerun(options.settings(), now=clock.now, last=options.parse(last)))
+    echo(rerun(options.settings(), now=clock.now, first=options.parse(first), last=options.parse(last)))
 
 
 app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")(pretrain)

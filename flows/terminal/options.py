@@ -37,6 +37,8 @@ MarketOption = Annotated[str | None, _option("--market", "SERIES", _MARKET, "FOR
 _AS_OF = "The newest session whose bar may be used, like 2024-03-08."
 AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
 First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run.", "the oldest missed one")]
+_REPLAYED = "Oldest session to re-run; what the nights before it left is copied."
+FirstReplayed = Annotated[str | None, _option("--from", "DATE", _REPLAYED, "the oldest")]
 Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "the newest completed one")]
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
@@ -52,9 +54,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
 _RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
 CostRatio = Annotated[str | None, _option("--cost-ratio", "RATIO", _RATIO, "FORECASTING_COST_RATIO, else none")]
-Switch = Annotated[
-    bool, typer.Option("--switch-source", help="Accept bars of another source, or another history, for a known symbol.")
-]
+_SWITCH = "Accept bars of another source, or another history, for a known symbol."
+Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
 
 
 def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, **options: str | None) -> None:

@@ -1,4 +1,4 @@
-"""Pretrained weights made of the user's own symbols: what their rows name, and a copy for a replay."""
+"""Pretrained weights made of the user's own symbols: what their rows name, and copies of weights for a replay."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def copy_own_weights(source: Connection, target: Connection, *, settings: Settin
     """Copy the own weights of the settings' target, rows and folders, to another ledger and its data folder."""
     for row in read.pretrained(source, settings.target):
         writes.add_model(target, row)
-        folder = weights_folder(row, settings)
-        if folder.exists():
-            shutil.copytree(folder, data_dir / row["artifact_path"])
+        copy_weights(row, settings, data_dir=data_dir)
+
+
+def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
+    """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist.
+
+    Raises:
+        ArtifactError: The row names no folder of ours.
+    """
+    folder = weights_folder(row, settings)
+    if folder.exists():
+        shutil.copytree(folder, data_dir / row["artifact_path"])

@@ -1,7 +1,8 @@
 """Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
-steps on what was known on its day. So every forecast must be the same bit for bit: same machine, same code.
+steps on what was known on its day. So every forecast must be the same bit for bit: same machine, same code. Nights
+before a first session are copied as they are: those that another version of the code made, say.
 """
 
 from __future__ import annotations
@@ -13,14 +14,16 @@ from datetime import date
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
-from forecasting.pipeline.own_weights import copy_own_weights
+from forecasting.pipeline.own_weights import copy_own_weights, copy_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.run_row import close_nights
+from forecasting.pipeline.registry import why_not_runnable
+from forecasting.pipeline.run_row import close_nights, code_version
 from forecasting.pipeline.shard import only
 from forecasting.pipeline.train import fit_challengers
 from forecasting.settings import Settings
 from forecasting.store import copy_inputs, database, migrate, read, writes
+from forecasting.store.copy_nights import copy_nights
 from forecasting.store.frames import Row
 from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
 
@@ -36,28 +39,36 @@ class History:
     by_hand: list[Row]
 
 
-def replay(settings: Settings, *, now: Clock, last: date | None = None) -> str:
-    """One sentence a symbol: how many finished nights and forecasts up to `last` are the same bit for bit.
+def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
+    """One sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit.
 
     The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one.
 
+    Args:
+        settings: Their nights are run again.
+        now: The clock.
+        first: The first session; what the nights before it left is copied. None: the replay begins with nothing.
+        last: The last session; None for the newest.
+
     Raises:
-        UsageError: There is no finished night of these settings.
+        UsageError: There is no finished night of these settings; the champion before `first` has no weights any more.
         ReplayError: A forecast differs; names the first.
     """
     migrate.check_ready(settings.url)
     sentences: list[str] = []
     for symbol in settings.symbols:
-        history = finished_nights(symbol, settings, last=last)
+        history = finished_nights(symbol, settings, first=first, last=last)
         scratch = scratch_ledger(settings)
+        if first is not None:
+            copy_state(symbol, settings, scratch, before=first)
         for row in history.nights:
             rerun_night(row, scratch, [hand for hand in history.by_hand if hand["session"] == row["as_of"]], now=now)
         sentences.append(compare(symbol, settings, scratch, history.nights))
     return "\n".join(sentences)
 
 
-def finished_nights(symbol: str, settings: Settings, *, last: date | None) -> History:
-    """The finished nights of a symbol under the settings in force.
+def finished_nights(symbol: str, settings: Settings, *, first: date | None, last: date | None) -> History:
+    """The finished nights of a symbol under the settings in force, from `first` to `last`.
 
     Raises:
         UsageError: There is none.
@@ -65,11 +76,12 @@ def finished_nights(symbol: str, settings: Settings, *, last: date | None) -> Hi
     with database.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
         by_hand = read.decisions_by_hand(connection, symbol, settings.target)
-    kept = [row for row in runs if last is None or row["as_of"] <= last]
+    kept = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
     if not kept:
+        span = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
         raise UsageError(
-            f"No finished night of {symbol} {settings.target} under the settings in force is stored"
-            f"{f' up to {last}' if last else ''}; there is nothing to replay. `forecasting settings` lists them."
+            f"No finished night of {symbol} {settings.target} under the settings in force is stored{span}; there is "
+            "nothing to replay. `forecasting settings` lists them."
         )
     return History(kept, by_hand)
 
@@ -84,6 +96,25 @@ def scratch_ledger(settings: Settings) -> Settings:
         copy_inputs.copy_inputs(source, target)
         copy_own_weights(source, target, settings=settings, data_dir=folder)
     return scratch
+
+
+def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: date) -> None:
+    """Copy what the nights of a symbol before a session left, with the weights that are still kept.
+
+    Raises:
+        UsageError: The champion's are not.
+    """
+    with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
+        copy_nights(source, target, symbol, settings.target, before=before)
+        champion = read.champion(target, symbol, settings.target)
+        for row in read.models(target, symbol, settings.target):
+            if row["artifact_path"] is not None:
+                copy_weights(row, settings, data_dir=scratch.data_dir)
+    if champion is not None and (reason := why_not_runnable(champion, scratch)):
+        raise UsageError(
+            f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
+            f"{champion['id']}, which cannot be run: {reason} Choose a later --from, or none."
+        )
 
 
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
@@ -117,11 +148,26 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
         raise ReplayError(
             f"{len(nights)} nights of {symbol} {settings.target} were expected to come out again to the bit; "
             f"{len(wrong)} of {len(wanted)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
-            f"model {model}: {wanted.get(wrong[0])} was issued, {found.get(wrong[0])} came out. Same machine, code "
-            f"version and settings? The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+            f"model {model}: {wanted.get(wrong[0])} was issued, {found.get(wrong[0])} came out. Same machine and "
+            f"settings? {code_of(nights)} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
         )
     first, last = nights[0]["as_of"], nights[-1]["as_of"]
     return f"{symbol}: {len(nights)} nights, {first} to {last}: all {len(wanted)} forecasts the same to the bit."
+
+
+def code_of(nights: list[Row]) -> str:
+    """Which code made these nights, oldest first, and how to replay those of this code alone."""
+    this = code_version()
+    others = [row for row in nights if row["code_version"] != this]
+    if not others:
+        return f"The code is the same, {this}."
+    newest = others[-1]
+    later = next((row["as_of"] for row in nights if row["as_of"] > newest["as_of"]), None)
+    return (
+        f"{len(others)} of the nights, up to {newest['as_of']}, were made by other code, the newest by "
+        f"{newest['code_version']}; this is {this}, whose forecasts may differ."
+        + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
+    )
 
 
 def _issued(symbol: str, settings: Settings, run_ids: set[str]) -> dict[tuple[str, int, str], tuple[object, ...]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -78,11 +79,39 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
     assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
+    _replay_from_the_middle(SESSIONS[6], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with database.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
     with pytest.raises(ReplayError, match=f"the first at the origin {LAST}, horizon 1"):
-        replay(read_settings(), now=clock.now)
+        replay(read_settings(), now=clock.now, first=LAST)
+
+
+def _replay_from_the_middle(first: date, issued: int) -> None:
+    """Nights that other code made are copied as they are, with the weights that the next one begins with."""
+    settings = read_settings()
+    with database.transaction(settings.url) as connection:
+        connection.execute(sa.text(f"UPDATE runs SET code_version = '0.1.0+0a1b2c3' WHERE as_of < '{first}'"))
+        early = f"origin_session < '{first}' AND role = 'baseline'"
+        connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
+        copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
+    with pytest.raises(ReplayError, match=rf"6 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"):
+        replay(settings, now=clock.now)
+    count = len(SESSIONS) - 6
+    words = replay(settings, now=clock.now, first=first)
+    assert words.startswith(f"MSFT: {count} nights, {first} to {LAST}: all {issued - copied} forecasts the same")
+    scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
+    with database.reading(settings.url) as connection:
+        networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
+        winner = connection.scalar(
+            sa.text(f"SELECT winner FROM promotions WHERE session < '{first}' ORDER BY session DESC, decided_at DESC")
+        )
+    ours, theirs = ([row for row in _scores(url) if row[4] in networks] for url in (settings.url, scratch))
+    assert ours == theirs
+    shutil.move(settings.data_dir / "artifacts" / winner, settings.data_dir / "moved")
+    with pytest.raises(UsageError, match=f"from {first} on begins with the champion of that day, model {winner}"):
+        replay(settings, now=clock.now, first=first)
+    shutil.move(settings.data_dir / "moved", settings.data_dir / "artifacts" / winner)
 
 
 def _scores(url: str) -> list[tuple[object, ...]]:
