@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from datetime import date
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError
@@ -12,6 +10,7 @@ from forecasting.sessions import closes_at, last_completed, next_sessions, opens
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.engine import place
+from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import Clock
 
 CHECK_S = 10.0
@@ -29,31 +28,13 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
         SymbolsFailedError: Some of several have none, likewise; names the others too.
         StoreError: The database is not ready, or does not respond within `CHECK_S`.
     """
-    return _within(CHECK_S, lambda: _fresh(settings, now=now), settings)
-
-
-def _within(seconds: float, work: Callable[[], str], settings: Settings) -> str:
-    """The result of `work`, or its error; after `seconds` its thread is left behind, and ends with the process."""
-    results: list[str] = []
-    failures: list[Exception] = []
-
-    def run() -> None:
-        try:
-            results.append(work())
-        except Exception as error:  # raised again in the caller's thread
-            failures.append(error)
-
-    thread = threading.Thread(target=run, name="check", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failures:
-        raise failures[0]
-    if not results:
+    try:
+        return within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
+    except TimeLimitError:
         raise StoreError(
-            f"The database {place(settings.url)} did not respond within {seconds:g} s. Check that its server runs, "
+            f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check that its server runs, "
             "that its disk responds, and that no other process locks it."
-        )
-    return results[0]
+        ) from None
 
 
 def _fresh(settings: Settings, *, now: Clock) -> str:

@@ -1,7 +1,6 @@
 """Bars from Yahoo Finance through yfinance: one request a night, every failure raised, every wait limited."""
 
 import logging
-import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,6 +25,7 @@ from forecasting.ingest.sources.yahoo_frames import (
     newest_close,
     page_dates,
 )
+from forecasting.time_limit import TimeLimitError, within
 
 if TYPE_CHECKING:
     import yfinance
@@ -201,25 +201,17 @@ def _within(timeout_s: float, call: Callable[[], Response], symbol: str) -> Resp
     After a timeout the thread, a daemon, ends by yfinance's own limits.
     """
     _wait_for_pause()
-    outcome: list[Response] = []
-    failure: list[Exception] = []
-
-    def work() -> None:
-        try:
-            outcome.append(call())
-        except Exception as error:  # passed to the caller's thread, which raises the source error for it
-            failure.append(error)
-
-    worker = threading.Thread(target=work, name=f"yahoo-{symbol}", daemon=True)
-    worker.start()
-    worker.join(timeout_s)
-    _responded_at.append(_monotonic())
-    if worker.is_alive():
+    try:
+        return within(timeout_s, call, name=f"yahoo-{symbol}")
+    except TimeLimitError as error:
         _reset_connection()
-        raise UnavailableError(f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again.")
-    if failure:
-        raise _source_error(failure[0], symbol) from failure[0]
-    return outcome[0]
+        raise UnavailableError(
+            f"Yahoo did not respond for {symbol} in {timeout_s:g} s. Check the network; try again."
+        ) from error
+    except Exception as error:
+        raise _source_error(error, symbol) from error
+    finally:
+        _responded_at.append(_monotonic())
 
 
 _responded_at: deque[float] = deque(maxlen=1)
