@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,12 +12,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from forecasting.database_url import url_in, with_driver
+from forecasting.database_url import with_driver
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
 from forecasting.market_choice import NONE, MarketChoice, choose_market, symbol_of
 from forecasting.option_values import check_symbol, listed
 from forecasting.schedule import check_cron, check_time_zone
+from forecasting.secret_file import with_secrets
 from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
 
@@ -25,6 +27,12 @@ OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")
 
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
+
+
+_SECRETS = {"database_url": "a database URL", "alpaca_keys": "KEY_ID:SECRET"}
+"""Settings that may come from a file, which the same name with `_file` names; and what its line is."""
+
+SECRET_FILES = tuple(f"{name}_file" for name in _SECRETS)
 
 
 class Settings(BaseSettings):
@@ -47,7 +55,13 @@ class Settings(BaseSettings):
         (), description="Symbols fetched each night as training data, not forecast, comma separated."
     )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
-    source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
+    source: str = Field(
+        "yahoo", description="yahoo, csv:PATH, parquet:PATH, sample, alpaca or an installed NAME:ARGUMENT."
+    )
+    alpaca_keys: SecretStr | None = Field(None, description="KEY_ID:SECRET of Alpaca, for source alpaca.")
+    alpaca_keys_file: Path | None = Field(
+        None, description="File with KEY_ID:SECRET, in place of alpaca_keys: a mounted secret, or mode 0600."
+    )
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
     market: str | None = Field(
         None,
@@ -101,16 +115,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _read_url(cls, values: dict[str, object]) -> dict[str, object]:
+    def _read_secrets(cls, values: dict[str, object]) -> dict[str, object]:
         # Here and not in `url`: a copy with another database_url (as `replay` makes) must not reach this one.
-        file = values.get("database_url_file")
-        if not file:
-            return values
-        if values.get("database_url"):
-            raise UsageError(
-                "Expected one of FORECASTING_DATABASE_URL and FORECASTING_DATABASE_URL_FILE; found both. Unset one."
-            )
-        return values | {"database_url": url_in(Path(str(file)))}
+        return with_secrets(values, _SECRETS)
 
     @model_validator(mode="before")
     @classmethod
@@ -144,6 +151,13 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"Expected a symbol, none, or csv:PATH or parquet:PATH of a file whose name is the symbol: {error}"
                 ) from None
+        return value
+
+    @field_validator("alpaca_keys")
+    @classmethod
+    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[^\s:]+:[^\s:]+", value.get_secret_value()):
+            raise ValueError("Expected KEY_ID:SECRET, found something else")  # never quoted
         return value
 
     @field_validator("exchanges", mode="before")

@@ -167,7 +167,7 @@ def our_medians(
 def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """All checked bars of the first symbol up to `last`, its events and the series' title; nothing is stored."""
     symbol = settings.symbols[0]
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
     newest = last or newest_session(source, symbol) or last_completed(now(), settings.exchange)
     fetched = source.fetch(symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(fetched, exchange=settings.exchange, known=None)
@@ -196,7 +196,7 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbols[0]:
         return None
-    source = market_source_of(choice, cache_dir=settings.yahoo_cache)
+    source = market_source_of(choice, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
     fetched = prices_alone(source.fetch(choice.symbol, OLDEST_DAY, newest))
     bars, _ = check_index_bars(fetched, exchange=choice.exchange, known=None)

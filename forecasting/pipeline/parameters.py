@@ -13,7 +13,7 @@ from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.symbol_list import joined
 from forecasting.sessions import last_completed
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import SECRET_FILES, Settings, read_settings
 from forecasting.vocabulary import Clock
 
 
@@ -29,7 +29,7 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     for kind in ("source", "events", "market"):
         if kind in chosen:
             check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
-    read = {**dict(current), "database_url_file": None}  # its URL is in database_url; both together are refused
+    read = dict(current) | dict.fromkeys(SECRET_FILES)  # what they hold is read; both together are refused
     try:
         return Settings.model_validate({**read, **chosen})
     except ValidationError as error:

@@ -166,7 +166,7 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
     from forecasting.ingest.sources.choose import newest_session as newest_in_file
     from forecasting.ingest.sources.choose import source_of
 
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
     completed, held = last_completed(now(), settings.exchange), newest_in_file(source, symbol)
     if held is not None and held > completed:
         logger.warning("%s has rows of %s up to %s; those after %s are not used", source.name, symbol, held, completed)

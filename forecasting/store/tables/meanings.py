@@ -20,7 +20,7 @@ TABLES = {
     ),
     "findings": (
         "One fault of a fetched or stored bar. A persistent finding stays open until a later fetch no longer shows it;"
-        " a flag about a new or changed row is cleared by its own fetch."
+        " a flag about a new or changed row, and one of the witness, is cleared by its own fetch."
     ),
     "runs": "One night of one symbol, target and source under one set of settings. Updated while it proceeds.",
     "models": (
@@ -45,7 +45,8 @@ COMMON = {
     "symbol": "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC.",
     "target": "What is forecast: `volume`, `close` or `range`, which is log(high / low).",
     "source": (
-        "Source of the bars: `yahoo`, `sample`, `csv:FILE`, `parquet:FILE`, or `NAME:...` of an installed package."
+        "Source of the bars: `yahoo`, `sample`, `alpaca`, `csv:FILE`, `parquet:FILE`, or `NAME:...` of an installed "
+        "package."
     ),
     "horizon": "Sessions from the origin to the target session: 1 to 5.",
     "origin_session": "Origin: the last session whose bar the forecast used.",
