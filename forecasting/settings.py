@@ -58,7 +58,11 @@ class Settings(BaseSettings):
     source: str = Field(
         "yahoo", description="yahoo, csv:PATH, parquet:PATH, sample, alpaca or an installed NAME:ARGUMENT."
     )
-    alpaca_keys: SecretStr | None = Field(None, description="KEY_ID:SECRET of Alpaca, for source alpaca.")
+    witness: str | None = Field(
+        None,
+        description="Second source, as source; each night compares its newest volumes and closes. If not set, none.",
+    )
+    alpaca_keys: SecretStr | None = Field(None, description="KEY_ID:SECRET of Alpaca, for source or witness alpaca.")
     alpaca_keys_file: Path | None = Field(
         None, description="File with KEY_ID:SECRET, in place of alpaca_keys: a mounted secret, or mode 0600."
     )
@@ -158,6 +162,13 @@ class Settings(BaseSettings):
     def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[^\s:]+:[^\s:]+", value.get_secret_value()):
             raise ValueError("Expected KEY_ID:SECRET, found something else")  # never quoted
+        return value
+
+    @field_validator("witness")
+    @classmethod
+    def _check_witness(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and value == info.data.get("source"):
+            raise ValueError("Expected another source than FORECASTING_SOURCE, found the same")
         return value
 
     @field_validator("exchanges", mode="before")

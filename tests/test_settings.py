@@ -57,3 +57,12 @@ def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch):
     monkeypatch.setenv("FORECASTING_TIMEZONE", "Mars/Olympus")
     with pytest.raises(UsageError, match=r"(?is)cron.*five fields.*timezone.*time zone"):
         read_settings()
+
+
+def test_a_witness_is_another_source_and_changes_no_forecast(monkeypatch):
+    unset = read_settings()
+    monkeypatch.setenv("FORECASTING_WITNESS", "alpaca")
+    assert (unset.witness, read_settings().witness, read_settings().hash) == (None, "alpaca", unset.hash)
+    monkeypatch.setenv("FORECASTING_SOURCE", "alpaca")
+    with pytest.raises(UsageError, match=r"FORECASTING_WITNESS: .*another source"):
+        read_settings()

@@ -24,6 +24,7 @@ from forecasting.pipeline.publish import PublishedPage, publish_pages
 from forecasting.pipeline.run_row import close_nights, mark_failed, timed
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.train import fit_challengers
+from forecasting.pipeline.witness import compare_with_witness
 
 logger = logging.getLogger("forecasting.night")
 
@@ -60,12 +61,16 @@ def bring_up_to_date(
 ) -> list[Outcome[str]]:
     """The id of the fetch that brought each night's bars up to its session; market series and companions come before.
 
+    The stored bars are then compared with a witness (FORECASTING_WITNESS).
+
     The arguments are those of `fetch_and_store`.
     """
 
     def work() -> list[Outcome[str]]:
         fetch_other_series(runs, oldest=oldest, switch_source=switch_source)
-        return fetch_and_store(runs, last=last, oldest=oldest, switch_source=switch_source)
+        fetched = fetch_and_store(runs, last=last, oldest=oldest, switch_source=switch_source)
+        compare_with_witness(fetched)
+        return fetched
 
     return _run("ingest", runs, work, step)
 

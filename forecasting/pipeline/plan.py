@@ -13,6 +13,7 @@ from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_o
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_row import note_failure
+from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -58,9 +59,10 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
 
     Raises:
         ForecastingError: The database is not ready; or for every symbol, `as_of` is no session of its exchange, its
-            bars cannot be used, or mode warm has no champion.
+            bars cannot be used, or mode warm has no champion. UsageError: The witness cannot be used.
     """
     migrate.check_ready(settings.url)
+    witness_of(settings)
 
     def check(own: Settings) -> None:
         missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)

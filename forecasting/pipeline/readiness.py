@@ -8,6 +8,7 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError
 from forecasting.ingest.sources.choose import source_of
+from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import migrate
@@ -20,6 +21,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "database": lambda: _database(settings),
         "sessions": lambda: f"newest completed: {_newest_sessions(settings, now)}",
         "source": lambda: _source(settings),
+        **({"witness": lambda: _witness(settings)} if settings.witness else {}),
         "disk": lambda: f"{shutil.disk_usage(_existing(settings.data_dir)).free / 2**30:.0f} GiB free",
     }
 
@@ -49,6 +51,11 @@ def _newest_sessions(settings: Settings, now: Clock) -> str:
 def _source(settings: Settings) -> str:
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
     return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
+
+
+def _witness(settings: Settings) -> str:
+    witness = witness_of(settings)
+    return f"{witness.name if witness else 'none'} (no request made)"
 
 
 def _existing(folder: Path) -> Path:

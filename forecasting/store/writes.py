@@ -95,14 +95,21 @@ def add_findings(
     by its own fetch, so that `cleared_at IS NULL` selects what is still wrong. Ids derive from fetch, session and rule.
     """
     new, cleared = diff(open_findings(connection, fetched.symbol), found, span=covered_span(fetched))
-    table = tables.findings
     if cleared:
+        table = tables.findings
         clear = sa.update(table).where(table.c.id == sa.bindparam("cleared")).values(cleared_at=fetched_at)
         connection.execute(clear, [{"cleared": id} for id in cleared])
+    return add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
+
+
+def add_flags(
+    connection: sa.Connection, symbol: str, found: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
+) -> int:
+    """Add findings on the bars as of a fetch, whose instant is `fetched_at`; no open one is cleared."""
     rows = [
         {
             "id": finding_id(fetch_id, finding.session, finding.rule),
-            "symbol": fetched.symbol,
+            "symbol": symbol,
             "session": finding.session,
             "rule": finding.rule,
             "severity": finding.severity,
@@ -111,9 +118,9 @@ def add_findings(
             "fetch_id": fetch_id,
             "cleared_at": None if finding.is_persistent else fetched_at,
         }
-        for finding in new
+        for finding in found
     ]
-    return insert(connection, table, rows)
+    return insert(connection, tables.findings, rows)
 
 
 def add_actions(

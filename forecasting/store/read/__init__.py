@@ -7,7 +7,7 @@ takes an open connection.
 from forecasting.store.read.bars import actions, bars, first_prints, newest_session
 from forecasting.store.read.events import event_rows, events
 from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_instant, newest_request
-from forecasting.store.read.findings import findings
+from forecasting.store.read.findings import findings, findings_of
 from forecasting.store.read.forecasts import (
     forecasts,
     has_forecast,
@@ -68,6 +68,7 @@ __all__ = [
     "fetch",
     "fetch_as_of",
     "findings",
+    "findings_of",
     "finished_runs",
     "first_prints",
     "forecasts",

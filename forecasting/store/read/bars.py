@@ -14,13 +14,19 @@ from forecasting.store.read.splits import split_factors
 
 
 def bars(
-    connection: sa.Connection, symbol: str, *, last: date | None = None, known_at: datetime | None = None
+    connection: sa.Connection,
+    symbol: str,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    known_at: datetime | None = None,
 ) -> pd.DataFrame:
     """One row per session, the newest version known: index session; open, high, low, close, volume, version, settled.
 
     Args:
         connection: An open connection.
         symbol: Symbol of the bars.
+        first: The first session; None for all.
         last: The last session; None for all.
         known_at: An aware instant; bars as they were stored then. None for now.
     """
@@ -29,6 +35,8 @@ def bars(
     is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
     settled = sa.case((is_settled, 1), else_=0).label("settled")  # reading every instant takes longer than all the rest
     statement = sa.select(*columns, settled).where(table.c.symbol == symbol)
+    if first is not None:
+        statement = statement.where(table.c.session >= first)
     if last is not None:
         statement = statement.where(table.c.session <= last)
     if known_at is None:

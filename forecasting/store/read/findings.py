@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
+
 import pandas as pd
 import sqlalchemy as sa
 
@@ -27,3 +30,14 @@ def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
         .order_by(table.c.session, table.c.rule, first.c.fetched_at)
     )
     return frame(connection, statement)
+
+
+def findings_of(
+    connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date
+) -> list[tuple[date, str, float | None]]:
+    """Session, rule and value of the findings by these rules on the session `first` or later, cleared or not."""
+    table = tables.findings
+    statement = sa.select(table.c.session, table.c.rule, table.c.value).where(
+        table.c.symbol == symbol, table.c.session >= first, table.c.rule.in_(rules)
+    )
+    return [(row.session, row.rule, row.value) for row in connection.execute(statement)]

@@ -60,7 +60,10 @@ INPUT_COLUMNS: dict[str, dict[str, str]] = {
         "session": "Session of the bar; of `earnings_stale` the newest one that reacted to earnings.",
         "rule": "Name of the rule: `price_unknown`, `price_spike`, `split_like_jump`, `volume_restated`, ...",
         "severity": "`reject` (the row is kept out of the bars) or `flag` (recorded only).",
-        "value": "The offending number, in the unit of its rule (price, factor, share, volume); NULL without one.",
+        "value": (
+            "The offending number, in the unit of its rule (price, factor, share, volume; of `witness_*` the witness's "
+            "multiple); NULL without one."
+        ),
         "detail": "One sentence that explains the rule.",
         "fetch_id": "Fetch that first showed it.",
         "cleared_at": (

@@ -1,0 +1,122 @@
+"""Findings on volumes and closes that differ between the stored bars and a second source, the witness.
+
+The newest sessions that both have are compared; of the witness the ratio alone is stored. A ratio that several sessions
+share is one finding: another share basis, currency, unit or market, as one exchange's volume against that of all.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from forecasting.ingest.bars import Finding
+
+SESSIONS = 20
+"""Newest sessions compared: a volume that a vendor completes a day or a week later is compared again."""
+
+CLOSE_LIMIT = 0.01
+"""Relative difference past which two closes disagree, as in same_series.py. Of 176 sessions of AAPL and IBM, 2017, from
+Yahoo and from another vendor, the closes differ by 0.3 % at most."""
+
+VOLUME_LIMIT = 1.25
+"""Factor, either way, past which two volumes disagree. On the same sessions they differ by 1.3 % at most, but for one
+that the other vendor has with a fifteenth; two downloads of one vendor, 19 months apart, by 2.2 %. A newest volume that
+is still counted may lack a quarter: reported of Yahoo and of others."""
+
+_FEWEST, _MOST = 3, 2 / 3  # sessions that share a ratio, and their share of those past the limit
+
+_FACTOR = "_factor"
+
+RULES = ("witness_close", "witness_volume", "witness_close_factor", "witness_volume_factor")
+"""Of one session alone, and of several together."""
+
+Stored = Sequence[tuple[date, str, float | None]]
+"""Session, rule and value of findings that are stored already."""
+
+_REASONS = {
+    "witness_close": "another share basis, currency or series",
+    "witness_volume": "another unit, another series, or another market: one exchange's volume against that of all",
+}
+
+
+def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str, stored: Stored) -> list[Finding]:
+    """The findings that are not stored yet, ascending by session; the value of each is the witness's multiple.
+
+    Volumes are compared on one share basis: where closes have another ratio, as after a split that one of the two has
+    not applied yet, the ratio of volumes is multiplied by it if that brings the two together.
+
+    Args:
+        bars: Stored bars, index session, ascending; only the newest SESSIONS of them are compared. A close or volume
+            that is NaN, infinite, 0 or less, here or there, is not compared.
+        of_witness: Canonical bars of the witness.
+        witness: Its name.
+        stored: Those of the last two months; what they contain is not reported again.
+    """
+    common = bars.index[-SESSIONS:].intersection(of_witness.index)
+    there, here = of_witness.reindex(common), bars.reindex(common)
+    close, volume = (_log_ratio(there[name], here[name]) for name in ("close", "volume"))
+    far = np.abs(close) > np.log1p(CLOSE_LIMIT)
+    volume = np.where(far & (np.abs(volume + close) < np.abs(volume)), volume + close, volume)
+    found = _findings("witness_close", close, np.log1p(CLOSE_LIMIT), common, witness)
+    found += _findings("witness_volume", volume, np.log(VOLUME_LIMIT), common, witness)
+    return sorted((one for one in found if not _is_stored(one, stored)), key=lambda one: (one.session, one.rule))
+
+
+def _log_ratio(there: pd.Series, here: pd.Series) -> NDArray[np.float64]:
+    """(D,) natural log of there over here; NaN where one of them is unknown."""
+    known = (there > 0.0) & (here > 0.0) & np.isfinite(there) & np.isfinite(here)
+    return np.asarray(np.log(there.where(known).to_numpy() / here.where(known).to_numpy()))
+
+
+def _findings(rule: str, ratio: NDArray[np.float64], limit: float, sessions: pd.Index, witness: str) -> list[Finding]:
+    """Findings on the sessions whose log ratio is past the limit: one on those that belong together, one on each other.
+
+    Together are those that share a ratio. Where none is shared and most sessions disagree, all are, without a value.
+    """
+    far = np.flatnonzero(np.abs(ratio) > limit)
+    shared = _shared(ratio[far])
+    is_other_series = not shared.any() and len(far) >= _FEWEST and 2 * len(far) > np.isfinite(ratio).sum()
+    group = far if is_other_series else far[shared]
+    found = [
+        Finding(sessions[i].date(), rule, "flag", float(np.exp(ratio[i])), f"{witness} has this multiple of the bar's.")
+        for i in far.tolist()
+        if i not in group
+    ]
+    if len(group):
+        multiples = np.exp(ratio[group])
+        span = " to ".join(dict.fromkeys(f"{one:.4g}" for one in (multiples.min(), multiples.max())))
+        detail = (
+            f"{witness} has {span} times the bar's on {len(group)} of {len(sessions)} sessions since "
+            f"{sessions[group[0]].date()}: {_REASONS[rule]}."
+        )
+        value = None if is_other_series else float(np.median(multiples))
+        found.append(Finding(sessions[group[-1]].date(), f"{rule}{_FACTOR}", "flag", value, detail))
+    return found
+
+
+def _shared(ratio: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(D,) which log ratios are alike, where most are; none otherwise."""
+    if len(ratio) < _FEWEST:
+        return np.zeros(len(ratio), dtype=bool)
+    alike = np.array([_is_alike(one, float(np.median(ratio))) for one in ratio])
+    return np.asarray(alike & (alike.sum() >= max(_FEWEST, _MOST * len(ratio))))
+
+
+def _is_alike(ratio: float, other: float) -> bool:
+    """Whether a log ratio is the other one: half as far from it as that is from none, at most.
+
+    The share of one exchange moves from day to day by less: 1.8 and 3.5 % in AAPL are alike.
+    """
+    return abs(ratio - other) <= abs(other) / 2.0
+
+
+def _is_stored(finding: Finding, stored: Stored) -> bool:
+    """Whether it is stored already: a session's own, or one on several with a like ratio."""
+    if finding.value is None:
+        return any(rule == finding.rule and value is None for _, rule, value in stored)
+    ratio, several = np.log(finding.value), f"{finding.rule.removesuffix(_FACTOR)}{_FACTOR}"
+    if any(rule == several and value and _is_alike(ratio, np.log(value)) for _, rule, value in stored):
+        return True
+    return any((day, rule) == (finding.session, finding.rule) for day, rule, _ in stored)

@@ -1,0 +1,144 @@
+"""What a witness states otherwise: single sessions, shared ratios, and what is not reported twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.ingest.bars import Finding
+from forecasting.ingest.witness import RULES, SESSIONS, VOLUME_LIMIT, disagreements
+from tests.builders import random_bars
+
+BARS = random_bars(40, seed=1)
+DAYS = [day.date() for day in BARS.index]
+
+
+def times(column: str, factors: dict[int, float]) -> pd.DataFrame:
+    """The witness's bars: the stored ones with a column multiplied at some places."""
+    other = BARS.copy()
+    for place, factor in factors.items():
+        other.iloc[place, other.columns.get_loc(column)] *= factor
+    return other
+
+
+def found(other: pd.DataFrame, before: list[Finding] | None = None) -> list[Finding]:
+    known = [(one.session, one.rule, one.value) for one in before or []]
+    return disagreements(BARS, other, witness="house", stored=known)
+
+
+def facts(findings: list[Finding]) -> list[tuple[object, str, float]]:
+    assert {one.severity for one in findings} <= {"flag"}
+    assert {one.rule for one in findings} <= set(RULES)
+    return [(one.session, one.rule, round(one.value or 0.0, 4)) for one in findings]
+
+
+def test_bars_that_differ_as_two_vendors_do_agree():
+    rng = np.random.default_rng(0)
+    other = BARS.copy()
+    other["volume"] *= rng.uniform(0.85, 1.2, len(other))
+    other["close"] *= rng.uniform(0.992, 1.008, len(other))
+    assert found(other) == []
+
+
+@pytest.mark.parametrize("factor", [1.26, 1 / 1.26, 1000.0, 1e-3])
+def test_a_volume_past_the_limit_is_a_finding_on_its_session_either_way(factor):
+    assert facts(found(times("volume", {-1: factor}))) == [(DAYS[-1], "witness_volume", round(factor, 4))]
+    assert found(times("volume", {-1: VOLUME_LIMIT - 0.01})) == []
+
+
+@pytest.mark.parametrize("factor", [1.011, 1 / 1.011])
+def test_a_close_past_one_per_cent_is_a_finding_on_its_session_either_way(factor):
+    assert facts(found(times("close", {-3: factor}))) == [(DAYS[-3], "witness_close", round(factor, 4))]
+    assert found(times("close", {-3: 1.009})) == []
+
+
+def test_only_the_newest_sessions_are_compared():
+    assert facts(found(times("volume", {-SESSIONS: 2.0}))) == [(DAYS[-SESSIONS], "witness_volume", 2.0)]
+    assert found(times("volume", {-SESSIONS - 1: 2.0})) == []
+
+
+def test_what_one_of_the_two_does_not_know_is_not_compared():
+    other = times("volume", {-1: 9.0}).iloc[:-1]  # late by a session
+    assert found(other) == []
+    for unknown in (np.nan, 0.0, -5.0, np.inf):
+        other = BARS.copy()
+        other.iloc[-1, other.columns.get_indexer(["close", "volume"])] = unknown
+        assert found(other) == []
+    assert found(BARS.iloc[:0]) == []
+
+
+def test_the_volume_of_one_exchange_is_one_finding_that_says_so():
+    rng = np.random.default_rng(3)
+    other = BARS.copy()
+    other["volume"] *= rng.uniform(0.018, 0.035, len(other))
+    (one,) = found(other)
+    assert (one.session, one.rule) == (DAYS[-1], "witness_volume_factor")
+    assert 0.02 < (one.value or 0.0) < 0.033
+    assert f"on 20 of 20 sessions since {DAYS[-20]}" in one.detail
+    assert "one exchange's volume against that of all" in one.detail
+
+
+def test_a_session_out_of_line_with_a_shared_ratio_is_a_finding_of_its_own():
+    other = times("volume", dict.fromkeys(range(-20, 0), 0.02))
+    other.iloc[-4, other.columns.get_loc("volume")] *= 1000.0
+    assert facts(found(other)) == [(DAYS[-4], "witness_volume", 20.0), (DAYS[-1], "witness_volume_factor", 0.02)]
+
+
+def test_a_split_that_one_of_the_two_has_not_applied_is_one_finding_and_volumes_agree():
+    other = BARS.copy()
+    other.iloc[:-5, other.columns.get_indexer(["open", "high", "low", "close"])] /= 2.0
+    other.iloc[:-5, other.columns.get_loc("volume")] *= 2.0
+    assert facts(found(other)) == [(DAYS[-6], "witness_close_factor", 0.5)]
+
+
+def test_another_currency_is_one_finding_and_volumes_agree():
+    other = BARS.copy()
+    other["close"] *= 0.79
+    assert facts(found(other)) == [(DAYS[-1], "witness_close_factor", 0.79)]
+
+
+def test_another_series_is_one_finding_on_closes_and_one_on_volumes_whatever_the_ratios():
+    other = random_bars(40, seed=9, level=3e6)
+    first = found(other)
+    assert [one.rule for one in first] == ["witness_close_factor", "witness_volume_factor"]
+    assert first[0].value is None  # the closes of the two cross
+    assert "another share basis, currency or series" in first[0].detail
+    assert found(other, first) == []
+
+
+def test_disagreements_in_all_directions_share_no_ratio():
+    factors = {-1: 1.6, -2: 0.6, -5: 1.5, -9: 0.5}
+    assert facts(found(times("volume", factors))) == [
+        (DAYS[place], "witness_volume", factor) for place, factor in sorted(factors.items())
+    ]
+
+
+def test_what_is_stored_is_not_reported_again():
+    night_1, night_2 = times("volume", {-2: 1000.0}), times("volume", {-2: 1000.0, -1: 1000.0})
+    first = found(night_1)
+    assert facts(found(night_2, first)) == [(DAYS[-1], "witness_volume", 1000.0)]
+    assert found(night_2, found(night_2)) == []
+
+
+def test_a_ratio_that_goes_on_is_reported_once_however_many_nights_it_lasts():
+    stored_ones: list[Finding] = []
+    for night in range(20, 41):
+        stored = BARS.iloc[:night]
+        other = stored.copy()
+        other.iloc[21:, other.columns.get_loc("volume")] /= 1000.0  # from the 22nd session on
+        known = [(one.session, one.rule, one.value) for one in stored_ones]
+        stored_ones += disagreements(stored, other, witness="house", stored=known)
+    assert facts(stored_ones) == [
+        (DAYS[21], "witness_volume", 0.001),
+        (DAYS[22], "witness_volume", 0.001),
+        (DAYS[23], "witness_volume_factor", 0.001),
+    ]
+
+
+def test_another_ratio_than_the_stored_one_is_reported_on_a_later_session():
+    stored_ones = [Finding(DAYS[-2], "witness_close_factor", "flag", 3.0, "")]
+    half = times("close", dict.fromkeys(range(-20, 0), 0.5))
+    assert facts(found(half, stored_ones)) == [(DAYS[-1], "witness_close_factor", 0.5)]
+    like = times("close", dict.fromkeys(range(-20, 0), 2.5))
+    assert found(like, stored_ones) == []
