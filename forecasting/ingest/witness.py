@@ -25,6 +25,8 @@ VOLUME_LIMIT = 1.25
 that the other vendor has with a fifteenth; two downloads of one vendor, 19 months apart, by 2.2 %. A newest volume that
 is still counted may lack a quarter: reported of Yahoo and of others."""
 
+_POSSIBLE = 1e-12, 1e14  # of a price or volume; the bars of a witness pass no rule before this one
+
 _FEWEST, _MOST = 3, 2 / 3  # sessions that share a ratio, and their share of those past the limit
 
 _FACTOR = "_factor"
@@ -49,7 +51,7 @@ def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str,
 
     Args:
         bars: Stored bars, index session, ascending; only the newest SESSIONS of them are compared. A close or volume
-            that is NaN, infinite, 0 or less, here or there, is not compared.
+            that is NaN, infinite, 0, negative or impossible, here or there, is not compared.
         of_witness: Canonical bars of the witness.
         witness: Its name.
         stored: Those of the last two months; what they contain is not reported again.
@@ -66,7 +68,7 @@ def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str,
 
 def _log_ratio(there: pd.Series, here: pd.Series) -> NDArray[np.float64]:
     """(D,) natural log of there over here; NaN where one of them is unknown."""
-    known = (there > 0.0) & (here > 0.0) & np.isfinite(there) & np.isfinite(here)
+    known = there.between(*_POSSIBLE) & here.between(*_POSSIBLE)
     return np.asarray(np.log(there.where(known).to_numpy() / here.where(known).to_numpy()))
 
 

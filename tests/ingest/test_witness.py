@@ -61,7 +61,7 @@ def test_only_the_newest_sessions_are_compared():
 def test_what_one_of_the_two_does_not_know_is_not_compared():
     other = times("volume", {-1: 9.0}).iloc[:-1]  # late by a session
     assert found(other) == []
-    for unknown in (np.nan, 0.0, -5.0, np.inf):
+    for unknown in (np.nan, 0.0, -5.0, np.inf, 1e300, 1e-300):
         other = BARS.copy()
         other.iloc[-1, other.columns.get_indexer(["close", "volume"])] = unknown
         assert found(other) == []

@@ -25,7 +25,7 @@ from forecasting.pipeline.shard import Outcome
 from forecasting.settings import read_settings
 from tests.alpaca_stand_in import KEYS, SECRET, alpaca_stand_in
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, counts, night, rows, timeless
+from tests.nights import ON_BOTH_DATABASES, broken, counts, killed, night, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
@@ -134,6 +134,26 @@ def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness
     assert house.asked == ["TEST"]
     assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
     assert {name: timeless(name) for name in tables} == alone
+
+
+@ON_BOTH_DATABASES
+def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_rows(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed(monkeypatch, House(lambda _: BARS * 3.0))
+    for place in ("writes.add_flags", "open_run", "logger.info"):
+        with monkeypatch.context() as once:
+            once.setattr(f"forecasting.pipeline.witness.{place}", killed)
+            once.setattr(witness, "_failed_at", {})
+            if place == "open_run":
+                once.setattr(witness, "source_of", broken)
+            with pytest.raises(KeyboardInterrupt):
+                fetched("TEST")
+    assert findings() == []
+    fetched("TEST")
+    fetched("TEST")
+    assert [one[2] for one in findings()] == ["witness_close_factor", "witness_volume_factor"]
+    assert len(rows("fetches")) == len(rows("runs")) == 1
 
 
 @pytest.mark.parametrize(
