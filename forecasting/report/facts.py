@@ -8,7 +8,7 @@ from typing import Any
 
 from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
-from forecasting.report.units import instant, seconds, span_of_days, unit_of
+from forecasting.report.units import instant, quantity, seconds, span_of_days, unit_of
 from forecasting.sessions import between
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
@@ -17,6 +17,7 @@ FINDINGS_SHOWN = 40
 """An index whose source has no volume has a finding for every session; the table findings holds all of them."""
 
 _DASH = "\N{EN DASH}"
+_RUN_STATUSES = {"running": "still running when this page was written"}
 _STARTING_WEIGHTS = {RANDOM: "random weights", COMPANION_TRAINED: "weights trained on its companions"}
 
 
@@ -61,7 +62,7 @@ def _model_facts(data: ReportData) -> list[tuple[str, str]]:
     model_name = f"{model['name']} {model['version']}".strip()
     if statuses != ["ok"]:
         model_name += f" ({', '.join(statuses)})"
-    fit = f"{model['method']}, {model['epochs']} epochs" if model.get("epochs") else str(model["method"])
+    fit = f"{model['method']}, {quantity(model['epochs'], 'epoch')}" if model.get("epochs") else str(model["method"])
     if start := _start(model):
         fit += f", from {start}"
     return [
@@ -153,7 +154,7 @@ def _provenance_facts(data: ReportData) -> list[tuple[str, str]]:
     run, model = data.run, data.model
     return [
         ("Issued", instant(data.rows["issued_at"].iloc[0])),
-        ("Run", f"{run['id']} ({run['trigger']}, {run['status']})"),
+        ("Run", f"{run['id']} ({run['trigger']}, {_RUN_STATUSES.get(run['status'], run['status'])})"),
         ("Prefect run", str(run.get("flow_run_id") or _DASH)),
         ("Model id", str(model["id"])),
         *_lineage_facts(data),

@@ -93,6 +93,11 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
     return f"{text}{GAP}%"
 
 
+def quantity(count: int, noun: str) -> str:
+    """Like 1 origin or 1,250 origins."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def long_day(session: date) -> str:
     """Like Monday 11 March 2024."""
     return f"{session:%A} {session.day} {session:%B %Y}"

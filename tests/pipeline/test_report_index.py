@@ -107,7 +107,7 @@ def promotion(session: str, winner: str) -> dict[str, object]:
 def champions_in(page: Path) -> list[tuple[str, str]]:
     """Since and until of each champion in the page."""
     table = page.read_text(encoding="utf-8").split('data-name="champions"')[1].split("</table>")[0]
-    return re.findall(r'<th scope="row" class="keep">(.*?)</th><td class="keep">(.*?)</td>', table)
+    return re.findall(r'<th scope="row" class="keep">(.*?)</th><td class="keep" data-label="until">(.*?)</td>', table)
 
 
 def origins_in(page: Path) -> list[str]:
@@ -122,6 +122,20 @@ def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Pat
     several = settings.model_copy(update={"symbols": (SYMBOL, "MSFT")})
     with pytest.raises(UsageError, match="Expected one symbol with --out, found 2: SBUX, MSFT"):
         write_reports(several, tmp_path / "page.html", now=clock.now)
+
+
+def test_a_path_in_no_folder_is_refused_as_that_of_an_export_is(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder to put it in"):
+        write_reports(settings, tmp_path / "missing" / "page.html", now=clock.now)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Settings) -> None:
+    misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
+    (unknown,), _ = write_reports(misspelt, None, now=clock.now)
+    assert str(unknown.error).endswith("--symbol SBUXX --target volume. It holds forecasts of SBUX close, SBUX volume.")
+    (earlier,), _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
+    assert "forecasting catch-up --from 2024-01-03 --to 2024-01-03 --symbol SBUX --target volume" in str(earlier.error)
 
 
 def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(

@@ -3,7 +3,18 @@ from datetime import UTC, date, datetime
 import pandas as pd
 import pytest
 
-from forecasting.report.units import GAP, Unit, instant, long_day, percent, seconds, short_day, span_of_days, unit_of
+from forecasting.report.units import (
+    GAP,
+    Unit,
+    instant,
+    long_day,
+    percent,
+    quantity,
+    seconds,
+    short_day,
+    span_of_days,
+    unit_of,
+)
 from tests.report.nights import report_data, values_of
 
 
@@ -53,6 +64,10 @@ def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():
 )
 def test_a_share_shows_its_sign_unless_it_rounds_to_nothing(share: float, text: str):
     assert percent(share, signed=True) == text.replace("_", GAP)
+
+
+def test_a_quantity_has_its_plural():
+    assert [quantity(count, "origin") for count in (0, 1, 1250)] == ["0 origins", "1 origin", "1,250 origins"]
 
 
 def test_days_and_instants_are_formatted_as_text():

@@ -20,7 +20,8 @@
     cell.append(mark);
   }
   if (stale) {
-    byId("stale").textContent = `${stale} of ${rows.length} forecasts are stale: the session that they forecast is over. Run the night, or open a newer copy of this page.`;
+    const which = rows.length === 1 ? "The forecast is stale: the session that it forecasts" : `${stale} of ${rows.length} forecasts are stale: the session that they forecast`;
+    byId("stale").textContent = `${which} is over. Run the night, or open a newer copy of this page.`;
     byId("stale").hidden = false;
   }
   const state = { sort: "symbol", down: false };
