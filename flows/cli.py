@@ -109,7 +109,7 @@ def report(
     out: options.Out = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Write each symbol's report page, and their index. --out is where the page of one symbol goes instead."""
+    """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from flows.terminal import console
@@ -129,7 +129,7 @@ def export(
     as_of: options.AsOf = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Write forecasts, their history or bars to a file. With --as-of, bars as a night had them."""
+    """Write forecasts, their history or bars to a file. --as-of gives bars as the night of that session had them."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.export import export as write_export
@@ -144,7 +144,7 @@ def check(
     target: options.TargetOption = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Exit 4 unless each symbol has a live forecast. Of its newest completed session; names those without."""
+    """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.freshness import check_fresh
@@ -163,7 +163,7 @@ def replay(
     last: options.Last = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Re-run finished nights and compare each forecast bit for bit. From stored bars, in a separate database."""
+    """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
     use(symbol, symbols_file, target=target, events=events, market=market, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.replay import replay as rerun
@@ -179,7 +179,7 @@ app.command(epilog="Example: FORECASTING_ALARM_WEBHOOK=https://hooks.example.org
 
 @app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")
 def article(
-    source: options.SourceOption = None,
+    source: options.ArticleSource = "sample",
     symbol: options.Symbols = None,
     as_of: options.AsOf = None,
     out: options.OutNeeded = Path("article.html"),
@@ -190,7 +190,7 @@ def article(
     "How to apply LSTM using PyTorch": its model as printed, then without its leakage, then this project's model, on
     one symbol.
     """
-    use(symbol, source=source or "sample")
+    use(symbol, source=source)
     from flows import clock
     from flows.progress import progress_bar
     from flows.terminal import console

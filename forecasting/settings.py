@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from forecasting.database_url import with_driver
@@ -236,11 +237,17 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"FORECASTING_{'_'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
-            for problem in error.errors(include_input=False, include_url=False)
-        )
+        problems = "; ".join(_problem(problem) for problem in error.errors(include_url=False))
         raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
+
+
+def _problem(problem: ErrorDetails) -> str:
+    """One invalid setting: its variable, what is expected, and what was found where it is no secret."""
+    name = "_".join(str(part) for part in problem["loc"])
+    own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
+    found = "" if own or name.startswith("database_url") else f", found {str(problem['input'])[:40]!r}"
+    expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    return f"FORECASTING_{name.upper()}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
 
 def _check_names() -> None:

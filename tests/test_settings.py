@@ -20,6 +20,8 @@ def test_the_error_names_every_invalid_variable_and_shows_no_secret(monkeypatch)
     with pytest.raises(UsageError, match=r"FORECASTING_TARGET.*FORECASTING_MEMBERS") as refused:
         read_settings()
     assert "hunter2" not in str(refused.value)
+    assert "FORECASTING_MEMBERS: expected a valid integer, found 'none'" in str(refused.value)
+    assert "FORECASTING_TARGET: expected 'volume', 'close' or 'range', found 'price'" in str(refused.value)
 
 
 @pytest.mark.parametrize(

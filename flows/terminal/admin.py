@@ -40,7 +40,7 @@ def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> None:
 
 @db_app.command("current", epilog="Example: forecasting db current")
 def db_current(database_url: DatabaseUrl = None) -> None:
-    """Print the database's revision and the newest one of this version."""
+    """Print the revision of the database, and the newest there is."""
     use(database_url=database_url)
     from forecasting.store import migrate
 
@@ -65,7 +65,7 @@ def models_list(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """List each symbol's networks, newest first, with the champion marked."""
+    """List each symbol's networks, the newest first. The champion is marked."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows.terminal import console
     from forecasting.pipeline import registry
@@ -76,7 +76,7 @@ def models_list(
 
 @models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
 def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Show a model's lineage. Code, settings, seed, bars, parent, weights and its forecasts."""
+    """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
     use(database_url=database_url)
     from flows.terminal import console
     from forecasting.pipeline import registry
@@ -111,7 +111,7 @@ def pretrain(
     market: MarketOption = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Make pretrained weights from the stored bars of your own symbols. It takes minutes for a hundred."""
+    """Make pretrained weights from your own symbols' stored bars. It takes minutes for a hundred."""
     use(symbol, symbols_file, target=target, market=market, database_url=database_url)
     from flows import clock
     from flows.progress import progress_bar

@@ -89,11 +89,11 @@ def show_article(result: ArticleResult, out: Path) -> None:
 
 
 def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
-    """Print one record, a line a field."""
+    """Print what is known of one model, a line a fact."""
     if as_json:
         show_json(dict(record))
     else:
-        show_table(["setting", "value"], [[name, value] for name, value in record.items()])
+        show_table(*listings.lineage_listing(record))
 
 
 def show_settings(settings: Settings, *, as_json: bool = False) -> None:

@@ -22,13 +22,13 @@ def _option(name: str, metavar: str, text: str, default: str | bool = False, var
     return typer.Option(name, metavar=metavar, help=text, show_default=default, envvar=variable)
 
 
-_SYMBOLS = "A symbol as Yahoo writes it; of several, repeat it or separate them by commas."
+_SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
 Symbols = Annotated[list[str] | None, _option("--symbol", "SYMBOL", _SYMBOLS, "FORECASTING_SYMBOLS, else SBUX")]
-_FILE = "A file of symbols, one a line; # begins a comment."
-SymbolsFile = Annotated[Path | None, _option("--symbols-file", "PATH", _FILE)]
+SymbolsFile = Annotated[Path | None, _option("--symbols-file", "PATH", "A symbol a line; # begins a comment.")]
 _TARGET = "FORECASTING_TARGET, else volume"
 TargetOption = Annotated[str | None, _option("--target", "TARGET", "volume, close or range.", _TARGET)]
 _SOURCE = "yahoo, csv:PATH, parquet:PATH, sample, alpaca or an installed NAME:ARGUMENT."
+ArticleSource = Annotated[str, _option("--source", "SOURCE", _SOURCE, True)]
 SourceOption = Annotated[str | None, _option("--source", "SOURCE", _SOURCE, "FORECASTING_SOURCE, else yahoo")]
 _EVENTS = "Earnings dates: a file with the columns announced and timing."
 EventsOption = Annotated[str | None, _option("--events", "csv:PATH", _EVENTS, "FORECASTING_EVENTS, else the source's")]

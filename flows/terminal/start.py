@@ -10,7 +10,7 @@ from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
 from forecasting.pipeline.new_symbols import unnamed_new_symbols
-from forecasting.pipeline.outcomes import done_sentence, next_night_sentence
+from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Mode
@@ -48,7 +48,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     except SymbolsFailedError:
         echo(done_sentence(settings, first, last))
         raise
-    return f"{', '.join(settings.symbols)}: {len(done)} sessions completed between {first} and {last}."
+    return completed_sentence(settings, done, first, last)
 
 
 def start_serving() -> None:

@@ -17,7 +17,7 @@ def serve(
     source: options.SourceOption = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Run the night on its schedule until stopped. With the configured Prefect server, or one of its own."""
+    """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
     options.use(symbol, symbols_file, target=target, source=source, database_url=database_url)
     from flows.terminal.start import start_serving
 
@@ -36,7 +36,7 @@ def worker(
 
 
 def alarms(context: typer.Context, webhook: options.Webhook = None, email: options.Email = None) -> None:
-    """Report failed, late and unusual nights. By webhook or e-mail; run it again to replace the address."""
+    """Report failed, late and unusual nights. They go to a webhook or by e-mail; run again to replace the address."""
     for name in ("webhook", "email"):
         options.warn_of_secret(context, name)
     from flows.operations.alarms import set_alarms

@@ -246,6 +246,8 @@ def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
     """The rows of the span, `refit_every` at a time."""
     if spec.refit_every < 1:
         raise UsageError(f"Expected a backtest that refits every 1 or more sessions; found {spec.refit_every}.")
+    if spec.first > spec.last:
+        raise UsageError(f"Invalid --from {spec.first}: expected a session before --to {spec.last}, or the same one.")
     origins = windows.origins
     inside = (origins >= np.datetime64(spec.first)) & (origins <= np.datetime64(spec.last))
     rows = np.flatnonzero(inside & np.isfinite(windows.scaled).any(axis=1))

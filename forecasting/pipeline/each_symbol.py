@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
@@ -77,15 +78,25 @@ def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> Fore
     if of == 1:
         return failed[0][1]
     symbols: dict[str, list[str]] = {}
+    messages: dict[str, str] = {}
     for symbol, error in failed:
-        symbols.setdefault(plain_text(error, limit=QUOTED), []).append(symbol)
-    quoted = [f"{_names(names)}: {message}" for message, names in list(symbols.items())[:NAMED]]
+        messages[symbol] = plain_text(error, limit=QUOTED)
+        symbols.setdefault(_unnamed(messages[symbol], symbol), []).append(symbol)
+    quoted = [
+        f"{_names(names)}: {messages[names[0]] if len(names) == 1 else message}"
+        for message, names in list(symbols.items())[:NAMED]
+    ]
     more = f" And {len(symbols) - NAMED} other failures." if len(symbols) > NAMED else ""
     count = sum(len(names) for names in symbols.values())
     codes = {error.exit_code for _, error in failed}
     return SymbolsFailedError(
         f"{count} of {of} symbols failed. {' '.join(quoted)}{more}", codes.pop() if len(codes) == 1 else 1
     )
+
+
+def _unnamed(message: str, symbol: str) -> str:
+    """The message with `each` where it names the symbol, so that one cause, as a network that is down, reads once."""
+    return re.sub(rf"(?<![\w.^=-]){re.escape(symbol)}(?![\w=-])", "each", message)
 
 
 def _names(symbols: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from forecasting.report.days import as_day
 from forecasting.report.night_text import age
 from forecasting.report.outcome_page import RunTimes, outcome_artifact
 from forecasting.report.run_outcome import SymbolNight
+from forecasting.report.units import quantity
 from forecasting.sessions import opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, read
@@ -39,6 +40,14 @@ def done_sentence(settings: Settings, first: date, last: date) -> str:
         }
     each = ", ".join(f"{symbol} {count}" for symbol, count in counts.items())
     return f"Sessions done between {first} and {last}: {each}."
+
+
+def completed_sentence(settings: Settings, done: Sequence[str], first: date, last: date) -> str:
+    """How many sessions a catch-up has done, `done` having one text each; none where all had their forecasts."""
+    names = ", ".join(settings.symbols)
+    if not done:
+        return f"{names}: every session from {first} to {last} has its forecasts already; nothing was run."
+    return f"{names}: {quantity(len(done), 'session')} completed between {first} and {last}."
 
 
 def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> str:

@@ -155,10 +155,10 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
             f"Expected a session of {exchange} between {first} and {last}, found {day}. Name one of these."
         )
     if not is_session(day, exchange):
-        before = between(max(first, day - timedelta(days=30)), day, exchange)[-1]
+        before = min(between(max(first, day - timedelta(days=30)), day, exchange)[-1], last_completed(now(), exchange))
         raise UsageError(
-            f"--as-of names a trading session of {exchange}; {day} is a {day:%A} on which it does not trade. "
-            f"The session before it is {before}."
+            f"Expected a trading session of {exchange}, found {day}, a {day:%A} on which it does not trade. "
+            f"The newest one before it that has closed is {before}."
         )
     check_closed(day, exchange, now=now)
 

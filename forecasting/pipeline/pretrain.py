@@ -75,8 +75,8 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
         asked = len(symbols) + len(left_out)
         raise HistoryError(
             f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; found "
-            f"{len(symbols)} of {asked}. {_left_out_text(left_out)} Name more (--symbol, --symbols-file, "
-            "FORECASTING_COMPANIONS), and store their bars: forecasting ingest."
+            f"{len(symbols)} of {asked}. {_left_out_text(left_out)}{' ' * bool(left_out)}Name more (--symbol, "
+            "--symbols-file, FORECASTING_COMPANIONS), and store their bars: forecasting ingest."
         )
     kinds = sorted({kind_of(one.windows) for one in symbols}, key=lambda kind: (kind.earnings, kind.market))
     sentences = [_made(kind, _panel(kind, symbols), settings, now=now, bar=bar) for kind in kinds]

@@ -15,7 +15,7 @@ from forecasting.errors import PageError, StoreError, UsageError
 from forecasting.pipeline import shard
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.night_run import NightRun, report_path
-from forecasting.pipeline.output_file import write_whole
+from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.unexpected import explained
@@ -35,6 +35,9 @@ SHOWN_SESSIONS = 250
 
 BEFORE_OLDEST = 60
 """Sessions of history before the oldest of these nights."""
+
+NAMED = 6
+"""Symbols and targets of the ledger that a message names."""
 
 RESTATED_SESSIONS = 60
 """Newest sessions whose first print is compared with the value of now."""
@@ -102,6 +105,8 @@ def write_reports(
             f"Expected one symbol with --out, found {len(settings.symbols)}: {', '.join(settings.symbols)}. "
             "Name one, or leave --out away: each page then gets its place in the folder reports."
         )
+    if out is not None:
+        check_writable(out)
 
     def write(own: Settings) -> Path:
         data = _newest_report(own, as_of)
@@ -146,10 +151,17 @@ def _newest_report(own: Settings, as_of: date | None) -> ReportData:
         except StoreError as error:
             run = read.unfinished_run(connection, symbol, target, after=date.min)
             if run is None or as_of is not None or not (reason := run["error"] or run["note"]):
-                raise
+                raise StoreError(f"{error}{_held(connection)}") from None
             raise StoreError(
-                f"{symbol} has no {target} forecast: its night of {run['as_of']} is {run['status']}. {reason}"
+                f"{symbol} has no {target} forecast; its night of {run['as_of']} has status {run['status']}: {reason}"
             ) from error
+
+
+def _held(connection: Connection) -> str:
+    """A sentence that names the symbols and targets of the ledger, for whoever misspelt one; empty for a new ledger."""
+    lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
+    more = f" and {len(lines) - NAMED} others" if len(lines) > NAMED else ""
+    return f". It holds forecasts of {', '.join(lines[:NAMED])}{more}." if lines else ""
 
 
 def _report_of(

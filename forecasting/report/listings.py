@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from forecasting.article.experiment import ArticleResult
 from forecasting.report.data import ReportData
+from forecasting.report.json_text import rounded
 from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins
-from forecasting.report.units import Unit, percent, unit_of
+from forecasting.report.units import Unit, instant, percent, quantity, unit_for, unit_of
 from forecasting.report.wording import day_notes, forecaster_label
 from forecasting.settings import Settings
+from forecasting.vocabulary import RANDOM
 
 Listing = tuple[list[str], list[list[object]]]
 """The names of the columns, and the rows with a cell for each."""
@@ -96,19 +99,24 @@ def backtest_title(document: Mapping[str, Any]) -> str:
     """What was replayed, above the figures."""
     return (
         f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
-        f"{document['origins']} origins, {document['refits']} refits, {document['seconds']:.0f} s"
+        f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'refit')}, "
+        f"{document['seconds']:.0f} s"
     )
 
 
 def backtest_listing(document: Mapping[str, Any]) -> Listing:
-    """A row a horizon of a backtest's document, and one over all: our error beside each baseline's, skill, coverage."""
+    """A row a horizon of a backtest's document, and one over all: our error beside each baseline's, skill, coverage.
+
+    Errors have the unit named over ours, the one in which our error over all has about three digits.
+    """
     overall = document["overall"]
+    unit = unit_for(document["target"], usual=overall["mae"], symbol=document["symbol"], currency="")
     names = list(overall["baselines"])
     rows: list[list[object]] = [
         [
             horizon,
-            f"{figures['mae']:,.6g}",
-            *(f"{figures['baselines'][name]:,.6g}" for name in names),
+            unit.number(figures["mae"]),
+            *(unit.number(figures["baselines"][name]) for name in names),
             f"{100 * figures['skill_vs_best']:+.1f} %",
             f"{figures['dm_p_value']:.3g}",
             f"{100 * figures['coverage_80']:.1f} %",
@@ -116,14 +124,18 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
         ]
         for horizon, figures in [*document["horizons"].items(), ("all", overall)]
     ]
-    return ["horizon", "mae", *names, f"against {overall['best_baseline']}", "p", "in 80 %", "in 90 %"], rows
+    best = f"against {forecaster_label(overall['best_baseline'])}"
+    labels = [forecaster_label(name) for name in names]
+    return ["horizon", f"mean error, {unit.name}", *labels, best, "p", "in 80 %", "in 90 %"], rows
 
 
 def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a fetch of table fetches."""
     columns = ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"]
-    names = ["symbol", "source", "fetched_at", "row_count", "last_received", "verdict", "detail"]
-    return columns, [[row[name] for name in names] for row in fetches]
+    before, after = ["symbol", "source"], ["row_count", "last_received", "verdict", "detail"]
+    return columns, [
+        [*(row[name] for name in before), instant(row["fetched_at"]), *(row[name] for name in after)] for row in fetches
+    ]
 
 
 def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
@@ -151,7 +163,7 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
             row["id"],
             "yes" if row["champion"] else "",
             row["method"],
-            row["parent_id"] or row["base"],
+            row["parent_id"] or ("random weights" if row["base"] == RANDOM else row["base"]),
             row["trained_to"],
             row["chain_epochs"],
             row["weights"],
@@ -168,6 +180,21 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
         "epochs",
         "weights",
     ], rows
+
+
+def lineage_listing(model: Mapping[str, Any]) -> Listing:
+    """A row a fact of a model: instants to the minute, lists with commas, numbers within a fact as in JSON output."""
+    return ["about", "value"], [[name, _fact(value)] for name, value in model.items()]
+
+
+def _fact(value: object) -> object:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one}" for name, one in rounded(value).items())
+    return value
 
 
 def settings_document(settings: Settings) -> dict[str, Any]:

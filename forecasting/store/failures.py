@@ -23,7 +23,9 @@ def store_error(url: str, error: DatabaseError) -> Exception:
     known_type = type(error) in (OperationalError, DatabaseError)
     if not (known_type or refused_connection or state in _KNOWN_STATES):
         return error  # constraints, types, SQL syntax: faults of our code
-    cause = " ".join(str(error.orig).split()).rstrip(".")[:500]
+    # libpq's second line is a question to the reader, which reads as a part of the first once lines are joined.
+    lines = [line for line in str(error.orig).splitlines() if not line.rstrip().endswith("?")]
+    cause = " ".join(" ".join(lines).split()).rstrip(".")[:500]
     for secret in _secrets(parse(url)):
         cause = masked(cause, secret)
     what, do = _KNOWN_STATES.get(state or "") or next(

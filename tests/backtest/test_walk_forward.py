@@ -285,6 +285,12 @@ def test_a_span_without_origins_is_refused():
         backtest(BARS, no_events(), spec=requested)
 
 
+def test_a_span_that_ends_before_it_begins_is_refused():
+    backwards = replace(spec(-20, -10, refit_every=5), first=date(2024, 3, 8), last=date(2024, 3, 1))
+    with pytest.raises(UsageError, match="Invalid --from 2024-03-08: expected a session before --to 2024-03-01"):
+        backtest(BARS, no_events(), spec=backwards)
+
+
 def test_a_cadence_below_one_session_is_refused():
     with pytest.raises(UsageError, match="found 0"):
         backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=0))

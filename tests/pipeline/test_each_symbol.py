@@ -62,7 +62,15 @@ def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors: list[For
 def test_hundreds_of_failures_are_one_short_paragraph_that_counts_them() -> None:
     same = [(f"S{place}", DataLateError("no bar yet")) for place in range(300)]
     assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 others: no bar yet"
-    each = [(f"S{place}", DataLateError(f"no bar of S{place} " + "x" * 2000)) for place in range(300)]
+    each = [(f"S{place}", DataLateError(f"{place} bars of S{place} " + "x" * 2000)) for place in range(300)]
     message = str(combined(each, of=500))
     assert len(message) < 1500
     assert message.endswith(" And 295 other failures.")
+
+
+def test_one_cause_that_names_each_symbol_is_read_once() -> None:
+    down = [(name, DataLateError(f"Yahoo gave nothing for {name}. Check the network.")) for name in ("S", "^FTSE")]
+    alone = ("BRK-B", DataLateError("BRK-B, of BRK, is new."))
+    assert str(combined([*down, alone], of=9)) == (
+        "3 of 9 symbols failed. S, ^FTSE: Yahoo gave nothing for each. Check the network. BRK-B: BRK-B, of BRK, is new."
+    )

@@ -3,8 +3,15 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from forecasting.pipeline.outcomes import done_sentence, newest_nights, next_night_sentence, outcome_page
+from forecasting.pipeline.outcomes import (
+    completed_sentence,
+    done_sentence,
+    newest_nights,
+    next_night_sentence,
+    outcome_page,
+)
 from forecasting.report.outcome_page import RunTimes
+from forecasting.settings import Settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.pipeline.test_ledger_frames import fill, settings_of
@@ -53,4 +60,14 @@ def test_the_next_night_is_named_with_its_time_zone_and_the_settings_that_change
     assert shown == (
         "SBUX, MSFT volume: the next night starts on Tuesday 2024-03-12 at 05:30 EDT, in 7 h. "
         "FORECASTING_CRON is 30 5 * * 2-6, FORECASTING_TIMEZONE America/New_York."
+    )
+
+
+def test_a_catch_up_without_work_says_so() -> None:
+    settings, span = Settings(symbols=(SYMBOL, "MSFT")), (date(2024, 3, 7), date(2024, 3, 8))
+    assert completed_sentence(settings, [], *span) == (
+        "SBUX, MSFT: every session from 2024-03-07 to 2024-03-08 has its forecasts already; nothing was run."
+    )
+    assert completed_sentence(settings, ["x"], *span) == (
+        "SBUX, MSFT: 1 session completed between 2024-03-07 and 2024-03-08."
     )

@@ -4,7 +4,8 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from forecasting.pipeline.plan import nothing_new
+from forecasting.errors import UsageError
+from forecasting.pipeline.plan import check_session, nothing_new
 from forecasting.settings import Settings
 
 
@@ -40,3 +41,12 @@ from forecasting.settings import Settings
 )
 def test_a_night_without_work_says_why_and_names_the_holiday(now: datetime, newest: date, told: str) -> None:
     assert nothing_new(Settings(_env_file=None), as_of=newest, now=lambda: now) == told
+
+
+@pytest.mark.parametrize(
+    ("day", "before"),
+    [(date(2024, 3, 10), "2024-03-08"), (date(2027, 1, 1), "2024-03-08"), (date(2024, 2, 19), "2024-02-16")],
+)
+def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day: date, before: str) -> None:
+    with pytest.raises(UsageError, match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}"):
+        check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from forecasting.report import listings
 from forecasting.report.track_record import track_record
 from forecasting.settings import Settings
@@ -18,8 +20,8 @@ MODEL = {
 }
 
 FIGURES = {
-    "mae": 1.5,
-    "baselines": {"ridge": 2.0},
+    "mae": 1.5e6,
+    "baselines": {"ridge": 2e6},
     "best_baseline": "ridge",
     "skill_vs_best": 0.25,
     "dm_p_value": 0.01,
@@ -74,11 +76,25 @@ def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_repl
 
 
 def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
-    columns, rows = listings.backtest_listing({"overall": FIGURES, "horizons": {"1": FIGURES | {"mae": 1234.5}}})
-    assert columns == ["horizon", "mae", "ridge", "against ridge", "p", "in 80 %", "in 90 %"]
+    about = {"symbol": "SBUX", "target": "volume", "overall": FIGURES, "horizons": {"1": FIGURES | {"mae": 1.2345e6}}}
+    columns, rows = listings.backtest_listing(about)
+    assert columns == ["horizon", "mean error, M shares", "ridge", "against ridge", "p", "in 80 %", "in 90 %"]
     assert rows == [
-        ["1", "1,234.5", "2", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
-        ["all", "1.5", "2", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+        ["1", "1.23", "2.00", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+        ["all", "1.50", "2.00", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+    ]
+
+
+def test_a_fact_of_a_model_is_text_for_people():
+    fetched = datetime(2024, 3, 9, 10, 31, 5, 123456, tzinfo=UTC)
+    model = {"parents": ["a", "b"], "gate": {"origins": 40, "champion": 133034038.77874844}, "fetched_at": fetched}
+    _, rows = listings.lineage_listing(model | {"seed": 0, "refused": None})
+    assert rows == [
+        ["parents", "a, b"],
+        ["gate", "origins 40, champion 133034000.0"],
+        ["fetched_at", "2024-03-09 10:31 UTC"],
+        ["seed", 0],
+        ["refused", None],
     ]
 
 

@@ -61,6 +61,14 @@ def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(em
     assert 'database "nowhere" does not exist' in refusal(elsewhere)
 
 
+def test_a_server_that_is_down_is_told_in_sentences():
+    told = refusal("postgresql+psycopg://me@127.0.0.1:1/ledger")
+    assert "on 127.0.0.1:1 cannot be reached" in told
+    assert told.endswith(
+        "failed: Connection refused. Check that the server runs, and its host, port, name, user and password."
+    )
+
+
 def test_a_sqlite_file_that_is_not_migrated_is_refused(tmp_path):
     path = tmp_path / "empty.db"
     path.touch()

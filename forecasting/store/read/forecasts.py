@@ -99,9 +99,10 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     )
     if found.empty:
         at = f" at the origin {origin}" if origin else ""
+        command = f"catch-up --from {origin} --to {origin}" if origin else "run"
         raise StoreError(
             f"Expected a {target} forecast of {symbol}{at} in the database; found none. "
-            f"Make one: forecasting run --symbol {symbol} --target {target}"
+            f"Make one: forecasting {command} --symbol {symbol} --target {target}"
         )
     return found.drop_duplicates("horizon", ignore_index=True)
 
