@@ -127,12 +127,10 @@ def _request(witness: Source, symbols: Sequence[str], first: date, last: date, a
 def _compare(connection: Connection, run: NightRun, fetch_id: str, answer: Fetched | Exception) -> None:
     """Write the findings on a night's symbol, or the note that nothing could be compared."""
     symbol, session, exchange = run.spec.symbol, run.spec.session, run.settings.exchange
+    bars = read.bars(connection, symbol, first=shift(session, 1 - SESSIONS, exchange), last=session)
     try:
-        if isinstance(answer, Exception):
-            raise answer
-        check_shape(answer)
-        bars = read.bars(connection, symbol, first=shift(session, 1 - SESSIONS, exchange), last=session)
-        if not bars.index.isin(answer.bars.index).any():
+        found = _usable(answer)
+        if not bars.index.isin(found.bars.index).any():
             raise BadDataError(f"It has none of the {SESSIONS} sessions up to {session}.")
     except Exception as error:  # of other people's code, anything
         note = plain_text(f"Witness {run.settings.witness}: nothing was compared. {error}")
@@ -140,7 +138,14 @@ def _compare(connection: Connection, run: NightRun, fetch_id: str, answer: Fetch
         open_run(connection, run, started_at=run.now(), note=note)
         return
     stored = read.findings_of(connection, symbol, RULES, first=shift(session, 1 - 2 * SESSIONS, exchange))
-    found = disagreements(bars, answer.bars, witness=answer.source, stored=stored)
+    findings = disagreements(bars, found.bars, witness=found.source, stored=stored)
     fetch = read.fetch(connection, fetch_id) or {}
-    writes.add_flags(connection, symbol, found, fetch_id=fetch_id, fetched_at=fetch["fetched_at"])
-    logger.info("%s: %d new findings by the witness %s", symbol, len(found), answer.source)
+    writes.add_flags(connection, symbol, findings, fetch_id=fetch_id, fetched_at=fetch["fetched_at"])
+    logger.info("%s: %d new findings by the witness %s", symbol, len(findings), found.source)
+
+
+def _usable(answer: Fetched | Exception) -> Fetched:
+    if isinstance(answer, Exception):
+        raise answer
+    check_shape(answer)
+    return answer
