@@ -17,7 +17,7 @@ from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.own_weights import copy_own_weights, copy_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.registry import why_not_runnable
+from forecasting.pipeline.registry import weights_state
 from forecasting.pipeline.run_row import close_nights, code_version
 from forecasting.pipeline.shard import only
 from forecasting.pipeline.train import fit_challengers
@@ -110,10 +110,11 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
         for row in read.models(target, symbol, settings.target):
             if row["artifact_path"] is not None:
                 copy_weights(row, settings, data_dir=scratch.data_dir)
-    if champion is not None and (reason := why_not_runnable(champion, scratch)):
+    # Weights of an older format are as unusable to the night as they were then.
+    if champion is not None and (state := weights_state(champion, scratch)) in ("pruned", "missing"):
         raise UsageError(
             f"A replay of {symbol} {settings.target} from {before} on begins with the champion of that day, model "
-            f"{champion['id']}, which cannot be run: {reason} Choose a later --from, or none."
+            f"{champion['id']}, whose weights are {state}. Choose a later --from, or none."
         )
 
 
