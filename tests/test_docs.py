@@ -20,6 +20,9 @@ NOT_IN_THE_REPOSITORY = {"artifacts/", "reports/", "flows/steps/"}
 """Folders of a data folder, and one of an earlier layout that docs/architecture.md names."""
 
 
+SENT_IN_ONE_LINE = "A run of nightly was due at"
+"""How a line begins that a document quotes as it is sent."""
+
 PLACEHOLDER = re.compile(r"NAME|TABLE|000N|(^|[/_])[xy]([/.]|$)")
 
 
@@ -132,6 +135,13 @@ def test_every_function_in_the_tables_of_the_architecture_is_defined_in_the_name
 def test_the_changelog_tells_nothing_twice() -> None:
     lines = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line and not line.startswith("#")]
     assert [line for line, times in Counter(lines).items() if times > 1] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_no_line_of_a_document_is_longer_than_120_characters(document: Path) -> None:
+    lines = document.read_text(encoding="utf-8").splitlines()
+    long = [line for line in lines if len(line) > 120 and not line.startswith(("|", SENT_IN_ONE_LINE))]
+    assert not long, "Wrap these lines; only a row of a table may be longer."
 
 
 def test_every_document_is_in_the_index() -> None:

@@ -1,6 +1,7 @@
 """docs/tables.md, generated: `python -m forecasting.store.tables.describe > docs/tables.md`."""
 
 import sys
+import textwrap
 
 import sqlalchemy as sa
 
@@ -32,7 +33,7 @@ def document() -> str:
     ]
     sections = [_table_section(table) for table in tables]
     sections += [_view_section(name, columns) for name, columns in view_columns().items()]
-    return "\n\n".join([_INTRO, *contents, draw.schema(), *sections]) + "\n"
+    return "\n\n".join([_INTRO, *map(_wrapped, contents), draw.schema(), *sections]) + "\n"
 
 
 def view_columns() -> dict[str, list[str]]:
@@ -52,14 +53,18 @@ def _table_section(table: sa.Table) -> str:
         for column in table.columns
     ]
     head = ["| column | type | | meaning |", "| --- | --- | --- | --- |"]
-    return "\n".join([f"## {table.name}", "", meanings.TABLES[table.name], "", *head, *rows])
+    return "\n".join([f"## {table.name}", "", _wrapped(meanings.TABLES[table.name]), "", *head, *rows])
 
 
 def _view_section(name: str, columns: list[str]) -> str:
     rows = [f"| `{column}` | {views.text_of(name, column)} |" for column in columns]
     return "\n".join(
-        [f"## {name} (view)", "", views.VIEWS[name].row, "", "| column | meaning |", "| --- | --- |", *rows]
+        [f"## {name} (view)", "", _wrapped(views.VIEWS[name].row), "", "| column | meaning |", "| --- | --- |", *rows]
     )
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _marks(column: "sa.Column[object]") -> str:
