@@ -4,7 +4,7 @@ import pytest
 
 from forecasting.evaluate.deficit import best_baseline, deficit_of, fallback_baseline
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS
+from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
 from forecasting.vocabulary import HORIZONS
 
 
@@ -69,4 +69,10 @@ def test_the_baseline_to_publish_is_the_best_that_has_a_forecast_tonight():
     assert fallback_baseline(table, deficit, ["last_value", "har", "ridge"]) == "last_value"
     assert fallback_baseline(table, None, ["last_value", "har", "ridge"]) == "last_value"
     assert fallback_baseline(table, deficit, ["har", "ridge"]) == "ridge"
-    assert fallback_baseline(table.head(0), None, ["har", "ridge"]) == "ridge"
+    assert fallback_baseline(table.head(0), None, ["last_value", "har", "ridge"]) == "ridge"
+
+
+def test_the_baseline_to_publish_is_the_best_of_the_compared_origins_and_not_of_all():
+    table = losses({"champion": 1.0, "har": 0.8, "ridge": 0.9}, origins=70)
+    of_the_newest = Deficit("ridge", MIN_ORIGINS, 1.0, 0.7, 3.0)
+    assert fallback_baseline(table, of_the_newest, ["ridge", "har"]) == "ridge"

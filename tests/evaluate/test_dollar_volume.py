@@ -73,6 +73,31 @@ def test_unknown_volumes_are_no_actual_and_leave_the_mean_to_the_five_known_befo
     assert np.isfinite(dollar_volume_r2(volumes, SHARES))
 
 
+def test_a_close_of_a_few_cents_and_a_volume_of_one_share_are_known_and_zeros_are_not():
+    bars = BARS.iloc[:15].astype(float)
+    bars.loc[bars.index[9:13], ["close", "volume"]] = [[0.02, 1.0], [0.0, 5.0], [3.0, 0.0], [0.5, 1.0]]
+    volumes = dollar_volumes(bars, SESSIONS[[9, 10, 11, 12]], SESSIONS[[9, 10, 11, 12]][:, None])
+    assert volumes.close.tolist() == [0.02, 0.02, 0.02, 0.5]
+    np.testing.assert_allclose(volumes.actual[:, 0], [np.log(0.02), np.nan, np.nan, np.log(0.5)])
+
+
+def test_the_mean_of_a_young_series_is_of_the_sessions_that_it_has():
+    volumes = dollar_volumes(BARS, SESSIONS[:3], TARGETS[:3])
+    logs = np.log(BARS["close"] * BARS["volume"]).to_numpy()
+    np.testing.assert_allclose(volumes.mean, [logs[0], logs[:2].mean(), logs[:3].mean()])
+
+
+def test_each_horizon_has_the_same_weight_however_many_of_its_targets_are_known():
+    known = dollar_volumes(BARS, ORIGINS, TARGETS)
+    actual = known.actual.copy()
+    actual[5:, 1] = np.nan
+    ours = np.log(SHARES) + np.log(known.close)[:, None] - actual
+    means = known.mean[:, None] - actual
+    errors, usual = ((table[:, 0] ** 2).mean() + (table[:5, 1] ** 2).mean() for table in (ours, means))
+    holed = DollarVolumes(known.close, known.mean, actual)
+    assert dollar_volume_r2(holed, SHARES) == pytest.approx(1 - errors / usual)
+
+
 def test_targets_in_the_future_do_not_count():
     volumes = dollar_volumes(BARS.iloc[:51], ORIGINS, TARGETS)
     known = dollar_volumes(BARS, ORIGINS, TARGETS)

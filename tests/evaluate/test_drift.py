@@ -1,10 +1,19 @@
 import math
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.drift import MIN_REFERENCE, MIN_WATCHED, long_run_deviation, watch
+from forecasting.evaluate.drift import (
+    MIN_REFERENCE,
+    MIN_WATCHED,
+    DriftVerdict,
+    drift_reason,
+    long_run_deviation,
+    watch,
+    watch_forecaster,
+)
 from tests.builders import random_bars
 
 
@@ -21,6 +30,29 @@ def scored_days(n=250, *, seed=0, skill=0.1, covered=0.8):
         },
         index=random_bars(days=n).index,
     )
+
+
+def losses_of(days):
+    """The losses that make `days`, in any order: two horizons a session, and forecasters that are not compared."""
+    rows = [
+        {
+            "target_session": session,
+            "horizon": horizon,
+            "forecaster": name,
+            "pinball": factor * loss,
+            "inside_80": inside,
+        }
+        for session, row in days.iterrows()
+        for horizon, factor in ((1, 0.75), (2, 1.25))
+        for name, loss, inside in (
+            ("champion", row["pinball"], row["inside_80"]),
+            ("challenger", row["pinball"] / 100, 1.0),
+            ("har", 1.1 * row["baseline_pinball"], 0.0),
+            ("ridge", row["baseline_pinball"], 0.0),
+            ("usual", 2.0 * row["baseline_pinball"], 0.0),
+        )
+    ]
+    return pd.DataFrame(rows).sample(frac=1.0, random_state=1)
 
 
 def test_a_steady_champion_is_no_drift_and_the_verdict_has_the_figures():
@@ -42,6 +74,32 @@ def test_a_lost_lead_is_drift_and_since_names_its_first_session_outside():
     assert verdict.coverage.since is None
     assert verdict.words.startswith("Drift: ")
     assert f"outside since {verdict.since}" in verdict.words
+
+
+def test_an_alarm_begins_on_the_session_that_leaves_the_limits():
+    days = scored_days().assign(inside_80=0.8)
+    verdicts = []
+    for outside in (
+        2,
+        3,
+        5,
+        60,
+    ):  # the average of two sessions without a hit is still inside: 72 %, where 71 % is the limit
+        missed = days.copy()
+        missed.iloc[-outside:, 2] = 0.0
+        verdicts.append(watch(missed, baseline="ridge"))
+    assert [verdict.alarm for verdict in verdicts] == [False, True, True, True]
+    # Of the last case every session is outside: the first one's limit is 77 %.
+    expected = [None, *(days.index[place].date() for place in (-1, -3, -60))]
+    assert [verdict.since for verdict in verdicts] == [verdict.coverage.since for verdict in verdicts] == expected
+
+
+def test_intervals_that_cover_too_much_are_drift():
+    days = scored_days()
+    days.iloc[-50:, 2] = 1.0
+    verdict = watch(days, baseline="ridge")
+    assert (verdict.alarm, verdict.skill.since) == (True, None)
+    assert verdict.coverage.average > verdict.coverage.upper
 
 
 def test_a_growing_lead_is_no_alarm():
@@ -81,8 +139,8 @@ def test_one_extreme_session_is_no_alarm():
 def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed():
     enough = MIN_REFERENCE + MIN_WATCHED
     few = watch(scored_days(enough - 1, skill=-5.0), baseline="ridge")
-    assert (few.alarm, few.skill, few.coverage) == (False, None, None)
-    assert few.words == "Too few scored sessions for a drift verdict: 79, 80 needed."
+    words = "Too few scored sessions for a drift verdict: 79, 80 needed."
+    assert few == DriftVerdict(False, words, None, 0, 0, None, None)
     verdict = watch(scored_days(enough), baseline="ridge")
     assert (verdict.reference, verdict.watched) == (MIN_REFERENCE, MIN_WATCHED)
 
@@ -91,10 +149,20 @@ def test_no_scored_session_gives_no_alarm():
     assert not watch(scored_days(80).iloc[:0], baseline="ridge").alarm
 
 
-def test_unscored_sessions_are_left_out():
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("pinball", np.nan),
+        ("pinball", 0.0),
+        ("baseline_pinball", np.nan),
+        ("baseline_pinball", 0.0),
+        ("inside_80", np.nan),
+    ],
+)
+def test_sessions_without_a_score_or_with_a_loss_of_0_are_left_out(column, value):
     days = scored_days(251)
     holed = days.copy()
-    holed.iloc[100, 0] = np.nan
+    holed.iloc[100, holed.columns.get_loc(column)] = value
     assert watch(holed, baseline="ridge") == watch(days.drop(days.index[100]), baseline="ridge")
 
 
@@ -121,9 +189,83 @@ def test_the_moving_average_and_its_limit_equal_a_naive_computation():
     assert chart.upper == math.inf
 
 
-def test_constant_scores_are_no_drift():
+@pytest.mark.parametrize("varied", [True, False])
+def test_the_coverage_chart_equals_a_naive_computation(varied):
+    """Its spread is that of the reference, or that of five independent forecasts where the reference has less."""
+    days = scored_days()
+    if varied:
+        days["inside_80"] = np.repeat(np.random.default_rng(2).integers(0, 2, 50), 5).astype(float)
+        spread = long_run_deviation(days["inside_80"].to_numpy()[:-60])
+        assert spread > 1.2 * math.sqrt(0.16 / 5)
+    else:
+        days.iloc[:-60, 2], spread = 0.6, math.sqrt(0.16 / 5)
+    level = 0.8
+    for value in days["inside_80"].iloc[-60:]:
+        level = 0.05 * value + 0.95 * level
+    reach = 3 * spread * math.sqrt(0.05 / 1.95 * (1 - 0.95**120))
+    chart = watch(days, baseline="ridge").coverage
+    found = (chart.average, chart.centre, chart.lower, chart.upper)
+    assert found == pytest.approx((level, 0.8, 0.8 - reach, 0.8 + reach), rel=1e-9)
+
+
+def test_constant_scores_are_no_drift_and_the_verdict_is_one_sentence():
     days = scored_days().assign(pinball=0.9, baseline_pinball=1.0, inside_80=0.8)
-    assert not watch(days, baseline="ridge").alarm
+    verdict = watch(days, baseline="ridge")
+    assert not verdict.alarm
+    assert verdict.words == (
+        "No drift: pinball skill against ridge is +10.0% (usual +10.0%, alarm below +10.0%); 80 % intervals cover 80% "
+        "(alarm below 71% or above 89%); moving averages over 60 sessions after 190 reference sessions."
+    )
+
+
+def test_a_limit_above_a_coverage_of_1_is_not_named():
+    inside = np.repeat(np.random.default_rng(2).integers(0, 2, 50), 5).astype(float)
+    verdict = watch(scored_days().assign(inside_80=inside), baseline="ridge")
+    assert verdict.coverage.upper > 1.0
+    assert f"(alarm below {verdict.coverage.lower:.0%}); moving averages" in verdict.words
+
+
+def test_the_champion_is_compared_with_the_baseline_of_least_loss_session_by_session():
+    days = scored_days()
+    days.iloc[-50:, 0] *= 1.5
+    found, expected = watch_forecaster(losses_of(days)), watch(days, baseline="ridge")
+    assert (found.words, found.since, found.alarm) == (expected.words, expected.since, True)
+    for ours, theirs in ((found.skill, expected.skill), (found.coverage, expected.coverage)):
+        assert (ours.average, ours.centre, ours.lower) == pytest.approx((theirs.average, theirs.centre, theirs.lower))
+
+
+def test_only_sessions_that_champion_and_baseline_both_have_are_compared():
+    days, losses = scored_days(), losses_of(scored_days())
+    lacking = (losses["target_session"] == days.index[3]) & (losses["forecaster"] == "ridge")
+    lacking |= (losses["target_session"] == days.index[5]) & (losses["forecaster"] == "champion")
+    expected = watch(days.drop(days.index[[3, 5]]), baseline="ridge")
+    assert watch_forecaster(losses[~lacking]).words == expected.words
+
+
+def test_without_a_baseline_there_is_no_verdict():
+    losses = losses_of(scored_days(30))
+    verdict = watch_forecaster(losses[losses["forecaster"].isin(["champion", "challenger"])])
+    assert verdict.words == "Too few scored sessions for a drift verdict: 0, 80 needed."
+
+
+def test_drift_is_a_reason_until_a_fit_from_scratch_has_seen_its_first_session():
+    days = scored_days()
+    days.iloc[-50:, 0] *= 1.5
+    losses, verdict = losses_of(days), watch(days, baseline="ridge")
+    reason = f"drift: {verdict.words}"
+    assert drift_reason(losses, newest_scratch=None) == reason
+    assert drift_reason(losses, newest_scratch=verdict.since) == reason
+    assert drift_reason(losses, newest_scratch=verdict.since + timedelta(days=1)) == ""
+    assert drift_reason(losses_of(scored_days()), newest_scratch=None) == ""
+
+
+@pytest.mark.parametrize(("n", "lag"), [(30, 1), (30, 10), (4, 10), (3, 2), (1, 10)])
+def test_the_long_run_deviation_equals_a_naive_computation(n, lag):
+    values = np.random.default_rng(n).normal(size=n)
+    centred = values - values.mean()
+    pairs = [(i, j) for i in range(n) for j in range(n) if abs(i - j) <= lag]
+    variance = sum(centred[i] * centred[j] * (1 - abs(i - j) / (lag + 1)) for i, j in pairs) / n
+    assert long_run_deviation(values, lag=lag) == pytest.approx(math.sqrt(max(variance, 0.0)))
 
 
 def test_the_long_run_deviation_of_white_noise_is_the_plain_one_and_of_moving_sums_larger():

@@ -33,6 +33,7 @@ def score(**changes: object) -> dict[str, object]:
 def losses(*rows: dict[str, object], origins: int = 10) -> list[tuple[object, ...]]:
     frame = forecaster_losses(pd.DataFrame(list(rows)), origins=origins)
     assert list(frame) == ["origin_session", "horizon", "target_session", "forecaster", "pinball", "inside_80"]
+    assert frame.index.tolist() == list(range(len(frame)))
     return [tuple(row) for row in frame.itertuples(index=False)]
 
 

@@ -12,6 +12,7 @@ from forecasting.store import tables
 from forecasting.vocabulary import QUANTILES
 
 QS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # q05 q10 q25 q50 q75 q90 q95
+TEXTS = {"model_id", "symbol", "target", "kind", "stage", "role", "model"}
 SCORED_AT = datetime(2024, 3, 9, 6, tzinfo=UTC)
 
 finite = st.floats(-1e6, 1e6)
@@ -71,10 +72,11 @@ def test_errors_are_forecast_minus_actual_and_bias_keeps_the_sign():
 
 
 def test_a_mean_over_no_forecast_is_refused():
+    message = r"^Expected at least one scored forecast to average, found none; drop empty spans first\.$"
     for score in (scores.mae, scores.bias):
-        with pytest.raises(ValueError, match="at least one scored forecast"):
+        with pytest.raises(ValueError, match=message):
             score([], [])
-    with pytest.raises(ValueError, match="at least one scored forecast"):
+    with pytest.raises(ValueError, match=message):
         scores.coverage(np.empty(0), np.empty((0, 7)), 80)
 
 
@@ -127,6 +129,14 @@ def test_interval_ends_count_as_inside():
     assert scores.coverage(actual, quantiles, 90) == pytest.approx(0.8)
 
 
+def test_scores_of_single_precision_are_computed_in_double():
+    quantiles = (np.array(QS) / 3).astype(np.float32)
+    wide = quantiles.astype(float)
+    for actual in (0.1, 4 / 3, 9.0):
+        assert scores.interval_score(actual, quantiles) == scores.interval_score(actual, wide)
+    assert scores.width(quantiles, 90) == scores.width(wide, 90)
+
+
 def test_widths_are_of_the_named_interval():
     assert scores.width(QS, 80) == 4.0
     assert scores.width(QS, 90) == 6.0
@@ -164,8 +174,12 @@ def test_score_rows_carry_exactly_the_columns_of_the_table_as_plain_values():
         }
     ]
     assert set(rows[0]) == set(tables.scores.columns.keys())
-    plain = {str, date, int, float, bool, datetime}
-    assert {type(value) for value in rows[0].values()} <= plain
+    floats = {"actual", "error", "pinball", "interval_score"}
+    expected = dict.fromkeys(("horizon", "bar_version"), int) | dict.fromkeys(floats, float)
+    expected |= dict.fromkeys(("origin_session", "target_session"), date)
+    expected |= dict.fromkeys(("inside_80", "inside_90"), bool) | dict.fromkeys(("scored_at", "issued_at"), datetime)
+    assert {name: type(value) for name, value in rows[0].items() if name not in TEXTS} == expected
+    assert {type(rows[0][name]) for name in TEXTS} == {str}
 
 
 def test_several_forecasts_of_one_session_are_each_scored():

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from arch.bootstrap import MCS
 from scipy import stats
 
 from forecasting.evaluate.significance import DieboldMariano, confidence_set, diebold_mariano
@@ -97,10 +98,33 @@ def test_a_pair_with_a_nan_is_dropped_and_not_counted():
     assert holed == whole
 
 
-@pytest.mark.parametrize(("n", "horizon"), [(0, 1), (1, 1), (5, 5)])
-def test_too_few_pairs_for_the_lag_are_refused(n, horizon):
-    with pytest.raises(ValueError, match="Expected at least"):
+@pytest.mark.parametrize(("n", "horizon", "needed"), [(0, 1, 2), (1, 1, 2), (5, 5, 6), (5, 0, 2)])
+def test_too_few_pairs_for_the_lag_are_refused(n, horizon, needed):
+    with pytest.raises(ValueError, match="Expected at least") as refusal:
         diebold_mariano(np.arange(n), np.zeros(n), horizon=horizon)
+    assert str(refusal.value) == (
+        f"Expected at least {needed} pairs for a Diebold-Mariano test with lag {horizon - 1}, found {n}; "
+        "compare more origins."
+    )
+
+
+def test_one_pair_more_than_the_lag_and_one_is_enough():
+    found = diebold_mariano([1.0, 5.0, 3.0], [0.0, 1.0, 0.0], horizon=2)
+    assert (found.n, found.lag) == (3, 1)
+
+
+def test_a_lag_of_its_own_replaces_that_of_the_horizon():
+    losses = random_losses(60, a=1.0, b=1.1)
+    own, of_horizon = (
+        diebold_mariano(losses["a"], losses["b"], **lag) for lag in ({"horizon": 5, "lag": 1}, {"horizon": 2})
+    )
+    assert own == of_horizon
+
+
+def test_the_unit_of_the_losses_changes_nothing():
+    losses = random_losses(60, a=1.0, b=1.1)
+    whole, tiny = (diebold_mariano(unit * losses["a"], unit * losses["b"], horizon=2) for unit in (1.0, 1e-15))
+    assert tiny.statistic == pytest.approx(whole.statistic)
 
 
 def test_unpaired_losses_are_refused():
@@ -128,6 +152,30 @@ def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
     assert found.included[0] == losses.mean().idxmin()
 
 
+def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_bootstrap():
+    losses = random_losses(a=1.0, b=1.01, c=1.02, d=1.015) ** 2
+    for chosen in ({}, {"block": 9, "reps": 500, "seed": 3, "size": 0.25}):
+        named = {"block": 5, "reps": 1000, "seed": 0, "size": 0.10} | chosen
+        block = named.pop("block")
+        search = MCS(losses, **named, block_size=block, method="R", bootstrap="stationary")
+        search.compute()
+        found = confidence_set(losses, **chosen)
+        assert found.p_values == {name: search.pvalues["Pvalue"][name] for name in losses}
+        assert set(found.included) == set(search.included)
+
+
+def test_a_forecaster_whose_p_value_is_the_size_is_not_in_the_set():
+    losses = random_losses(a=1.0, b=1.02)
+    p_value = confidence_set(losses).p_values["b"]
+    assert 0.0 < p_value < 1.0
+    assert confidence_set(losses, size=p_value).included == ("a",)
+    assert confidence_set(losses, size=p_value - 1e-9).included == ("a", "b")
+
+
+def test_two_rows_are_enough_for_a_confidence_set():
+    assert confidence_set(pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 5.0]})).n == 2
+
+
 def test_the_same_seed_gives_the_same_confidence_set():
     losses = random_losses(a=1.0, b=1.02, c=1.05)
     assert confidence_set(losses, seed=3) == confidence_set(losses, seed=3)
@@ -138,7 +186,8 @@ def test_equal_columns_share_a_p_value_and_a_single_model_is_its_own_set():
     found = confidence_set(losses.assign(copy=losses["a"]))
     assert set(found.included) == {"a", "copy"}
     assert found.p_values["a"] == found.p_values["copy"]
-    assert confidence_set(losses[["a"]]).included == ("a",)
+    alone = confidence_set(losses[["a"]])
+    assert (alone.included, alone.p_values) == (("a",), {"a": 1.0})
 
 
 def test_rows_with_a_nan_are_dropped_from_a_confidence_set():

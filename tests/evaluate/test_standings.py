@@ -60,6 +60,16 @@ def test_an_origin_before_the_window_counts_only_in_longer_ones():
     assert list(tallies) == [(1, 60, PUBLISHED_LINE)]
 
 
+def test_an_origin_with_its_first_scores_is_added_to_windows_that_go_on():
+    tallies: dict[TallyKey, Tally] = {}
+    first, second = (
+        {(1, ORIGIN + timedelta(place)): {PUBLISHED_LINE: loss(error)}} for place, error in enumerate((1.0, 6.0))
+    )
+    update_tallies(tallies, {}, first, old={}, new=ALL_ORIGINS)
+    update_tallies(tallies, {}, second, old=ALL_ORIGINS, new=ALL_ORIGINS)
+    assert tallies[1, 20, PUBLISHED_LINE] == Tally(2, 7.0, 3.5, 1, 1, 7.0, 3.5)
+
+
 def test_a_changed_score_replaces_the_old_one_and_an_origin_outside_the_window_is_subtracted():
     tallies: dict[TallyKey, Tally] = {}
     first, second = (1, ORIGIN), (1, ORIGIN + timedelta(1))

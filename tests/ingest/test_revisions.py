@@ -2,9 +2,11 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from forecasting.ingest.actions import adjusted_close, make_actions
-from forecasting.ingest.revisions import explain
+from forecasting.ingest.bars import Finding
+from forecasting.ingest.revisions import explain, nothing_changed
 from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 
@@ -29,7 +31,8 @@ def test_the_first_fetch_is_written_whole_and_settled_but_for_the_newest_bar():
     bars = random_bars(30, seed=1)
     revision, findings = MemoryStore().take(fetched_of(bars))
     assert revision.verdict == "first"
-    assert revision.versions["version"].tolist() == [1] * 30
+    assert (revision.versions["version"].tolist(), revision.versions["version"].dtype) == ([1] * 30, np.int64)
+    assert revision.detail == "30 new, newest 2024-03-08"
     assert list(revision.versions.columns) == ["session", "version", *VALUES]
     assert revision.settled == [day.date() for day in bars.index[:-1]]
     assert (findings, revision.held) == ([], [])
@@ -123,6 +126,71 @@ def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
     assert_view(store, bars)
 
 
+def test_a_volume_that_the_source_no_longer_has_keeps_no_bar_from_settling():
+    bars = random_bars(30, seed=1)
+    store = stored(bars.iloc[:-1])
+    forgotten = bars.copy()
+    forgotten.iloc[-2, forgotten.columns.get_loc("volume")] = np.nan
+    revision, _ = store.take(fetched_of(forgotten))
+    assert (revision.verdict, revision.settled) == ("extended", [bars.index[-2].date()])
+
+
+def test_an_index_settles_without_volumes_and_its_jumps_are_not_held():
+    bars = random_bars(30, seed=1).assign(volume=np.nan)
+    bars.iloc[-1, :5] /= 2.0
+    nothing = pd.DataFrame()
+    first, last = (
+        explain(known, bars, actions=None, known_actions=NO_ACTIONS) for known in (nothing, index_bars(bars.iloc[:-1]))
+    )
+    assert (first.verdict, first.settled) == ("first", [day.date() for day in bars.index[:-1]])
+    assert (last.verdict, last.settled, last.held) == ("extended", [bars.index[-2].date()], [])
+    pd.testing.assert_frame_equal(last.new_actions, NO_ACTIONS)
+
+
+def index_bars(bars):
+    """The bars as stored: all settled but the newest."""
+    settled = np.arange(len(bars)) < len(bars) - 1
+    return bars[VALUES].assign(version=1, settled=settled)
+
+
+@pytest.mark.parametrize(("moved", "verdict"), [(20, "revised"), (21, "held")])
+def test_a_fetch_that_restates_more_than_twenty_settled_bars_is_held_whole(moved, verdict):
+    bars = random_bars(40, seed=1)
+    store = stored(bars.iloc[:-1])
+    paid = make_actions([(bars.index[-2], "dividend", 0.57)])
+    restated = bars.copy()
+    restated.iloc[:moved, restated.columns.get_loc("volume")] *= 1.25
+    restated.iloc[:2, restated.columns.get_loc("high")] *= 1.001
+    revision, findings = store.take(fetched_of(restated, paid))
+    assert revision.verdict == verdict
+    pd.testing.assert_frame_equal(revision.new_actions, paid)
+    if verdict == "revised":
+        assert (len(findings), len(revision.versions), revision.until_accepted) == (22, 21, False)
+        return
+    detail = "21 settled bars would be restated by one fetch (volume by a median of x1.25, prices of 2); "
+    detail += "expected at most 20."
+    newest_known = bars.index[-2].date()
+    assert revision.detail == f"nothing stored: {detail}"
+    assert revision.findings == [Finding(newest_known, "history_restated", "reject", pytest.approx(1.25), detail)]
+    assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])
+    assert (revision.settled, revision.held, revision.until_accepted) == ([], [bars.index[-1].date()], True)
+
+
+def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
+    bars = random_bars(40, seed=1)
+    known = index_bars(bars.iloc[:-1])
+    pence = bars.copy()
+    pence[["open", "high", "low", "close", "adj_close"]] *= 100.0
+    revision = explain(known, pence, actions=NO_ACTIONS, known_actions=NO_ACTIONS, accept=True)
+    assert (revision.verdict, revision.split_factor, revision.until_accepted) == ("revised", None, False)
+    assert revision.versions["version"].tolist() == [2] * 39 + [1]
+    np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
+    assert found(revision.findings) == [(bars.index[-3].date(), "history_accepted", "flag")]
+    assert (
+        revision.detail == f"1 new, 39 restated (volume by up to +0.00% on {bars.index[0].date()}), newest 2024-03-08"
+    )
+
+
 def test_a_gap_is_refilled_when_it_appears():
     bars = random_bars(30, seed=1)
     store = stored(bars.drop(bars.index[9]))
@@ -154,6 +222,38 @@ def test_adj_close_that_jitters_in_the_fifth_digit_is_no_dividend():
     bars = random_bars(30, seed=1)
     store = stored(bars)
     assert store.take(fetched_of(bars.assign(adj_close=bars["adj_close"] * (1 + 3e-5))))[0].verdict == "unchanged"
+
+
+def test_adj_close_that_is_unknown_or_of_another_span_is_no_dividend():
+    bars = random_bars(30, seed=1)
+    unknown = bars.copy()
+    unknown.iloc[-1, unknown.columns.get_loc("adj_close")] = np.nan
+    for fetch in (unknown, bars.iloc[:20].assign(adj_close=lambda bars: bars["close"] / 2)):
+        revision, _ = stored(bars).take(fetched_of(fetch))
+        assert (revision.verdict, revision.detail) == ("unchanged", f"no change, newest {fetch.index[-1].date()}")
+
+
+def test_the_detail_names_the_newest_three_of_many_dividends():
+    bars = random_bars(30, seed=1)
+    paid = make_actions([(bars.index[place], "dividend", 0.5 + place / 100) for place in (2, 6, 10, 14, 18)])
+    revision, _ = stored(bars).take(fetched_of(bars, paid))
+    days = [bars.index[place].date() for place in (10, 14, 18)]
+    assert revision.detail == (
+        f"dividend 0.6 on {days[0]}, dividend 0.64 on {days[1]}, dividend 0.68 on {days[2]}, 2 earlier dividends, "
+        "newest 2024-03-08"
+    )
+
+
+def test_a_request_without_usable_bars_stores_nothing():
+    finding = Finding(date(2024, 3, 8), "price_unknown", "reject", None, "A price is missing.")
+    late, bad = nothing_changed("late", "no bar yet"), nothing_changed("bad_data", "no row is usable", [finding])
+    assert (late.verdict, late.detail, late.findings) == ("late", "no bar yet", [])
+    assert (bad.verdict, bad.detail, bad.findings) == ("bad_data", "no row is usable", [finding])
+    for revision in (late, bad):
+        assert (revision.settled, revision.held, revision.until_accepted) == ([], [], False)
+        assert (revision.split_factor, revision.rebased_before) == (None, None)
+        assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])
+        pd.testing.assert_frame_equal(revision.new_actions, NO_ACTIONS)
 
 
 def test_actions_already_known_are_not_written_again():

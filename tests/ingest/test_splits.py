@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bars import Finding
 from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 
@@ -61,6 +62,16 @@ def test_bars_older_than_the_fetch_are_rebased_with_the_rest():
     assert_view(store, new)
 
 
+def test_a_bar_without_a_volume_does_not_settle_by_being_rebased():
+    old = random_bars(120, seed=1)
+    unknown = old.copy()
+    unknown.iloc[10, unknown.columns.get_loc("volume")] = float("nan")
+    store = night_before(unknown.iloc[:-1])
+    revision, _ = store.take(fetched_of(rebased(old, 2.0).iloc[40:], make_actions([(old.index[-1], "split", 2.0)])))
+    assert len(revision.versions) == 120
+    assert sorted(revision.settled) == [day.date() for day in old.index[:-1].delete(10)]
+
+
 def test_a_split_restated_together_with_a_volume_is_still_a_split():
     old = random_bars(120, seed=1)
     ex = old.index[-1]
@@ -68,7 +79,7 @@ def test_a_split_restated_together_with_a_volume_is_still_a_split():
     new = rebased(old, 2.0)
     new.iloc[30, new.columns.get_loc("volume")] *= 1.02
     revision, findings = store.take(fetched_of(new, make_actions([(ex, "split", 2.0)])))
-    assert revision.verdict == "split"
+    assert (revision.verdict, revision.detail) == ("split", "1 new, split x2, newest 2024-03-08")
     assert rules(findings) == {("volume_restated", "flag")}
 
 
@@ -77,7 +88,8 @@ def test_a_split_rewrites_the_dividends_before_it():
     ex = old.index[-1]
     store = night_before(old.iloc[:-1], make_actions([(old.index[50], "dividend", 0.5)]))
     actions = make_actions([(old.index[50], "dividend", 0.25), (ex, "split", 2.0)])
-    store.take(fetched_of(rebased(old, 2.0), actions))
+    revision, _ = store.take(fetched_of(rebased(old, 2.0), actions))
+    pd.testing.assert_frame_equal(revision.new_actions, actions)
     pd.testing.assert_frame_equal(store.actions.sort_values("session", ignore_index=True), actions)
 
 
@@ -96,11 +108,16 @@ def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
     store = night_before(old.iloc[:-1])
     pence = old.copy()
     pence[PRICES] *= 100.0
-    revision, findings = store.take(fetched_of(pence))
+    paid = make_actions([(old.index[-1], "dividend", 57.0)])
+    revision, _ = store.take(fetched_of(pence, paid))
     assert (revision.verdict, len(revision.versions), revision.settled) == ("held", 0, [])
-    assert revision.held == [old.index[-1].date()]
-    assert rules(findings) == {("rebase_unexplained", "reject")}
-    assert findings[0].value == pytest.approx(100.0)
+    assert (revision.held, revision.until_accepted) == ([old.index[-1].date()], True)
+    detail = "Prices of 119 known bars moved (median x100), and no split explains how."
+    assert revision.detail == f"nothing stored: {detail}"
+    assert revision.findings == [
+        Finding(old.index[-2].date(), "rebase_unexplained", "reject", pytest.approx(100.0), detail)
+    ]
+    pd.testing.assert_frame_equal(revision.new_actions, paid)
     assert_view(store, old.iloc[:-1])
 
 

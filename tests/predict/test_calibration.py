@@ -70,6 +70,20 @@ def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     np.testing.assert_allclose(np.delete(found, MEDIAN), np.exp(np.delete(expected[-1], MEDIAN)))
 
 
+def test_an_actual_at_the_end_of_an_interval_is_inside_it():
+    actual = np.full((1, H), np.nan)
+    actual[0, 0] = NORMAL[0]  # the end of the widest pair, outside all others
+    levels = np.array(QUANTILES[:MEDIAN])
+    excess = np.array([0.0, 1.0, 1.0]) - 2.0 * levels
+    np.testing.assert_allclose(factors_of(past_of(actual))[:MEDIAN], np.exp(0.015 / H * excess), rtol=1e-12)
+
+
+def test_where_the_median_lies_changes_no_factor():
+    actual, plain = normals(60, width=1.4), np.broadcast_to(NORMAL, (60, H, Q))
+    moved = past_of(actual + 3.0, plain + 3.0, plain + 3.0)
+    np.testing.assert_allclose(factors_of(moved), factors_of(past_of(actual)))
+
+
 def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
     factors = factors_of(past_of(normals(500, width=2.0)))
     np.testing.assert_allclose(np.delete(factors, MEDIAN), 2.0, atol=0.3)
@@ -127,6 +141,33 @@ def test_the_weight_goes_to_the_model_with_the_lower_loss(better, expected):
     good, bad = actual[..., None] + 0.1 * NORMAL, NORMAL + 2.0 + np.zeros((500, H, 1))
     weight = learn_weight(past_of(actual, *((good, bad) if better == "network" else (bad, good))), "volume")
     assert weight == pytest.approx(expected, abs=0.1)
+
+
+def naive_weight(past: Past, usual: float) -> float:
+    """The tenth of least mean loss, forecasts counting half as much after 250 nights, with a pull to the usual one."""
+    n = len(past.actual)
+    recent = [0.5 ** ((n - 1 - row) / 250) for row in range(n)]
+    pull = 0.1 * 600 / (600 + sum(recent))
+    means = []
+    for weight in (tenths / 10 for tenths in range(11)):
+        losses = pinball(past.actual, weight * past.network + (1 - weight) * past.linear)
+        total = known = 0.0
+        for row, horizon in zip(*np.nonzero(~np.isnan(losses)), strict=True):
+            total, known = total + recent[row] * losses[row, horizon], known + recent[row]
+        means.append(total / known * (1 + pull * (weight - usual) ** 2))
+    return int(np.argmin(means)) / 10
+
+
+@pytest.mark.parametrize(("n", "shift", "width"), [(MIN_FORECASTS + 1, 0.5, 1.3), (150, 0.3, 1.1), (300, 0.3, 1.0)])
+def test_the_weight_is_that_of_a_loop_over_forecasts(n: int, shift: float, width: float) -> None:
+    """The network is off by twice `shift` at first and by minus `shift` in the end, the linear model by a tenth."""
+    actual = normals(n, seed=n)
+    actual[5, 1:] = np.nan
+    drift = np.linspace(2 * shift, -shift, n)[:, None, None]
+    past = past_of(actual, NORMAL + drift + np.zeros((n, H, 1)), width * NORMAL + 0.1 + np.zeros((n, H, 1)))
+    weights = [learn_weight(past, target) for target in ("volume", "range", "close")]
+    assert weights == pytest.approx([naive_weight(past, usual) for usual in (1.0, 0.9, 0.3)])
+    assert len(set(weights)) > 1  # the usual weight pulls
 
 
 def test_equal_models_have_the_usual_weights():

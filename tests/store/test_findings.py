@@ -5,11 +5,12 @@ from datetime import date, timedelta
 import pandas as pd
 import sqlalchemy as sa
 
+from forecasting.ids import finding_id
 from forecasting.ingest.bars import Finding
 from forecasting.sessions import between
 from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction
-from tests.store.rows import at, bar_rows, fetched, revision
+from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision
 
 FIRST, BAD, LAST = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 7)
 
@@ -109,6 +110,15 @@ def test_a_night_shows_its_open_and_its_new_findings(database_url):
     since = shown["2024-03-09"]["since"]
     assert since.tolist() == [pd.Timestamp(at("2024-03-09T12:00")), pd.Timestamp(at("2024-03-08T12:00"))]
     assert since.iloc[0] - since.iloc[1] == timedelta(days=1)
+
+
+def test_a_finding_is_stored_whole_under_an_id_of_fetch_session_and_rule(database_url):
+    with transaction(database_url) as connection:
+        night(connection, "2024-03-08", rejected(80.0))
+        (row,) = [dict(row) for row in connection.execute(sa.select(tables.findings)).mappings()]
+    named = {"symbol": SYMBOL, "session": BAD, "rule": "price_unknown", "severity": "reject", "value": 80.0}
+    rest = {"detail": "A price is missing.", "fetch_id": "2024-03-08", "cleared_at": None}
+    assert row == {"id": finding_id("2024-03-08", BAD, "price_unknown"), **named, **rest}
 
 
 def test_another_symbols_fetch_neither_shows_nor_clears_findings(database_url):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -9,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bars import Finding, payload_hash
+from forecasting.ingest.revisions import nothing_changed
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
 from tests.store.rows import (
@@ -113,6 +115,99 @@ def test_a_new_version_supersedes_the_one_before_and_leaves_its_values(database_
     ]
 
 
+def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(database_url):
+    def fetch(symbol: str, seen: str, versions: pd.DataFrame, *settled: str) -> None:
+        brought = replace(fetched(bar_rows({"2024-03-06": 1.0, "2024-03-08": 1.0})), symbol=symbol)
+        change = revision(versions, settled=settled)
+        id = f"{symbol} {seen}"
+        assert writes.add_fetch(connection, brought, change, fetch_id=id, fetched_at=at(seen), run_id=None)
+
+    three = {"2024-03-06": 1.0, "2024-03-07": 1.0, "2024-03-08": 1.0}
+    with transaction(database_url) as connection:
+        for symbol in (SYMBOL, "MSFT"):
+            fetch(symbol, "2024-03-09", bar_rows(three))
+        fetch("MSFT", "2024-03-10", bar_rows({"2024-03-07": 2.0}, version=2))
+        fetch(SYMBOL, "2024-03-11", bar_rows({"2024-03-06": 2.0, "2024-03-08": 2.0}, version=2))
+        fetch(SYMBOL, "2024-03-12", bar_rows({"2024-03-08": 3.0}, version=3), "2024-03-06", "2024-03-07")
+        table = tables.bar_versions
+        columns = (table.c.symbol, table.c.session, table.c.version, table.c.superseded_at, table.c.settled_at)
+        rows = connection.execute(sa.select(*columns).order_by(*table.primary_key)).all()
+    assert [
+        (symbol, session.day, version, *(when and when.day for when in instants))
+        for symbol, session, version, *instants in rows
+    ] == [
+        ("MSFT", 6, 1, None, None),
+        ("MSFT", 7, 1, 10, None),
+        ("MSFT", 7, 2, None, None),
+        ("MSFT", 8, 1, None, None),
+        (SYMBOL, 6, 1, 11, None),
+        (SYMBOL, 6, 2, None, 12),
+        (SYMBOL, 7, 1, None, 12),
+        (SYMBOL, 8, 1, 11, None),
+        (SYMBOL, 8, 2, 12, None),
+        (SYMBOL, 8, 3, None, None),
+    ]
+
+
+def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_url):
+    whole = replace(
+        fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 1.0})), first_asked=date(2024, 3, 1), currency="USD"
+    )
+    empty = replace(whole, bars=whole.bars.iloc[:0])
+    when = at("2024-03-08T21:00")
+    with transaction(database_url) as connection:
+        writes.start_run(connection, run_row("r1", "2024-03-08"))
+        for id, response, change in (
+            ("whole", whole, revision(bar_rows({}))),
+            ("empty", empty, nothing_changed("late", "no bar of 2024-03-08 yet")),
+        ):
+            assert writes.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
+        table = tables.fetches
+        rows = [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
+    common = {
+        "run_id": "r1",
+        "source": "csv:SBUX.csv",
+        "symbol": SYMBOL,
+        "title": "Starbucks",
+        "currency": "USD",
+        "first_asked": date(2024, 3, 1),
+        "last_asked": date(2024, 3, 8),
+        "fetched_at": when,
+        "library_version": "pandas 3",
+    }
+    names = ("first_received", "last_received", "row_count", "adjustment_session", "adjustment", "verdict", "detail")
+    nothing = dict(zip(names, (None, None, 0, None, None, "late", "no bar of 2024-03-08 yet"), strict=True))
+    both = date(2024, 3, 7), date(2024, 3, 8)
+    received = dict(zip(names, (*both, 2, both[1], 1.0, "extended", "for a test"), strict=True))
+    assert rows == [
+        {"id": "empty", "payload_hash": payload_hash(empty), **common, **nothing},
+        {"id": "whole", "payload_hash": payload_hash(whole), **common, **received},
+    ]
+
+
+def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(database_url):
+    with transaction(database_url) as connection:
+        for id in ("m1", "m2"):
+            writes.add_model(connection, model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
+        assert [writes.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
+        table = tables.models
+        found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
+    assert sorted(map(tuple, found)) == [("m1", None, "abc"), ("m2", "artifacts/m2", "abc")]
+
+
+def test_writing_actions_returns_how_many_were_added(database_url):
+    when = at("2024-03-08T21:00")
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-07": 1.0}, seen="2024-03-08T21:00")
+        seen = {"symbol": SYMBOL, "fetch_id": "2024-03-08T21:00", "first_seen_at": when}
+        two = make_actions([("2024-03-06", "dividend", 0.5), ("2024-03-07", "split", 2.0)])
+        assert [writes.add_actions(connection, actions, **seen) for actions in (make_actions([]), two, two)] == [
+            0,
+            2,
+            0,
+        ]
+
+
 def test_a_later_fetch_settles_a_bar_once(database_url):
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
@@ -143,8 +238,12 @@ def test_a_forecast_that_is_not_finite_is_refused(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         for value in (float("nan"), float("inf")):
-            with pytest.raises(ValueError, match="finite quantiles of model lstm for SBUX volume on 2024-03-08"):
+            with pytest.raises(ValueError, match="finite quantiles") as refusal:
                 writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
+            assert str(refusal.value) == (
+                "Expected finite quantiles of model lstm for SBUX volume on 2024-03-08; found q05 70.0, q10 80.0, "
+                f"q25 90.0, q50 100.0, q75 110.0, q90 120.0, q95 {value}. Publish the fallback instead."
+            )
 
 
 @pytest.mark.parametrize(
