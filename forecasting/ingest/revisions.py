@@ -235,9 +235,9 @@ def _detail(kept: pd.DataFrame, changes: _Changes) -> str:
         parts.append(f"split x{changes.factor:g}")
     if len(changes.restated):
         worst = changes.restated.iloc[int(np.argmax(changes.restated["volume"].abs().fillna(0.0)))]
-        parts.append(
-            f"{len(changes.restated)} restated (volume by up to {worst['volume']:+.2%} on {worst['session']:%Y-%m-%d})"
-        )
+        unknown = pd.isna(worst["volume"])
+        how = "a volume that was unknown" if unknown else f"volume by up to {worst['volume']:+.2%}"
+        parts.append(f"{len(changes.restated)} restated ({how} on {worst['session']:%Y-%m-%d})")
     parts += [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in changes.dividends.tail(3).itertuples()]
     if len(changes.dividends) > 3:
         parts.append(f"{len(changes.dividends) - 3} earlier dividends")

@@ -233,15 +233,31 @@ def test_adj_close_that_is_unknown_or_of_another_span_is_no_dividend():
         assert (revision.verdict, revision.detail) == ("unchanged", f"no change, newest {fetch.index[-1].date()}")
 
 
-def test_the_detail_names_the_newest_three_of_many_dividends():
+@pytest.mark.parametrize(("first", "earlier"), [(10, ""), (6, ", 1 earlier dividends"), (2, ", 2 earlier dividends")])
+def test_the_detail_names_the_newest_three_of_many_dividends(first, earlier):
     bars = random_bars(30, seed=1)
-    paid = make_actions([(bars.index[place], "dividend", 0.5 + place / 100) for place in (2, 6, 10, 14, 18)])
-    revision, _ = stored(bars).take(fetched_of(bars, paid))
+    paid = make_actions([(bars.index[place], "dividend", 0.5 + place / 100) for place in range(first, 22, 4)])
     days = [bars.index[place].date() for place in (10, 14, 18)]
-    assert revision.detail == (
-        f"dividend 0.6 on {days[0]}, dividend 0.64 on {days[1]}, dividend 0.68 on {days[2]}, 2 earlier dividends, "
-        "newest 2024-03-08"
-    )
+    revision, _ = stored(bars).take(fetched_of(bars, paid))
+    named = f"dividend 0.6 on {days[0]}, dividend 0.64 on {days[1]}, dividend 0.68 on {days[2]}"
+    assert revision.detail == f"{named}{earlier}, newest 2024-03-08"
+
+
+def test_the_detail_names_a_volume_that_was_unknown_where_no_known_one_changed():
+    bars = random_bars(30, seed=1)
+    unknown = bars.copy()
+    unknown.iloc[7, unknown.columns.get_loc("volume")] = np.nan
+    filled, both = (stored(unknown).take(fetched_of(fetch))[0] for fetch in (bars, restated_volume(bars, 9, 1.002)))
+    days = [bars.index[place].date() for place in (7, 9)]
+    assert filled.detail == f"1 restated (a volume that was unknown on {days[0]}), newest 2024-03-08"
+    assert both.detail == f"2 restated (volume by up to +0.20% on {days[1]}), newest 2024-03-08"
+
+
+def restated_volume(bars, place, factor):
+    """The bars with one volume changed."""
+    restated = bars.copy()
+    restated.iloc[place, restated.columns.get_loc("volume")] *= factor
+    return restated
 
 
 def test_a_request_without_usable_bars_stores_nothing():

@@ -209,6 +209,14 @@ def test_a_newest_close_a_hundred_times_too_high_is_held_and_the_next_night_stor
     assert_view(store, bars)
 
 
+def test_a_fetch_whose_only_bar_is_held_has_no_newest_session():
+    bars = random_bars(120, seed=1)
+    pence = bars.copy()
+    pence.iloc[-1, :5] *= 100.0
+    revision, _ = night_before(bars.iloc[:-1]).take(fetched_of(pence.iloc[-1:]))
+    assert (revision.verdict, revision.detail, revision.settled) == ("held", "1 held", [])
+
+
 def test_a_stored_newest_bar_is_not_restated_a_hundredfold():
     bars = random_bars(120, seed=1)
     pence = bars.copy()
