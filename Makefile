@@ -16,7 +16,7 @@ CLEAN_ENV = for name in $$(env | sed -n 's/^\(PREFECT_[A-Z_]*\|FORECASTING_[A-Z_
 	export PREFECT_HOME="$(CURDIR)/$(DATA)/prefect" PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
 	FORECASTING_DATA_DIR="$(DATA)" FORECASTING_SOURCE=sample
 
-.PHONY: demo check test lint format lock audit sbom dist clean
+.PHONY: demo check test lint format lock audit sbom dist mutants clean
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
@@ -48,7 +48,8 @@ lock: $(TOOLS)/.installed
 	about='# Made by `make lock` from uv.lock; for pip install --no-deps --require-hashes --requirement'; \
 	(echo "$$about" && $$export --no-default-groups --group build --extra dask $$without) > $(LOCKS)/runtime.lock && \
 	(echo "$$about" && $$export --no-default-groups --group build --extra dask --extra dev $$without) > $(LOCKS)/development.lock && \
-	(echo "$$about" && $$export --only-group tools) > $(LOCKS)/tools.lock
+	(echo "$$about" && $$export --only-group tools) > $(LOCKS)/tools.lock && \
+	(echo "$$about" && $$export --only-group mutation) > $(LOCKS)/mutation.lock
 	@compile="$(TOOLS)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate pyproject.toml"; \
 	about='# Made by `make lock`; for pip install --constraint'; \
 	(echo "$$about" && $$compile --resolution lowest-direct) > $(LOCKS)/oldest.txt && \
@@ -65,8 +66,12 @@ sbom: $(TOOLS)/.installed
 dist: sbom
 	$(TOOLS)/bin/uv build --quiet --build-constraints $(LOCKS)/runtime.lock --require-hashes --out-dir dist
 
+# Small changes of the code that no test notices (docs/reliability.md); ONLY='forecasting.evaluate.costs*' for some of them.
+mutants: $(VENV)/.installed-mutation
+	nice -n 10 $(BIN)/python benchmarks/mutation.py $(if $(ONLY),--only '$(ONLY)')
+
 clean:
-	rm -rf $(VENV) $(TOOLS) $(DATA) build dist *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(DATA) build dist mutants *.egg-info
 
 $(VENV)/.installed: pyproject.toml $(LOCKS)/runtime.lock $(LOCKS)/torch-cpu.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
@@ -80,6 +85,10 @@ $(VENV)/.installed: pyproject.toml $(LOCKS)/runtime.lock $(LOCKS)/torch-cpu.lock
 
 $(VENV)/.installed-dev: $(VENV)/.installed $(LOCKS)/development.lock
 	@$(PIP) --no-deps --require-hashes --requirement $(LOCKS)/development.lock
+	@touch $@
+
+$(VENV)/.installed-mutation: $(VENV)/.installed-dev $(LOCKS)/mutation.lock
+	@$(PIP) --no-deps --require-hashes --requirement $(LOCKS)/mutation.lock
 	@touch $@
 
 $(TOOLS)/.installed: $(LOCKS)/tools.lock
