@@ -17,6 +17,7 @@ from forecasting.pipeline import ledger_frames
 from forecasting.report.long_forms import hubverse, nixtla
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
+from forecasting.store.engine import place
 from forecasting.vocabulary import Clock, Mode, Target
 
 __all__ = ["Backtest", "Ledger", "connect", "hubverse", "nixtla"]
@@ -49,6 +50,10 @@ class Ledger:
     """
 
     settings: Settings
+
+    def __repr__(self) -> str:
+        """Where the ledger is; of a URL without user and password."""
+        return f"<Ledger {place(self.settings.url)}>"
 
     def latest(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
         """The newest published forecasts, a row a symbol and horizon: the columns of view latest_forecasts.
@@ -149,7 +154,7 @@ class Ledger:
     def _settings(self, symbols: Sequence[str], target: Target | None, source: str | None = None) -> Settings:
         """The settings of one call."""
         if target is not None and target not in get_args(Target):
-            raise UsageError(f"Invalid target {target!r}: expected {', '.join(get_args(Target))}.")
+            raise UsageError(f"Invalid target {target!r}: expected volume, close or range.")
         asked = {"symbols": tuple(map(check_symbol, dict.fromkeys(symbols))), "target": target, "source": source}
         return self.settings.model_copy(update={name: value for name, value in asked.items() if value})
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import SecretStr
 
 import forecasting as fc
 from flows import clock
@@ -99,7 +100,7 @@ def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> 
     ledger = fc.connect()
     with pytest.raises(UsageError, match="sbux"):
         ledger.latest("sbux")
-    with pytest.raises(UsageError, match="Invalid target 'volumes': expected volume, close, range"):
+    with pytest.raises(UsageError, match="Invalid target 'volumes': expected volume, close or range"):
         ledger.history("SBUX", target="volumes")  # type: ignore[arg-type] - that is the test
     with pytest.raises(UsageError, match="Invalid mode 'fast'"):
         ledger.run_night("SBUX", mode="fast", now=clock.now)  # type: ignore[arg-type] - that is the test
@@ -111,4 +112,7 @@ def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> 
 
 def test_a_ledger_is_printed_without_its_password(folder: Path) -> None:
     ledger = fc.connect(f"sqlite:///{folder / 'forecasting-data' / 'forecasting.db'}")
-    assert "sqlite:" not in repr(ledger)
+    assert repr(ledger) == f"<Ledger {folder / 'forecasting-data' / 'forecasting.db'}>"
+    kept = "postgresql://me:hunter2@ledger.example.org:5433/nights"
+    elsewhere = fc.Ledger(ledger.settings.model_copy(update={"database_url": SecretStr(kept)}))
+    assert repr(elsewhere) == "<Ledger nights on ledger.example.org:5433>"

@@ -43,11 +43,9 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     blocks.append("\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in facts))
     if len(record.published):
         blocks.append(paragraph(wording.record_sentence(data, record), width=width))
-        blocks += [
-            text_table(*listing, width=width)
-            for listing in (window_listing(data, record), record_listing(data, record))
-            if listing[1]
-        ]
+        listings = (window_listing(data, record), record_listing(data, record))
+        blocks += [text_table(*listing, width=width) for listing in listings if listing[1]]
+        blocks.append(paragraph(record_note(unit.name, compared=bool(listings[1][1])), width=width))
     if data.cost_ratio is not None:
         blocks += _cost_blocks(data, record, data.cost_ratio, width)
     return "\n\n".join(block for block in blocks if block)
@@ -72,6 +70,15 @@ LEGEND = (
     "sessions, + is better. data: age of the newest bar."
 )
 """What the columns of `line_listing` mean."""
+
+
+def record_note(unit: str, *, compared: bool) -> str:
+    """What the columns of the record mean, and of the comparison where there is one."""
+    against = " against: one to five sessions ahead, on the forecasts that both have." if compared else ""
+    return (
+        f"record: one session ahead.{against} error: mean absolute error of the median in {unit}. skill: 1 - error / "
+        "its error, + is better; pinball skill: the same of the loss over all seven quantiles."
+    )
 
 
 def last_result(data: ReportData, record: TrackRecord) -> str:

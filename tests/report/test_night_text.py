@@ -47,7 +47,12 @@ record        n  error  best baseline  its error  skill  pinball skill  in 80 %
 against       n  our error  its error    skill  pinball skill
 ----------  ---  ---------  ---------  -------  -------------
 ridge       200       1.12       0.75  −49.8 %        −49.8 %
-last value  200       1.12       1.49  +25.1 %        +25.1 %"""
+last value  200       1.12       1.49  +25.1 %        +25.1 %
+
+record: one session ahead. against: one to five sessions ahead, on the forecasts
+that both have. error: mean absolute error of the median in M shares. skill: 1 -
+error / its error, + is better; pinball skill: the same of the loss over all
+seven quantiles."""
 
 LINES = """\
 symbol  session    median  80 % interval  usual  last  skill  data  notes
