@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import UsageError
-from forecasting.option_values import check_symbol, parse_mode
+from forecasting.option_values import check_day, check_symbol, check_text, checked_clock, parse_mode
 from forecasting.pipeline import ledger_frames
 from forecasting.report.long_forms import hubverse, nixtla
 from forecasting.settings import Settings, read_settings
@@ -84,7 +84,8 @@ class Ledger:
         With `as_of`, a session: the bars up to it as the night of that session had them, so that nothing restated
         later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
         """
-        return ledger_frames.bars(self._settings(symbols, None), as_of=as_of)
+        day = None if as_of is None else check_day("as_of", as_of)
+        return ledger_frames.bars(self._settings(symbols, None), as_of=day)
 
     def run_night(
         self,
@@ -115,7 +116,8 @@ class Ledger:
         from forecasting.pipeline.whole_night import run_nights  # loads torch, which readers do without
 
         settings = self._settings([symbol], target, source)
-        runs = run_nights(settings, as_of=as_of, mode=parse_mode(mode), now=now)
+        day = None if as_of is None else check_day("as_of", as_of)
+        runs = run_nights(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
         found = ledger_frames.history(settings)
         return found[found["run_id"].isin([run.id for run in runs])].reset_index(drop=True)
 
@@ -148,14 +150,24 @@ class Ledger:
         from forecasting.pipeline.backtest import backtest_spec, replayed
 
         settings = self._settings([symbol], target, source)
-        result = replayed(backtest_spec(settings, first, last, refit_every=refit_every, workers=1), now=now)
+        first, last = check_day("first", first), check_day("last", last)
+        if not isinstance(refit_every, int):
+            raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
+        spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
+        result = replayed(spec, now=checked_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
 
     def _settings(self, symbols: Sequence[str], target: Target | None, source: str | None = None) -> Settings:
         """The settings of one call."""
-        if target is not None and target not in get_args(Target):
-            raise UsageError(f"Invalid target {target!r}: expected volume, close or range.")
-        asked = {"symbols": tuple(map(check_symbol, dict.fromkeys(symbols))), "target": target, "source": source}
+        if target is not None and not (isinstance(target, str) and target in get_args(Target)):
+            raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
+        if source is not None:
+            check_text("source", source)
+        asked = {
+            "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))),
+            "target": target,
+            "source": source,
+        }
         return self.settings.model_copy(update={name: value for name, value in asked.items() if value})
 
 
@@ -170,6 +182,9 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
         StoreError: There is no such database, or it is not migrated: `forecasting db upgrade` does it.
         UsageError: A variable or the URL is not valid.
     """
+    for name, value in (("url", url), ("data_dir", data_dir)):
+        if value is not None and not isinstance(value, Path):
+            check_text(name, value)
     asked = {"database_url": SecretStr(url) if url else None, "data_dir": Path(data_dir) if data_dir else None}
     settings = read_settings().model_copy(update={name: value for name, value in asked.items() if value})
     migrate.check_ready(settings.url, writes=False)

@@ -3,12 +3,12 @@
 import math
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, time
 from typing import cast, get_args
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
-from forecasting.vocabulary import Mode, Target
+from forecasting.vocabulary import Clock, Mode, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
@@ -20,9 +20,9 @@ def check_symbol(symbol: str) -> str:
     Raises:
         UsageError: It has lower-case letters or characters outside Yahoo's ticker alphabet.
     """
-    if not SYMBOL.fullmatch(symbol):
+    if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol):  # Python's callers may give anything
         raise UsageError(
-            f"Invalid symbol {symbol!r}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
+            f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
             "write it as Yahoo does, in capitals."
         )
     return symbol
@@ -39,8 +39,8 @@ def parse_mode(text: str) -> Mode:
     Raises:
         UsageError: Anything else.
     """
-    if text not in get_args(Mode):
-        raise UsageError(f"Invalid mode {text!r}: expected auto, scratch, warm or skip.")
+    if not isinstance(text, str) or text not in get_args(Mode):
+        raise UsageError(f"Invalid mode {text!r:.60}: expected auto, scratch, warm or skip.")
     return cast(Mode, text)
 
 
@@ -77,6 +77,44 @@ def parse_date(text: str) -> date:
     if not OLDEST_DAY <= day <= NEWEST_DAY:
         raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
     return day
+
+
+def check_day(name: str, day: object) -> date:
+    """The day that a caller from Python gives: a date, or a midnight without a time zone, as in a frame's index.
+
+    Raises:
+        UsageError: Anything else, or a day outside the span of the calendars.
+    """
+    if isinstance(day, datetime) and day == day and day.tzinfo is None and day.time() == time():  # NaT is not itself
+        day = day.date()
+    if not isinstance(day, date) or isinstance(day, datetime):
+        raise UsageError(f"Invalid {name} {day!r:.60}: expected a datetime.date, such as date(2024, 3, 8).")
+    return parse_date(str(day))
+
+
+def check_text(name: str, text: object) -> str:
+    """`text` itself, which a caller from Python gives.
+
+    Raises:
+        UsageError: It is no str.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
+    return text
+
+
+def checked_clock(now: object) -> Clock:
+    """`now` itself, a clock that a caller from Python gives.
+
+    Raises:
+        UsageError: It is no function that returns an aware datetime.
+    """
+    at = now() if callable(now) else None
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise UsageError(
+            f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
+        )
+    return cast(Clock, now)
 
 
 def refuse_empty_values(arguments: Sequence[str]) -> None:

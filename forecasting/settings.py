@@ -26,6 +26,9 @@ from forecasting.vocabulary import Target as Target
 OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")
 """Names after FORECASTING_ that commands and containers read besides the settings."""
 
+MOST = 100_000
+"""Of numbers of sessions, nights and symbols; sessions are then four centuries, and no sum of theirs overflows."""
+
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 
@@ -85,11 +88,11 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="Exchanges of single symbols, before suffix (VOD.L) and FORECASTING_EXCHANGE: VOD=XLON,...",
     )
-    train_sessions: int = Field(2500, ge=300, description="Sessions of the rolling training window.")
+    train_sessions: int = Field(2500, ge=300, le=MOST, description="Sessions of the rolling training window.")
     members: int = Field(3, ge=1, le=32, description="Networks in the ensemble.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of all random numbers.")
-    scratch_every: int = Field(21, ge=1, description="Sessions between fits from scratch in mode auto.")
-    max_model_age: int = Field(63, ge=1, description="Sessions after which a champion is no longer published.")
+    scratch_every: int = Field(21, ge=1, le=MOST, description="Sessions between fits from scratch in mode auto.")
+    max_model_age: int = Field(63, ge=1, le=MOST, description="Sessions after which a champion is no longer published.")
     cron: Annotated[str, AfterValidator(check_cron)] = Field(
         "30 5 * * 2-6", description="When `serve` starts the night."
     )
@@ -104,7 +107,7 @@ class Settings(BaseSettings):
         None, ge=1, le=1024, description="Processes or Dask workers of a night; if not set, one a core."
     )
     shard_size: int | None = Field(
-        None, ge=1, description="Symbols of a shard; if not set, about three shards a worker."
+        None, ge=1, le=MOST, description="Symbols of a shard; if not set, about three shards a worker."
     )
     dask_address: str | None = Field(
         None, description="Dask scheduler, tcp://HOST:8786; if not set, runner dask starts workers for the run."
@@ -116,7 +119,7 @@ class Settings(BaseSettings):
         description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
         "quantile of least expected cost. If not set, none.",
     )
-    keep_artifacts: int = Field(60, ge=5, description="Nights whose weight files are kept.")
+    keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 
     @model_validator(mode="before")
     @classmethod

@@ -56,7 +56,7 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np
     """
     if len(bars) < 2:
         return np.zeros(len(bars))
-    factor = bars["adj_close"].to_numpy() / bars["close"].to_numpy()
+    factor = _adjustment(bars)
     found = np.append(1.0, factor[:-1] / factor[1:])
     return np.asarray(np.nan_to_num(_dividend_steps(bars, actions) - found))
 
@@ -64,16 +64,36 @@ def adjustment_mismatch(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np
 def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column.
 
-    A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely.
+    A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely. It must
+    last: a single wrong close moves the ratio and the next session moves it back, which no dividend does. Nor does one
+    move it past 1.
     """
     if len(bars) < 2:
         return make_actions([])
     close = bars["close"].to_numpy()
-    factor = bars["adj_close"].to_numpy() / close
+    factor = _adjustment(bars)
     step = np.nan_to_num(1.0 - factor[:-1] / factor[1:])
-    found = np.flatnonzero(step > max(5e-4, 4.0 * float(np.median(np.abs(step)))))
+    least = max(5e-4, 4.0 * float(np.median(np.abs(step))))
+    found = np.flatnonzero((step > least) & (_lasting_step(factor) > 0.5 * least) & (factor[1:] < 1.0 + least))
     values = np.round(close[found] * step[found], 4)
     return make_actions(zip(bars.index[found + 1], ["dividend"] * len(found), values, strict=True))
+
+
+def _adjustment(bars: pd.DataFrame) -> NDArray[np.float64]:
+    """(D,) Adj Close / Close; NaN where one of them is unknown or no price."""
+    adjusted, close = (np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in _closes(bars))
+    return np.asarray(adjusted / close)
+
+
+def _closes(bars: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return bars["adj_close"].to_numpy(), bars["close"].to_numpy()
+
+
+def _lasting_step(factor: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D - 1,) the steps between the larger ratio of the two sessions before and the smaller one of the two after."""
+    before = np.fmax(factor[:-1], np.append(np.nan, factor[:-2]))
+    after = np.fmin(factor[1:], np.append(factor[2:], np.nan))
+    return np.asarray(1.0 - before / after)
 
 
 def _dividend_steps(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:

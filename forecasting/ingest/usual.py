@@ -32,7 +32,8 @@ _QUIET_VOLUME, _BUSY_VOLUME, _BUSY_MOVE = 2.0, 3.0, 0.15  # a split multiplies v
 
 def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) volume over the median of the 63 sessions before; NaN with fewer than 20 known ones."""
-    return np.asarray(bars["volume"].to_numpy() / _usual(bars["volume"]))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # infinite volumes are another rule's finding
+        return np.asarray(bars["volume"].to_numpy() / _usual(bars["volume"]))
 
 
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:

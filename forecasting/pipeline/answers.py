@@ -20,6 +20,8 @@ from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
 from forecasting.ingest.sources.choose import is_live
+from forecasting.ingest.sources.installed import called
+from forecasting.ingest.sources.shape import check_shape
 from forecasting.pipeline import shard
 from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
@@ -141,7 +143,8 @@ def _own(error: SourceError) -> SourceError:
 
 
 def _many(source: ManySource, symbols: Sequence[str], asked: Asked) -> dict[str, Fetched | Exception]:
-    found = source.fetch_many(symbols, asked.first, asked.last)
+    with called(source):
+        found = dict(source.fetch_many(symbols, asked.first, asked.last))
     return {symbol: found.get(symbol) or BadDataError(_NOT_AMONG.format(symbol=symbol)) for symbol in symbols}
 
 
@@ -153,7 +156,10 @@ _NOT_AMONG = (
 def _response(symbol: str, stored: Stored) -> Fetched:
     if isinstance(stored.answer, Exception):
         raise stored.answer
-    return stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
+    with called(stored.source):
+        fetched = stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
+    check_shape(fetched)
+    return fetched
 
 
 def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpose: Purpose) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -9,12 +10,17 @@ from functools import cache, partial
 
 import pandas as pd
 
+from forecasting.errors import BadDataError
 from forecasting.ingest import events as earnings
 from forecasting.ingest.bars import Finding
 from forecasting.ingest.event_history import Lists
 from forecasting.ingest.listed_earnings import joined, needs_own_list, stale_dates
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
+from forecasting.ingest.sources.installed import called
+from forecasting.ingest.sources.shape import check_dates
 from forecasting.pipeline.night_run import NightRun
+
+logger = logging.getLogger("forecasting.ingest")
 
 AHEAD = timedelta(days=100)
 """A quarter and some days, so that the next date of every company that reports quarterly lies within."""
@@ -61,8 +67,20 @@ def listed_events(night: Asking, calendar: Calendar) -> pd.DataFrame:
         return earnings.reacting(nothing, exchange=exchange)
     of_calendar, own = calendar().get(symbol, nothing), nothing
     if isinstance(night.source, EarningsSource) and needs_own_list(night.stored, of_calendar, session=night.session):
-        own = night.source.earnings_dates(symbol)
+        own = _own_list(night.source, symbol)
     return earnings.reacting(joined(own, of_calendar), exchange=exchange, seen=night.session)
+
+
+def _own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
+    """The source's own list; empty, with a log line, where its code fails or returns something else."""
+    try:
+        with called(source):
+            listed = source.earnings_dates(symbol)
+        check_dates(listed)
+    except BadDataError as error:
+        logger.warning("no earnings dates of %s: %s", symbol, error)
+        return earnings.bundled_events("")
+    return listed
 
 
 def stale_findings(night: Asking, lists: Lists) -> list[Finding]:

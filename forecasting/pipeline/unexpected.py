@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from forecasting.errors import ForecastingError, UnexpectedError
+from forecasting.errors import ForecastingError, StoreError, UnexpectedError
+from forecasting.settings import read_settings
+from forecasting.store.odd_values import odd_value
 from forecasting.vocabulary import Clock
 
 FOLDER = "errors"
@@ -44,6 +46,8 @@ def explained(error: Exception, *, now: Clock) -> ForecastingError:
     if isinstance(error, OSError) and error.errno in _ADVICE:
         what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
         return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {_ADVICE[error.errno]}")
+    if odd := _odd_value():
+        return StoreError(odd)
     kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
     if _is_of_prefect(error):
         found = f"Prefect's server did not respond as expected during this command ({kind}: {cause})."
@@ -63,6 +67,14 @@ def explained_errors(now: Clock) -> Iterator[None]:
         raise
     except Exception as error:
         raise explained(error, now=now) from error
+
+
+def _odd_value() -> str:
+    """What is wrong with a row of the ledger in the environment, as `odd_value`; empty where it cannot be looked at."""
+    try:
+        return odd_value(read_settings().url)
+    except Exception:  # the error that led here is what the user must see, whatever else fails
+        return ""
 
 
 def _is_of_prefect(error: Exception) -> bool:

@@ -4,26 +4,23 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import ArtifactError
-from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.vocabulary import Target
+from forecasting.train.card import FORMAT
+from forecasting.train.card import Card as Card
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
-"""Version of the folder's layout."""
-
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
 FILES = (_WEIGHTS, _MODEL)
 """Names of the files in a checkpoint's folder."""
-
-Vector = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -32,64 +29,6 @@ class Artifact:
 
     path: Path
     sha256: str
-
-
-@dataclass(frozen=True)
-class Card:
-    """The metadata of a checkpoint; every field can be written as JSON and read back to the bit.
-
-    Attributes:
-        target: What it forecasts.
-        method: scratch, warm, or base (pretrained on many symbols).
-        flag_names: The flags it was fitted with, in order.
-        effect: (C,) coefficients of the flags' effect, and effect_intercept.
-        market_mean, market_effect: (M,) and (H, M) of the market's effect; zeros without a market series.
-        step_mean, step_scale: (S,) standardisation of the look-back's features, from training rows alone.
-        past_mean, past_scale: (P,) the same of a row's features.
-        trained_from, trained_to: Oldest origin and newest session whose value was used in training.
-        rows: Training rows.
-        epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
-        validation_loss: Pinball loss, model scale, on the purged validation rows that chose the epochs (warm: its
-            parent's); None if the epochs are fixed.
-        base: The pretrained weights that its chain of fits started from, or that it holds: the name of a shipped folder
-            or COMPANION_TRAINED; empty for random weights.
-        settings_hash, seed, members: The settings of the fit.
-        architecture, format: Versions of the network's shape and of the folder.
-    """
-
-    target: Target
-    method: Literal["scratch", "warm", "base"]
-    flag_names: tuple[str, ...]
-    effect: Vector
-    effect_intercept: float
-    market_mean: Vector
-    market_effect: tuple[Vector, ...]
-    step_mean: Vector
-    step_scale: Vector
-    past_mean: Vector
-    past_scale: Vector
-    trained_from: str
-    trained_to: str
-    rows: int
-    epochs: int
-    chain_epochs: int
-    validation_loss: float | None
-    base: str
-    settings_hash: str
-    seed: int
-    members: int
-    architecture: int
-    format: int = FORMAT
-
-    @property
-    def has_events(self) -> bool:
-        """Whether its effects were estimated with earnings dates: a flag that is never set has an effect 0."""
-        return any(self.effect[-len(EVENT_NAMES) :])
-
-    @property
-    def has_market(self) -> bool:
-        """Whether it was fitted with a market series."""
-        return any(map(any, self.market_effect))
 
 
 @dataclass(frozen=True)
@@ -133,10 +72,11 @@ def load(path: Path, sha256: str) -> Checkpoint:
         sha256: The hash that `save` returned: of model.json, which itself holds the hash of the weights.
 
     Raises:
-        ArtifactError: A file is missing or altered, or of another format or architecture.
+        ArtifactError: A file is missing or altered, of another format or architecture, or of another content.
     """
     from safetensors.torch import load as from_bytes
 
+    from forecasting.train.checkpoint_content import check_content
     from forecasting.train.model import ARCHITECTURE
 
     card, weights = read_whole(path, sha256)
@@ -146,7 +86,10 @@ def load(path: Path, sha256: str) -> Checkpoint:
             f"Expected a model of format {FORMAT}, architecture {ARCHITECTURE}; found {found[0]} and {found[1]} in "
             f"{path}: it was written by other code. Fit from scratch (--mode scratch), or run the code that wrote it."
         )
-    return Checkpoint(_card(card), from_bytes(weights))
+    with checked_content(path):
+        stored = Checkpoint(_card(card), from_bytes(weights))
+        check_content(stored.card, stored.weights)
+    return stored
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
@@ -157,9 +100,28 @@ def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
     """
     model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
     _check_hash(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
-    card: dict[str, Any] = json.loads(model)
-    _check_hash(path / _WEIGHTS, card.pop("weights_sha256"), hashlib.sha256(weights).hexdigest())
+    with checked_content(path):
+        card: dict[str, Any] = dict(json.loads(model))
+        weights_sha256 = str(card.pop("weights_sha256"))
+    _check_hash(path / _WEIGHTS, weights_sha256, hashlib.sha256(weights).hexdigest())
     return card, weights
+
+
+@contextmanager
+def checked_content(path: Path) -> Iterator[None]:
+    """Within the block, any error is the content's: its hash is right, but somebody else wrote it.
+
+    Raises:
+        ArtifactError: Names the folder and the error.
+    """
+    try:
+        yield
+    except Exception as error:  # json, safetensors and the checks raise a dozen kinds
+        raise ArtifactError(
+            f"Expected a model that this program wrote in {path}; its content is another "
+            f"({type(error).__name__}: {str(error)[:200]}). Restore it from a backup, roll back to another model, or "
+            "fit from scratch (--mode scratch)."
+        ) from None
 
 
 def _move(written: Path, folder: Path) -> None:

@@ -18,7 +18,7 @@ from forecasting.errors import ArtifactError
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.features import LOOKBACK
 from forecasting.train.calendar_effects import AdjustedWindows, Rows
-from forecasting.train.checkpoint import Card, Vector
+from forecasting.train.card import Card, Vector
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.optimiser import OneCycleAdamW
 from forecasting.vocabulary import HORIZONS, QUANTILES
@@ -205,10 +205,13 @@ def predict_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
 
 
 def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """As `predict_rows`, of a network that nothing uses afterwards: it is not copied, and has doubles then."""
+    """As `predict_rows`, of a network that nothing uses afterwards: it is not copied, and has doubles then.
+
+    A quantile past the largest number is infinite; the caller refuses it.
+    """
     quantiles = np.empty((len(rows), len(HORIZONS), len(QUANTILES)), dtype=np.float32)
     double = network.double()
-    with one_thread(), torch.inference_mode():
+    with one_thread(), torch.inference_mode(), np.errstate(over="ignore"):
         for start in range(0, len(rows), _ROWS_PER_PASS):
             batch = rows[start : start + _ROWS_PER_PASS]
             steps, past, future = (values.double() for values in tensors.batch(batch, 1)[:3])

@@ -91,3 +91,11 @@ def test_changed_actions_are_the_new_ones_and_those_with_another_value():
     pd.testing.assert_frame_equal(changed_actions(known, fetched), fetched.iloc[1:].reset_index(drop=True))
     pd.testing.assert_frame_equal(changed_actions(make_actions([]), fetched), fetched)
     assert changed_actions(known, known).empty
+
+
+def test_one_wrong_close_is_no_dividend():
+    bars = random_bars(60, seed=2)
+    for place, factor in ((30, 0.1), (30, 10.0), (30, 0.0), (59, 0.998), (1, 0.5)):
+        damaged = bars.copy()
+        damaged.iloc[place, damaged.columns.get_loc("close")] *= factor
+        assert implied_dividends(damaged).empty

@@ -9,10 +9,11 @@ from forecasting.errors import UsageError
 from forecasting.ingest.sources import EndedSource, Source
 from forecasting.ingest.sources.alpaca import Alpaca
 from forecasting.ingest.sources.files import Files
-from forecasting.ingest.sources.installed import installed_in_words, installed_source
+from forecasting.ingest.sources.installed import called, installed_in_words, installed_source
 from forecasting.ingest.sources.sample import Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.market_choice import MarketChoice
+from forecasting.option_values import check_day
 
 
 def source_of(text: str, *, cache_dir: Path, alpaca_keys: SecretStr | None = None) -> Source:
@@ -66,7 +67,10 @@ def newest_session(source: Source, symbol: str) -> date | None:
     Raises:
         BadDataError: The file cannot be read, or lacks the symbol.
     """
-    return source.newest(symbol) if isinstance(source, EndedSource) else None
+    if not isinstance(source, EndedSource):
+        return None
+    with called(source):
+        return check_day("newest session of the source", source.newest(symbol))
 
 
 def is_live(source: Source) -> bool:

@@ -165,7 +165,8 @@ class Files:
 def _days(column: pd.Series) -> tuple[pd.DatetimeIndex, _Fault]:
     """Naive midnights, NaT where unreadable; a text must be an ISO day, at most followed by the exchange's midnight."""
     if pd.api.types.is_datetime64_any_dtype(column):
-        days = column.dt.tz_localize(None).dt.as_unit("s").dt.normalize()
+        local = column.dt.tz_localize(None)
+        days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")  # no other hour, as in a text
     else:
         text = column.astype("string").str.strip()
         days = pd.to_datetime(text.str.extract(_DAY)[0], format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
@@ -177,7 +178,7 @@ def _days(column: pd.Series) -> tuple[pd.DatetimeIndex, _Fault]:
 def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], _Fault]:
     """float64; an empty cell, nan, null or none is NaN, any other must be a number, 0 or of a size within _SIZES."""
     expected = f"expected a number for {column.name}"
-    if pd.api.types.is_numeric_dtype(column):
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(dtype="float64", na_value=np.nan)
         return numbers, _Fault(_impossible(numbers), expected, column)
     text = column.astype("string").str.strip().fillna("")

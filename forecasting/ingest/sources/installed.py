@@ -1,8 +1,10 @@
 """Sources of other packages: entry points of the group `forecasting.sources`, as in docs/sources.md."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
-from forecasting.errors import UsageError
+from forecasting.errors import BadDataError, ForecastingError, UsageError
 from forecasting.ingest.sources import Source
 
 GROUP = "forecasting.sources"
@@ -28,8 +30,30 @@ def installed_source(name: str, argument: str) -> Source | None:
             f"--source {name} is offered by {_package(found[0])} as {found[0].value}, which cannot be imported: "
             f"{type(error).__name__}: {error}. Correct that package or install it again."
         ) from error
-    source: Source = source_class(argument)
+    with called(source_class):
+        source: Source = source_class(argument)
     return source
+
+
+@contextmanager
+def called(source: object) -> Iterator[None]:
+    """Within the block, an error of another package's code that is none of the three source errors is one.
+
+    Raises:
+        BadDataError: Names the source and the error.
+    """
+    try:
+        yield
+    except ForecastingError:
+        raise
+    except Exception as error:  # other people's code can raise anything
+        if type(source).__module__.startswith("forecasting."):
+            raise
+        name = str(getattr(source, "name", type(source).__name__))[:60]
+        raise BadDataError(
+            f"The source {name!r} failed with {type(error).__name__}: {str(error)[:300]}. It is code of an installed "
+            "package: correct it, or report it there."
+        ) from error
 
 
 def installed_in_words() -> str:

@@ -42,8 +42,12 @@ def _parquet(content: bytes, name: str) -> pd.DataFrame:
 def _csv(content: bytes, name: str) -> tuple[pd.DataFrame, "pd.Series[bool]"]:
     """All cells as text, without blank lines; they are read too, so that line numbers stay correct."""
     text, damaged_line = text_of(content)
+    text = text.replace("\r\n", "\n") if "\n" in text else text.replace("\r", "\n")
     try:
-        table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, skip_blank_lines=False)
+        # One sort of line end: a stray \r would cut a number in two, and its first half is a number too.
+        table = pd.read_csv(
+            io.StringIO(text, newline=""), dtype=str, keep_default_na=False, skip_blank_lines=False, lineterminator="\n"
+        )
     except (ValueError, OverflowError):  # a line with too many fields, or a quote that nothing closes
         table = None
     if table is None or not isinstance(table.index, pd.RangeIndex):  # too many fields everywhere become an index
@@ -58,7 +62,7 @@ def _csv(content: bytes, name: str) -> tuple[pd.DataFrame, "pd.Series[bool]"]:
 
 def _line_by_line(text: str) -> tuple[pd.DataFrame, "pd.Series[bool]"]:
     """The table without any meaning of quotes, so that one bad line is one bad row."""
-    header, *lines = ([cell.strip('"') for cell in line.rstrip("\r").split(",")] for line in text.split("\n"))
+    header, *lines = ([_unquoted(cell) for cell in line.split(",")] for line in text.split("\n"))
     blank = [""] * len(header)
     rows = [cells if len(cells) == len(header) else [*cells, *blank][: len(header)] for cells in lines]
     ragged = [len(cells) != len(header) and cells != [""] for cells in lines]
@@ -66,10 +70,16 @@ def _line_by_line(text: str) -> tuple[pd.DataFrame, "pd.Series[bool]"]:
     return pd.DataFrame(rows, columns=pd.Index(header), dtype=object), pd.Series(ragged, dtype=bool)
 
 
+def _unquoted(cell: str) -> str:
+    """The cell without a pair of quotes around it; a single quote is damage and stays, so that no number is read."""
+    return cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+
+
 def _short_lines(text: str, columns: int, rows: int) -> "pd.Series[bool]":
     """Whether a line has fewer fields than the header: cut off, so that its last number may be cut off too."""
     lines = text.split("\n")[1 : rows + 1]
-    if '"' in text or len(lines) != rows:  # a quoted field may hold commas and line ends
+    quoted = '"' in text
+    if len(lines) != rows or (quoted and text.removesuffix("\n").count("\n") != rows):  # a line end within quotes
         return pd.Series(False, index=range(rows))
     short = np.fromiter((line.count(",") < columns - 1 and line.strip() != "" for line in lines), bool, rows)
     short[-1:] |= text.endswith(",")  # an empty last field without a line end

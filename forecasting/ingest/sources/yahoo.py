@@ -48,6 +48,9 @@ _DAY = timedelta(days=1)
 _CALENDAR_SYMBOLS, _CALENDAR_ROWS = 25, 100
 """Symbols in one request to the earnings calendar, and its most rows; a quarter has one or two of a symbol."""
 
+_UNUSABLE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, NotImplementedError)
+"""What yfinance and pandas raise for a response of another shape."""
+
 _CUT_OFF = ("JSONDecodeError", "IncompleteRead")  # by name: they are of libraries that yfinance chooses
 _UNKNOWN = ("no data found", "delisted", "not found", "doesn't exist")
 
@@ -76,6 +79,13 @@ class Yahoo:
             BadDataError: A symbol unknown to Yahoo, or without a bar in the span.
         """
         response, currency = self._whole_response(symbol, first, last)
+        try:
+            return self._fetched(response, currency, symbol, first, last)
+        except _UNUSABLE as error:  # a number where a list belongs, a day of the year 9999
+            raise _source_error(error, symbol) from error
+
+    def _fetched(self, response: pd.DataFrame, currency: str, symbol: str, first: date, last: date) -> Fetched:
+        """The response in canonical form."""
         response = response.tz_localize(None).loc[str(first) :]  # the exchange's midnight, never converted to UTC
         received = canonical(response.rename(columns=BAR_COLUMNS))
         bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]
@@ -248,7 +258,7 @@ def _source_error(error: Exception, symbol: str) -> Exception:
             f"Yahoo has no bars of {symbol}: it responded {words!r}. Check the symbol on finance.yahoo.com; a share "
             "class is written BRK-B, an index ^GSPC."
         )
-    if isinstance(error, YFException | OSError | ValueError | LookupError | TypeError | AttributeError):
+    if isinstance(error, (YFException, OSError, *_UNUSABLE)):
         return UnavailableError(
             f"Yahoo gave no usable response for {symbol}: {words!r}. Check the network and try again later."
         )

@@ -304,3 +304,13 @@ def test_a_market_series_without_a_close_is_refused_by_its_option(tmp_path):
         Files("csv", path, one_series=True).newest("^VIX")
     with pytest.raises(UsageError, match="--market csv:PATH"):
         Files("csv", tmp_path / "absent.csv", one_series=True)
+
+
+def test_a_parquet_file_has_midnights_and_numbers_alone(tmp_path):
+    path = tmp_path / "bars.parquet"
+    frame = as_yahoo(BARS).reset_index()
+    tokyo = frame["Date"].dt.tz_localize("Asia/Tokyo").dt.tz_convert("UTC")  # 15:00 on the day before
+    for other in (frame.assign(Date=tokyo), frame.assign(Volume=frame["Volume"] > 0)):
+        other.to_parquet(path)
+        with pytest.raises(BadDataError, match="expected a "):
+            fetch(path, kind="parquet")

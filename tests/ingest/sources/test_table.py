@@ -65,3 +65,10 @@ def test_damaged_parquet_is_refused_in_one_line() -> None:
     with pytest.raises(BadDataError, match=r"cannot be read as parquet \(Arrow") as caught:
         read_table(b"PAR1" + bytes(range(256)) + b"PAR1", "parquet", "bars")
     assert "\n" not in str(caught.value)
+
+
+def test_a_stray_quote_or_line_end_is_never_left_out_of_a_number() -> None:
+    assert ('"4' in str(read(TEXT.replace("2024-03-08,4", '2024-03-08,"4'))[0])) is True
+    rows, _ = read("date,open\n2024-03-05,12\r34\n2024-03-06,2\n")
+    assert [row[2] for row in rows] == ["12\r34", "2"]
+    assert [row[2] for row in read("date,open\r2024-03-05,1\r2024-03-06,2\r")[0]] == ["1", "2"]
