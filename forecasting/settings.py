@@ -237,6 +237,7 @@ def read_settings() -> Settings:
             found, no secrets.
     """
     _check_names()
+    _check_texts()
     try:
         return Settings()
     except ValidationError as error:
@@ -270,3 +271,14 @@ def _check_names() -> None:
             f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
             "settings` lists all settings."
         )
+
+
+def _check_texts() -> None:
+    """Refuse a variable with bytes that are no UTF-8: no page, table or document could hold its value.
+
+    Raises:
+        UsageError: Names it.
+    """
+    for name, value in os.environ.items():
+        if name.upper().startswith("FORECASTING_") and any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise UsageError(f"Expected UTF-8 in {name[:60]}, found other bytes. Correct it.")

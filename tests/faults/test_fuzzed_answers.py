@@ -135,7 +135,7 @@ def accepted(source: Yahoo) -> pd.DataFrame:
     return check_bars(source.fetch("SBUX", FIRST, LAST), exchange="XNYS", known=None)[0]
 
 
-@counts(40, 8_000)
+@counts(40, 5_000)
 def test_a_damaged_chart_gives_its_numbers_or_one_paragraph(
     cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

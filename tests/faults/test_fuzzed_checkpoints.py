@@ -78,7 +78,7 @@ def other_weights(weights: dict[str, torch.Tensor], chosen: random.Random) -> di
     return weights
 
 
-@counts(40, 20_000)
+@counts(40, 12_000)
 def test_a_foreign_model_runs_or_is_refused_in_one_paragraph(cases: int, sound: Path, tmp_path: Path) -> None:
     windows, folder = some_windows(), tmp_path / "a"
     folder.mkdir()

@@ -80,7 +80,7 @@ def check_against(naive: dict[str, list[Row]], fetched: Fetched, bars: pd.DataFr
     assert len(fetched.actions) == 0, fetched.actions  # the sound file has no dividend
 
 
-@counts(25, 12_000)
+@counts(25, 8_000)
 def test_a_damaged_csv_gives_the_numbers_of_its_lines_or_one_paragraph(cases: int, tmp_path: Path) -> None:
     path = tmp_path / "TEST.csv"
     write_yahoo_csv(BARS, path)
@@ -169,7 +169,7 @@ def _of_other_form(frame: pd.DataFrame, chosen: random.Random) -> pd.DataFrame:
     return pd.DataFrame(chosen.choice(changes)())
 
 
-@counts(15, 4_000)
+@counts(15, 2_000)
 def test_a_parquet_file_of_other_types_gives_its_numbers_or_one_paragraph(cases: int, tmp_path: Path) -> None:
     path = tmp_path / "TEST.parquet"
     sound = BARS.rename(columns=str.title).rename_axis("Date").reset_index().drop(columns="Adj_Close")
@@ -189,7 +189,7 @@ def test_a_parquet_file_of_other_types_gives_its_numbers_or_one_paragraph(cases:
                 check_against(naive_cells(whole), *answer)
 
 
-@counts(15, 4_000)
+@counts(15, 2_000)
 def test_a_parquet_file_with_damaged_bytes_ends_as_bars_or_one_paragraph(cases: int, tmp_path: Path) -> None:
     path = tmp_path / "TEST.parquet"
     BARS.rename_axis("Date").to_parquet(path)
@@ -211,7 +211,7 @@ def _days_in(text: str) -> set[date]:
     return found
 
 
-@counts(100, 15_000)
+@counts(100, 20_000)
 def test_damaged_earnings_dates_are_those_of_the_file_or_one_paragraph(cases: int, tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     days = [FIRST + timedelta(days=91 * number) for number in range(20)]
@@ -229,7 +229,7 @@ def test_damaged_earnings_dates_are_those_of_the_file_or_one_paragraph(cases: in
                 assert set(events["timing"]) <= {"amc", "bmo", ""}
 
 
-@counts(100, 15_000)
+@counts(100, 25_000)
 def test_a_damaged_file_of_symbols_gives_those_of_its_lines_or_one_paragraph(cases: int, tmp_path: Path) -> None:
     path = tmp_path / "symbols.txt"
     sound = b"# liquid\nSBUX\nBRK-B  # one\n^GSPC\nVOD.L\n\nES=F\n" + b"".join(

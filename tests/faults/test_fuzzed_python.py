@@ -77,7 +77,7 @@ def calls(ledger: Any, chosen: random.Random) -> Callable[[], Any]:
     )
 
 
-@counts(100, 12_000)
+@counts(100, 6_000)
 def test_odd_arguments_give_a_frame_or_one_paragraph(cases: int, ledger: Any, sqlite_url: str) -> None:
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     before = path.read_bytes()

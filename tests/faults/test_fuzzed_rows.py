@@ -87,7 +87,7 @@ def put(path: Path, chosen: random.Random) -> str:
 
 
 @pytest.mark.slow
-@counts(6, 6_000)
+@counts(6, 1_000)
 def test_an_odd_value_is_read_or_named_in_one_paragraph(
     cases: int,
     night_folder: Path,

@@ -24,6 +24,9 @@ SOUND = {
     "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
     "events": ("csv:events.csv",),
     "market": ("none", "^VIX", "csv:VIX.csv", "parquet:a/vix.parquet"),
+    "witness": ("csv:other.csv", "sample", "house:x"),
+    "alpaca_keys": ("id:hunter2",),
+    "alpaca_keys_file": ("/nowhere/keys",),
     "files": ("/srv/a,/srv/b",),
     "exchange": ("XNYS", "XLON", "24/7"),
     "exchanges": ("VOD=XLON,ES=F=CMES",),
@@ -52,7 +55,7 @@ WHOLE = (
     "shard_size",
     "keep_artifacts",
 )
-TEXTS = ("target", "source", "events", "market", "exchange", "cron", "timezone", "runner", "dask_address")
+TEXTS = ("witness", "target", "source", "events", "market", "exchange", "cron", "timezone", "runner", "dask_address")
 LISTS = ("symbols", "companions")
 
 
@@ -99,7 +102,7 @@ def test_every_setting_is_tried() -> None:
     assert set(SOUND) == set(Settings.model_fields)
 
 
-@counts(300, 40_000)
+@counts(300, 30_000)
 def test_variables_give_the_settings_that_they_state_or_one_paragraph(
     cases: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,7 +160,7 @@ def check_bars_are_those_returned(rows: list[tuple[Any, ...]], bars: pd.DataFram
         np.testing.assert_array_equal(found, wanted)
 
 
-@counts(6, 3_000)
+@counts(6, 1_000)
 def test_a_foreign_source_stores_what_it_returned_or_is_refused(
     cases: int, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
