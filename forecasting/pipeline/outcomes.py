@@ -46,7 +46,8 @@ def completed_sentence(settings: Settings, done: Sequence[str], first: date, las
     """How many sessions a catch-up has done, `done` having one text each; none where all had their forecasts."""
     names = ", ".join(settings.symbols)
     if not done:
-        return f"{names}: every session from {first} to {last} has its forecasts already; nothing was run."
+        which = f"every session from {first} to {last}" if first < last else f"the session {first}"
+        return f"{names}: {which} has its forecasts already; nothing was run."
     return f"{names}: {quantity(len(done), 'session')} completed between {first} and {last}."
 
 

@@ -6,8 +6,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.ingest.sources.regular_file import check_regular
 from forecasting.pipeline.cut_off import delete_leftovers, mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
@@ -59,10 +61,12 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
 
     Raises:
         ForecastingError: The database is not ready; or for every symbol, `as_of` is no session of its exchange, its
-            bars cannot be used, or mode warm has no champion. UsageError: The witness cannot be used.
+            bars cannot be used, or mode warm has no champion. UsageError: The witness cannot be used, or the file of
+            earnings dates or of the market series is not there.
     """
     migrate.check_ready(settings.url)
     witness_of(settings)
+    _check_files(settings)
 
     def check(own: Settings) -> None:
         missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)
@@ -76,6 +80,14 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         if outcome.error is not None and not isinstance(outcome.error, UsageError):
             _note_failure(settings.for_symbol(outcome.symbol), outcome.error, as_of=as_of, mode=mode, now=now)
     raise_failed(checked)
+
+
+def _check_files(settings: Settings) -> None:
+    """Refuse a named file that is not there; a night goes on without the market series, which a typing error hides."""
+    for option, text in (("--events", settings.events), ("--market", settings.market)):
+        form, colon, path = (text or "").partition(":")
+        if colon and form in ("csv", "parquet"):
+            check_regular(Path(path), f"{option} {form}:PATH")
 
 
 def missed_nights(

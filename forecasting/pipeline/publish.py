@@ -161,7 +161,7 @@ def _held(connection: Connection) -> str:
     """A sentence that names the symbols and targets of the ledger, for whoever misspelt one; empty for a new ledger."""
     lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
     more = f" and {len(lines) - NAMED} others" if len(lines) > NAMED else ""
-    return f". It holds forecasts of {', '.join(lines[:NAMED])}{more}." if lines else ""
+    return f". The database holds forecasts of {', '.join(lines[:NAMED])}{more}." if lines else ""
 
 
 def _report_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -192,6 +193,8 @@ def _fact(value: object) -> object:
         return instant(value)
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
+    if isinstance(value, str) and value.startswith("{"):  # a column that holds JSON, as `gate`
+        return _fact(json.loads(value))
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {one}" for name, one in rounded(value).items())
     return value

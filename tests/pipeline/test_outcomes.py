@@ -68,6 +68,9 @@ def test_a_catch_up_without_work_says_so() -> None:
     assert completed_sentence(settings, [], *span) == (
         "SBUX, MSFT: every session from 2024-03-07 to 2024-03-08 has its forecasts already; nothing was run."
     )
+    assert completed_sentence(settings, [], span[0], span[0]) == (
+        "SBUX, MSFT: the session 2024-03-07 has its forecasts already; nothing was run."
+    )
     assert completed_sentence(settings, ["x"], *span) == (
         "SBUX, MSFT: 1 session completed between 2024-03-07 and 2024-03-08."
     )

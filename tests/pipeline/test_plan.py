@@ -4,8 +4,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from flows import clock
 from forecasting.errors import UsageError
-from forecasting.pipeline.plan import check_session, nothing_new
+from forecasting.pipeline.plan import check_nights, check_session, nothing_new
 from forecasting.settings import Settings
 
 
@@ -50,3 +51,10 @@ def test_a_night_without_work_says_why_and_names_the_holiday(now: datetime, newe
 def test_a_day_without_trading_is_refused_with_the_newest_closed_session_before_it(day: date, before: str) -> None:
     with pytest.raises(UsageError, match=rf"found {day}, a \w+ on which it does not trade. The newest .* is {before}"):
         check_session(day, "XNYS", now=lambda: datetime(2024, 3, 9, 12, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("option", ["events", "market"])
+def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url: str, option: str) -> None:
+    settings = Settings(database_url=sqlite_url, source="sample", **{option: "csv:missing/VIX.csv"})
+    with pytest.raises(UsageError, match=rf"Expected a file in --{option} csv:PATH; found nothing at missing/VIX.csv"):
+        check_nights(settings, as_of=None, mode="auto", now=clock.now)

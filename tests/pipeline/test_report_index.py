@@ -133,7 +133,9 @@ def test_a_path_in_no_folder_is_refused_as_that_of_an_export_is(settings: Settin
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Settings) -> None:
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
     (unknown,), _ = write_reports(misspelt, None, now=clock.now)
-    assert str(unknown.error).endswith("--symbol SBUXX --target volume. It holds forecasts of SBUX close, SBUX volume.")
+    assert str(unknown.error).endswith(
+        "--symbol SBUXX --target volume. The database holds forecasts of SBUX close, SBUX volume."
+    )
     (earlier,), _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
     assert "forecasting catch-up --from 2024-01-03 --to 2024-01-03 --symbol SBUX --target volume" in str(earlier.error)
 

@@ -87,7 +87,7 @@ def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
 
 def test_a_fact_of_a_model_is_text_for_people():
     fetched = datetime(2024, 3, 9, 10, 31, 5, 123456, tzinfo=UTC)
-    model = {"parents": ["a", "b"], "gate": {"origins": 40, "champion": 133034038.77874844}, "fetched_at": fetched}
+    model = {"parents": ["a", "b"], "gate": '{"origins": 40, "champion": 133034038.77874844}', "fetched_at": fetched}
     _, rows = listings.lineage_listing(model | {"seed": 0, "refused": None})
     assert rows == [
         ["parents", "a, b"],
