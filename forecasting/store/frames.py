@@ -66,14 +66,14 @@ def _typed(values: tuple[Any, ...], name: str) -> NDArray[Any] | pd.Index | pd.S
         return pd.Series(
             [None if value is None else bool(value) for value in values], dtype=object if None in values else bool
         )
-    if isinstance(kind, sa.Float | sa.Integer) or _has_floats(values, kind):
+    if _is_number(values, kind):
         return np.array(values, dtype=np.float64)
     return pd.Series(values, dtype=object)
 
 
-def _has_floats(values: tuple[Any, ...], kind: TypeEngine[Any] | None) -> bool:
-    if isinstance(kind, sa.String):  # all of it, or nothing: `error` is a text in runs and a number in scores
-        return isinstance(next((value for value in values if value is not None), None), float)
+def _is_number(values: tuple[Any, ...], kind: TypeEngine[Any] | None) -> bool:
+    if isinstance(kind, sa.Float | sa.Integer):  # but `error`, a number in scores, is a text in runs
+        return not isinstance(next((value for value in values if value is not None), None), str)
     return any(isinstance(value, float) for value in values)
 
 

@@ -8,13 +8,17 @@ from forecasting.vocabulary import LSTM
 DURATION_NIGHTS = 60
 """Nights that `night_durations` covers: about three months."""
 
+_STEPS = ("ingest", "preprocess", "train", "predict", "evaluate")
+_TIMED = (*_STEPS, "total")
+# 0.0: of a night without a step, SQLite would make a whole number of 0.
+_TOTAL = " + ".join(f"COALESCE(r.seconds_{step}, 0.0)" for step in _STEPS)
+
 # What retraining gained: the skill of the night's challenger against the champion's own forecast of the same origin,
 # published or silenced, once both are scored.
 _SELECT_NIGHT_LOG = f"""
 SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
     r.seconds_train, r.seconds_predict, r.seconds_evaluate,
-    COALESCE(r.seconds_ingest, 0) + COALESCE(r.seconds_preprocess, 0) + COALESCE(r.seconds_train, 0)
-        + COALESCE(r.seconds_predict, 0) + COALESCE(r.seconds_evaluate, 0) AS seconds_total,
+    {_TOTAL} AS seconds_total,
     (SELECT p.reason FROM promotions p WHERE p.run_id = r.id ORDER BY p.decided_at DESC, p.id LIMIT 1) AS decision,
     (
         SELECT 1 - AVG(c.pinball) / NULLIF(AVG(k.pinball), 0)
@@ -46,8 +50,7 @@ NIGHT_LOG = View(
     },
 )
 
-_STEPS = ("ingest", "preprocess", "train", "predict", "evaluate", "total")
-_SECONDS = " ".join(f"WHEN '{step}' THEN n.seconds_{step}" for step in _STEPS)
+_SECONDS = " ".join(f"WHEN '{step}' THEN n.seconds_{step}" for step in _TIMED)
 _OF_STEP = "PARTITION BY t.symbol, t.target, t.step"
 
 
@@ -58,14 +61,12 @@ def _quantile(level: float) -> str:
 
 
 _SELECT_NIGHT_DURATIONS = f"""
-WITH steps (step, step_order) AS (VALUES {", ".join(f"('{step}', {place})" for place, step in enumerate(_STEPS, 1))}),
+WITH steps (step, step_order) AS (VALUES {", ".join(f"('{step}', {place})" for place, step in enumerate(_TIMED, 1))}),
 timed AS (
     SELECT n.symbol, n.target, s.step, s.step_order, n.as_of, CASE s.step {_SECONDS} END AS seconds
     FROM (
         SELECT r.symbol, r.target, r.as_of, r.seconds_ingest, r.seconds_preprocess, r.seconds_train, r.seconds_predict,
-            r.seconds_evaluate, COALESCE(r.seconds_ingest, 0) + COALESCE(r.seconds_preprocess, 0)
-                + COALESCE(r.seconds_train, 0) + COALESCE(r.seconds_predict, 0) + COALESCE(r.seconds_evaluate, 0)
-                AS seconds_total,
+            r.seconds_evaluate, {_TOTAL} AS seconds_total,
             row_number() OVER (PARTITION BY r.symbol, r.target ORDER BY r.as_of DESC, r.started_at DESC, r.id) AS place
         FROM runs r WHERE r.status = 'done'
     ) n CROSS JOIN steps s
