@@ -9,6 +9,7 @@ driver would inspect the type of each value, so arrays are written out here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -112,8 +113,16 @@ def _plain_day(value: object) -> object:
     return value.date() if isinstance(value, datetime) else value
 
 
+def _plain_text(value: object) -> str:
+    text = str(value)
+    return text if text.isascii() and "\0" not in text else _NOT_STORABLE.sub("\ufffd", text)
+
+
+_NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
+"""Characters that PostgreSQL, or both databases, refuse: NUL and halves of a surrogate pair."""
+
 _PLAIN: dict[type, Callable[[Any], Any]] = {
-    sa.String: str,
+    sa.String: _plain_text,
     UtcDateTime: in_utc,
     sa.Date: _plain_day,
     sa.Float: float,

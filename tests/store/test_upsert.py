@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from forecasting.store import tables
 from forecasting.store.database import transaction
-from forecasting.store.upsert import insert, insert_or_replace
+from forecasting.store.upsert import insert, insert_or_replace, plain
 from tests.store.rows import at, run_row
 
 METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
@@ -84,6 +84,15 @@ def test_texts_and_numbers_are_read_back_exactly(database_url):
     assert [row.baseline for row in found] == texts
     assert [row.value.hex() for row in found] == [value.hex() for value in values]
     assert [row.p_value for row in found] == [0.5] * 3 + [None] + [0.5] * 5
+
+
+def test_characters_that_a_database_refuses_are_stored_as_the_sign_for_unknown_ones(database_url):
+    with transaction(database_url) as connection:
+        insert(connection, tables.runs, [run_row("r1", "2024-03-08", note="a\0b \ud800 c", error="\udfff\U0001f600")])
+        connection.execute(sa.update(tables.runs).values(plain({"mode_reason": "d\0"}, tables.runs)))
+        columns = (tables.runs.c.note, tables.runs.c.error, tables.runs.c.mode_reason)
+        found = tuple(connection.execute(sa.select(*columns)).one())
+    assert found == ("a\ufffdb \ufffd c", "\ufffd\U0001f600", "d\ufffd")
 
 
 def test_a_naive_instant_is_refused(database_url):
