@@ -13,6 +13,7 @@ FILES_OF = {
         "tests/flows/test_serving.py",
     ),
     "prefect_server": (
+        "tests/faults/test_canaries.py",
         "tests/faults/test_kill.py",
         "tests/flows/operations/test_events.py",
         "tests/flows/test_backtest.py",

@@ -224,7 +224,7 @@ def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
     close = bars["close"].to_numpy()
     jump, reach = _apart(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
     whole = bars[[*PRICES, "volume"]].to_numpy()
-    repeats = np.append(False, (whole[1:] == whole[:-1]).all(axis=1)) if len(bars) else np.zeros(0, dtype=bool)
+    repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
     gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
     outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
     return [
@@ -232,7 +232,7 @@ def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
         _Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
         _Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
         _Rule("volume_outlier", outlier, multiple, "Volume is this multiple of the median of the 63 sessions before."),
-        _Rule("row_repeats", repeats, close, "All five numbers repeat the session before."),
+        _Rule("row_repeats", repeats, close, "All five numbers repeat those of an earlier session."),
         _Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
     ]
 

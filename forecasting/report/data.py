@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.errors import StoreError
 from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord, track_record
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
@@ -88,7 +89,8 @@ class ReportData:
         """Refuse a frame with a missing column, and a night without forecasts.
 
         Raises:
-            ValueError: A column is missing, there is no forecast or no known value.
+            ValueError: A column is missing.
+            StoreError: There is no forecast, or no known value.
         """
         wanted = {"forecasts": FORECAST_COLUMNS, "history": ("value", "settled"), "events": EVENT_COLUMNS}
         wanted |= {"scored": SCORED_COLUMNS, "findings": FINDING_COLUMNS}
@@ -99,7 +101,7 @@ class ReportData:
                     f"Expected the columns {', '.join(columns)} in ReportData.{name}; missing: {', '.join(missing)}."
                 )
         if self.forecasts.empty or not self.history["value"].notna().any():
-            raise ValueError(
+            raise StoreError(
                 f"Expected at least one forecast and one known value; found {len(self.forecasts)} forecasts and "
                 f"{int(self.history['value'].notna().sum())} known values. Run the night first."
             )

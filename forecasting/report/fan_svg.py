@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Sequence
 
+from forecasting.plain_text import markdown_text
 from forecasting.report import axes
 from forecasting.report.axes import Axes
 from forecasting.report.data import ReportData
@@ -34,7 +35,7 @@ text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill
 def fan_markdown(data: ReportData) -> str:
     """A Markdown image of the newest sessions and the 90 % and 80 % fan, the SVG itself in the link."""
     address = base64.b64encode(fan_svg(data).encode()).decode("ascii")
-    return f"![{_label(data)}](data:image/svg+xml;base64,{address})"
+    return f"![{markdown_text(_label(data))}](data:image/svg+xml;base64,{address})"
 
 
 def fan_svg(data: ReportData) -> str:

@@ -1,5 +1,6 @@
 """Engines of both databases; no message contains a password."""
 
+import difflib
 import sqlite3
 from collections.abc import Callable
 from functools import lru_cache
@@ -111,10 +112,11 @@ def place(url: str) -> str:
 
 
 def _check_options(parsed: sa.URL) -> None:
-    """Refuse options after `?` that the database does not have or that are given twice; names them, not their values.
+    """Refuse options after `?` that the database does not have or that are given twice.
 
     Raises:
-        UsageError: Names the options.
+        UsageError: Names those that the database has, or the nearest of them. Never another text of the URL: after a ?
+            that is not percent-encoded it may be the end of a password.
     """
     if is_sqlite(parsed):
         wrong = sorted(parsed.query)
@@ -122,9 +124,17 @@ def _check_options(parsed: sa.URL) -> None:
         several = {name for name, value in parsed.query.items() if isinstance(value, tuple)} - {"host", "port"}
         wrong = sorted((parsed.query.keys() - _libpq_options()) | several)
     if wrong:
-        names = ", ".join(name[:30] for name in wrong[:5])
+        names = ", ".join(_known_name(name) for name in wrong[:5])
         allowed = "SQLite takes none" if is_sqlite(parsed) else "each of libpq's once, as sslmode=require"
-        raise UsageError(f"{_EXPECTED}, and after ? options of the database ({allowed}); found {names!r}. Remove them.")
+        raise UsageError(f"{_EXPECTED}, and after ? options of the database ({allowed}); found {names}. Remove them.")
+
+
+def _known_name(name: str) -> str:
+    """The option itself where libpq has it, else the nearest one as a question."""
+    if name in _libpq_options():
+        return name
+    nearest = difflib.get_close_matches(name, _libpq_options(), n=1, cutoff=0.75)
+    return f"another ({nearest[0]}?)" if nearest else "another"
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -116,7 +116,9 @@ def naive_bars(body: bytes) -> dict[str, list[tuple[float, ...]]]:
     found: dict[str, list[tuple[float, ...]]] = {}
     for place, second in enumerate(result["timestamp"]):
         try:
-            day = str(datetime.fromtimestamp(second, ZoneInfo(zone if isinstance(zone, str) else "UTC")).date())
+            local = ZoneInfo(zone if isinstance(zone, str) else "UTC")
+            instant = datetime.fromisoformat(second).replace(tzinfo=UTC) if isinstance(second, str) else None
+            day = str((instant or datetime.fromtimestamp(second, UTC)).astimezone(local).date())
             row = [_number(quote[name], place) for name in NUMBERS]
         except (ValueError, OverflowError, TypeError, IndexError, KeyError):  # no day, or no number
             continue

@@ -3,6 +3,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
+from forecasting.errors import StoreError
 from tests.report.nights import ORIGIN, forecasts, report_data, values_of
 
 
@@ -12,13 +13,13 @@ def test_a_frame_with_a_missing_column_is_refused_by_name():
 
 
 def test_a_night_without_forecasts_is_refused():
-    with pytest.raises(ValueError, match="found 0 forecasts and 80 known values"):
+    with pytest.raises(StoreError, match="found 0 forecasts and 80 known values"):
         report_data(forecasts=forecasts().iloc[:0])
 
 
 def test_a_history_of_unknown_values_is_refused():
     values = values_of("volume") * float("nan")
-    with pytest.raises(ValueError, match="found 5 forecasts and 0 known values"):
+    with pytest.raises(StoreError, match="found 5 forecasts and 0 known values"):
         report_data(history=pd.DataFrame({"value": values, "settled": True}))
 
 

@@ -1,0 +1,216 @@
+"""Which rule notices wrong data that looks right, how often, on which night, and how often sound data sets it off.
+
+    python benchmarks/data_faults.py PANEL.parquet [--nights 3] [--seed 0]
+
+PANEL holds the columns Symbol, Date, Open, High, Low, Close, Adj Close, Volume. Of every symbol some nights are drawn;
+on each, every fault is put into the answer of the night, which the code of a night then assesses against the bars that
+it has stored: `held` is kept out of the ledger, `flagged` is stored with a finding. The same nights without a fault are
+the first row. The second table counts the findings on all sound bars, one fetch a symbol. Prints Markdown.
+"""
+
+import argparse
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from forecasting.ingest.actions import implied_dividends
+from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
+from forecasting.ingest.bars import PRICES, canonical, check_bars
+from forecasting.ingest.sources import Fetched
+from forecasting.ingest.usual import INFLATED, INFLATED_QUIET, PARTIAL_VOLUME, quiet_moves, volume_multiple
+from forecasting.sessions import early_closes
+
+WINDOW = 300
+"""Sessions of an answer."""
+
+WEEK = 5
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night's answer, what is stored before it, and the answer of another symbol for the same sessions."""
+
+    symbol: str
+    bars: pd.DataFrame
+    stored: pd.DataFrame
+    other: pd.DataFrame
+
+
+Fault = Callable[[Night], tuple[pd.DataFrame, pd.DataFrame]]
+"""The answer with the fault, and what was stored before it."""
+
+
+def main() -> None:
+    """Print both tables."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("panel", type=Path)
+    options.add_argument("--nights", type=int, default=3)
+    options.add_argument("--seed", type=int, default=0)
+    chosen = options.parse_args()
+    series = panel(chosen.panel)
+    drawn = list(nights(series, chosen.nights, np.random.default_rng(chosen.seed)))
+    print(f"{len(drawn)} nights of {len(series)} symbols\n")
+    print("| fault | held | flagged | not noticed | rules |\n|---|---:|---:|---:|---|")
+    for name, fault in FAULTS.items():
+        print(
+            row(name, [outcome(night, fault, named=not name.endswith("no symbol column")) for night in drawn]),
+            flush=True,
+        )
+    print("\n| rule | findings on sound bars | one in | per symbol and year |\n|---|---:|---:|---:|")
+    bars = sum(map(len, series.values()))
+    for rule, count in sorted(false_alarms(series).items()):
+        print(f"| `{rule}` | {count} | {bars / max(count, 1):,.0f} | {252 * count / bars:.4f} |")
+
+
+def panel(path: Path) -> dict[str, pd.DataFrame]:
+    """The bars of each symbol."""
+    rows = pd.read_parquet(path).rename(columns=lambda name: name.lower().replace(" ", "_"))
+    rows["symbol"] = rows["symbol"].astype(str)
+    return {
+        symbol: canonical(own.set_index("date").astype({"volume": "float64"}))
+        for symbol, own in rows.groupby("symbol")
+        if len(own) > 2 * WINDOW
+    }
+
+
+def nights(series: dict[str, pd.DataFrame], count: int, chosen: np.random.Generator) -> Iterator[Night]:
+    """`count` nights of each symbol, at random sessions."""
+    for symbol, bars in series.items():
+        for end in chosen.integers(WINDOW, len(bars), count):
+            own = bars.iloc[end - WINDOW : end + 1]
+            other = series[str(chosen.choice([name for name in series if name != symbol]))].reindex(own.index)
+            if not other.isna().any().any():
+                yield Night(symbol, own, own.iloc[:-1], other)
+
+
+def scaled(factor: float, columns: list[str], *, rows: int) -> Fault:
+    """The newest rows with some columns times a factor."""
+
+    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
+        bars = night.bars.copy()
+        bars.iloc[-rows:, [bars.columns.get_loc(name) for name in columns]] *= factor
+        if "volume" in columns:
+            bars["volume"] = bars["volume"].round()
+        return bars, night.stored
+
+    return fault
+
+
+def split(ratio: float) -> Fault:
+    """The newest bar on a new share basis, without a record."""
+
+    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
+        bars = scaled(1.0 / ratio, _PRICES, rows=1)(night)[0]
+        bars.iloc[-1, bars.columns.get_loc("volume")] = round(ratio * float(bars["volume"].iloc[-1]))
+        return bars, night.stored
+
+    return fault
+
+
+def swapped(rows: int) -> Fault:
+    """The newest rows are another symbol's, with the Adj Close that its dividends give them."""
+
+    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
+        other = night.other.iloc[-rows:]
+        ratio = night.bars["adj_close"].iloc[-rows] / night.bars["close"].iloc[-rows]
+        own = other["adj_close"] / other["close"]
+        other = other.assign(adj_close=other["close"] * own * (ratio / own.iloc[0]))
+        return pd.concat([night.bars.iloc[:-rows], other]), night.stored
+
+    return fault
+
+
+def older(sessions: int, *, rows: int) -> Fault:
+    """The newest rows are those of some sessions before, under the new dates."""
+
+    def fault(night: Night) -> tuple[pd.DataFrame, pd.DataFrame]:
+        old = night.bars.iloc[-rows - sessions : len(night.bars) - sessions].set_axis(night.bars.index[-rows:])
+        return pd.concat([night.bars.iloc[:-rows], old]), night.stored
+
+    return fault
+
+
+_PRICES = [*PRICES, "adj_close"]
+
+FAULTS: dict[str, Fault] = {
+    "none": lambda night: (night.bars, night.stored),
+    "volume in thousands, newest bar": scaled(0.001, ["volume"], rows=1),
+    "volume in thousands, whole history": scaled(0.001, ["volume"], rows=WINDOW + 1),
+    "another symbol's newest bar": swapped(1),
+    "another symbol's history": swapped(WINDOW + 1),
+    "another symbol's history, no symbol column": swapped(WINDOW + 1),
+    "stale: ends a session early": lambda night: (night.bars.iloc[:-1], night.stored),
+    "stale: the bars of a week ago under the dates of this week": older(WEEK, rows=WEEK),
+    "stale: the newest bar is that of a week ago": older(WEEK, rows=1),
+    "stale: the newest bar is that of a year ago": older(252, rows=1),
+    "another currency, x 1.16, newest bar": scaled(1.16, _PRICES, rows=1),
+    "another currency, x 0.93, newest bar": scaled(0.93, _PRICES, rows=1),
+    "another currency, x 0.78, newest bar": scaled(0.78, _PRICES, rows=1),
+    "another currency, x 150, newest bar": scaled(150.0, _PRICES, rows=1),
+    "another currency, x 0.93, whole history": scaled(0.93, _PRICES, rows=WINDOW + 1),
+    "repeated day: the newest bar is that of the session before": older(1, rows=1),
+    "missing week, before the newest bar": lambda night: (
+        night.bars.drop(index=night.bars.index[-WEEK - 1 : -1]),
+        night.stored.iloc[:-WEEK],
+    ),
+    "missing week, in a first answer": lambda night: (
+        night.bars.drop(index=night.bars.index[-60 : WEEK - 60]),
+        night.stored.iloc[:0],
+    ),
+    "unrecorded split 2:1": split(2.0),
+    "unrecorded split 3:2": split(1.5),
+    "unrecorded split 5:4": split(1.25),
+    "unrecorded reverse split 1:10": split(0.1),
+}
+
+
+def outcome(night: Night, fault: Fault, *, named: bool) -> tuple[str, list[str]]:
+    """`held`, `flagged` or `not noticed`, and the rules of the findings on the night's own changes."""
+    bars, stored = fault(night)
+    actions = implied_dividends(night.bars)
+    last = night.bars.index[-1].date()
+    fetched = Fetched(
+        "file", night.symbol, night.bars.index[0].date(), last, bars, actions, "", "", live=True, names_symbol=named
+    )
+    known = stored.drop(columns="adj_close").assign(version=1, settled=np.arange(len(stored)) < len(stored) - 1)
+    request = Request(last, "file", "XNYS", 200)
+    assessed: Assessment = assess(fetched, request, StoredBars(known, actions[actions["session"] < str(last)], None))
+    rules = sorted({finding.rule for finding in assessed.revision.findings})
+    if assessed.error is not None:
+        return "held", rules or [type(assessed.error).__name__]
+    return ("flagged" if rules else "not noticed"), rules
+
+
+def row(name: str, outcomes: list[tuple[str, list[str]]]) -> str:
+    """A line of the first table."""
+    found = Counter(state for state, _ in outcomes)
+    rules = Counter(rule for _, each in outcomes for rule in each)
+    shares = " | ".join(f"{found[state] / len(outcomes):.1%}" for state in ("held", "flagged", "not noticed"))
+    return f"| {name} | {shares} | {', '.join(f'{rule} {count}' for rule, count in rules.most_common(4))} |"
+
+
+def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
+    """Findings on sound bars by rule: each bar as the newest one, and as one of a whole history."""
+    found: Counter[str] = Counter()
+    for symbol, bars in series.items():
+        actions, last = implied_dividends(bars), bars.index[-1].date()
+        fetched = Fetched("file", symbol, bars.index[0].date(), last, bars, actions, "", "")
+        found.update(finding.rule for finding in check_bars(fetched, exchange="XNYS", known=None)[1])
+        multiple = volume_multiple(bars)
+        reach = np.log(bars["high"] / bars["low"])
+        quiet = (reach / reach.shift().rolling(63, min_periods=20).median() < 2.0).to_numpy()
+        early = bars.index.isin(pd.DatetimeIndex(sorted(early_closes(bars.index[0].date(), last, "XNYS"))))
+        found["partial_bar"] += int(((multiple < PARTIAL_VOLUME) & ~early).sum())
+        found["volume_inflated"] += int(((multiple > INFLATED) | ((multiple > INFLATED_QUIET) & quiet)).sum())
+        found["quiet_move"] += int(quiet_moves(bars, np.nan, actions).sum())
+    return found
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", RuntimeWarning)
+    main()

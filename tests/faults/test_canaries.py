@@ -1,0 +1,140 @@
+"""Secrets in every variable that may hold one: no output, log, file, table, artifact or command line has them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+import forecasting as fc
+from flows import cli, clock, nightly  # noqa: F401 - flows are imported before they are made plain
+from flows.terminal.start import start_night
+from forecasting.errors import ForecastingError
+from forecasting.settings import read_settings
+from forecasting.store import database
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.faults.test_fuzzed_rows import AT
+from tests.plain_flows import without_prefect
+
+CANARIES = [f"canary{number}" for number in range(8)]
+"""In the database's password, its option, the webhook, the mail address, three keys and a password of Prefect's."""
+
+COMMANDS = [
+    "run",
+    "run --json",
+    "run --source csv:missing.csv",
+    "run --source csv:broken.csv",
+    "run --as-of 2024-03-10",
+    "ingest",
+    "show",
+    "show --json",
+    "check",
+    "report --out page.html",
+    "report --out /proc/page.html",
+    "export history --out x.csv",
+    "export bars --out x.parquet",
+    "models list",
+    "models show nothing",
+    "models rollback",
+    "settings",
+    "settings --json",
+    "db current",
+    "db upgrade",
+    "doctor",
+    "alarms --webhook http://127.0.0.1:1/canary2 --email mailto://u:canary3@127.0.0.1:1?from=a@b.c&to=d@e.f",
+    "run --database-url postgresql://u:canary0@127.0.0.1:1/x?connect_timeout=1",
+    "run --database-url postgresql://u:canary0@127.0.0.1:1/x?canary1=canary1",
+    "show --database-url mysql://u:canary0@h/x",
+    "check --database-url postgresql://u:canary0@a:canary1@h/x",
+]
+
+LONG = ["run --symbol TEST,OTHER", "backtest --from 2024-02-01 --to 2024-03-07", "replay", "catch-up --from 2024-03-06"]
+
+
+@pytest.fixture
+def secrets(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A small night's settings with a canary in every secret; the database's URL."""
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "TEST.csv")
+    (tmp_path / "broken.csv").write_text("Date,Open\nx,y\n")
+    with_password = sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
+    set_small_night(monkeypatch, tmp_path, with_password)
+    others = {"ALARM_WEBHOOK": "http://127.0.0.1:1/canary2", "DB_PASSWORD": "canary4", "ALPACA_KEYS": "canary5:canary6"}
+    for name, value in {**others, "ALARM_EMAIL": "mailto://u:canary3@127.0.0.1:1?from=a@b.c&to=d@e.f"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:canary7")
+    monkeypatch.setattr(clock, "now", lambda: AT)
+    monkeypatch.chdir(tmp_path)
+    return with_password
+
+
+def found_in(text: str) -> list[str]:
+    return [canary for canary in CANARIES if canary in text]
+
+
+def check_left_behind(*folders: Path) -> None:
+    """No file of the folders, no value of the ledger and no command line of this machine has a canary."""
+    for folder in folders:
+        for path in (path for path in folder.rglob("*") if path.is_file()):
+            assert found_in(path.read_bytes().decode("latin-1")) == [], path
+            assert found_in(path.name) == []
+    with database.reading(read_settings().url) as connection:
+        names = sa.inspect(connection).get_table_names()
+        assert "forecasts" in names
+        for name in names:
+            assert found_in(str(connection.execute(sa.text(f'SELECT * FROM "{name}"')).fetchall())) == [], name
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            assert found_in(process.read_text(errors="replace")) == [], process
+        except OSError:  # it has ended
+            continue
+
+
+@pytest.mark.parametrize("commands", [COMMANDS, pytest.param([*COMMANDS, *LONG], marks=pytest.mark.campaign)])
+def test_no_command_shows_or_keeps_a_secret(
+    commands: list[str],
+    secrets: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    without_prefect(monkeypatch.setattr)
+    codes = []
+    for command in commands:
+        kept = dict(os.environ)
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+            patch.setattr(sys, "argv", ["forecasting", *command.split()])
+            cli.main()
+        os.environ.clear()
+        os.environ.update(kept)
+        codes.append(left.value.code or 0)
+        shown = capfd.readouterr()
+        assert found_in(shown.out + shown.err) == [], command
+    assert codes[0] == 0
+    assert {1, 2} <= set(codes)
+    for url in (secrets, *(secrets.replace("canary0", f"canary0{sign}") for sign in "@/:?#%"), f"x{secrets}"):
+        for port in ("", "?port=1&connect_timeout=1"):
+            try:
+                fc.connect(url + port).latest("TEST")
+            except (ForecastingError, ValueError) as error:
+                assert found_in(repr(error) + str(error.__cause__) + str(error.__context__)) == [], url
+    assert found_in(caplog.text + repr(read_settings()) + read_settings().model_dump_json()) == []
+    check_left_behind(tmp_path)
+
+
+def test_a_night_through_prefect_leaves_no_secret_in_its_database(
+    secrets: str, prefect_server: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_night(as_of=LAST, mode="auto", switch_source=False)
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{tmp_path / 'broken.csv'}")
+    with pytest.raises(ForecastingError) as failed:
+        start_night(as_of=LAST, mode="scratch", switch_source=True)
+    assert found_in(str(failed.value)) == []
+    home = Path(os.environ["PREFECT_HOME"])
+    assert list(home.rglob("*.db"))
+    check_left_behind(tmp_path, home)
