@@ -22,6 +22,9 @@ from forecasting.sessions import sessions_index
 
 PRICES = ["open", "high", "low", "close"]
 
+LEAST_VOLUME = 0.5
+"""Shares below which a volume is 0, which is unknown: the ledger has whole shares."""
+
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
 
@@ -77,7 +80,7 @@ def canonical(frame: pd.DataFrame) -> pd.DataFrame:
     """
     bars = frame.reindex(columns=COLUMNS).astype("float64")
     bars.index = pd.DatetimeIndex(frame.index).as_unit("ns").rename("session")
-    bars["volume"] = bars["volume"].where(bars["volume"] != 0.0)
+    bars["volume"] = bars["volume"].where(bars["volume"].abs() >= LEAST_VOLUME)
     return bars.sort_index()
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from forecasting.errors import BadDataError, ForecastingError, SourceError
 from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bars import Finding, nothing_fetched
+from forecasting.ingest.bars import Finding, canonical, nothing_fetched
 from forecasting.ingest.event_history import Change, Lists, changes
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
@@ -159,7 +159,7 @@ def _response(symbol: str, stored: Stored) -> Fetched:
     with called(stored.source):
         fetched = stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
     check_shape(fetched)
-    return fetched
+    return replace(fetched, bars=canonical(fetched.bars))  # a foreign source may have a volume of 0
 
 
 def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpose: Purpose) -> Answer:

@@ -40,8 +40,8 @@ ODD: tuple[Any, ...] = (
         "../..",
         "/",
     ),
-    *("sqlite:////nowhere/x.db", "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1", "mysql://x", "sqlite://"),
 )
+URLS = ("sqlite:////nowhere/x.db", "postgresql://u:hunter2@127.0.0.1:1/x?connect_timeout=1", "mysql://x", "sqlite://")
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def calls(ledger: Any, chosen: random.Random) -> Callable[[], Any]:
     symbols, target, day = [odd() for _ in range(chosen.randrange(3))], odd(), odd()
     night = {"now": chosen.choice((lambda: AT, odd())), "target": chosen.choice((None, odd())), "source": odd()}
     more = {"as_of": chosen.choice((LAST, odd())), "mode": chosen.choice(("auto", odd()))}
-    every = chosen.choice((21, odd()))
+    every, url = chosen.choice((21, odd())), chosen.choice((*URLS, *ODD))
     return chosen.choice(
         (
-            lambda: fc.connect(target, data_dir=day if chosen.random() < 0.3 else None),
+            lambda: fc.connect(url, data_dir=day if chosen.random() < 0.3 else None),
             lambda: ledger.latest(*symbols, target=target),
             lambda: ledger.history(*symbols, target=target),
             lambda: ledger.skill(*symbols, target=target),
