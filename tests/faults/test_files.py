@@ -16,6 +16,7 @@ from flows.terminal.start import start_night
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.parameters import narrowed
+from forecasting.pipeline.symbol_list import asked_symbols
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import counts, rows
@@ -225,3 +226,18 @@ def test_a_path_that_is_no_file_is_one_short_paragraph(path: str, monkeypatch: p
         with pytest.raises(UsageError, match="Expected a") as caught:
             ingest()
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("variable", ["SOURCE", "EVENTS", "MARKET"])
+def test_a_file_of_ten_gigabytes_is_refused_unread(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "LARGE.csv"
+    with large.open("wb") as file:
+        file.truncate(10 * 2**30)  # sparse: no disk is filled
+    monkeypatch.setenv(f"FORECASTING_{variable}", f"csv:{large}")
+    with pytest.raises(UsageError, match=r"at most 512 MiB.*found 10,240 MiB"):
+        start_night(as_of=LAST, mode="auto", switch_source=False)
+    with pytest.raises(UsageError, match="found more than 1,000,000 bytes"):
+        asked_symbols([], large)
+    assert rows("bar_versions") == []

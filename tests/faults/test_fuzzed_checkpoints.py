@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
+import pickle
 import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +112,37 @@ def test_a_foreign_model_runs_or_is_refused_in_one_paragraph(cases: int, sound: 
             else:
                 assert quantiles.shape == expected.shape  # where not finite, a night leaves them out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+
+def as_torch_file(content: object) -> bytes:
+    """As `torch.save` writes it, which is pickle in a zip file."""
+    file = io.BytesIO()
+    torch.save(content, file)
+    return file.getvalue()
+
+
+class Program:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.made}",)
+
+
+@pytest.mark.parametrize("name", checkpoints.FILES)
+@pytest.mark.parametrize("write", [pickle.dumps, as_torch_file])
+def test_a_model_that_wants_to_run_code_is_refused_and_runs_none(
+    name: str, write: Callable[[object], bytes], sound: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    folder = Path(shutil.copytree(sound, tmp_path / "a"))
+    (folder / name).write_bytes(write(Program(made)))
+    if name == "weights.safetensors":
+        card = json.loads((folder / "model.json").read_bytes())
+        card["weights_sha256"] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        (folder / "model.json").write_text(json.dumps(card))
+    with pytest.raises(ArtifactError, match="its content is another"):
+        run(folder, some_windows())
+    assert not made.exists()
