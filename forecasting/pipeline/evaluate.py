@@ -56,8 +56,9 @@ class _Evaluated:
 def score_and_decide(runs: Sequence[NightRun], inputs: Sequence[NightInputs | None]) -> list[Outcome[int]]:
     """The number of scores added for each night, its promotion written with them.
 
-    A night without inputs is one that could not forecast: it is scored on what was fetched last. An outcome's error is
-    a StoreError where no bar was ever fetched.
+    A night without inputs is one that could not forecast: it is scored on what was fetched last and decides nothing,
+    so that its forecasts, once it is run again, are of the champion that it began with. An outcome's error is a
+    StoreError where no bar was ever fetched.
     """
     stored = shard.read_each(shard.given(runs, inputs), read_evidence)
     evaluated = shard.compute_each(stored, _evaluate)
@@ -70,7 +71,7 @@ def read_evidence(connection: Connection, run: NightRun, inputs: NightInputs | N
     known_at = inputs.data_as_of if inputs is not None else data_as_of(connection, run)
     unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
     champion = read.champion(connection, symbol, target, session=session)
-    challenger = read.model_of_run(connection, run.id)
+    challenger = None if inputs is None else read.model_of_run(connection, run.id)
     if champion is not None and challenger is not None and champion["id"] == challenger["id"]:
         challenger = None  # decided before a kill
     return Evidence(unscored, champion, challenger, _read_later(connection, run))

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from forecasting.pipeline.evaluate import promotion, read_evidence
-from forecasting.pipeline.night_run import NightRun, NightSpec, artifact_folder, night_run
+from forecasting.pipeline.night_run import NightInputs, NightRun, NightSpec, artifact_folder, night_run
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
@@ -36,6 +36,10 @@ def fitted() -> checkpoint.Checkpoint:
     settings = Settings().model_copy(update={"members": 1})
     windows = make_windows(bars, no_events(), origin=LAST, target=TARGET, exchange="XNYS", train_sessions=300)
     return fit(windows, mode="scratch", parent=None, settings=settings)
+
+
+INPUTS = NightInputs("windows.npz", "2024-01-02T21:00", datetime(2024, 3, 9, 10, tzinfo=UTC), {})
+"""What preprocess handed on; of it the evaluation needs the instant of the bars alone."""
 
 
 def fitted_tonight(
@@ -66,7 +70,7 @@ def tonight(settings: Settings) -> NightRun:
 def decided(url: str, settings: Settings) -> dict[str, Any]:
     run = tonight(settings)
     with transaction(url) as connection:
-        evidence = read_evidence(connection, run, None)
+        evidence = read_evidence(connection, run, INPUTS)
         if evidence.challenger is not None:  # else it was decided before
             writes.add_promotion(connection, promotion(run, evidence) or {})
         found = read.decision_of_run(connection, run.id)
@@ -111,7 +115,17 @@ def test_without_a_champion_a_refused_fit_leaves_none(
     settings = settings_of(tmp_path, sqlite_url)
     with transaction(sqlite_url) as connection:
         fitted_tonight(connection, settings, fitted, champion=False, refused="a weight is too far")
-        assert promotion(tonight(settings), read_evidence(connection, tonight(settings), None)) is None
+        assert promotion(tonight(settings), read_evidence(connection, tonight(settings), INPUTS)) is None
+
+
+def test_a_night_that_could_not_forecast_decides_nothing(
+    database_url: str, tmp_path: Path, fitted: checkpoint.Checkpoint
+) -> None:
+    """Decided already, its forecasts would be another champion's once it is run again."""
+    settings = settings_of(tmp_path, database_url)
+    with transaction(database_url) as connection:
+        fitted_tonight(connection, settings, fitted)
+        assert read_evidence(connection, tonight(settings), None).challenger is None
 
 
 def altered(folder: Path) -> None:

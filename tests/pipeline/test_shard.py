@@ -213,9 +213,13 @@ def test_a_request_for_many_symbols_that_fails_is_the_error_of_each(
     source = AllAtOnce(Path(panel.removeprefix("parquet:")))
     monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
     runs = runs_of(settings_of(tmp_path, sqlite_url), panel)
-    for error in (RateLimitedError("refused", 60.0), KeyError("a fault of the source")):
-        monkeypatch.setattr(source, "fetch_many", Mock(side_effect=error))
-        assert [repr(one.error) for one in fetch_and_store(runs)] == [repr(error)] * 3
+    refused = RateLimitedError("refused", 60.0)
+    monkeypatch.setattr(source, "fetch_many", Mock(side_effect=refused))
+    assert [repr(one.error) for one in fetch_and_store(runs)] == [repr(refused)] * 3
+    monkeypatch.setattr(source, "fetch_many", Mock(side_effect=KeyError("a fault of the source")))
+    told = [one.error for one in fetch_and_store(runs)]
+    assert [type(error) for error in told] == [BadDataError] * 3
+    assert all("failed with KeyError: 'a fault of the source'" in str(error) for error in told)
 
 
 class ResponseError(UnavailableError):
