@@ -12,7 +12,6 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UnexpectedError
 from forecasting.settings import read_settings
-from forecasting.store.odd_values import odd_value
 from forecasting.vocabulary import Clock
 
 FOLDER = "errors"
@@ -71,6 +70,8 @@ def explained_errors(now: Clock) -> Iterator[None]:
 
 def _odd_value() -> str:
     """What is wrong with a row of the ledger in the environment, as `odd_value`; empty where it cannot be looked at."""
+    from forecasting.store.odd_values import odd_value  # takes SQLAlchemy, which --help does without
+
     try:
         return odd_value(read_settings().url)
     except Exception:  # the error that led here is what the user must see, whatever else fails
