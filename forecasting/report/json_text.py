@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from forecasting.plain_text import ordinary_spaces
@@ -15,7 +16,11 @@ DIGITS = 7
 
 def json_text(document: object) -> str:
     """The document as indented JSON: numbers rounded to DIGITS, days and instants as ISO text, null for NaN."""
-    return json.dumps(rounded(document), indent=2, default=str, allow_nan=False, ensure_ascii=False)
+    return json.dumps(rounded(document), indent=2, default=_text, allow_nan=False, ensure_ascii=False)
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date too
 
 
 def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold

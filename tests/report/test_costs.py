@@ -92,7 +92,7 @@ def test_the_cheapest_baseline_comes_first_after_what_was_published() -> None:
 def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
     shown = night_text(report_data(cost_ratio=3.0), now=NOW, width=80)
     without = night_text(report_data(), now=NOW, width=80)
-    assert "quantile" not in without
+    assert "% quantile" not in without
     assert shown.startswith(f"{without}\n\n{SHOWN}")
     header, _, *lines = shown.removeprefix(f"{without}\n\n{SHOWN}").splitlines()[:5]
     assert header.split() == [
