@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +17,14 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from forecasting.evaluate.scores import score_rows
 from forecasting.ids import short_id
@@ -49,6 +58,7 @@ class SameSteps(RuleBasedStateMachine):
     """A vendor of two symbols, and nights that write what it serves; each step runs on both ledgers."""
 
     pairs: Callable[[], Any]
+    steps = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,6 +84,10 @@ class SameSteps(RuleBasedStateMachine):
     def now(self) -> datetime:
         self.clock += timedelta(hours=1, microseconds=123457)
         return self.clock
+
+    @invariant()
+    def count(self) -> None:
+        type(self).steps += 1
 
     # What the vendor does.
 
@@ -332,4 +346,6 @@ def test_the_same_steps_leave_the_same_rows_on_sqlite_and_postgres(pairs: Callab
 
 @pytest.mark.campaign
 def test_thousands_of_steps_leave_the_same_rows_on_sqlite_and_postgres(pairs: Callable[[], Any]) -> None:
-    run(WithMigrations, pairs, sequences=100, steps=50, same=False)
+    """BOTH_SEQUENCES=100 of 50 steps each, other ones each time."""
+    run(WithMigrations, pairs, sequences=int(os.environ.get("BOTH_SEQUENCES", "100")), steps=50, same=False)
+    sys.stdout.write(f"\n{WithMigrations.steps} steps\n")
