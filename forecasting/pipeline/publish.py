@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -188,7 +188,9 @@ def report_data(
         unfinished = read.unfinished_run(connection, symbol, target, after=newest.date())
     request = read.newest_request(connection, symbol) if unfinished else None
     events = read.events(connection, symbol)
-    bars = read.bars(connection, symbol, last=newest.date()).iloc[-SHOWN_SESSIONS - BEFORE_OLDEST :]
+    shown = SHOWN_SESSIONS + BEFORE_OLDEST
+    oldest = newest.date() - timedelta(days=2 * shown)  # a session takes a day and a half: some may be missing
+    bars = read.bars(connection, symbol, first=oldest, last=newest.date()).iloc[-shown:]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
     return ReportData(
         run=run,

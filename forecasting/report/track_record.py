@@ -20,7 +20,7 @@ ENOUGH_LIVE = 20
 
 _FORECAST = ["origin_session", "horizon"]
 _SKILL_COLUMNS = ["forecaster", "horizon", "n", "mae", "pinball", "their_mae", "their_pinball"]
-_SKILL_COLUMNS += ["skill_mae", "skill_pinball", "p_value"]
+_SKILL_COLUMNS += ["skill_mae", "skill_pinball"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,11 @@ class TrackRecord:
         NaN for too few origins.
         """
         return _against(self.published, self.baselines)
+
+    @property
+    def losses(self) -> pd.DataFrame:
+        """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
+        return _against(self.published, self.baselines, tested=False)
 
     @cached_property
     def network_skills(self) -> pd.DataFrame:
@@ -127,23 +132,26 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_ahead(record: TrackRecord) -> dict[Any, Any] | None:
-    """The row of `skills` of the baseline with the least pinball loss one session ahead; None without any.
+    """The row of `losses` of the baseline with the least pinball loss one session ahead; None without any.
 
     Of equal ones the best over all horizons.
     """
-    ahead = record.skills[record.skills["horizon"] == 1].sort_values("their_pinball", kind="stable")
+    losses = record.losses
+    ahead = losses[losses["horizon"] == 1].sort_values("their_pinball", kind="stable")
     return next(iter(ahead.to_dict("records")), None)
 
 
-def _against(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+def _against(published: pd.DataFrame, others: pd.DataFrame, *, tested: bool = True) -> pd.DataFrame:
     keys = [*_FORECAST, "kind"]
     ours, theirs = published[[*keys, "error", "pinball"]], others[[*keys, "name", "error", "pinball"]]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
     if pairs.empty:
-        return pd.DataFrame(columns=_SKILL_COLUMNS)
+        return pd.DataFrame(columns=[*_SKILL_COLUMNS, *(["p_value"] if tested else [])])
     pooled = pd.concat([pairs.assign(horizon=0), pairs])
     groups = pooled.groupby(["name", "horizon"])
     found = pd.DataFrame([_skill_row(str(name), int(str(horizon)), group) for (name, horizon), group in groups])
+    if tested:
+        found["p_value"] = [_p_value(group, int(str(horizon))) for (_, horizon), group in groups]
     best_first = found[found["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
     order = found["forecaster"].map({name: position for position, name in enumerate(best_first)})
     return found.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
@@ -191,7 +199,6 @@ def _skill_row(name: str, horizon: int, group: pd.DataFrame) -> dict[str, object
         "their_pinball": their_pinball,
         "skill_mae": skill(mae, theirs),
         "skill_pinball": skill(pinball, their_pinball),
-        "p_value": _p_value(group, horizon),
     }
 
 
