@@ -182,9 +182,10 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
         StoreError: There is no such database, or it is not migrated: `forecasting db upgrade` does it.
         UsageError: A variable or the URL is not valid.
     """
-    for name, value in (("url", url), ("data_dir", data_dir)):
-        if value is not None and not isinstance(value, Path):
-            check_text(name, value)
+    if url is not None:
+        check_text("url", url)
+    if data_dir is not None and not isinstance(data_dir, Path):
+        check_text("data_dir", data_dir)
     asked = {"database_url": SecretStr(url) if url else None, "data_dir": Path(data_dir) if data_dir else None}
     settings = read_settings().model_copy(update={name: value for name, value in asked.items() if value})
     migrate.check_ready(settings.url, writes=False)

@@ -100,6 +100,8 @@ def check_text(name: str, text: object) -> str:
     """
     if not isinstance(text, str):
         raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
+    if any("\ud800" <= sign <= "\udfff" for sign in text):
+        raise UsageError(f"Invalid {name}: expected text that UTF-8 can hold, found half of a surrogate pair.")
     return text
 
 
