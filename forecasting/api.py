@@ -188,5 +188,8 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
         check_text("data_dir", data_dir)
     asked = {"database_url": SecretStr(url) if url else None, "data_dir": Path(data_dir) if data_dir else None}
     settings = read_settings().model_copy(update={name: value for name, value in asked.items() if value})
-    migrate.check_ready(settings.url, writes=False)
+    try:
+        migrate.check_ready(settings.url, writes=False)
+    except OSError as error:  # a path that is too long, or that this user may not look at
+        raise UsageError(f"Expected a database or data_dir that can be opened; found: {error.strerror}.") from None
     return Ledger(settings)
