@@ -133,14 +133,14 @@ def _of_other_types(frame: pd.DataFrame, chosen: random.Random) -> pd.DataFrame:
         odd = chosen.choice([None, np.inf, -np.inf, 0.0, -1.0, 1e300, 5e-324, 1e18])
         other = chosen.choice(
             [
-                lambda: column.astype("float32").round(1),
+                lambda: column.astype(float).astype("float32").round(1),
                 lambda: column.round().astype("int64"),
                 lambda: column.round().astype("Int64").where(column.index != 5),
                 lambda: column.astype(str),
                 lambda: column.astype(str).astype("category"),
                 lambda: column > column.median(),
                 lambda: pd.Series(pd.Timestamp("2024-03-08"), index=column.index),
-                lambda: column.astype(object).where(column.index % 7 > 0, "x"),
+                lambda: column.astype(object).where(np.arange(len(column)) % 7 > 0, "x"),
                 lambda: column.map(lambda value: [value]),
                 lambda: column.map(lambda value: {"a": value}),
                 lambda: column.astype(str).str.encode("utf-8"),
@@ -176,7 +176,7 @@ def test_a_parquet_file_of_other_types_gives_its_numbers_or_one_paragraph(cases:
     for place in range(cases):
         chosen = random.Random(place)
         frame = sound
-        for change in chosen.sample((_of_other_types, _of_other_form), chosen.choice((1, 1, 2))):
+        for change in chosen.choice(((_of_other_types,), (_of_other_form,), (_of_other_types, _of_other_form))):
             frame = change(frame, chosen)
         try:
             frame.to_parquet(path)
