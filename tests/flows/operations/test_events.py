@@ -47,7 +47,7 @@ def test_a_failed_night_is_emitted_with_its_error(night_folder: Path, emitted: l
     ((name, payload),) = emitted
     assert (name, payload["symbol"], payload["target"]) == ("night.failed", "TEST", "volume")
     assert payload["words"].startswith("nightly-TEST-volume-2024-03-09 failed. ")
-    assert "2024-03-09 is a Saturday" in payload["words"]
+    assert "found 2024-03-09, a Saturday" in payload["words"]
 
 
 def test_a_fallback_is_emitted_with_its_reason(night_folder: Path, emitted: list[Any]) -> None:
