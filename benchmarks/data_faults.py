@@ -20,7 +20,8 @@ import pandas as pd
 
 from forecasting.ingest.actions import implied_dividends
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bars import PRICES, canonical, check_bars
+from forecasting.ingest.bar_rules import PRICES
+from forecasting.ingest.bars import canonical, check_bars
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.usual import INFLATED, INFLATED_QUIET, PARTIAL_VOLUME, quiet_moves, volume_multiple
 from forecasting.sessions import early_closes

@@ -9,7 +9,8 @@ from datetime import date
 import pandas as pd
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
-from forecasting.ingest.bars import Finding, check_bars
+from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, explain, nothing_changed
 from forecasting.ingest.same_series import FEWEST, MATCH, MATCHING_SHARE, compare
 from forecasting.ingest.sources import Fetched

@@ -1,76 +1,34 @@
-"""The canonical frame of bars, and the rules that reject an impossible row or flag a doubtful one.
-
-Rules were chosen by their false alarms on 8.2 million bars of liquid US stocks. Reject rules fired on no bar of them,
-or on plainly broken rows alone; flag rules fired less than once in 25,000 bars. High volume and moves up to x2 are
-news, not faults, and are left alone; an unknown volume is always flagged, because volume is what is forecast.
-"""
+"""The canonical frame of bars: how it is made, checked by the rules of bar_rules.py, and compared."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import date
-from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.ingest.actions import adjustment_mismatch, make_actions
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bar_rules import (
+    PRICES,
+    SPIKE_REJECT,
+    Finding,
+    doubts,
+    findings_of,
+    impossible_neighbours,
+    impossible_rows,
+    spike_rule,
+    unknown_volume,
+    without,
+)
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.shape import COLUMNS, check_shape
-from forecasting.ingest.usual import OUTLIER_HIGH, OUTLIER_LOW, is_inflated, is_partial, volume_multiple
 from forecasting.sessions import sessions_index
-
-PRICES = ["open", "high", "low", "close"]
 
 LEAST_VOLUME = 0.5
 """Shares below which a volume is 0, which is unknown: the ledger has whole shares."""
 
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
-
-STALE_EARNINGS = "earnings_stale"
-"""The rule of the finding on a source that lists no coming earnings date."""
-
-_LASTING = ("missing_session", "volume_unknown", STALE_EARNINGS)
-_OUTSIDE = 1e-3  # a close may leave [low, high] by rounding; one in 2 million liquid bars leaves it by more
-_SPIKE_REJECT, _SPIKE_FLAG = 5.0, 2.0
-_JUMP_FLAG, _RANGE_FLAG = 2.0, 2.0
-_ADJUSTMENT_FLAG = 1e-3
-_MOST_SHARES, _HIGHEST_PRICE = 1e14, 1e12  # past a thousand times the largest of any exchange; 2^63 shares end a night
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something wrong with one session's bar, or with the earnings dates since that session.
-
-    Attributes:
-        session: The session of the bar.
-        rule: Name of the rule, as stored in table `findings`.
-        severity: `reject` keeps the row out of the bars; `flag` only records it.
-        value: The offending number; None without one.
-        detail: One sentence that explains the rule.
-    """
-
-    session: date
-    rule: str
-    severity: Literal["reject", "flag"]
-    value: float | None
-    detail: str
-
-    @property
-    def is_persistent(self) -> bool:
-        """Whether it describes the state of the source's response, so that it stays open until one no longer shows it.
-
-        A flag about a new or changed row describes what happened: it is recorded once, and cleared by its own fetch.
-        """
-        return self.severity == "reject" or self.rule in _LASTING
-
-
-class _Rule(NamedTuple):
-    name: str
-    broken: NDArray[np.bool_]
-    value: NDArray[np.float64]
-    detail: str
 
 
 def canonical(frame: pd.DataFrame) -> pd.DataFrame:
@@ -110,12 +68,12 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
         BadDataError: The source returned bars of another shape than the canonical one.
     """
     check_shape(fetched)
-    bars, findings = _without(fetched.bars, _impossible_rows(fetched.bars, exchange))
-    bars, more = _without(bars, _impossible_neighbours(bars, exchange, live=fetched.live))
+    bars, findings = without(fetched.bars, impossible_rows(fetched.bars, exchange))
+    bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live))
     changed = changed_rows(bars, known)
-    flags = [flag for rule in _doubts(bars, fetched.actions) for flag in _findings(bars, rule, rule.broken & changed)]
-    unknown = _unknown_volume(bars, known)
-    flags += _findings(bars, unknown, unknown.broken)
+    flags = [flag for rule in doubts(bars, fetched.actions) for flag in findings_of(bars, rule, rule.broken & changed)]
+    unknown = unknown_volume(bars, known)
+    flags += findings_of(bars, unknown, unknown.broken)
     return bars, _in_order([*findings, *more, *flags, *_left_out(fetched, known, exchange=exchange)])
 
 
@@ -130,9 +88,9 @@ def check_index_bars(
     check_shape(fetched)
     days = fetched.bars.index
     traded = days[days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))] if len(days) else days
-    rules = [rule for rule in _impossible_rows(fetched.bars.loc[traded], exchange) if rule.name != "open_outside_range"]
-    bars, findings = _without(fetched.bars.loc[traded], rules)
-    bars, spikes = _without(bars, [_spike_rule(bars, _SPIKE_REJECT)])
+    rules = [rule for rule in impossible_rows(fetched.bars.loc[traded], exchange) if rule.name != "open_outside_range"]
+    bars, findings = without(fetched.bars.loc[traded], rules)
+    bars, spikes = without(bars, [spike_rule(bars, SPIKE_REJECT)])
     return bars, _in_order([*findings, *spikes, *_left_out(fetched, known, exchange=exchange)])
 
 
@@ -186,117 +144,8 @@ def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.b
     return np.asarray(~(same.all(axis=1) & bars.index.isin(known.index)))
 
 
-def _impossible_rows(bars: pd.DataFrame, exchange: str) -> list[_Rule]:
-    price = bars[PRICES].to_numpy()
-    opened, high, low, close = price.T
-    volume = bars["volume"].to_numpy()
-    traded = sessions_index(bars.index[0].date(), bars.index[-1].date(), exchange) if len(bars) else bars.index
-    lowest = np.min(price, axis=1, initial=np.inf)
-    highest = np.max(price, axis=1, initial=0.0)
-    return [
-        _Rule("off_calendar", ~bars.index.isin(traded), close, "The exchange did not trade on this day."),
-        _Rule("price_unknown", np.isnan(price).any(axis=1), volume, "A price is missing; the value is the volume."),
-        _Rule("price_infinite", highest > _HIGHEST_PRICE, close, "A price is infinite, or above 10^12."),
-        _Rule("price_not_positive", lowest <= 0.0, lowest, "The lowest of the four prices is not above 0."),
-        _Rule("high_below_low", high < low, high - low, "High lies below low by the value."),
-        _Rule("close_outside_range", _outside(close, low, high), close, "Close lies over 0.1 % outside low .. high."),
-        _Rule("open_outside_range", _outside(opened, low, high), opened, "Open lies over 0.1 % outside low .. high."),
-        _Rule(
-            "volume_impossible",
-            (volume < 0) | (volume > _MOST_SHARES),
-            volume,
-            "Volume is negative, infinite or above 10^14.",
-        ),
-    ]
-
-
-def _impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> list[_Rule]:
-    partial, inflated = np.zeros(len(bars), dtype=bool), np.zeros(len(bars), dtype=bool)
-    if live and len(bars):
-        partial[-1] = is_partial(bars, bars.index[-1].date(), exchange)
-        inflated[-1] = is_inflated(bars)
-    volume = bars["volume"].to_numpy()
-    return [
-        _spike_rule(bars, _SPIKE_REJECT),
-        _Rule("partial_bar", partial, volume, "The newest volume is below 0.4 of the median of 63."),
-        _Rule("volume_inflated", inflated, volume, "The newest volume is too high for its price range."),
-    ]
-
-
-def _doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[_Rule]:
-    close = bars["close"].to_numpy()
-    jump, reach = _apart(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
-    whole = bars[[*PRICES, "volume"]].to_numpy()
-    repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
-    gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
-    outlier = (multiple < OUTLIER_LOW) | (multiple > OUTLIER_HIGH)
-    return [
-        _spike_rule(bars, _SPIKE_FLAG),
-        _Rule("price_jump", jump > _JUMP_FLAG, jump, "Close moved by this factor since the session before."),
-        _Rule("wide_range", reach > _RANGE_FLAG, reach, "High is this many times low."),
-        _Rule("volume_outlier", outlier, multiple, "Volume is this multiple of the median of the 63 sessions before."),
-        _Rule("row_repeats", repeats, close, "All five numbers repeat those of an earlier session."),
-        _Rule("adj_close_mismatch", np.abs(gap) > _ADJUSTMENT_FLAG, gap, "Adj Close and the dividends named disagree."),
-    ]
-
-
-def _spike_rule(bars: pd.DataFrame, limit: float) -> _Rule:
-    spike = _spike(bars["close"].to_numpy())
-    return _Rule("price_spike", spike > limit, spike, "Close left both neighbours by this factor and came back.")
-
-
-def _unknown_volume(bars: pd.DataFrame, known: pd.DataFrame | None) -> _Rule:
-    """The rule that is broken where neither the response nor the stored bars have a volume."""
-    volume = bars["volume"].to_numpy()
-    stored = np.full(len(bars), np.nan) if known is None else known["volume"].reindex(bars.index).to_numpy()
-    return _Rule("volume_unknown", np.isnan(volume) & np.isnan(stored), volume, "The source gives no volume, or 0.")
-
-
-def _without(bars: pd.DataFrame, rules: list[_Rule]) -> tuple[pd.DataFrame, list[Finding]]:
-    """`bars` without the rows that break a rule, and one finding a row: the first rule that it breaks."""
-    broken = np.zeros(len(bars), dtype=bool)
-    findings = []
-    for rule in rules:
-        findings += _findings(bars, rule, rule.broken & ~broken, "reject")
-        broken |= rule.broken
-    return (bars[~broken] if broken.any() else bars), findings
-
-
-def _findings(
-    bars: pd.DataFrame, rule: _Rule, rows: NDArray[np.bool_], severity: Literal["reject", "flag"] = "flag"
-) -> list[Finding]:
-    found = np.flatnonzero(rows).tolist()
-    values = [float(rule.value[i]) if np.isfinite(rule.value[i]) else None for i in found]
-    return [
-        Finding(bars.index[i].date(), rule.name, severity, value, rule.detail)
-        for i, value in zip(found, values, strict=True)
-    ]
-
-
 def _unexplained_gaps(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[date]:
     if fetched.bars.empty:
         return []
     seen = fetched.bars if known is None else fetched.bars.index.union(known.index).to_frame()
     return missing_sessions(seen, fetched.bars.index[0].date(), fetched.last_asked, exchange)
-
-
-def _outside(price: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return (price < low * (1.0 - _OUTSIDE)) | (price > high * (1.0 + _OUTSIDE))
-
-
-def _ratio(close: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D,) close over the close before; 1 for the first."""
-    return np.append(1.0, close[1:] / close[:-1]) if len(close) else close
-
-
-def _apart(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(ratio, 1.0 / ratio)
-
-
-def _spike(close: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(D,) factor by which a close left both neighbours in the same direction; 1 at the ends and where it did not."""
-    spike = np.ones(len(close))
-    if len(close) > 2:
-        into, out = close[1:-1] / close[:-2], close[1:-1] / close[2:]
-        spike[1:-1] = np.maximum(1.0, np.maximum(np.minimum(into, out), np.minimum(1.0 / into, 1.0 / out)))
-    return spike

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pandas as pd
 
-from forecasting.ingest.bars import STALE_EARNINGS, Finding
+from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
 from forecasting.ingest.event_history import drop_moved, validity_intervals
 
 LISTED_AFTER = timedelta(days=60)

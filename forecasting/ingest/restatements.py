@@ -4,7 +4,8 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding
+from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bars import PRICE_TOLERANCE
 
 VOLUME_ALARM = 5e-3
 """Share beyond which a restated settled volume is a finding; a restated settled price always is."""

@@ -18,7 +18,8 @@ import pandas as pd
 
 from forecasting.errors import FailedVerdict
 from forecasting.ingest.actions import changed_actions, make_actions
-from forecasting.ingest.bars import PRICE_TOLERANCE, PRICES, Finding, changed_rows
+from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bars import PRICE_TOLERANCE, changed_rows
 from forecasting.ingest.restatements import RESTATED, alarming, alarms, restated_bars
 from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, split_factor
 

@@ -5,7 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import PRICES, Finding, changed_rows
+from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bars import changed_rows
 from forecasting.ingest.usual import quiet_moves
 
 HOLD_JUMP, HOLD_SPLIT = 3, 10

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bar_rules import Finding
 
 SESSIONS = 20
 """Newest sessions compared: a volume that a vendor completes a day or a week later is compared again."""

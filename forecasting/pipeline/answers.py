@@ -14,7 +14,8 @@ import pandas as pd
 from forecasting.errors import BadDataError, ForecastingError, SourceError
 from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bars import Finding, canonical, nothing_fetched
+from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.bars import canonical, nothing_fetched
 from forecasting.ingest.event_history import Change, Lists, changes
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed

@@ -12,7 +12,7 @@ import pandas as pd
 
 from forecasting.errors import BadDataError
 from forecasting.ingest import events as earnings
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.event_history import Lists
 from forecasting.ingest.listed_earnings import joined, needs_own_list, stale_dates
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source

@@ -13,7 +13,7 @@ from forecasting.store import tables
 from forecasting.store.frames import Row
 
 if TYPE_CHECKING:
-    from forecasting.ingest.bars import Finding
+    from forecasting.ingest.bar_rules import Finding
     from forecasting.ingest.sources import Fetched
 
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
@@ -28,7 +28,7 @@ def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
 
 def open_stale_dates(connection: sa.Connection, symbol: str) -> list[Finding]:
     """The open findings on earnings dates, which a fetch that requests none of them leaves open."""
-    from forecasting.ingest.bars import STALE_EARNINGS, Finding
+    from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
 
     names = ("session", "rule", "severity", "value", "detail")
     rows = [row for row in open_findings(connection, symbol) if row["rule"] == STALE_EARNINGS]

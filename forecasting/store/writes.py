@@ -23,7 +23,7 @@ from forecasting.store.upsert import insert, insert_or_replace, plain
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
-    from forecasting.ingest.bars import Finding
+    from forecasting.ingest.bar_rules import Finding
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
 

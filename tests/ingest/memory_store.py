@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import Finding, check_bars
+from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, adjustment, explain
 from forecasting.ingest.sources import Fetched
 

@@ -8,7 +8,7 @@ import pandas as pd
 from forecasting.errors import BadDataError, DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import Revision
 from tests.builders import random_bars
 from tests.ingest.memory_store import MemoryStore, fetched_of

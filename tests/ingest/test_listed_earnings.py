@@ -5,7 +5,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from forecasting.ingest.bars import STALE_EARNINGS, Finding
+from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
 from forecasting.ingest.event_history import COLUMNS
 from forecasting.ingest.listed_earnings import joined, needs_own_list, stale_dates
 from tests.store.rows import at

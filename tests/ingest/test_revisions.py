@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from forecasting.ingest.actions import adjusted_close, make_actions
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import explain, nothing_changed
 from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.witness import RULES, SESSIONS, VOLUME_LIMIT, disagreements
 from tests.builders import random_bars
 

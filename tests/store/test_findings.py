@@ -6,7 +6,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.ids import finding_id
-from forecasting.ingest.bars import Finding
+from forecasting.ingest.bar_rules import Finding
 from forecasting.sessions import between
 from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bars import Finding, payload_hash
+from forecasting.ingest.bar_rules import Finding
+from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import nothing_changed
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.errors import BadDataError
-from forecasting.ingest.bars import PRICES
+from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.sources.regular_file import check_regular, read_regular
 from forecasting.ingest.sources.table import read_table
 
