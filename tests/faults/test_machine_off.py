@@ -13,7 +13,7 @@ from flows import clock, nightly
 from forecasting.sessions import between, closes_at, shift
 from forecasting.settings import read_settings
 from forecasting.store import database
-from tests.builders import LAST, random_bars
+from tests.builders import LAST, random_bars, set_small_night
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
@@ -27,14 +27,7 @@ SLEPT_IN = SESSIONS[23]
 
 @pytest.fixture
 def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    for name, value in {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": sqlite_url,
-        "SYMBOLS": "SBUX",
-        "MEMBERS": "1",
-        "TRAIN_SESSIONS": "300",
-    }.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, SOURCE="yahoo", SYMBOLS="SBUX")
     without_prefect(monkeypatch.setattr)
     with asked_here(StandIn(random_bars(days=600, seed=3, last=LAST)), monkeypatch.setattr) as served:
         yield served

@@ -21,6 +21,7 @@ from forecasting.pipeline.run_row import code_version
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.store.engine import engine
+from tests.builders import set_small_night
 from tests.plain_flows import without_prefect
 
 LEDGERS = sorted((Path(__file__).parent / "ledgers").glob("*.tar.xz"))
@@ -67,14 +68,8 @@ def old_url(
     with tarfile.open(request.param) as packed:
         packed.extractall(tmp_path / "data", filter="data")
     copy_to(empty_database_url, tmp_path / "data" / "forecasting.db")
-    for name, value in {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": empty_database_url,
-        "SOURCE": "sample",
-        "MEMBERS": "1",
-        "TRAIN_SESSIONS": "300",
-    }.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    sample = {"SOURCE": "sample", "SYMBOLS": "^GSPC"}
+    set_small_night(monkeypatch, tmp_path, empty_database_url, train_sessions=300, **sample)
     without_prefect(monkeypatch.setattr)
     return empty_database_url
 

@@ -17,7 +17,7 @@ from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database
-from tests.builders import LAST, random_bars
+from tests.builders import LAST, random_bars, set_small_night
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
@@ -27,16 +27,8 @@ SESSIONS = between(date(2024, 2, 22), LAST)
 @pytest.fixture
 def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """Yahoo for a small night on this database; calibration needs three origins."""
-    for name, value in {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": sqlite_url,
-        "SOURCE": "yahoo",
-        "SYMBOLS": "MSFT",
-        "MEMBERS": "1",
-        "TRAIN_SESSIONS": "300",
-        "SCRATCH_EVERY": "5",
-    }.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5"}
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
     monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
     without_prefect(monkeypatch.setattr)
     with asked_here(StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT"), monkeypatch.setattr) as served:
