@@ -8,6 +8,7 @@ from typing import cast, get_args
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
+from forecasting.plain_text import fits_utf8
 from forecasting.vocabulary import Clock, Mode, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
@@ -100,7 +101,7 @@ def check_text(name: str, text: object) -> str:
     """
     if not isinstance(text, str):
         raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
-    if any("\ud800" <= sign <= "\udfff" for sign in text):
+    if not fits_utf8(text):
         raise UsageError(f"Invalid {name}: expected text that UTF-8 can hold, found half of a surrogate pair.")
     return text
 

@@ -12,6 +12,7 @@ LIMIT = 1500
 
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
 _SPECIAL = re.compile(r"[^ -~]")
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def plain_text(text: object, *, limit: int = LIMIT) -> str:
@@ -25,6 +26,11 @@ def plain_text(text: object, *, limit: int = LIMIT) -> str:
         end = f" ... ({len(whole):,} characters in all)"
         whole = whole[: max(0, limit - len(end))] + end
     return _SPECIAL.sub(_visible, whole)
+
+
+def fits_utf8(text: str) -> bool:
+    """Whether UTF-8 can hold the text: it has no half of a surrogate pair, which stands for a byte that was no text."""
+    return _HALF.search(text) is None
 
 
 def ordinary_spaces(text: str) -> str:

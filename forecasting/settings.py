@@ -18,6 +18,7 @@ from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
 from forecasting.market_choice import NONE, MarketChoice, choose_market, symbol_of
 from forecasting.option_values import check_symbol, listed
+from forecasting.plain_text import fits_utf8
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.secret_file import with_secrets
 from forecasting.vocabulary import Mode as Mode
@@ -249,7 +250,7 @@ def _problem(problem: ErrorDetails) -> str:
     """One invalid setting: its variable, what is expected, and what was found where it is no secret."""
     name = "_".join(str(part) for part in problem["loc"])
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
-    found = "" if own or name.startswith("database_url") else f", found {str(problem['input'])[:40]!r}"
+    found = "" if own or name.startswith(tuple(_SECRETS)) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     return f"FORECASTING_{name.upper()}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
@@ -280,5 +281,5 @@ def _check_texts() -> None:
         UsageError: Names it.
     """
     for name, value in os.environ.items():
-        if name.upper().startswith("FORECASTING_") and any("\ud800" <= sign <= "\udfff" for sign in value):
+        if name.upper().startswith("FORECASTING_") and not fits_utf8(value):
             raise UsageError(f"Expected UTF-8 in {name[:60]}, found other bytes. Correct it.")
