@@ -61,6 +61,13 @@ def show_stage(shard: Sequence[NightSpec], stage: str) -> None:
     update(f"{shard[0].symbol} {shard[0].session}{more}{which}: {stage}", done, 1 + len(nights) * len(STAGES))
 
 
+def show_done(done: int) -> None:
+    """Put the bar where so many of the nights are done."""
+    update, nights = _display.get(), len(_nights.get())
+    if update is not None:
+        update(f"{done} of {nights} nights done", 1 + done * len(STAGES), 1 + nights * len(STAGES))
+
+
 @contextmanager
 def _bar(what: str) -> Iterator[Update | None]:
     from rich.console import Console

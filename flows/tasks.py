@@ -13,13 +13,11 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import clock
 from flows.operations.artifacts import publish_artifacts
-from flows.operations.events import emit_outcomes
 from flows.operations.logs import readable_errors
 from flows.progress import show_stage
 from forecasting.pipeline import night_steps
 from forecasting.pipeline.night_run import NightRun, night_run
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, finished, name_of, runs_of
-from forecasting.pipeline.publish import PublishedPage
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.unexpected import explained, explained_errors
 from forecasting.pipeline.without_bar import RunOf
@@ -42,7 +40,7 @@ def run_shard(shard: Shard) -> list[Finished]:
         settings = read_settings()
         with database.kept_open(settings.url):
             nights = runs_of(shard, settings, now=clock.now, flow_run_id=runtime.flow_run.id)
-            return finished(night_steps.run_shard(nights, step=as_task, publish=publish), now=clock.now)
+            return finished(night_steps.run_shard(nights, step=as_task, publish=publish_artifacts), now=clock.now)
     except Exception as error:  # as a database that cannot be reached
         return every_night_failed(shard, explained(error, now=clock.now))
 
@@ -72,12 +70,6 @@ def as_task(stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcom
         if not outcomes:  # the database, or Prefect, stopped all of them
             raise
     return outcomes
-
-
-def publish(run: NightRun, page: PublishedPage) -> None:
-    """On a Prefect run, the artifacts of a night and the events of what a person should see."""
-    publish_artifacts(run, page)
-    emit_outcomes(run)
 
 
 def runs_under(settings: Settings) -> RunOf:

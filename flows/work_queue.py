@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from flows import clock
 from flows.operations.artifacts import publish_artifacts
 from flows.operations.events import LATE, emit, name_state
-from flows.progress import show_nights
+from flows.progress import show_done, show_nights
 from flows.runners import run_shards
 from flows.tasks import as_task, runs_under
-from forecasting.errors import DataLateError
 from forecasting.pipeline import retry
 from forecasting.pipeline.night_run import NightRun, NightSpec
 from forecasting.pipeline.night_shard import in_turn, shards_of
@@ -55,6 +54,7 @@ def run_all(
         for attempt in found.waiting:
             attempts = [retry.after_refusal(other, attempt) for other in attempts]
             report_wait(attempt, run_of(attempt.night))
+        emit(retry.late_alerts(found.waiting))
         attempts += [*found.waiting, *found.put_off]
         left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish_artifacts, now=clock.now)
         outcomes.add_without_bar(left)
@@ -78,16 +78,16 @@ def wait_for_first(attempts: Sequence[Attempt], settings: Settings) -> None:
 def run_nights(symbols: Sequence[Nights], settings: Settings, run_of: RunOf, outcomes: Outcomes) -> None:
     """Run the nights whose bars are stored, in shards."""
     shards = shards_of([[run_of(night) for night in nights] for nights in symbols], settings)
+    show_done(len(outcomes.done))  # where other processes run them, they move no bar of this one
     for one in run_shards(shards, settings):
         outcomes.add(one, run_of)
+        show_done(len(outcomes.done))
 
 
 def report_wait(attempt: Attempt, run: NightRun) -> None:
-    """Record that a night waits: in its row, in the log, and once as an event when its bar is late."""
+    """Record that a night waits: in its row and in the log."""
     if not attempt.unattended:
         return
     night, error, deadline = attempt.night, attempt.error, retry.clock_time(attempt.deadline, run.settings)
     mark_waiting(run, f"{error} Retrying until {deadline}.")
     logger.warning("%s: next request at %s: %s", night.symbol, retry.clock_time(attempt.due, run.settings), error)
-    if isinstance(error, DataLateError) and attempt.failures == 1:
-        emit("night.late", night, str(error))

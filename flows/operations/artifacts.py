@@ -8,8 +8,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows import clock
+from flows.operations.events import emit
 from flows.operations.server import tolerate_outage
 from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.notable import notable_outcomes
 from forecasting.pipeline.outcomes import newest_nights, outcome_page
 from forecasting.pipeline.publish import PublishedPage
 from forecasting.pipeline.unexpected import explained
@@ -27,23 +29,25 @@ def publish_artifacts(run: NightRun, page: PublishedPage) -> None:
     add_artifacts(night_artifacts(page.data, page.path), about)
 
 
-def publish_outcomes(settings: Settings) -> str:
-    """Add the page of all symbols, and tags for what is unusual; a sentence about them for the state of the flow run.
+def publish_outcomes(settings: Settings, evaluated: Sequence[NightRun]) -> str:
+    """Emit the events of the evaluated nights, add the page of all symbols, and tags for what is unusual.
 
-    Outside a flow run, and with a warning where this fails, there is none of the three.
+    Returned is a sentence about the outcomes for the state of the flow run. Outside a flow run there is none of the
+    four; where one fails, a warning in place of it and of those after it.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return ""
     run, now = context.flow_run, clock.now()
     try:
+        emit(notable_outcomes(evaluated))
         nights = newest_nights(settings)
         times = RunTimes(run.expected_start_time or now, run.start_time or now, now)
         add_artifacts([outcome_page(settings, nights, times)], "the page of outcomes")
         add_tags(outcome_tags(nights))
         return outcome_sentence(nights)
     except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
-        logger.warning("the page of outcomes was not added: %s", explained(error, now=clock.now))
+        logger.warning("the events or the page of the run were not added: %s", explained(error, now=clock.now))
         return ""
 
 

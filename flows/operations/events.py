@@ -6,6 +6,7 @@ night.late          the newest session's bar is missing, and the night waits
 The others are in `forecasting.pipeline.notable`.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from prefect import Flow, get_client
@@ -15,10 +16,9 @@ from prefect.events import emit_event
 from prefect.states import Running
 
 from flows.operations.server import tolerate_outage
-from forecasting.pipeline.night_run import NightRun, NightSpec
-from forecasting.pipeline.notable import Notable, notable_outcomes
+from forecasting.pipeline.notable import Alert, Notable, together
+from forecasting.pipeline.parameters import subject_of
 from forecasting.plain_text import plain_text
-from forecasting.settings import read_settings
 
 Event = Literal["night.failed", "night.late", Notable]
 
@@ -28,29 +28,24 @@ LATE = "Late"
 """Name of the running state, in the list of runs, in which a night waits for a bar or a response."""
 
 
-def emit(event: Event, night: NightSpec, words: str) -> None:
-    """Emit one event about a night's symbol and target; no-op outside a flow run.
-
-    Args:
-        event: Its name.
-        night: Whose symbol, target and session it is about.
-        words: What happened, in a sentence for the person who is alerted.
-    """
+def emit(alerts: Sequence[Alert]) -> None:
+    """Emit an event for each alert, one for all where they are many of a kind; no-op outside a flow run."""
     if FlowRunContext.get() is None:
         return
-    emit_event(
-        event,
-        resource={
-            "prefect.resource.id": f"forecasting.{night.symbol}.{night.target}",
-            "prefect.resource.name": f"{night.symbol} {night.target}",
-        },
-        payload={
-            "symbol": night.symbol,
-            "target": night.target,
-            "session": night.session.isoformat(),
-            "words": plain_text(words),
-        },
-    )
+    for one in together(alerts):
+        emit_event(
+            one.event,
+            resource={
+                "prefect.resource.id": f"forecasting.{one.symbol}.{one.target}",
+                "prefect.resource.name": f"{one.symbol} {one.target}",
+            },
+            payload={
+                "symbol": one.symbol,
+                "target": one.target,
+                "session": one.session.isoformat(),
+                "words": plain_text(one.words),
+            },
+        )
 
 
 def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -61,15 +56,8 @@ def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
         "night.failed",
         resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
         related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}],
-        payload={"session": "", "words": f"{flow_run.name} failed. {paragraph}", **subject_of(flow_run)},
+        payload={"session": "", "words": f"{flow_run.name} failed. {paragraph}"} | subject_of(flow_run.parameters),
     )
-
-
-def subject_of(flow_run: FlowRun) -> dict[str, str]:
-    """Symbols and target of a run from its parameters, else from the settings."""
-    settings = read_settings()
-    symbols = flow_run.parameters.get("symbols") or settings.symbols
-    return {"symbol": ", ".join(symbols), "target": flow_run.parameters.get("target") or settings.target}
 
 
 def name_state(name: str, message: str, *, only: str = "") -> bool:
@@ -91,10 +79,3 @@ def name_state(name: str, message: str, *, only: str = "") -> bool:
         client.set_flow_run_state(context.flow_run.id, Running(name=name, message=plain_text(message)), force=True)
         return True
     return False  # type: ignore[unreachable]  # mypy does not see that tolerate_outage may end the block
-
-
-def emit_outcomes(run: NightRun) -> None:
-    """Emit the events of an evaluated night as the ledger has them; no-op outside a flow run."""
-    if FlowRunContext.get() is not None:
-        for event, words in notable_outcomes(run):
-            emit(event, run.spec, words)

@@ -51,6 +51,14 @@ def night_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     return f"{flow}-{joined(symbols)}-{target}-{session}"
 
 
+def subject_of(given: Mapping[str, Any]) -> dict[str, str]:
+    """Symbols and target of a run from its parameters, else from the settings, for a message about it."""
+    settings = read_settings()
+    of_backtest = [given["symbol"] or settings.symbols[0]] if "symbol" in given else None
+    symbols = of_backtest or given.get("symbols") or settings.symbols
+    return {"symbol": joined(symbols), "target": given.get("target") or settings.target}
+
+
 def backtest_name(given: Mapping[str, Any]) -> str:
     """`backtest-SBUX-volume-2023-01-03-2023-12-29`, from the parameters of a backtest."""
     settings = read_settings()

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.notable import Alert, alert
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 
@@ -173,6 +174,15 @@ def waiting_message(attempts: Sequence[Attempt], settings: Settings) -> str:
     due, deadline = min(one.due for one in attempts), max(one.deadline for one in attempts)
     hours, last = clock_time(due, settings).partition(" ")[0], clock_time(deadline, settings)
     return f"{' '.join(reasons[:REASONS])}{more} Next request at {hours}, retrying until {last}."
+
+
+def late_alerts(waiting: Sequence[Attempt]) -> list[Alert]:
+    """An alert for each unattended night whose bar is late for the first time."""
+    return [
+        alert("night.late", attempt.night, str(attempt.error))
+        for attempt in waiting
+        if attempt.unattended and attempt.failures == 1 and isinstance(attempt.error, DataLateError)
+    ]
 
 
 def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:

@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from flows.progress import progress_bar, show_nights, show_stage, watched_nights
+from flows.progress import progress_bar, show_done, show_nights, show_stage, watched_nights
 from forecasting.pipeline.night_run import NightSpec
 
 NIGHTS = [NightSpec("AAA", date(2024, 3, day), "volume", "sample") for day in (7, 8)]
@@ -59,6 +59,19 @@ def test_a_stage_has_one_place_on_the_bar_at_every_retry(
             show_stage([night], stage)
             last = terminal.getvalue().rsplit(ERASED, 1)[-1]
             assert (last.startswith(shown[0]), shown[1] in last) == (True, True), last
+
+
+def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = a_terminal(monkeypatch)
+    with watched_nights():
+        show_nights(NIGHTS)
+        show_stage(NIGHTS, "ingest")
+        shown = []
+        for done in (0, 1, 2):
+            show_done(done)
+            shown.append(terminal.getvalue().rsplit(ERASED, 1)[-1])
+    for line, words, share in zip(shown, ("0 of 2", "1 of 2", "2 of 2"), ("11%", "56%", "100%"), strict=True):
+        assert (line.startswith(f"{words} nights done"), share in line) == (True, True), line
 
 
 def test_a_night_that_was_not_announced_moves_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:

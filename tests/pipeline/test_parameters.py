@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.pipeline.parameters import backtest_name, narrowed, newest_named, night_name
+from forecasting.pipeline.parameters import backtest_name, narrowed, newest_named, night_name, subject_of
 
 SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 
@@ -61,3 +61,10 @@ def test_a_backtest_is_named_by_symbol_target_and_span() -> None:
     given = {"first": "2023-01-03", "last": "2023-12-29"}
     assert backtest_name(given) == "backtest-SBUX-volume-2023-01-03-2023-12-29"
     assert backtest_name(given | {"symbol": "MSFT", "target": "range"}) == "backtest-MSFT-range-2023-01-03-2023-12-29"
+
+
+def test_a_message_about_a_run_names_few_symbols_and_counts_many() -> None:
+    assert subject_of({"symbols": None, "target": None}) == {"symbol": "SBUX+VOD.L", "target": "volume"}
+    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == {"symbol": "MSFT", "target": "close"}
+    assert subject_of({"symbols": ["A", "B", "C", "D"]})["symbol"] == "A+3-others"
+    assert [subject_of({"symbol": symbol})["symbol"] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from forecasting.pipeline.retry import (
     deadline_of,
     due_first,
     first_attempt,
+    late_alerts,
     missing_bar_note,
     next_attempt,
     retries,
@@ -161,3 +163,16 @@ def test_of_many_waiting_symbols_three_reasons_are_quoted_each_once() -> None:
     ]
     message = waiting_message([one for one in found if one is not None], Settings())
     assert message.startswith("too many requests A is late. B is late. And 1 more. Next request at 05:50, ")
+
+
+def test_a_late_bar_is_an_alert_once_and_only_of_an_unattended_night() -> None:
+    late, gone = DataLateError("the bar of 2024-03-06 is missing"), UnavailableError("x")
+    first = first_attempt([NIGHT], Settings(), now=MORNING, unattended=True)
+    waiting = [
+        replace(first, error=error, failures=failures, unattended=unattended)
+        for error, failures, unattended in ((late, 1, True), (late, 2, True), (late, 1, False), (gone, 1, True))
+    ]
+    found = late_alerts(waiting)
+    assert [(one.event, one.symbol, one.session, one.words) for one in found] == [
+        ("night.late", "SBUX", NIGHT.session, "the bar of 2024-03-06 is missing")
+    ]

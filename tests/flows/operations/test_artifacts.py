@@ -34,7 +34,7 @@ def publish_a_night() -> None:
 def test_outside_a_flow_run_there_is_no_artifact_tag_or_sentence(created: list[dict[str, object]]) -> None:
     publish_a_night()
     artifacts.add_tags(["SBUX"])
-    assert artifacts.publish_outcomes(Settings()) == ""
+    assert artifacts.publish_outcomes(Settings(), []) == ""
     assert created == []
 
 
@@ -63,7 +63,7 @@ def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: FLOW_RUN))
-    assert artifacts.publish_outcomes(Settings(data_dir=tmp_path)) == ""  # there is no database
-    assert [(record.levelname, record.getMessage()[:34]) for record in caplog.records] == [
-        ("WARNING", "the page of outcomes was not added")
+    assert artifacts.publish_outcomes(Settings(data_dir=tmp_path), []) == ""  # there is no database
+    assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
+        ("WARNING", "the events or the page of the run were not added")
     ]

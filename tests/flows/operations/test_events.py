@@ -12,6 +12,7 @@ from flows.operations import events
 from flows.terminal.start import start_night
 from forecasting.errors import UsageError
 from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.notable import alert
 from tests.builders import LAST, random_bars, write_yahoo_csv
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -37,7 +38,7 @@ def test_an_ordinary_night_emits_nothing(night_folder: Path, emitted: list[Any])
 
 
 def test_nothing_is_emitted_outside_a_flow_run(emitted: list[Any]) -> None:
-    events.emit("drift", NightSpec("TEST", LAST, "volume", "sample"), "a word")
+    events.emit([alert("drift", NightSpec("TEST", LAST, "volume", "sample"), "a word")])
     assert emitted == []
 
 
