@@ -95,8 +95,10 @@ def _table_lock(url: str, name: LockName) -> Iterator[None]:
             _take(connection, url, name)
         except DatabaseError as error:
             raise store_error(url, error) from None
-        yield
-        _release(connection, name)
+        try:
+            yield
+        finally:  # also of a run that failed: closing a lost connection would raise in place of the run's own error
+            _release(connection, name)
 
 
 def _take(connection: sa.Connection, url: str, name: LockName) -> None:

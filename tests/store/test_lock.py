@@ -12,6 +12,7 @@ import pytest
 
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.database import night_lock
+from forecasting.store.engine import engine
 
 HOLDER = """
 import sys
@@ -67,6 +68,24 @@ def test_a_lock_is_free_again_after_its_block_and_after_an_error(database_url):
     for _ in range(2):
         with pytest.raises(RuntimeError), night_lock(database_url, "night"):
             raise RuntimeError
+
+
+@pytest.mark.parametrize("name", ["night", "backtest"])
+def test_a_block_that_failed_raises_its_own_error_although_the_connection_of_its_lock_was_lost(
+    postgres_url, name, caplog
+):
+    with pytest.raises(StoreError, match=r"^The database .* cannot be reached: "), night_lock(postgres_url, name):
+        drop_connections(postgres_url)
+        raise StoreError("The database of the block cannot be reached: its own error.")
+    assert f"The connection that held the lock {name!r} was lost (terminating connection" in caplog.text
+    with night_lock(postgres_url, name):
+        pass
+
+
+def drop_connections(url: str) -> None:
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+    with engine(url).connect() as connection:
+        connection.exec_driver_sql(f"{others} current_database()")
 
 
 def test_two_threads_of_one_process_exclude_each_other(database_url):
