@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Publishe
 from forecasting.predict.forecasts import kind_of
 from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
-from forecasting.preprocess.windows import load_windows
+from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import between, next_sessions
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
@@ -81,8 +81,9 @@ def write_forecasts(
 ) -> list[Outcome[int]]:
     """The number of forecast rows added for each night: 0 where its run has written its forecasts before.
 
-    A champion that is missing, damaged, too old, not finite or behind does not stop the night: the best baseline's
-    forecast is published in its place, with status fallback and the reason.
+    A champion that is missing, damaged, too old, not finite or behind does not stop the night: where its weights cannot
+    be used, tonight's fit is published if it has passed the gate; else the best baseline's forecast, with status
+    fallback and the reason.
     """
     asked = shard.given(runs, list(zip(inputs, challenger_ids, strict=True)))
     stored = shard.read_each(asked, lambda connection, run, one: _read_unless_written(connection, run, *one))
@@ -136,7 +137,22 @@ def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame, 
 
 def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
     windows = load_windows(Path(stored.inputs.windows_path))
-    candidates = baseline_candidates(windows, symbol=run.spec.symbol, settings_hash=run.settings.hash)
+    networks, damage = _network_candidates(run, stored, windows)
+    if CHAMPION in damage and CHALLENGER in networks:
+        # As on a first night: the evaluation of this night makes it champion in any case, one night later.
+        stored = replace(stored, champion=stored.challenger, challenger=None)
+        networks, damage = {CHAMPION: replace(networks[CHALLENGER], role=CHAMPION)}, {}
+    baselines = baseline_candidates(windows, symbol=run.spec.symbol, settings_hash=run.settings.hash)
+    candidates = [*baselines, *networks.values()]
+    published = choose_published(_champion_facts(run, stored, candidates, damage=damage.get(CHAMPION, "")))
+    return _Forecasts(stored, assign_roles(candidates, published), published)
+
+
+def _network_candidates(
+    run: NightRun, stored: PredictionInputs, windows: Windows
+) -> tuple[dict[Role, Candidate], dict[Role, str]]:
+    """By role, the networks' forecasts; and why a network has none."""
+    found: dict[Role, Candidate] = {}
     damage: dict[Role, str] = {}
     linear: Floats | None = None
     networks: tuple[tuple[Role, Row | None], ...] = ((CHAMPION, stored.champion), (CHALLENGER, stored.challenger))
@@ -146,12 +162,11 @@ def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
         try:
             checkpoint = load_model(model, run.settings)
             linear = linear_quantiles(windows) if linear is None else linear
-            candidates.append(network_candidate(model, role, checkpoint, windows, stored.past, linear=linear))
+            found[role] = network_candidate(model, role, checkpoint, windows, stored.past, linear=linear)
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage[role] = str(error)
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)
-    published = choose_published(_champion_facts(run, stored, candidates, damage=damage.get(CHAMPION, "")))
-    return _Forecasts(stored, assign_roles(candidates, published), published)
+    return found, damage
 
 
 def _champion_facts(

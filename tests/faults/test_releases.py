@@ -93,14 +93,16 @@ def test_a_ledger_of_an_earlier_release_goes_on_and_can_be_verified(old_url: str
     assert done == ["2018-12-21", "2018-12-24", "2018-12-26"]
     champions = [row for row in after["forecasts"] if row["role"] == "champion"]
     published = [row for row in champions if str(row["origin_session"]) >= str(FIRST)]
-    # The weights of these releases are of an older format: a fit from scratch takes over, from the next night on.
+    # The weights of these releases are of an older format: the first night's fit from scratch takes over at once.
     assert {(row["origin_session"], row["status"]) for row in published} == {
-        ("2018-12-21", "fallback"),
+        ("2018-12-21", "ok"),
         ("2018-12-24", "ok"),
         ("2018-12-26", "ok"),
     }
-    reasons = [str(row["reason"]) for row in published if row["status"] == "fallback"]
-    assert all("it was written by other code" in reason for reason in reasons)
+    fits = {str(row["id"]): row for row in after["models"]}
+    assert all(fits[str(row["model_id"])]["code_version"] == code_version() for row in published)
+    first = next(row for row in nights if str(row["as_of"]) == str(FIRST))
+    assert (first["mode"], "it was written by other code" in str(first["mode_reason"])) == ("scratch", True)
     told = rf"4 of the nights, up to 2018-12-20, were made by other code.*--from {FIRST} replays"
     with pytest.raises(ReplayError, match=told):
         replay(read_settings(), now=clock.now)

@@ -17,6 +17,7 @@ from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
+from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, counts, killed, night, rows
 
@@ -136,18 +137,51 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     assert with_dates == [f"{without}-earnings"] * 2
 
 
-def test_a_damaged_champion_is_replaced_by_the_best_baseline_with_the_reason(night_folder: Path) -> None:
+def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_killed(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     night(date(2024, 3, 7))
-    for weights in (night_folder / "artifacts").rglob("*.safetensors"):
-        weights.write_bytes(b"damaged")
+    damage_weights(night_folder)
+    for place in ("predict.writes.add_forecasts", "evaluate.writes.add_promotion", "night_steps.close_nights"):
+        with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
+            once.setattr(f"forecasting.pipeline.{place}", killed)
+            night(LAST)
     night(LAST)
-    newest = rows("latest_forecasts")
-    assert {row["status"] for row in newest} == {"fallback"}
-    assert "cannot be used" in str(newest[0]["reason"])
-    assert {row["mode"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)} == {"scratch"}
+    (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"] and row["name"] == "lstm"]
+    networks = [row for row in rows("forecasts") if row["run_id"] == run["id"] and row["role"] != "baseline"]
+    assert (run["status"], run["mode"], len(networks)) == ("done", "scratch", len(HORIZONS))
+    assert {(row["model_id"], row["role"], row["status"], row["reason"]) for row in networks} == {
+        (fitted["id"], "champion", "ok", "")
+    }
+    (decided,) = [row for row in rows("promotions") if row["run_id"] == run["id"]]
+    assert decided["winner"] == fitted["id"]
+    assert decided["champion"] not in (None, fitted["id"])
 
 
-def test_the_night_after_a_damaged_champion_is_forecast_by_its_successor(night_folder: Path) -> None:
+def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from forecasting.train import gate
+
+    night(date(2024, 3, 6))
+    damage_weights(night_folder)
+    night(date(2024, 3, 7), "skip")
+    without_a_fit = rows("latest_forecasts")
+    monkeypatch.setattr(gate, "not_finite", lambda quantiles: "a quantile of a member is not finite")
+    night(LAST)
+    refused = rows("latest_forecasts")
+    for published in (without_a_fit, refused):
+        assert {row["status"] for row in published} == {"fallback"}
+        assert "cannot be used" in str(published[0]["reason"])
+
+
+def damage_weights(folder: Path) -> None:
+    for weights in (folder / "artifacts").rglob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+
+
+def test_the_night_after_a_lost_champion_is_forecast_by_its_successor(night_folder: Path) -> None:
     night(date(2024, 3, 6))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.unlink()
@@ -184,7 +218,7 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
     assert len({row["winner"] for row in rows("promotions")}) == 2
 
 
-def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_by_a_fit_of_this_one(
+def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.train import model, prepare, starting_weights
@@ -199,13 +233,12 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_baseline_and_then_
     (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert (run["status"], run["mode"]) == ("done", "scratch")
     assert "architecture 3; found 2 and 2" in str(run["mode_reason"])
-    spoken = rows("latest_forecasts")
-    assert {row["status"] for row in spoken} == {"fallback"}
-    assert "it was written by other code" in str(spoken[0]["reason"])
     with database.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["version"] == "3"
+    published = {(row["model_id"], row["status"]) for row in rows("latest_forecasts")}
+    assert published == {(champion["id"], "ok")}
 
 
 def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(

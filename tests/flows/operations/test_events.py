@@ -55,7 +55,7 @@ def test_a_fallback_is_emitted_with_its_reason(night_folder: Path, emitted: list
     night(BEFORE_LAST)
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
-    night(LAST)
+    start_night(as_of=LAST, mode="skip", switch_source=False)
     fallback = [payload for name, payload in emitted if name == "forecast.fallback"]
     assert [payload["session"] for payload in fallback] == [str(LAST)]
     assert "cannot be used" in fallback[0]["words"]
