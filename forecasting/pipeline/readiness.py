@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError
 from forecasting.ingest.sources.choose import source_of
 from forecasting.pipeline.witness import witness_of
@@ -22,6 +23,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "sessions": lambda: f"newest completed: {_newest_sessions(settings, now)}",
         "source": lambda: _source(settings),
         **({"witness": lambda: _witness(settings)} if settings.witness else {}),
+        "packages": _packages,
         "disk": lambda: f"{shutil.disk_usage(_existing(settings.data_dir)).free / 2**30:.0f} GiB free",
     }
 
@@ -56,6 +58,12 @@ def _source(settings: Settings) -> str:
 def _witness(settings: Settings) -> str:
     witness = witness_of(settings)
     return f"{witness.name if witness else 'none'} (no request made)"
+
+
+def _packages() -> str:
+    """Another release than those tested is no fault, and the first suspect after one."""
+    untested = untested_releases()
+    return f"not among the releases tested: {untested}" if untested else "among the releases tested"
 
 
 def _existing(folder: Path) -> Path:
