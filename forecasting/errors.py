@@ -23,7 +23,7 @@ Each message is one paragraph for the operator: what was expected, what was foun
 """
 
 from datetime import date
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from forecasting.plain_text import plain_text
 
@@ -72,9 +72,21 @@ class NoLiveForecastError(ForecastingError):
 
 
 class SourceError(ForecastingError):
-    """A source returned no usable bars; `verdict` is the request's in table fetches."""
+    """A source returned no usable bars; `verdict` is the request's in table fetches.
+
+    Attributes:
+        requested: False of a symbol whose request was not made, since the source had just refused another's.
+    """
 
     verdict: ClassVar[FailedVerdict] = "unavailable"
+    requested = True
+
+    def without_request(self) -> Self:
+        """This refusal as the error of a symbol that was not requested after it."""
+        own = type(self).__new__(type(self), *self.args)  # a source's own class may have an __init__ of its own
+        own.__dict__.update(self.__dict__)
+        own.requested = False
+        return own
 
 
 class RateLimitedError(SourceError):

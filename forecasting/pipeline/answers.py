@@ -84,7 +84,8 @@ def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop
     Args:
         stored: What is stored of each night's symbol.
         purpose: Of the fetch.
-        stop_on: After such an error the requests after it are not made: they end with the same error.
+        stop_on: After such an error the requests after it are not made: they end with the same error, as one without
+            a request.
     """
     answers: list[Outcome[Answer]] = []
     together, refused = _asked_together(stored, stop_on)
@@ -94,7 +95,7 @@ def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop
     for one in together:
         name = one.run.spec.source
         if one.error is not None or (one.get().answer is None and name in refused):
-            answers.append(Outcome(one.run, error=one.error or refused[name]))
+            answers.append(Outcome(one.run, error=one.error or refused[name].without_request()))
             continue
         answer = shard.attempt(one.run, partial(_request, one.run, one.get(), calendar, purpose=purpose))
         answers.append(answer)
@@ -106,13 +107,13 @@ def request_in_turn(stored: Sequence[Outcome[Stored]], *, purpose: Purpose, stop
 
 def _asked_together(
     stored: Sequence[Outcome[Stored]], stop_on: StopOn
-) -> tuple[list[Outcome[Stored]], dict[str, Exception]]:
+) -> tuple[list[Outcome[Stored]], dict[str, SourceError]]:
     """The same, with the responses of sources that answer for several symbols in one request; the refusals by source.
 
     After an error of `stop_on` the source is not requested for the other symbols.
     """
     answers: dict[str, Fetched | Exception] = {}
-    refused: dict[str, Exception] = {}
+    refused: dict[str, SourceError] = {}
     of_request: dict[tuple[str, Asked], list[Outcome[Stored]]] = {}
     for one in stored:
         if one.error is None and isinstance(one.get().source, ManySource):
@@ -126,21 +127,10 @@ def _asked_together(
 
 
 def _responses(nights: Sequence[Outcome[Stored]], asked: Asked) -> dict[str, Fetched | Exception]:
-    """By symbol, what one request for several brought; an error that a retry may heal is an object of each symbol.
-
-    One that two symbols share is that of a request that was not made.
-    """
+    """By symbol, what one request for several brought; its error is that of each."""
     source, symbols = cast(ManySource, nights[0].get().source), [one.run.spec.symbol for one in nights]
     found = shard.attempt(nights[0].run, partial(_many, source, symbols, asked))
-    by_symbol = dict.fromkeys(symbols, found.error) if found.error is not None else found.get()
-    return {symbol: _own(one) if isinstance(one, SourceError) else one for symbol, one in by_symbol.items()}
-
-
-def _own(error: SourceError) -> SourceError:
-    """The same error as another object; without `__init__`, whose arguments are the source's own affair."""
-    own = type(error).__new__(type(error), *error.args)
-    own.__dict__.update(error.__dict__)
-    return own
+    return dict.fromkeys(symbols, found.error) if found.error is not None else found.get()
 
 
 def _many(source: ManySource, symbols: Sequence[str], asked: Asked) -> dict[str, Fetched | Exception]:

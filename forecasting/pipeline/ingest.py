@@ -49,7 +49,7 @@ def fetch_and_store(
         oldest: The oldest night's session, where several nights work on one fetch: it spans the rolling window of each.
         switch_source: Allow bars of another source for a symbol that has some.
         purpose: Of the fetch.
-        stop_on: After such an error the other nights' requests are not made: they end with the same error.
+        stop_on: As for `request_in_turn`.
     """
     asked = shard.given(runs, [_asked(run, last=last, oldest=oldest) for run in runs])
     stored = shard.read_each(

@@ -32,7 +32,7 @@ def fetch(
     for batch in in_batches(attempts, lambda attempt: attempt.nights[0].session, INGEST_SIZE):
         refusal = next((one.error for one in refused if isinstance(one.error, RateLimitedError)), None)
         if refusal is not None:  # requested on, the source would refuse again, and for longer
-            refused += [Refused(attempt, refusal) for attempt in batch]
+            refused += [Refused(attempt, refusal.without_request()) for attempt in batch]
             continue
         runs, oldest = [run_of(attempt.night) for attempt in batch], batch[0].nights[0].session
         for attempt, outcome in zip(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
+from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.notable import Alert, alert
 from forecasting.sessions import opens_at, shift
@@ -128,18 +128,16 @@ def due_first(attempts: Sequence[Attempt], *, now: datetime) -> tuple[list[Attem
 
 
 def retries(refused: Sequence[Refused], *, now: datetime) -> Retries:
-    """The next attempts; after a refusal of the source one error is that of every symbol that was not requested."""
-    found, seen = Retries([], [], []), list[ForecastingError]()
+    """The next attempts of symbols that were requested, and of those that were not after a refusal."""
+    found = Retries([], [], [])
     for one in refused:
-        asked = not any(one.error is error for error in seen)
-        seen.append(one.error)
         later = next_attempt(one.attempt, one.error, now=now)
         if later is None:
             found.stopped.append(one)
-        elif asked:
-            found.waiting.append(later)
-        else:
+        elif isinstance(one.error, SourceError) and not one.error.requested:
             found.put_off.append(after_refusal(one.attempt, later))
+        else:
+            found.waiting.append(later)
     return found
 
 

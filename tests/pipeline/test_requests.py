@@ -52,7 +52,7 @@ def test_after_a_refusal_no_later_batch_is_requested(monkeypatch: pytest.MonkeyP
     assert asked == [["A", "B"]]
     assert [one.night.symbol for one in ready] == ["A"]
     assert [one.attempt.night.symbol for one in refused] == ["B", "C", "D", "E"]
-    assert len({id(one.error) for one in refused}) == 1
+    assert [isinstance(one.error, RateLimitedError) and one.error.requested for one in refused] == [True] + [False] * 3
 
 
 def test_an_error_of_prefect_is_every_nights_in_one_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,10 @@ def attempts(*symbols: str) -> list[Attempt]:
 
 def test_symbols_that_were_not_requested_after_a_refusal_are_put_off_without_a_failure() -> None:
     refusal, (asked, unasked, bad) = RateLimitedError("x"), attempts("AAA", "BBB", "CCC")
-    found = retries([Refused(asked, refusal), Refused(unasked, refusal), Refused(bad, BadDataError("x"))], now=MORNING)
+    found = retries(
+        [Refused(asked, refusal), Refused(unasked, refusal.without_request()), Refused(bad, BadDataError("x"))],
+        now=MORNING,
+    )
     half_past = MORNING + timedelta(minutes=30)
     assert [(one.night.symbol, one.due, one.failures) for one in found.waiting] == [("AAA", half_past, 1)]
     assert [(one.night.symbol, one.due, one.failures) for one in found.put_off] == [("BBB", half_past, 0)]

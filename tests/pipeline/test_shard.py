@@ -247,6 +247,30 @@ def test_a_request_for_many_symbols_that_fails_is_retried_for_all_of_them_after_
         assert (found.put_off, found.stopped) == ([], [])
 
 
+class Closed:
+    """A source that raises one error object for every symbol."""
+
+    name = "closed"
+    error = UnavailableError("The house is closed.")
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        raise self.error
+
+
+def test_symbols_that_were_requested_are_retried_as_such_although_their_error_is_one_object(
+    sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "source_of", lambda *_, **__: Closed())
+    settings = settings_of(tmp_path, sqlite_url)
+    refused = [
+        Refused(first_attempt([one.run.spec], settings, now=NOW, unattended=True), one.error)  # type: ignore[arg-type]
+        for one in fetch_and_store(runs_of(settings, panel))
+    ]
+    found = retries(refused, now=NOW)
+    assert [one.failures for one in found.waiting] == [1] * 3
+    assert (found.put_off, found.stopped) == ([], [])
+
+
 def test_after_a_refusal_of_many_symbols_the_others_are_not_requested(
     sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,5 +283,6 @@ def test_after_a_refusal_of_many_symbols_the_others_are_not_requested(
     earlier = night_run(replace(third.spec, session=date(2024, 3, 7)), settings, now=lambda: NOW)
     outcomes = fetch_and_store([first, second, earlier])
     assert [call.args[0] for call in refuse.call_args_list] == [["AAA", "BBB"]]
-    assert outcomes[2].error is outcomes[1].error
-    assert outcomes[1].error is not outcomes[0].error
+    errors = [outcome.error for outcome in outcomes]
+    assert all(type(error) is RateLimitedError and str(error) == "refused" for error in errors)
+    assert [isinstance(error, RateLimitedError) and error.requested for error in errors] == [True, True, False]
