@@ -20,7 +20,7 @@ from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import night, rows, timeless
 from tests.plain_flows import without_prefect
 
-SPAN = between(date(2024, 3, 1), date(2024, 3, 7))
+SPAN = between(date(2024, 3, 1), date(2024, 3, 6))
 
 
 @pytest.fixture(autouse=True)
