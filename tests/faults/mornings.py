@@ -1,4 +1,4 @@
-"""Mornings of one small symbol, each a scheduled night in a process of its own that can be killed at any boundary.
+"""Mornings of one small symbol, each a scheduled night: here, or in a process that is killed at one of its boundaries.
 
 The processes are forked from one that has everything imported. A boundary is the moment before a statement, which is
 after the one before it, and before or after a commit: whatever a kill can fall between, seen from the database.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
+import pytest
 import sqlalchemy as sa
 from threadpoolctl import threadpool_limits
 
@@ -85,22 +88,26 @@ def write_sources(folder: Path, morning: Morning) -> None:
     )
 
 
-def run_morning(settings: dict[str, str], moment: datetime, kill_at: int | None, told: Path) -> None:
-    """The scheduled night in this process, without Prefect's engine around it; killed at boundary `kill_at`.
+def run_morning(settings: dict[str, str], moment: datetime, kill_at: int | None = None) -> int:
+    """The scheduled night in this process, without Prefect's engine around it; the number of boundaries it passed.
 
-    Without `kill_at` the boundaries passed are counted into the file `told`.
+    The process ends by SIGKILL at the `kill_at`-th of them.
     """
-    os.environ |= settings
-    threadpool_limits(1)
-    clock.now = lambda: moment
-    without_prefect(setattr)
-    boundaries = count_boundaries(kill_at)
-    nightly.nightly()
-    told.write_text(str(boundaries()))
+    with (
+        mock.patch.dict(os.environ, settings),
+        mock.patch.object(clock, "now", lambda: moment),
+        pytest.MonkeyPatch.context() as patch,
+        threadpool_limits(1),
+        counted(kill_at) as passed,
+    ):
+        without_prefect(patch.setattr)
+        nightly.nightly()
+        return passed()
 
 
-def count_boundaries(kill_at: int | None) -> Callable[[], int]:
-    """Count every boundary of this process from now on, and end it by SIGKILL at the `kill_at`-th; the count so far."""
+@contextmanager
+def counted(kill_at: int | None) -> Iterator[Callable[[], int]]:
+    """Within the block every boundary is counted, and the `kill_at`-th ends this process; the count so far."""
     passed = 0
 
     def boundary(*_: object) -> None:
@@ -109,26 +116,31 @@ def count_boundaries(kill_at: int | None) -> Callable[[], int]:
         if passed == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    for moment in ("before_cursor_execute", "commit"):
-        sa.event.listen(sa.Engine, moment, boundary)
     committed = sa.engine.default.DefaultDialect.do_commit
 
     def commit(self: Any, connection: Any) -> None:
         committed(self, connection)
         boundary()
 
-    sa.engine.default.DefaultDialect.do_commit = commit  # there is no event after a commit
-    return lambda: passed
+    moments = ("before_cursor_execute", "commit")
+    for moment in moments:
+        sa.event.listen(sa.Engine, moment, boundary)
+    try:
+        with mock.patch.object(sa.engine.default.DefaultDialect, "do_commit", commit):  # there is no event after one
+            yield lambda: passed
+    finally:
+        for moment in moments:
+            sa.event.remove(sa.Engine, moment, boundary)
 
 
 def in_a_process(
-    settings: dict[str, str], moment: datetime, kill_at: int | None, told: Path, *, kill_after_s: float | None = None
+    settings: dict[str, str], moment: datetime, kill_at: int | None = None, *, kill_after_s: float | None = None
 ) -> int:
     """The exit code of a morning in a process of its own: 0, or minus the signal that ended it.
 
     Killed at boundary `kill_at`, or `kill_after_s` seconds after its start, whatever it is doing then.
     """
-    process = fork(run_morning, settings, moment, kill_at, told)
+    process = fork(run_morning, settings, moment, kill_at)
     process.join(kill_after_s)
     if process.is_alive():
         process.kill()

@@ -16,7 +16,7 @@ from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST
 from tests.faults.forks import fork, fork_command, server_environment
-from tests.nights import ON_BOTH_DATABASES, timeless
+from tests.nights import ON_BOTH_DATABASES, night, timeless
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -58,7 +58,7 @@ def test_a_night_killed_at_any_moment_and_run_again_equals_one_clean_run(night_f
     moments = random.Random(5)
     killed = [killed_after(moments.uniform(0.1, 0.6) * lasted, tmp_path / f"{n}.log") for n in range(KILLS)]
     assert any(killed)
-    run_clean(tmp_path / "again.log")
+    night(LAST)
     assert {name: timeless(name) for name in metadata.tables} == clean
 
 
