@@ -88,6 +88,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = in_order(items)
 
 
+_prefect_servers: dict[str, ExitStack] = {}  # what runs of them, by the name of its fixture
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Stop a Prefect server after the last test of its files; an idle one takes a fortieth of a core until the end."""
+    from tests.distribution import is_of
+
+    try:
+        return (yield)
+    finally:
+        if nextitem is not None:
+            for name in [name for name in _prefect_servers if not is_of(name, nextitem)]:
+                _prefect_servers.pop(name).close()
+
+
 def pytest_unconfigure() -> None:
     shutil.rmtree(_PREFECT_HOME, ignore_errors=True)
     if processes := sys.modules.get("tests.flows.processes"):
@@ -213,6 +229,7 @@ def prefect_server() -> Iterator[None]:
     from tests.flows import processes
 
     with ExitStack() as stack:
+        _prefect_servers["prefect_server"] = stack
         stack.enter_context(mock.patch.object(server, "START_S", processes.TIMEOUT_S))
         stack.enter_context(temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}))
         with processes.fresh_database(Path(_PREFECT_HOME)):
@@ -228,6 +245,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
     folder, port = tmp_path_factory.mktemp("served"), processes.free_port()
     with ExitStack() as stack:
+        _prefect_servers["served"] = stack
 
         def start() -> str:
             return stack.enter_context(processes.prefect_server(folder, port=port, **processes.vacuum_of_compose()))

@@ -24,9 +24,10 @@ FILES_OF = {
         "tests/flows/test_stretch_of_nights.py",
     ),
 }
-"""The files that use a fixture which starts a Prefect server; kept complete by `server_of`."""
+"""The files that use a fixture which starts a Prefect server, in their order; kept complete by `server_of`."""
 
 _SERVER = {file: server for server, files in FILES_OF.items() for file in files}
+_PLACE = {file: place for place, file in enumerate(_SERVER)}
 
 
 def server_of(item: pytest.Item) -> str | None:
@@ -42,18 +43,23 @@ def server_of(item: pytest.Item) -> str | None:
     return server
 
 
+def is_of(server: str, item: pytest.Item) -> bool:
+    """Whether the test's file is one of those of this server, whether or not the test itself uses it."""
+    return _SERVER.get(file_of(item.nodeid)) == server
+
+
 def file_of(nodeid: str) -> str:
     """The path of a test's file, from the root of the project."""
     return nodeid.partition("::")[0]
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests, file by file: files of a Prefect server, then others with slow tests, then the rest."""
+    """The tests, file by file: those of FILES_OF in its order, then others with slow tests, then the rest."""
     slow = {file_of(item.nodeid) for item in items if item.get_closest_marker("slow")}
 
-    def place(item: pytest.Item) -> tuple[bool, bool]:
+    def place(item: pytest.Item) -> tuple[int, bool]:
         file = file_of(item.nodeid)
-        return file not in _SERVER, file not in slow
+        return _PLACE.get(file, len(_PLACE)), file not in slow
 
     return sorted(items, key=place)
 
