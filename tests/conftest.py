@@ -210,7 +210,7 @@ def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterato
     """The URL of a new database on the server, dropped afterwards."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
     yield server.url.set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")

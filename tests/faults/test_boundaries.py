@@ -71,7 +71,7 @@ class Place:
             source.close()
             kept.close()
         else:
-            self._sql(f"CREATE DATABASE {self._name}_{at} TEMPLATE {self._name} STRATEGY FILE_COPY")
+            self._sql(f"CREATE DATABASE {self._name}_{at} TEMPLATE {self._name} STRATEGY WAL_LOG")
 
     def put_back(self, at: int) -> None:
         """Put everything back to how it stood before morning `at`."""
@@ -83,7 +83,7 @@ class Place:
             shutil.copy(self.folder / f"before{at}.db", self._file)
         else:
             self._sql(f"DROP DATABASE {self._name} WITH (FORCE)")
-            self._sql(f"CREATE DATABASE {self._name} TEMPLATE {self._name}_{at} STRATEGY FILE_COPY")
+            self._sql(f"CREATE DATABASE {self._name} TEMPLATE {self._name}_{at} STRATEGY WAL_LOG")
 
     def alone(self) -> bool:
         """Whether no connection to the database is left."""
