@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
@@ -27,13 +28,17 @@ class MemoryStore:
 
     def bars(self) -> pd.DataFrame:
         """The current view, as read.bars returns it."""
-        newest = dict(sorted(self.rows))
+        newest = sorted(self._newest().items())
         frame = pd.DataFrame(
-            [{**self.rows[key], "version": key[1], "settled": key in self.settled} for key in sorted(newest.items())],
-            columns=[*VALUES, "version", "settled"],
-            index=pd.DatetimeIndex(sorted(newest), name="session"),
+            {name: np.array([self.rows[key][name] for key in newest], dtype=float) for name in VALUES},
+            index=pd.DatetimeIndex([day for day, _ in newest], name="session"),
         )
-        return frame.astype({**dict.fromkeys(VALUES, "float64"), "version": "int64", "settled": "bool"})
+        versions = np.array([version for _, version in newest], dtype="int64")
+        return frame.assign(version=versions, settled=np.array([key in self.settled for key in newest], dtype=bool))
+
+    def _newest(self) -> dict[pd.Timestamp, int]:
+        """The newest version of each session."""
+        return dict(sorted(self.rows))
 
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
@@ -50,8 +55,8 @@ class MemoryStore:
             key = (row.pop("session"), row.pop("version"))
             assert key not in self.rows, "a version is written once"
             self.rows[key] = row
-        version = self.bars()["version"]
-        self.settled |= {(pd.Timestamp(day), int(version[pd.Timestamp(day)])) for day in revision.settled}
+        newest = self._newest()
+        self.settled |= {(pd.Timestamp(day), newest[pd.Timestamp(day)]) for day in revision.settled}
         both = pd.concat([self.actions, revision.new_actions])
         self.actions = both.drop_duplicates(["session", "kind"], keep="last").reset_index(drop=True)
         if len(bars):

@@ -13,7 +13,7 @@ from tests.builders import random_bars
 from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
 from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
 
-NIGHTS = 250
+HALF_A_YEAR, YEAR = 126, 250
 SHORT = 0.93
 """Share of its final volume that a bar shows on its own evening."""
 
@@ -92,9 +92,10 @@ def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_an
 
 
 @pytest.mark.slow
-def test_a_year_of_nights_does_too():
-    with StandIn(random_bars(NIGHTS + 120, seed=31)) as stand_in:
-        check_nights(stand_in, directly(stand_in), nights=NIGHTS, seed=1)
+@pytest.mark.parametrize("nights", [HALF_A_YEAR, pytest.param(YEAR, marks=pytest.mark.campaign)])
+def test_months_of_nights_do_too(nights):
+    with StandIn(random_bars(nights + 120, seed=31)) as stand_in:
+        check_nights(stand_in, directly(stand_in), nights=nights, seed=1)
 
 
 def test_two_seeded_vintages_differ_by_dividends_and_by_no_bar():
