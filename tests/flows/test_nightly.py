@@ -15,7 +15,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from tests.builders import LAST
-from tests.nights import ON_BOTH_DATABASES, broken, counts, killed, night, rows, timeless
+from tests.nights import broken, counts, killed, night, rows, timeless
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -43,7 +43,6 @@ def test_the_same_night_run_twice_adds_no_row(night_folder: Path) -> None:
     assert {name: rows(name) for name in metadata.tables} == before
 
 
-@ON_BOTH_DATABASES
 def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

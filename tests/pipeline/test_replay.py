@@ -21,7 +21,7 @@ from tests.builders import LAST, random_bars, set_small_night
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
-SESSIONS = between(date(2024, 2, 22), LAST)
+SESSIONS = between(date(2024, 2, 26), LAST)
 
 
 @pytest.fixture
