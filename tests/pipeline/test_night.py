@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -13,13 +16,15 @@ from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
 from forecasting.pipeline import registry
 from forecasting.pipeline.freshness import check_fresh
+from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import HORIZONS
-from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, counts, killed, night, rows
+from tests.plain_flows import without_prefect
 
 VIEWS = (
     *("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2"),
@@ -29,11 +34,41 @@ VIEWS = (
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
 
+@pytest.fixture(scope="module")
+def folder_of_the_seventh(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """What the night of 2024-03-07 leaves: its data folder `data` and its ledger `ledger.db`."""
+    folder = tmp_path_factory.mktemp("seventh")
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
+    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
+        without_prefect(patch.setattr)
+        night(date(2024, 3, 7))
+    return folder
+
+
+@pytest.fixture
+def done_on_the_seventh(night_folder: Path, night_url: str, folder_of_the_seventh: Path) -> None:
+    """The night of 2024-03-07 is done in `night_folder`, as if it had been run there."""
+    shutil.copytree(folder_of_the_seventh / "data", night_folder)
+    ledger = night_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(folder_of_the_seventh / "ledger.db")) as done, closing(sqlite3.connect(ledger)) as own:
+        done.backup(own)
+
+
 @ON_BOTH_DATABASES
-def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder: Path) -> None:
+def test_nights_in_a_row_score_what_was_forecast_before_and_old_weights_are_pruned_but_a_champions(
+    night_folder: Path,
+) -> None:
     sessions = between(date(2024, 3, 4), LAST)
     for session in sessions:
         night(session)
+    check_scores(sessions)
+    check_pruning(night_folder)
+
+
+def check_scores(sessions: list[date]) -> None:
+    """Each night scored what the nights before it had forecast, and every view has rows."""
     scored = rows("scores")
     champion = [row for row in rows("forecast_vs_actual") if row["role"] == "champion"]
     assert {(str(row["origin_session"])[:10], row["horizon"]) for row in scored} == {
@@ -48,6 +83,21 @@ def test_nights_in_a_row_score_what_the_nights_before_had_forecast(night_folder:
     assert not [row for row in scored if row["stage"] == "settled" and str(row["target_session"])[:10] == str(LAST)]
     for view in VIEWS:
         assert rows(view), view
+
+
+def check_pruning(night_folder: Path) -> None:
+    """With two fits to keep, the weights of the two oldest nights go; the three newest were champions."""
+    settings = read_settings().model_copy(update={"keep_artifacts": 2})
+    last = night_run(NightSpec("TEST", LAST, "volume", "csv:x"), settings, now=clock.now)
+    with database.transaction(settings.url) as connection:
+        spare = registry.prunable_weights(connection, last)
+        assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
+    assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
+    assert registry.delete_pruned_files([last]) == 2
+    fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
+    kept = [row["id"] for row in fitted if row["artifact_path"]]
+    assert kept == [row["id"] for row in fitted[-3:]]  # the newest forecasts were made by the three last
+    assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
 
 
 def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
@@ -98,8 +148,8 @@ def test_a_live_night_is_marked_live_and_one_after_the_open_late(
     assert kinds == {("2024-03-08", "live"), ("2024-03-07", "replay")}
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder: Path) -> None:
-    night(date(2024, 3, 7))
     night(LAST)
     networks = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
     first, second = (networks[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
@@ -137,10 +187,10 @@ def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scrat
     assert with_dates == [f"{without}-earnings"] * 2
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_often_it_is_killed(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    night(date(2024, 3, 7))
     damage_weights(night_folder)
     for place in ("predict.writes.add_forecasts", "evaluate.writes.add_promotion", "night_steps.close_nights"):
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
@@ -203,10 +253,10 @@ def test_the_night_after_a_lost_champion_is_forecast_by_its_successor(night_fold
         ("SEED", "7", "warm", "1 session since the last fit from scratch"),
     ],
 )
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, mode: str, words: str
 ) -> None:
-    night(date(2024, 3, 7))
     first = rows("runs")[0]
     monkeypatch.setenv(f"FORECASTING_{variable}", value)
     night(LAST)
@@ -218,12 +268,12 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
     assert len({row["winner"] for row in rows("promotions")}) == 2
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.train import model, prepare, starting_weights
 
-    night(date(2024, 3, 7))
     monkeypatch.setattr(
         starting_weights, "pretrained_for", lambda windows, own: None
     )  # bases ship with the code, made anew
@@ -241,12 +291,12 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
     assert published == {(champion["id"], "ok")}
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.pipeline import predict
 
-    night(date(2024, 3, 7))
     first = {path.name for path in (night_folder / "artifacts").iterdir()}
     spoken = predict.load_windows
 
@@ -281,9 +331,8 @@ def test_a_bar_outside_the_training_range_is_flagged_on_the_networks_rows_and_ch
     assert "Volume on 2024-03-08 is outside the range of the training data." in page
 
 
-@ON_BOTH_DATABASES
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_warm_with_a_damaged_champion_is_refused_and_leaves_a_failed_run_alone(night_folder: Path) -> None:
-    night(date(2024, 3, 7))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
     before = counts()
@@ -293,10 +342,10 @@ def test_warm_with_a_damaged_champion_is_refused_and_leaves_a_failed_run_alone(n
     assert "SHA-256" in failed_run()
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion(
     night_folder: Path,
 ) -> None:
-    night(date(2024, 3, 7))
     night(LAST)
     with database.reading(read_settings().url) as connection:
         before = read.champion(connection, "TEST", "volume")
@@ -372,10 +421,10 @@ def test_a_database_that_is_not_migrated_is_refused(
         night(LAST)
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_bars_of_another_source_are_refused_without_the_option(
     night_folder: Path, csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    night(date(2024, 3, 7))
     other = csv_of_bars.rename(csv_of_bars.with_name("OTHER.csv"))
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{other}")
     before = counts()
@@ -385,26 +434,6 @@ def test_bars_of_another_source_are_refused_without_the_option(
     assert "--switch-source" in failed_run()
     start_night(as_of=LAST, mode="skip", switch_source=True)
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
-
-
-@ON_BOTH_DATABASES
-def test_old_weights_are_pruned_but_never_those_of_a_champion(night_folder: Path) -> None:
-    from forecasting.pipeline.night_run import NightSpec, night_run
-    from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
-
-    for session in between(date(2024, 3, 4), LAST):
-        night(session)
-    settings = read_settings().model_copy(update={"keep_artifacts": 2})
-    last = night_run(NightSpec("TEST", LAST, "volume", "csv:x"), settings, now=clock.now)
-    with database.transaction(settings.url) as connection:
-        spare = prunable_weights(connection, last)
-        assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
-    assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
-    assert delete_pruned_files([last]) == 2
-    fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
-    kept = [row["id"] for row in fitted if row["artifact_path"]]
-    assert kept == [row["id"] for row in fitted[-3:]]  # the newest forecasts were made by the three last
-    assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
 
 
 def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
