@@ -5,7 +5,8 @@
 
 Every forecaster is fitted at the close of the first origin of each block, on the newest `train_sessions` rows up to it,
 and then reads each new session without another fit. Normal intervals of the statistical models are those of log volume.
-Hyperparameters of a peer (steps, trees, window scaling) are searched on the block before the first origin.
+Hyperparameters of a peer (steps, trees, window scaling) are searched on the block before the first origin. "Skill of
+the mean" says what a peer would add as a member: that of the mean of both, in logs, over ours alone, in pinball.
 Prints one Markdown table, and a note for each peer whose library is missing.
 """
 
@@ -42,6 +43,8 @@ from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS, MEDIAN
 
+PEERS = ("ridge", "LightGBM", "statistical", "Fracast", "LSTM", "NHITS")
+
 LIBRARIES = ("numpy", "pandas", "torch", "statsforecast", "lightgbm", "fracast", "neuralforecast")
 
 
@@ -53,6 +56,8 @@ def main() -> None:
     comparison = make_comparison(settings, last=options.last, origins=options.origins, every=options.refit_every)
     walks: dict[str, Walk] = {}
     for name, run, library in forecasters(options):
+        if options.only and name not in ("ours", *options.only):
+            continue
         if library and importlib.util.find_spec(library) is None:
             print(f"{library} is not installed, so {name} is left out: pip install -e '.[bench]'")
             continue
@@ -73,6 +78,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--to", dest="last", type=parse_date, default=date(2018, 12, 21), help="the last origin")
     parser.add_argument("--origins", type=int, default=252)
     parser.add_argument("--refit-every", type=int, default=63)
+    parser.add_argument("--only", nargs="+", choices=PEERS, help="peers to compare with; all without it")
     parser.add_argument("--trees", type=int, nargs="+", default=[120, 240, 480], help="LightGBM's search")
     parser.add_argument("--steps", type=int, nargs="+", default=[60, 150, 300], help="the neural peers' search")
     return parser.parse_args()
@@ -84,7 +90,7 @@ def forecasters(options: argparse.Namespace) -> list[tuple[str, Callable[[Compar
         ("ours", run_ours, ""),
         ("ridge", lambda comparison: {"ridge": walk(comparison, comparison.blocks, fit_ridge)}, ""),
         ("LightGBM", partial(run_lightgbm, trees=options.trees), "lightgbm"),
-        ("AutoETS, AutoARIMA, Theta", run_statistical, "statsforecast"),
+        ("statistical", run_statistical, "statsforecast"),
         ("Fracast", run_fracast, "fracast"),
         ("LSTM", partial(run_neural, name="LSTM", steps=options.steps), "neuralforecast"),
         ("NHITS", partial(run_neural, name="NHITS", steps=options.steps), "neuralforecast"),
@@ -137,8 +143,10 @@ def table(walks: dict[str, Walk], actual: Floats) -> list[str]:
     """A row per forecaster, ours first; skill and p of ours against each (Diebold-Mariano, mean over horizons)."""
     costs = ("s a fit", "CPU s a fit", "s a forecast")
     titles = ("MAE", "pinball", "cover 80", "cover 90", "skill MAE", "p", "skill pinball", "p", *costs)
+    titles += ("skill of the mean", "p")
     lines = ["| forecaster | " + " | ".join(titles) + " | chosen |", "|---|" + "---:|" * len(titles) + "---|"]
-    ours = losses_of(actual, next(iter(walks.values())).forecasts)
+    own = next(iter(walks.values())).forecasts
+    ours = losses_of(actual, own)
     for at, (name, peer) in enumerate(walks.items()):
         theirs = losses_of(actual, peer.forecasts)
         cells = [f"{np.nanmean(loss):.3f}" for loss in theirs]
@@ -146,7 +154,9 @@ def table(walks: dict[str, Walk], actual: Floats) -> list[str]:
         cells += [f"{100 * inside(actual, peer.forecasts, percent)[known].mean():.1f} %" for percent in (80, 90)]
         for our_loss, their_loss in zip(ours, theirs, strict=True):
             cells += skill_and_p(our_loss, their_loss) if at else ("", "")
-        cells += [f"{peer.fit_s:.2f}", f"{peer.fit_cpu_s:.2f}", f"{peer.forecast_s:.3f}", peer.setting]
+        cells += [f"{peer.fit_s:.2f}", f"{peer.fit_cpu_s:.2f}", f"{peer.forecast_s:.3f}"]
+        mean = losses_of(actual, np.sqrt(own * peer.forecasts))[1]
+        cells += [*(skill_and_p(mean, ours[1]) if at else ("", "")), peer.setting]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
 
@@ -157,7 +167,7 @@ def losses_of(actual: Floats, quantiles: Floats) -> tuple[Floats, Floats]:
 
 
 def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
-    """Skill of ours and its p value."""
+    """Skill of the first over the second, and its p value; (n, H) losses each."""
     test = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=H)
     return f"{skill(float(np.nanmean(ours)), float(np.nanmean(theirs))):+.1%}", f"{test.p_value:.4f}"
 
