@@ -17,7 +17,6 @@ from unittest import mock
 from uuid import uuid4
 
 import pytest
-import typer
 
 from forecasting import dependencies
 from forecasting.dependencies import ASSUMPTIONS, TESTED, Assumption, untested_releases
@@ -252,14 +251,18 @@ def torch_meta() -> None:
 
 
 def typer_sources() -> None:
-    from typer.testing import CliRunner
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        import typer
+        from typer.testing import CliRunner
 
     app, found = typer.Typer(), list[object]()
 
-    @app.command()
-    def command(context: typer.Context, one: str = "", other: str = "") -> None:
+    def command(context, one="", other=""):  # type: ignore[no-untyped-def]
         found.extend(context.get_parameter_source(name) for name in ("one", "other"))
 
+    command.__annotations__ = {"context": typer.Context, "one": str, "other": str}  # as a text it would be looked up
+    app.command()(command)
     CliRunner().invoke(app, ["--one", "x"])
     assert [source.name == "COMMANDLINE" for source in found] == [True, False]  # type: ignore[attr-defined]
 
