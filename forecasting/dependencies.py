@@ -19,7 +19,7 @@ TESTED = {
     "pydantic": ("2.10.1", "2.14.4"),
     "sqlalchemy": ("2.0.40", "2.1.9"),
     "torch": ("2.6.0", "2.15.0"),
-    "typer": ("0.15.1", "0.29.2"),
+    "typer": ("0.16.0", "0.29.2"),
     "yfinance": ("1.7.0", "1.7.0"),
 }
 """The oldest and the newest release of each package that the tests run on: deploy/locks/oldest.txt and newest.txt."""
