@@ -1,4 +1,4 @@
-"""deploy/prefect.yaml on a new server, from a fresh clone; and how long Prefect keeps runs."""
+"""deploy/prefect.yaml from a fresh clone; and how long Prefect keeps runs."""
 
 from __future__ import annotations
 
