@@ -50,7 +50,8 @@ def show_newest(
     from flows.terminal import console
     from forecasting.pipeline.publish import each_report
 
-    nights = each_report(options.settings(), as_of, now=clock.now)
+    settings = options.settings()
+    nights = each_report(settings, as_of, now=clock.now, brief=len(settings.symbols) > 1 and not as_json)
     console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
 
 

@@ -23,6 +23,7 @@ from forecasting.preprocess.targets import actual_of
 from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
 from forecasting.report.page import render_page
+from forecasting.report.track_record import has_enough_live
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.database import Connection
@@ -32,6 +33,9 @@ logger = logging.getLogger("forecasting.night")
 
 SHOWN_SESSIONS = 250
 """Nights and scores that the page is given."""
+
+LINE_ORIGINS = 40
+"""Scored origins that are enough for a line of a listing, which shows the newest 20, where 20 of them are live."""
 
 BEFORE_OLDEST = 60
 """Sessions of history before the oldest of these nights."""
@@ -73,15 +77,23 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
         return [_newest_report(settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
 
 
-def each_report(settings: Settings, as_of: date | None = None, *, now: Clock) -> list[SymbolOutcome[ReportData]]:
+def each_report(
+    settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
+) -> list[SymbolOutcome[ReportData]]:
     """The same for each symbol; one without a forecast has an error, with the reason where its night left one.
+
+    Args:
+        settings: Of the symbols, the target and the database.
+        as_of: The night's session; None for the newest.
+        now: The clock.
+        brief: Read no more scores than a line of `line_listing` needs.
 
     Raises:
         StoreError: The database is not ready.
     """
     migrate.check_ready(settings.url, writes=False)
     with database.kept_open(settings.url):
-        return each_symbol(settings, lambda own: _newest_report(own, as_of), now=now)
+        return each_symbol(settings, lambda own: _newest_report(own, as_of, brief=brief), now=now)
 
 
 def write_reports(
@@ -143,11 +155,11 @@ def update_index(settings: Settings, *, now: Clock) -> None:
         logger.warning("the index of the pages was not written: %s", explained(error, now=now))
 
 
-def _newest_report(own: Settings, as_of: date | None) -> ReportData:
+def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) -> ReportData:
     symbol, target = own.symbols[0], own.target
     with database.reading(own.url) as connection:
         try:
-            return _report_of(connection, own, symbol, target, as_of)
+            return _report_of(connection, own, symbol, target, as_of, brief=brief)
         except StoreError as error:
             run = read.unfinished_run(connection, symbol, target, after=date.min)
             if run is None or as_of is not None or not (reason := run["error"] or run["note"]):
@@ -165,16 +177,30 @@ def _held(connection: Connection) -> str:
 
 
 def _report_of(
-    connection: Connection, settings: Settings, symbol: str, target: Target, origin: date | None = None
+    connection: Connection,
+    settings: Settings,
+    symbol: str,
+    target: Target,
+    origin: date | None = None,
+    *,
+    brief: bool = False,
 ) -> ReportData:
-    data = report_data(connection, symbol, target, exchange=settings.exchange, origin=origin)
+    data = report_data(connection, symbol, target, exchange=settings.exchange, origin=origin, brief=brief)
     return replace(data, cost_ratio=settings.cost_ratio)
 
 
 def report_data(
-    connection: Connection, symbol: str, target: Target, *, exchange: str, origin: date | None = None
+    connection: Connection,
+    symbol: str,
+    target: Target,
+    *,
+    exchange: str,
+    origin: date | None = None,
+    brief: bool = False,
 ) -> ReportData:
     """The newest night of a symbol and target, or the one of `origin` with the scores of sessions up to it.
+
+    With `brief` it has the scores that a line of a listing is made of, and may lack older ones.
 
     Raises:
         StoreError: No forecast is stored for them.
@@ -199,13 +225,21 @@ def report_data(
         forecasts=published,
         history=history,
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
-        scored=read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
+        scored=_scored(connection, symbol, target, last=origin, brief=brief),
         findings=read.findings(connection, str((request or fetch)["id"])),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),
     )
+
+
+def _scored(connection: Connection, symbol: str, target: Target, *, last: date | None, brief: bool) -> pd.DataFrame:
+    if brief:
+        newest = read.scored(connection, symbol, target, origins=LINE_ORIGINS, last=last)
+        if newest["origin_session"].nunique() < LINE_ORIGINS or has_enough_live(newest):
+            return newest
+    return read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=last)
 
 
 def page_data(connection: Connection, data: ReportData) -> ReportData:

@@ -13,7 +13,7 @@ from forecasting.evaluate.lines import by_line
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.report.days import as_day
-from forecasting.vocabulary import CHALLENGER, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
 
 ENOUGH_LIVE = 20
 """From this many live origins on, late and replayed forecasts no longer count."""
@@ -107,6 +107,16 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     return TrackRecord(published, baselines, network)
 
 
+def has_enough_live(scored: pd.DataFrame) -> bool:
+    """Whether live forecasts alone count among these scores, and further ones would not change their newest origins.
+
+    Args:
+        scored: As ReportData.scored.
+    """
+    live = scored[(scored["kind"] == "live") & (scored["role"] == CHAMPION) & (scored["horizon"] == 1)]
+    return live["origin_session"].nunique() >= ENOUGH_LIVE
+
+
 def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
     """The record of the newest `origins` whose forecast one session ahead has a score."""
     kept = set(record.ahead(1)["origin_session"].iloc[-origins:])
@@ -148,8 +158,13 @@ def _against(published: pd.DataFrame, others: pd.DataFrame, *, tested: bool = Tr
     if pairs.empty:
         return pd.DataFrame(columns=[*_SKILL_COLUMNS, *(["p_value"] if tested else [])])
     pooled = pd.concat([pairs.assign(horizon=0), pairs])
+    pooled = pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
     groups = pooled.groupby(["name", "horizon"])
-    found = pd.DataFrame([_skill_row(str(name), int(str(horizon)), group) for (name, horizon), group in groups])
+    means = {"mae": "absolute", "pinball": "pinball", "their_mae": "absolute_theirs", "their_pinball": "pinball_theirs"}
+    found = groups.agg(n=("pinball", "size"), **{name: (column, "mean") for name, column in means.items()})
+    found = found.reset_index(names=["forecaster", "horizon"])
+    for ours, theirs in (("mae", "their_mae"), ("pinball", "their_pinball")):
+        found[f"skill_{ours}"] = [skill(own, other) for own, other in zip(found[ours], found[theirs], strict=True)]
     if tested:
         found["p_value"] = [_p_value(group, int(str(horizon))) for (_, horizon), group in groups]
     best_first = found[found["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
@@ -184,22 +199,6 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
     at_most = bdtr(np.arange(n + 1), n, level)  # P(hits <= k)
     return int(np.searchsorted(at_most, 0.025)) / n, int(np.searchsorted(at_most, 0.975)) / n
-
-
-def _skill_row(name: str, horizon: int, group: pd.DataFrame) -> dict[str, object]:
-    mae, theirs = float(group["error"].abs().mean()), float(group["error_theirs"].abs().mean())
-    pinball, their_pinball = float(group["pinball"].mean()), float(group["pinball_theirs"].mean())
-    return {
-        "forecaster": name,
-        "horizon": horizon,
-        "n": len(group),
-        "mae": mae,
-        "pinball": pinball,
-        "their_mae": theirs,
-        "their_pinball": their_pinball,
-        "skill_mae": skill(mae, theirs),
-        "skill_pinball": skill(pinball, their_pinball),
-    }
 
 
 def _p_value(group: pd.DataFrame, horizon: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from forecasting.evaluate.standings import WINDOWS
-from forecasting.pipeline.publish import SHOWN_SESSIONS, report_data
+from forecasting.pipeline import publish
+from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS, report_data
 from forecasting.report.data import ReportData
+from forecasting.report.night_text import line_listing
 from forecasting.report.page import render_page
 from forecasting.report.track_record import ENOUGH_LIVE
 from forecasting.report.units import percent, unit_of
@@ -205,3 +208,17 @@ def test_show_equals_a_recomputation_from_all_scores(url: str, shown: Callable[.
             skills = [percent(share, signed=True, decimals=1).split() for share in (skill_mae, skill_pinball)]
             cells = [str(n), unit.number(mae), unit.number(their_mae), *skills[0], *skills[1]]
             assert row.removeprefix(label).split() == cells
+
+
+@pytest.mark.parametrize("origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"])
+def test_a_line_of_a_listing_is_the_same_without_the_older_scores(
+    url: str, origins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
+    with reading(url) as connection:
+        brief, whole = (
+            report_data(connection, SYMBOL, TARGET, exchange="XNYS", brief=brief) for brief in (True, False)
+        )
+    now, held = datetime(2026, 1, 1, tzinfo=UTC), whole.scored["origin_session"].nunique()
+    assert line_listing([brief], now=now) == line_listing([whole], now=now)
+    assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)
