@@ -164,7 +164,7 @@ class World:
 
     def morning(self, mishaps: Sequence[Mishap]) -> None:
         """One scheduled night with some mishaps, and the check of the ledger."""
-        self._next_day()
+        self.next_day()
         self.tampered = {symbol for symbol, _, left in self.later_edits if left}
         with ExitStack() as stack:
             stack.enter_context(self._later_edits())
@@ -183,19 +183,19 @@ class World:
         self.cannot_write = False
 
     def _run_with_restarts(self) -> str:
-        ended = self._run()
+        ended = self.run()
         while ended == "killed" and self.restarts:
             self.restarts -= 1
             self.instant += timedelta(minutes=10)
             if self.next_kill:
                 self.boundaries.plan(self.next_kill, self.boundaries.kill)
                 self.next_kill = 0
-            ended = self._run()
+            ended = self.run()
             self.reached["a run again after a kill"] += 1
         self.restarts = self.next_kill = 0
         return ended
 
-    def _run(self) -> str:
+    def run(self) -> str:
         """How the scheduled night ended: done, killed, or the name of its error."""
         try:
             with self.boundaries.process():
@@ -216,7 +216,7 @@ class World:
             self._deck = self.draw.sample(MISHAPS, len(MISHAPS))
         return self._deck.pop()
 
-    def _next_day(self) -> None:
+    def next_day(self) -> None:
         """Go on to the next morning of the schedule: Tuesday to Saturday, half past five in New York."""
         self.today += timedelta(days=1)
         while self.today.weekday() not in (1, 2, 3, 4, 5):
@@ -227,7 +227,7 @@ class World:
     def _sleep_through(self, mornings: int) -> None:
         """The machine is off."""
         for _ in range(mornings):
-            self._next_day()
+            self.next_day()
         self.reached["mornings slept through"] += mornings
 
     @contextmanager
