@@ -70,11 +70,16 @@ def _readable(lines: Any) -> Iterator[list[str]]:
         return
 
 
+def whole(row: Row) -> Row:
+    """The row with a volume below half a share as unknown: the ledger has whole shares."""
+    return row if abs(row[-1]) >= 0.5 else (*row[:-1], np.nan)
+
+
 def check_against(naive: dict[str, list[Row]], fetched: Fetched, bars: pd.DataFrame, findings: list[Finding]) -> None:
     """Every bar has the numbers of a line of its day, and every session that is missing has a finding."""
     for day, row in zip(fetched.bars.index, fetched.bars[list(NUMBERS)].to_numpy(), strict=True):
         row = np.where(row == 0.0, np.nan, row)
-        assert any(np.array_equal(row, one, equal_nan=True) for one in naive.get(str(day.date()), [])), day
+        assert any(np.array_equal(row, whole(one), equal_nan=True) for one in naive.get(str(day.date()), [])), day
     known = {finding.session for finding in findings}
     lost = {day.date() for day in BARS.index[BARS.index > fetched.bars.index[0]].difference(bars.index)}
     assert lost <= known, lost - known
