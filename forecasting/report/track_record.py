@@ -163,8 +163,9 @@ def _against(published: pd.DataFrame, others: pd.DataFrame, *, tested: bool = Tr
     means = {"mae": "absolute", "pinball": "pinball", "their_mae": "absolute_theirs", "their_pinball": "pinball_theirs"}
     found = groups.agg(n=("pinball", "size"), **{name: (column, "mean") for name, column in means.items()})
     found = found.reset_index(names=["forecaster", "horizon"])
-    for ours, theirs in (("mae", "their_mae"), ("pinball", "their_pinball")):
-        found[f"skill_{ours}"] = [skill(own, other) for own, other in zip(found[ours], found[theirs], strict=True)]
+    for loss in ("mae", "pinball"):
+        pairs_of_losses = zip(found[loss].tolist(), found[f"their_{loss}"].tolist(), strict=True)
+        found[f"skill_{loss}"] = [skill(own, other) for own, other in pairs_of_losses]
     if tested:
         found["p_value"] = [_p_value(group, int(str(horizon))) for (_, horizon), group in groups]
     best_first = found[found["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
