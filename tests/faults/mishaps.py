@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
+from unittest import mock
 
+import pandas as pd
 import sqlalchemy as sa
 
 from flows import catch_up, nightly
 from forecasting.errors import ForecastingError, LockedError
+from forecasting.pipeline import witness as pipeline_witness
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.registry import promote, roll_back
 from forecasting.sessions import between, next_sessions, shift
@@ -285,6 +288,22 @@ def settings_changed(world: World) -> Iterator[None]:
 
 
 @contextmanager
+def witness(world: World) -> Iterator[None]:
+    """A second source is compared with the bars: it agrees, has other numbers, or cannot be read."""
+    path = world.folder / "witness.csv"
+    newest = [world.vendor.told(symbol)[0].tail(30).assign(symbol=symbol) for symbol in world.vendor.edits_of]
+    rows = pd.concat(newest)[["session", "symbol", "open", "high", "low", "close", "volume"]]
+    column, factor = world.draw.choice([("volume", 1.0), ("volume", 0.4), ("close", 1.03)])
+    rows.assign(**{column: rows[column] * factor}).to_csv(path, index=False)
+    if world.draw.random() < 0.2:
+        os.truncate(path, 20)
+    world.set("WITNESS", f"csv:{path}")
+    with mock.patch.object(pipeline_witness, "_failed_at", {}):  # by real time, in which a morning takes seconds
+        yield
+    world.set("WITNESS", "")
+
+
+@contextmanager
 def champion_by_hand(world: World) -> Iterator[None]:
     """The operator promotes an older model, or rolls back."""
     models = world.select("SELECT id FROM models WHERE name = 'lstm' ORDER BY id")
@@ -326,6 +345,6 @@ def span_again(world: World) -> Iterator[None]:
 MISHAPS: tuple[Mishap, ...] = (
     refused, broken, unknown_symbol, late, stale, another_symbol, partial, gap, null_row, null_volume, in_pence,
     unfinished, in_thousands, restatement, split, dividend, earnings_move, kill, kill_twice, disk_full, locked,
-    second_run, clock_wrong, bars_before, symbol_added, symbol_dropped, settings_changed, champion_by_hand,
-    weights_lost, span_again,
+    second_run, clock_wrong, bars_before, symbol_added, symbol_dropped, settings_changed, witness,
+    champion_by_hand, weights_lost, span_again,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+from forecasting.ingest import witness
 from forecasting.pipeline.replay import rerun_night
 from forecasting.settings import read_settings
 from forecasting.store import copy_inputs, database, upsert
@@ -45,6 +46,8 @@ def replay_one(
         shutil.copy(world.empty, folder / "forecasting.db")
         with database.reading(world.url) as source, database.transaction(scratch.url) as target:
             copy_inputs.copy_inputs(source, target)
+            findings = metadata.tables["findings"]
+            target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
             for name in DERIVED:
                 kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
                 upsert.insert(target, metadata.tables[name], kept)

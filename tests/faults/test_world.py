@@ -28,6 +28,7 @@ SHORT = (
     [mishaps.split, mishaps.locked],
     [mishaps.late, mishaps.disk_full],
     [mishaps.clock_wrong],
+    [mishaps.witness],
 )
 """Mornings of the everyday suite; the campaign draws all of them."""
 
