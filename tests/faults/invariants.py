@@ -145,6 +145,7 @@ class Invariants:
         self.reached.update(
             f"published {row['status']}" for row in new["forecasts"].values() if row["role"] == "champion"
         )
+        self.reached.update(path for row in new["forecasts"].values() for path in rules.learned(row))
         self.reached.update(f"model {row['method']}" for row in new["models"].values())
         self.reached.update("a fit refused by the gate" for row in new["models"].values() if row["refused"])
         self.reached.update(f"promotion by {row['trigger']}" for row in new["promotions"].values())
@@ -163,6 +164,7 @@ class Invariants:
             if run["status"] != self.rows["runs"].get(key, {}).get("status"):
                 self.reached[f"run {run['status']}"] += 1
                 self.reached[f"mode {run['mode']}"] += bool(run["mode"])
+                self.reached["a fit because of drift"] += (run["mode_reason"] or "").startswith("drift: ")
         self.rows = now
 
     def _replay_one(self) -> None:

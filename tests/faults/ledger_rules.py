@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from forecasting.predict.calibration import _USUAL_WEIGHTS
 from forecasting.sessions import opens_at, shift
 from forecasting.store import database, standings
 from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS, QUANTILES
@@ -70,6 +72,13 @@ def check_forecasts(new: Rows, now: Rows) -> None:
         is_live = row["issued_at"] < opens_at(shift(row["origin_session"], 1))
         assert (row["kind"] == "live") == is_live, row
         assert row["status"] == "ok" or row["reason"], row
+
+
+def learned(row: Row) -> list[str]:
+    """What earlier forecasts have decided of this one."""
+    weight = json.loads(row["calibration"])["weight"] if row["calibration"] else None
+    found = ["a weight other than the usual one"] if weight not in (None, _USUAL_WEIGHTS[row["target"]]) else []
+    return [*found, "the network is behind"] if "the network is behind" in row["reason"] else found
 
 
 def actual_of(bar: Row, target: str, factor: float) -> float:

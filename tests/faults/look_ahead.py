@@ -23,6 +23,8 @@ from forecasting.sessions import next_sessions, shift
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
+from forecasting.vocabulary import Mode
+from tests.faults.ledger_rules import learned
 from tests.faults.replayed import COMPARED
 
 if TYPE_CHECKING:
@@ -103,13 +105,23 @@ def issued(world: World, run: Night) -> Lines:
     return {(row["horizon"], row["model_id"]): tuple(row[name] for name in COMPARED) for row in rows}
 
 
+def decided(world: World, run: Night) -> set[str]:
+    """What the night has decided from earlier ones: paths on which a later value could move a forecast."""
+    rows = [row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"]]
+    found = {path for row in rows for path in learned(row)}
+    found |= {"a baseline published" for row in rows if row["status"] == "fallback"}
+    found |= {"a fit because of drift"} if run["mode_reason"].startswith("drift: ") else set()
+    decisions = world.invariants.rows["promotions"].values()
+    return found | {"a promotion" for row in decisions if row["run_id"] == run["id"]} | {run["target"]}
+
+
 def altered_after(world: World, run: Night) -> Lines:
     """What the night forecasts where every value after its origin is another one."""
     return _again(world, run, lambda connection, values: [connection.execute(sql, values) for sql in AFTER.values()])
 
 
 def altered_before(world: World, run: Night, what: str) -> Lines | None:
-    """What the night forecasts where one input is another one; None where it has no such input."""
+    """What the night forecasts without a fit where one input is another one; None where it has no such input."""
     changed: list[int] = []
 
     def alter(connection: sqlite3.Connection, values: dict[str, Any]) -> None:
@@ -118,7 +130,7 @@ def altered_before(world: World, run: Night, what: str) -> Lines | None:
         else:
             changed.append(_alter_past(connection, values))
 
-    found = _again(world, run, alter)
+    found = _again(world, run, alter, fit=False)
     return found if changed[0] else None
 
 
@@ -140,7 +152,9 @@ def _alter_past(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
     return len(closed)
 
 
-def _again(world: World, run: Night, alter: Callable[[sqlite3.Connection, dict[str, Any]], object]) -> Lines:
+def _again(
+    world: World, run: Night, alter: Callable[[sqlite3.Connection, dict[str, Any]], object], *, fit: bool = True
+) -> Lines:
     folder = world.folder / "altered"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
@@ -155,12 +169,12 @@ def _again(world: World, run: Night, alter: Callable[[sqlite3.Connection, dict[s
     copy.close()
     variables = {f"FORECASTING_{name}": value for name, value in world.invariants.environment[run["id"],].items()}
     with mock.patch.dict(os.environ, variables):
-        return _forecast(world, run, {"data_dir": folder, "database_url": None})
+        asked = run["mode"] if run["mode_reason"].startswith("asked for") else "auto"
+        return _forecast(world, run, asked if fit else "skip", {"data_dir": folder, "database_url": None})
 
 
-def _forecast(world: World, run: Night, place: dict[str, Any]) -> Lines:
+def _forecast(world: World, run: Night, asked: Mode, place: dict[str, Any]) -> Lines:
     settings = read_settings().model_copy(update=place)
-    asked = run["mode"] if run["mode_reason"].startswith("asked for") else "auto"
     spec = NightSpec(run["symbol"], run["as_of"], run["target"], run["source"], None, asked, market=settings.market)
     again = night_run(spec, settings, now=world.now)
     inputs = only(write_windows([again]))

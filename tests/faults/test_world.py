@@ -18,6 +18,7 @@ import pytest
 
 from tests.conftest import DATABASES, fresh_postgres
 from tests.faults import look_ahead, mishaps
+from tests.faults.early_evidence import early_evidence
 from tests.faults.replayed import champion_before
 from tests.faults.world import World, opened
 from tests.plain_flows import without_prefect
@@ -38,6 +39,9 @@ REACHED_SOON = (
     "a night replayed: the same bits",
 )  # fmt: skip
 
+LEARNED = ("a weight other than the usual one", "the network is behind", "a fit because of drift")
+"""What takes scored nights, in `early_evidence` five of them."""
+
 SEEDS = range(*map(int, os.environ.get("WORLD_SEEDS", "0:20").split(":")))
 NIGHTS = int(os.environ.get("WORLD_NIGHTS", "60"))
 
@@ -47,7 +51,7 @@ OF_VENDOR_AND_OPERATOR = (
 )  # fmt: skip
 
 REACHED = (
-    *(f"mishap {mishap.__name__}" for mishap in mishaps.MISHAPS), *REACHED_SOON, "run done",
+    *(f"mishap {mishap.__name__}" for mishap in mishaps.MISHAPS), *REACHED_SOON, *LEARNED, "run done",
 )  # fmt: skip
 """Paths that twenty seeds of sixty nights take, each of them."""
 
@@ -61,7 +65,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
     world = World(0, folder / "world", url, nights=len(SHORT), empty=migrated_sqlite_file)
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
-        with opened(world, patch.setattr):
+        with early_evidence(), opened(world, patch.setattr):
             yield world, world.live_through(SHORT)
 
 
@@ -109,7 +113,7 @@ def test_worlds_keep_their_ledgers_whole_and_reach_every_rare_path(
         with fresh_ledger() as url:
             world = World(seed, tmp_path / "world", url, nights=NIGHTS, empty=migrated_sqlite_file)
             try:
-                with opened(world, monkeypatch.setattr):
+                with early_evidence(), opened(world, monkeypatch.setattr):
                     reached += world.live()
             except Exception:  # a seed that fails hides no other
                 failed[seed] = f"on {world.today}: {traceback.format_exc()}"
@@ -136,12 +140,12 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast_and_every_input_d
     tmp_path: Path, migrated_sqlite_file: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Worlds of vendor and operator, whose weights are kept: of 25 nights each, later values and one input altered."""
-    tried, moved_later, moved = 0, list[object](), Counter[tuple[str, bool]]()
+    tried, moved_later, moved = Counter[str](), list[object](), Counter[tuple[str, bool]]()
     for seed in SEEDS:
         shutil.copy(migrated_sqlite_file, tmp_path / "ledger.db")
         url = f"sqlite:///{tmp_path / 'ledger.db'}"
         world = World(seed, tmp_path / "world", url, nights=20, empty=migrated_sqlite_file)
-        with opened(world, monkeypatch.setattr):
+        with early_evidence(), opened(world, monkeypatch.setattr):
             world.set("KEEP_ARTIFACTS", "500")
             world.set("MARKET", world.draw.choice(["", "none"]))
             world.set("TARGET", world.draw.choice(["volume", "close", "range"]))
@@ -149,15 +153,19 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast_and_every_input_d
             world.live_through([world.draw.sample(OF_VENDOR_AND_OPERATOR, 2) for _ in range(20)])
             nights = nights_with_weights(world)
             for night in world.draw.sample(nights, min(25, len(nights))):
-                tried += 1
+                tried.update(["nights", *look_ahead.decided(world, night)])
                 found = look_ahead.altered_after(world, night)
                 if found != look_ahead.issued(world, night):
                     moved_later.append((seed, night["symbol"], night["target"], night["as_of"]))
                 what = world.draw.choice(sorted(look_ahead.BEFORE))
                 if (altered := look_ahead.altered_before(world, night, what)) is not None:
-                    moved[what, altered != found] += 1
+                    moved[what, altered != {line: found[line] for line in altered}] += 1
         shutil.rmtree(tmp_path / "world")
-    sys.stdout.write(f"\n{tried} nights; moved by later values: {moved_later}; moved by an input: {dict(moved)}\n")
+        sys.stdout.write(
+            f"\nseed {seed}: {dict(tried)}; moved by later values: {moved_later}; by inputs: {dict(moved)}"
+        )
+        sys.stdout.flush()
     assert not moved_later
     assert {what for what, is_moved in moved if not is_moved} == set()
     assert {what for what, _ in moved} == look_ahead.BEFORE.keys()
+    assert tried.keys() >= {*LEARNED, "a promotion", "a baseline published"}
