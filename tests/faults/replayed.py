@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.faults.world import World
 
 DERIVED = ("runs", "models", "promotions", "forecasts", "scores")
+SAME_BITS = "the same bits"
 COMPARED = ("role", "status", *QUANTILE_COLUMNS)
 
 Rows = Mapping[str, Mapping[tuple[Any, ...], dict[str, Any]]]
@@ -59,7 +60,7 @@ def replay_one(
         _line(row): [row[name] for name in COMPARED] for row in rows["forecasts"].values() if row["run_id"] == run["id"]
     }
     assert found == wanted, (run, [line for line in wanted if found.get(line) != wanted[line]][:5])
-    return "the same bits"
+    return SAME_BITS
 
 
 def _line(row: Any) -> tuple[Any, ...]:
