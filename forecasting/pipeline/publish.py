@@ -57,13 +57,14 @@ class PublishedPage:
 
 def publish_pages(runs: Sequence[NightRun]) -> list[Outcome[PublishedPage]]:
     """The page written for each night's symbol and target, of their newest forecast; `update_index` comes after all."""
-    stored = shard.read_each(
-        shard.given(runs, runs),
-        lambda connection, run, _: page_data(
-            connection, _report_of(connection, run.settings, run.spec.symbol, run.spec.target)
-        ),
-    )
+    stored = shard.read_each(shard.given(runs, runs), lambda connection, run, _: _page_of(connection, run))
     return shard.compute_each(stored, _publish)
+
+
+def _page_of(connection: Connection, run: NightRun) -> ReportData:
+    settings = run.settings
+    newest = report_data(connection, run.spec.symbol, run.spec.target, exchange=settings.exchange)
+    return page_data(connection, replace(newest, cost_ratio=settings.cost_ratio))
 
 
 def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
@@ -159,7 +160,7 @@ def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) ->
     symbol, target = own.symbols[0], own.target
     with database.reading(own.url) as connection:
         try:
-            return _report_of(connection, own, symbol, target, as_of, brief=brief)
+            data = report_data(connection, symbol, target, exchange=own.exchange, origin=as_of, brief=brief)
         except StoreError as error:
             run = read.unfinished_run(connection, symbol, target, after=date.min)
             if run is None or as_of is not None or not (reason := run["error"] or run["note"]):
@@ -167,6 +168,7 @@ def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) ->
             raise StoreError(
                 f"{symbol} has no {target} forecast; its night of {run['as_of']} has status {run['status']}: {reason}"
             ) from error
+    return replace(data, cost_ratio=own.cost_ratio)
 
 
 def _held(connection: Connection) -> str:
@@ -174,19 +176,6 @@ def _held(connection: Connection) -> str:
     lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
     more = f" and {len(lines) - NAMED} others" if len(lines) > NAMED else ""
     return f". The database holds forecasts of {', '.join(lines[:NAMED])}{more}." if lines else ""
-
-
-def _report_of(
-    connection: Connection,
-    settings: Settings,
-    symbol: str,
-    target: Target,
-    origin: date | None = None,
-    *,
-    brief: bool = False,
-) -> ReportData:
-    data = report_data(connection, symbol, target, exchange=settings.exchange, origin=origin, brief=brief)
-    return replace(data, cost_ratio=settings.cost_ratio)
 
 
 def report_data(
