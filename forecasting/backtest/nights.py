@@ -6,6 +6,7 @@ missing, whose part arrays take. A night decides on the scores of the session be
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from forecasting.evaluate.evidence import newest_origins
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
 from forecasting.predict.calibration import MAX_FORECASTS, Past
-from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published
+from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published, unusable
 from forecasting.predict.forecasts import issue, network_quantiles
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
@@ -95,6 +96,15 @@ class _Champion:
     trained_to: int
 
 
+@dataclass
+class _Attempt:
+    """A model's forecast of a night, NaN without one, what it was combined from, and whether it may be published."""
+
+    facts: ChampionFacts
+    raw: Floats
+    issued: Floats
+
+
 class _Walk:
     """The nights so far, and what a night finds in the ledger: champion, scores, past forecasts."""
 
@@ -124,8 +134,13 @@ class _Walk:
         losses = self._losses(night)
         mode = self._mode(night, windows, losses)
         verdict, successor = self._successor(night, mode, windows, companions)
-        self._forecast(night, windows, self.champion or successor)
-        self._publish(night, losses, self.champion or successor)
+        self._forecast_baselines(night, windows)
+        recent = newest_origins(losses, SCORED_ORIGINS)
+        attempt = self._attempt(night, windows, recent, self.champion or successor)
+        if self.champion is not None and successor is not None and unusable(attempt.facts):
+            instead = self._attempt(night, windows, recent, successor)
+            attempt = attempt if unusable(instead.facts) else instead
+        self._publish(night, attempt)
         self.nights.modes.append(mode)
         self.nights.verdicts.append(verdict)
         if successor is not None:
@@ -167,47 +182,44 @@ class _Walk:
         trained_to = int(self.rows[night]) + windows.learnable_sessions - len(windows)
         return verdict, None if verdict.refused else _Champion(fitted, trained_to)
 
-    def _forecast(self, night: int, windows: Windows, model: _Champion | None) -> None:
-        scale = windows.scale()
+    def _forecast_baselines(self, night: int, windows: Windows) -> None:
         for name, quantiles in self.nights.baselines.items():
             quantiles[night] = baseline_quantiles(name, windows)
             self.pinball[name][night] = pinball(self.actual[night], quantiles[night])
-        if model is None:
-            return
-        past = self._past(night)
-        try:
-            network = scale.to_model(network_quantiles(model.checkpoint, windows))
-            linear = scale.to_model(linear_quantiles(windows))
-            issued = issue(network, linear, past, scale=scale, target=windows.target).quantiles
-        except NUMERICAL_ERRORS:
-            return
-        if np.isfinite(issued).all():
-            self.raw[:, night] = network, linear
-            self.pinball[CHAMPION][night] = pinball(self.actual[night], issued)
-            self.inside_80[night] = inside(self.actual[night], issued, 80)
-        self.nights.network[night] = issued
 
-    def _publish(self, night: int, losses: pd.DataFrame, model: _Champion | None) -> None:
-        recent = newest_origins(losses, SCORED_ORIGINS)
+    def _attempt(self, night: int, windows: Windows, recent: pd.DataFrame, model: _Champion | None) -> _Attempt:
+        raw, issued = np.full((2, H, Q), np.nan), np.full((H, Q), np.nan)
+        if model is not None:
+            scale = windows.scale()
+            with suppress(*NUMERICAL_ERRORS):
+                network = scale.to_model(network_quantiles(model.checkpoint, windows))
+                linear = scale.to_model(linear_quantiles(windows))
+                issued = issue(network, linear, self._past(night), scale=scale, target=windows.target).quantiles
+                raw = np.stack([network, linear])
         deficit = deficit_of(recent)
-        finite = bool(np.isfinite(self.nights.network[night]).all())
         usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
         facts = ChampionFacts(
             champion="of the replay" if model else None,
             baseline=fallback_baseline(recent, deficit, usable),
             age_sessions=self._session(night) - model.trained_to if model else None,
             max_age_sessions=self.settings.max_model_age,
-            finite=finite,
+            finite=bool(np.isfinite(issued).all()),
             deficit=deficit,
             in_fallback=self.in_fallback,
         )
-        published = choose_published(facts)
+        return _Attempt(facts, raw, issued)
+
+    def _publish(self, night: int, made: _Attempt) -> None:
+        if made.facts.finite:
+            self.raw[:, night] = made.raw
+            self.pinball[CHAMPION][night] = pinball(self.actual[night], made.issued)
+            self.inside_80[night] = inside(self.actual[night], made.issued, 80)
+        self.nights.network[night] = made.issued
+        published = choose_published(made.facts)
         ours = published.forecaster == CHAMPION
-        self.nights.issued[night] = (
-            self.nights.network[night] if ours else self.nights.baselines[published.forecaster][night]
-        )
+        self.nights.issued[night] = made.issued if ours else self.nights.baselines[published.forecaster][night]
         self.nights.published.append(published)
-        self.in_fallback = not ours if finite else self.in_fallback
+        self.in_fallback = not ours if made.facts.finite else self.in_fallback
 
     def _session(self, night: int) -> int:
         """The night's session, counted from the first of the windows."""

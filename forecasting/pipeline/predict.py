@@ -28,7 +28,7 @@ from forecasting.predict.candidates import (
     forecast_rows,
     network_candidate,
 )
-from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published
+from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published, unusable
 from forecasting.predict.forecasts import kind_of
 from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
@@ -81,9 +81,9 @@ def write_forecasts(
 ) -> list[Outcome[int]]:
     """The number of forecast rows added for each night: 0 where its run has written its forecasts before.
 
-    A champion that is missing, damaged, too old, not finite or behind does not stop the night: where its weights cannot
-    be used, tonight's fit is published if it has passed the gate; else the best baseline's forecast, with status
-    fallback and the reason.
+    A champion that is missing, damaged, too old, not finite or behind does not stop the night: unless it is behind,
+    tonight's fit is published if it has passed the gate; else the best baseline's forecast, with status fallback and
+    the reason.
     """
     asked = shard.given(runs, list(zip(inputs, challenger_ids, strict=True)))
     stored = shard.read_each(asked, lambda connection, run, one: _read_unless_written(connection, run, *one))
@@ -138,14 +138,18 @@ def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame, 
 def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
     windows = load_windows(Path(stored.inputs.windows_path))
     networks, damage = _network_candidates(run, stored, windows)
-    if CHAMPION in damage and CHALLENGER in networks:
-        # As on a first night: the evaluation of this night makes it champion in any case, one night later.
-        stored = replace(stored, champion=stored.challenger, challenger=None)
-        networks, damage = {CHAMPION: replace(networks[CHALLENGER], role=CHAMPION)}, {}
     baselines = baseline_candidates(windows, symbol=run.spec.symbol, settings_hash=run.settings.hash)
-    candidates = [*baselines, *networks.values()]
-    published = choose_published(_champion_facts(run, stored, candidates, damage=damage.get(CHAMPION, "")))
-    return _Forecasts(stored, assign_roles(candidates, published), published)
+    finite = [one.forecaster for one in baselines]
+    facts = _champion_facts(run, stored, finite, networks.get(CHAMPION), damage=damage.get(CHAMPION, ""))
+    if unusable(facts) and CHALLENGER in networks:
+        # As on a first night: the evaluation of this night makes it champion in any case, one night later.
+        instead = replace(stored, champion=stored.challenger, challenger=None)
+        fit = replace(networks[CHALLENGER], role=CHAMPION)
+        its_facts = _champion_facts(run, instead, finite, fit, damage="")
+        if not unusable(its_facts):
+            stored, networks, facts = instead, {CHAMPION: fit}, its_facts
+    published = choose_published(facts)
+    return _Forecasts(stored, assign_roles([*baselines, *networks.values()], published), published)
 
 
 def _network_candidates(
@@ -170,17 +174,15 @@ def _network_candidates(
 
 
 def _champion_facts(
-    run: NightRun, stored: PredictionInputs, candidates: Sequence[Candidate], *, damage: str
+    run: NightRun, stored: PredictionInputs, baselines: Sequence[str], own: Candidate | None, *, damage: str
 ) -> ChampionFacts:
-    """What decides whether the champion's forecast is published."""
+    """What decides whether the champion's forecast, its `own`, is published, or that of one of the finite baselines."""
     losses = forecaster_losses(stored.scores, origins=SCORED_ORIGINS)
     deficit = deficit_of(losses)
-    finite = [one.forecaster for one in candidates if one.role == BASELINE]
-    own = next((one for one in candidates if one.role == CHAMPION), None)
     trained_to = stored.champion["trained_to"] if stored.champion else None
     return ChampionFacts(
         champion=stored.champion["id"] if stored.champion else None,
-        baseline=fallback_baseline(losses, deficit, finite),
+        baseline=fallback_baseline(losses, deficit, baselines),
         damage=damage,
         age_sessions=len(between(trained_to, run.spec.session, run.settings.exchange)) - 1 if trained_to else None,
         max_age_sessions=run.settings.max_model_age,

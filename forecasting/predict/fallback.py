@@ -101,10 +101,8 @@ def choose_published(facts: ChampionFacts) -> Published:
     return Published(CHAMPION, "ok", "")
 
 
-def _objection(facts: ChampionFacts) -> str:
-    if facts.champion is None:
-        why = facts.no_fit.strip().rstrip(".")
-        return f"there is no champion yet: {why}" if why else "there is no champion yet"
+def unusable(facts: ChampionFacts) -> str:
+    """Why tonight's fit takes the champion's place at once, if it passed the gate: damaged, too old or not finite."""
     if facts.damage:
         return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:
@@ -112,7 +110,14 @@ def _objection(facts: ChampionFacts) -> str:
         return f"champion {facts.champion} was trained {facts.age_sessions} sessions before the origin ({limit})"
     if not facts.finite:
         return f"champion {facts.champion} made a forecast that is not finite"
-    return _behind(facts)
+    return ""
+
+
+def _objection(facts: ChampionFacts) -> str:
+    if facts.champion is None:
+        why = facts.no_fit.strip().rstrip(".")
+        return f"there is no champion yet: {why}" if why else "there is no champion yet"
+    return unusable(facts) or _behind(facts)
 
 
 def _behind(facts: ChampionFacts) -> str:

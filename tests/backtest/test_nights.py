@@ -50,6 +50,7 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
         monkeypatch.setattr(fallback, "TOLERANCE", -1.0)
         monkeypatch.setattr(fallback, "ENTER", -np.inf)
         monkeypatch.setattr(fallback, "LEAVE", 0.0)
+        monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "1")  # so that each night's own fit takes the champion's place
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "5")
     settings = read_settings().for_symbol("TEST")
     bars, _, _ = load_series(settings, last=None, now=clock.now)

@@ -56,7 +56,7 @@ class Morning:
 MORNINGS = (
     Morning(date(2024, 2, 26)),  # the first night of all: a fit from scratch, promoted
     Morning(date(2024, 2, 27)),  # warm; the first scores
-    Morning(date(2024, 2, 28)),  # the champion is over its age: a baseline speaks, the challenger takes over
+    Morning(date(2024, 2, 28)),  # the champion is over its age: tonight's fit speaks in its place, and takes over
     Morning(date(2024, 2, 29), (date(2024, 2, 27),)),  # a bar restated, and scored again
     Morning(date(2024, 3, 5), (date(2024, 2, 27),)),  # two sessions missed: three nights in one run, weights pruned
 )

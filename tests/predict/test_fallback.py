@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from forecasting.predict.fallback import ChampionFacts, Deficit, Published, choose_published
+from forecasting.predict.fallback import ChampionFacts, Deficit, Published, choose_published, unusable
 
 LEVEL = Deficit("ridge", 250, network_pinball=0.6, baseline_pinball=0.62, statistic=-1.5)
 BEHIND = replace(LEVEL, network_pinball=0.682, statistic=3.4)
@@ -69,6 +69,12 @@ def test_the_first_objection_is_the_reason():
         choose_published(worst).reason
         == "champion 3f9c cannot be used: the file is missing; ridge is published instead"
     )
+
+
+def test_a_champion_whose_weights_cannot_be_used_gives_way_to_a_fit_and_one_that_is_behind_does_not():
+    for change in ({"damage": "the file is missing"}, {"age_sessions": 64}, {"finite": False}):
+        assert unusable(replace(ELIGIBLE, **change))
+    assert not unusable(replace(ELIGIBLE, deficit=BEHIND, in_fallback=True))
 
 
 def test_a_perfect_baseline_does_not_divide_by_zero():
