@@ -2,17 +2,16 @@
 
 import hashlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forecasting.backtest.workers import worker_pool
 from forecasting.losses import Floats
 from forecasting.predict.forecasts import network_quantiles
 from forecasting.preprocess.companions import cut_to_session, with_companion_range
@@ -114,9 +113,7 @@ def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers
         paths = [Path(shared) / f"{at}.npz" for at in range(len(panel))]
         for windows, path in zip(panel, paths, strict=True):
             windows.save(path)
-        # Spawned, not forked: torch's threads do not survive a fork.
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_load_panel, initargs=(paths,))
-        with pool:
+        with worker_pool(workers, prepare=_load_panel, given=(paths,)) as pool:
             tasks = {pool.submit(_forecast_shared, block, settings): at for at, block in blocks.items()}
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
@@ -126,17 +123,7 @@ _shared: list[Windows] = []  # the panel of a worker process, which runs one bac
 
 
 def _load_panel(paths: list[Path]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _shared.extend(load_windows(path) for path in paths)
-
-
-def _end_with_parent() -> None:
-    # A worker holds both ends of the pool's queue, so it would wait for work for ever, with 430 MB, once its parent is
-    # killed.
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _forecast_shared(block: Block, settings: Settings) -> Raw:

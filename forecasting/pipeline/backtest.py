@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import Future, as_completed
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pandas as pd
 
 from forecasting.article.experiment import ROWS, TRAIN_ROWS, ArticleResult, run_article
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
+from forecasting.backtest.workers import worker_pool
 from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
@@ -50,10 +55,7 @@ def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_b
     if store:
         migrate.check_ready(spec.settings.url)
     result = replayed(spec, now=now, bar=bar)
-    if store:
-        add_metrics(result, spec.settings, now=now)
-    document: dict[str, Any] = result.document()
-    return document
+    return _kept(result, result.document(), store=store, now=now)
 
 
 def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestResult:
@@ -62,11 +64,23 @@ def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestRe
     Raises:
         ForecastingError: One of these cannot be had, or the span is too short or too early.
     """
+    replay = _loaded(spec, now=now)
+    with bar(f"{spec.symbol} {spec.settings.target}") as advance:
+        return replay(progress=advance)
+
+
+def _loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
+    """The backtest with its series, which another process can run."""
     settings = spec.settings
     bars, events, _ = load_series(settings, last=None, now=now)
     companions, market = companion_series(settings, now=now), market_series(settings, now=now)
-    with bar(f"{spec.symbol} {settings.target}") as advance:
-        return backtest(bars, events, spec=spec, companions=companions, market=market, progress=advance)
+    return partial(backtest, bars, events, spec=spec, companions=companions, market=market)
+
+
+def _kept(result: BacktestResult, document: dict[str, Any], *, store: bool, now: Clock) -> dict[str, Any]:
+    if store:
+        add_metrics(result, result.spec.settings, now=now)
+    return document
 
 
 def walk_each(
@@ -78,7 +92,10 @@ def walk_each(
     bar: Bar = no_bar,
     out: Path | None = None,
 ) -> list[SymbolOutcome[dict[str, Any]]]:
-    """The outcome of `walk_forward` for each symbol of the settings, one after the other.
+    """The outcome of `walk_forward` for each symbol of the settings.
+
+    Where there are as many symbols as workers, each of these replays whole symbols; else all fit one symbol's refits
+    after the other's.
 
     Args:
         settings: Of the symbols.
@@ -93,12 +110,44 @@ def walk_each(
     """
     if out is not None:
         check_writable(out)
-    outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
+    if 1 < (spec_of(settings).workers or os.cpu_count() or 1) <= len(settings.symbols):
+        outcomes = _each_in_a_worker(settings, spec_of, store=store, now=now, bar=bar)
+    else:
+        outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
     documents = values_of(outcomes)
     if out is not None and documents:
         whole = documents[0] if len(outcomes) == 1 else documents
         write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
     return outcomes
+
+
+def _each_in_a_worker(
+    settings: Settings, spec_of: Callable[[Settings], BacktestSpec], *, store: bool, now: Clock, bar: Bar
+) -> list[SymbolOutcome[dict[str, Any]]]:
+    if store:
+        migrate.check_ready(settings.url)
+
+    def begin(own: Settings) -> Future[tuple[BacktestResult, dict[str, Any]]]:
+        # The series is fetched here, one after the other: a source is asked at the pace of one process.
+        return pool.submit(_measured, _loaded(replace(spec_of(own), workers=1), now=now))
+
+    def end(own: Settings) -> dict[str, Any]:
+        return _kept(*begun[own.symbols[0]].get().result(), store=store, now=now)
+
+    workers = spec_of(settings).workers or os.cpu_count() or 1
+    with worker_pool(workers) as pool, bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
+        outcomes = each_symbol(settings, begin, now=now)
+        replays = values_of(outcomes)
+        for done, _ in enumerate(as_completed(replays), start=1):
+            if advance is not None:
+                advance(done, len(outcomes))
+    begun = {outcome.symbol: outcome for outcome in outcomes}
+    return each_symbol(settings, end, now=now)
+
+
+def _measured(replay: Callable[[], BacktestResult]) -> tuple[BacktestResult, dict[str, Any]]:
+    result = replay()
+    return result, result.document()
 
 
 def backtest_spec(

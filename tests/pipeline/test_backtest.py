@@ -1,0 +1,67 @@
+"""Backtests of several symbols, one after the other and side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flows import clock
+from forecasting.backtest import workers
+from forecasting.pipeline.backtest import Advance, backtest_spec, walk_each
+from forecasting.settings import Settings, read_settings
+from tests.builders import random_bars
+from tests.faults.forks import forked
+from tests.nights import rows
+
+SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    parts = [random_bars(days=days, seed=seed).assign(symbol=name) for seed, (name, days) in enumerate(SYMBOLS.items())]
+    pd.concat(parts).rename_axis("date").reset_index().to_parquet(tmp_path / "panel.parquet")
+    named = {"DATA_DIR": tmp_path / "data", "SOURCE": f"parquet:{tmp_path / 'panel.parquet'}", "MARKET": "none"}
+    named |= {"DATABASE_URL": sqlite_url, "SYMBOLS": ",".join(SYMBOLS), "MEMBERS": 1, "TRAIN_SESSIONS": 320}
+    for name, value in named.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", str(value))
+    return read_settings()
+
+
+@pytest.mark.slow
+def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "get_context", lambda method: forked())
+    documents, kept, shown = [], [], list[tuple[int, int]]()
+
+    @contextmanager
+    def bar(what: str) -> Iterator[Advance]:
+        yield lambda done, of: shown.append((done, of))
+
+    for count in (1, 2):
+        out = tmp_path / f"{count}.json"
+        spec_of = partial(
+            backtest_spec,
+            first=date(2024, 2, 1),
+            last=date(2024, 2, 20),
+            refit_every=5,
+            workers=count,
+            as_published=True,
+        )
+        named = settings.model_copy(update={"data_dir": tmp_path / str(count)})  # no refit is taken from the other's
+        found = walk_each(named, spec_of, store=True, now=clock.now, bar=bar, out=out)
+        assert [(one.symbol, one.error is None) for one in found] == [("AAA", True), ("BBB", False), ("CCC", True)]
+        assert "found 200" in str(found[1].error)
+        documents.append([{**one, "seconds": 0} for one in json.loads(out.read_text(encoding="utf-8"))])
+        kept.append([{**row, "run_id": ""} for row in rows("metrics")])
+    assert documents[0] == documents[1]
+    assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
+    assert kept[0] == kept[1] != []
+    assert shown[-2:] == [(2, 3), (3, 3)]
