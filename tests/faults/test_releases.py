@@ -25,7 +25,7 @@ from tests.builders import set_small_night
 from tests.plain_flows import without_prefect
 
 LEDGERS = sorted((Path(__file__).parent / "ledgers").glob("*.tar.xz"))
-FIRST, LAST = date(2018, 12, 21), date(2018, 12, 26)
+FIRST, LAST = date(2018, 12, 21), date(2018, 12, 24)
 """The nights of this code, after those of the release."""
 
 Rows = dict[str, list[dict[str, object]]]
@@ -90,14 +90,13 @@ def test_a_ledger_of_an_earlier_release_goes_on_and_can_be_verified(old_url: str
         assert [row for row in before[name] if row not in kept] == [], name
     nights = [row for row in after["runs"] if row not in before["runs"] and row["code_version"] == code_version()]
     done = sorted(str(row["as_of"]) for row in nights if row["status"] == "done")
-    assert done == ["2018-12-21", "2018-12-24", "2018-12-26"]
+    assert done == ["2018-12-21", "2018-12-24"]
     champions = [row for row in after["forecasts"] if row["role"] == "champion"]
     published = [row for row in champions if str(row["origin_session"]) >= str(FIRST)]
     # The weights of these releases are of an older format: the first night's fit from scratch takes over at once.
     assert {(row["origin_session"], row["status"]) for row in published} == {
         ("2018-12-21", "ok"),
         ("2018-12-24", "ok"),
-        ("2018-12-26", "ok"),
     }
     fits = {str(row["id"]): row for row in after["models"]}
     assert all(fits[str(row["model_id"])]["code_version"] == code_version() for row in published)
@@ -106,4 +105,4 @@ def test_a_ledger_of_an_earlier_release_goes_on_and_can_be_verified(old_url: str
     told = rf"4 of the nights, up to 2018-12-20, were made by other code.*--from {FIRST} replays"
     with pytest.raises(ReplayError, match=told):
         replay(read_settings(), now=clock.now)
-    assert ": 3 nights, 2018-12-21 to 2018-12-26: all " in replay(read_settings(), now=clock.now, first=FIRST)
+    assert ": 2 nights, 2018-12-21 to 2018-12-24: all " in replay(read_settings(), now=clock.now, first=FIRST)

@@ -170,7 +170,6 @@ def test_weights_that_are_not_finite_are_not_kept(ten: Settings, monkeypatch: py
     assert (made(ten), (ten.data_dir / "weights").exists()) == ([], False)
 
 
-@ON_BOTH_DATABASES
 def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
     ten: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
