@@ -1,4 +1,4 @@
-"""Decisions that take 60 and more scored nights, after five and on weaker evidence, so that short worlds take them.
+"""Decisions that take 60 and more scored nights, after a handful and on weaker evidence: short worlds take them too.
 
 The code is the night's own; only its thresholds are others. Without them no world of 60 nights learns the weight of
 the combination, publishes a baseline because the network is behind, or fits from scratch because of drift.
@@ -17,7 +17,7 @@ from forecasting.predict import calibration, fallback
 THRESHOLDS: tuple[tuple[ModuleType, str, float], ...] = (
     (calibration, "MIN_FORECASTS", 5),
     (calibration, "_PRIOR", 5.0),
-    (deficit, "MIN_ORIGINS", 5),
+    (deficit, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
     (fallback, "ENTER", 0.3),
     (fallback, "LEAVE", 0.1),
     (fallback, "TOLERANCE", 0.0),

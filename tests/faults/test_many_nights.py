@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import logging
 import os
 import sys
 import threading
@@ -68,6 +69,7 @@ def test_hundreds_of_nights_add_their_rows_and_nothing_else(
     world = World(1, tmp_path / "world", database_url, nights=2 * NIGHTS, empty=migrated_sqlite_file)
     world.symbols = ["AAA"]
     nights: list[After] = []
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])  # pytest's keep every record
     with opened(world, monkeypatch.setattr):
         world.set("MARKET", "")
         for night in lived_through(world):
