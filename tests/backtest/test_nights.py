@@ -50,7 +50,6 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
         monkeypatch.setattr(fallback, "TOLERANCE", -1.0)
         monkeypatch.setattr(fallback, "ENTER", -np.inf)
         monkeypatch.setattr(fallback, "LEAVE", 0.0)
-        monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "1")  # so that each night's own fit takes the champion's place
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "5")
     settings = read_settings().for_symbol("TEST")
     bars, _, _ = load_series(settings, last=None, now=clock.now)
@@ -104,6 +103,11 @@ def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion
     assert refused.counts()["refused"] == 1
     # The night after goes on from the second night's fit, as if the third had not been; its factors are of more nights.
     np.testing.assert_array_equal(refused.network[3][:, MEDIAN], sound.network[2][:, MEDIAN])
+    fits.clear()
+    in_its_place = replay_nights([windows_over(BARS)], at, SETTINGS.model_copy(update={"max_model_age": 1}))
+    np.testing.assert_array_equal(in_its_place.network[:3], refused.network[:3])
+    assert in_its_place.counts() == refused.counts()  # the champion is two sessions old: the fourth fit is published
+    assert (in_its_place.network[3] != refused.network[3]).all()
 
 
 def test_without_a_champion_the_default_baseline_is_published(monkeypatch):

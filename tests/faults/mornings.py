@@ -56,14 +56,14 @@ class Morning:
 MORNINGS = (
     Morning(date(2024, 2, 26)),  # the first night of all: a fit from scratch, promoted
     Morning(date(2024, 2, 27)),  # warm; the first scores
-    Morning(date(2024, 2, 28)),  # the champion is over its age: tonight's fit speaks in its place, and takes over
+    Morning(date(2024, 2, 28)),  # a day of earnings, after the close
     Morning(date(2024, 2, 29), (date(2024, 2, 27),)),  # a bar restated, and scored again
     Morning(date(2024, 3, 5), (date(2024, 2, 27),)),  # two sessions missed: three nights in one run, weights pruned
 )
 
 
 def environment(folder: Path, url: str) -> dict[str, str]:
-    """Settings of small nights that reach all of it: a champion is old after a session, five nights' weights stay."""
+    """Settings of small nights that reach all of it: five nights' weights stay."""
     return {
         "FORECASTING_DATA_DIR": str(folder / "data"),
         "FORECASTING_DATABASE_URL": url,
@@ -72,7 +72,6 @@ def environment(folder: Path, url: str) -> dict[str, str]:
         "FORECASTING_SYMBOLS": SYMBOL,
         "FORECASTING_MEMBERS": "1",
         "FORECASTING_TRAIN_SESSIONS": "300",
-        "FORECASTING_MAX_MODEL_AGE": "1",
         "FORECASTING_KEEP_ARTIFACTS": "5",
         "OMP_NUM_THREADS": "1",
     }
