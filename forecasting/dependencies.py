@@ -106,6 +106,11 @@ ASSUMPTIONS = {
         "A problem has type, loc, msg and input; an own check's is a value_error, `Value error, ` before its text.",
         "forecasting/settings.py",
     ),
+    "sqlalchemy_cursor": Assumption(
+        "sqlalchemy",
+        "A result's `cursor` is the driver's, with all rows; on SQLite days and instants are ISO texts there.",
+        "forecasting/store/frames.py",
+    ),
     "sqlalchemy_errors": Assumption(
         "sqlalchemy",
         "A failed connection is an OperationalError without statement, the driver's error in `orig`.",

@@ -19,6 +19,7 @@ _TYPE_OF: dict[str, TypeEngine[Any]] = {
     **dict.fromkeys(("origin_date", "target_end_date", "from_session", "to_session"), sa.Date()),
     **dict.fromkeys(("first_night", "last_night"), sa.Date()),
 }
+_CONVERTED = (sa.Date, sa.Boolean, UtcDateTime)
 _WHOLE = {
     "horizon",
     "version",
@@ -32,11 +33,25 @@ _WHOLE = {
 
 
 def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
-    """The statement's rows in its order: dates as naive midnights, instants as aware UTC, numbers as floats."""
+    """The statement's rows in its order: dates as naive midnights, instants as aware UTC, numbers as floats.
+
+    Raises:
+        ValueError: A text of SQLite's that is no day or instant, where one is expected.
+    """
     result = connection.execute(statement)
     names = list(result.keys())
-    columns = list(zip(*result, strict=True)) or [()] * len(names)
-    return pd.DataFrame({name: _typed(values, name) for name, values in zip(names, columns, strict=True)})
+    columns = list(zip(*_driver_rows(result), strict=True)) or [()] * len(names)
+    renamed = {one.name: one.type for one in statement.selected_columns if isinstance(one.type, _CONVERTED)}
+    kinds = {name: _TYPE_OF.get(name, renamed.get(name)) for name in names}
+    return pd.DataFrame({name: _typed(values, name, kinds[name]) for name, values in zip(names, columns, strict=True)})
+
+
+def _driver_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+    # As the driver has them: SQLAlchemy converts a value at a time, which took half of a night with a year of scores.
+    cursor = result.cursor
+    rows: list[tuple[Any, ...]] = [] if cursor is None else list(cursor.fetchall())
+    result.close()
+    return rows
 
 
 Row = dict[str, Any]
@@ -54,12 +69,14 @@ def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
     return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 
-def _typed(values: tuple[Any, ...], name: str) -> NDArray[Any] | pd.Index | pd.Series:
-    kind = _TYPE_OF.get(name)
+def _typed(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> NDArray[Any] | pd.Index | pd.Series:
     if isinstance(kind, sa.Date):
+        _check_texts(values, {len("2024-03-08")}, "a day")
         return np.array(values, dtype="datetime64[D]").astype("datetime64[ns]")  # ten times as fast as to_datetime
     if isinstance(kind, UtcDateTime):
-        return pd.DatetimeIndex(np.array([_naive(value) for value in values], dtype="datetime64[us]"), tz=UTC)
+        are_texts = _check_texts(values, {len("2024-03-08 10:00:00"), len("2024-03-08 10:00:00.000000")}, "an instant")
+        naive = values if are_texts else [_naive(value) for value in values]
+        return pd.DatetimeIndex(np.array(naive, dtype="datetime64[us]"), tz=UTC)
     if name in _WHOLE:
         return np.array(values, dtype=np.int64)
     if isinstance(kind, sa.Boolean):
@@ -71,11 +88,21 @@ def _typed(values: tuple[Any, ...], name: str) -> NDArray[Any] | pd.Index | pd.S
     return pd.Series(values, dtype=object)
 
 
+def _check_texts(values: tuple[Any, ...], lengths: set[int], what: str) -> bool:
+    """Whether the values are SQLite's texts; NumPy also takes numbers, years and words for a day."""
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds & {str, int, float, bytes} and not (
+        kinds == {str} and set(map(len, (value for value in values if value is not None))) <= lengths
+    ):
+        raise ValueError(f"Expected {what} in each row, as this program writes it; found another value.")
+    return kinds == {str}
+
+
 def _is_number(values: tuple[Any, ...], kind: TypeEngine[Any] | None) -> bool:
     if isinstance(kind, sa.Float | sa.Integer):  # but `error`, a number in scores, is a text in runs
         return not isinstance(next((value for value in values if value is not None), None), str)
-    return any(isinstance(value, float) for value in values)
+    return float in set(map(type, values))
 
 
-def _naive(value: datetime | str | None) -> datetime | str | None:
-    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+def _naive(value: datetime | None) -> datetime | None:
+    return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
