@@ -10,13 +10,19 @@ import sqlalchemy as sa
 from forecasting.evaluate.evidence import SCORE_COLUMNS, newest_origins
 from forecasting.store import tables
 from forecasting.store.frames import frame
-from forecasting.vocabulary import HORIZONS, KINDS
+from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS
+
+_FORECAST = (
+    *("origin_session", "horizon", "model_id", "kind", "target_session"),
+    *QUANTILE_COLUMNS,
+    *("role", "issued_at"),
+)
 
 
 def scored(
     connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
 ) -> pd.DataFrame:
-    """Scores joined to their forecasts and the model's name, of the newest `origins` scored origins.
+    """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 
     Ascending by origin, horizon and model; every kind, stage and bar version. With `last`, of target sessions up to it.
     """
@@ -28,7 +34,7 @@ def scored(
     names = ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
     order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]
     statement = (
-        sa.select(forecasts, *(scores.c[name] for name in names), model.c.name)
+        sa.select(*(forecasts.c[name] for name in _FORECAST), *(scores.c[name] for name in names), model.c.name)
         .join(scores, sa.and_(*key))
         .join(model, model.c.id == forecasts.c.model_id)
         .where(*wanted, *_newer(connection, wanted, origins))
