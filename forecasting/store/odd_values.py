@@ -65,7 +65,9 @@ def _is_odd(column: "sa.Column[object]", raw: sa.ColumnElement[Any]) -> sa.Colum
         outside = sa.or_(raw < str(OLDEST_DAY.replace(year=1900)), raw > str(NEWEST_DAY))
         return sa.or_(kind != "text", sa.func.coalesce(sa.func.date(raw), "") != raw, outside)
     if isinstance(column.type, UtcDateTime):
-        return sa.or_(kind != "text", sa.func.datetime(raw).is_(None), sa.func.length(raw) < len("2024-03-08 10:00:00"))
+        second, rest = sa.func.substr(raw, 1, len("2024-03-08 10:00:00")), sa.func.substr(raw, 20)
+        micros = sa.or_(rest == "", rest.op("GLOB")("." + "[0-9]" * 6))
+        return sa.or_(kind != "text", sa.func.coalesce(sa.func.datetime(second), "") != second, ~micros)
     if isinstance(column.type, sa.Boolean):
         return raw.not_in((0, 1))
     if isinstance(column.type, sa.Integer):

@@ -24,11 +24,14 @@ from forecasting.pipeline.publish import newest_reports, write_reports
 from forecasting.pipeline.registry import list_models, show_model
 from forecasting.pipeline.unexpected import explained_errors
 from forecasting.settings import read_settings
+from forecasting.store import database
+from forecasting.store.odd_values import odd_value
 from forecasting.store.tables import metadata
 from forecasting.store.tables.types import UtcDateTime
 from tests.builders import LAST
 from tests.faults.fuzzing import case, counts, ended
 from tests.nights import night
+from tests.store.rows import store_bars
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 BEFORE = date(2024, 3, 7)
@@ -134,3 +137,24 @@ def explained(call: Callable[[], object]) -> object:
     """The call as within the boundary of a command or flow."""
     with explained_errors(lambda: AT):
         return call()
+
+
+@pytest.mark.parametrize(
+    ("instant", "is_odd"),
+    [
+        ("2024-03-08 10:00:00.123456", False),
+        ("2024-03-08 10:00:00.999999", False),
+        ("2024-03-08 10:00:00", False),
+        ("2024-03-08 10:00:00.000000+02:00", True),
+        ("2024-03-08T10:00:00.000000", True),
+        ("2024-02-30 10:00:00.000000", True),
+        ("2024-03-08 10:00:00.12345x", True),
+        ("2024-03-08 10:00:00.5", True),
+    ],
+)
+def test_an_instant_that_no_night_writes_is_named(sqlite_url: str, instant: str, is_odd: bool) -> None:
+    with database.transaction(sqlite_url) as connection:
+        store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
+        connection.execute(sa.text("UPDATE bar_versions SET first_seen_at = :instant"), {"instant": instant})
+    named = "found '" + instant + "' in the row of"
+    assert (named in odd_value(sqlite_url)) == is_odd
