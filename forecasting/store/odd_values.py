@@ -67,7 +67,7 @@ def _is_odd(column: "sa.Column[object]", raw: sa.ColumnElement[Any]) -> sa.Colum
     if isinstance(column.type, UtcDateTime):
         second, rest = sa.func.substr(raw, 1, len("2024-03-08 10:00:00")), sa.func.substr(raw, 20)
         micros = sa.or_(rest == "", rest.op("GLOB")("." + "[0-9]" * 6))
-        return sa.or_(kind != "text", sa.func.coalesce(sa.func.datetime(second), "") != second, ~micros)
+        return sa.or_(kind != "text", sa.func.coalesce(sa.func.datetime(second), "none") != second, ~micros)
     if isinstance(column.type, sa.Boolean):
         return raw.not_in((0, 1))
     if isinstance(column.type, sa.Integer):

@@ -93,6 +93,10 @@ BEFORE = {
 """Statements that alter an input of the night."""
 
 
+FEW = 5
+"""Origins of closed forecasts below which a night need not show that it learns from them."""
+
+
 def night_of(world: World, run: dict[str, Any]) -> Night:
     """A finished run, and when its bars were fetched and its forecasts issued."""
     row = next(row for row in world.invariants.rows["forecasts"].values() if row["run_id"] == run["id"])
@@ -135,12 +139,17 @@ def altered_before(world: World, run: Night, what: str) -> Lines | None:
 
 
 def _alter_past(connection: sqlite3.Connection, values: dict[str, Any]) -> int:
-    """Raise the level of the newest closed forecasts: their actual values then lie far below their quantiles."""
+    """Raise the level of closed forecasts, so that their actual values lie far below their quantiles; how many.
+
+    Of fewer than FEW origins none is: where all actual values lie below already, as after a fall, nothing would move.
+    """
     closed = connection.execute(
         """SELECT origin_session, horizon, model_id, kind, calibration FROM forecasts
         WHERE symbol = :symbol AND target = :target AND target_session <= :origin AND calibration <> ''""",
         values,
     ).fetchall()
+    if len({origin for origin, *_ in closed}) < FEW:
+        return 0
     for *key, text in closed:
         raw = json.loads(text)
         changed = json.dumps(raw | {"level": raw["level"] + 3.0})

@@ -150,6 +150,7 @@ def explained(call: Callable[[], object]) -> object:
         ("2024-02-30 10:00:00.000000", True),
         ("2024-03-08 10:00:00.12345x", True),
         ("2024-03-08 10:00:00.5", True),
+        ("", True),
     ],
 )
 def test_an_instant_that_no_night_writes_is_named(sqlite_url: str, instant: str, is_odd: bool) -> None:
