@@ -1,7 +1,6 @@
 """The refits of a backtest: each from scratch at its own origin, in parallel, and cached on disk."""
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
@@ -11,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.backtest.workers import worker_pool
+from forecasting.backtest.workers import count_of, worker_pool
 from forecasting.losses import Floats
 from forecasting.predict.forecasts import network_quantiles
 from forecasting.preprocess.companions import cut_to_session, with_companion_range
@@ -105,7 +104,7 @@ def windows_at(panel: Panel, row: int, settings: Settings, *, last: int | None =
 
 def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
     """The number and raw forecasts of each block, in order of completion."""
-    workers = min(workers or os.cpu_count() or 1, len(blocks))
+    workers = min(count_of(workers), len(blocks))
     if workers <= 1:
         yield from ((at, forecast_block(panel, block, settings)) for at, block in blocks.items())
         return

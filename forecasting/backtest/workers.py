@@ -7,6 +7,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 
 
+def count_of(workers: int) -> int:
+    """How many processes an option means: 0 is one per core."""
+    return workers or os.cpu_count() or 1
+
+
 def worker_pool(
     workers: int, *, prepare: Callable[..., None] | None = None, given: tuple[object, ...] = ()
 ) -> ProcessPoolExecutor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, as_completed
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +15,7 @@ import pandas as pd
 
 from forecasting.article.experiment import ROWS, TRAIN_ROWS, ArticleResult, run_article
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
-from forecasting.backtest.workers import worker_pool
+from forecasting.backtest.workers import count_of, worker_pool
 from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
@@ -110,8 +109,9 @@ def walk_each(
     """
     if out is not None:
         check_writable(out)
-    if 1 < (spec_of(settings).workers or os.cpu_count() or 1) <= len(settings.symbols):
-        outcomes = _each_in_a_worker(settings, spec_of, store=store, now=now, bar=bar)
+    workers = count_of(spec_of(settings).workers)
+    if 1 < workers <= len(settings.symbols):
+        outcomes = _each_in_a_worker(settings, spec_of, workers=workers, store=store, now=now, bar=bar)
     else:
         outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
     documents = values_of(outcomes)
@@ -122,7 +122,7 @@ def walk_each(
 
 
 def _each_in_a_worker(
-    settings: Settings, spec_of: Callable[[Settings], BacktestSpec], *, store: bool, now: Clock, bar: Bar
+    settings: Settings, spec_of: Callable[[Settings], BacktestSpec], *, workers: int, store: bool, now: Clock, bar: Bar
 ) -> list[SymbolOutcome[dict[str, Any]]]:
     if store:
         migrate.check_ready(settings.url)
@@ -134,7 +134,6 @@ def _each_in_a_worker(
     def end(own: Settings) -> dict[str, Any]:
         return _kept(*begun[own.symbols[0]].get().result(), store=store, now=now)
 
-    workers = spec_of(settings).workers or os.cpu_count() or 1
     with worker_pool(workers) as pool, bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
         outcomes = each_symbol(settings, begin, now=now)
         replays = values_of(outcomes)
