@@ -61,8 +61,8 @@ def queries(last: date) -> list[tuple[str, float | None, Read]]:
     def view(name: str) -> Read:
         return lambda connection, symbol: read.view(connection, name, symbol, TARGET)
 
-    def scores(origins: int) -> Read:
-        return lambda connection, symbol: read.newest_scores(connection, symbol, TARGET, last=last, origins=origins)
+    def losses(origins: int) -> Read:
+        return lambda connection, symbol: read.losses(connection, symbol, TARGET, last=last, origins=origins)
 
     return [
         ("view latest_forecasts", 0.010, view("latest_forecasts")),
@@ -88,8 +88,8 @@ def queries(last: date) -> list[tuple[str, float | None, Read]]:
             None,
             lambda c, s: unscored_forecasts(c, s, TARGET, last=last),
         ),
-        (f"a night reads the scores, {SCORED_ORIGINS} origins", None, scores(SCORED_ORIGINS)),
-        (f"a night reads the scores, {DRIFT_ORIGINS} origins", None, scores(DRIFT_ORIGINS)),
+        (f"a night reads the losses, {SCORED_ORIGINS} origins", None, losses(SCORED_ORIGINS)),
+        (f"a night reads the losses, {DRIFT_ORIGINS} origins", None, losses(DRIFT_ORIGINS)),
     ]
 
 

@@ -234,7 +234,7 @@ class _Walk:
         return Past(actual, self.raw[0, earlier], self.raw[1, earlier])
 
     def _losses(self, night: int) -> pd.DataFrame:
-        """The losses that the night before scored, as `evidence.forecaster_losses` returns them."""
+        """The losses that the night before scored, as `store.read.losses` returns them."""
         first = max(0, night - DRIFT_ORIGINS - H)
         origins, horizons = (
             at.ravel() for at in np.broadcast_arrays(np.arange(first, night)[:, None], np.arange(H)[None])

@@ -8,19 +8,19 @@ import pandas as pd
 
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS
+from forecasting.vocabulary import CHAMPION, HORIZONS
 
 
 def best_baseline(losses: pd.DataFrame) -> str:
     """The baseline of least mean pinball loss on the origins and horizons that all of them have; empty without any.
 
     Args:
-        losses: As `evidence.forecaster_losses` returns them.
+        losses: Columns `evidence.LOSS_COLUMNS`.
 
     Raises:
         ValueError: Two losses of one forecaster for one origin and horizon.
     """
-    means = _table(losses).drop(columns=[CHAMPION, CHALLENGER], errors="ignore").dropna().mean()
+    means = _table(losses).drop(columns=CHAMPION, errors="ignore").dropna().mean()
     return str(means.idxmin()) if len(means) and means.notna().all() else ""
 
 
@@ -33,7 +33,7 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
     Args:
         losses: As for `best_baseline`.
     """
-    table = _table(losses).drop(columns=CHALLENGER, errors="ignore")
+    table = _table(losses)
     if CHAMPION not in table.columns or table.shape[1] == 1:
         return None
     horizons = table.dropna().groupby(level="origin_session")

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.losses import Floats
-from forecasting.vocabulary import CHALLENGER, CHAMPION
+from forecasting.vocabulary import CHAMPION
 
 SMOOTHING = 0.05
 """Weight of the newest session: a mean over about the last 40, slow because one session is mostly noise."""
@@ -129,9 +129,9 @@ def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
     """The verdict on the champion against the baseline that is best over all of `losses`.
 
     Args:
-        losses: As `evidence.forecaster_losses` returns them.
+        losses: Columns `evidence.LOSS_COLUMNS`.
     """
-    baselines = losses[~losses["forecaster"].isin([CHAMPION, CHALLENGER])]
+    baselines = losses[losses["forecaster"] != CHAMPION]
     means = baselines.groupby("forecaster")["pinball"].mean()
     best = str(means.idxmin()) if len(means) else ""
     champion = losses[losses["forecaster"] == CHAMPION].groupby("target_session")[["pinball", "inside_80"]].mean()

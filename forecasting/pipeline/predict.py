@@ -13,7 +13,6 @@ import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
-from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.losses import Floats
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightInputs, NightRun
@@ -53,7 +52,7 @@ class PredictionInputs:
         bars: As known at the night's session.
         champion: Its row in `models`; on the first night the challenger's; None when there is neither.
         challenger: Tonight's, when it is another than the champion.
-        scores: Of the newest origins, as `evidence.forecaster_losses` takes them.
+        losses: Of the newest SCORED_ORIGINS, as `read.losses` returns them.
         past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
         in_fallback: Whether the network's forecast of the origin before was not published.
         no_fit: Why tonight has no fit, where that leaves it without a champion; empty otherwise.
@@ -63,7 +62,7 @@ class PredictionInputs:
     bars: pd.DataFrame
     champion: Row | None
     challenger: Row | None
-    scores: pd.DataFrame
+    losses: pd.DataFrame
     past: pd.DataFrame
     in_fallback: bool
     no_fit: str
@@ -108,7 +107,7 @@ def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, chal
         bars=bars,
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
-        scores=read.newest_scores(connection, symbol, target, last=session, origins=SCORED_ORIGINS, known_at=known_at),
+        losses=read.losses(connection, symbol, target, last=session, origins=SCORED_ORIGINS, known_at=known_at),
         past=closed_forecasts(connection, run, bars, known_at=known_at),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, run),
@@ -177,12 +176,11 @@ def _champion_facts(
     run: NightRun, stored: PredictionInputs, baselines: Sequence[str], own: Candidate | None, *, damage: str
 ) -> ChampionFacts:
     """What decides whether the champion's forecast, its `own`, is published, or that of one of the finite baselines."""
-    losses = forecaster_losses(stored.scores, origins=SCORED_ORIGINS)
-    deficit = deficit_of(losses)
+    deficit = deficit_of(stored.losses)
     trained_to = stored.champion["trained_to"] if stored.champion else None
     return ChampionFacts(
         champion=stored.champion["id"] if stored.champion else None,
-        baseline=fallback_baseline(losses, deficit, baselines),
+        baseline=fallback_baseline(stored.losses, deficit, baselines),
         damage=damage,
         age_sessions=len(between(trained_to, run.spec.session, run.settings.exchange)) - 1 if trained_to else None,
         max_age_sessions=run.settings.max_model_age,

@@ -14,7 +14,6 @@ import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.evaluate.evidence import forecaster_losses
 from forecasting.ids import short_id
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import load_companions
@@ -44,7 +43,7 @@ _NEVER = 10**6  # sessions since the newest fit from scratch, where there was no
 
 @dataclass(frozen=True)
 class _Stored:
-    """What the store holds before the fit: tonight's model if it was fitted before a kill, the champion, its scores.
+    """What the store holds before the fit: tonight's model if it was fitted before a kill, the champion, its losses.
 
     And the user's own pretrained weights that had been made when the night's bars were fetched: a night that is run
     again later starts from no others.
@@ -53,7 +52,7 @@ class _Stored:
     fitted: Row | None
     champion: Row | None
     newest_scratch: date | None
-    scores: pd.DataFrame | None
+    losses: pd.DataFrame | None
     own: list[Row]
 
 
@@ -98,14 +97,14 @@ def _read(connection: Connection, run: NightRun, inputs: NightInputs) -> _Stored
     symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
     fitted = read.model_of_run(connection, run.id)
     champion = read.champion(connection, symbol, target, session=session)
-    scores = None
+    losses = None
     # The charts read hundreds of scored origins, and only a free choice of mode needs them.
     if run.spec.mode == "auto" and fitted is None and champion is not None:
-        scores = read.newest_scores(
+        losses = read.losses(
             connection, symbol, target, last=session, origins=DRIFT_ORIGINS, known_at=inputs.data_as_of
         )
     own = read.pretrained_by(connection, target, known_at=inputs.data_as_of)
-    return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), scores, own)
+    return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), losses, own)
 
 
 def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
@@ -161,10 +160,9 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
 
 
 def _drift_reason(stored: _Stored) -> str:
-    if stored.scores is None:
+    if stored.losses is None:
         return ""
-    losses = forecaster_losses(stored.scores, origins=DRIFT_ORIGINS)
-    return drift_reason(losses, newest_scratch=stored.newest_scratch)
+    return drift_reason(stored.losses, newest_scratch=stored.newest_scratch)
 
 
 def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:

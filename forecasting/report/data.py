@@ -31,7 +31,7 @@ SCORED_COLUMNS = (
         *QUANTILE_COLUMNS,
         "issued_at",
     ),
-    *("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90"),
+    *("actual", "error", "pinball", "inside_80", "inside_90"),
 )
 EVENT_COLUMNS = ("session", "kind")
 FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail", "since")
@@ -52,8 +52,8 @@ class ReportData:
         history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
         events: EVENT_COLUMNS; earnings and the like, on the session that reacts, history and coming sessions alike.
         scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published,
-            whichever model made it. Every stage, bar version and kind may be in it: the page keeps one score per
-            forecast. No rows on the first night. Every row given is counted: pass the last 250 origins or so.
+            whichever model made it. One score per forecast, of every kind. No rows on the first night. Every row given
+            is counted: pass the last 250 origins or so.
         findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
         issued: FORECAST_COLUMNS, `name` of the model, `role` and `split_factor` (shares today per share when issued) of
             past nights and this one; None: a reader can pick this night alone.

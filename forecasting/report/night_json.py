@@ -16,7 +16,7 @@ from forecasting.report.days import as_day
 from forecasting.report.units import Unit, unit_of
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
 
-_SESSIONS = ("origin_session", "target_session")
+_OF_A_NIGHT = ("name", "role", "kind", "status", "reason", "issued_at", "split_factor")
 _FINER = 2
 """Digits more than shown: enough for the same rounding, and a third of the size of all digits."""
 
@@ -66,24 +66,26 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
     """The nights, oldest first. Plain lists: a frame a night and forecaster took a second for 250 nights."""
     unit = unit_of(data)
     in_order = rows.sort_values(["origin_session", "horizon"], kind="stable")
-    places = {session: place[as_day(session)] for name in _SESSIONS for session in in_order[name].unique()}
     scaled = in_order[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale
-    quantiles = np.round(scaled, unit.decimals + _FINER).tolist()
-    by_origin: dict[int, list[dict[Any, Any]]] = {}
-    for row, values in zip(in_order.to_dict("records"), quantiles, strict=True):
-        row["target"], row["quantiles"], row["last"] = places[row["target_session"]], values[:-1], values[-1]
-        by_origin.setdefault(places[row["origin_session"]], []).append(row)
+    columns = {name: in_order[name].tolist() for name in _OF_A_NIGHT}
+    for name, session in (("origin", "origin_session"), ("target", "target_session")):
+        columns[name] = in_order[session].map({one: place[as_day(one)] for one in in_order[session].unique()}).tolist()
+    columns["values"] = np.round(scaled, unit.decimals + _FINER).tolist()
+    by_origin: dict[int, list[dict[str, Any]]] = {}
+    for values in zip(*columns.values(), strict=True):
+        row = dict(zip(columns, values, strict=True))
+        by_origin.setdefault(row["origin"], []).append(row)
     return [_night(data, group, origin) for origin, group in by_origin.items()]
 
 
-def _night(data: ReportData, rows: list[dict[Any, Any]], origin: int) -> dict[str, Any]:
+def _night(data: ReportData, rows: list[dict[str, Any]], origin: int) -> dict[str, Any]:
     """One night: what was published, by its forecaster's name, and every forecaster's quantiles by horizon."""
     published = next((row for row in rows if row["role"] == CHAMPION), rows[0])
     own = [row for row in rows if row["name"] == published["name"]]
     by_name: dict[str, list[list[float]]] = {}
     for row in rows:
-        by_name.setdefault(str(row["name"]), []).append(row["quantiles"])
-    factor = float(published["split_factor"])
+        by_name.setdefault(str(row["name"]), []).append(row["values"][:-1])
+    factor, last = float(published["split_factor"]), published["values"][-1]
     basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
     night: dict[str, Any] = {
         "origin": origin,
@@ -91,7 +93,7 @@ def _night(data: ReportData, rows: list[dict[Any, Any]], origin: int) -> dict[st
         "kind": str(published["kind"]),
         "published": str(published["name"]),
         "reason": str(published["reason"]) if published["status"] == "fallback" else "",
-        "last": published["last"] if math.isfinite(published["last"]) else None,
+        "last": last if math.isfinite(last) else None,
         "targets": [row["target"] for row in own],
         "forecasts": {name: found for name, found in by_name.items() if len(found) == len(own)},
     }

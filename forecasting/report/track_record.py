@@ -132,12 +132,8 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
     """
     rows = by_line(scored, model="name")
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
-    # Best first: newest forecast, smallest id of those issued at one instant, settled, newest version of the bar.
-    rows = rows.sort_values(
-        ["place", "issued_at", "model_id", "stage", "bar_version"],
-        ascending=[True, False, True, False, False],
-        ignore_index=True,
-    )
+    # Best first: newest forecast, smallest id of those issued at one instant.
+    rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True], ignore_index=True)
     return rows.drop_duplicates(["kind", "line", *_FORECAST]).drop(columns="place").reset_index(drop=True)
 
 

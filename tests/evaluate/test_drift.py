@@ -46,7 +46,6 @@ def losses_of(days):
         for horizon, factor in ((1, 0.75), (2, 1.25))
         for name, loss, inside in (
             ("champion", row["pinball"], row["inside_80"]),
-            ("challenger", row["pinball"] / 100, 1.0),
             ("har", 1.1 * row["baseline_pinball"], 0.0),
             ("ridge", row["baseline_pinball"], 0.0),
             ("usual", 2.0 * row["baseline_pinball"], 0.0),
@@ -244,7 +243,7 @@ def test_only_sessions_that_champion_and_baseline_both_have_are_compared():
 
 def test_without_a_baseline_there_is_no_verdict():
     losses = losses_of(scored_days(30))
-    verdict = watch_forecaster(losses[losses["forecaster"].isin(["champion", "challenger"])])
+    verdict = watch_forecaster(losses[losses["forecaster"] == "champion"])
     assert verdict.words == "Too few scored sessions for a drift verdict: 0, 80 needed."
 
 

@@ -58,8 +58,6 @@ def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float
         "target_session": shift(origin, horizon),
         **quantiles,
         "issued_at": ISSUED,
-        "stage": "settled",
-        "bar_version": 1,
         "actual": actual,
         "error": median - actual,
         "pinball": abs(median - actual) / 2,

@@ -39,10 +39,9 @@ def test_a_row_of_a_live_forecast_of_the_network_is_not_unusual():
     assert unusual({"kind": "replay", "status": "fallback"}) == ["replay", "fallback"]
 
 
-def test_the_score_table_is_a_mean_over_the_last_score_of_each_forecast():
+def test_the_score_table_is_a_mean_over_the_scores_of_all_forecasts():
     record = scored(
-        score(ago=2, actual=10.0, median=12.0, stage="first_print"),
-        score(ago=2, actual=11.0, median=12.0, stage="settled"),  # the same forecast, once more
+        score(ago=2, actual=11.0, median=12.0),
         score(ago=3, actual=10.0, median=7.0),
     )
     rows = score_table(report_data(scored=record, history=SMALL))

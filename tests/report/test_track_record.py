@@ -14,22 +14,14 @@ from forecasting.report.track_record import (
 from tests.report.nights import ISSUED, long_record, score, scored
 
 
-def test_the_settled_score_replaces_the_first_print():
-    first = score(actual=8.0, stage="first_print", bar_version=1)
-    settled = score(actual=9.0, stage="settled", bar_version=1)
-    restated = score(actual=9.5, stage="settled", bar_version=2)
-    for rows in ([first, settled, restated], [restated, settled, first]):
-        assert track_record(scored(*rows)).published["actual"].tolist() == [9.5]
-
-
 def test_a_live_forecast_counts_before_a_late_or_replayed_one_of_the_same_night():
     rows = [score(kind="replay", median=1.0), score(kind="live", median=2.0), score(kind="late", median=3.0)]
     assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
 
 
-def test_the_newest_forecast_counts_even_by_its_first_print_and_of_one_instant_the_smallest_id():
-    early = score(median=1.0, issued_at=ISSUED - timedelta(hours=1), bar_version=2)
-    first, other = (score(median=2.0 + place, model_id=id, stage="first_print") for place, id in enumerate("mn"))
+def test_the_newest_forecast_counts_and_of_one_instant_the_smallest_id():
+    early = score(median=1.0, issued_at=ISSUED - timedelta(hours=1))
+    first, other = (score(median=2.0 + place, model_id=id) for place, id in enumerate("mn"))
     for rows in ([early, first, other], [other, first, early]):
         assert track_record(scored(*rows)).published["q50"].tolist() == [2.0]
 

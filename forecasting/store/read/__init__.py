@@ -48,7 +48,7 @@ from forecasting.store.read.runs import (
     run,
     unfinished_run,
 )
-from forecasting.store.read.scores import newest_scores, scored
+from forecasting.store.read.scores import losses, scored
 from forecasting.store.read.splits import split_factors
 from forecasting.store.read.unscored import unscored_forecasts
 
@@ -77,6 +77,7 @@ __all__ = [
     "issued",
     "last_results",
     "lineage",
+    "losses",
     "model",
     "model_of_run",
     "models",
@@ -93,7 +94,6 @@ __all__ = [
     "newest_run",
     "newest_running",
     "newest_runs",
-    "newest_scores",
     "newest_scratch",
     "newest_session",
     "past_forecasts",

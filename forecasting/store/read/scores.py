@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from datetime import date, datetime
 
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.evaluate.evidence import SCORE_COLUMNS, newest_origins
+from forecasting.evaluate.evidence import LOSS_COLUMNS, newest_origins
 from forecasting.store import tables
-from forecasting.store.frames import frame
-from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS
+from forecasting.store.frames import frame, kind_rank
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS
 
 _FORECAST = (
     *("origin_session", "horizon", "model_id", "kind", "target_session"),
@@ -24,23 +25,34 @@ def scored(
 ) -> pd.DataFrame:
     """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 
-    Ascending by origin, horizon and model; every kind, stage and bar version. With `last`, of target sessions up to it.
+    One a forecast of every kind: the settled score before the first print's, then that against the newest version of
+    the bar. Ascending by origin, horizon and model. With `last`, of target sessions up to it.
     """
     forecasts, scores, model = tables.forecasts, tables.scores, tables.models
     wanted = [scores.c.symbol == symbol, scores.c.target == target]
     if last is not None:
         wanted.append(scores.c.target_session <= last)
-    key = [forecasts.c[column.name] == scores.c[column.name] for column in forecasts.primary_key]
-    names = ("stage", "bar_version", "actual", "error", "pinball", "inside_80", "inside_90")
+    names = ("actual", "error", "pinball", "inside_80", "inside_90")
     order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]
     statement = (
         sa.select(*(forecasts.c[name] for name in _FORECAST), *(scores.c[name] for name in names), model.c.name)
-        .join(scores, sa.and_(*key))
+        .join(scores, _same_forecast(forecasts, scores))
         .join(model, model.c.id == forecasts.c.model_id)
-        .where(*wanted, *_newer(connection, wanted, origins))
-        .order_by(*order, scores.c.stage, scores.c.bar_version)
+        .where(*wanted, *_newer(connection, wanted, origins), ~_superseded(scores))
+        .order_by(*order)
     )
     return newest_origins(frame(connection, statement), origins).reset_index(drop=True)
+
+
+def _superseded(scores: sa.Table) -> sa.Exists:
+    """Whether there is a later score of the same forecast."""
+    later = scores.alias("later")
+    order = (sa.tuple_(table.c.stage, table.c.bar_version) for table in (later, scores))  # "settled" sorts last
+    return sa.exists().where(_same_forecast(later, scores), operator.gt(*order)).correlate(scores)
+
+
+def _same_forecast(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(*(one.c[column.name] == other.c[column.name] for column in tables.forecasts.primary_key))
 
 
 def _bar_known(scores: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
@@ -54,7 +66,7 @@ def _bar_known(scores: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
     )
 
 
-def newest_scores(
+def losses(
     connection: sa.Connection,
     symbol: str,
     target: str,
@@ -63,18 +75,44 @@ def newest_scores(
     origins: int,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The scores of the newest `origins` scored origins, every kind, stage, bar version and model of them.
+    """One loss per forecaster, origin and horizon of the newest `origins` scored origins, ascending.
 
-    Columns `evidence.SCORE_COLUMNS`; `evidence.forecaster_losses` chooses those that count. No target session after
-    `last`; with `known_at` only scores that could be computed at that instant, from bars then stored and settled.
+    A forecaster is `champion` or a baseline's name. Live is preferred to late and late to replay, then settled to first
+    print, the newest bar version, the newest forecast and the smallest model id. A baseline published in the champion's
+    place counts under its own name, and the champion it replaced (role `silenced`) as champion: otherwise a champion
+    that was once behind could never be published again. Challengers are left out.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the scores.
+        target: Target of the scores.
+        last: The last target session.
+        origins: Number of newest scored origins.
+        known_at: An aware instant: only scores that could be computed then, from bars stored and settled. None for all.
+
+    Returns:
+        Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, inside_80 1.0 or 0.0.
     """
+    # SQL chooses: to hand every score to Python, half of them superseded, took four times as long (performance.md).
     table = tables.scores
     wanted = [table.c.symbol == symbol, table.c.target == target, table.c.target_session <= last]
     if known_at is not None:
         wanted.append(_bar_known(table, known_at))
-    columns = (table.c[name] for name in SCORE_COLUMNS)
-    statement = sa.select(*columns).where(*wanted, *_newer(connection, wanted, origins))
-    return newest_origins(frame(connection, statement), origins).reset_index(drop=True)
+    forecaster = sa.case((table.c.model == LSTM, CHAMPION), else_=table.c.model).label("forecaster")
+    best_first = (
+        kind_rank(table.c.kind),
+        *(table.c[name].desc() for name in ("stage", "bar_version", "issued_at")),
+        table.c.model_id,
+    )
+    one = (table.c.origin_session, table.c.horizon, forecaster)
+    place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
+    of_forecasters = (*wanted, *_newer(connection, wanted, origins), table.c.role != CHALLENGER)
+    values = (table.c[name] for name in LOSS_COLUMNS if name != "forecaster")
+    ranked = sa.select(*values, forecaster, place).where(*of_forecasters).subquery()
+    columns = [ranked.c[name] for name in LOSS_COLUMNS]
+    found = frame(connection, sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3]))
+    counted = newest_origins(found, origins).reset_index(drop=True)
+    return counted.assign(inside_80=counted["inside_80"].astype(float))
 
 
 def _newer(

@@ -22,7 +22,8 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
     "models_of_newest": lambda connection: read.models_of_newest(connection, SYMBOL, TARGET, origins=5),
     "past_forecasts": lambda connection: read.past_forecasts(connection, SYMBOL, TARGET, origin=DAY, limit=500),
     "unscored_forecasts": lambda connection: unscored_forecasts(connection, SYMBOL, TARGET, last=DAY),
-    "newest_scores": lambda connection: read.newest_scores(connection, SYMBOL, TARGET, last=DAY, origins=120),
+    "losses": lambda connection: read.losses(connection, SYMBOL, TARGET, last=DAY, origins=120),
+    "scored": lambda connection: read.scored(connection, SYMBOL, TARGET, origins=120),
     "newest_live_origin": lambda connection: read.newest_live_origin(connection, SYMBOL, TARGET),
 }
 

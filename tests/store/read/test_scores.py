@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forecasting.evaluate.evidence import forecaster_losses
+from forecasting.evaluate.evidence import LOSS_COLUMNS
 from forecasting.sessions import between
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, score_row, start
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, score_row, start, store_bars
 
 ORIGINS = [day.isoformat() for day in between(date(2024, 1, 3), date(2024, 3, 28))]
 ROLES = {"lstm": "champion", "lstm:2": "challenger", "ridge": "baseline", "seasonal": "baseline"}
@@ -48,7 +48,9 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
     best: dict[tuple[date, int, str], tuple[tuple[object, ...], float]] = {}
     for row in scores:
         forecast, name = forecast_of[tuple(row[part] for part in key)], name_of[row["model_id"]]
-        line = (row["origin_session"], row["horizon"], forecast["role"] if name == "lstm" else name)
+        if forecast["role"] == "challenger":
+            continue
+        line = (row["origin_session"], row["horizon"], "champion" if name == "lstm" else name)
         rank = (
             -("live", "late", "replay").index(row["kind"]),
             row["stage"] == "settled",
@@ -61,28 +63,115 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
 
 
 @pytest.mark.parametrize("origins", [1, 20, 400])
-def test_losses_of_the_newest_scores_equal_a_naive_loop(database_url, origins):
+def test_losses_equal_a_naive_loop(database_url, origins):
     store_random_scores(database_url, seed=origins)
     last = date(2024, 3, 20)
     with reading(database_url) as connection:
-        found = forecaster_losses(
-            read.newest_scores(connection, SYMBOL, TARGET, last=last, origins=origins), origins=origins
-        )
+        found = read.losses(connection, SYMBOL, TARGET, last=last, origins=origins)
         expected = naive_losses(connection, last=last, origins=origins)
     losses = {(row.origin_session.date(), row.horizon, row.forecaster): row.pinball for row in found.itertuples()}
     assert losses == expected
     assert len(found) == len(expected)
+    assert tuple(found) == LOSS_COLUMNS
+    assert found.equals(found.sort_values(["origin_session", "horizon", "forecaster"], ignore_index=True))
 
 
-def test_scored_returns_the_newest_scored_origins_alone(database_url):
+BETTER, WORSE = {"pinball": 1.0, "inside_80": True}, {"pinball": 9.0, "inside_80": False}
+
+
+def losses_of(url: str, *scored: tuple[dict[str, object], dict[str, object]]) -> list[tuple[object, ...]]:
+    """Horizon, forecaster, pinball and inside of the losses of forecasts and their scores, given by their changes."""
+    forecasts = [forecast_row(changes.get("model_id", "lstm"), "2024-03-07") | changes for changes, _ in scored]
+    scores = [score_row(forecast, **changes) for forecast, (_, changes) in zip(forecasts, scored, strict=True)]
+    key = ("model_id", "horizon", "kind")
+    with transaction(url) as connection:
+        start(connection, origins=("2024-03-07",), models=tuple({str(row["model_id"]) for row in forecasts}))
+        writes.add_forecasts(connection, list({tuple(row[name] for name in key): row for row in forecasts}.values()))
+        writes.add_scores(connection, scores)
+        found = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)
+    return list(found[["horizon", "forecaster", "pinball", "inside_80"]].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize(
+    ("counted", "other"),
+    [
+        (({"kind": "live"}, {}), ({"kind": "late"}, {"stage": "settled", "bar_version": 2})),
+        (({"kind": "late"}, {}), ({"kind": "replay"}, {"stage": "settled", "bar_version": 2})),
+        (({}, {"stage": "settled", "bar_version": 1}), ({}, {"stage": "first_print", "bar_version": 2})),
+        (
+            ({"model_id": "lstm:a", "issued_at": at("2024-03-07T21:00")}, {"bar_version": 2}),
+            ({"model_id": "lstm:b", "issued_at": at("2024-03-07T23:00")}, {"bar_version": 1}),
+        ),
+        (
+            ({"model_id": "lstm:b", "issued_at": at("2024-03-07T23:00")}, {}),
+            ({"model_id": "lstm:a", "issued_at": at("2024-03-07T21:00")}, {}),
+        ),
+        (({"model_id": "lstm:a"}, {}), ({"model_id": "lstm:b"}, {})),
+    ],
+    ids=["live before late", "late before replay", "settled", "bar version", "newest forecast", "model id"],
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_two_scores_of_one_forecaster_one_counts(database_url, counted, other, reverse):
+    rows = [(counted[0], counted[1] | BETTER), (other[0], other[1] | WORSE)]
+    assert losses_of(database_url, *(rows[::-1] if reverse else rows)) == [(1, "champion", 1.0, 1.0)]
+
+
+def test_the_network_and_each_baseline_are_forecasters_and_challengers_are_left_out(database_url):
+    rows = [
+        ({"model_id": "lstm:a"}, {"pinball": 1.0}),
+        ({"model_id": "lstm:b", "role": "challenger"}, {"pinball": 2.0}),
+        ({"model_id": "ridge:a", "role": "baseline"}, {"pinball": 3.0}),
+        ({"model_id": "har:a", "role": "baseline"}, {"pinball": 4.0}),
+    ]
+    assert losses_of(database_url, *rows) == [(1, "champion", 1.0, 1.0), (1, "har", 4.0, 1.0), (1, "ridge", 3.0, 1.0)]
+
+
+def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champion(database_url):
+    rows = [
+        ({"model_id": "ridge:a", "role": "champion"}, {"pinball": 3.0}),
+        ({"model_id": "lstm:a", "role": "silenced"}, {"pinball": 1.0}),
+    ]
+    assert losses_of(database_url, *rows) == [(1, "champion", 1.0, 1.0), (1, "ridge", 3.0, 1.0)]
+
+
+def test_losses_known_at_an_instant_are_of_bars_stored_and_settled_by_then(database_url):
+    """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th."""
+    forecast = forecast_row("lstm", "2024-03-07")
+    stages = [("first_print", 1, 3.0), ("settled", 1, 2.0), ("settled", 2, 1.0)]
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-07",))
+        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
+        store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
+        store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
+        writes.add_forecasts(connection, [forecast])
+        writes.add_scores(
+            connection, [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
+        )
+        found = [
+            read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10, known_at=at(f"2024-03-{day}"))
+            for day in ("08T21:00", "08T23:00", "09T23:00", "12T23:00")
+        ]
+    assert [frame["pinball"].tolist() for frame in found] == [[], [3.0], [2.0], [1.0]]
+
+
+def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins(database_url):
     store_random_scores(database_url, seed=0)
     with reading(database_url) as connection:
         all_rows = read.scored(connection, SYMBOL, TARGET, origins=1000)
         newest = read.scored(connection, SYMBOL, TARGET, origins=5)
+        stored = connection.execute(sa.select(tables.scores)).mappings().all()
+    key = ("origin_session", "horizon", "model_id", "kind")
+    last = {tuple(row[name] for name in key): row["pinball"] for row in sorted(stored, key=_place)}
+    found = all_rows.assign(origin_session=all_rows["origin_session"].dt.date)
+    assert {tuple(row[name] for name in key): row["pinball"] for row in found.to_dict("records")} == last
+    assert len(all_rows) == len(last) < len(stored)
     origins = sorted(all_rows["origin_session"].unique())[-5:]
-    kept = all_rows[all_rows["origin_session"].isin(origins)].reset_index(drop=True)
-    assert newest.equals(kept)
+    assert newest.equals(all_rows[all_rows["origin_session"].isin(origins)].reset_index(drop=True))
     assert not newest.empty
+
+
+def _place(score: sa.RowMapping) -> tuple[bool, int]:
+    return score["stage"] == "settled", score["bar_version"]
 
 
 def test_past_forecasts_are_the_newest_of_each_horizon(database_url):
