@@ -52,6 +52,6 @@ def catch_up(
         by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
         nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in by_symbol]
         outcomes = run_all(nights, settings)
-    done = publish_outcomes(settings, outcomes.evaluated)
+    done = publish_outcomes(settings, outcomes.done)
     nothing = f"Every session from {first} to {last} was already done."
     return last_state(outcomes, [], of=len(settings.symbols), done=done, nothing=lambda: nothing)

@@ -56,6 +56,6 @@ def nightly(
         trigger = "schedule" if patient else "run"
         nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
         outcomes = run_all(nights, settings, unattended=patient, switch_source=switch_source)
-    done = publish_outcomes(settings, outcomes.evaluated)
+    done = publish_outcomes(settings, outcomes.done)
     nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
     return last_state(outcomes, failed, of=len(settings.symbols), done=done, nothing=nothing)

@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows import clock
+from flows.operations.crashed_runs import orphans_before
 from flows.operations.events import emit
 from flows.operations.server import tolerate_outage
 from forecasting.pipeline.night_run import NightRun
@@ -29,18 +30,18 @@ def publish_artifacts(run: NightRun, page: PublishedPage) -> None:
     add_artifacts(night_artifacts(page.data, page.path), about)
 
 
-def publish_outcomes(settings: Settings, evaluated: Sequence[NightRun]) -> str:
-    """Emit the events of the evaluated nights, add the page of all symbols, and tags for what is unusual.
+def publish_outcomes(settings: Settings, done: Sequence[str]) -> str:
+    """Emit the events of the nights done, add the page of all symbols, and tags; a sentence for the run's last state.
 
-    Returned is a sentence about the outcomes for the state of the flow run. Outside a flow run there is none of the
-    four; where one fails, a warning in place of it and of those after it.
+    `done` are ids of table runs; nights of killed runs in whose place this one was started have their events too.
+    Outside a flow run there is none of the four; where one fails, a warning in place of it and of those after it.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return ""
     run, now = context.flow_run, clock.now()
     try:
-        emit(notable_outcomes(evaluated))
+        emit(notable_outcomes(settings, done, flow_runs=orphans_before(run)))
         nights = newest_nights(settings)
         times = RunTimes(run.expected_start_time or now, run.start_time or now, now)
         add_artifacts([outcome_page(settings, nights, times)], "the page of outcomes")

@@ -8,6 +8,7 @@ import logging
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
@@ -44,6 +45,9 @@ STARTING = {
     StateType.CANCELLING: timedelta(minutes=1),
 }
 """States of a run that should have a process, and the age by which a live one holds the lock."""
+
+INSTEAD_OF = "instead-of-"
+"""How the idempotency key begins of a run that was started in an orphaned run's place; the orphan's id follows."""
 
 STOPPED = "Runner is shutting down."
 """Message of Prefect's runner on a run that it cancelled because `forecasting serve` was stopped."""
@@ -124,8 +128,17 @@ def mark_crashed(client: SyncPrefectClient, run: FlowRun, name: str) -> str:
 
 def start_again(client: SyncPrefectClient, run: FlowRun, deployment: DeploymentResponse) -> bool:
     """Start a run's deployment again with the run's parameters; False when that was done before."""
-    key = f"instead-of-{run.id}"
     made = client.create_flow_run_from_deployment(
-        deployment.id, parameters=dict[str, Any](run.parameters), idempotency_key=key
+        deployment.id, parameters=dict[str, Any](run.parameters), idempotency_key=f"{INSTEAD_OF}{run.id}"
     )
     return made.state is not None and made.state.is_scheduled()
+
+
+def orphans_before(run: FlowRun) -> list[str]:
+    """The ids of the orphaned runs in whose place a run was started, one in another's, the last one first."""
+    key = run.idempotency_key or ""
+    if not key.startswith(INSTEAD_OF):
+        return []
+    with get_client(sync_client=True) as client:
+        before = client.read_flow_run(UUID(key.removeprefix(INSTEAD_OF)))
+    return [str(before.id), *orphans_before(before)]

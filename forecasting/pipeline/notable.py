@@ -15,10 +15,12 @@ from datetime import date
 from typing import Literal
 
 from forecasting.errors import StoreError
-from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.symbol_list import NAMED, joined
+from forecasting.settings import Settings
 from forecasting.store import database, read
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 
 Notable = Literal["forecast.fallback", "data.revised", "drift", "promotion", "fit.refused"]
 
@@ -67,39 +69,50 @@ def _together(same: list[Alert]) -> list[Alert]:
     return [Alert(same[0].event, joined(symbols), same[0].target, max(one.session for one in same), words)]
 
 
-def notable_outcomes(runs: Sequence[NightRun]) -> list[Alert]:
-    """What happened in evaluated nights of one ledger; empty where all were ordinary."""
-    if not runs:
+def notable_outcomes(settings: Settings, run_ids: Sequence[str], *, flow_runs: Sequence[str] = ()) -> list[Alert]:
+    """What happened in completed nights; empty where all were ordinary.
+
+    Args:
+        settings: Of the database.
+        run_ids: Ids of the nights' rows in `runs`.
+        flow_runs: Prefect's runs that were killed before their end: what came of the nights that they completed, nobody
+            has been told.
+    """
+    if not run_ids and not flow_runs:
         return []
-    with database.reading(runs[0].settings.url) as connection:
-        return [alert(event, run.spec, words) for run in runs for event, words in _outcomes(connection, run)]
+    with database.reading(settings.url) as connection:
+        nights = dict.fromkeys([*read.completed_in(connection, flow_runs), *run_ids])
+        rows = [row for run_id in nights if (row := read.run(connection, run_id)) is not None]
+        return [
+            Alert(event, row["symbol"], row["target"], row["as_of"], words)
+            for row in rows
+            for event, words in _outcomes(connection, row)
+        ]
 
 
-def _outcomes(connection: Connection, run: NightRun) -> Iterator[tuple[Notable, str]]:
-    fetch = read.newest_fetch(connection, run.spec.symbol)
-    decision = read.decision_of_run(connection, run.id)
-    row = read.run(connection, run.id)
-    fit = read.model_of_run(connection, run.id)
-    if fetch is not None and fetch["run_id"] == run.id and fetch["verdict"] in ALERT_VERDICTS:
+def _outcomes(connection: Connection, run: Row) -> Iterator[tuple[Notable, str]]:
+    fetch = read.fetch_of_run(connection, run["symbol"], run["id"])
+    decision = read.decision_of_run(connection, run["id"])
+    fit = read.model_of_run(connection, run["id"])
+    if fetch is not None and fetch["verdict"] in ALERT_VERDICTS:
         yield "data.revised", f"{fetch['verdict']}: {fetch['detail']}"
-    if row is not None and row["mode_reason"].startswith("drift: "):
-        yield "drift", row["mode_reason"]
+    if run["mode_reason"].startswith("drift: "):
+        yield "drift", run["mode_reason"]
     if fallback := fallback_reason(connection, run):
         yield "forecast.fallback", fallback
     if fit is not None and fit["refused"]:
         yield "fit.refused", f"{fit['id']} is not published: {fit['refused']}"
     new = decision is not None and decision["champion"] and decision["winner"] != decision["champion"]
     if decision is not None and new and fit is not None and fit["method"] == "scratch":
-        why = f" ({row['mode_reason']})" if row is not None else ""
         place = f"in place of {decision['champion']}"
-        yield "promotion", f"{fit['id']}, a fit from scratch{why}, is published {place} from now on"
+        yield "promotion", f"{fit['id']}, a fit from scratch ({run['mode_reason']}), is published {place} from now on"
 
 
-def fallback_reason(connection: Connection, run: NightRun) -> str:
-    """Why a baseline was published on this night, or an empty text when the champion was."""
+def fallback_reason(connection: Connection, run: Row) -> str:
+    """Why a baseline was published on the night of a row of `runs`, or an empty text when the champion was."""
     try:
-        published = read.published(connection, run.spec.symbol, run.spec.target, origin=run.spec.session)
+        published = read.published(connection, run["symbol"], run["target"], origin=run["as_of"])
     except StoreError:
         return ""  # the night failed before it had a forecast; night.failed reports it
-    fallback = published[(published["status"] == "fallback") & (published["run_id"] == run.id)]
+    fallback = published[(published["status"] == "fallback") & (published["run_id"] == run["id"])]
     return str(fallback["reason"].iloc[0]) if len(fallback) else ""

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 
 from forecasting.errors import ForecastingError
-from forecasting.pipeline.night_run import NightRun, NightSpec
+from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.night_shard import Finished
 from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.without_bar import Continued, RunOf
@@ -19,14 +19,12 @@ class Outcomes:
     """The results of the nights of a run.
 
     Attributes:
-        done: Ids of the completed runs.
-        evaluated: The nights that were completed in a shard, whatever it was that this run had to do for them.
+        done: Ids of the completed nights' rows in `runs`.
         failed: The symbols that failed, each with the oldest error that stopped it, as they happened.
         without_bar: The note of every night that continued without its bar.
     """
 
     done: list[str] = field(default_factory=list)
-    evaluated: list[NightRun] = field(default_factory=list)
     failed: list[tuple[str, ForecastingError]] = field(default_factory=list)
     without_bar: list[str] = field(default_factory=list)
 
@@ -34,7 +32,6 @@ class Outcomes:
         """Add a night that was run; a symbol's are added oldest first. An error that its row lacks is written there."""
         if one.error is None:
             self.done.append(one.run_id)
-            self.evaluated.append(run_of(one.night))
             return
         if not one.noted:
             note_failure(run_of(one.night), one.error)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
+from pydantic import SecretStr
+
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.notable import Alert, alert, notable_outcomes, together
+from forecasting.settings import Settings
 from tests.builders import LAST
 
 
@@ -46,4 +49,4 @@ def test_many_nights_of_few_symbols_keep_an_alert_each():
 
 
 def test_a_run_without_nights_reads_nothing():
-    assert notable_outcomes([]) == []
+    assert notable_outcomes(Settings(database_url=SecretStr("sqlite:////nowhere/at/all.db")), []) == []

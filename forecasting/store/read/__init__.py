@@ -6,7 +6,14 @@ takes an open connection.
 
 from forecasting.store.read.bars import actions, bars, first_prints, newest_session
 from forecasting.store.read.events import event_rows, events
-from forecasting.store.read.fetches import fetch, fetch_as_of, newest_fetch, newest_instant, newest_request
+from forecasting.store.read.fetches import (
+    fetch,
+    fetch_as_of,
+    fetch_of_run,
+    newest_fetch,
+    newest_instant,
+    newest_request,
+)
 from forecasting.store.read.findings import findings, findings_of
 from forecasting.store.read.forecasts import (
     forecasts,
@@ -39,6 +46,7 @@ from forecasting.store.read.promotions import (
     newest_decision,
 )
 from forecasting.store.read.runs import (
+    completed_in,
     count_done,
     durations,
     finished_runs,
@@ -58,6 +66,7 @@ __all__ = [
     "bars_of_symbols",
     "champion",
     "champion_before",
+    "completed_in",
     "count_done",
     "decision_of_run",
     "decisions_by_hand",
@@ -67,6 +76,7 @@ __all__ = [
     "events_on",
     "fetch",
     "fetch_as_of",
+    "fetch_of_run",
     "findings",
     "findings_of",
     "finished_runs",

@@ -23,6 +23,14 @@ def newest_fetch(connection: sa.Connection, symbol: str, *, known_at: datetime |
     return first_row(connection, _newest(symbol, known_at).where(tables.fetches.c.verdict.not_in(tables.NO_BARS)))
 
 
+def fetch_of_run(connection: sa.Connection, symbol: str, run_id: str) -> Row | None:
+    """The newest fetch of the symbol that stored bars and that a night made, a row of table fetches; None if none."""
+    table = tables.fetches
+    return first_row(
+        connection, _newest(symbol, None).where(table.c.verdict.not_in(tables.NO_BARS), table.c.run_id == run_id)
+    )
+
+
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     """The row of table fetches; None when there is none."""
     return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))

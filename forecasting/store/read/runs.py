@@ -41,6 +41,13 @@ def newest_running(connection: sa.Connection, symbol: str, target: str, *, night
     return [run_id for run_id, status in connection.execute(newest) if status == "running"]
 
 
+def completed_in(connection: sa.Connection, flow_runs: Sequence[str]) -> list[str]:
+    """The ids of the completed nights that any of Prefect's runs began, by session and symbol."""
+    table = tables.runs
+    done = sa.select(table.c.id).where(table.c.flow_run_id.in_(flow_runs), table.c.status == "done")
+    return list(connection.scalars(done.order_by(table.c.as_of, table.c.symbol)))
+
+
 def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
     """The number of sessions of a span whose night is done."""
     table = tables.runs

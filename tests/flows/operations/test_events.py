@@ -6,9 +6,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.flow_engine import run_flow
 
+from flows import nightly as nightly_module
 from flows.nightly import nightly
 from flows.operations import events
+from flows.operations.crashed_runs import INSTEAD_OF
 from flows.terminal.start import start_night
 from forecasting.errors import UsageError
 from forecasting.pipeline.night_run import NightSpec
@@ -61,15 +68,58 @@ def test_a_fallback_is_emitted_with_its_reason(night_folder: Path, emitted: list
     assert "cannot be used" in fallback[0]["words"]
 
 
-def test_restated_bars_are_emitted(night_folder: Path, csv_of_bars: Path, emitted: list[Any]) -> None:
-    night(BEFORE_LAST)
+def restate(csv_of_bars: Path) -> None:
+    """Change a volume that is stored."""
     bars = random_bars(days=650, seed=3, last=LAST)
     bars.loc[pd.Timestamp("2024-02-20"), "volume"] *= 1.3
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
+
+
+def test_restated_bars_are_emitted(night_folder: Path, csv_of_bars: Path, emitted: list[Any]) -> None:
+    night(BEFORE_LAST)
+    restate(csv_of_bars)
     night(LAST)
     revised = [payload for name, payload in emitted if name == "data.revised"]
     assert [payload["session"] for payload in revised] == [str(LAST)]
     assert revised[0]["words"].startswith("revised: ")
+
+
+def test_a_run_in_the_place_of_killed_ones_emits_what_they_did_not_live_to_tell(
+    night_folder: Path, csv_of_bars: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(BEFORE_LAST)
+    restate(csv_of_bars)
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(nightly_module, "publish_outcomes", die)
+        nightly(as_of=LAST)
+    assert "data.revised" not in dict(emitted)
+    with get_client(sync_client=True) as client:
+        first = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+        third = in_place_of(client, in_place_of(client, first))
+    run_flow(nightly, flow_run=third, parameters={"as_of": LAST})
+    revised = [payload for name, payload in emitted if name == "data.revised"]
+    assert [payload["session"] for payload in revised] == [str(LAST)]
+    night(LAST)
+    assert len([name for name, _ in emitted if name == "data.revised"]) == 1
+
+
+def in_place_of(client: SyncPrefectClient, orphan: FlowRun) -> FlowRun:
+    """A run that was started in an orphan's place."""
+    asked = {
+        "flow_id": str(orphan.flow_id),
+        "idempotency_key": f"{INSTEAD_OF}{orphan.id}",
+        "state": {"type": "PENDING"},
+    }
+    made = client.request("POST", "/flow_runs/", json=asked)
+    return client.read_flow_run(made.json()["id"])
+
+
+class KilledError(Exception):
+    """In place of a kill between the last night and its events."""
+
+
+def die(*_: object) -> str:
+    raise KilledError
 
 
 def test_a_fit_from_scratch_that_takes_over_is_emitted_with_its_reason_and_a_refresh_is_not(
