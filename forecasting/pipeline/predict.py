@@ -15,6 +15,7 @@ from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
 from forecasting.pipeline import shard
+from forecasting.pipeline.evidence import past_losses
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.registry import load_model
 from forecasting.pipeline.run_row import NO_MODEL, code_version
@@ -52,7 +53,7 @@ class PredictionInputs:
         bars: As known at the night's session.
         champion: Its row in `models`; on the first night the challenger's; None when there is neither.
         challenger: Tonight's, when it is another than the champion.
-        losses: Of the newest SCORED_ORIGINS, as `read.losses` returns them.
+        losses: As `past_losses` returns them, of SCORED_ORIGINS.
         past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
         in_fallback: Whether the network's forecast of the origin before was not published.
         no_fit: Why tonight has no fit, where that leaves it without a champion; empty otherwise.
@@ -107,7 +108,7 @@ def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, chal
         bars=bars,
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
-        losses=read.losses(connection, symbol, target, last=session, origins=SCORED_ORIGINS, known_at=known_at),
+        losses=past_losses(connection, run, origins=SCORED_ORIGINS),
         past=closed_forecasts(connection, run, bars, known_at=known_at),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, run),

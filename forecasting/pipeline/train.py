@@ -17,6 +17,7 @@ from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.ids import short_id
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import load_companions
+from forecasting.pipeline.evidence import past_losses
 from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
 from forecasting.pipeline.own_weights import own_weights
 from forecasting.pipeline.registry import load_model
@@ -100,9 +101,7 @@ def _read(connection: Connection, run: NightRun, inputs: NightInputs) -> _Stored
     losses = None
     # The charts read hundreds of scored origins, and only a free choice of mode needs them.
     if run.spec.mode == "auto" and fitted is None and champion is not None:
-        losses = read.losses(
-            connection, symbol, target, last=session, origins=DRIFT_ORIGINS, known_at=inputs.data_as_of
-        )
+        losses = past_losses(connection, run, origins=DRIFT_ORIGINS)
     own = read.pretrained_by(connection, target, known_at=inputs.data_as_of)
     return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), losses, own)
 

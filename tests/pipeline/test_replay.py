@@ -18,20 +18,22 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, set_small_night
+from tests.faults.early_evidence import early_evidence
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
-SESSIONS = between(date(2024, 2, 26), LAST)
+SESSIONS = between(date(2024, 2, 20), LAST)
 
 
 @pytest.fixture
 def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """Yahoo for a small night on this database; calibration needs three origins."""
+    """Yahoo for a small night on this database; calibration needs three origins, drift and fallback a handful."""
     yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5"}
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
-    monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
     without_prefect(monkeypatch.setattr)
-    with asked_here(StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT"), monkeypatch.setattr) as served:
+    served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
+    with early_evidence(), asked_here(served, monkeypatch.setattr):
+        monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
         yield served
 
 
@@ -57,11 +59,12 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
     live(yahoo, monkeypatch)
     asked = len(yahoo.requests)
     with database.reading(read_settings().url) as connection:
-        issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration FROM forecasts")).all()
+        issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration, status FROM forecasts")).all()
         winners = list(connection.scalars(sa.text("SELECT winner FROM promotions")))
         methods = set(connection.scalars(sa.text("SELECT method FROM models")))
     assert {row[0] for row in issued} == {"live", "replay"}
     assert max(row[1] for row in issued) >= 3
+    assert {row[3] for row in issued} == {"ok", "fallback"}
     assert len(set(winners)) >= 2
     assert methods == {"scratch", "warm", "baseline"}
     moment = closes_at(LAST) + timedelta(days=30)

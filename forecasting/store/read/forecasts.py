@@ -143,6 +143,21 @@ def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) 
     return sa.select(sa.func.min(newest.c.origin_session)).scalar_subquery()
 
 
+def issued_before(
+    connection: sa.Connection, symbol: str, target: str, *, session: date
+) -> tuple[date, datetime] | None:
+    """The newest origin before a session, and the instant of the bars of its forecasts; None before the first.
+
+    Of several forecasts of that origin the live one counts, then the last issued.
+    """
+    table = tables.forecasts
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session < session)
+    newest = sa.select(table.c.origin_session, table.c.data_as_of).where(*wanted)
+    order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
+    found = connection.execute(newest.order_by(*order).limit(1)).first()
+    return None if found is None else (found.origin_session, found.data_as_of)
+
+
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was issued and not published."""
     table = tables.forecasts

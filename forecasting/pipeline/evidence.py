@@ -1,0 +1,31 @@
+"""The losses that a night decides on: whether to fit from scratch for drift, and whether to publish a baseline."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+
+from forecasting.pipeline.night_run import NightRun
+from forecasting.store import read
+from forecasting.store.database import Connection
+
+
+def past_losses(connection: Connection, run: NightRun, *, origins: int) -> pd.DataFrame:
+    """The losses of the newest `origins` scored origins that the night before this one could score.
+
+    More may be stored: where the night before was made up for late, or is replayed, it has scored the sessions after it
+    too. A night that saw these would not decide as one that ran on time.
+
+    Args:
+        connection: An open connection.
+        run: The night.
+        origins: Number of newest scored origins.
+
+    Returns:
+        As `read.losses`.
+    """
+    symbol, target = run.spec.symbol, run.spec.target
+    before = read.issued_before(connection, symbol, target, session=run.spec.session)
+    last, known_at = before or (date.min, None)
+    return read.losses(connection, symbol, target, last=last, origins=origins, known_at=known_at)
