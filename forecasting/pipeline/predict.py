@@ -20,7 +20,7 @@ from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.registry import load_model
 from forecasting.pipeline.run_row import NO_MODEL, code_version
 from forecasting.pipeline.shard import Outcome
-from forecasting.predict.calibration import MAX_FORECASTS
+from forecasting.predict.calibration import MAX_FORECASTS, Past, read_past
 from forecasting.predict.candidates import (
     Candidate,
     assign_roles,
@@ -159,6 +159,7 @@ def _network_candidates(
     found: dict[Role, Candidate] = {}
     damage: dict[Role, str] = {}
     linear: Floats | None = None
+    past: Past | None = None
     networks: tuple[tuple[Role, Row | None], ...] = ((CHAMPION, stored.champion), (CHALLENGER, stored.challenger))
     for role, model in networks:
         if model is None:
@@ -166,7 +167,8 @@ def _network_candidates(
         try:
             checkpoint = load_model(model, run.settings)
             linear = linear_quantiles(windows) if linear is None else linear
-            found[role] = network_candidate(model, role, checkpoint, windows, stored.past, linear=linear)
+            past = read_past(stored.past) if past is None else past
+            found[role] = network_candidate(model, role, checkpoint, windows, past, linear=linear)
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
             damage[role] = str(error)
             logger.warning("%s %s cannot be used: %s", role, model["id"], error)

@@ -18,8 +18,7 @@ from forecasting.train.baselines import VERSION, baseline_names, baseline_quanti
 from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMNS, SILENCED, Role
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from forecasting.predict.calibration import Past
     from forecasting.predict.fallback import Published
     from forecasting.preprocess.windows import Windows
     from forecasting.train.checkpoint import Checkpoint
@@ -83,7 +82,7 @@ def network_candidate(
     role: Role,
     checkpoint: Checkpoint,
     windows: Windows,
-    past: pd.DataFrame,
+    past: Past,
     *,
     linear: Floats,
 ) -> Candidate:

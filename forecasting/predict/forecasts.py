@@ -17,7 +17,6 @@ from forecasting.predict.calibration import (
     learn_factors,
     learn_weight,
     raw_text,
-    read_past,
     widen,
 )
 from forecasting.preprocess.targets import Scale
@@ -26,8 +25,6 @@ from forecasting.sessions import closes_at, next_sessions, opens_at
 from forecasting.vocabulary import HORIZONS, Kind, Target
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from forecasting.train.checkpoint import Checkpoint
 
 
@@ -68,20 +65,17 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
     return quantiles[0] if rows is None else quantiles
 
 
-def combine_and_calibrate(
-    network: Floats, linear: Floats, past: "pd.DataFrame", *, scale: Scale, target: Target
-) -> Issued:
+def combine_and_calibrate(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
     """The forecast to issue at one origin.
 
     Args:
         network: (H, Q) raw quantiles in the target's own unit.
         linear: (H, Q) the linear model's.
-        past: Earlier forecasts whose target session is at or before the origin: origin_session, horizon,
-            target_session, actual (own unit), calibration (the JSON issued then). Any order; may be empty.
+        past: Earlier forecasts whose target session is at or before the origin, as `read_past` has them.
         scale: `windows.scale()` of the origin's row.
         target: What is forecast; sets the usual weight and factor.
     """
-    return issue(scale.to_model(network), scale.to_model(linear), read_past(past), scale=scale, target=target)
+    return issue(scale.to_model(network), scale.to_model(linear), past, scale=scale, target=target)
 
 
 def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:

@@ -12,7 +12,7 @@ import pandas as pd
 from forecasting.evaluate.lines import by_line
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.report.days import as_day
+from forecasting.report.days import days_of
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
 
 ENOUGH_LIVE = 20
@@ -96,7 +96,7 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     rows = counted(scored)
     rows = rows[rows["line"] != CHALLENGER].copy()
     for column in ("origin_session", "target_session"):
-        rows[column] = [as_day(value) for value in rows[column]]
+        rows[column] = days_of(rows[column])
     # Sorted by place in KINDS: the best kind comes first.
     rows = rows.drop_duplicates(["line", *_FORECAST]).sort_values([*_FORECAST, "line"], ignore_index=True)
     is_published = rows["line"] == PUBLISHED_LINE

@@ -90,10 +90,10 @@ def _typed(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> 
 
 def _check_texts(values: tuple[Any, ...], lengths: set[int], what: str) -> bool:
     """Whether the values are SQLite's texts; NumPy also takes numbers, years and words for a day."""
-    kinds = set(map(type, values)) - {type(None)}
-    if kinds & {str, int, float, bytes} and not (
-        kinds == {str} and set(map(len, (value for value in values if value is not None))) <= lengths
-    ):
+    kinds = set(map(type, values))
+    known = [value for value in values if value is not None] if type(None) in kinds else values
+    kinds -= {type(None)}
+    if kinds & {str, int, float, bytes} and not (kinds == {str} and set(map(len, known)) <= lengths):
         raise ValueError(f"Expected {what} in each row, as this program writes it; found another value.")
     return kinds == {str}
 

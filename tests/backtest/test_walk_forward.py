@@ -9,6 +9,7 @@ import pytest
 from forecasting.backtest.refits import LINEAR, NETWORK
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
+from forecasting.predict.calibration import read_past
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
 from forecasting.preprocess.companions import with_companion_range
 from forecasting.preprocess.market import MarketSeries
@@ -64,7 +65,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
             fit(windows, mode="scratch", parent=None, settings=settings, pretrained=base), windows
         )
         linear = linear_quantiles(windows)
-        past = past_forecasts(ledger, origin)
+        past = read_past(past_forecasts(ledger, origin))
         issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=target)
         raw = {NETWORK: network, LINEAR: linear}
         raw |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-from forecasting.predict.calibration import MIN_FORECASTS, widen
+from forecasting.predict.calibration import MIN_FORECASTS, read_past, widen
 from forecasting.predict.forecasts import combine_and_calibrate, kind_of, network_quantiles
 from forecasting.preprocess.targets import Scale
 from forecasting.sessions import between
@@ -18,7 +18,7 @@ H, Q = len(HORIZONS), len(QUANTILES)
 SCALE = Scale(np.array(15.0), np.ones(H))
 RAW = np.exp(15.0 + np.broadcast_to(norm.ppf(QUANTILES), (H, Q)))
 USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
-NO_PAST = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "target_session", "actual", "calibration")})
+NO_PAST = read_past(pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")}))
 
 
 def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
@@ -44,7 +44,7 @@ def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
 
 
 def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses():
-    issued = combine_and_calibrate(RAW, RAW, nights(MIN_FORECASTS, width=2.0), scale=SCALE, target="volume")
+    issued = combine_and_calibrate(RAW, RAW, read_past(nights(MIN_FORECASTS, width=2.0)), scale=SCALE, target="volume")
     assert issued.past_forecasts.tolist() == [MIN_FORECASTS] * H
     assert (issued.quantiles[:, -1] > RAW[:, -1]).all()
     assert (issued.quantiles[:, 0] < RAW[:, 0]).all()
@@ -54,13 +54,13 @@ def test_the_order_of_past_forecasts_does_not_matter():
     past = nights(80, width=2.0)
     shuffled = past.sample(frac=1.0, random_state=1)
     np.testing.assert_array_equal(
-        combine_and_calibrate(RAW, RAW, past, scale=SCALE, target="volume").quantiles,
-        combine_and_calibrate(RAW, RAW, shuffled, scale=SCALE, target="volume").quantiles,
+        combine_and_calibrate(RAW, RAW, read_past(past), scale=SCALE, target="volume").quantiles,
+        combine_and_calibrate(RAW, RAW, read_past(shuffled), scale=SCALE, target="volume").quantiles,
     )
 
 
 def test_issued_quantiles_ascend():
-    issued = combine_and_calibrate(RAW, RAW[:, ::-1], nights(200, width=0.3), scale=SCALE, target="volume")
+    issued = combine_and_calibrate(RAW, RAW[:, ::-1], read_past(nights(200, width=0.3)), scale=SCALE, target="volume")
     assert (np.diff(issued.quantiles, axis=-1) >= 0.0).all()
 
 
