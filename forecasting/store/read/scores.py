@@ -120,19 +120,19 @@ def _newer(
 ) -> list[sa.ColumnElement[bool]]:
     """Conditions that keep the newest `origins` scored origins, and few others, by the order of the key alone.
 
-    They use the n-th newest origin of each kind and horizon: the n-th newest of all is as new as any of these.
+    They use the n-th newest origin of each kind one session ahead, which is scored first: the n-th newest of all is as
+    new as any of these.
     """
     scores = tables.scores
     nth_newest = [
         sa.select(scores.c.origin_session)
-        .where(*wanted, scores.c.kind == kind, scores.c.horizon == horizon)
+        .where(*wanted, scores.c.kind == kind, scores.c.horizon == HORIZONS[0])
         .group_by(scores.c.origin_session)  # SQLite drops a DISTINCT in a scalar subquery, and skips rows instead
         .order_by(scores.c.origin_session.desc())
         .limit(1)
         .offset(origins - 1)
         .scalar_subquery()
         for kind in KINDS
-        for horizon in HORIZONS
     ]
     found = connection.execute(sa.select(*nth_newest)).one()
     oldest = max((origin for origin in found if origin is not None), default=date.min)
