@@ -67,17 +67,22 @@ class TrackRecord:
         is better, NaN when theirs is 0. The p-value is of Diebold and Mariano's test of equal pinball loss, two-sided;
         NaN for too few origins.
         """
-        return _against(self.published, self.baselines)
+        return _tested(self.losses, self._pairs)
 
-    @property
+    @cached_property
     def losses(self) -> pd.DataFrame:
         """The rows of `skills` without p_value: tests take longer than a line of hundreds of symbols should."""
-        return _against(self.published, self.baselines, tested=False)
+        return _mean_losses(self._pairs)
+
+    @cached_property
+    def _pairs(self) -> pd.DataFrame:
+        return _pairs_of(self.published, self.baselines)
 
     @cached_property
     def network_skills(self) -> pd.DataFrame:
         """The same against the network's own forecasts (`lstm`): positive where fallbacks were better, else 0."""
-        return _against(self.published, self.network)
+        pairs = _pairs_of(self.published, self.network)
+        return _tested(_mean_losses(pairs), pairs)
 
     @property
     def comparisons(self) -> pd.DataFrame:
@@ -147,26 +152,36 @@ def best_ahead(record: TrackRecord) -> dict[Any, Any] | None:
     return next(iter(ahead.to_dict("records")), None)
 
 
-def _against(published: pd.DataFrame, others: pd.DataFrame, *, tested: bool = True) -> pd.DataFrame:
+def _pairs_of(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Losses of published forecasts and others of the same origin and horizon: each as horizon 0, then as its own."""
     keys = [*_FORECAST, "kind"]
     ours, theirs = published[[*keys, "error", "pinball"]], others[[*keys, "name", "error", "pinball"]]
     pairs = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
-    if pairs.empty:
-        return pd.DataFrame(columns=[*_SKILL_COLUMNS, *(["p_value"] if tested else [])])
     pooled = pd.concat([pairs.assign(horizon=0), pairs])
-    pooled = pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
-    groups = pooled.groupby(["name", "horizon"])
+    return pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
+
+
+def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The columns of TrackRecord.losses."""
+    if pairs.empty:
+        return pd.DataFrame(columns=_SKILL_COLUMNS)
     means = {"mae": "absolute", "pinball": "pinball", "their_mae": "absolute_theirs", "their_pinball": "pinball_theirs"}
-    found = groups.agg(n=("pinball", "size"), **{name: (column, "mean") for name, column in means.items()})
+    named = {name: (column, "mean") for name, column in means.items()}
+    found = pairs.groupby(["name", "horizon"]).agg(n=("pinball", "size"), **named)
     found = found.reset_index(names=["forecaster", "horizon"])
     for loss in ("mae", "pinball"):
         pairs_of_losses = zip(found[loss].tolist(), found[f"their_{loss}"].tolist(), strict=True)
         found[f"skill_{loss}"] = [skill(own, other) for own, other in pairs_of_losses]
-    if tested:
-        found["p_value"] = [_p_value(group, int(str(horizon))) for (_, horizon), group in groups]
     best_first = found[found["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
     order = found["forecaster"].map({name: position for position, name in enumerate(best_first)})
     return found.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
+
+
+def _tested(losses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The mean losses of the pairs with column p_value."""
+    groups = dict(iter(pairs.groupby(["name", "horizon"])))
+    keys = zip(losses["forecaster"], losses["horizon"], strict=True)
+    return losses.assign(p_value=[_p_value(groups[name, horizon], horizon) for name, horizon in keys])
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
