@@ -149,7 +149,7 @@ def test_losses_known_at_an_instant_are_of_bars_stored_and_settled_by_then(datab
         )
         found = [
             read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10, known_at=at(f"2024-03-{day}"))
-            for day in ("08T21:00", "08T23:00", "09T23:00", "12T23:00")
+            for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")
         ]
     assert [frame["pinball"].tolist() for frame in found] == [[], [3.0], [2.0], [1.0]]
 
@@ -165,9 +165,21 @@ def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins
     found = all_rows.assign(origin_session=all_rows["origin_session"].dt.date)
     assert {tuple(row[name] for name in key): row["pinball"] for row in found.to_dict("records")} == last
     assert len(all_rows) == len(last) < len(stored)
+    assert all_rows["name"].tolist() == [model.partition(":")[0] for model in all_rows["model_id"]]
     origins = sorted(all_rows["origin_session"].unique())[-5:]
     assert newest.equals(all_rows[all_rows["origin_session"].isin(origins)].reset_index(drop=True))
     assert not newest.empty
+
+
+def test_scored_up_to_a_session_has_the_targets_up_to_it_and_no_other_symbol(database_url):
+    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
+    other = forecast_row("lstm", "2024-03-06", symbol="MSFT")
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+        writes.add_forecasts(connection, [*rows, other])
+        writes.add_scores(connection, [score_row(row) for row in (*rows, other)])
+        found = read.scored(connection, SYMBOL, TARGET, origins=10, last=date(2024, 3, 8))
+    assert [f"{day:%m-%d}" for day in found["target_session"]] == ["03-07", "03-08"]
 
 
 def _place(score: sa.RowMapping) -> tuple[bool, int]:
