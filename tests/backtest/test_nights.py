@@ -30,12 +30,14 @@ def windows_over(bars, settings=SETTINGS):
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calibration after three origins, comparison with the best baseline after six."""
-    from forecasting.evaluate import deficit
+    """Calibration after three origins, comparison with the best baseline after six, drift after seven sessions."""
+    from forecasting.evaluate import deficit, drift
     from forecasting.predict import calibration
 
     monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
     monkeypatch.setattr(deficit, "MIN_ORIGINS", 6)
+    for name, value in (("MIN_REFERENCE", 4), ("MIN_WATCHED", 3), ("LIMIT", 1.0)):
+        monkeypatch.setattr(drift, name, value)
 
 
 @pytest.mark.slow
@@ -65,9 +67,9 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
         own = [of[str(session), horizon] for horizon in range(1, 6)]
         np.testing.assert_array_equal(replayed.issued[at], [[row[name] for name in QUANTILE_COLUMNS] for row in own])
         assert {row["status"] for row in own} == {replayed.published[at].status}
-    modes = [row["mode"] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
-    assert modes == [mode.method for mode in replayed.modes]
-    assert modes.count("scratch") == 3
+    made = [(row["mode"], row["mode_reason"]) for row in sorted(rows("runs"), key=lambda row: str(row["as_of"]))]
+    assert made == [(mode.method, mode.reason) for mode in replayed.modes]
+    assert [reason for _, reason in made if reason.startswith("drift: ")]
     fallbacks = sum(one.status == "fallback" for one in replayed.published)
     assert (fallbacks > 0) == behind
     if behind:  # and is published again once it leads
