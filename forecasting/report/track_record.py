@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from forecasting.evaluate.lines import by_line
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import diebold_mariano
+from forecasting.losses import Floats
 from forecasting.report.days import days_of
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
 
@@ -179,9 +181,10 @@ def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _tested(losses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """The mean losses of the pairs with column p_value."""
-    groups = dict(iter(pairs.groupby(["name", "horizon"])))
+    origins, both = pd.factorize(pairs["origin_session"], sort=True)[0], pairs[["pinball", "pinball_theirs"]].to_numpy()
+    rows = pairs.groupby(["name", "horizon"]).indices
     keys = zip(losses["forecaster"], losses["horizon"], strict=True)
-    return losses.assign(p_value=[_p_value(groups[name, horizon], horizon) for name, horizon in keys])
+    return losses.assign(p_value=[_p_value(origins[rows[key]], both[rows[key]], horizon=key[1]) for key in keys])
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
@@ -213,11 +216,12 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
     return int(np.searchsorted(at_most, 0.025)) / n, int(np.searchsorted(at_most, 0.975)) / n
 
 
-def _p_value(group: pd.DataFrame, horizon: int) -> float:
-    """Of the difference in pinball loss; over all horizons (0) of each origin's mean."""
-    losses = group.set_index("origin_session")[["pinball", "pinball_theirs"]].sort_index()
-    by_origin = losses if horizon else losses.groupby(level=0).mean()  # of one horizon an origin has one row
+def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float:
+    """Of the difference between two losses (n, 2) of the same forecasts; over all horizons (0) of origins' means."""
+    places, at = np.unique(origins, return_inverse=True)
+    count = np.bincount(at)
+    ours, theirs = (np.bincount(at, weights=column) / count for column in losses.T)
     longest = horizon or max(HORIZONS)
-    if len(by_origin) <= longest:
+    if len(places) <= longest:
         return float(np.nan)
-    return diebold_mariano(by_origin["pinball"], by_origin["pinball_theirs"], horizon=longest).p_value
+    return diebold_mariano(ours, theirs, horizon=longest).p_value
