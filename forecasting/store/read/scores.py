@@ -93,7 +93,7 @@ def losses(
     Returns:
         Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, inside_80 1.0 or 0.0.
     """
-    # SQL chooses: to hand every score to Python, half of them superseded, took four times as long (performance.md).
+    # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
     table = tables.scores
     wanted = [table.c.symbol == symbol, table.c.target == target, table.c.target_session <= last]
     if known_at is not None:
