@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -32,8 +33,8 @@ def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> I
     set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
     without_prefect(monkeypatch.setattr)
     served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
-    with early_evidence(), asked_here(served, monkeypatch.setattr):
-        monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
+    soon = mock.patch.object(calibration, "MIN_FORECASTS", 3)
+    with early_evidence(), soon, asked_here(served, monkeypatch.setattr):
         yield served
 
 
