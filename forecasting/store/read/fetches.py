@@ -20,15 +20,12 @@ def newest_fetch(connection: sa.Connection, symbol: str, *, known_at: datetime |
         symbol: Symbol of the bars.
         known_at: An aware instant: the newest one then. None for now.
     """
-    return first_row(connection, _newest(symbol, known_at).where(tables.fetches.c.verdict.not_in(tables.NO_BARS)))
+    return first_row(connection, _newest_with_bars(symbol, known_at))
 
 
 def fetch_of_run(connection: sa.Connection, symbol: str, run_id: str) -> Row | None:
     """The newest fetch of the symbol that stored bars and that a night made, a row of table fetches; None if none."""
-    table = tables.fetches
-    return first_row(
-        connection, _newest(symbol, None).where(table.c.verdict.not_in(tables.NO_BARS), table.c.run_id == run_id)
-    )
+    return first_row(connection, _newest_with_bars(symbol, None).where(tables.fetches.c.run_id == run_id))
 
 
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
@@ -88,3 +85,7 @@ def _newest(symbol: str, known_at: datetime | None) -> sa.Select[tuple[object, .
     rows = sa.select(table).where(table.c.symbol == symbol)
     rows = rows if known_at is None else rows.where(table.c.fetched_at <= known_at)
     return rows.order_by(table.c.fetched_at.desc(), table.c.id.desc())
+
+
+def _newest_with_bars(symbol: str, known_at: datetime | None) -> sa.Select[tuple[object, ...]]:
+    return _newest(symbol, known_at).where(tables.fetches.c.verdict.not_in(tables.NO_BARS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -150,21 +151,24 @@ def issued_before(
 
     Of several forecasts of that origin the live one counts, then the last issued.
     """
-    table = tables.forecasts
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session < session)
-    newest = sa.select(table.c.origin_session, table.c.data_as_of).where(*wanted)
-    order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
-    found = connection.execute(newest.order_by(*order).limit(1)).first()
+    found = connection.execute(_before(symbol, target, session, "origin_session", "data_as_of").limit(1)).first()
     return None if found is None else (found.origin_session, found.data_as_of)
 
 
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was issued and not published."""
     table = tables.forecasts
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session < before)
+    of_network = _before(symbol, target, before, "role").where(table.c.calibration != "", table.c.role != "challenger")
+    role: str | None = connection.scalar(of_network.limit(1))
+    return role == "silenced"
+
+
+def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[Any]:
+    """Columns of the forecasts of origins before a session: newest origin first, then live, then the last issued."""
+    table = tables.forecasts
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session < session)
     order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
-    of_network = sa.select(table.c.role).where(*wanted, table.c.calibration != "", table.c.role != "challenger")
-    return connection.scalar(of_network.order_by(*order).limit(1)) == "silenced"
+    return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
 
 
 def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
