@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from forecasting.backtest.workers import count_of
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.shard import Outcome
@@ -107,7 +107,7 @@ def workers_of(settings: Settings) -> int:
     """How many workers run shards at the same time."""
     if settings.runner == "local":
         return 1
-    return settings.workers or os.cpu_count() or 1
+    return count_of(settings.workers or 0)
 
 
 def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | None) -> list[list[NightRun]]:

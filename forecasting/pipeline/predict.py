@@ -15,8 +15,8 @@ from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
 from forecasting.pipeline import shard
-from forecasting.pipeline.evidence import past_losses
 from forecasting.pipeline.night_run import NightInputs, NightRun
+from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
 from forecasting.pipeline.run_row import NO_MODEL, code_version
 from forecasting.pipeline.shard import Outcome

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from flows import clock
-from forecasting.pipeline.evidence import past_losses
 from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.past_losses import past_losses
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import reading, transaction
