@@ -93,8 +93,8 @@ def walk_each(
 ) -> list[SymbolOutcome[dict[str, Any]]]:
     """The outcome of `walk_forward` for each symbol of the settings.
 
-    Where there are as many symbols as workers, each of these replays whole symbols; else all fit one symbol's refits
-    after the other's.
+    Each worker replays whole symbols while there is one for every worker. Refits of a symbol that is left are shared
+    out, so that none waits for the last ones; nights as published follow each other and cannot be.
 
     Args:
         settings: Of the symbols.
@@ -109,16 +109,26 @@ def walk_each(
     """
     if out is not None:
         check_writable(out)
-    workers = count_of(spec_of(settings).workers)
-    if 1 < workers <= len(settings.symbols):
-        outcomes = _each_in_a_worker(settings, spec_of, workers=workers, store=store, now=now, bar=bar)
-    else:
-        outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
+    spec = spec_of(settings)
+    workers = count_of(spec.workers)
+    count = _side_by_side(len(settings.symbols), workers, as_published=spec.as_published)
+    own, shared = (
+        settings.model_copy(update={"symbols": part}) for part in (settings.symbols[:count], settings.symbols[count:])
+    )
+    outcomes = _each_in_a_worker(own, spec_of, workers=workers, store=store, now=now, bar=bar) if count else []
+    outcomes += each_symbol(shared, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
     documents = values_of(outcomes)
     if out is not None and documents:
         whole = documents[0] if len(outcomes) == 1 else documents
         write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
     return outcomes
+
+
+def _side_by_side(symbols: int, workers: int, *, as_published: bool) -> int:
+    """How many of the symbols are replayed whole, each by one worker."""
+    if workers == 1 or symbols < workers:
+        return 0
+    return symbols if as_published else symbols - symbols % workers
 
 
 def _each_in_a_worker(

@@ -35,9 +35,17 @@ def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("as_published", "progress"), [(True, [(2, 3), (3, 3)]), (False, [(5, 13), (10, 13), (13, 13)])]
+)
 def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    as_published: bool,
+    progress: list[tuple[int, int]],
 ) -> None:
+    """As published, two workers replay all three symbols; else they share the refits of the third."""
     monkeypatch.setattr(workers, "get_context", lambda method: forked())
     documents, kept, shown = [], [], list[tuple[int, int]]()
 
@@ -53,7 +61,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
             last=date(2024, 2, 20),
             refit_every=5,
             workers=count,
-            as_published=True,
+            as_published=as_published,
         )
         named = settings.model_copy(update={"data_dir": tmp_path / str(count)})  # no refit is taken from the other's
         found = walk_each(named, spec_of, store=True, now=clock.now, bar=bar, out=out)
@@ -64,4 +72,4 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     assert documents[0] == documents[1]
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
-    assert shown[-2:] == [(2, 3), (3, 3)]
+    assert shown[-len(progress) :] == progress
