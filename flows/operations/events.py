@@ -50,13 +50,12 @@ def emit(alerts: Sequence[Alert]) -> None:
 
 def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """The hook of a flow that failed: emits night.failed with the run's name and the error's message."""
-    message = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
-    paragraph = plain_text(message)
+    words = plain_text((state.message or "It left no message.").removeprefix("Flow run encountered an exception: "))
     emit_event(
         "night.failed",
         resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
         related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}],
-        payload={"session": "", "words": f"{flow_run.name} failed. {paragraph}"} | subject_of(flow_run.parameters),
+        payload={"session": "", "words": f"{flow_run.name} failed. {words}"} | subject_of(flow_run.parameters),
     )
 
 

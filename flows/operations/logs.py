@@ -40,6 +40,5 @@ def _without_traceback(record: logging.LogRecord) -> bool:
         error = record.exc_info[1]
         if not isinstance(error, ForecastingError):
             record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}", ()
-        record.exc_info = None
-        record.exc_text = None
+        record.exc_info = record.exc_text = None
     return True

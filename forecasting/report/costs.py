@@ -62,7 +62,8 @@ def realised_costs(record: TrackRecord, ratio: float, *, horizon: int = 1) -> pd
 
 def realised_costs_of(record: TrackRecord, ratios: Sequence[float], *, horizon: int = 1) -> list[pd.DataFrame]:
     """The same for several cost ratios: the forecasts of the same nights are found once."""
-    published, others = record.ahead(horizon), record.baselines[record.baselines["horizon"] == horizon]
+    published = record.ahead(horizon)
+    others = record.baselines.loc[record.baselines["horizon"] == horizon, [*_KEYS, "name", "actual", *QUANTILE_COLUMNS]]
     if published.empty:
         return [pd.DataFrame(columns=_COLUMNS) for _ in ratios]
     pairs = others.merge(published[_KEYS].assign(ours=np.arange(len(published))), on=_KEYS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from forecasting.report.days import as_day
 from forecasting.report.units import Unit, unit_of
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
 
-_OF_A_NIGHT = ("name", "role", "kind", "status", "reason", "issued_at", "split_factor")
+_OF_A_NIGHT = ("name", "role", "kind", "status", "reason", "split_factor")
 _FINER = 2
 """Digits more than shown: enough for the same rounding, and a third of the size of all digits."""
 
@@ -67,34 +68,35 @@ def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> lis
     unit = unit_of(data)
     in_order = rows.sort_values(["origin_session", "horizon"], kind="stable")
     scaled = in_order[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale
-    columns = {name: in_order[name].tolist() for name in _OF_A_NIGHT}
+    rounded = np.round(scaled, unit.decimals + _FINER)
+    columns: dict[str, list[Any]] = {name: in_order[name].tolist() for name in _OF_A_NIGHT}
     for name, session in (("origin", "origin_session"), ("target", "target_session")):
         columns[name] = in_order[session].map({one: place[as_day(one)] for one in in_order[session].unique()}).tolist()
-    columns["values"] = np.round(scaled, unit.decimals + _FINER).tolist()
-    by_origin: dict[int, list[dict[str, Any]]] = {}
-    for values in zip(*columns.values(), strict=True):
-        row = dict(zip(columns, values, strict=True))
-        by_origin.setdefault(row["origin"], []).append(row)
-    return [_night(data, group, origin) for origin, group in by_origin.items()]
+    columns |= {"quantiles": rounded[:, :-1].tolist(), "last": rounded[:, -1].tolist()}
+    minutes = pd.DatetimeIndex(in_order["issued_at"]).tz_convert(None).to_numpy().astype("datetime64[m]")
+    columns["issued"] = np.datetime_as_string(minutes).tolist()
+    starts = np.flatnonzero(np.diff(columns["origin"], prepend=-1)).tolist()
+    return [_night(data, columns, range(*bounds)) for bounds in pairwise([*starts, len(in_order)])]
 
 
-def _night(data: ReportData, rows: list[dict[str, Any]], origin: int) -> dict[str, Any]:
+def _night(data: ReportData, columns: dict[str, list[Any]], rows: range) -> dict[str, Any]:
     """One night: what was published, by its forecaster's name, and every forecaster's quantiles by horizon."""
-    published = next((row for row in rows if row["role"] == CHAMPION), rows[0])
-    own = [row for row in rows if row["name"] == published["name"]]
+    names = columns["name"]
+    published = next((row for row in rows if columns["role"][row] == CHAMPION), rows[0])
+    own = [row for row in rows if names[row] == names[published]]
     by_name: dict[str, list[list[float]]] = {}
     for row in rows:
-        by_name.setdefault(str(row["name"]), []).append(row["values"][:-1])
-    factor, last = float(published["split_factor"]), published["values"][-1]
+        by_name.setdefault(str(names[row]), []).append(columns["quantiles"][row])
+    factor, last = float(columns["split_factor"][published]), columns["last"][published]
     basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
     night: dict[str, Any] = {
-        "origin": origin,
-        "issued": published["issued_at"].isoformat(timespec="minutes"),
-        "kind": str(published["kind"]),
-        "published": str(published["name"]),
-        "reason": str(published["reason"]) if published["status"] == "fallback" else "",
+        "origin": columns["origin"][published],
+        "issued": f"{columns['issued'][published]}+00:00",
+        "kind": str(columns["kind"][published]),
+        "published": str(names[published]),
+        "reason": str(columns["reason"][published]) if columns["status"][published] == "fallback" else "",
         "last": last if math.isfinite(last) else None,
-        "targets": [row["target"] for row in own],
+        "targets": [columns["target"][row] for row in own],
         "forecasts": {name: found for name, found in by_name.items() if len(found) == len(own)},
     }
     return night if basis == 1.0 else night | {"basis": basis}
