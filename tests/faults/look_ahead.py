@@ -54,7 +54,7 @@ AFTER = {
     "bars settled": "UPDATE bar_versions SET settled_at = NULL WHERE settled_at > :known_at",
     "bars superseded": "UPDATE bar_versions SET superseded_at = NULL WHERE superseded_at > :known_at",
     "actions": "UPDATE corporate_actions SET value = value * 1.5 WHERE first_seen_at > :known_at",
-    "a split": """INSERT INTO corporate_actions (symbol, session, kind, first_seen_at, value, fetch_id)
+    "a split": """INSERT OR REPLACE INTO corporate_actions (symbol, session, kind, first_seen_at, value, fetch_id)
         SELECT symbol, :next, 'split', :later, 4.0, min(id) FROM fetches GROUP BY symbol""",
     "events": """UPDATE events SET timing = 'amc', known_rule = 'withdrawn', known_from = :origin
         WHERE first_seen_at > :known_at""",
