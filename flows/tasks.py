@@ -6,6 +6,7 @@ pause before the next one depends on the response (`forecasting/pipeline/retry.p
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from prefect import runtime, task
@@ -40,7 +41,8 @@ def run_shard(shard: Shard) -> list[Finished]:
         settings = read_settings()
         with database.kept_open(settings.url):
             nights = runs_of(shard, settings, now=clock.now, flow_run_id=runtime.flow_run.id)
-            return finished(night_steps.run_shard(nights, step=as_task, publish=publish_artifacts), now=clock.now)
+            publish = partial(publish_artifacts, symbols=shard.symbols)
+            return finished(night_steps.run_shard(nights, step=as_task, publish=publish), now=clock.now)
     except Exception as error:  # as a database that cannot be reached
         return every_night_failed(shard, explained(error, now=clock.now))
 

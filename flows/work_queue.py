@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 
 from flows import clock
 from flows.operations.artifacts import publish_artifacts
@@ -38,7 +39,7 @@ def run_all(
         unattended: Retry a late or unresponsive source, then continue with the stored bars.
         switch_source: Allow bars of another source for a symbol that has some.
     """
-    outcomes, run_of = Outcomes(), runs_under(settings)
+    outcomes, run_of, publish = Outcomes(), runs_under(settings), partial(publish_artifacts, symbols=len(symbols))
     open_nights = [[night for night in nights if not is_done(run_of(night))] for nights in symbols]
     attempts = [
         retry.first_attempt(nights, settings.for_symbol(nights[0].symbol), now=clock.now(), unattended=unattended)
@@ -56,7 +57,7 @@ def run_all(
             report_wait(attempt, run_of(attempt.night))
         emit(retry.late_alerts(found.waiting))
         attempts += [*found.waiting, *found.put_off]
-        left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish_artifacts, now=clock.now)
+        left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish, now=clock.now)
         outcomes.add_without_bar(left)
         run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, run_of, outcomes)
         outcomes.add_unanswered(left, run_of)

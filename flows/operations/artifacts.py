@@ -24,10 +24,10 @@ from forecasting.settings import Settings
 logger = logging.getLogger("forecasting.night")
 
 
-def publish_artifacts(run: NightRun, page: PublishedPage) -> None:
-    """Add the night's artifacts to the flow run; no-op outside one, skipped with a warning when the server is down."""
+def publish_artifacts(run: NightRun, page: PublishedPage, *, symbols: int) -> None:
+    """Add a night's artifacts, one of so many `symbols`, to the flow run; no-op and skipped as `add_artifacts`."""
     about = f"the artifacts of {run.spec.symbol} {run.spec.target}, origin {page.data.origin}"
-    add_artifacts(night_artifacts(page.data, page.path), about)
+    add_artifacts(night_artifacts(page.data, page.path, symbols=symbols), about)
 
 
 def publish_outcomes(settings: Settings, done: Sequence[str]) -> str:

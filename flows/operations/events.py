@@ -33,18 +33,14 @@ def emit(alerts: Sequence[Alert]) -> None:
     if FlowRunContext.get() is None:
         return
     for one in together(alerts):
+        subject = {"symbol": one.symbol, "target": one.target, "session": one.session.isoformat()}
         emit_event(
             one.event,
             resource={
                 "prefect.resource.id": f"forecasting.{one.symbol}.{one.target}",
                 "prefect.resource.name": f"{one.symbol} {one.target}",
             },
-            payload={
-                "symbol": one.symbol,
-                "target": one.target,
-                "session": one.session.isoformat(),
-                "words": plain_text(one.words),
-            },
+            payload=subject | {"words": plain_text(one.words)},
         )
 
 

@@ -36,10 +36,12 @@ class Shard:
     Attributes:
         nights: Of each symbol, oldest first.
         ids: The runs' ids, in which a worker under other settings would differ.
+        symbols: How many the run has in all shards.
     """
 
     nights: tuple[tuple[NightSpec, ...], ...]
     ids: tuple[tuple[str, ...], ...]
+    symbols: int
 
     @property
     def name(self) -> str:
@@ -73,6 +75,7 @@ def shards_of(runs: Sequence[Sequence[NightRun]], settings: Settings) -> list[Sh
         Shard(
             tuple(tuple(run.spec for run in of_symbol) for of_symbol in some),
             tuple(tuple(run.id for run in of_symbol) for of_symbol in some),
+            len(runs),
         )
         for some in (runs[start : start + size] for start in range(0, len(runs), size))
     ]

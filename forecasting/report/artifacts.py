@@ -29,6 +29,10 @@ from forecasting.report.tables import (
 )
 from forecasting.report.units import instant, short_day, unit_of
 
+TABLES_UP_TO = 25
+"""Symbols of a run whose nights have tables of their own; of more, each has its page alone: a server takes most of its
+time for artifacts (performance.md), and nobody looks through a thousand of them."""
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -45,13 +49,17 @@ class Artifact:
     body: str | list[dict[str, object]]
 
 
-def night_artifacts(data: ReportData, page: Path) -> list[Artifact]:
+def night_artifacts(data: ReportData, page: Path, *, symbols: int = 1) -> list[Artifact]:
     """The night in one page, and its tables.
 
     Args:
         data: The night.
         page: Where its report page is.
+        symbols: Of the run: of more than TABLES_UP_TO there is the page alone.
     """
+    night = Artifact(_key("night", data), markdown_text(_tomorrow(data)), night_markdown(data, page, symbols=symbols))
+    if symbols > TABLES_UP_TO:
+        return [night]
     about, unit, origin = (
         f"{data.symbol} {data.target}",
         unit_of(data).name,
@@ -63,7 +71,7 @@ def night_artifacts(data: ReportData, page: Path) -> list[Artifact]:
         "findings": (finding_table(data), f"{data.symbol}: {_open_findings(data)} up to {origin}"),
     }
     return [
-        Artifact(_key("night", data), markdown_text(_tomorrow(data)), night_markdown(data, page)),
+        night,
         *(Artifact(_key(what, data), markdown_text(about), cleaned(rows)) for what, (rows, about) in tables.items()),
         Artifact(_key("promotion", data), markdown_text(f"{about}: model published, and why"), _model_markdown(data)),
     ]
@@ -76,8 +84,10 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), cleaned(backtest_table(document)))
 
 
-def night_markdown(data: ReportData, page: Path) -> str:
+def night_markdown(data: ReportData, page: Path, *, symbols: int = 1) -> str:
     """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model, further artifacts."""
+    tables = ("forecasts", "scores", "findings", "promotion") if symbols <= TABLES_UP_TO else ()
+    links = f"Tables: {', '.join(_link(what, data) for what in tables)}. " if tables else ""
     ahead, bars = _week(data), f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
     record = data.record
     results = [text for text in (last_result(data, record), wording.record_sentence(data, record)) if text]
@@ -93,8 +103,7 @@ def night_markdown(data: ReportData, page: Path) -> str:
             "### Bars and model",
             markdown_text(f"{bars}, fetched {instant(data.fetch['fetched_at'])}. {_new_findings(data)}"),
             markdown_text(f"Published: {data.model['name']} {data.model['id']}, {data.model['method']}. {_why(data)}"),
-            f"Tables: {', '.join(_link(what, data) for what in ('forecasts', 'scores', 'findings', 'promotion'))}. "
-            f"Report page: `{plain_text(page)}`",
+            f"{links}Report page: `{plain_text(page)}`",
         ]
     )
 

@@ -46,6 +46,7 @@ def test_shards_keep_the_order_of_the_symbols_and_their_size() -> None:
     shards = shards_of(nights("A", "B", "C"), settings(shard_size=2))
     assert [[night.symbol for (night,) in shard.nights] for shard in shards] == [["A", "B"], ["C"]]
     assert [shard.name for shard in shards] == ["A+B-2024-03-08", "C-2024-03-08"]
+    assert [shard.symbols for shard in shards] == [3, 3]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from forecasting.report.artifacts import (
+    TABLES_UP_TO,
     artifact_key,
     artifact_link,
     backtest_artifact,
@@ -67,6 +68,14 @@ def test_every_table_of_the_night_is_linked_from_its_page() -> None:
     page, *others = night_artifacts(report_data(), PAGE)
     for other in others:
         assert f"](../key/{other.key})" in str(page.body)
+
+
+def test_of_many_symbols_each_has_its_page_alone_without_links_to_tables() -> None:
+    assert len(night_artifacts(report_data(), PAGE, symbols=TABLES_UP_TO)) == 5
+    (page,) = night_artifacts(report_data(), PAGE, symbols=TABLES_UP_TO + 1)
+    assert page.key == "night-sbux-volume"
+    assert "../key/" not in str(page.body)
+    assert str(page.body).endswith("\n\nReport page: `reports/SBUX-volume.html`")
 
 
 def test_a_first_night_says_that_nothing_is_scored() -> None:

@@ -26,9 +26,9 @@ def created(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return made
 
 
-def publish_a_night() -> None:
+def publish_a_night(symbols: int = 1) -> None:
     run = night_run(NightSpec("SBUX", ORIGIN, "volume", "sample"), Settings(), now=clock.now)
-    artifacts.publish_artifacts(run, PublishedPage(report_data(), Path("report.html")))
+    artifacts.publish_artifacts(run, PublishedPage(report_data(), Path("report.html")), symbols=symbols)
 
 
 def test_outside_a_flow_run_there_is_no_artifact_tag_or_sentence(created: list[dict[str, object]]) -> None:
@@ -46,6 +46,14 @@ def test_five_artifacts_of_a_night_are_created_each_under_its_key(
     assert [artifact["key"] for artifact in created] == [
         f"{what}-sbux-volume" for what in ("night", "forecasts", "scores", "findings", "promotion")
     ]
+
+
+def test_a_night_of_a_long_list_has_one_artifact(
+    created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: FLOW_RUN))
+    publish_a_night(symbols=500)
+    assert [artifact["key"] for artifact in created] == ["night-sbux-volume"]
 
 
 def test_rows_become_a_table_and_text_a_markdown_artifact(
