@@ -158,7 +158,9 @@ def test_of_hundreds_of_nights_no_later_value_moves_a_forecast_and_every_input_d
                 if found != look_ahead.issued(world, night):
                     moved_later.append((seed, night["symbol"], night["target"], night["as_of"]))
                 what = world.draw.choice(sorted(look_ahead.BEFORE))
-                if (altered := look_ahead.altered_before(world, night, what)) is not None:
+                altered = look_ahead.altered_before(world, night, what)
+                # Without its fit a night has forecasts of a champion that is too old; with it the fit's in their place.
+                if altered is not None and altered.keys() <= found.keys():
                     moved[what, altered != {line: found[line] for line in altered}] += 1
         shutil.rmtree(tmp_path / "world")
         sys.stdout.write(
