@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from base_weights import read_market
 from skill import machine
-from split import name_of, split
+from split import PARTS, name_of, split
 from weight_age import whole_windows
 
 from forecasting.backtest.refits import rows_of, windows_at
@@ -85,15 +85,13 @@ def main() -> None:
 
 def symbols_of(asked: str, found: list[str]) -> list[str]:
     """The symbols named, or those of a part of the panel."""
-    if asked == "all":
-        return found
-    return split(found, asked) if asked in ("choosing", "confirming") else asked.split(",")
+    return split(found, asked) if asked in PARTS else asked.split(",")
 
 
 @one_blas_thread()
 def walk(whole: list[Windows], settings: Settings, every: int) -> tuple[dict[str, Floats], dict[str, float]]:
     """Of each network the (symbols,) mean losses over all origins, and the CPU seconds of its fits; own fits first."""
-    origins = whole[0].origins
+    origins, weight = whole[0].origins, usual_weight(settings.target)
     sessions = origins[(origins >= np.datetime64(FIRST)) & (origins <= np.datetime64(LAST))]
     losses: dict[str, list[list[Floats]]] = {}
     seconds: dict[str, float] = {}
@@ -115,7 +113,7 @@ def walk(whole: list[Windows], settings: Settings, every: int) -> tuple[dict[str
             linear = windows.scale(rows).to_model(linear_quantiles(windows, rows))
             theirs = {name: replace(weights, card=card) for name, weights in shared.items()}
             for name, checkpoint in ({"own": own} | theirs).items():
-                combined = combine(scaled_quantiles(checkpoint, windows, rows), linear, usual_weight(settings.target))
+                combined = combine(scaled_quantiles(checkpoint, windows, rows), linear, weight)
                 of_symbols = losses.setdefault(name, [[] for _ in whole])
                 of_symbols[symbol].append(row_losses(refit.truth[symbol], combined))
         print(f"<!-- refitted at {sessions[start]} -->", flush=True)

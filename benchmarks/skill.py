@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from r2 import r2_table
-from split import name_of, split
+from split import PARTS, name_of, split
 
 from flows.clock import now
 from forecasting.backtest.figures import Loss, best_set
@@ -91,7 +91,7 @@ def arguments() -> argparse.Namespace:
 
 def symbols_of(options: argparse.Namespace) -> list[str]:
     """The symbols named, or every one of the panel."""
-    if options.symbols not in ("all", "choosing", "confirming"):
+    if options.symbols not in PARTS:
         return [symbol.strip() for symbol in options.symbols.split(",")]
     kind, _, path = options.source.partition(":")
     if kind not in ("csv", "parquet"):
@@ -101,7 +101,7 @@ def symbols_of(options: argparse.Namespace) -> list[str]:
     if not named:
         raise SystemExit(f"--symbols all needs a column symbol or ticker in {path}; found {', '.join(panel.columns)}.")
     found = sorted(panel[named[0]].astype(str).unique())
-    return found if options.symbols == "all" else split(found, options.symbols)
+    return split(found, options.symbols)
 
 
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:

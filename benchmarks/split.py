@@ -19,8 +19,13 @@ def chooses(symbol: str) -> bool:
     return symbol == "SBUX" or int(hashlib.sha256(symbol.encode()).hexdigest(), 16) % 2 == 0
 
 
+PARTS = ("all", "choosing", "confirming")
+
+
 def split(symbols: list[str], part: str) -> list[str]:
-    """The symbols of a part, `choosing` or `confirming`; SBUX is in both, with other years."""
+    """The symbols of one of PARTS; SBUX is in all of them, with other years."""
+    if part == "all":
+        return symbols
     return [symbol for symbol in symbols if symbol == "SBUX" or chooses(symbol) == (part == "choosing")]
 
 

@@ -39,7 +39,8 @@ def run_all(
         unattended: Retry a late or unresponsive source, then continue with the stored bars.
         switch_source: Allow bars of another source for a symbol that has some.
     """
-    outcomes, run_of, publish = Outcomes(), runs_under(settings), partial(publish_artifacts, symbols=len(symbols))
+    outcomes, run_of = Outcomes(), runs_under(settings)
+    publish = partial(publish_artifacts, symbols=len(settings.symbols))
     open_nights = [[night for night in nights if not is_done(run_of(night))] for nights in symbols]
     attempts = [
         retry.first_attempt(nights, settings.for_symbol(nights[0].symbol), now=clock.now(), unattended=unattended)

@@ -7,8 +7,8 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context, parent_process
 
 
-def count_of(workers: int) -> int:
-    """How many processes an option means: 0 is one per core."""
+def count_of(workers: int | None) -> int:
+    """How many processes an option means: 0 or None is one per core."""
     return workers or os.cpu_count() or 1
 
 

@@ -112,10 +112,10 @@ def walk_each(
     spec = spec_of(settings)
     workers = count_of(spec.workers)
     count = _side_by_side(len(settings.symbols), workers, as_published=spec.as_published)
-    own, shared = (
+    one_each, shared = (
         settings.model_copy(update={"symbols": part}) for part in (settings.symbols[:count], settings.symbols[count:])
     )
-    outcomes = _each_in_a_worker(own, spec_of, workers=workers, store=store, now=now, bar=bar) if count else []
+    outcomes = _each_in_a_worker(one_each, spec_of, workers=workers, store=store, now=now, bar=bar) if count else []
     outcomes += each_symbol(shared, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
     documents = values_of(outcomes)
     if out is not None and documents:

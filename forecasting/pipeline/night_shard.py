@@ -36,7 +36,7 @@ class Shard:
     Attributes:
         nights: Of each symbol, oldest first.
         ids: The runs' ids, in which a worker under other settings would differ.
-        symbols: How many the run has in all shards.
+        symbols: How many the run has, in other shards and at other times too.
     """
 
     nights: tuple[tuple[NightSpec, ...], ...]
@@ -75,7 +75,7 @@ def shards_of(runs: Sequence[Sequence[NightRun]], settings: Settings) -> list[Sh
         Shard(
             tuple(tuple(run.spec for run in of_symbol) for of_symbol in some),
             tuple(tuple(run.id for run in of_symbol) for of_symbol in some),
-            len(runs),
+            len(settings.symbols),
         )
         for some in (runs[start : start + size] for start in range(0, len(runs), size))
     ]
@@ -110,7 +110,7 @@ def workers_of(settings: Settings) -> int:
     """How many workers run shards at the same time."""
     if settings.runner == "local":
         return 1
-    return count_of(settings.workers or 0)
+    return count_of(settings.workers)
 
 
 def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | None) -> list[list[NightRun]]:

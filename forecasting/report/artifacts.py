@@ -29,6 +29,9 @@ from forecasting.report.tables import (
 )
 from forecasting.report.units import instant, short_day, unit_of
 
+TABLES = ("forecasts", "scores", "findings", "promotion")
+"""What a night has beside its page, by the beginnings of the keys."""
+
 TABLES_UP_TO = 25
 """Symbols of a run whose nights have tables of their own; of more, each has its page alone: a server takes most of its
 time for artifacts (performance.md), and nobody looks through a thousand of them."""
@@ -57,8 +60,9 @@ def night_artifacts(data: ReportData, page: Path, *, symbols: int = 1) -> list[A
         page: Where its report page is.
         symbols: Of the run: of more than TABLES_UP_TO there is the page alone.
     """
-    night = Artifact(_key("night", data), markdown_text(_tomorrow(data)), night_markdown(data, page, symbols=symbols))
-    if symbols > TABLES_UP_TO:
+    linked = TABLES if symbols <= TABLES_UP_TO else ()
+    night = Artifact(_key("night", data), markdown_text(_tomorrow(data)), night_markdown(data, page, tables=linked))
+    if not linked:
         return [night]
     about, unit, origin = (
         f"{data.symbol} {data.target}",
@@ -84,9 +88,8 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), cleaned(backtest_table(document)))
 
 
-def night_markdown(data: ReportData, page: Path, *, symbols: int = 1) -> str:
+def night_markdown(data: ReportData, page: Path, *, tables: Sequence[str] = TABLES) -> str:
     """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model, further artifacts."""
-    tables = ("forecasts", "scores", "findings", "promotion") if symbols <= TABLES_UP_TO else ()
     links = f"Tables: {', '.join(_link(what, data) for what in tables)}. " if tables else ""
     ahead, bars = _week(data), f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
     record = data.record

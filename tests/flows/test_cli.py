@@ -60,10 +60,10 @@ finally:
 
 
 def test_imports_are_hardly_searched_for_garbage() -> None:
-    script = "import flows.nightly, torch, gc; print(*(of['collections'] for of in gc.get_stats()))"
+    script = "import flows, pandas, gc; print(*(of['collections'] for of in gc.get_stats()))"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     young, _, old = map(int, found.stdout.split())
-    assert young < 100  # 700 with Python's own threshold
+    assert young < 100
     assert old == 0
 
 

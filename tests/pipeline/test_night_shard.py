@@ -43,7 +43,7 @@ def nights(*symbols: str) -> list[list[NightRun]]:
 
 
 def test_shards_keep_the_order_of_the_symbols_and_their_size() -> None:
-    shards = shards_of(nights("A", "B", "C"), settings(shard_size=2))
+    shards = shards_of(nights("A", "B", "C"), settings(shard_size=2, symbols=("A", "B", "C")))
     assert [[night.symbol for (night,) in shard.nights] for shard in shards] == [["A", "B"], ["C"]]
     assert [shard.name for shard in shards] == ["A+B-2024-03-08", "C-2024-03-08"]
     assert [shard.symbols for shard in shards] == [3, 3]
