@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UnexpectedError
-from forecasting.settings import read_settings
 from forecasting.vocabulary import Clock
 
 FOLDER = "errors"
@@ -70,7 +69,8 @@ def explained_errors(now: Clock) -> Iterator[None]:
 
 def _odd_value() -> str:
     """What is wrong with a row of the ledger in the environment, as `odd_value`; empty where it cannot be looked at."""
-    from forecasting.store.odd_values import odd_value  # takes SQLAlchemy, which --help does without
+    from forecasting.settings import read_settings  # takes pydantic, and the next SQLAlchemy: --help needs neither
+    from forecasting.store.odd_values import odd_value
 
     try:
         return odd_value(read_settings().url)

@@ -47,7 +47,9 @@ def test_every_command_has_help(
 
 @pytest.mark.parametrize(("option", "shown"), [("--help", "Usage"), ("--version", f"forecasting {__version__}\n")])
 def test_help_and_version_import_nothing_heavy(option: str, shown: str) -> None:
-    heavy = ["torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "arch", "exchange_calendars"]
+    heavy = [
+        "torch", "prefect", "yfinance", "sklearn", "pandas", "sqlalchemy", "pydantic", "arch", "exchange_calendars",
+    ]  # fmt: skip
     script = f"""import sys, flows.cli
 try:
     sys.argv = ["forecasting", {option!r}]
