@@ -32,8 +32,11 @@ def calendar(exchange: str = "XNYS") -> ExchangeCalendar:
 
     try:
         check_exchange(exchange)
-        oldest, newest = _bounds(type(xc.get_calendar(exchange)))
-        return xc.get_calendar(exchange, start=oldest, end=newest)
+        try:
+            return xc.get_calendar(exchange, start=_FIRST, end=_LAST)
+        except ValueError:  # it covers less; only the calendar itself says how much, and making it takes half a second
+            oldest, newest = _bounds(type(xc.get_calendar(exchange)))
+            return xc.get_calendar(exchange, start=oldest, end=newest)
     # exchange_calendars 4.13 itself raises NotImplementedError, under pandas 3.1, for Athens, Bucharest and Tel Aviv.
     except (ValueError, NotImplementedError) as error:
         problem = "cannot be made by" if exchange in xc.get_calendar_names() else "does not exist in"
