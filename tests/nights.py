@@ -35,6 +35,18 @@ def timeless(name: str) -> list[dict[str, object]]:
     return sorted(kept, key=str)
 
 
+def contents(url: str) -> dict[str, list[str]]:
+    """Every table's rows without what may differ, as sorted text."""
+    with database.reading(url) as connection:
+        return {
+            table.name: sorted(
+                str({name: value for name, value in row.items() if not any(part in name for part in TIMES)})
+                for row in connection.execute(table.select()).mappings()
+            )
+            for table in metadata.sorted_tables
+        }
+
+
 def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 

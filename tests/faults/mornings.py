@@ -24,12 +24,9 @@ from threadpoolctl import threadpool_limits
 from flows import clock, nightly
 from forecasting.ingest import bars as _bars  # noqa: F401 - imported before the fork, so that no night pays for it
 from forecasting.sessions import calendar, closes_at
-from forecasting.store import database
-from forecasting.store.tables import metadata
 from forecasting.train import fit as _fit  # noqa: F401 - as above
 from tests.builders import random_bars, write_yahoo_csv
 from tests.faults.forks import fork
-from tests.nights import TIMES
 from tests.plain_flows import without_prefect
 
 SYMBOL = "TEST"
@@ -147,15 +144,3 @@ def in_a_process(
     code = process.exitcode
     assert code is not None
     return code
-
-
-def contents(url: str) -> dict[str, list[str]]:
-    """Every table's rows without times, as sorted text."""
-    with database.reading(url) as connection:
-        return {
-            table.name: sorted(
-                str({name: value for name, value in row.items() if not any(part in name for part in TIMES)})
-                for row in connection.execute(table.select()).mappings()
-            )
-            for table in metadata.sorted_tables
-        }

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tests.faults.mornings import MORNINGS, Morning, contents, environment, in_a_process, run_morning, write_sources
+from tests.faults.mornings import MORNINGS, Morning, environment, in_a_process, run_morning, write_sources
 from tests.flows.processes import until
+from tests.nights import contents
 
 DRAWN = 1
 """Boundaries that are tried of each morning on each database in the everyday suite, others on the other one."""

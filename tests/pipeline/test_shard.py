@@ -30,12 +30,11 @@ from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.train import fit_challengers
 from forecasting.settings import Settings
 from forecasting.store import database, writes
-from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
+from tests.nights import contents
 from tests.store.rows import run_row
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-TIMES = ("_at", "seconds", "data_as_of")
 
 
 def settings_of(folder: Path, url: str) -> Settings:
@@ -48,18 +47,6 @@ def runs_of(settings: Settings, source: str, session: date = LAST) -> list[Night
         night_run(NightSpec(symbol, session, "volume", source), settings, now=lambda: NOW)
         for symbol in settings.symbols
     ]
-
-
-def contents(url: str) -> dict[str, list[str]]:
-    """Every table's rows without times, as sorted text."""
-    with database.reading(url) as connection:
-        return {
-            table.name: sorted(
-                str({name: value for name, value in row.items() if not any(part in name for part in TIMES)})
-                for row in connection.execute(table.select()).mappings()
-            )
-            for table in metadata.sorted_tables
-        }
 
 
 @pytest.fixture
