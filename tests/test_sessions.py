@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+import exchange_calendars
 import pytest
 
 from forecasting.errors import ForecastingError, UsageError
@@ -38,6 +39,18 @@ def test_each_exchange_has_its_own_holidays_and_hours() -> None:
     at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)  # London has closed, New York trades, in Tokyo it is tomorrow
     assert [last_completed(at, name) for name in ("XLON", "XNYS")] == [date(2024, 5, 7), date(2024, 5, 6)]
     assert [today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
+
+
+def test_a_calendar_that_covers_the_whole_span_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, make = list[str](), exchange_calendars.get_calendar
+
+    def counted(name: str, **span: str) -> exchange_calendars.ExchangeCalendar:
+        made.append(name)
+        return make(name, **span)
+
+    monkeypatch.setattr(exchange_calendars, "get_calendar", counted)
+    calendar.__wrapped__("XNYS")
+    assert made == ["XNYS"]
 
 
 def test_a_shift_past_the_start_of_a_calendar_returns_its_first_session() -> None:
