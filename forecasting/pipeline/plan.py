@@ -32,8 +32,9 @@ def planned_nights(
     The caller holds the lock of the nights: those that were cut off are marked first.
 
     Raises:
-        StoreError: The database cannot be read, which is every symbol's failure.
+        StoreError: The database cannot be read, or is at another revision, which is every symbol's failure.
     """
+    migrate.check_ready(settings.url, writes=False)  # a scheduled run may be the first one of another release
     mark_cut_off(settings)
     delete_leftovers(settings)
     nights: list[list[NightSpec]] = []

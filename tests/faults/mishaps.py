@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 import pandas as pd
+import pytest
 import sqlalchemy as sa
 
 from flows import catch_up, nightly
-from forecasting.errors import ForecastingError, LockedError
+from forecasting.errors import ForecastingError, LockedError, StoreError
 from forecasting.pipeline import witness as pipeline_witness
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.registry import promote, roll_back
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
+from forecasting.store import migrate
+from forecasting.store.tables import metadata
 from tests import yahoo_stand_in as stand_in
+from tests.faults.boundaries import Killed, counted
 from tests.faults.vendor import BROKEN
 
 if TYPE_CHECKING:
@@ -342,9 +346,42 @@ def span_again(world: World) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def new_release(world: World) -> Iterator[None]:
+    """The schema is that of the release before: nights are refused until an upgrade, which may be killed at first."""
+    if world.select("SELECT 1 FROM runs WHERE market_fetch <> '' LIMIT 1"):  # the release before had none
+        yield
+        return
+    before = _everything(world)
+    migrate.downgrade(world.url, BEFORE)
+    older = _everything(world)
+    with pytest.raises(StoreError, match=f"is at revision {BEFORE}; this code needs .*forecasting db upgrade"):
+        nightly.nightly(patient=True)
+    assert _everything(world) == older
+    if world.draw.random() < 0.5:
+        with counted(world.folder) as boundaries, boundaries.process():
+            boundaries.plan(world.draw.randint(1, 8), boundaries.kill)
+            with suppress(Killed):
+                migrate.upgrade(world.url)
+            world.reached["an upgrade killed"] += boundaries.dead
+    migrate.upgrade(world.url)
+    assert _everything(world) == before
+    world.reached["a night refused until an upgrade"] += 1
+    yield
+
+
+BEFORE = "0007"
+"""The revision of the release before; it lacks one column, `runs.market_fetch`."""
+
+
+def _everything(world: World) -> dict[str, list[str]]:
+    """Every row of every table as text."""
+    return {name: sorted(map(str, world.select(f"SELECT * FROM {name}"))) for name in metadata.tables}
+
+
 MISHAPS: tuple[Mishap, ...] = (
     refused, broken, unknown_symbol, late, stale, another_symbol, partial, gap, null_row, null_volume, in_pence,
     unfinished, in_thousands, restatement, split, dividend, earnings_move, kill, kill_twice, disk_full, locked,
     second_run, clock_wrong, bars_before, symbol_added, symbol_dropped, settings_changed, witness,
-    champion_by_hand, weights_lost, span_again,
+    champion_by_hand, weights_lost, span_again, new_release,
 )  # fmt: skip

@@ -29,14 +29,14 @@ SHORT = (
     [mishaps.split, mishaps.locked],
     [mishaps.late, mishaps.disk_full],
     [mishaps.clock_wrong],
-    [mishaps.witness],
+    [mishaps.witness, mishaps.new_release],
 )
 """Mornings of the everyday suite; the campaign draws all of them."""
 
 REACHED_SOON = (
     "killed", "a second run refused by the lock", "ended by StoreError", "run late", "run failed", "fetch late",
     "fetch revised", "fetch split", "published ok", "score settled, version 2", "weights pruned",
-    "a night replayed: the same bits",
+    "a night replayed: the same bits", "a night refused until an upgrade",
 )  # fmt: skip
 
 LEARNED = ("a weight other than the usual one", "the network is behind", "a fit because of drift")
@@ -62,7 +62,7 @@ def short(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) 
     folder = tmp_path_factory.mktemp("short")
     shutil.copy(migrated_sqlite_file, folder / "ledger.db")
     url = f"sqlite:///{folder / 'ledger.db'}"
-    world = World(0, folder / "world", url, nights=len(SHORT), empty=migrated_sqlite_file)
+    world = World(2, folder / "world", url, nights=len(SHORT), empty=migrated_sqlite_file)
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
         with early_evidence(), opened(world, patch.setattr):

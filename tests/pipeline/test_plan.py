@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 import pytest
 
 from flows import clock
-from forecasting.errors import UsageError
-from forecasting.pipeline.plan import check_nights, check_session, nothing_new
+from forecasting.errors import StoreError, UsageError
+from forecasting.pipeline.plan import check_nights, check_session, nothing_new, planned_nights
 from forecasting.settings import Settings
+from forecasting.store import migrate
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,10 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url: 
     settings = Settings(database_url=sqlite_url, source="sample", **{option: "csv:missing/VIX.csv"})
     with pytest.raises(UsageError, match=rf"Expected a file in --{option} csv:PATH; found nothing at missing/VIX.csv"):
         check_nights(settings, as_of=None, mode="auto", now=clock.now)
+
+
+def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database_url: str) -> None:
+    migrate.downgrade(database_url, "0007")
+    settings = Settings(database_url=database_url, source="sample")
+    with pytest.raises(StoreError, match=r"is at revision 0007; this code needs \d{4}\. Run `forecasting db upgrade`"):
+        planned_nights(settings, as_of=None, mode="auto", now=clock.now)
