@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from forecasting import __version__
 from forecasting.backtest.workers import count_of
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
@@ -37,11 +38,13 @@ class Shard:
         nights: Of each symbol, oldest first.
         ids: The runs' ids, in which a worker under other settings would differ.
         symbols: How many the run has, in other shards and at other times too.
+        release: The release of the flow; a worker of another one would mix two codes in a night.
     """
 
     nights: tuple[tuple[NightSpec, ...], ...]
     ids: tuple[tuple[str, ...], ...]
     symbols: int
+    release: str
 
     @property
     def name(self) -> str:
@@ -76,6 +79,7 @@ def shards_of(runs: Sequence[Sequence[NightRun]], settings: Settings) -> list[Sh
             tuple(tuple(run.spec for run in of_symbol) for of_symbol in some),
             tuple(tuple(run.id for run in of_symbol) for of_symbol in some),
             len(settings.symbols),
+            __version__,
         )
         for some in (runs[start : start + size] for start in range(0, len(runs), size))
     ]
@@ -117,8 +121,13 @@ def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | 
     """The shard's nights under a worker's settings.
 
     Raises:
-        UsageError: They differ from those of the flow in what changes a forecast.
+        UsageError: The worker has another release than the flow, or settings that differ in what changes a forecast.
     """
+    if shard.release != __version__:
+        raise UsageError(
+            f"Expected on this worker forecasting {shard.release}, the release of the flow that submitted the nights "
+            f"of {shard.name}; found {__version__}. Install one release on all machines, then run again."
+        )
     runs = [
         [night_run(night, settings, now=now, flow_run_id=flow_run_id) for night in of_symbol]
         for of_symbol in shard.nights

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def test_a_worker_under_other_settings_refuses_its_shard() -> None:
     assert runs_of(shard, settings(), now=lambda: NOW, flow_run_id=None)[0][0].id == shard.ids[0][0]
     with pytest.raises(UsageError, match="the same FORECASTING_ variables"):
         runs_of(shard, settings(members=5), now=lambda: NOW, flow_run_id=None)
+
+
+def test_a_worker_of_another_release_refuses_its_shard() -> None:
+    (shard,) = shards_of(nights("A"), settings())
+    with pytest.raises(UsageError, match=r"forecasting 0\.1\.0, .*; found .* one release on all machines"):
+        runs_of(replace(shard, release="0.1.0"), settings(), now=lambda: NOW, flow_run_id=None)
 
 
 def test_what_travels_has_no_password_and_arrives_whole() -> None:
