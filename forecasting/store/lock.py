@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from typing import Literal
 
@@ -42,6 +42,29 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
     held = _file_lock(url, name) if is_sqlite(parse(url)) else _table_lock(url, name)
     with held:
         yield
+
+
+@contextmanager
+def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
+    """A block in which neither nights nor a backtest run, for a change of the schema: none began with the old one.
+
+    Args:
+        url: Of the database.
+        connection: In a transaction, with which the locks end on Postgres.
+
+    Raises:
+        LockedError: One of them runs.
+    """
+    if is_sqlite(parse(url)):
+        with ExitStack() as held:
+            for name in _LOCKED:
+                held.enter_context(_file_lock(url, name))
+            yield
+        return
+    for name, table in _LOCKED.items():
+        if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": table}) is not None:
+            _take(connection, url, name)
+    yield
 
 
 @contextmanager
@@ -102,26 +125,26 @@ def _table_lock(url: str, name: LockName) -> Iterator[None]:
 
 
 def _take(connection: sa.Connection, url: str, name: LockName) -> None:
+    """Lock the table of `name` until the transaction of the connection ends."""
     table = _LOCKED[name]
     statement = f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
     try:
-        connection.execute(sa.text(f"{statement} NOWAIT"))
+        with connection.begin_nested():
+            connection.execute(sa.text(f"{statement} NOWAIT"))
     except OperationalError as error:
-        connection.rollback()
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
-        holder = lock_holder(url, table)
-        if "forecasting, process" in holder:
-            raise _locked(name, holder) from None
     else:
         return
+    holder = lock_holder(url, table)
+    if "forecasting, process" in holder:
+        raise _locked(name, holder)
     # VACUUM and ANALYZE take the same lock; the server ends an automatic one a second after somebody waits for it.
     try:
         connection.execute(sa.text(f"SET LOCAL lock_timeout = '{VACUUM_S}s'"))
         connection.execute(sa.text(statement))
         connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
     except OperationalError as error:
-        connection.rollback()
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
         raise _locked(name, lock_holder(url, table)) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.resources
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from forecasting.errors import StoreError, UsageError
 from forecasting.store import standings
 from forecasting.store.database import begun, reading, transaction
 from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
+from forecasting.store.lock import no_run
 from forecasting.store.tables import comments, metadata, views
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises:
         StoreError: Not reachable or writable, or newer than this code.
+        LockedError: Nights or a backtest run, and the schema would change under them.
         UsageError: No such revision.
     """
     parsed = parse(url)
@@ -50,6 +53,7 @@ def downgrade(url: str, revision: str) -> None:
 
     Raises:
         StoreError: No database, not reachable or writable, or newer than this code.
+        LockedError: As of `upgrade`.
         UsageError: No such revision.
     """
     _check_there(url)
@@ -81,12 +85,14 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
 
     _check_destination(revision)
     config = _config()
-    with begun(url, engine(url, migrating=True)) as connection:
+    with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
             _lock_migration(connection)
         found = _revision(connection)
         if found is not None:
             _check_known(url, found)
+            if found != (head() if revision == "head" else revision):
+                until_committed.enter_context(no_run(url, connection))
         else:
             _check_encoding(url, connection)
         config.attributes["connection"] = connection

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from forecasting.errors import UsageError
 from forecasting.store.database import begun
 from forecasting.store.engine import engine, is_sqlite, parse
+from forecasting.store.lock import no_run
 from forecasting.store.tables import comments, metadata, views
 
 SESSION_OF = {"bar_versions": "session", "forecasts": "origin_session", "scores": "origin_session"}
@@ -30,13 +31,14 @@ def partition(url: str) -> dict[str, list[int]]:
     Raises:
         UsageError: The ledger is on SQLite, which has no partitions.
         StoreError: The database is not reachable, or its user does not own the tables.
+        LockedError: Nights or a backtest run.
     """
     if is_sqlite(parse(url)):
         raise UsageError(
             "Expected a ledger on Postgres; found one on SQLite, which has no partitions. Nothing was changed: leave "
             "it as it is, or name a ledger on Postgres with --database-url."
         )
-    with begun(url, engine(url, migrating=True)) as connection:
+    with begun(url, engine(url, migrating=True)) as connection, no_run(url, connection):
         view_grants = views.drop(connection)
         connection.execute(sa.schema.DropConstraint(_REFERENCE))
         made = {name: _partition(connection, name) for name in SESSION_OF}

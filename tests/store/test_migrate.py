@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.store import tables
 from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
+from forecasting.store.lock import LockName, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 from forecasting.store.tables import views
 
@@ -40,6 +41,20 @@ def set_revision(url: str, revision: str) -> None:
 def test_a_migrated_database_is_ready(database_url):
     check_ready(database_url)
     assert current(database_url) == head()
+
+
+@pytest.mark.parametrize("name", ["night", "backtest"])
+def test_the_schema_does_not_change_under_a_run(database_url: str, name: LockName) -> None:
+    with night_lock(database_url, name):
+        with pytest.raises(LockedError, match=f"The lock '{name}' of this database is held by another run"):
+            downgrade(database_url, "0007")
+        assert current(database_url) == NEWEST
+        upgrade(database_url)  # which changes nothing
+    downgrade(database_url, "0007")
+    with night_lock(database_url, name), pytest.raises(LockedError):
+        upgrade(database_url)
+    assert current(database_url) == "0007"
+    upgrade(database_url)
 
 
 def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
