@@ -82,7 +82,7 @@ def _record_document(record: TrackRecord) -> dict[str, Any]:
         "origins": record.origins,
         "kinds": record.kinds,
         "fallbacks": record.fallbacks,
-        "skills": pd.concat([record.skills, record.network_skills]).to_dict("records"),
+        "skills": [row for found in (record.skills, record.network_skills) for row in found.to_dict("records")],
     }
 
 

@@ -89,7 +89,9 @@ class TrackRecord:
     @property
     def comparisons(self) -> pd.DataFrame:
         """The rows of `skills`, then of `network_skills` where a baseline was published in the network's place."""
-        return pd.concat([self.skills, self.network_skills]) if self.fallbacks else self.skills
+        if not self.fallbacks or self.network_skills.empty:  # pandas 2 warns of an empty frame among others
+            return self.skills
+        return pd.concat([self.skills, self.network_skills])
 
 
 def track_record(scored: pd.DataFrame) -> TrackRecord:
