@@ -7,7 +7,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UnexpectedError
@@ -18,6 +18,9 @@ FOLDER = "errors"
 
 MAX_CHARACTERS = 1_000_000
 """Of a traceback file; a recursion's is longer."""
+
+KEPT = 200
+"""Newest traceback files that stay: an error that comes back every night, of hundreds of symbols, fills no disk."""
 
 _FREE = "Free space on that disk, then run again: what is stored is complete, and no row is written twice."
 _PERMIT = "Give this user the right to write there, or name another place."
@@ -94,8 +97,8 @@ def _kept_traceback(error: Exception, now: Clock) -> str:
 
 def _write(text: str, now: Clock) -> str:
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
-    data = Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data").absolute()
-    for folder in (data / FOLDER, Path(tempfile.gettempdir())):
+    own = Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data").absolute() / FOLDER
+    for folder in (own, Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             handle, path = tempfile.mkstemp(prefix=name, suffix=".txt", dir=folder)  # mode 0600: it may quote a URL
@@ -103,5 +106,13 @@ def _write(text: str, now: Clock) -> str:
                 file.write(text)
         except OSError:
             continue
+        if folder == own:
+            _delete_older(own)
         return f"Its traceback is in {path}."
     return "Its traceback could not be written to the data folder or the temporary folder."
+
+
+def _delete_older(folder: Path) -> None:
+    for path in sorted(folder.glob("????-??-??T??????-*.txt"))[:-KEPT]:
+        with suppress(OSError):  # another process has deleted it
+            path.unlink()

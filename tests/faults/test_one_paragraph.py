@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from flows import nightly
 from flows.terminal import options
 from forecasting.errors import ForecastingError, PageError
+from forecasting.pipeline import unexpected
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars
@@ -177,3 +179,20 @@ def test_a_fault_of_the_code_in_one_symbols_night_does_not_stop_the_others(
     assert {symbol for (symbol,) in select("symbol", "forecasts")} == {"SECOND"}
     nightly.nightly(as_of=LAST)
     assert dict(select("symbol, status", "runs")) == {"FIRST": "done", "SECOND": "done"}
+
+
+def test_the_newest_tracebacks_stay_and_nothing_else_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(unexpected, "KEPT", 3)
+    folder = tmp_path / unexpected.FOLDER
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    instant = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+    for night in range(5):
+        told = str(unexpected.explained(ZeroDivisionError("seeded"), now=lambda: instant + timedelta(days=night)))  # noqa: B023
+        assert str(folder / f"2024-03-{9 + night:02d}T103000-") in told
+    kept = sorted(path.name for path in folder.iterdir())
+    assert [name[:10] for name in kept[:-1]] == ["2024-03-11", "2024-03-12", "2024-03-13"]
+    assert kept[-1] == "notes.txt"
