@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Literal
 
 import sqlalchemy as sa
@@ -58,7 +59,9 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     if is_sqlite(parse(url)):
         with ExitStack() as held:
             for name in _LOCKED:
-                held.enter_context(_file_lock(url, name))
+                # Not made for another user than that of the runs, who could not lock it then; no run without one.
+                if _lock_path(url, name).exists():
+                    held.enter_context(_file_lock(url, name))
             yield
         return
     for name, table in _LOCKED.items():
@@ -71,8 +74,7 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
 def _file_lock(url: str, name: LockName) -> Iterator[None]:
     import fcntl
 
-    database = sqlite_path(parse(url))
-    with _lock_file(database.with_name(f"{database.name}.{name}.lock")) as handle:
+    with _lock_file(_lock_path(url, name)) as handle:
         try:
             # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,6 +82,11 @@ def _file_lock(url: str, name: LockName) -> Iterator[None]:
             raise _locked(name, handle.read()) from None
         _write_holder(handle)
         yield  # closing the file releases the lock
+
+
+def _lock_path(url: str, name: LockName) -> Path:
+    database = sqlite_path(parse(url))
+    return database.with_name(f"{database.name}.{name}.lock")
 
 
 def _write_holder(handle: TextIOWrapper) -> None:
