@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 # exchange_calendars covers today -20 .. +1 years by default.
 _FIRST, _LAST = str(OLDEST_DAY), str(NEWEST_DAY)
 
+SOON = 30
+"""Sessions before a calendar's end at which it is told: those of some exchanges reach the end of this year only."""
+
+_UPDATE = "Update it: pip install --upgrade exchange-calendars"
+
 _CLAMPED = (date(1900, 1, 1), date(2100, 1, 1))
 """pandas cannot compare days before 1677 or after 2262 with a calendar's; both lie outside of every calendar."""
 
@@ -65,9 +70,21 @@ def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     if start + n > len(days):
         raise ForecastingError(
             f"Expected {n} sessions of {exchange} after {session} in exchange_calendars, found sessions up to "
-            f"{days[-1]:%Y-%m-%d}. Update it: pip install --upgrade exchange-calendars"
+            f"{days[-1]:%Y-%m-%d}. {_UPDATE}"
         )
     return [day.date() for day in days[start : start + n]]
+
+
+def ends_soon(session: date, exchange: str = "XNYS") -> str:
+    """In words, that the exchange's calendar has at most SOON sessions after `session`; empty where it has more."""
+    days = calendar(exchange).sessions
+    left = len(days) - int(days.searchsorted(_stamp(session), side="right"))
+    if left > SOON:
+        return ""
+    return (
+        f"The calendar of {exchange} in exchange_calendars ends on {days[-1]:%Y-%m-%d}, and a night needs the sessions "
+        f"after its own. {_UPDATE}"
+    )
 
 
 def shift(session: date, by: int, exchange: str = "XNYS") -> date:

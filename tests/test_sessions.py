@@ -10,6 +10,7 @@ from forecasting.sessions import (
     between,
     calendar,
     early_closes,
+    ends_soon,
     is_session,
     last_completed,
     next_sessions,
@@ -67,6 +68,15 @@ def test_a_session_past_the_end_of_the_calendar_is_an_error_with_the_last_sessio
         next_sessions(newest, 1, "XSHG")
     with pytest.raises(ForecastingError, match="pip install --upgrade exchange-calendars"):
         shift(newest, 1, "XSHG")
+
+
+def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
+    newest = calendar("XSHG").sessions[-1].date()
+    assert ends_soon(shift(newest, -31, "XSHG"), "XSHG") == ""
+    told = ends_soon(shift(newest, -30, "XSHG"), "XSHG")
+    assert told.startswith(f"The calendar of XSHG in exchange_calendars ends on {newest}, ")
+    assert told.endswith("pip install --upgrade exchange-calendars")
+    assert ends_soon(newest) == ""
 
 
 def test_the_error_names_an_unknown_exchange() -> None:

@@ -30,6 +30,7 @@ from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
+from forecasting.sessions import ends_soon
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -180,7 +181,8 @@ def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpos
     revision = replace(revision, findings=[*revision.findings, *stale])
     if assessed.note:
         logger.warning(assessed.note)
-    note = f"{clock_note(stored.newest_instant, now=run.now())} {assessed.note}".strip()
+    notes = (clock_note(stored.newest_instant, now=run.now()), assessed.note, ends_soon(session, settings.exchange))
+    note = " ".join(filter(None, notes))
     return Answer(source, fetched, revision, added, lists.seen_at, name_clock(assessed.error, session, run), note)
 
 

@@ -10,7 +10,7 @@ from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError
 from forecasting.ingest.sources.choose import source_of
 from forecasting.pipeline.witness import witness_of
-from forecasting.sessions import last_completed
+from forecasting.sessions import ends_soon, last_completed
 from forecasting.settings import Settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Clock
@@ -47,7 +47,9 @@ def _database(settings: Settings) -> str:
 
 def _newest_sessions(settings: Settings, now: Clock) -> str:
     exchanges = dict.fromkeys(settings.exchange_of(symbol) for symbol in settings.symbols)
-    return ", ".join(f"{last_completed(now(), exchange)} of {exchange}" for exchange in exchanges)
+    newest = {exchange: last_completed(now(), exchange) for exchange in exchanges}
+    ends = filter(None, [ends_soon(session, exchange) for exchange, session in newest.items()])
+    return ". ".join([", ".join(f"{session} of {exchange}" for exchange, session in newest.items()), *ends])
 
 
 def _source(settings: Settings) -> str:

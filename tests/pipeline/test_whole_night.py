@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import clock
+from forecasting import sessions
 from forecasting.errors import StoreError
 from forecasting.pipeline import night_steps
 from forecasting.pipeline.whole_night import run_nights
@@ -43,6 +44,15 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
     assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert {name: len(rows(name)) for name in TABLES} == counted
+
+
+def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    run(EVE)
+    monkeypatch.setattr(sessions, "SOON", len(sessions.calendar().sessions))
+    run(LAST)
+    note_of = {str(row["as_of"])[:10]: str(row["note"]) for row in rows("runs")}
+    assert "ends on" not in note_of[str(EVE)]
+    assert "The calendar of XNYS in exchange_calendars ends on" in note_of[str(LAST)]
 
 
 def test_a_night_that_fails_is_failed_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows import clock
 from flows.operations import server
 from flows.terminal.doctor import doctor
-from forecasting import dependencies
+from forecasting import dependencies, sessions
 from forecasting.errors import ForecastingError
 from forecasting.settings import read_settings
 from forecasting.store import migrate
@@ -48,6 +48,15 @@ def test_a_migrated_database_is_ok_with_its_revision() -> None:
 
 def test_each_exchange_has_its_newest_completed_session() -> None:
     assert found()["sessions"] == ("ok", "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON")
+
+
+def test_a_calendar_that_ends_soon_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "SOON", len(sessions.calendar("XLON").sessions))
+    _, told = found()["sessions"]
+    assert told.startswith(
+        "newest completed: 2024-02-16 of XNYS, 2024-02-19 of XLON. The calendar of XNYS in exchange_"
+    )
+    assert told.count("ends on") == 2
 
 
 def test_the_source_is_named_without_a_request() -> None:
