@@ -35,6 +35,11 @@ def replay_one(
     """Whether the night gave `the same bits`, or why it was not run again; raises where a bit differs."""
     morning = born["runs"][run["id"],]
     before = {name: {key: row for key, row in rows[name].items() if born[name][key] < morning} for name in DERIVED}
+    before["promotions"] |= {
+        key: row
+        for key, row in rows["promotions"].items()
+        if row["run_id"] is None and row["decided_at"] <= run["started_at"]  # by hand, on the same morning perhaps
+    }
     champion = champion_before(before, run)
     if champion is not None and (champion["artifact_path"] is None or champion["id"] in world.lost):
         return "its champion's weights are gone"
