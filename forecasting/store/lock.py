@@ -47,7 +47,7 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
 
 @contextmanager
 def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
-    """A block in which neither nights nor a backtest run, for a change of the schema: none began with the old one.
+    """A block in which neither nights nor a backtest run, for a change of the schema: no run goes on under another one.
 
     Args:
         url: Of the database.
