@@ -59,7 +59,7 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     if is_sqlite(parse(url)):
         with ExitStack() as held:
             for name in _LOCKED:
-                # Not made for another user than that of the runs, who could not lock it then; no run without one.
+                # Without a file no run holds it, and the runs' user could not lock one that another user makes here.
                 if _lock_path(url, name).exists():
                     held.enter_context(_file_lock(url, name))
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import date, timedelta
@@ -23,9 +24,9 @@ from forecasting.pipeline.registry import promote, roll_back
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
 from forecasting.store import migrate
-from forecasting.store.tables import metadata
 from tests import yahoo_stand_in as stand_in
 from tests.faults.boundaries import Killed, counted
+from tests.faults.ledger_rows import read_all
 from tests.faults.vendor import BROKEN
 
 if TYPE_CHECKING:
@@ -352,12 +353,12 @@ def new_release(world: World) -> Iterator[None]:
     if world.select("SELECT 1 FROM runs WHERE market_fetch <> '' LIMIT 1"):  # the release before had none
         yield
         return
-    before = _everything(world)
+    before = read_all(world.url, defaultdict(dict))
     migrate.downgrade(world.url, BEFORE)
-    older = _everything(world)
+    older = read_all(world.url, defaultdict(dict))
     with pytest.raises(StoreError, match=f"is at revision {BEFORE}; this code needs .*forecasting db upgrade"):
         nightly.nightly(patient=True)
-    assert _everything(world) == older
+    assert read_all(world.url, defaultdict(dict)) == older
     if world.draw.random() < 0.5:
         with counted(world.folder) as boundaries, boundaries.process():
             boundaries.plan(world.draw.randint(1, 8), boundaries.kill)
@@ -365,18 +366,13 @@ def new_release(world: World) -> Iterator[None]:
                 migrate.upgrade(world.url)
             world.reached["an upgrade killed"] += boundaries.dead
     migrate.upgrade(world.url)
-    assert _everything(world) == before
+    assert read_all(world.url, defaultdict(dict)) == before
     world.reached["a night refused until an upgrade"] += 1
     yield
 
 
 BEFORE = "0007"
 """The revision of the release before; it lacks one column, `runs.market_fetch`."""
-
-
-def _everything(world: World) -> dict[str, list[str]]:
-    """Every row of every table as text."""
-    return {name: sorted(map(str, world.select(f"SELECT * FROM {name}"))) for name in metadata.tables}
 
 
 MISHAPS: tuple[Mishap, ...] = (
