@@ -7,7 +7,7 @@ import numpy as np
 
 from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volume_r2
 from forecasting.evaluate.scores import inside, skill
-from forecasting.evaluate.significance import ConfidenceSet, confidence_set, diebold_mariano
+from forecasting.evaluate.significance import ConfidenceSet, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 
@@ -29,7 +29,8 @@ class Figures:
         best_baseline: The one of least ranking loss: absolute error, for close pinball.
         skill_vs_naive: 1 - mae / mae_naive; positive is better than naive.
         skill_vs_best: The same against the best baseline, in the ranking loss.
-        dm_p_value: Two-sided, of equal loss with the best baseline (Diebold-Mariano, small-sample correction).
+        dm_p_value: Two-sided, of equal loss with the best baseline (Diebold-Mariano, small-sample correction); None for
+            too few origins.
         pinball: Mean over the seven levels.
         coverage_80, coverage_90: Share of actuals inside the central intervals.
         r2_dollar_volume: R² of log dollar volume over its mean of five sessions (evaluate/dollar_volume.py); None for
@@ -43,7 +44,7 @@ class Figures:
     best_baseline: str
     skill_vs_naive: float
     skill_vs_best: float
-    dm_p_value: float
+    dm_p_value: float | None
     pinball: float
     coverage_80: float
     coverage_90: float
@@ -79,7 +80,7 @@ def figures(
     best = min(losses, key=lambda name: _mean(losses[name]))
     dollars = None if dollars is None else replace(dollars, actual=dollars.actual[:, at])
     ours, mae, naive = loss(actual, issued), _mean(absolute_error(actual, issued)), next(iter(errors.values()))
-    test = diebold_mariano(ours.mean(axis=1), losses[best].mean(axis=1), horizon=horizon or HORIZONS[-1])
+    both = ours.mean(axis=1), losses[best].mean(axis=1)
     return Figures(
         mae=mae,
         mae_naive=naive,
@@ -87,7 +88,7 @@ def figures(
         best_baseline=best,
         skill_vs_naive=skill(mae, naive),
         skill_vs_best=skill(_mean(ours), _mean(losses[best])),
-        dm_p_value=test.p_value,
+        dm_p_value=p_value_of_enough(*both, horizon=horizon or HORIZONS[-1]),
         pinball=_mean(pinball(actual, issued)),
         coverage_80=_mean(np.where(np.isfinite(actual), inside(actual, issued, 80), np.nan)),
         coverage_90=_mean(np.where(np.isfinite(actual), inside(actual, issued, 90), np.nan)),

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+PAIRS_A_SESSION = 10
+"""Pairs for each session of the horizon from which on Diebold and Mariano's test is worth a reader's trust.
+
+At the 5 % level it calls two equal forecasters different in 4 to 11 % of tries then, in up to 24 % with fewer
+(`benchmarks/test_size.py`, docs/model.md).
+"""
+
+
 @dataclass(frozen=True)
 class DieboldMariano:
     """A paired test of equal expected loss.
@@ -84,6 +92,13 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int, lag: 
     h = lag + 1
     statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
     return DieboldMariano(statistic, _two_sided_p(statistic, n - 1), n, lag, kernel)
+
+
+def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
+    """The p-value of `diebold_mariano`; None with fewer than PAIRS_A_SESSION pairs for each session of the horizon."""
+    if len(_differences(loss_a, loss_b)) < PAIRS_A_SESSION * horizon:
+        return None
+    return diebold_mariano(loss_a, loss_b, horizon=horizon).p_value
 
 
 def confidence_set(

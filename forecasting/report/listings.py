@@ -11,7 +11,7 @@ from forecasting.article.experiment import ArticleResult
 from forecasting.report.data import ReportData
 from forecasting.report.json_text import rounded
 from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins
-from forecasting.report.units import Unit, instant, percent, quantity, unit_for, unit_of
+from forecasting.report.units import Unit, instant, p_value, percent, quantity, unit_for, unit_of
 from forecasting.report.wording import day_notes, forecaster_label
 from forecasting.settings import Settings
 from forecasting.vocabulary import RANDOM
@@ -119,7 +119,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
             unit.number(figures["mae"]),
             *(unit.number(figures["baselines"][name]) for name in names),
             f"{100 * figures['skill_vs_best']:+.1f} %",
-            f"{figures['dm_p_value']:.3g}",
+            p_value(figures["dm_p_value"]),
             f"{100 * figures['coverage_80']:.1f} %",
             f"{100 * figures['coverage_90']:.1f} %",
         ]

@@ -14,7 +14,7 @@ from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
 from forecasting.report.listings import change, usual_value
 from forecasting.report.track_record import TrackRecord, counted
-from forecasting.report.units import Unit, percent, short_day, unit_for, unit_of
+from forecasting.report.units import Unit, p_value, percent, short_day, unit_for, unit_of
 from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
 
 
@@ -160,7 +160,7 @@ def backtest_table(document: Mapping[str, Any]) -> list[dict[str, object]]:
             "error": unit.number(row["mae"]),
             "best baseline": wording.forecaster_label(str(row["best_baseline"])),
             "skill vs best": percent(row["skill_vs_best"], signed=True, decimals=1),
-            "p": f"{row['dm_p_value']:.3g}",
+            "p": p_value(row["dm_p_value"]),
             "skill vs naive": percent(row["skill_vs_naive"], signed=True, decimals=1),
             "pinball": unit.number(row["pinball"], finer=1),
             "in 80 %": percent(row["coverage_80"], decimals=1),

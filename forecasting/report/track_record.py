@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from forecasting.evaluate.lines import by_line
 from forecasting.evaluate.scores import skill
-from forecasting.evaluate.significance import diebold_mariano
+from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import Floats
 from forecasting.report.days import days_of
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
@@ -67,7 +67,7 @@ class TrackRecord:
         One row per baseline and horizon, horizon 0 for all of them pooled: forecaster, horizon, n, mae, pinball,
         their_mae, their_pinball, skill_mae, skill_pinball, p_value. Skill is 1 - ours / theirs: positive when ours
         is better, NaN when theirs is 0. The p-value is of Diebold and Mariano's test of equal pinball loss, two-sided;
-        NaN for too few origins.
+        NaN for fewer than ten origins for each session of the horizon, where its size is off.
         """
         return _tested(self.losses, self._pairs)
 
@@ -186,7 +186,8 @@ def _tested(losses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     origins, both = pd.factorize(pairs["origin_session"], sort=True)[0], pairs[["pinball", "pinball_theirs"]].to_numpy()
     rows = pairs.groupby(["name", "horizon"]).indices
     keys = zip(losses["forecaster"], losses["horizon"], strict=True)
-    return losses.assign(p_value=[_p_value(origins[rows[key]], both[rows[key]], horizon=key[1]) for key in keys])
+    p_values = [_p_value(origins[rows[key]], both[rows[key]], horizon=key[1]) for key in keys]
+    return losses.assign(p_value=np.array(p_values, dtype=float))
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
@@ -218,12 +219,9 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
     return int(np.searchsorted(at_most, 0.025)) / n, int(np.searchsorted(at_most, 0.975)) / n
 
 
-def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float:
+def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float | None:
     """Of the difference between two losses (n, 2) of the same forecasts; over all horizons (0) of origins' means."""
-    places, at = np.unique(origins, return_inverse=True)
+    at = np.unique(origins, return_inverse=True)[1]
     count = np.bincount(at)
     ours, theirs = (np.bincount(at, weights=column) / count for column in losses.T)
-    longest = horizon or max(HORIZONS)
-    if len(places) <= longest:
-        return float(np.nan)
-    return diebold_mariano(ours, theirs, horizon=longest).p_value
+    return p_value_of_enough(ours, theirs, horizon=horizon or max(HORIZONS))

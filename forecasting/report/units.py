@@ -93,6 +93,11 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
     return f"{text}{GAP}%"
 
 
+def p_value(value: float | None) -> str:
+    """A test's p to three significant digits; a dash for None."""
+    return "\N{EN DASH}" if value is None else f"{value:.3g}"
+
+
 def quantity(count: int, noun: str) -> str:
     """Like 1 origin or 1,250 origins."""
     return f"{count:,} {noun}{'s' * (count != 1)}"

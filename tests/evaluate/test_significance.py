@@ -9,7 +9,7 @@ import pytest
 from arch.bootstrap import MCS
 from scipy import stats
 
-from forecasting.evaluate.significance import DieboldMariano, confidence_set, diebold_mariano
+from forecasting.evaluate.significance import DieboldMariano, confidence_set, diebold_mariano, p_value_of_enough
 
 
 def python2_permutation():
@@ -111,6 +111,16 @@ def test_too_few_pairs_for_the_lag_are_refused(n, horizon, needed):
 def test_one_pair_more_than_the_lag_and_one_is_enough():
     found = diebold_mariano([1.0, 5.0, 3.0], [0.0, 1.0, 0.0], horizon=2)
     assert (found.n, found.lag) == (3, 1)
+
+
+@pytest.mark.parametrize(("horizon", "enough"), [(1, 10), (2, 20), (5, 50)])
+def test_a_p_value_needs_ten_known_pairs_for_each_session_of_the_horizon(horizon, enough):
+    rng = np.random.default_rng(0)
+    ours, theirs = rng.normal(size=enough), rng.normal(size=enough)
+    assert p_value_of_enough(ours, theirs, horizon=horizon) == diebold_mariano(ours, theirs, horizon=horizon).p_value
+    assert p_value_of_enough(ours[1:], theirs[1:], horizon=horizon) is None
+    theirs[0] = np.nan
+    assert p_value_of_enough(ours, theirs, horizon=horizon) is None
 
 
 def test_a_lag_of_its_own_replaces_that_of_the_horizon():

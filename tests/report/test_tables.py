@@ -138,5 +138,7 @@ def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_dig
     assert backtest_unit(document).name == "M shares"
     shown = [str(value).replace("\N{NO-BREAK SPACE}", " ") for value in rows[0].values()]
     assert shown[3:] == ["HAR", "+12.3 %", "0.0123", "\N{EN DASH}", "0.457", "81.2 %", "90.0 %"]
+    few = document | {"overall": figures | {"dm_p_value": None}}
+    assert backtest_table(few)[0]["p"] == "\N{EN DASH}"
     both = backtest_table(document | {"as_published": document})
     assert [row["forecasts"] for row in both] == ["model alone"] * 2 + ["as published"] * 2
