@@ -1,6 +1,6 @@
 """How often Diebold and Mariano's test calls two equal forecasters different, by horizon and number of pairs.
 
-    python benchmarks/test_size.py
+    python benchmarks/size_of_test.py
 
 Prints a Markdown table: the shares of tries with p < 0.05 where the differences in loss have the mean 0, a moving
 average over the horizon of independent draws: normal, with fat tails (Student's t, 4 degrees of freedom), and skewed
@@ -40,6 +40,7 @@ def size(found: NDArray[np.float64], horizon: int) -> float:
 
 
 def main() -> None:
+    """Draw every figure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=4000, help="draws a figure (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
