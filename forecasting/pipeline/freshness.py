@@ -11,7 +11,7 @@ from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.engine import place
 from forecasting.time_limit import TimeLimitError, within
-from forecasting.vocabulary import Clock
+from forecasting.vocabulary import HORIZONS, Clock
 
 CHECK_S = 10.0
 """Seconds within which a check ends, whatever the database does: a scheduler waits for it."""
@@ -64,7 +64,11 @@ def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool) ->
 
     `exists`: `wanted` has a forecast, which is not live.
     """
-    closed, opened = closes_at(wanted, own.exchange), opens_at(next_sessions(wanted, 1, own.exchange)[0], own.exchange)
+    try:
+        following = next_sessions(wanted, max(HORIZONS), own.exchange)[0]
+    except ForecastingError as ended:  # no night can forecast them
+        return f"{own.symbols[0]} has no live {own.target} forecast from the session {wanted}. {ended}"
+    closed, opened = closes_at(wanted, own.exchange), opens_at(following, own.exchange)
     found = f"the newest is of {newest}" if newest else "there is none at all"
     do = "See whether the schedule runs, then: forecasting run"
     if exists:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
@@ -19,7 +20,7 @@ from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
-from forecasting.vocabulary import Clock, Mode
+from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
 
@@ -100,15 +101,19 @@ def missed_nights(
 
     Raises:
         UsageError: `as_of` is no trading session.
+        ForecastingError: The calendar of the exchange ends before the sessions that are to be forecast.
     """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
-        return [_spec(symbol, as_of, settings, mode=mode, trigger=trigger)]
-    last = newest_session(symbol, settings, now=now)
-    with database.reading(settings.url) as connection:
-        finished = read.newest_finished(connection, symbol, settings.target)
-    missed = between(finished, last, settings.exchange)[1:] if finished else []
-    return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in missed or [last]]
+        sessions = [as_of]
+    else:
+        last = newest_session(symbol, settings, now=now)
+        with database.reading(settings.url) as connection:
+            finished = read.newest_finished(connection, symbol, settings.target)
+        missed = between(finished, last, settings.exchange)[1:] if finished else []
+        sessions = missed or [last]
+    next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
+    return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in sessions]
 
 
 def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[NightSpec]:
@@ -153,7 +158,8 @@ def oldest_missed(each: Sequence[Settings], last: date) -> date:
     """
     with database.reading(each[0].url) as connection:
         finished = [(read.newest_finished(connection, own.symbols[0], own.target), own.exchange) for own in each]
-    return min([last, *(next_sessions(session, 1, exchange)[0] for session, exchange in finished if session)])
+    missed = [between(session, last, exchange)[1:2] for session, exchange in finished if session]
+    return min([last, *chain.from_iterable(missed)])
 
 
 def check_session(day: date, exchange: str, *, now: Clock) -> None:
@@ -258,7 +264,7 @@ def _note_failure(
     if as_of is None:
         with database.reading(own.url) as connection:
             finished = read.newest_finished(connection, symbol, own.target)
-        session = min(next_sessions(finished, 1, own.exchange)[0], closed) if finished else closed
+        session = next(iter(between(finished, closed, own.exchange)[1:]), closed) if finished else closed
     if is_session(session, own.exchange) and session <= closed:
         note_failure(night_run(_spec(symbol, session, own, mode=mode, trigger=trigger), own, now=now), error)
 

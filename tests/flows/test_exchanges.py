@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from unittest.mock import Mock
 
+import exchange_calendars as xc
 import pytest
 import sqlalchemy as sa
 
 from flows import clock
 from flows.nightly import nightly
 from flows.terminal.start import start_catch_up, start_night
+from forecasting import sessions
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline import publish
 from forecasting.pipeline.each_symbol import values_of
@@ -92,6 +95,23 @@ def test_a_night_after_london_opened_is_late_for_london_alone_and_check_names_it
     assert select("symbol, kind", "latest_forecasts") == {("SBUX", "live"), ("VOD.L", "late")}
     with pytest.raises(SymbolsFailedError, match=r"VOD\.L .* 2024-02-19, .* after XLON had opened again at 08:00 UTC"):
         check_fresh(read_settings(), now=clock.now)
+
+
+def test_a_calendar_that_has_ended_is_the_failure_of_its_own_symbols_alone(
+    two_exchanges: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, ended = sessions.calendar, xc.get_calendar("XLON", start="2015-01-01", end=str(MONDAY))
+    monkeypatch.setattr(sessions, "calendar", lambda name="XNYS": ended if name == "XLON" else whole(name))
+    told = rf"VOD\.L.* 5 sessions of XLON after {MONDAY} .* pip install --upgrade exchange-calendars"
+    for _ in range(2):  # the next morning finds this one's rows
+        assert re.search(told, nightly.fn(patient=True).message)
+        with pytest.raises(SymbolsFailedError, match=rf"{told}.* Fresh: SBUX"):
+            check_fresh(read_settings(), now=clock.now)
+    failed = {("SBUX", "2024-02-16", "done"), ("VOD.L", str(MONDAY), "failed")}
+    assert select("symbol, as_of, status", "runs") == failed
+    with pytest.raises(SymbolsFailedError, match=told.replace(str(MONDAY), "2024-02-15")):
+        start_catch_up(first=date(2024, 2, 15), last=date(2024, 2, 16), refit_every=5)
+    assert ("SBUX", "2024-02-15", "done") in select("symbol, as_of, status", "runs")
 
 
 def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: StandIn) -> None:
