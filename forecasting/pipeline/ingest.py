@@ -109,7 +109,10 @@ def _write(connection: Connection, run: NightRun, answer: Answer, *, purpose: Pu
     failed = answer.error is not None
     if failed and not is_live(answer.source) and not _refused(answer):
         return answer.error or ""
-    fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id) if failed else _fetched_id(answer.fetched, run)
+    if failed:
+        fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id)
+    else:
+        fetch_id = _fetched_id(answer.fetched, run, purpose)
     if purpose == "night":
         _open_run(connection, run, answer)
     writes.add_fetch(
@@ -145,10 +148,14 @@ def _fetch_id(run: NightRun, written: str | ForecastingError) -> str:
     return written
 
 
-def _fetched_id(fetched: Fetched, run: NightRun) -> str:
-    """The same answer to the same night is the same fetch, however often the night is run."""
+def _fetched_id(fetched: Fetched, run: NightRun, purpose: Purpose) -> str:
+    """The same answer to the same night is the same fetch, however often the night is run.
+
+    Not that of an ingest before it: the night's inputs are those known when its own fetch was made.
+    """
     asked = f"{fetched.first_asked}..{fetched.last_asked}"
-    return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), run.id)
+    of = [purpose] if purpose == "ingest" else []
+    return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), run.id, *of)
 
 
 def _failed_id(answer: Answer, instant: str, run_id: str | None) -> str:

@@ -94,7 +94,7 @@ def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
 
     Args:
         settings: Of the symbols and the database.
-        as_of: A session; the bars up to it, as the night of that session had them. None for the newest ones.
+        as_of: A session; the bars up to it, as its night of the target had them. None for the newest ones.
 
     Raises:
         StoreError: The database is not there or not migrated, or no fetch reaches `as_of`.
@@ -130,8 +130,10 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
             raise UsageError(
                 f"Invalid --as-of {as_of}: expected a session of {own.exchange}, on which {symbol} trades."
             )
-        cutoff = opens_at(shift(as_of, 1, own.exchange), own.exchange)
-        first = first_session(as_of, own)
-        known_at = read.fetch_as_of(connection, symbol, as_of, first=first, cutoff=cutoff)["fetched_at"]
+        fetch = read.issued_fetch(connection, symbol, own.target, as_of)
+        if fetch is None:
+            cutoff = opens_at(shift(as_of, 1, own.exchange), own.exchange)
+            fetch = read.fetch_as_of(connection, symbol, as_of, first=first_session(as_of, own), cutoff=cutoff)
+        known_at = fetch["fetched_at"]
     found = read.bars(connection, symbol, last=as_of, known_at=known_at).reset_index()
     return found.assign(symbol=symbol)

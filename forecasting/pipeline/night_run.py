@@ -75,12 +75,14 @@ class NightRun:
         settings: Of this symbol and target alone; `night_run` makes them so.
         now: The clock, handed in by flows; tests hand in another.
         flow_run_id: Prefect's; None without it.
+        fetch_id: In a replay, the fetch whose bars the night used; None: the rule of `snapshot.input_fetch` finds it.
     """
 
     spec: NightSpec
     settings: Settings
     now: Clock
     flow_run_id: str | None = None
+    fetch_id: str | None = None
 
     @property
     def id(self) -> str:

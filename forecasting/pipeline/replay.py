@@ -1,19 +1,21 @@
 """Re-run every finished night from the stored bars, in a ledger of its own, and compare: an audit.
 
 The source is not asked. The input tables are copied to an empty database, and each night runs there through the same
-steps on what was known on its day. So every forecast must be the same bit for bit: same machine, same code. Nights
+steps on the fetch that its forecasts name, in the order in which the nights were made: a past session that was run
+later finds the champions that it found. So every forecast must be the same bit for bit: same machine, same code. Nights
 before a first session are copied as they are: those that another version of the code made, say.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from forecasting.errors import ReplayError, UsageError
+from forecasting.pipeline.each_symbol import NAMED
 from forecasting.pipeline.evaluate import score_and_decide
-from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.own_weights import copy_own_weights, copy_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
@@ -33,10 +35,18 @@ _COMPARED = ("role", "status", *QUANTILE_COLUMNS)
 
 @dataclass(frozen=True)
 class History:
-    """The nights to be replayed, oldest first, rows of table runs; and the promotions by hand between them."""
+    """What is to be replayed.
+
+    Attributes:
+        nights: In the order in which they were made, rows as `read.finished_runs`.
+        by_hand: The promotions by hand between them, rows of table promotions.
+        between: Nights of sessions outside the span that were made between the first and the last of those in it; they
+            are not replayed.
+    """
 
     nights: list[Row]
     by_hand: list[Row]
+    between: list[Row]
 
 
 def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
@@ -63,7 +73,7 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
             copy_state(symbol, settings, scratch, before=first)
         for row in history.nights:
             rerun_night(row, scratch, [hand for hand in history.by_hand if hand["session"] == row["as_of"]], now=now)
-        sentences.append(compare(symbol, settings, scratch, history.nights))
+        sentences.append(compare(symbol, settings, scratch, history))
     return "\n".join(sentences)
 
 
@@ -83,7 +93,10 @@ def finished_nights(symbol: str, settings: Settings, *, first: date | None, last
             f"No finished night of {symbol} {settings.target} under the settings in force is stored{span}; there is "
             "nothing to replay. `forecasting settings` lists them."
         )
-    return History(kept, by_hand)
+    began, ended = kept[0]["issued_at"], kept[-1]["issued_at"]
+    inside = {row["id"] for row in kept}
+    between = [row for row in runs if row["id"] not in inside and began < row["issued_at"] < ended]
+    return History(kept, by_hand, between)
 
 
 def scratch_ledger(settings: Settings) -> Settings:
@@ -125,7 +138,7 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     spec = NightSpec(
         symbol, row["as_of"], row["target"], source, settings.events, asked, row["trigger"], settings.market
     )
-    run: NightRun = night_run(spec, settings, now=now)
+    run = replace(night_run(spec, settings, now=now), fetch_id=row["fetch_id"])
     inputs = only(write_windows([run]))
     challenger_id = only(fit_challengers([run], [inputs]))
     only(write_forecasts([run], [inputs], [challenger_id]))
@@ -136,12 +149,13 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
             writes.add_promotion(connection, hand | {"decided_at": now()})
 
 
-def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row]) -> str:
+def compare(symbol: str, settings: Settings, scratch: Settings, history: History) -> str:
     """How many forecasts of how many nights are the same.
 
     Raises:
         ReplayError: Names the first that differs, and how many do.
     """
+    nights = sorted(history.nights, key=lambda row: row["as_of"])
     wanted, found = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
     wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
     if wrong:
@@ -150,7 +164,8 @@ def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row
             f"{len(nights)} nights of {symbol} {settings.target} were expected to come out again to the bit; "
             f"{len(wrong)} of {len(wanted)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
             f"model {model}: {wanted.get(wrong[0])} was issued, {found.get(wrong[0])} came out. Same machine and "
-            f"settings? {code_of(nights)} The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+            f"settings? {code_of(nights)}{_of_others(history.between)} "
+            f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
         )
     first, last = nights[0]["as_of"], nights[-1]["as_of"]
     return f"{symbol}: {len(nights)} nights, {first} to {last}: all {len(wanted)} forecasts the same to the bit."
@@ -168,6 +183,18 @@ def code_of(nights: list[Row]) -> str:
         f"{len(others)} of the nights, up to {newest['as_of']}, were made by other code, the newest by "
         f"{newest['code_version']}; this is {this}, whose forecasts may differ."
         + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
+    )
+
+
+def _of_others(between: list[Row]) -> str:
+    """The nights outside of the span on which replayed ones may rest."""
+    if not between:
+        return ""
+    sessions = ", ".join(sorted(str(row["as_of"]) for row in between)[:NAMED])
+    more = f" and {len(between) - NAMED} more" if len(between) > NAMED else ""
+    return (
+        f" Nights of sessions outside the span were made between these ({sessions}{more}): without --from and --to all "
+        "are replayed, in the order in which they were made."
     )
 
 

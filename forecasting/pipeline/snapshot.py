@@ -95,12 +95,16 @@ def input_fetch(connection: Connection, run: NightRun) -> dict[str, Any]:
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
     when there was none, the first that brought its bar with its rolling window: so live and replay read the same rows,
-    and a night of a span those that it would read alone.
+    and a night of a span those that it would read alone. A replay names the
+    fetch that the night used: others may have come before the open.
 
     Raises:
         StoreError: No fetch has brought the night's session.
     """
     session, settings = run.spec.session, run.settings
+    named = None if run.fetch_id is None else read.fetch(connection, run.fetch_id)
+    if named is not None:
+        return named
     first = first_session(session, settings)
     return read.fetch_as_of(connection, run.spec.symbol, session, first=first, cutoff=live_deadline(run))
 

@@ -57,7 +57,8 @@ def replay_one(
             for name in DERIVED:
                 kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
                 upsert.insert(target, metadata.tables[name], kept)
-        rerun_night(run, scratch, [], now=world.now)
+        used = {row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]}
+        rerun_night(run | {"fetch_id": used.pop()}, scratch, [], now=world.now)
         with database.reading(scratch.url) as connection:
             again = connection.execute(metadata.tables["forecasts"].select()).mappings()
             found = {_line(row): [row[name] for name in COMPARED] for row in again if row["run_id"] == run["id"]}

@@ -13,6 +13,7 @@ from flows import clock
 from forecasting.errors import UsageError
 from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline import preprocess
+from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.market import market_run
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.replay import replay
@@ -111,6 +112,19 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
     live(yahoo, monkeypatch, LAST)
     assert not made[1].market.any()
     assert len(yahoo.market_charts()) == 1
+
+
+def test_a_night_after_an_ingest_of_the_same_bars_uses_what_was_known_at_its_own_fetch(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.today = LAST
+    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=13))
+    ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
+    live(yahoo, monkeypatch, LAST)
+    np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
+    (run,) = rows("runs")
+    ours = {row["id"]: row["run_id"] for row in rows("fetches") if row["symbol"] == "SBUX"}
+    assert (len(ours), {ours[row["fetch_id"]] for row in rows("forecasts")}) == (2, {run["id"]})
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "404", "empty", "no_bars"])

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 
 from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
-from forecasting.pipeline import registry
-from forecasting.pipeline.replay import replay
+from forecasting.pipeline import ledger_frames, registry
+from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.replay import finished_nights, replay
 from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
@@ -115,6 +116,56 @@ def _scores(url: str) -> list[tuple[object, ...]]:
     with database.reading(url) as connection:
         rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
+
+
+def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_session_that_was_run_later(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, first, second, third = SESSIONS[0], *SESSIONS[2:5]
+
+    def at(session: date, hours: float) -> None:
+        moment = closes_at(session) + timedelta(hours=hours)
+        monkeypatch.setattr(clock, "now", lambda: moment)
+        yahoo.today = session
+
+    at(first, 13.5)
+    yahoo.edits = [scaled(0.9, first, column="volume")]
+    nightly.nightly()
+    at(first, 16)  # the exchange opens half an hour later
+    yahoo.edits = []
+    settings = read_settings()
+    ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
+    at(second, 13.5)
+    nightly.nightly()
+    at(second, 14)
+    nightly.nightly(as_of=early)
+    at(third, 13.5)
+    nightly.nightly()
+    words = replay(settings, now=clock.now)
+    assert words.startswith(f"MSFT: 4 nights, {early} to {third}: all ")
+    with database.reading(settings.url) as connection:
+        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{first}'"))
+    volumes = ledger_frames.bars(settings, as_of=first)["volume"]
+    assert volumes.iloc[-1] == used
+    assert ledger_frames.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
+    assert [row["as_of"] for row in finished_nights("MSFT", settings, first=first, last=None).between] == [early]
+    assert not finished_nights("MSFT", settings, first=None, last=None).between
+
+
+def test_a_replay_that_fails_names_the_nights_between_that_it_leaves_out(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, first, second = SESSIONS[0], *SESSIONS[2:4]
+    for session, asked in ((first, None), (first, early), (second, None)):
+        moment = closes_at(session) + timedelta(hours=13.5 + bool(asked))
+        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
+        yahoo.today = session
+        nightly.nightly(as_of=asked)
+    settings = read_settings()
+    with database.transaction(settings.url) as connection:
+        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.1 WHERE origin_session = '{second}'"))
+    with pytest.raises(ReplayError, match=rf"outside the span were made between these \({early}\): without --from"):
+        replay(settings, now=clock.now, first=first)
 
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:

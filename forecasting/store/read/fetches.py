@@ -33,6 +33,14 @@ def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
 
 
+def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: date) -> Row | None:
+    """The fetch that the newest forecasts of a session's night were made from, a row of table fetches; None if none."""
+    fetches, forecasts = tables.fetches, tables.forecasts
+    wanted = (forecasts.c.symbol == symbol, forecasts.c.target == target, forecasts.c.origin_session == session)
+    joined = sa.select(fetches).join(forecasts, forecasts.c.fetch_id == fetches.c.id).where(*wanted)
+    return first_row(connection, joined.order_by(forecasts.c.issued_at.desc(), fetches.c.id).limit(1))
+
+
 def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
     """As `newest_fetch`, whether it stored bars or not."""
     return first_row(connection, _newest(symbol, known_at))
