@@ -33,6 +33,8 @@ MOST = 100_000
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 
+# Those that joined later count where they differ from the default, so that hashes and ids from before do not change.
+_LATER_FIELDS = ("companions", "scratch_every", "max_model_age")
 
 _SECRETS = {"database_url": "a database URL", "alpaca_keys": "KEY_ID:SECRET"}
 """Settings that may come from a file, which the same name with `_file` names; and what its line is."""
@@ -223,8 +225,9 @@ class Settings(BaseSettings):
 
     def forecast_fields(self) -> dict[str, object]:
         """The settings that change a forecast's numbers, as JSON values."""
-        # What is not set is left out, so that hashes and ids from before the setting existed do not change.
-        found = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *(["companions"] if self.companions else [])})
+        fields = type(self).model_fields
+        later = [name for name in _LATER_FIELDS if getattr(self, name) != fields[name].default]
+        found = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
         if self.market is not None:  # by its symbol: where a file lies changes no number
             found["market"] = self.market_choice.symbol if self.market_choice else NONE
         return found

@@ -47,6 +47,14 @@ def test_a_cost_ratio_is_a_number_above_zero(monkeypatch, text):
         read_settings()
 
 
+@pytest.mark.parametrize("name", ["scratch_every", "max_model_age"])
+def test_settings_of_fits_from_scratch_and_of_age_are_of_the_hash_where_they_are_not_the_defaults(name):
+    usual = getattr(Settings(), name)
+    other = Settings(**{name: usual + 1})
+    assert other.hash != Settings().hash == Settings(**{name: usual}).hash
+    assert (other.forecast_fields()[name], name in Settings().forecast_fields()) == (usual + 1, False)
+
+
 def test_a_cost_ratio_changes_no_forecast_and_so_no_hash(monkeypatch):
     unset = read_settings()
     monkeypatch.setenv("FORECASTING_COST_RATIO", "3")
