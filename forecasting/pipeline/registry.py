@@ -160,9 +160,10 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
     Raises:
         UsageError: No such model, a baseline, or a fit that the gate refused.
         ArtifactError: Its weights cannot be loaded and run by this code.
+        LockedError: Nights are running; the fit of one would replace what was chosen meanwhile.
     """
     migrate.check_ready(settings.url)
-    with database.transaction(settings.url) as connection:
+    with database.night_lock(settings.url, "night"), database.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
         if model["method"] == "baseline":
             raise UsageError(
@@ -186,9 +187,10 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
     Raises:
         UsageError: There was no other champion before.
         ArtifactError: Its weights cannot be loaded and run by this code.
+        LockedError: As for `promote`.
     """
     migrate.check_ready(settings.url)
-    with database.transaction(settings.url) as connection:
+    with database.night_lock(settings.url, "night"), database.transaction(settings.url) as connection:
         before = read.champion_before(connection, settings.symbols[0], settings.target)
         if before is None:
             raise UsageError(f"{settings.symbols[0]} {settings.target} has had no other champion to go back to.")

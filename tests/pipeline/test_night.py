@@ -13,7 +13,7 @@ import pytest
 
 from flows import clock
 from flows.terminal.start import start_catch_up, start_night
-from forecasting.errors import ArtifactError, DataLateError, HistoryError, StoreError, UsageError
+from forecasting.errors import ArtifactError, DataLateError, HistoryError, LockedError, StoreError, UsageError
 from forecasting.pipeline import registry
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run
@@ -384,6 +384,11 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     registry.promote(str(second["id"]), read_settings(), now=clock.now)
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
+    with database.night_lock(read_settings().url, "night"):  # as a night that fits holds it
+        with pytest.raises(LockedError, match="held by another run"):
+            registry.roll_back(read_settings(), now=clock.now)
+        with pytest.raises(LockedError, match="held by another run"):
+            registry.promote(str(first["id"]), read_settings(), now=clock.now)
     assert str(first["id"]) in registry.roll_back(read_settings(), now=clock.now)
     with database.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
