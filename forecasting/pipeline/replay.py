@@ -86,6 +86,7 @@ def finished_nights(symbol: str, settings: Settings, *, first: date | None, last
     with database.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
         by_hand = read.decisions_by_hand(connection, symbol, settings.target)
+    runs = in_order(runs)
     kept = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
     if not kept:
         span = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
@@ -93,10 +94,27 @@ def finished_nights(symbol: str, settings: Settings, *, first: date | None, last
             f"No finished night of {symbol} {settings.target} under the settings in force is stored{span}; there is "
             "nothing to replay. `forecasting settings` lists them."
         )
-    began, ended = kept[0]["issued_at"], kept[-1]["issued_at"]
     inside = {row["id"] for row in kept}
-    between = [row for row in runs if row["id"] not in inside and began < row["issued_at"] < ended]
-    return History(kept, by_hand, between)
+    between = runs[runs.index(kept[0]) : runs.index(kept[-1])]
+    return History(kept, by_hand, [row for row in between if row["id"] not in inside])
+
+
+def in_order(runs: list[Row]) -> list[Row]:
+    """The nights in the order in which they were made, whatever their clocks said.
+
+    That is the order of their forecasts' instants, but for a night by a wrong clock: the fetches of a ledger never go
+    back in time, so a night whose fetch is not newer than that of a later session's night was made before that one.
+
+    Args:
+        runs: Oldest session first, as `read.finished_runs`.
+    """
+    of_flow_run = {row["flow_run_id"]: row["fetched_at"] for row in runs if row["flow_run_id"] and row["fetched_at"]}
+    fetched = [row["fetched_at"] or of_flow_run.get(row["flow_run_id"]) for row in runs]
+    made = [row["issued_at"] for row in runs]
+    for at, own in enumerate(fetched):
+        later = [made[on] for on in range(at + 1, len(runs)) if own and fetched[on] and fetched[on] >= own]
+        made[at] = min([made[at], *later])
+    return [row for _, _, row in sorted(zip(made, range(len(runs)), runs, strict=True))]
 
 
 def scratch_ledger(settings: Settings) -> Settings:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -14,7 +14,7 @@ from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline import ledger_frames, registry
 from forecasting.pipeline.ingest_only import ingest_only
-from forecasting.pipeline.replay import finished_nights, replay
+from forecasting.pipeline.replay import finished_nights, in_order, replay
 from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
@@ -166,6 +166,32 @@ def test_a_replay_that_fails_names_the_nights_between_that_it_leaves_out(
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.1 WHERE origin_session = '{second}'"))
     with pytest.raises(ReplayError, match=rf"outside the span were made between these \({early}\): without --from"):
         replay(settings, now=clock.now, first=first)
+
+
+@pytest.mark.parametrize(
+    ("issued", "fetched", "order"),
+    [
+        ("1234", "1234", "0123"),
+        ("5234", "5234", "1230"),  # the oldest session was run after all others
+        ("1934", "1999", "0123"),  # the second by a clock that was ahead; the next fetches are not older in the ledger
+        ("2134", "2234", "0123"),  # the second by a clock that was behind
+        ("9934", "-999", "0123"),  # two of a missed stretch, whose fetch is the second one's, by a clock that was ahead
+    ],
+)
+def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_said(
+    issued: str, fetched: str, order: str
+) -> None:
+    start = datetime(2024, 3, 1, tzinfo=UTC)
+    rows = [
+        {
+            "as_of": SESSIONS[place],
+            "issued_at": start + timedelta(days=int(day)),
+            "fetched_at": None if own == "-" else start + timedelta(days=int(own)),
+            "flow_run_id": "stretch" if fetched[0] == "-" and place < 2 else str(place),
+        }
+        for place, (day, own) in enumerate(zip(issued, fetched, strict=True))
+    ]
+    assert in_order(rows) == [rows[int(place)] for place in order]
 
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:

@@ -58,18 +58,27 @@ def count_done(connection: sa.Connection, symbol: str, target: str, *, first: da
 
 
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
-    """The finished nights under some settings, in the order in which their forecasts were issued.
+    """The finished nights under some settings, oldest session first, rows of table runs.
 
-    Rows of table runs with `issued_at` and `fetch_id`, those of the night's forecasts.
+    Each with `issued_at` and `fetch_id` of its forecasts, and `fetched_at`, the instant of the newest fetch that it
+    made itself; None for a night of a span, whose newest night makes the fetch of all.
     """
-    table, made = tables.runs, tables.forecasts
+    table, made, fetches = tables.runs, tables.forecasts, tables.fetches
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
     of_symbol = sa.select(made.c.run_id, *columns).where(made.c.symbol == symbol, made.c.target == target)
     issued = of_symbol.group_by(made.c.run_id).subquery()
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.settings_hash == settings_hash)
-    done = sa.select(table, issued.c.issued_at, issued.c.fetch_id).join(issued, issued.c.run_id == table.c.id)
-    done = done.where(*wanted, table.c.status == "done").order_by(issued.c.issued_at, table.c.as_of)
-    return [dict(row) for row in connection.execute(done).mappings()]
+    instant = sa.func.max(fetches.c.fetched_at).label("fetched_at")
+    fetched = (
+        sa.select(fetches.c.run_id, instant).where(fetches.c.symbol == symbol).group_by(fetches.c.run_id).subquery()
+    )
+    done = (
+        sa.select(table, issued.c.issued_at, issued.c.fetch_id, fetched.c.fetched_at)
+        .join(issued, issued.c.run_id == table.c.id)
+        .outerjoin(fetched, fetched.c.run_id == table.c.id)
+        .where(table.c.symbol == symbol, table.c.target == target, table.c.settings_hash == settings_hash)
+        .where(table.c.status == "done")
+    )
+    return [dict(row) for row in connection.execute(done.order_by(table.c.as_of, table.c.started_at)).mappings()]
 
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
