@@ -65,6 +65,11 @@ ASSUMPTIONS = {
         "bound_min() and bound_max() of a class of calendars are a day or None.",
         "forecasting/sessions.py",
     ),
+    "exchange_calendars_weeks": Assumption(
+        "exchange-calendars",
+        "weekmask has a 1 for each usual weekday, Monday first; special_weekmasks has (first, last, other weekmask).",
+        "forecasting/sessions.py",
+    ),
     "pandas_texts": Assumption(
         "pandas",
         'A column of any dtype becomes nullable texts by astype("string").',

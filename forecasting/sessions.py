@@ -110,11 +110,15 @@ def between(first: date, last: date, exchange: str = "XNYS") -> list[date]:
 
 def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
     """The same as a naive midnight DatetimeIndex, for vectorised work."""
-    days = calendar(exchange).sessions
-    found: pd.DatetimeIndex = days[
-        days.searchsorted(_stamp(first), side="left") : days.searchsorted(_stamp(last), side="right")
-    ]
-    return found
+    return _cut(calendar(exchange).sessions, first, last)
+
+
+def holidays(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:
+    """The days from `first` to `last` without a session on which the exchange usually trades, ascending.
+
+    A Friday is one in New York, none in Riyadh, which trades from Sunday to Thursday. None outside of the calendar.
+    """
+    return _cut(_holidays(exchange), first, last)
 
 
 def is_session(day: date, exchange: str = "XNYS") -> bool:
@@ -153,6 +157,31 @@ def early_closes(first: date, last: date, exchange: str = "XNYS") -> set[date]:
 @lru_cache(maxsize=32)
 def _early_closes(exchange: str) -> tuple[date, ...]:
     return tuple(day.date() for day in calendar(exchange).early_closes)
+
+
+@lru_cache(maxsize=32)
+def _holidays(exchange: str) -> pd.DatetimeIndex:
+    """Every holiday from the calendar's first session to its last, by the weekdays that the calendar itself names."""
+    import numpy as np
+    import pandas as pd
+
+    made = calendar(exchange)
+    sessions = made.sessions.to_numpy().astype("datetime64[D]")
+    days = np.arange(sessions[0], sessions[-1] + 1)
+    weekday = (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
+    traded = np.isin(days, sessions)
+    usual = np.is_busday(days, weekmask=made.weekmask)
+    # Tel Aviv traded on Sundays until 2026, Seoul on Saturdays until 1998. Under pandas 3.1, exchange_calendars 4.13
+    # makes their sessions without regard to these weeks: where the weeks differ, sessions decide.
+    for start, end, weekmask in getattr(made, "special_weekmasks", ()):
+        span = (days >= np.datetime64(start or days[0], "D")) & (days <= np.datetime64(end or days[-1], "D"))
+        differs = span & (np.is_busday(days, weekmask=weekmask) != usual)
+        usual[differs] = np.isin(weekday[differs], weekday[span & traded])
+    return pd.DatetimeIndex(days[usual & ~traded]).as_unit("ns")
+
+
+def _cut(days: pd.DatetimeIndex, first: date, last: date) -> pd.DatetimeIndex:
+    return days[days.searchsorted(_stamp(first), side="left") : days.searchsorted(_stamp(last), side="right")]
 
 
 def _bounds(kind: type[ExchangeCalendar]) -> tuple[str, str]:

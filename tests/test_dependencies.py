@@ -88,6 +88,16 @@ def exchange_calendars_bounds() -> None:
     assert all(one is None or one.date() for one in found)
 
 
+def exchange_calendars_weeks() -> None:
+    import exchange_calendars as xc
+
+    weeks = {name: xc.get_calendar(name).weekmask for name in ("XNYS", "XSAU", "24/7")}
+    assert weeks == {"XNYS": "1111100", "XSAU": "1111001", "24/7": "1111111"}
+    assert not hasattr(xc.get_calendar("XNYS"), "special_weekmasks")
+    ((first, last, week),) = xc.get_calendar("XKRX").special_weekmasks
+    assert (first, last.isoformat(), week) == (None, "1998-12-06T00:00:00", "1111110")
+
+
 def _bounds_of(kind: type) -> list[Callable[[], object]]:
     return [kind.bound_min, kind.bound_max]  # type: ignore[attr-defined]
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import exchange_calendars
+import pandas as pd
 import pytest
 
+from forecasting import sessions
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.sessions import (
     between,
     calendar,
     early_closes,
     ends_soon,
+    holidays,
     is_session,
     last_completed,
     next_sessions,
@@ -40,6 +44,44 @@ def test_each_exchange_has_its_own_holidays_and_hours() -> None:
     at = datetime(2024, 5, 7, 16, 0, tzinfo=UTC)  # London has closed, New York trades, in Tokyo it is tomorrow
     assert [last_completed(at, name) for name in ("XLON", "XNYS")] == [date(2024, 5, 7), date(2024, 5, 6)]
     assert [today(at, name) for name in ("XNYS", "XTKS")] == [date(2024, 5, 7), date(2024, 5, 8)]
+
+
+@pytest.mark.parametrize(
+    ("exchange", "first", "last", "expected"),
+    [
+        ("XNYS", date(2024, 3, 23), date(2024, 4, 1), ["2024-03-29"]),
+        ("XNYS", date(2024, 3, 29), date(2024, 3, 29), ["2024-03-29"]),
+        ("XSAU", date(2024, 3, 1), date(2024, 3, 31), []),  # Fridays and Saturdays
+        ("XSAU", date(2023, 9, 17), date(2023, 9, 30), []),  # the National Day is a Saturday
+        ("XSAU", date(2024, 2, 18), date(2024, 2, 29), ["2024-02-22"]),
+        ("24/7", date(2024, 3, 1), date(2024, 3, 31), []),
+        ("XSAU", date(2020, 12, 1), date(2021, 1, 5), []),  # before the calendar
+    ],
+)
+def test_a_holiday_is_a_day_without_a_session_on_a_usual_weekday(
+    exchange: str, first: date, last: date, expected: list[str]
+) -> None:
+    assert holidays(first, last, exchange).strftime("%Y-%m-%d").tolist() == expected
+
+
+@pytest.mark.parametrize("sundays", [True, False])
+def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch: pytest.MonkeyPatch, sundays: bool) -> None:
+    # As Tel Aviv's until 2026-01-04; without Sundays as exchange_calendars makes such a calendar under pandas 3.1.
+    before = pd.date_range("2025-12-01", "2026-01-04")
+    traded = before[before.day_of_week.isin([0, 1, 2, 3, 6] if sundays else [0, 1, 2, 3, 4])]
+    made = SimpleNamespace(
+        sessions=traded.append(pd.bdate_range("2026-01-05", "2026-01-30")).drop(["2025-12-10", "2026-01-09"]),
+        weekmask="1111100",
+        special_weekmasks=[(None, pd.Timestamp("2026-01-04"), "1111001")],
+    )
+    monkeypatch.setattr(sessions, "calendar", lambda exchange: made)
+    found = sessions._holidays.__wrapped__("XTAE")
+    assert found.strftime("%Y-%m-%d").tolist() == ["2025-12-10", "2026-01-09"]
+
+
+def test_seoul_has_no_holiday_every_saturday_before_1998() -> None:
+    saturdays = holidays(date(1990, 1, 1), date(1997, 12, 31), "XKRX").day_of_week == 5
+    assert saturdays.sum() < 8 * 8
 
 
 def test_a_calendar_that_covers_the_whole_span_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, ni
 from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.witness import witness_of
-from forecasting.sessions import between, is_session, last_completed, next_sessions, span, today
+from forecasting.sessions import between, holidays, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
@@ -235,13 +235,13 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
 
 
 def closed_since(newest: date, exchange: str, *, now: Clock) -> list[date]:
-    """The weekdays after `newest` and before today on which the exchange did not trade: holidays.
+    """The holidays of the exchange after `newest` and before today.
 
     None when `newest` is over ten days old, as in a file: then no holiday is the reason.
     """
-    away = (today(now(), exchange) - newest).days
-    days = [newest + timedelta(days=ahead) for ahead in range(1, away)] if away <= 10 else []
-    return [day for day in days if day.weekday() < 5 and not is_session(day, exchange)]
+    first, last = newest + timedelta(days=1), today(now(), exchange) - timedelta(days=1)
+    days: list[date] = holidays(first, last, exchange).date.tolist() if (last - newest).days < 10 else []
+    return days
 
 
 def _note_failure(

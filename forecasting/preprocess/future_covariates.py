@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.sessions import early_closes, sessions_index
+from forecasting.sessions import early_closes, holidays, sessions_index
 from forecasting.vocabulary import HORIZONS
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     wide_first, wide_last = (pd.Timestamp(first) - margin).date(), (pd.Timestamp(last) + margin).date()
     wide = sessions_index(wide_first, wide_last, exchange)
     early = pd.DatetimeIndex(sorted(early_closes(wide_first, wide_last, exchange)))
-    flags = _weekday_and_month(wide) | _expiries(wide) | _holidays(wide, np.asarray(wide.isin(early)))
+    closed = holidays(wide_first, wide_last, exchange)
+    flags = _weekday_and_month(wide) | _expiries(wide, closed) | _holidays(wide, closed, np.asarray(wide.isin(early)))
     values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
     inside = (wide >= pd.Timestamp(first)) & (wide <= pd.Timestamp(last))
     return np.ascontiguousarray(values[inside]), tuple(flags)
@@ -133,9 +134,17 @@ def _weekday_and_month(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
     }
 
 
-def _expiries(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
+def _expiries(sessions: "pd.DatetimeIndex", closed: "pd.DatetimeIndex") -> dict[str, Flags]:
+    """The days of the US, for every exchange that trades on Fridays; all False for one that does not.
+
+    Args:
+        sessions: (D,) ascending.
+        closed: Holidays, ascending.
+    """
+    import pandas as pd
+
     weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)
-    friday_closed = (weekday == 3) & (_days_to_next(sessions) > 1)  # the expiry moves to Thursday
+    friday_closed = (weekday == 3) & (sessions + pd.Timedelta(days=1)).isin(closed)  # the expiry moves to Thursday
     third_friday = ((weekday == 4) & (day >= 15) & (day <= 21)) | (friday_closed & (day >= 14) & (day <= 20))
     triple = third_friday & (month % 3 == 0)
     week = np.any([_after(triple, k) & (weekday == 4 - k) for k in range(1, 5)], axis=0)
@@ -150,10 +159,10 @@ def _expiries(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
     }
 
 
-def _holidays(sessions: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
+def _holidays(sessions: "pd.DatetimeIndex", closed: "pd.DatetimeIndex", half: Flags) -> dict[str, Flags]:
     weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)
-    gap = _days_to_next(sessions)
-    before = gap > np.where(weekday == 4, 3, 1)
+    passed = closed.searchsorted(sessions)  # (D,) holidays before each session
+    before = np.diff(passed, append=passed[-1:]) > 0
     after = _after(before, -1)
     december, thursday = month == 12, day + 3 - weekday
     return {
@@ -182,8 +191,3 @@ def _after(values: NDArray[Value], by: int, *, fill: int = 0) -> NDArray[Value]:
     else:
         moved[-by:] = values[:by]
     return moved
-
-
-def _days_to_next(sessions: "pd.DatetimeIndex") -> Positions:
-    days = sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
-    return np.append(np.diff(days), 1)

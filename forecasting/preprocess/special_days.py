@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from forecasting.sessions import early_closes, is_session, shift
+from forecasting.sessions import early_closes, holidays, shift
 
 
 def calendar_notes(session: date, exchange: str) -> list[str]:
@@ -18,16 +18,15 @@ def calendar_notes(session: date, exchange: str) -> list[str]:
 
 
 def _is_expiry(session: date, exchange: str) -> bool:
-    """Whether it is the month's third Friday, or the Thursday before one on which the exchange is closed."""
-    if session.weekday() == 3 and not is_session(session + timedelta(1), exchange):
+    """Whether it is the month's third Friday, or the Thursday before one that is a holiday.
+
+    These are the days of the US, kept for every exchange that trades on Fridays; one that does not has no expiry.
+    """
+    friday = session + timedelta(1)
+    if session.weekday() == 3 and len(holidays(friday, friday, exchange)):
         return 14 <= session.day <= 20
     return session.weekday() == 4 and 15 <= session.day <= 21
 
 
 def _follows_holiday(session: date, exchange: str) -> bool:
-    day = shift(session, -1, exchange) + timedelta(1)
-    while day < session:
-        if day.weekday() < 5:
-            return True
-        day += timedelta(1)
-    return False
+    return len(holidays(shift(session, -1, exchange), session, exchange)) > 0

@@ -6,7 +6,7 @@ import pytest
 
 from flows import clock
 from forecasting.errors import StoreError, UsageError
-from forecasting.pipeline.plan import check_nights, check_session, nothing_new, planned_nights
+from forecasting.pipeline.plan import check_nights, check_session, closed_since, nothing_new, planned_nights
 from forecasting.settings import Settings
 from forecasting.store import migrate
 
@@ -43,6 +43,18 @@ from forecasting.store import migrate
 )
 def test_a_night_without_work_says_why_and_names_the_holiday(now: datetime, newest: date, told: str) -> None:
     assert nothing_new(Settings(_env_file=None), as_of=newest, now=lambda: now) == told
+
+
+@pytest.mark.parametrize(
+    ("now", "newest", "closed"),
+    [
+        # Riyadh trades from Sunday to Thursday: a Saturday evening, and the week of Eid al-Fitr.
+        (datetime(2024, 3, 9, 18, tzinfo=UTC), date(2024, 3, 7), []),
+        (datetime(2024, 4, 9, 5, tzinfo=UTC), date(2024, 4, 4), [date(2024, 4, 7), date(2024, 4, 8)]),
+    ],
+)
+def test_a_usual_day_without_trading_is_no_holiday(now: datetime, newest: date, closed: list[date]) -> None:
+    assert closed_since(newest, "XSAU", now=lambda: now) == closed
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,16 @@ def test_a_session_has_the_calendar_flags_of_its_day(day, expected):
     assert flags_of(day) == expected
 
 
+def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():
+    first, last = date(2024, 1, 1), date(2024, 6, 30)
+    values, names = calendar_flags(first, last, "XSAU")
+    sessions = sessions_index(first, last, "XSAU").strftime("%Y-%m-%d")
+    days = {name: sessions[values[:, place] == 1].tolist() for place, name in enumerate(names)}
+    assert days["before_holiday"] == ["2024-02-21", "2024-04-04", "2024-06-12"]
+    assert days["after_holiday"] == ["2024-02-25", "2024-04-16", "2024-06-24"]
+    assert not any(days[name] for name in names if name.startswith(("third_friday", "triple_witching", "russell")))
+
+
 def test_flags_do_not_depend_on_where_the_span_starts_or_ends():
     whole, _ = calendar_flags(date(2023, 1, 3), date(2024, 3, 28), "XNYS")
     part, _ = calendar_flags(date(2023, 3, 30), date(2023, 12, 22), "XNYS")

@@ -35,3 +35,10 @@ def test_every_month_has_one_expiry():
 def test_a_weekend_is_no_holiday():
     assert calendar_notes(date(2024, 3, 11), "XNYS") == []
     assert calendar_notes(date(2024, 4, 2), "XLON") == ["after a holiday"]
+
+
+def test_an_exchange_that_trades_from_sunday_to_thursday_has_holidays_and_no_expiries():
+    notes = {day: calendar_notes(day, "XSAU") for day in between(date(2024, 1, 1), date(2024, 6, 30), "XSAU")}
+    noted = {day: found for day, found in notes.items() if found}
+    after = [date(2024, 2, 25), date(2024, 4, 16), date(2024, 6, 24)]  # Founding Day, both Eids
+    assert noted == {day: ["after a holiday"] for day in after}
