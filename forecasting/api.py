@@ -117,9 +117,9 @@ class Ledger:
 
         settings = self._settings([symbol], target, source)
         day = None if as_of is None else check_day("as_of", as_of)
-        runs = run_nights(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
+        done = run_nights(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
         found = ledger_frames.history(settings)
-        return found[found["run_id"].isin([run.id for run in runs])].reset_index(drop=True)
+        return found[found["run_id"].isin(done)].reset_index(drop=True)
 
     def backtest(  # noqa: PLR0913 - as the command's options
         self,

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, time
+from pathlib import PurePath
 from typing import cast, get_args
 
 from forecasting.errors import UsageError
@@ -32,6 +33,16 @@ def check_symbol(symbol: str) -> str:
 def listed(text: str) -> list[str]:
     """The values of a comma separated text, in their order."""
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def source_name(source: str) -> str:
+    """A source as the ledger names it: `csv:FILE` for `csv:PATH`, as a file is the same by any path; others as is.
+
+    Args:
+        source: As FORECASTING_SOURCE.
+    """
+    kind, colon, path = source.partition(":")
+    return f"{kind}:{PurePath(path).name}" if colon and kind in ("csv", "parquet") else source
 
 
 def parse_mode(text: str) -> Mode:

@@ -9,6 +9,7 @@ from pathlib import Path
 from forecasting.errors import UsageError
 from forecasting.ids import short_id
 from forecasting.market_choice import MarketChoice
+from forecasting.option_values import source_name
 from forecasting.pipeline.folders import child_folder
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
@@ -76,6 +77,7 @@ class NightRun:
         now: The clock, handed in by flows; tests hand in another.
         flow_run_id: Prefect's; None without it.
         fetch_id: In a replay, the fetch whose bars the night used; None: the rule of `snapshot.input_fetch` finds it.
+        stored_id: In a replay, the run's id; releases up to 0.2 made it of a file's path, not of its name.
     """
 
     spec: NightSpec
@@ -83,13 +85,14 @@ class NightRun:
     now: Clock
     flow_run_id: str | None = None
     fetch_id: str | None = None
+    stored_id: str | None = None
 
     @property
     def id(self) -> str:
         """The run's id: the same night under the same settings has the same, so that a repeated run finds its rows."""
-        spec = self.spec
-        parts = ("run", spec.symbol, spec.session.isoformat(), spec.target, spec.source, self.settings.hash)
-        return short_id(*parts)
+        spec, source = self.spec, source_name(self.spec.source)
+        parts = ("run", spec.symbol, spec.session.isoformat(), spec.target, source, self.settings.hash)
+        return self.stored_id or short_id(*parts)
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.sources.regular_file import check_regular
+from forecasting.option_values import source_name
 from forecasting.pipeline.cut_off import delete_leftovers, mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
@@ -213,9 +214,19 @@ def newest_stored(night: NightSpec, settings: Settings) -> date | None:
 
 def is_done(run: NightRun) -> bool:
     """Whether this very night was worked off to its end before."""
+    return done_before(run) is not None
+
+
+def done_before(run: NightRun) -> str | None:
+    """The id of the run that worked this very night off to its end: the same source under the same settings, or None.
+
+    Not by the night's own id alone: releases up to 0.2 made another one for each path to a file.
+    """
+    spec, source = run.spec, source_name(run.spec.source)
     with database.reading(run.settings.url) as connection:
-        row = read.run(connection, run.id)
-    return row is not None and row["status"] == "done"
+        rows = read.done_nights(connection, spec.symbol, spec.target, spec.session)
+    same = (row for row in rows if row["settings_hash"] == run.settings.hash and source_name(row["source"]) == source)
+    return next((str(row["id"]) for row in same), None)
 
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:

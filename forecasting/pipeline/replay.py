@@ -156,7 +156,7 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     spec = NightSpec(
         symbol, row["as_of"], row["target"], source, settings.events, asked, row["trigger"], settings.market
     )
-    run = replace(night_run(spec, settings, now=now), fetch_id=row["fetch_id"])
+    run = replace(night_run(spec, settings, now=now), fetch_id=row["fetch_id"], stored_id=row["id"])
     inputs = only(write_windows([run]))
     challenger_id = only(fit_challengers([run], [inputs]))
     only(write_forecasts([run], [inputs], [challenger_id]))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from forecasting import __version__
 from forecasting.errors import DataLateError, ForecastingError, StoreError
+from forecasting.option_values import source_name
 from forecasting.pipeline.folders import delete_files
 from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
@@ -42,7 +43,7 @@ def open_run(connection: Connection, run: NightRun, *, started_at: datetime, not
         "as_of": run.spec.session,
         "symbol": run.spec.symbol,
         "target": run.spec.target,
-        "source": run.spec.source,
+        "source": source_name(run.spec.source),
         "trigger": run.spec.trigger,
         "status": "running",
         "started_at": started_at,

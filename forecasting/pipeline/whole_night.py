@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from forecasting.pipeline import plan
-from forecasting.pipeline.night_run import NightRun, night_run
+from forecasting.pipeline.night_run import night_run
 from forecasting.pipeline.night_steps import bring_up_to_date, finish_nights
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.shard import only
@@ -14,8 +14,8 @@ from forecasting.store import database
 from forecasting.vocabulary import Clock, Mode
 
 
-def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[NightRun]:
-    """The nights of the first symbol, done: that of the session `as_of`, or all that are missing, oldest first.
+def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
+    """The ids of the nights of the first symbol, done: of the session `as_of`, or all that are missing, oldest first.
 
     Raises:
         ForecastingError: A check failed, and nothing is written; or the bar is late, or a night failed, and the nights
@@ -26,7 +26,8 @@ def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     with database.night_lock(settings.url, "night"), database.kept_open(settings.url):
         specs = plan.missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode, now=now)
         runs = [night_run(spec, settings, now=now) for spec in specs]
-        to_do = [run for run in runs if not plan.is_done(run)]
+        done = [plan.done_before(run) for run in runs]
+        to_do = [run for run, before in zip(runs, done, strict=True) if before is None]
         if to_do:
             only(bring_up_to_date(to_do[-1:], oldest=to_do[0].spec.session))
         try:
@@ -35,4 +36,4 @@ def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
         finally:
             if to_do:
                 update_index(settings, now=now)
-    return runs
+    return [before or run.id for run, before in zip(runs, done, strict=True)]

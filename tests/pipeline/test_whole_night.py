@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from flows import clock
+from flows.terminal.start import start_catch_up
 from forecasting import sessions
 from forecasting.errors import StoreError
-from forecasting.pipeline import night_steps
+from forecasting.pipeline import night_run, night_steps, plan, run_row
+from forecasting.pipeline.replay import replay
 from forecasting.pipeline.whole_night import run_nights
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
 def run(as_of: date) -> list[str]:
-    return [one.id for one in run_nights(read_settings(), as_of=as_of, mode="auto", now=clock.now)]
+    return run_nights(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 
 @ON_BOTH_DATABASES
@@ -44,6 +47,35 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
     assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert {name: len(rows(name)) for name in TABLES} == counted
+
+
+def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
+    csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run(EVE)
+    counted = {name: len(rows(name)) for name in TABLES}
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
+    assert run(EVE) == done
+    night(EVE)
+    start_catch_up(first=EVE, last=EVE, refit_every=1)
+    assert {name: len(rows(name)) for name in TABLES} == counted
+    assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
+
+
+def test_a_night_of_a_release_that_made_its_id_of_the_path_is_done_and_comes_out_again(
+    csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        for module in (night_run, run_row):
+            before.setattr(module, "source_name", str)
+        done = run(EVE)
+    assert {row["source"] for row in rows("runs")} == {f"csv:{csv_of_bars}"}
+    settings = read_settings()
+    own = settings.for_symbol("TEST")
+    (spec,) = plan.missed_nights("TEST", own, as_of=EVE, mode="auto", now=clock.now)
+    assert night_run.night_run(spec, settings, now=clock.now).id != done[0]
+    assert run(EVE) == done
+    assert replay(settings, now=clock.now).startswith(f"TEST: 1 nights, {EVE} to {EVE}: all ")
 
 
 def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:

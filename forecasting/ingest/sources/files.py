@@ -16,6 +16,7 @@ from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
 from forecasting.ingest.sources.regular_file import check_regular, form_of
 from forecasting.ingest.sources.whole_file import NEEDED, whole_file
+from forecasting.option_values import source_name
 
 UNREADABLE_SHARE = 0.01
 """Largest share of a symbol's rows that may be unreadable; above it the format is another one and the file refused."""
@@ -71,7 +72,7 @@ class Files:
         check_regular(path, self.option)
         self.kind = kind
         self.path = path
-        self.name = f"{kind}:{path.name}"
+        self.name = source_name(f"{kind}:{path}")
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """The file's bars for the sessions `first` .. `last`.

@@ -50,6 +50,7 @@ from forecasting.store.read.promotions import (
 from forecasting.store.read.runs import (
     completed_in,
     count_done,
+    done_nights,
     durations,
     finished_runs,
     newest_finished,
@@ -72,6 +73,7 @@ __all__ = [
     "count_done",
     "decision_of_run",
     "decisions_by_hand",
+    "done_nights",
     "durations",
     "event_rows",
     "events",

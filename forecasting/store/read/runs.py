@@ -48,6 +48,14 @@ def completed_in(connection: sa.Connection, flow_runs: Sequence[str]) -> list[st
     return list(connection.scalars(done.order_by(table.c.as_of, table.c.symbol)))
 
 
+def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
+    """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
+    table = tables.runs
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of == session, table.c.status == "done")
+    found = connection.execute(sa.select(table).where(*wanted).order_by(table.c.started_at, table.c.id)).mappings()
+    return [dict(row) for row in found]
+
+
 def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
     """The number of sessions of a span whose night is done."""
     table = tables.runs
