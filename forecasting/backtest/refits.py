@@ -1,6 +1,7 @@
 """The refits of a backtest: each from scratch at its own origin, in parallel, and cached on disk."""
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
@@ -146,9 +147,13 @@ class _RefitCache:
     def write(self, block: Block, raw: Raw) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self._path(block)
-        part = path.with_suffix(".part.npz")
-        np.savez(part, allow_pickle=False, **raw)
-        part.replace(path)  # complete or not at all, whenever the process is killed
+        # Its own name, as another backtest on the same folder may write the same block.
+        draft = path.with_suffix(f".{secrets.token_hex(8)}.part.npz")
+        try:
+            np.savez(draft, allow_pickle=False, **raw)
+            draft.replace(path)  # complete or not at all, whenever the process is killed
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _path(self, block: Block) -> Path:
         return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}.npz"

@@ -24,6 +24,7 @@ from forecasting.ingest.events import usable_events
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
+from forecasting.pipeline.night_run import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_row import code_version
 from forecasting.preprocess.market import MarketSeries
@@ -170,7 +171,7 @@ def backtest_spec(
         refit_every=refit_every,
         settings=settings.for_symbol(settings.symbols[0]),
         workers=workers,
-        folder=settings.data_dir.absolute() / "backtests",
+        folder=settings.data_dir.absolute() / BACKTESTS,
         min_origins=MIN_PAIRS,
         as_published=as_published,
     )

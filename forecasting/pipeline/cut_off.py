@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from forecasting.pipeline.folders import delete_files
-from forecasting.pipeline.night_run import ARTIFACTS, COMPANIONS, WINDOWS, runs_folder
+from forecasting.pipeline.night_run import ARTIFACTS, BACKTESTS, COMPANIONS, REPORTS, WINDOWS, runs_folder
+from forecasting.pipeline.output_file import DRAFTS
 from forecasting.settings import Settings
 from forecasting.store import database, read, writes
 from forecasting.train.checkpoint import FILES
+from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
 
 NEWEST = 10
 """Nights of each symbol that are looked through: one that was cut off is among the newest when the next begins."""
+
+DRAFT_AGE = timedelta(days=1)
+"""How old the draft of a page or a refit is at least when it is deleted: its writer needs seconds."""
+
+_REFIT_DRAFTS = "*.part.npz"
+"""As forecasting/backtest/refits.py names them, whose import would cost every night 0.1 s."""
 
 # `short_id` makes twelve hex digits; `checkpoint.save` writes to a folder of the second form, and then moves it.
 _RUN, _HALF_WRITTEN = re.compile(r"[0-9a-f]{12}"), re.compile(r"\.[0-9a-f]{12}-.*")
@@ -47,10 +58,16 @@ def mark_cut_off(settings: Settings) -> int:
     return len(found)
 
 
-def delete_leftovers(settings: Settings) -> int:
-    """The number of folders deleted that processes left when they ended: weights half written, windows of nights.
+def delete_leftovers(settings: Settings, *, now: Clock) -> int:
+    """The number of files and folders deleted that processes left when they ended.
 
-    The caller holds the lock of the nights: none of them is in use, and a night that is run again writes its own.
+    Weights half written and windows of nights: the caller holds the lock of the nights, so that none of them is in use,
+    and a night that is run again writes its own. Drafts of pages and of refits are written without that lock too, by
+    `forecasting report` and backtests: those of the last DRAFT_AGE are kept.
+
+    Args:
+        settings: The settings in force.
+        now: The clock.
     """
     artifacts = settings.data_dir.absolute() / ARTIFACTS
     deleted = sum(delete_files(path, FILES) for path in artifacts.glob(".*") if _HALF_WRITTEN.fullmatch(path.name))
@@ -59,4 +76,14 @@ def delete_leftovers(settings: Settings) -> int:
             if (path / COMPANIONS).is_dir():
                 delete_files(path / COMPANIONS, ["*.npz"])
             deleted += delete_files(path, [WINDOWS])
-    return deleted
+    folder = settings.data_dir.absolute()
+    drafts = [*(folder / REPORTS).glob(DRAFTS), *(folder / BACKTESTS).glob(_REFIT_DRAFTS)]
+    return deleted + sum(_delete_old(path, before=now() - DRAFT_AGE) for path in drafts)
+
+
+def _delete_old(draft: Path, *, before: datetime) -> bool:
+    with suppress(OSError):  # its writer, or another night, has removed it
+        if draft.lstat().st_mtime < before.timestamp():
+            draft.unlink()
+            return True
+    return False

@@ -18,6 +18,12 @@ from forecasting.vocabulary import Clock, Mode, Target
 ARTIFACTS = "artifacts"
 """Folder of the models' folders, below the data folder."""
 
+REPORTS = "reports"
+"""Folder of the pages, below the data folder."""
+
+BACKTESTS = "backtests"
+"""Folder of finished refits, below the data folder."""
+
 PRETRAINED = "weights"
 """Folder of the folders of pretrained weights that the user made, below the data folder."""
 
@@ -155,7 +161,7 @@ def artifact_folder(settings: Settings, model_id: str) -> Path:
 
 def report_path(settings: Settings, symbol: str, target: Target, *, origin: date | None = None) -> Path:
     """The report page of a symbol and target; of the past night `origin` a page of its own."""
-    return settings.data_dir.absolute() / "reports" / page_name(symbol, target, origin=origin)
+    return settings.data_dir.absolute() / REPORTS / page_name(symbol, target, origin=origin)
 
 
 def page_name(symbol: str, target: Target, *, origin: date | None = None) -> str:

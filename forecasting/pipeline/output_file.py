@@ -1,10 +1,14 @@
 """A file that a command is asked to write: checked before the work whose result goes there, then written whole."""
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from forecasting.errors import UsageError
+
+DRAFTS = ".forecasting-*.part"
+"""The names of drafts; one stays where its process was killed."""
 
 
 def check_writable(out: Path) -> None:
@@ -30,7 +34,8 @@ def write_whole(out: Path, write: Callable[[Path], object]) -> None:
         OSError: It cannot be written; the draft is gone, and what was at `out` before is unchanged.
     """
     out = out.resolve()
-    draft = out.with_name(f".forecasting-{os.getpid()}.part")
+    # Not the process's id: on a shared folder, containers that each have ids of their own have the same ones.
+    draft = out.with_name(DRAFTS.replace("*", secrets.token_hex(8)))
     try:
         write(draft)
         draft.replace(out)

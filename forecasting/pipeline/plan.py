@@ -38,7 +38,7 @@ def planned_nights(
     """
     migrate.check_ready(settings.url, writes=False)  # a scheduled run may be the first one of another release
     mark_cut_off(settings)
-    delete_leftovers(settings)
+    delete_leftovers(settings, now=now)
     nights: list[list[NightSpec]] = []
     failed: list[tuple[str, ForecastingError]] = []
     outcomes = each_symbol(

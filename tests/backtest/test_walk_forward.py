@@ -1,12 +1,13 @@
 import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.backtest.refits import LINEAR, NETWORK
+from forecasting.backtest.refits import LINEAR, NETWORK, _RefitCache
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.calibration import read_past
@@ -174,6 +175,22 @@ def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, monkeypatch
     again = backtest(BARS, no_events(), spec=requested, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(4, 11), (8, 11), (11, 11)]
     np.testing.assert_array_equal(again.issued, whole.issued)
+
+
+def test_two_backtests_that_write_the_same_refit_at_once_both_keep_it(tmp_path, monkeypatch):
+    cache, block, raw, savez = _RefitCache(tmp_path, "key"), np.arange(3), {"network": np.zeros(3)}, np.savez
+
+    def beside_another(path: Path, **arrays: object) -> None:
+        savez(path, **arrays)
+        monkeypatch.setattr(np, "savez", savez)
+        cache.write(block, raw)
+
+    monkeypatch.setattr(np, "savez", beside_another)
+    cache.write(block, raw)
+    kept = cache.read(block)
+    assert kept is not None
+    assert kept["network"].tolist() == [0.0] * 3
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_cached_refits_of_other_bars_are_not_used(tmp_path):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flows import nightly
+from forecasting.backtest.refits import _RefitCache
 from forecasting.pipeline import night_steps
-from forecasting.pipeline.cut_off import CUT_OFF, NEWEST, delete_leftovers, mark_cut_off
+from forecasting.pipeline.cut_off import CUT_OFF, DRAFT_AGE, NEWEST, delete_leftovers, mark_cut_off
+from forecasting.pipeline.output_file import write_whole
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from forecasting.store import database, writes
@@ -72,9 +75,30 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / "runs/linked").symlink_to(tmp_path / "artifacts")
-    assert delete_leftovers(read_settings()) == 3
+    assert delete_leftovers(read_settings(), now=lambda: datetime.now(UTC)) == 3
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert files == set(kept)
+
+
+def test_the_drafts_that_killed_writers_left_are_deleted_a_day_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    settings, page = read_settings(), tmp_path / "reports" / "SBUX-volume.html"
+    page.parent.mkdir()
+    page.write_text("the page before", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr(Path, "unlink", lambda *args, **options: None)  # a killed process removes nothing
+        with pytest.raises(KeyboardInterrupt):
+            write_whole(page, lambda draft: draft.write_text("half", encoding="utf-8"))
+        with pytest.raises(KeyboardInterrupt):
+            _RefitCache(tmp_path / "backtests", "key").write(np.arange(3), {"network": np.zeros(3)})
+    drafts = [path for path in tmp_path.rglob("*.*") if path.is_file() and path != page]
+    assert len(drafts) == 2
+    assert delete_leftovers(settings, now=lambda: datetime.now(UTC) + DRAFT_AGE - timedelta(minutes=1)) == 0
+    assert delete_leftovers(settings, now=lambda: datetime.now(UTC) + DRAFT_AGE + timedelta(minutes=1)) == 2
+    assert [path for path in tmp_path.rglob("*.*") if path.is_file()] == [page]
 
 
 def _stopped(*args: object) -> None:

@@ -31,6 +31,19 @@ def test_a_path_without_the_right_to_write_is_refused(tmp_path: Path, monkeypatc
         check_writable(tmp_path / "new.json")
 
 
+def test_writers_of_one_process_id_in_one_folder_do_not_write_the_same_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "getpid", lambda: 1)  # as of the workers of containers, each the first of its own
+
+    def write(draft: Path) -> None:
+        draft.write_text("one")
+        write_whole(tmp_path / "two.html", lambda other: other.write_text("two"))
+
+    write_whole(tmp_path / "one.html", write)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"one.html": "one", "two.html": "two"}
+
+
 def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path: Path):
     (tmp_path / "folder").mkdir()
     real, link = tmp_path / "folder" / "real.csv", tmp_path / "link.csv"
