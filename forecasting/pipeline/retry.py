@@ -40,6 +40,7 @@ class Attempt:
         error: The error of the last request; None before the first.
         failures: Failed requests so far.
         unanswered: Those in a row that brought no answer, which lengthens the pause.
+        late: Those that brought an answer without the bar.
     """
 
     nights: tuple[NightSpec, ...]
@@ -50,6 +51,7 @@ class Attempt:
     error: ForecastingError | None = None
     failures: int = 0
     unanswered: int = 0
+    late: int = 0
 
     @property
     def night(self) -> NightSpec:
@@ -111,8 +113,14 @@ def next_attempt(attempt: Attempt, error: ForecastingError, *, now: datetime) ->
         return None
     if isinstance(error, RateLimitedError) and now + pause > attempt.deadline:
         return None
-    due = min(now + pause, attempt.deadline)
-    return replace(attempt, due=due, error=error, failures=attempt.failures + 1, unanswered=unanswered)
+    return replace(
+        attempt,
+        due=min(now + pause, attempt.deadline),
+        error=error,
+        failures=attempt.failures + 1,
+        unanswered=unanswered,
+        late=attempt.late + isinstance(error, DataLateError),
+    )
 
 
 def after_refusal(attempt: Attempt, refused: Attempt) -> Attempt:
@@ -179,7 +187,7 @@ def late_alerts(waiting: Sequence[Attempt]) -> list[Alert]:
     return [
         alert("night.late", attempt.night, str(attempt.error))
         for attempt in waiting
-        if attempt.unattended and attempt.failures == 1 and isinstance(attempt.error, DataLateError)
+        if attempt.unattended and attempt.late == 1 and isinstance(attempt.error, DataLateError)
     ]
 
 

@@ -172,10 +172,20 @@ def test_a_late_bar_is_an_alert_once_and_only_of_an_unattended_night() -> None:
     late, gone = DataLateError("the bar of 2024-03-06 is missing"), UnavailableError("x")
     first = first_attempt([NIGHT], Settings(), now=MORNING, unattended=True)
     waiting = [
-        replace(first, error=error, failures=failures, unattended=unattended)
+        replace(first, error=error, failures=failures, late=failures, unattended=unattended)
         for error, failures, unattended in ((late, 1, True), (late, 2, True), (late, 1, False), (gone, 1, True))
     ]
     found = late_alerts(waiting)
     assert [(one.event, one.symbol, one.session, one.words) for one in found] == [
         ("night.late", "SBUX", NIGHT.session, "the bar of 2024-03-06 is missing")
     ]
+
+
+def test_a_bar_that_is_late_after_other_failures_is_an_alert_once() -> None:
+    gone, late = UnavailableError("x"), DataLateError("no bar")
+    (attempt,), found = attempts("AAA"), list[str]()
+    for error in (gone, RateLimitedError("x"), late, late, gone, late):
+        waiting = retries([Refused(attempt, error)], now=attempt.due).waiting
+        found.append("".join(one.event for one in late_alerts(waiting)))
+        (attempt,) = waiting
+    assert found == ["", "", "night.late", "", "", ""]
