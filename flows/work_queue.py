@@ -90,6 +90,6 @@ def report_wait(attempt: Attempt, run: NightRun) -> None:
     """Record that a night waits: in its row and in the log."""
     if not attempt.unattended:
         return
-    night, error, deadline = attempt.night, attempt.error, retry.clock_time(attempt.deadline, run.settings)
-    mark_waiting(run, f"{error} Retrying until {deadline}.")
-    logger.warning("%s: next request at %s: %s", night.symbol, retry.clock_time(attempt.due, run.settings), error)
+    mark_waiting(run, retry.waiting_note(attempt, run.settings))
+    due = retry.clock_time(attempt.due, run.settings)
+    logger.warning("%s: next request at %s: %s", attempt.night.symbol, due, attempt.error)

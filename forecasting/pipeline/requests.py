@@ -8,7 +8,7 @@ from forecasting.errors import RateLimitedError
 from forecasting.pipeline.night_shard import INGEST_SIZE, in_batches
 from forecasting.pipeline.night_steps import RunStep, bring_up_to_date
 from forecasting.pipeline.retry import Attempt, Refused, waited_note
-from forecasting.pipeline.run_row import note_run
+from forecasting.pipeline.run_row import note_wait
 from forecasting.pipeline.unexpected import explained
 from forecasting.pipeline.without_bar import RunOf
 from forecasting.settings import Settings
@@ -43,5 +43,5 @@ def fetch(
                 continue
             ready.append(attempt)
             if attempt.failures and attempt.unattended:
-                note_run(outcome.run, waited_note(attempt, settings, now=now()))
+                note_wait(outcome.run, waited_note(attempt, settings, now=now()))
     return ready, refused

@@ -1,5 +1,6 @@
 """Retry policy: 30 minutes after a rate limit, 1 to 15 without a response, 20 for a late bar; up to a stated hour."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -25,6 +26,10 @@ REASONS = 3
 
 INTERACTIVE = timedelta(seconds=2)
 """The one pause while a person waits at a terminal, after no answer."""
+
+# How `waiting_note` and `missing_bar_note` end, which are the beginning of a run's note.
+_WAITS = re.compile(r".*? Retrying until \d\d:\d\d \S+\.\s*", re.DOTALL)
+_CONTINUED = re.compile(r".*?; the night continued with the bars up to \d{4}-\d\d-\d\d\.\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,21 @@ def late_alerts(waiting: Sequence[Attempt]) -> list[Alert]:
         for attempt in waiting
         if attempt.unattended and attempt.late == 1 and isinstance(attempt.error, DataLateError)
     ]
+
+
+def waiting_note(attempt: Attempt, settings: Settings) -> str:
+    """The note of a night that waits for its bar: why, and until when."""
+    return f"{attempt.error} Retrying until {clock_time(attempt.deadline, settings)}."
+
+
+def without_waiting(note: str) -> str:
+    """A run's note without `waiting_note`: what else the night has noted."""
+    return _WAITS.sub("", note, count=1)
+
+
+def without_missing_bar(note: str) -> str:
+    """A run's note without `missing_bar_note`: what else the night has noted."""
+    return _CONTINUED.sub("", note, count=1)
 
 
 def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:

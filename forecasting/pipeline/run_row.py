@@ -19,6 +19,7 @@ from forecasting.option_values import source_name
 from forecasting.pipeline.folders import delete_files
 from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
+from forecasting.pipeline.retry import without_missing_bar, without_waiting
 from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
@@ -31,6 +32,8 @@ NO_MODEL = "No model was fitted: "
 
 def open_run(connection: Connection, run: NightRun, *, started_at: datetime, note: str = "") -> None:
     """Add the night's row unless it is there; a night that is run again keeps its first start and its note.
+
+    That it waits for its bar is no longer noted.
 
     Args:
         connection: In the caller's transaction.
@@ -59,18 +62,36 @@ def open_run(connection: Connection, run: NightRun, *, started_at: datetime, not
     changes: dict[str, object] = {}
     if stored["status"] in ("late", "failed"):
         changes |= {"status": "running", "error": None}
-    if note not in stored["note"]:
-        changes["note"] = f"{stored['note']} {note}".strip()
+    kept = without_waiting(stored["note"])
+    noted = kept if note in kept else f"{kept} {note}".strip()
+    if noted != stored["note"]:
+        changes["note"] = noted
     if changes:
         writes.update_run(connection, run.id, changes)
 
 
 def mark_waiting(run: NightRun, note: str, *, status: str = "late") -> None:
-    """Say in the night's row that its bar is not there, and why."""
+    """Say in the night's row that its bar is not there, and why; its earlier notes are replaced."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
         error = {"error": note} if status == "failed" else {}
         writes.update_run(connection, run.id, {"status": status, "note": note, **error})
+
+
+def mark_late(run: NightRun, note: str) -> None:
+    """Say in the night's row that its bar did not come, before what was noted when its older bars were stored."""
+    with database.transaction(run.settings.url) as connection:
+        open_run(connection, run, started_at=run.now())
+        kept = without_missing_bar(_noted(connection, run))
+        writes.update_run(connection, run.id, {"status": "late", "note": f"{note} {kept}".strip()})
+
+
+def note_wait(run: NightRun, note: str) -> None:
+    """Say in the night's row that it has waited for its bar, before what was noted when that was stored."""
+    with database.transaction(run.settings.url) as connection:
+        kept = without_waiting(_noted(connection, run))
+        if note not in kept:
+            writes.update_run(connection, run.id, {"note": f"{note} {kept}".strip()})
 
 
 def mark_failed(run: NightRun, error: Exception) -> None:
@@ -101,12 +122,6 @@ def note_failure(run: NightRun, error: ForecastingError) -> None:
         mark_stopped(run, error)
     except StoreError as unwritten:
         logger.warning("%s %s: its row in runs lacks its error: %s", run.spec.symbol, run.spec.session, unwritten)
-
-
-def note_run(run: NightRun, note: str) -> None:
-    """Replace the note of the night's row."""
-    with database.transaction(run.settings.url) as connection:
-        writes.update_run(connection, run.id, {"note": note})
 
 
 @contextmanager
@@ -144,6 +159,10 @@ def delete_run_folders(run: NightRun) -> None:
             if (path / COMPANIONS).is_dir():
                 delete_files(path / COMPANIONS, ["*.npz"])
             delete_files(path, [WINDOWS])
+
+
+def _noted(connection: Connection, run: NightRun) -> str:
+    return str((read.run(connection, run.id) or {})["note"])
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from forecasting.pipeline.night_shard import INGEST_SIZE, in_batches
 from forecasting.pipeline.night_steps import Publish, RunStep
 from forecasting.pipeline.plan import newest_stored, nights_with_bars
 from forecasting.pipeline.retry import Refused, missing_bar_note
-from forecasting.pipeline.run_row import mark_stopped, mark_waiting, note_failure
+from forecasting.pipeline.run_row import mark_late, mark_stopped, mark_waiting, note_failure
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
@@ -81,7 +81,10 @@ def go_on(
     going = [*_stored(left, run_of, step, found, now=now), *(one for one in left if not one.is_late)]
     for one in going:
         note = missing_bar_note(one.refused.attempt, one.refused.error, one.newest, settings, now=now())
-        mark_waiting(run_of(one.missing), note, status="late" if one.is_late else "failed")
+        if one.is_late:
+            mark_late(run_of(one.missing), note)
+        else:
+            mark_waiting(run_of(one.missing), note, status="failed")
         logger.warning("%s: %s", one.missing.symbol, note)
         found.notes.append(note)
         if not one.is_late:

@@ -10,15 +10,17 @@ from typing import Any
 import httpx
 import pytest
 
-from forecasting.errors import RateLimitedError, UnexpectedError
+from forecasting.errors import DataLateError, RateLimitedError, UnexpectedError
 from forecasting.pipeline import requests
 from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.night_steps import RunStep
 from forecasting.pipeline.requests import fetch
-from forecasting.pipeline.retry import Attempt, Refused, first_attempt
+from forecasting.pipeline.retry import Attempt, Refused, first_attempt, retries, waiting_note
+from forecasting.pipeline.run_row import mark_waiting, open_run
 from forecasting.pipeline.shard import Outcome
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database, read
 from tests.builders import LAST
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -53,6 +55,31 @@ def test_after_a_refusal_no_later_batch_is_requested(monkeypatch: pytest.MonkeyP
     assert [one.night.symbol for one in ready] == ["A"]
     assert [one.attempt.night.symbol for one in refused] == ["B", "C", "D", "E"]
     assert [isinstance(one.error, RateLimitedError) and one.error.requested for one in refused] == [True] + [False] * 3
+
+
+def test_a_night_that_waited_keeps_what_was_noted_with_its_bar(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    settings = read_settings()
+    first = first_attempt([NightSpec("A", LAST, "volume", "sample")], settings, now=NOW, unattended=True)
+    (attempt,) = retries([Refused(first, DataLateError("No bar."))], now=NOW).waiting
+    run = night_run(attempt.night, settings, now=lambda: attempt.due)
+    mark_waiting(run, waiting_note(attempt, settings))
+
+    def note(stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcome[Any]]]) -> list[Outcome[Any]]:
+        with database.transaction(sqlite_url) as connection:
+            open_run(connection, run, started_at=NOW, note="The calendar ends soon.")
+        return [Outcome(run, "fetched")]
+
+    for _ in range(2):
+        fetch([attempt], settings, run_of=lambda _: run, switch_source=False, step=note, now=lambda: attempt.due)
+        with database.reading(sqlite_url) as connection:
+            stored = read.run(connection, run.id)
+        assert stored is not None
+        assert stored["note"] == (
+            "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests. The calendar ends soon."
+        )
 
 
 def test_an_error_of_prefect_is_every_nights_in_one_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from forecasting.errors import DataLateError, StoreError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.retry import Refused, first_attempt
+from forecasting.pipeline.run_row import open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.without_bar import go_on
 from forecasting.settings import Settings
@@ -36,6 +37,9 @@ def test_a_late_night_whose_scoring_fails_has_failed(sqlite_url: str, tmp_path: 
         stage: str, runs: Sequence[NightRun], work: Callable[[], list[Outcome[Any]]]
     ) -> list[Outcome[Any]]:
         if stage != "score":
+            with database.transaction(sqlite_url) as connection:
+                for run in runs:
+                    open_run(connection, run, started_at=NOW, note="The calendar ends soon.")
             return [Outcome(run, "fetched") for run in runs]
         if raised:
             raise error
@@ -54,4 +58,4 @@ def test_a_late_night_whose_scoring_fails_has_failed(sqlite_url: str, tmp_path: 
     assert (found.failed, found.nights, len(found.notes)) == ([(night, error)], [], 1)
     with database.reading(sqlite_url) as connection:
         row = connection.execute(sa.text("SELECT status, error, note FROM runs WHERE id <> 'before'")).one()
-    assert tuple(row) == ("failed", str(error), found.notes[0])
+    assert tuple(row) == ("failed", str(error), f"{found.notes[0]} The calendar ends soon.")
