@@ -18,9 +18,6 @@ from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
 
-NEWEST = 10
-"""Nights of each symbol that are looked through: one that was cut off is among the newest when the next begins."""
-
 DRAFT_AGE = timedelta(days=1)
 """How old the draft of a page or a refit is at least when it is deleted: its writer needs seconds."""
 
@@ -39,17 +36,14 @@ CUT_OFF = (
 def mark_cut_off(settings: Settings) -> int:
     """The number of nights that were cut off and are marked as failed; a night that is then run again is not failed.
 
-    The caller holds the lock of the nights: a row whose status is still running is of a process that has ended.
+    The caller holds the lock of the nights, which is one for all symbols and targets: a row whose status is still
+    running is of a process that has ended, whatever it ran.
 
     Args:
-        settings: The settings in force, of all symbols.
+        settings: The settings in force, with the database.
     """
     with database.reading(settings.url) as connection:
-        found = [
-            run_id
-            for symbol in settings.symbols
-            for run_id in read.newest_running(connection, symbol, settings.target, nights=NEWEST)
-        ]
+        found = read.running(connection)
     if found:
         logger.warning("%d nights were cut off before their end", len(found))
         with database.transaction(settings.url) as connection:

@@ -11,7 +11,7 @@ import pytest
 from flows import nightly
 from forecasting.backtest.refits import _RefitCache
 from forecasting.pipeline import night_steps
-from forecasting.pipeline.cut_off import CUT_OFF, DRAFT_AGE, NEWEST, delete_leftovers, mark_cut_off
+from forecasting.pipeline.cut_off import CUT_OFF, DRAFT_AGE, delete_leftovers, mark_cut_off
 from forecasting.pipeline.output_file import write_whole
 from forecasting.sessions import between
 from forecasting.settings import read_settings
@@ -22,20 +22,22 @@ from tests.store.rows import run_row
 NIGHTS = between(date(2024, 2, 1), date(2024, 3, 8))
 
 
-def test_of_the_newest_nights_of_a_symbol_those_left_running_are_marked_failed(
+def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_symbol_and_target(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
+    left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
     with database.transaction(database_url) as connection:
         for place, night in enumerate(NIGHTS):
-            writes.start_run(connection, run_row(f"run{place}", str(night)))
-            if place != len(NIGHTS) - 2:
-                writes.update_run(connection, f"run{place}", {"status": "running"})
-    assert mark_cut_off(read_settings()) == NEWEST - 1
+            writes.start_run(connection, run_row(f"run{place}", str(night), status="done"))
+        writes.start_run(connection, run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
+        for name, given in left.items():
+            as_of = NIGHTS[-1] if name == "newest" else date(2021, 3, 1)
+            writes.start_run(connection, run_row(name, str(as_of), status="running", **given))
+    assert mark_cut_off(read_settings()) == len(left)
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
-    newest = len(NIGHTS) - NEWEST
-    assert failed == {f"run{place}": CUT_OFF for place in (*range(newest, len(NIGHTS) - 2), len(NIGHTS) - 1)}
+    assert failed == dict.fromkeys(left, CUT_OFF)
     assert mark_cut_off(read_settings()) == 0
 
 

@@ -55,8 +55,8 @@ from forecasting.store.read.runs import (
     finished_runs,
     newest_finished,
     newest_run,
-    newest_running,
     run,
+    running,
     unfinished_run,
 )
 from forecasting.store.read.scores import losses, scored
@@ -108,7 +108,6 @@ __all__ = [
     "newest_nights",
     "newest_request",
     "newest_run",
-    "newest_running",
     "newest_runs",
     "newest_scratch",
     "newest_session",
@@ -117,6 +116,7 @@ __all__ = [
     "pretrained_by",
     "published",
     "run",
+    "running",
     "scored",
     "split_factors",
     "unfinished_run",

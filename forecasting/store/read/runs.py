@@ -33,12 +33,9 @@ def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | Non
     return first_row(connection, newest)
 
 
-def newest_running(connection: sa.Connection, symbol: str, target: str, *, nights: int) -> list[str]:
-    """The ids of runs with status running among those of the newest `nights` sessions."""
-    table = tables.runs
-    newest = sa.select(table.c.id, table.c.status).where(table.c.symbol == symbol, table.c.target == target)
-    newest = newest.order_by(table.c.as_of.desc()).limit(nights)
-    return [run_id for run_id, status in connection.execute(newest) if status == "running"]
+def running(connection: sa.Connection) -> list[str]:
+    """The ids of runs with status running, of any symbol and target, oldest session first."""
+    return list(connection.scalars(sa.select(tables.runs.c.id).where(tables.RUNNING).order_by(tables.runs.c.as_of)))
 
 
 def completed_in(connection: sa.Connection, flow_runs: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from forecasting.store.tables.inputs import (
     findings,
     metadata,
 )
-from forecasting.store.tables.outputs import forecasts, metrics, models, promotions, runs, scores, standings
+from forecasting.store.tables.outputs import RUNNING, forecasts, metrics, models, promotions, runs, scores, standings
 
 for _table in metadata.tables.values():
     _table.comment = meanings.TABLES[_table.name]
@@ -24,6 +24,7 @@ for _table in metadata.tables.values():
 
 __all__ = [
     "NO_BARS",
+    "RUNNING",
     "bar_versions",
     "corporate_actions",
     "events",

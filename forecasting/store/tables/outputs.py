@@ -10,6 +10,9 @@ from forecasting.store.tables.inputs import (
 )
 from forecasting.store.tables.types import UtcDateTime
 
+RUNNING = sa.text("status = 'running'")
+"""As text, without a parameter: SQLite uses the index of these rows for this very condition alone."""
+
 runs = Table(
     "runs",
     metadata,
@@ -37,6 +40,7 @@ runs = Table(
     Column("error", Text),
     Column("market_fetch", String(16), nullable=False, server_default=EMPTY),
     Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
+    Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
 )
 
 models = Table(

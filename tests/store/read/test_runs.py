@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import sqlalchemy as sa
+
 from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction
 from tests.store.rows import SYMBOL, TARGET, run_row
@@ -25,3 +27,15 @@ def test_the_durations_of_several_symbols_are_those_of_the_target_alone(database
         found = read.durations(connection, [SYMBOL, "MSFT"], TARGET)
     trained = found[found["step"] == "train"].sort_values("symbol")
     assert trained[["symbol", "n", "median_seconds"]].values.tolist() == [["MSFT", 1, 2.0], [SYMBOL, 1, 2.0]]
+
+
+def test_the_running_nights_are_found_by_their_own_index(database_url):
+    with transaction(database_url) as connection:
+        for as_of, status in (("2024-03-07", "running"), ("2024-03-05", "running"), ("2024-03-06", "done")):
+            writes.start_run(connection, run_row(as_of, as_of, status=status))
+        assert read.running(connection) == ["2024-03-05", "2024-03-07"]
+        if connection.dialect.name == "postgresql":  # which reads a table of three rows whole
+            connection.execute(sa.text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+        plan = connection.execute(sa.text(f"{explain} SELECT id FROM runs WHERE {tables.RUNNING} ORDER BY as_of"))
+        assert "ix_runs_running" in str(plan.all())
