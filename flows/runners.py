@@ -12,8 +12,8 @@ from typing import Any
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.tasks import run_shard, shard_of_nights
-from forecasting.errors import ForecastingError, UsageError
-from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, workers_of
+from forecasting.errors import UsageError
+from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, lost_twice, workers_of
 from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.night")
@@ -28,7 +28,7 @@ def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished
     # A worker that is killed takes its whole pool with it: again each shard has a runner of its own.
     for shard in (yield from _run_together(shards, settings)):
         if (yield from _run_together([shard], settings)):
-            yield from every_night_failed(shard, ForecastingError(_LOST.format(name=shard.name)))
+            yield from every_night_failed(shard, lost_twice(shard))
 
 
 def _run_together(shards: Sequence[Shard], settings: Settings) -> Generator[Finished, None, list[Shard]]:
@@ -69,12 +69,6 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
     # Without its dashboard, which would be open to the network.
     cluster = {"n_workers": workers, "threads_per_worker": 1, "scheduler_kwargs": {"dashboard": False}}
     return DaskTaskRunner(cluster_kwargs=cluster)
-
-
-_LOST = (
-    "Expected a worker that runs the shard {name} to its end; two were lost, killed for memory perhaps. Set fewer "
-    "FORECASTING_WORKERS or a smaller FORECASTING_SHARD_SIZE, then run again: what is stored is complete."
-)
 
 
 def _end_with_parent() -> None:

@@ -60,10 +60,7 @@ def webhook_block(url: str) -> CustomWebhookNotificationBlock:
     """
     web_server(url)
     return CustomWebhookNotificationBlock(
-        name="forecasting",
-        url="{{address}}",
-        secrets={"address": url},
-        json_data={"text": "{{subject}}\n{{body}}"},
+        name="forecasting", url="{{address}}", secrets={"address": url}, json_data={"text": "{{subject}}\n{{body}}"}
     )
 
 

@@ -12,12 +12,7 @@ from uuid import UUID
 
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterDeploymentId,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
+from prefect.client.schemas import filters
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
@@ -98,9 +93,9 @@ def clear_deployment(
 def runs_in(client: SyncPrefectClient, deployment: DeploymentResponse, types: list[StateType]) -> list[FlowRun]:
     """The deployment's newest runs whose state is one of `types`, oldest first."""
     found = client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
+        flow_run_filter=filters.FlowRunFilter(
+            deployment_id=filters.FlowRunFilterDeploymentId(any_=[deployment.id]),
+            state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=types)),
         ),
         sort=FlowRunSort.START_TIME_DESC,
         limit=20,

@@ -148,6 +148,14 @@ def finished(outcomes: Iterable[Outcome[str]], *, now: Clock) -> list[Finished]:
     ]
 
 
+def lost_twice(shard: Shard) -> ForecastingError:
+    """The error of a shard whose worker ended before it did, twice."""
+    return ForecastingError(
+        f"Expected a worker that runs the shard {shard.name} to its end; two were lost, killed for memory perhaps. Set "
+        "fewer FORECASTING_WORKERS or a smaller FORECASTING_SHARD_SIZE, then run again: what is stored is complete."
+    )
+
+
 def every_night_failed(shard: Shard, error: ForecastingError) -> list[Finished]:
     """Every night of the shard, stopped by one error, which no row has yet."""
     return [

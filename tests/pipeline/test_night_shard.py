@@ -19,6 +19,7 @@ from forecasting.pipeline.night_shard import (
     finished,
     in_batches,
     in_turn,
+    lost_twice,
     runs_of,
     shards_of,
 )
@@ -94,7 +95,8 @@ def test_an_error_of_others_that_cannot_be_pickled_travels_as_one_of_ours(
 
 def test_a_lost_shard_is_the_failure_of_each_of_its_nights() -> None:
     (shard,) = shards_of(nights("A", "B"), settings(shard_size=5))
-    lost = ForecastingError("lost")
+    lost = lost_twice(shard)
+    assert shard.name in str(lost)
     assert [(one.night.symbol, one.error) for one in every_night_failed(shard, lost)] == [("A", lost), ("B", lost)]
 
 
