@@ -142,6 +142,14 @@ def prefect_temporary_server() -> None:
     assert three.items() <= environment.items()
 
 
+def prefect_vacuum() -> None:
+    from prefect.server.services import db_vacuum
+    from prefect.server.services.perpetual_services import get_perpetual_services
+
+    ours = [one for one in get_perpetual_services() if one.function.__module__ == db_vacuum.__name__]
+    assert [one.run_in_ephemeral for one in ours] == [False, True, False]  # of flow runs, events, orphans
+
+
 def prefect_paths() -> None:
     from prefect.server.api import admin, server
 

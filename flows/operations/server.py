@@ -144,7 +144,7 @@ def run_server() -> Iterator[str]:
     """The API's URL within the block, for one run: of the configured server, else of a temporary one.
 
     The temporary server is started here and not by Prefect, whose own stays behind, with 190 MB, when its parent is
-    killed. It has no UI and no schedules, a free port on loopback and a random password.
+    killed. It has no UI and no schedules, a free port on loopback and a random password, and deletes old runs.
 
     Raises:
         UsageError: No server is configured, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a temporary one.
@@ -161,12 +161,12 @@ def run_server() -> Iterator[str]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     # As Prefect starts its own (prefect.server.api.server.SubprocessASGIServer, 3.9).
-    arguments = ["--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
-    arguments += ["--log-level", "error", "--lifespan", "on"]
+    arguments = ["--factory", "flows.operations.temporary_server:create_app", "--port", str(port)]
+    arguments += ["--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"]
     ephemeral = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    environment = os.environ | ephemeral | get_current_settings().to_environment_variables(exclude_unset=True)
+    given = os.environ | ephemeral | get_current_settings().to_environment_variables(exclude_unset=True)
     password = f"forecasting:{secrets.token_urlsafe(24)}"
-    with _started("uvicorn", arguments, url=url, password=password, environment=environment):
+    with _started("uvicorn", arguments, url=url, password=password, environment=OWN_DEFAULTS | given):
         yield url
 
 
