@@ -84,14 +84,8 @@ def backtest(
     from flows.terminal import console
     from forecasting.pipeline.backtest import backtest_spec, walk_each
 
-    spec_of = partial(
-        backtest_spec,
-        first=options.required(first),
-        last=options.required(last),
-        refit_every=refit_every,
-        workers=workers,
-        as_published=as_published,
-    )
+    spec_of = partial(backtest_spec, refit_every=refit_every, workers=workers, as_published=as_published)
+    spec_of = partial(spec_of, first=options.required(first), last=options.required(last))
     found = walk_each(options.settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out or formerly)
     shown = partial(console.show_backtests, as_json=as_json and formerly is None, out=out or formerly)
     console.show_outcomes(found, shown)

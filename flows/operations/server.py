@@ -45,6 +45,8 @@ OWN_DEFAULTS = {
 }
 """Settings of a server of our own, unless the environment has others."""
 
+OWN_DATABASE = "forecasting.db"  # of temporary servers, in PREFECT_HOME
+
 START_S = 120.0
 """Seconds until a server must respond: the first start creates its database."""
 
@@ -105,8 +107,7 @@ def tolerate_outage(what: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
-        is_our_error = isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500
-        if is_our_error:
+        if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:  # our own mistake
             raise
         logger.warning("Prefect's server did not receive %s: %s. The night continues.", what, error)
 
@@ -144,7 +145,8 @@ def run_server() -> Iterator[str]:
     """The API's URL within the block, for one run: of the configured server, else of a temporary one.
 
     The temporary server is started here and not by Prefect, whose own stays behind, with 190 MB, when its parent is
-    killed. It has no UI and no schedules, a free port on loopback and a random password, and deletes old runs.
+    killed. It has no UI and no schedules, a free port on loopback, a random password and, unless one is configured, a
+    database of its own, from which it deletes old runs: no other flow's run is in that one.
 
     Raises:
         UsageError: No server is configured, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a temporary one.
@@ -164,9 +166,13 @@ def run_server() -> Iterator[str]:
     arguments = ["--factory", "flows.operations.temporary_server:create_app", "--port", str(port)]
     arguments += ["--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"]
     ephemeral = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    given = os.environ | ephemeral | get_current_settings().to_environment_variables(exclude_unset=True)
+    settings = get_current_settings()
+    given = os.environ | ephemeral | settings.to_environment_variables(exclude_unset=True)
+    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{PREFECT_HOME.value() / OWN_DATABASE}"}
+    if settings.server.database.model_fields_set - {"sqlalchemy"}:
+        own = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events"}
     password = f"forecasting:{secrets.token_urlsafe(24)}"
-    with _started("uvicorn", arguments, url=url, password=password, environment=OWN_DEFAULTS | given):
+    with _started("uvicorn", arguments, url=url, password=password, environment=OWN_DEFAULTS | own | given):
         yield url
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 from uuid import UUID
 
 import pytest
@@ -43,8 +44,8 @@ def test_a_temporary_server_deletes_runs_that_ended_before_its_limit_and_keeps_t
     home = tmp_path / "prefect"
     home.mkdir()
     with (
-        closing(sqlite3.connect(PREFECT_HOME.value() / "prefect.db")) as served,
-        closing(sqlite3.connect(home / "prefect.db")) as copy,
+        closing(sqlite3.connect(PREFECT_HOME.value() / server.OWN_DATABASE)) as served,
+        closing(sqlite3.connect(home / server.OWN_DATABASE)) as copy,
     ):
         served.backup(copy)
         for run_id, days in ((old, KEPT_DAYS + 1), (young, KEPT_DAYS - 1)):
@@ -56,9 +57,26 @@ def test_a_temporary_server_deletes_runs_that_ended_before_its_limit_and_keeps_t
     with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}), server.run_server():
         with get_client(sync_client=True) as client:
             processes.until(lambda: states(client, old, young) == {young: StateType.COMPLETED}, "the old run to go")
-        with closing(sqlite3.connect(home / "prefect.db", timeout=30)) as database:
+        with closing(sqlite3.connect(home / server.OWN_DATABASE, timeout=30)) as database:
             processes.until(lambda: not left(database, old), "its lines and artifact to go")
             assert left(database, young) == {"flow_run", "log", "artifact"}
+
+
+def test_a_configured_database_is_used_and_keeps_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for configured in (False, True):
+        if configured:
+            monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{tmp_path / 'ours.db'}")
+        with (
+            temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults={PREFECT_API_URL}),
+            mock.patch.object(server, "_started") as started,
+            server.run_server(),
+        ):
+            pass
+        given = started.call_args.kwargs["environment"]
+        database = given["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+        vacuum = given["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"]
+        expected = ("ours.db", "events") if configured else (server.OWN_DATABASE, "events,flow_runs")
+        assert (database.rpartition("/")[2], vacuum) == expected
 
 
 def states(client: SyncPrefectClient, *run_ids: UUID) -> dict[UUID, StateType | None]:
