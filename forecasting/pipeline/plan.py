@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
+from forecasting.ingest.events import usable_events
 from forecasting.ingest.sources.regular_file import check_regular
 from forecasting.option_values import source_name
 from forecasting.pipeline.cut_off import delete_leftovers, mark_cut_off
@@ -65,7 +66,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
     Raises:
         ForecastingError: The database is not ready; or for every symbol, `as_of` is no session of its exchange, its
             bars cannot be used, or mode warm has no champion. UsageError: The witness cannot be used, or the file of
-            earnings dates or of the market series is not there.
+            earnings dates or of the market series is not there. BadDataError: The earnings dates cannot be read.
     """
     migrate.check_ready(settings.url)
     witness_of(settings)
@@ -86,11 +87,16 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
 
 
 def _check_files(settings: Settings) -> None:
-    """Refuse a named file that is not there; a night goes on without the market series, which a typing error hides."""
+    """Refuse a named file that is not there, and earnings dates that cannot be read.
+
+    A night goes on without the market series, which a typing error hides.
+    """
     for option, text in (("--events", settings.events), ("--market", settings.market)):
         form, colon, path = (text or "").partition(":")
         if colon and form in ("csv", "parquet"):
             check_regular(Path(path), f"{option} {form}:PATH")
+    if settings.events:  # also where every night is done already, whose old forecasts would hide a mistake in it
+        usable_events(settings.symbols[0], settings.events, exchange=settings.exchange)
 
 
 def missed_nights(

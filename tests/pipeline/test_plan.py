@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
 from flows import clock
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import BadDataError, StoreError, UsageError
 from forecasting.pipeline.plan import check_nights, check_session, closed_since, nothing_new, planned_nights
 from forecasting.settings import Settings
 from forecasting.store import migrate
@@ -71,6 +72,22 @@ def test_a_file_that_is_not_there_is_refused_before_anything_starts(sqlite_url: 
     settings = Settings(database_url=sqlite_url, source="sample", **{option: "csv:missing/VIX.csv"})
     with pytest.raises(UsageError, match=rf"Expected a file in --{option} csv:PATH; found nothing at missing/VIX.csv"):
         check_nights(settings, as_of=None, mode="auto", now=clock.now)
+
+
+def test_earnings_dates_that_cannot_be_read_are_refused_before_anything_starts(sqlite_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "dates.csv"
+    path.write_text("when,timing\n2024-01-30,amc\n")
+    for option, error, told in (
+        (str(path), UsageError, "Expected --events csv:PATH"),
+        (f"csv:{path}", BadDataError, "announced"),
+    ):
+        with pytest.raises(error, match=told):
+            check_nights(
+                Settings(database_url=sqlite_url, source="sample", events=option),
+                as_of=None,
+                mode="auto",
+                now=clock.now,
+            )
 
 
 def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database_url: str) -> None:

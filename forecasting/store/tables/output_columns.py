@@ -158,6 +158,9 @@ OUTPUT_COLUMNS: dict[str, dict[str, str]] = {
         ),
         "n": "Number of origins with an actual value.",
         "baseline": "Baseline that the figure is of or compares with; empty without one.",
-        "p_value": "Two-sided p of equal loss against that baseline (Diebold-Mariano), 0 to 1; NULL without a test.",
+        "p_value": (
+            "Two-sided p of equal absolute error, for close of equal pinball loss, against that baseline "
+            "(Diebold-Mariano), 0 to 1; NULL without a test or with fewer than ten origins a session ahead."
+        ),
     },
 }

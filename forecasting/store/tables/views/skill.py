@@ -60,7 +60,7 @@ LIVE_SKILL = View(
         ),
         "skill": f"1 - mean absolute error / baseline_mae over {_NIGHTS}: positive is better than the baseline.",
         "pinball": "Mean pinball loss of the published forecasts, in the target's unit.",
-        "pinball_skill": "The same in pinball loss, against the baseline where it is lowest.",
+        "pinball_skill": "The same in pinball loss, against the baseline where it is lowest, which can be another one.",
         "coverage_80": "Share of actual values inside the 80 % interval; 0.8 is exact.",
         "coverage_90": "Share of actual values inside the 90 % interval; 0.9 is exact.",
         "network_n": "Nights of the window with a score of both the published and the network's own forecast.",
