@@ -205,7 +205,9 @@ def report_data(
     events = read.events(connection, symbol)
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
     oldest = newest.date() - timedelta(days=2 * shown)  # a session takes a day and a half: some may be missing
-    bars = read.bars(connection, symbol, first=oldest, last=newest.date()).iloc[-shown:]
+    # As the night knew them: where a split has come since, its forecasts are on the basis before it.
+    known_at = published["data_as_of"].iloc[0]
+    bars = read.bars(connection, symbol, first=oldest, last=newest.date(), known_at=known_at).iloc[-shown:]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
     return ReportData(
         run=run,
@@ -214,7 +216,7 @@ def report_data(
         forecasts=published,
         history=history,
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
-        scored=_scored(connection, symbol, target, last=origin, brief=brief),
+        scored=_scored(connection, published, last=origin, brief=brief),
         findings=read.findings(connection, str((request or fetch)["id"])),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
@@ -223,12 +225,13 @@ def report_data(
     )
 
 
-def _scored(connection: Connection, symbol: str, target: Target, *, last: date | None, brief: bool) -> pd.DataFrame:
+def _scored(connection: Connection, published: pd.DataFrame, *, last: date | None, brief: bool) -> pd.DataFrame:
+    symbol, target, basis_at = (published[name].iloc[0] for name in ("symbol", "target", "data_as_of"))
     if brief:
-        newest = read.scored(connection, symbol, target, origins=LINE_ORIGINS, last=last)
+        newest = read.scored(connection, symbol, target, origins=LINE_ORIGINS, last=last, basis_at=basis_at)
         if newest["origin_session"].nunique() < LINE_ORIGINS or has_enough_live(newest):
             return newest
-    return read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=last)
+    return read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=last, basis_at=basis_at)
 
 
 def page_data(connection: Connection, data: ReportData) -> ReportData:
@@ -238,10 +241,12 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
     champions = read.view(connection, "champions", symbol, target)
     champions["to_session"] = champions["to_session"].where(champions["to_session"] <= last)  # not known on that night
     newest = data.history.index[-RESTATED_SESSIONS:]
-    first = read.first_prints(connection, symbol, first=as_day(newest[0]), last=as_day(newest[-1]))
+    known_at = data.forecasts["data_as_of"].iloc[0]
+    days = as_day(newest[0]), as_day(newest[-1])
+    first = read.first_prints(connection, symbol, first=days[0], last=days[1], basis_at=known_at)
     return replace(
         data,
-        issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin),
+        issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at),
         first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
         lineage=read.lineage(connection, str(data.model["id"])),

@@ -55,8 +55,8 @@ class ReportData:
             whichever model made it. One score per forecast, of every kind. No rows on the first night. Every row given
             is counted: pass the last 250 origins or so.
         findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
-        issued: FORECAST_COLUMNS, `name` of the model, `role` and `split_factor` (shares today per share when issued) of
-            past nights and this one; None: a reader can pick this night alone.
+        issued: FORECAST_COLUMNS, `name` of the model, `role` and `split_factor` (shares of this night per share when
+            issued) of past nights and this one; None: a reader can pick this night alone.
         first_prints: The target's values as first stored, by session, of the newest sessions; NaN for unknown.
         champions: Rows of view `champions`, up to this night.
         lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.

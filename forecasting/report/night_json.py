@@ -32,7 +32,7 @@ def embedded(data: ReportData) -> str:
     """The JSON text, safe inside a script element.
 
     Sessions are listed once and referred to by their place; values and quantiles are in the page's unit. `basis` of a
-    night is what a value of today is multiplied by to be on its share basis, 1 where it is absent.
+    night is what a value of the page is multiplied by to be on its share basis, 1 where it is absent.
     """
     rows, unit = issued_nights(data), unit_of(data)
     values = {as_day(day): float(value) for day, value in data.history["value"].items()}

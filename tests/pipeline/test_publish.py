@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,18 @@ from flows.cli import app
 from forecasting.evaluate.standings import WINDOWS
 from forecasting.pipeline import publish
 from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS, report_data
+from forecasting.pipeline.whole_night import run_nights
 from forecasting.report.data import ReportData
 from forecasting.report.night_text import line_listing
 from forecasting.report.page import render_page
 from forecasting.report.track_record import ENOUGH_LIVE
 from forecasting.report.units import percent, unit_of
 from forecasting.report.wording import forecaster_label
+from forecasting.sessions import between, closes_at
+from forecasting.settings import read_settings
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET
 
@@ -222,3 +226,34 @@ def test_a_line_of_a_listing_is_the_same_without_the_older_scores(
     now, held = datetime(2026, 1, 1, tzinfo=UTC), whole.scored["origin_session"].nunique()
     assert line_listing([brief], now=now) == line_listing([whole], now=now)
     assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)
+
+
+def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_it_knew_them(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
+    days = between(date(2024, 3, 6), LAST)
+    bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
+    after = bars.copy()
+    after[["open", "high", "low", "close", "adj_close"]] /= 4.0
+    after["volume"] *= 4.0
+    after.loc[str(days[1]), "Stock Splits"] = 4.0
+    for day, known in zip(days, (bars, after, after), strict=True):
+        write_yahoo_csv(known.loc[: str(day)], tmp_path / "TEST.csv")
+        moment = closes_at(day) + timedelta(hours=13)
+        run_nights(read_settings(), as_of=day, mode="auto", now=lambda moment=moment: moment)
+    settings = read_settings()
+    (past,), (newest,) = publish.newest_reports(settings, days[0]), publish.newest_reports(settings)
+    assert past.last_value == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]
+    assert newest.last_value == newest.forecasts["last_value"].iloc[0] == 4.0 * bars["volume"].loc[str(LAST)]
+    assert past.is_provisional
+    ahead = newest.scored[(newest.scored["role"] == "champion") & (newest.scored["horizon"] == 1)]
+    assert ahead["actual"].tolist() == [4.0 * bars["volume"].loc[str(day)] for day in days[1:]]
+    median = past.forecasts.sort_values("horizon")["q50"].iloc[0]
+    assert ahead["q50"].iloc[0] == pytest.approx(4.0 * median)
+    with reading(settings.url) as connection:
+        page = publish.page_data(connection, past)
+    assert page.issued is not None
+    assert set(page.issued["split_factor"]) == {1.0}
+    assert page.first_prints is not None
+    assert page.first_prints.iloc[-1] == past.last_value

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from forecasting.ingest.splits import rebase
 from forecasting.store import tables
 from forecasting.store.frames import frame
-from forecasting.store.read.splits import split_factors
+from forecasting.store.read.splits import all_at, split_factors
 
 
 def bars(
@@ -47,14 +47,17 @@ def bars(
     return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
 
 
-def first_prints(connection: sa.Connection, symbol: str, *, first: date, last: date) -> pd.DataFrame:
-    """The bars as first stored, on today's share basis: index session; open, high, low, close, volume; NaN if unknown.
+def first_prints(
+    connection: sa.Connection, symbol: str, *, first: date, last: date, basis_at: datetime | None = None
+) -> pd.DataFrame:
+    """The bars as first stored, on one share basis: index session; open, high, low, close, volume; NaN if unknown.
 
     Args:
         connection: An open connection.
         symbol: Symbol of the bars.
         first: The oldest session.
         last: The newest session.
+        basis_at: An aware instant: the share basis that was known then. None for now.
     """
     table, fetch = tables.bar_versions, tables.fetches
     names = ("session", "open", "high", "low", "close", "volume")
@@ -63,7 +66,7 @@ def first_prints(connection: sa.Connection, symbol: str, *, first: date, last: d
     statement = sa.select(*(table.c[name] for name in names), *basis).join(fetch, fetch.c.id == table.c.fetch_id)
     found = frame(connection, statement.where(*within).order_by(table.c.session, table.c.version))
     found = found.drop_duplicates("session", keep="first", ignore_index=True)  # the lowest version comes first
-    rebased = rebase(found, split_factors(connection, symbol, found))
+    rebased = rebase(found, split_factors(connection, symbol, found, until=all_at(basis_at, found)))
     return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
 
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
-from forecasting.store.read.splits import split_factors
+from forecasting.store.read.splits import all_at, split_factors
 from forecasting.vocabulary import CHALLENGER, HORIZONS, QUANTILE_COLUMNS
 
 
@@ -109,7 +109,13 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
 
 
 def issued(
-    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    origins: int,
+    last: date | None = None,
+    basis_at: datetime | None = None,
 ) -> pd.DataFrame:
     """The forecasts of the newest `origins` origins as issued, challengers left out, ascending by origin and horizon.
 
@@ -117,7 +123,8 @@ def issued(
 
     Returns:
         Columns origin_session, horizon, target_session, quantiles, kind, role, status, reason, last_value, issued_at,
-        data_as_of, name (of the model) and split_factor (shares today per share when issued).
+        data_as_of, name (of the model) and split_factor (shares at the instant `basis_at`, None for now, per share when
+        issued).
     """
     table, model, fetch = tables.forecasts, tables.models, tables.fetches
     wanted = [table.c.symbol == symbol, table.c.target == target]
@@ -134,7 +141,8 @@ def issued(
         .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
     )
     found = frame(connection, statement).drop_duplicates(["origin_session", "horizon", "name"], ignore_index=True)
-    return found.assign(split_factor=split_factors(connection, symbol, found)).drop(columns="first_received")
+    factor = split_factors(connection, symbol, found, until=all_at(basis_at, found))
+    return found.assign(split_factor=factor).drop(columns="first_received")
 
 
 def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) -> sa.ScalarSelect[date]:

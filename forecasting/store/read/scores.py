@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from forecasting.evaluate.evidence import LOSS_COLUMNS, newest_origins
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
+from forecasting.store.read.splits import has_splits, on_basis_at
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS
 
 _FORECAST = (
@@ -21,27 +22,42 @@ _FORECAST = (
 
 
 def scored(
-    connection: sa.Connection, symbol: str, target: str, *, origins: int, last: date | None = None
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    *,
+    origins: int,
+    last: date | None = None,
+    basis_at: datetime | None = None,
 ) -> pd.DataFrame:
     """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 
     One a forecast of every kind: the settled score before the first print's, then that against the newest version of
-    the bar. Ascending by origin, horizon and model. With `last`, of target sessions up to it.
+    the bar. Ascending by origin, horizon and model. With `last`, of target sessions up to it. Values are on the share
+    basis that was known at `basis_at`, an aware instant; None for now.
     """
-    forecasts, scores, model = tables.forecasts, tables.scores, tables.models
+    forecasts, scores, model, fetch = tables.forecasts, tables.scores, tables.models, tables.fetches
     wanted = [scores.c.symbol == symbol, scores.c.target == target]
     if last is not None:
         wanted.append(scores.c.target_session <= last)
     names = ("actual", "error", "pinball", "inside_80", "inside_90")
     order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]
     statement = (
-        sa.select(*(forecasts.c[name] for name in _FORECAST), *(scores.c[name] for name in names), model.c.name)
+        sa.select(
+            *(forecasts.c[name] for name in (*_FORECAST, "data_as_of")),
+            *(scores.c[name] for name in names),
+            model.c.name,
+            fetch.c.first_received,
+        )
         .join(scores, _same_forecast(forecasts, scores))
         .join(model, model.c.id == forecasts.c.model_id)
+        .join(fetch, fetch.c.id == forecasts.c.fetch_id)
         .where(*wanted, *_newer(connection, wanted, origins), ~_superseded(scores))
         .order_by(*order)
     )
-    return newest_origins(frame(connection, statement), origins).reset_index(drop=True)
+    found = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
+    values = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
+    return on_basis_at(connection, symbol, target, found, values, at=basis_at)
 
 
 def _superseded(scores: sa.Table) -> sa.Exists:
@@ -91,7 +107,8 @@ def losses(
         known_at: An aware instant: only scores that could be computed then, from bars stored and settled. None for all.
 
     Returns:
-        Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, inside_80 1.0 or 0.0.
+        Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, on the share basis that was known at `known_at`;
+        inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
     table = tables.scores
@@ -107,10 +124,18 @@ def losses(
     one = (table.c.origin_session, table.c.horizon, forecaster)
     place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
     of_forecasters = (*wanted, *_newer(connection, wanted, origins), table.c.role != CHALLENGER)
-    values = (table.c[name] for name in LOSS_COLUMNS if name != "forecaster")
+    key = [column.name for column in tables.forecasts.primary_key]
+    values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *key} - {"forecaster"}))
     ranked = sa.select(*values, forecaster, place).where(*of_forecasters).subquery()
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
-    found = frame(connection, sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3]))
+    chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
+    if has_splits(connection, symbol):
+        made, fetch = tables.forecasts, tables.fetches
+        chosen = chosen.add_columns(made.c.data_as_of, fetch.c.first_received)
+        chosen = chosen.join(made, _same_forecast(made, ranked)).join(fetch, fetch.c.id == made.c.fetch_id)
+        found = on_basis_at(connection, symbol, target, frame(connection, chosen), ["pinball"], at=known_at)
+    else:
+        found = frame(connection, chosen)
     counted = newest_origins(found, origins).reset_index(drop=True)
     return counted.assign(inside_80=counted["inside_80"].astype(float))
 

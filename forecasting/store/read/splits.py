@@ -1,5 +1,8 @@
 """The share basis: today's shares per share of an earlier day."""
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
@@ -7,6 +10,13 @@ from numpy.typing import NDArray
 
 from forecasting.store import tables
 from forecasting.store.frames import frame
+
+
+def has_splits(connection: sa.Connection, symbol: str) -> bool:
+    """Whether any split of the symbol is stored."""
+    table = tables.corporate_actions
+    one = sa.select(sa.literal(1)).where(table.c.symbol == symbol, table.c.kind == "split").limit(1)
+    return connection.scalar(one) is not None
 
 
 def split_factors(
@@ -37,6 +47,40 @@ def split_factors(
         after = _value_at(versions, until) if until is not None else np.full(len(factor), versions["value"].iloc[-1])
         factor = np.where(inside, factor * after / before, factor)
     return pd.Series(factor, index=forecasts.index)
+
+
+def all_at(at: datetime | None, rows: pd.DataFrame) -> pd.Series | None:
+    """One instant for every row, as `split_factors` takes them; None for now."""
+    return None if at is None else pd.Series(pd.Timestamp(at), index=rows.index)
+
+
+def on_basis_at(
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    rows: pd.DataFrame,
+    columns: Sequence[str],
+    *,
+    at: datetime | None,
+) -> pd.DataFrame:
+    """Rows of past forecasts with the columns, in the target's unit, on the share basis that was known at an instant.
+
+    A split changes how many shares trade and what one costs; a forecast, its score and its losses stay on the basis of
+    the day it was made. What is averaged or compared over a split must be on one.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the forecasts.
+        target: Their target.
+        rows: With data_as_of and first_received, as for `split_factors`, which the result lacks.
+        columns: What is brought to that basis.
+        at: An aware instant; None for now.
+    """
+    factor = split_factors(connection, symbol, rows, until=all_at(at, rows))
+    found = rows.drop(columns=["data_as_of", "first_received"])
+    if (factor != 1.0).any() and target != "range":
+        found[list(columns)] = found[list(columns)].mul(factor if target == "volume" else 1.0 / factor, axis=0)
+    return found
 
 
 def _value_at(versions: pd.DataFrame, instants: pd.Series) -> NDArray[np.float64]:

@@ -154,6 +154,31 @@ def test_losses_known_at_an_instant_are_of_bars_stored_and_settled_by_then(datab
     assert [frame["pinball"].tolist() for frame in found] == [[], [3.0], [2.0], [1.0]]
 
 
+@pytest.mark.parametrize(("target", "times"), [("volume", 4.0), ("close", 0.25), ("range", 1.0)])
+def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it_once_it_is_known(
+    database_url, target, times
+):
+    rows = [forecast_row("lstm", origin, target=target) for origin in ("2024-03-06", "2024-03-07")]
+    split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07"))
+        writes.add_forecasts(connection, rows)
+        writes.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
+        seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
+        connection.execute(
+            sa.insert(tables.corporate_actions), [split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"}]
+        )
+        losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
+        before = read.scored(connection, SYMBOL, target, origins=10, basis_at=at("2024-03-07T20:59"))
+        found = read.scored(connection, SYMBOL, target, origins=10)
+    assert losses["pinball"].tolist() == [3.0 * times, 3.0]
+    assert (before["pinball"].tolist(), found["pinball"].tolist()) == ([3.0, 3.0 / times], [3.0 * times, 3.0])
+    for name in ("q05", "q50", "q95", "actual", "error", "pinball"):
+        assert found[name].tolist() == [value * times for value in before[name]]
+    assert found["inside_80"].equals(before["inside_80"])
+    assert not {"data_as_of", "first_received"} & set(found)
+
+
 def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins(database_url):
     store_random_scores(database_url, seed=0)
     with reading(database_url) as connection:

@@ -49,7 +49,8 @@ WHERE c.place = 1
 LIVE_SKILL = View(
     _SELECT_LIVE_SKILL,
     "The published forecasts of one horizon against the best baseline over the newest 20, 60 or 250 nights. Each "
-    "kind has rows of its own; those of replays are left out where the symbol and target have a live score.",
+    "kind has rows of its own; those of replays are left out where the symbol and target have a live score. Losses are "
+    "on the share basis of their nights: in a window across a split both count, as fallback and pages do not.",
     "standings",
     {
         "n": "Nights of the window with a score of the published forecast.",
