@@ -156,8 +156,8 @@ class ReportData:
 
     @cached_property
     def usual(self) -> float:
-        """Median of the last 20 known values."""
-        return float(self.known.iloc[-20:].median())
+        """What a median is compared with: the last value of a close, else the median of the last 20 known values."""
+        return self.last_value if self.target == "close" else float(self.known.iloc[-20:].median())
 
     @cached_property
     def is_provisional(self) -> bool:

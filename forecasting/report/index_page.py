@@ -14,7 +14,7 @@ from forecasting.report.units import Unit, instant, percent, short_day, unit_for
 from forecasting.vocabulary import Target
 
 USUAL_SESSIONS = 20
-"""Sessions whose median is the usual value."""
+"""Sessions whose median is the usual value of a volume or range."""
 
 _WIDTH, _HEIGHT, _AHEAD = 132.0, 30.0, 12.0
 """Of a sparkline, in CSS pixels; the last part is the forecast's."""
@@ -47,8 +47,9 @@ class IndexLine:
 
     @property
     def usual(self) -> float:
-        """Median of the last USUAL_SESSIONS known values; NaN without any."""
-        last = sorted(self.known[-USUAL_SESSIONS:])
+        """The last value of a close, else the median of the last USUAL_SESSIONS known values; NaN without any."""
+        count = 1 if self.forecast["target"] == "close" else USUAL_SESSIONS
+        last = sorted(self.known[-count:])
         middle = len(last) // 2
         if not last:
             return math.nan
@@ -65,13 +66,15 @@ class IndexLine:
 def render_index(lines: Sequence[IndexLine]) -> str:
     """The whole HTML page. It makes no request; its script sorts, filters and shows the age of the data."""
     rows = [_row(line) for line in lines]
+    targets = list(dict.fromkeys(row["target"] for row in rows))
     return (
         environment()
         .get_template("index.html")
         .render(
             rows=rows,
             symbols=len({row["symbol"] for row in rows}),
-            targets=list(dict.fromkeys(row["target"] for row in rows)),
+            targets=targets,
+            against=_against(targets),
             states=list(dict.fromkeys(row["state"] for row in rows)),
             issued=instant(max((line.forecast["issued_at"] for line in lines), default=None)),
         )
@@ -93,6 +96,7 @@ def _row(line: IndexLine) -> dict[str, Any]:
         "interval": unit.span_text(forecast["q10"], forecast["q90"]).removesuffix(" shares"),
         "width": (forecast["q90"] - forecast["q10"]) / forecast["q50"] if forecast["q50"] else 0.0,
         "change": percent(change, signed=True, decimals=1 if forecast["target"] == "close" else 0),
+        "against": "last" if forecast["target"] == "close" else "usual",  # where a phone has no heads
         "change_share": change if math.isfinite(change) else 0.0,
         "spark": _sparkline(line),
         "special": ", ".join([*line.events, *filter(None, [forecast["calendar"]])]),
@@ -103,6 +107,13 @@ def _row(line: IndexLine) -> dict[str, Any]:
         "state": _state(line),
         "reason": _reason(line),
     }
+
+
+def _against(targets: Sequence[str]) -> str:
+    """The head of the column of changes: what the medians of these targets are compared with."""
+    if "close" not in targets:
+        return "Against usual"
+    return "Against last" if len(targets) == 1 else "Against usual (close: last)"
 
 
 def _state(line: IndexLine) -> str:

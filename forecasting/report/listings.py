@@ -26,7 +26,7 @@ WINDOWS = (20, 60)
 def night_listing(data: ReportData) -> Listing:
     """A row a forecast, in the unit of `unit_of`: median, its change against the usual value, 80 % interval, the day.
 
-    A close is compared with the last one.
+    The usual value of a close is the last one.
     """
     unit, (against, usual) = unit_of(data), usual_value(data)
     rows: list[list[object]] = [
@@ -44,8 +44,8 @@ def night_listing(data: ReportData) -> Listing:
 
 
 def usual_value(data: ReportData) -> tuple[str, float]:
-    """What a median is compared with: the last close, else the usual value of a volume or range; its name before it."""
-    return ("last", data.last_value) if data.target == "close" else ("usual", data.usual)
+    """The usual value, its name before it: of a close it is the last one."""
+    return "last" if data.target == "close" else "usual", data.usual
 
 
 def change(value: float, other: float) -> str:

@@ -36,6 +36,11 @@ def test_the_usual_level_is_the_median_of_the_last_twenty_known_values():
     assert report_data().usual == values_of("volume").iloc[-20:].median()
 
 
+def test_the_usual_level_of_a_close_is_the_last_one():
+    values = pd.Series([90.0, 95.0, 91.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN]))
+    assert report_data("close", history=pd.DataFrame({"value": values, "settled": True})).usual == 91.0
+
+
 def test_rows_are_sorted_nearest_session_first_with_sessions_as_dates():
     shuffled = forecasts().iloc[[3, 0, 4, 1, 2]]
     shuffled = shuffled.assign(target_session=pd.to_datetime(shuffled["target_session"]))

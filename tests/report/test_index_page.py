@@ -60,6 +60,24 @@ def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
     assert [row[3] for row in cells(render_index(lines))] == ["91.00 GBp", "91.00"]
 
 
+@pytest.mark.parametrize(
+    ("targets", "head"),
+    [
+        (["volume", "range"], "Against usual"),
+        (["close"], "Against last"),
+        (["close", "volume"], "Against usual (close: last)"),
+    ],
+)
+def test_a_close_is_compared_with_the_last_one_and_the_head_says_so(targets: list[str], head: str) -> None:
+    changed = {"q10": 90.0, "q50": 92.0, "q90": 94.0, "values": [80.0] * 24 + [100.0]}
+    page = render_index([index_line("SBUX", target, **changed) for target in targets])
+    changes = {row[1]: row[5] for row in cells(page)}
+    assert changes == {target: "\N{MINUS SIGN}8.0 %" if target == "close" else "+15 %" for target in targets}
+    assert f">{head}</th>" in page
+    phone = {target: "last" if target == "close" else "usual" for target in targets}
+    assert re.findall(r'data-against="(\w+)"', page) == list(phone.values())
+
+
 def test_a_symbol_without_a_known_value_or_a_page_has_a_row_without_change_and_link() -> None:
     page = render_index([index_line(values=[float("nan")], page="")])
     assert cells(page)[0][5] == "\N{EN DASH}"

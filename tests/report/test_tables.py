@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 from datetime import date
 
@@ -8,6 +10,7 @@ from forecasting.report.tables import (
     backtest_table,
     backtest_unit,
     finding_table,
+    forecast_csv,
     forecast_table,
     night_document,
     score_table,
@@ -97,6 +100,15 @@ def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
     assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
     assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
     assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
+
+
+def test_json_csv_and_text_compare_a_close_with_the_last_one():
+    closes = pd.Series([93.0, 94.0, 91.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN]))
+    history = pd.DataFrame({"value": closes, "settled": True})
+    data = report_data("close", forecasts=forecasts("close", outside="", q50=91.91), history=history)
+    assert night_document(data)["usual"] == 91.0
+    assert [line["usual"] for line in csv.DictReader(io.StringIO(forecast_csv([data])))] == ["91.0"] * 5
+    assert forecast_table(data)[0]["vs last"] == "+1\N{NO-BREAK SPACE}%"
 
 
 def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
