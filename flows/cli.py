@@ -82,10 +82,11 @@ def backtest(
     from flows import clock
     from flows.progress import progress_bar
     from flows.terminal import console
+    from forecasting.option_values import parse_date
     from forecasting.pipeline.backtest import backtest_spec, walk_each
 
     spec_of = partial(backtest_spec, refit_every=refit_every, workers=workers, as_published=as_published)
-    spec_of = partial(spec_of, first=options.required(first), last=options.required(last))
+    spec_of = partial(spec_of, first=parse_date(first), last=parse_date(last))
     found = walk_each(options.settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out or formerly)
     shown = partial(console.show_backtests, as_json=as_json and formerly is None, out=out or formerly)
     console.show_outcomes(found, shown)

@@ -13,9 +13,7 @@ ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)
-db_app = typer.Typer(
-    help="Upgrade, downgrade or show the schema; partition it.", no_args_is_help=True, rich_markup_mode=None
-)
+db_app = typer.Typer(help="Manage the database schema and its partitions.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
@@ -67,11 +65,15 @@ def models_list(
 ) -> None:
     """List each symbol's networks, the newest first. The champion is marked."""
     use(symbol, symbols_file, target=target, database_url=database_url)
+    from flows import clock
     from flows.terminal import console
     from forecasting.pipeline import registry
+    from forecasting.pipeline.each_symbol import raise_failed
     from forecasting.report.listings import model_listing
 
-    console.show_rows(registry.list_models(settings()), model_listing, as_json=as_json)
+    models, outcomes = registry.list_models(settings(), now=clock.now)
+    console.show_rows(models, model_listing, as_json=as_json)
+    raise_failed(outcomes)
 
 
 @models_app.command("show", epilog="Example: forecasting models show 3f9c2a")

@@ -114,11 +114,6 @@ def settings() -> Settings:
 
 def parse(text: str | None) -> date | None:
     """The date named by an option, or None where it was not given."""
-    return required(text) if text is not None else None
-
-
-def required(text: str) -> date:
-    """The date named by an option."""
     from forecasting.option_values import parse_date
 
-    return parse_date(text)
+    return parse_date(text) if text is not None else None

@@ -15,6 +15,7 @@ from forecasting.errors import PageError, StoreError, UsageError
 from forecasting.pipeline import shard
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.night_run import NightRun, report_path
+from forecasting.pipeline.no_forecast import held, no_forecast
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
@@ -39,9 +40,6 @@ LINE_ORIGINS = 40
 
 BEFORE_OLDEST = 60
 """Sessions of history before the oldest of these nights."""
-
-NAMED = 6
-"""Symbols and targets of the ledger that a message names."""
 
 RESTATED_SESSIONS = 60
 """Newest sessions whose first print is compared with the value of now."""
@@ -162,20 +160,10 @@ def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) ->
         try:
             data = report_data(connection, symbol, target, exchange=own.exchange, origin=as_of, brief=brief)
         except StoreError as error:
-            run = read.unfinished_run(connection, symbol, target, after=date.min)
-            if run is None or as_of is not None or not (reason := run["error"] or run["note"]):
-                raise StoreError(f"{error}{_held(connection)}") from None
-            raise StoreError(
-                f"{symbol} has no {target} forecast; its night of {run['as_of']} has status {run['status']}: {reason}"
-            ) from error
+            if as_of is not None:
+                raise StoreError(f"{error}{held(connection)}") from None
+            raise no_forecast(connection, symbol, target, error) from None
     return replace(data, cost_ratio=own.cost_ratio)
-
-
-def _held(connection: Connection) -> str:
-    """A sentence that names the symbols and targets of the ledger, for whoever misspelt one; empty for a new ledger."""
-    lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
-    more = f" and {len(lines) - NAMED} others" if len(lines) > NAMED else ""
-    return f". The database holds forecasts of {', '.join(lines[:NAMED])}{more}." if lines else ""
 
 
 def report_data(

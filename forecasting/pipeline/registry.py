@@ -6,10 +6,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from forecasting.errors import ArtifactError, UsageError
+from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.ids import short_id
+from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.folders import check_inside, child_folder, delete_files
 from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, NightRun, artifact_folder
+from forecasting.pipeline.no_forecast import check_forecast
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
@@ -91,22 +93,33 @@ def check_champion(symbol: str, settings: Settings) -> None:
     load_model(champion, settings)
 
 
-def list_models(settings: Settings) -> list[Row]:
-    """The networks of each symbol, newest first, the champion marked, then the user's own pretrained weights.
+def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[SymbolOutcome[list[Row]]]]:
+    """The networks of each symbol, newest first, then the user's own pretrained weights; and what came of each symbol.
 
-    Each with the state of its weights.
+    The champion is marked, and each has the state of its weights. A symbol without a network has failed.
+
+    Raises:
+        StoreError: The database is not ready.
     """
     migrate.check_ready(settings.url, writes=False)
-    with database.reading(settings.url) as connection:
-        found = [
-            (
-                read.champion(connection, symbol, settings.target),
-                read.models(connection, symbol, settings.target),
+    with database.kept_open(settings.url):
+        outcomes = each_symbol(settings, _networks, now=now)
+        with database.reading(settings.url) as connection:
+            own_weights = _marked(None, read.pretrained(connection, settings.target), settings)
+    return [row for rows in [*values_of(outcomes), own_weights] for row in rows], outcomes
+
+
+def _networks(own: Settings) -> list[Row]:
+    symbol, target = own.symbols[0], own.target
+    with database.reading(own.url) as connection:
+        found = _marked(read.champion(connection, symbol, target), read.models(connection, symbol, target), own)
+        if not found:
+            check_forecast(connection, symbol, target)
+            raise StoreError(
+                f"Expected a {target} network of {symbol} in the database; found none: its forecasts are a baseline's. "
+                f"For the reason: forecasting show --symbol {symbol} --target {target}"
             )
-            for symbol in settings.symbols
-        ]
-        found.append((None, read.pretrained(connection, settings.target)))
-    return [model for champion, rows in found for model in _marked(champion, rows, settings)]
+    return found
 
 
 def _marked(champion: Row | None, rows: Sequence[Row], settings: Settings) -> list[Row]:
@@ -185,15 +198,19 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
     """A sentence that names the model published from the next forecast on: the champion before the present one.
 
     Raises:
-        UsageError: There was no other champion before.
+        UsageError: Several symbols, or there was no other champion before.
+        StoreError: The symbol has neither model nor forecast.
         ArtifactError: Its weights cannot be loaded and run by this code.
         LockedError: As for `promote`.
     """
+    symbol = settings.symbols[0]
     migrate.check_ready(settings.url)
     with database.night_lock(settings.url, "night"), database.transaction(settings.url) as connection:
-        before = read.champion_before(connection, settings.symbols[0], settings.target)
+        before = read.champion_before(connection, symbol, settings.target)
         if before is None:
-            raise UsageError(f"{settings.symbols[0]} {settings.target} has had no other champion to go back to.")
+            if not read.models(connection, symbol, settings.target):
+                check_forecast(connection, symbol, settings.target)
+            raise UsageError(f"{symbol} {settings.target} has had no other champion to go back to.")
         return make_champion(connection, before, settings, trigger="rollback", now=now)
 
 

@@ -61,7 +61,7 @@ def readers(folder: Path, path: Path) -> list[Callable[[], object]]:
         lambda: console.show_nights(newest_reports(settings), as_json=True),
         lambda: write_reports(settings, folder / "page.html", now=lambda: AT)[0][0].get(),
         lambda: check_fresh(settings, now=lambda: AT),
-        lambda: list_models(settings),
+        lambda: list_models(settings, now=lambda: AT)[1][0].get(),
         lambda: show_model(model, settings) if isinstance(model, str) else None,
         lambda: [ledger.latest(), ledger.history(), ledger.skill(), ledger.bars(), ledger.bars(as_of=BEFORE)],
         lambda: [export(settings, form, folder / "x.csv", now=lambda: AT) for form in ("latest", "bars", "nixtla")],

@@ -50,7 +50,8 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         if place != 4:  # the machine was off
             nightly.nightly()
         if place == 7:
-            by_age = sorted(registry.list_models(read_settings()), key=lambda row: str(row["trained_to"]))
+            models, _ = registry.list_models(read_settings(), now=clock.now)
+            by_age = sorted(models, key=lambda row: str(row["trained_to"]))
             registry.promote(by_age[-2]["id"], read_settings(), now=clock.now)
 
 
