@@ -175,7 +175,7 @@ app.command(epilog="Example: FORECASTING_ALARM_WEBHOOK=https://hooks.example.org
 @app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")
 def article(
     source: options.ArticleSource = "sample",
-    symbol: options.Symbols = None,
+    symbol: options.OneSymbol = None,
     as_of: options.AsOf = None,
     out: options.OutNeeded = Path("article.html"),
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="First of the five seeds of its networks.")] = 0,

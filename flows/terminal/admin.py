@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from flows.terminal import options
 from flows.terminal.echo import echo
-from flows.terminal.options import AsJson, DatabaseUrl, MarketOption, Symbols, SymbolsFile, TargetOption, settings, use
+from flows.terminal.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, TargetOption, settings, use
 
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
@@ -97,8 +98,8 @@ def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> None:
 
 
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
-def models_rollback(symbol: Symbols = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
-    """Return to the previous champion of one symbol."""
+def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
+    """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
     use(symbol, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline import registry
@@ -110,7 +111,7 @@ def pretrain(
     symbol: Symbols = None,
     symbols_file: SymbolsFile = None,
     target: TargetOption = None,
-    market: MarketOption = None,
+    market: options.MarketOption = None,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Make pretrained weights from your own symbols' stored bars. It takes minutes for a hundred."""

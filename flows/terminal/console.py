@@ -62,23 +62,18 @@ def show_nights(nights: Sequence[ReportData], *, as_json: bool = False, as_csv: 
 
 
 def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out: Path | None) -> None:
-    """Print each symbol's backtest, or their JSON, and where it was written to."""
+    """Print each backtest's figures by horizon beside each baseline's error, or JSON; and where it was written to."""
     if as_json and documents:
         show_json(documents[0] if len(documents) == 1 else documents)
         return
     for document in documents:
-        show_backtest(document)
+        echo(listings.backtest_title(document))
+        show_table(*listings.backtest_listing(document))
+        if "as_published" in document:
+            echo(wording.published_sentence(document))
+            show_table(*listings.backtest_listing(document["as_published"]))
     if documents and out is not None:
         echo(f"Written to {out}")
-
-
-def show_backtest(document: Mapping[str, Any]) -> None:
-    """Print a backtest's figures by horizon beside each baseline's error."""
-    echo(listings.backtest_title(document))
-    show_table(*listings.backtest_listing(document))
-    if "as_published" in document:
-        echo(wording.published_sentence(document))
-        show_table(*listings.backtest_listing(document["as_published"]))
 
 
 def show_article(result: ArticleResult, out: Path) -> None:

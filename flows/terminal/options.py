@@ -24,6 +24,8 @@ def _option(name: str, metavar: str, text: str, default: str | bool = False, var
 
 _SYMBOLS = "A symbol as Yahoo writes it; for several repeat the option, or use commas."
 Symbols = Annotated[list[str] | None, _option("--symbol", "SYMBOL", _SYMBOLS, "FORECASTING_SYMBOLS, else SBUX")]
+_ONE, _ITS_DEFAULT = "One symbol, as Yahoo writes it.", "FORECASTING_SYMBOLS, else SBUX; of the sample ^GSPC"
+OneSymbol = Annotated[list[str] | None, _option("--symbol", "SYMBOL", _ONE, _ITS_DEFAULT)]
 SymbolsFile = Annotated[Path | None, _option("--symbols-file", "PATH", "A symbol a line; # begins a comment.")]
 _TARGET = "FORECASTING_TARGET, else volume"
 TargetOption = Annotated[str | None, _option("--target", "TARGET", "volume, close or range.", _TARGET)]

@@ -27,6 +27,7 @@ from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_
 from forecasting.pipeline.night_run import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_row import code_version
+from forecasting.pipeline.symbol_list import only_symbol
 from forecasting.preprocess.market import MarketSeries
 from forecasting.report.article_page import render_article
 from forecasting.report.json_text import json_text
@@ -185,10 +186,10 @@ def article_experiment(
     Our model is beside it where its history is there.
 
     Raises:
-        UsageError: `out` cannot be written; raised before the experiment begins.
+        UsageError: Several symbols, or `out` cannot be written; raised before the experiment begins.
     """
+    settings = settings.for_symbol(only_symbol(settings, "article"))
     check_writable(out)
-    settings = settings.for_symbol(settings.symbols[0])
     bars, events, title = load_series(settings, last=as_of, now=now)
     try:
         ours = our_medians(bars, events, settings, market=market_series(settings, now=now), bar=bar)

@@ -12,6 +12,7 @@ from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_
 from forecasting.pipeline.folders import check_inside, child_folder, delete_files
 from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, NightRun, artifact_folder
 from forecasting.pipeline.no_forecast import check_forecast
+from forecasting.pipeline.symbol_list import only_symbol
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
@@ -203,7 +204,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
         ArtifactError: Its weights cannot be loaded and run by this code.
         LockedError: As for `promote`.
     """
-    symbol = settings.symbols[0]
+    symbol = only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
     with database.night_lock(settings.url, "night"), database.transaction(settings.url) as connection:
         before = read.champion_before(connection, symbol, settings.target)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from forecasting.errors import UsageError
 from forecasting.option_values import check_symbol, listed
+from forecasting.settings import Settings
 
 MAX_BYTES = 1_000_000
 """Of a file of symbols; one of 10,000 symbols has about 60,000."""
 
 NAMED = 3
-"""Most symbols that a name lists."""
+"""Most symbols that a name or a message lists."""
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
@@ -43,6 +44,22 @@ def symbols_of_file(path: Path) -> list[str]:
     if not found:
         raise UsageError(f"Expected one symbol a line in --symbols-file {path}; found none.")
     return found
+
+
+def only_symbol(settings: Settings, command: str) -> str:
+    """The symbol of the settings, for a command that takes one alone.
+
+    Raises:
+        UsageError: The settings have several; names the first NAMED.
+    """
+    first, others = settings.symbols[:NAMED], len(settings.symbols) - NAMED
+    if len(settings.symbols) > 1:
+        more = f" and {others} more" if others > 0 else ""
+        raise UsageError(
+            f"Expected one symbol for `{command}`, found {len(settings.symbols)}: {', '.join(first)}{more}. Name one "
+            "with --symbol."
+        )
+    return first[0]
 
 
 def joined(symbols: Sequence[str]) -> str:

@@ -79,6 +79,8 @@ def test_imports_are_hardly_searched_for_garbage() -> None:
         (["run", "--target", "price"], 2, "Invalid --target 'price': expected volume, close or range."),
         (["show", "--symbols-file", "/nowhere/list.txt"], 2, "--symbols-file /nowhere/list.txt"),
         (["run", "--source", "csv:/nowhere/SBUX.csv"], 2, "/nowhere/SBUX.csv"),
+        (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
+        (["article", "--symbol", "SBUX", "--symbol", "KO"], 2, "Expected one symbol for `article`, found 2: SBUX, KO."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
         (["backtest", "x", "--from", "2018-11-01", "--to", "2018-12-20"], 2, "Expected options alone, found 'x'"),
         (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),

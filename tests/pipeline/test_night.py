@@ -394,6 +394,7 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["id"] == first["id"]
+    assert str(second["id"]) in registry.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
 
 
 def test_check_names_the_session_without_a_live_forecast(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
