@@ -100,7 +100,7 @@ def report(
     symbol: options.Symbols = None,
     symbols_file: options.SymbolsFile = None,
     target: options.TargetOption = None,
-    as_of: options.AsOf = None,
+    as_of: options.AsOfOrigin = None,
     out: options.Out = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:

@@ -15,8 +15,9 @@ from forecasting.errors import PageError, StoreError, UsageError
 from forecasting.pipeline import shard
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.night_run import NightRun, report_path
-from forecasting.pipeline.no_forecast import held, no_forecast
+from forecasting.pipeline.no_forecast import check_forecast
 from forecasting.pipeline.output_file import check_writable, write_whole
+from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.report_index import INDEX, index_page
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.unexpected import explained
@@ -100,6 +101,8 @@ def write_reports(
 ) -> tuple[list[SymbolOutcome[Path]], list[Path]]:
     """The path of the page written for each symbol in the settings, and that of the index after them.
 
+    Where `as_of` is no closed session of a symbol's exchange, that symbol has a UsageError.
+
     Args:
         settings: Of the symbols, the target and the database.
         out: Where the page of the one symbol goes instead; no index is written then.
@@ -120,6 +123,8 @@ def write_reports(
         check_writable(out)
 
     def write(own: Settings) -> Path:
+        if as_of is not None:
+            check_session(as_of, own.exchange, now=now)
         data = _newest_report(own, as_of)
         with database.reading(own.url) as connection:
             data = page_data(connection, data)
@@ -159,10 +164,9 @@ def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) ->
     with database.reading(own.url) as connection:
         try:
             data = report_data(connection, symbol, target, exchange=own.exchange, origin=as_of, brief=brief)
-        except StoreError as error:
-            if as_of is not None:
-                raise StoreError(f"{error}{held(connection)}") from None
-            raise no_forecast(connection, symbol, target, error) from None
+        except StoreError:
+            check_forecast(connection, symbol, target)
+            raise  # it has forecasts of other origins
     return replace(data, cost_ratio=own.cost_ratio)
 
 

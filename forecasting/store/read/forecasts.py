@@ -88,21 +88,27 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     """The published forecasts of an origin (None: the newest), one per horizon, all columns of table forecasts.
 
     Raises:
-        StoreError: No forecast of that origin.
+        StoreError: No forecast of that origin; names the oldest and the newest origin there is.
     """
     table = tables.forecasts
     wanted = [table.c.symbol == symbol, table.c.target == target, table.c.role == "champion"]
     newest = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
-    wanted.append(table.c.origin_session == (newest if origin is None else origin))
+    of_origin = table.c.origin_session == (newest if origin is None else origin)
     found = frame(
         connection,
-        sa.select(table).where(*wanted).order_by(table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc()),
+        sa.select(table)
+        .where(*wanted, of_origin)
+        .order_by(table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc()),
     )
     if found.empty:
-        at = f" at the origin {origin}" if origin else ""
-        command = f"catch-up --from {origin} --to {origin}" if origin else "run"
+        origins = (sa.func.min(table.c.origin_session), sa.func.max(table.c.origin_session))
+        oldest, latest = connection.execute(sa.select(*origins).where(*wanted)).one()
+        at, there, command = "", "none", "run"
+        if origin is not None and oldest is not None:
+            at, command = f" at the origin {origin}", f"catch-up --from {origin} --to {origin}"
+            there = f"origins from {oldest} to {latest}" if oldest < latest else f"the origin {oldest} alone"
         raise StoreError(
-            f"Expected a {target} forecast of {symbol}{at} in the database; found none. "
+            f"Expected a {target} forecast of {symbol}{at} in the database; found {there}. "
             f"Make one: forecasting {command} --symbol {symbol} --target {target}"
         )
     return found.drop_duplicates("horizon", ignore_index=True)
