@@ -63,14 +63,12 @@ def downgrade(url: str, revision: str) -> None:
 
 
 def current(url: str) -> str | None:
-    """The database's revision; None when it is not migrated, or without a SQLite file.
+    """The database's revision; None when it is not migrated.
 
     Raises:
-        StoreError: The database cannot be reached.
+        StoreError: There is no database, or it cannot be reached.
     """
-    parsed = parse(url)
-    if is_sqlite(parsed) and not sqlite_path(parsed).exists():
-        return None
+    _check_there(url)
     with reading(url) as connection:
         return _revision(connection)
 

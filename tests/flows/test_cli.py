@@ -107,10 +107,11 @@ def test_wrong_usage_is_one_paragraph_and_exit_code_2(
 def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, err = run("run", "--source", "sample", monkeypatch=monkeypatch, capsys=capsys)
-    assert code == 1
-    assert "forecasting db upgrade" in err
-    assert not (here / "data").exists()
+    for words in (("run", "--source", "sample"), ("db", "current")):
+        code, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+        assert code == 1
+        assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting db upgrade` creates it" in err
+        assert not (here / "data").exists()
 
 
 @pytest.mark.parametrize("content", ["", "Date,Open\n2024-03-08,1\n", "not a table at all"])

@@ -59,7 +59,8 @@ def test_the_schema_does_not_change_under_a_run(database_url: str, name: LockNam
 
 def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
     path = empty_sqlite_url.removeprefix("sqlite:///")
-    assert current(empty_sqlite_url) is None
+    with pytest.raises(StoreError, match="There is no database"):
+        current(empty_sqlite_url)
     assert refusal(empty_sqlite_url).startswith(f"There is no database at {path}. `forecasting db upgrade` creates it")
     with pytest.raises(StoreError, match="There is no database"):
         downgrade(empty_sqlite_url, "base")
