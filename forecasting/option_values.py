@@ -9,11 +9,15 @@ from typing import cast, get_args
 
 from forecasting.errors import UsageError
 from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY
+from forecasting.market_choice import NONE, symbol_of
 from forecasting.plain_text import fits_utf8
 from forecasting.vocabulary import Clock, Mode, Target
 
 SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
 """Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
+
+MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:PATH of a file with such a name"
+"""What chooses a market series, in words."""
 
 
 def check_symbol(symbol: str) -> str:
@@ -66,7 +70,14 @@ def check_option(name: str, text: str) -> str:
         raise UsageError(f"Invalid --target {text!r}: expected volume, close or range.")
     if name == "cost_ratio" and not _is_above_zero(text):
         raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
+    if name == "market" and not chooses_market(text):
+        raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
     return text
+
+
+def chooses_market(text: str) -> bool:
+    """Whether a text is `none` or leads to the symbol of a market series."""
+    return text == NONE or SYMBOL.fullmatch(symbol_of(text)) is not None
 
 
 def _is_above_zero(text: str) -> bool:

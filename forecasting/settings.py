@@ -16,8 +16,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from forecasting.database_url import with_driver
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
-from forecasting.market_choice import NONE, MarketChoice, choose_market, symbol_of
-from forecasting.option_values import check_symbol, listed
+from forecasting.market_choice import NONE, MarketChoice, choose_market
+from forecasting.option_values import MARKET_FORMS, check_symbol, chooses_market, listed
 from forecasting.plain_text import fits_utf8
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.secret_file import with_secrets
@@ -155,13 +155,8 @@ class Settings(BaseSettings):
     @field_validator("market")
     @classmethod
     def _check_market(cls, value: str | None) -> str | None:
-        if value is not None and value != NONE:
-            try:
-                check_symbol(symbol_of(value))
-            except UsageError as error:
-                raise ValueError(
-                    f"Expected a symbol, none, or csv:PATH or parquet:PATH of a file whose name is the symbol: {error}"
-                ) from None
+        if value is not None and not chooses_market(value):
+            raise ValueError(f"Expected {MARKET_FORMS}, found {value[:40]!r}")
         return value
 
     @field_validator("alpaca_keys")

@@ -1,8 +1,9 @@
 import pytest
 from pydantic import ValidationError
 
+from forecasting.errors import UsageError
 from forecasting.market_choice import MarketChoice
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,18 @@ def test_the_exchange_of_a_series_without_a_suffix_can_be_named():
 
 @pytest.mark.parametrize("market", ["vix", "csv:a name with spaces.csv", "None", "xlsx:VIX.xlsx"])
 def test_a_text_that_chooses_no_series_is_refused(market):
-    with pytest.raises(ValidationError, match="Expected a symbol, none, or csv:PATH or parquet:PATH"):
+    with pytest.raises(ValidationError, match="Expected none, a symbol in capitals such as"):
         Settings(market=market)
+
+
+def test_an_invalid_variable_is_named_in_one_sentence(monkeypatch):
+    monkeypatch.setenv("FORECASTING_MARKET", "VIX.csv")
+    with pytest.raises(UsageError) as raised:
+        read_settings()
+    assert str(raised.value) == (
+        "Invalid setting. FORECASTING_MARKET: Expected none, a symbol in capitals such as ^VIX, or csv:PATH or "
+        "parquet:PATH of a file with such a name, found 'VIX.csv'. `forecasting settings` lists all settings."
+    )
 
 
 def test_only_a_set_market_is_part_of_the_hash_and_where_its_file_lies_is_not():

@@ -11,7 +11,7 @@ import typer
 from flows.terminal import options
 from flows.terminal.echo import echo
 from flows.terminal.options import use
-from forecasting.errors import SymbolsFailedError
+from forecasting.errors import SymbolsFailedError, UsageError
 
 
 def run(
@@ -106,5 +106,7 @@ def show(
     as_csv: options.AsCsv = False,
 ) -> None:
     """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
+    if as_json and as_csv:
+        raise UsageError("Expected --json or --csv, found both. Leave one out.")
     use(symbol, symbols_file, target=target, cost_ratio=cost_ratio, database_url=database_url)
     show_newest(None, as_json=as_json, as_csv=as_csv)

@@ -43,12 +43,12 @@ def done_sentence(settings: Settings, first: date, last: date) -> str:
 
 
 def completed_sentence(settings: Settings, done: Sequence[str], first: date, last: date) -> str:
-    """How many sessions a catch-up has done, `done` having one text each; none where all had their forecasts."""
+    """How many nights a catch-up has done, `done` having one text each; none where all had their forecasts."""
     names = ", ".join(settings.symbols)
     if not done:
         which = f"every session from {first} to {last}" if first < last else f"the session {first}"
         return f"{names}: {which} has its forecasts already; nothing was run."
-    return f"{names}: {quantity(len(done), 'session')} completed between {first} and {last}."
+    return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
 
 
 def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> str:

@@ -23,6 +23,7 @@ from forecasting.pipeline.registry import weights_state
 from forecasting.pipeline.run_row import close_nights, code_version
 from forecasting.pipeline.shard import only
 from forecasting.pipeline.train import fit_challengers
+from forecasting.report.units import quantity
 from forecasting.settings import Settings
 from forecasting.store import copy_inputs, database, migrate, read, writes
 from forecasting.store.copy_nights import copy_nights
@@ -176,17 +177,17 @@ def compare(symbol: str, settings: Settings, scratch: Settings, history: History
     nights = sorted(history.nights, key=lambda row: row["as_of"])
     wanted, found = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
     wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
     if wrong:
         origin, horizon, model = wrong[0]
         raise ReplayError(
-            f"{len(nights)} nights of {symbol} {settings.target} were expected to come out again to the bit; "
+            f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
             f"{len(wrong)} of {len(wanted)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
             f"model {model}: {wanted.get(wrong[0])} was issued, {found.get(wrong[0])} came out. Same machine and "
             f"settings? {code_of(nights)}{_of_others(history.between)} "
             f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
         )
-    first, last = nights[0]["as_of"], nights[-1]["as_of"]
-    return f"{symbol}: {len(nights)} nights, {first} to {last}: all {len(wanted)} forecasts the same to the bit."
+    return f"{symbol}: {count}, {first} to {last}: all {len(wanted)} forecasts the same to the bit."
 
 
 def code_of(nights: list[Row]) -> str:

@@ -139,7 +139,7 @@ def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str,
         "n": row["n"],
         **{name: unit.number(row[name], finer=finer) for name in losses},
         **{name: units.percent(row[name], signed=True, decimals=finer) for name in ("skill_mae", "skill_pinball")},
-        "p_value": f"{row['p_value']:.3f}" if row["p_value"] == row["p_value"] else "\N{EN DASH}",
+        "p_value": units.p_value(row["p_value"]),
     }
 
 

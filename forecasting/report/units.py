@@ -94,8 +94,8 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
 
 
 def p_value(value: float | None) -> str:
-    """A test's p to three significant digits; a dash for None."""
-    return "\N{EN DASH}" if value is None else f"{value:.3g}"
+    """A test's p to three significant digits; a dash for None and NaN."""
+    return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 def quantity(count: int, noun: str) -> str:

@@ -79,6 +79,8 @@ def test_imports_are_hardly_searched_for_garbage() -> None:
         (["run", "--target", "price"], 2, "Invalid --target 'price': expected volume, close or range."),
         (["show", "--symbols-file", "/nowhere/list.txt"], 2, "--symbols-file /nowhere/list.txt"),
         (["run", "--source", "csv:/nowhere/SBUX.csv"], 2, "/nowhere/SBUX.csv"),
+        (["run", "--market", "VIX.csv"], 2, "Invalid --market 'VIX.csv': expected none, a symbol in capitals such as"),
+        (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
         (["article", "--symbol", "SBUX", "--symbol", "KO"], 2, "Expected one symbol for `article`, found 2: SBUX, KO."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),

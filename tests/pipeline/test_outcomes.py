@@ -72,5 +72,6 @@ def test_a_catch_up_without_work_says_so() -> None:
         "SBUX, MSFT: the session 2024-03-07 has its forecasts already; nothing was run."
     )
     assert completed_sentence(settings, ["x"], *span) == (
-        "SBUX, MSFT: 1 session completed between 2024-03-07 and 2024-03-08."
+        "SBUX, MSFT: 1 night completed between 2024-03-07 and 2024-03-08."
     )
+    assert "SBUX, MSFT: 4 nights completed" in completed_sentence(settings, ["x"] * 4, *span)

@@ -200,6 +200,13 @@ def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> 
         replay(read_settings(), now=clock.now)
 
 
+def test_one_night_is_one_night(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = closes_at(LAST) + timedelta(hours=13, minutes=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
+    nightly.nightly()
+    assert replay(read_settings(), now=clock.now).startswith(f"MSFT: 1 night, {LAST} to {LAST}: all ")
+
+
 def test_stored_bars_that_are_changed_behind_its_back_are_noticed(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

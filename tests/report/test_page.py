@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from forecasting.report.page import render_page
-from tests.report.nights import long_record, report_data, scored
+from tests.report.nights import long_record, report_data, score, scored
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -119,3 +119,12 @@ def test_a_page_of_nights_with_a_published_baseline_compares_with_it_and_with_th
     assert "A baseline was published in the network's place on 1 of these nights" in page
     assert re.search(r"ridge [\d.]+ 40 .* the network alone [\d.]+ 40 ", page)
     assert "the network alone" not in text_of(render_page(report_data(scored=sound)))
+
+
+def test_a_small_p_value_is_not_rounded_to_nothing() -> None:
+    ours = [score(ago=ago, median=10.0 + ago % 3) for ago in range(1, 41)]
+    theirs = [score(ago=ago, median=11.0 + ago % 4, name="ridge", role="baseline") for ago in range(1, 41)]
+    data = report_data(scored=scored(*ours, *theirs))
+    value = float(data.record.comparisons.query("horizon == 1")["p_value"].iloc[0])
+    assert 0.0 < value < 0.0005
+    assert f'<td class="n">{value:.3g}</td>' in render_page(data)

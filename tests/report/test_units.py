@@ -8,6 +8,7 @@ from forecasting.report.units import (
     Unit,
     instant,
     long_day,
+    p_value,
     percent,
     quantity,
     seconds,
@@ -82,3 +83,14 @@ def test_days_and_instants_are_formatted_as_text():
 )
 def test_seconds_are_rounded_to_what_matters(value: float | None, text: str):
     assert seconds(value) == text.replace("_", GAP)
+
+
+def test_a_p_value_has_three_significant_digits_and_an_unknown_one_is_a_dash():
+    dash = "\N{EN DASH}"
+    assert [p_value(value) for value in (0.00046123, 0.0461, 0.5, None, float("nan"))] == [
+        "0.000461",
+        "0.0461",
+        "0.5",
+        dash,
+        dash,
+    ]

@@ -56,6 +56,12 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "site", monkeypatch, code=block("python"), project=block("toml"))
 
 
+def test_readme_and_doc_state_the_lines_of_the_module():
+    stated = f"module of {len(block('python').splitlines())} lines"
+    assert stated in DOC
+    assert stated in (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
+
+
 class HouseServer:
     """The house's web server: its responses, by symbol."""
 
