@@ -10,7 +10,7 @@ from typing import Any
 from forecasting.article.experiment import ArticleResult
 from forecasting.report.data import ReportData
 from forecasting.report.json_text import rounded
-from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins
+from forecasting.report.track_record import TrackRecord, newest_records
 from forecasting.report.units import Unit, instant, p_value, percent, quantity, unit_for, unit_of
 from forecasting.report.wording import day_notes, forecaster_label
 from forecasting.settings import Settings
@@ -18,9 +18,6 @@ from forecasting.vocabulary import RANDOM
 
 Listing = tuple[list[str], list[list[object]]]
 """The names of the columns, and the rows with a cell for each."""
-
-WINDOWS = (20, 60)
-"""Newest origins whose record is shown."""
 
 
 def night_listing(data: ReportData) -> Listing:
@@ -56,21 +53,16 @@ def change(value: float, other: float) -> str:
 def window_listing(data: ReportData, record: TrackRecord) -> Listing:
     """A row for the newest 20 and 60 origins: the published forecasts one session ahead against the best baseline."""
     unit = unit_of(data)
-    rows: list[list[object]] = []
-    for sessions in WINDOWS:
-        newest = newest_origins(record, sessions)
-        ahead, best = newest.ahead(1), best_ahead(newest)
-        if ahead.empty or (rows and len(ahead) == rows[-1][1]):  # a young ledger has no longer record
-            continue
-        rows.append(
-            [
-                f"{min(sessions, len(ahead))} sessions",
-                len(ahead),
-                unit.number(float(ahead["error"].abs().mean())),
-                *([None] * 4 if best is None else _against_best(best, unit)),
-                percent(float(ahead["inside_80"].astype(float).mean())),
-            ]
-        )
+    rows: list[list[object]] = [
+        [
+            f"{row['n']} sessions",
+            row["n"],
+            unit.number(row["mae"]),
+            *([None] * 4 if row["best_baseline"] is None else _against_best(row, unit)),
+            percent(row["coverage_80"]),
+        ]
+        for row in newest_records(record)
+    ]
     return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80 %"], rows
 
 
@@ -93,7 +85,7 @@ def record_listing(data: ReportData, record: TrackRecord) -> Listing:
 
 def _against_best(best: Mapping[Any, Any], unit: Unit) -> list[object]:
     skill = [percent(best[name], signed=True) for name in ("skill_mae", "skill_pinball")]
-    return [forecaster_label(best["forecaster"]), unit.number(best["their_mae"]), *skill]
+    return [forecaster_label(best["best_baseline"]), unit.number(best["their_mae"]), *skill]
 
 
 def backtest_title(document: Mapping[str, Any]) -> str:

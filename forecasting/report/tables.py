@@ -10,16 +10,20 @@ import pandas as pd
 from forecasting.report import wording
 from forecasting.report.costs import cost_document, cost_quantiles
 from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
 from forecasting.report.listings import change, usual_value
-from forecasting.report.track_record import TrackRecord, counted
+from forecasting.report.track_record import TrackRecord, counted, newest_records
 from forecasting.report.units import Unit, p_value, percent, short_day, unit_for, unit_of
 from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
-    """The night for `json_text`: published model, origin, forecasts and track record, in the target's own unit."""
+    """The night for `json_text`: published model, origin, forecasts and track record, in the target's own unit.
+
+    docs/terminal.md has the meaning of each key.
+    """
     columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
     columns += ["outside", "issued_at", "data_as_of"]
     record = data.record
@@ -31,8 +35,11 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "last_value": data.last_value,
         "usual": data.usual,
         "fetched_at": data.fetch["fetched_at"],
+        "first_print": data.is_provisional,
         "model_id": data.model["id"],
         "model": data.model["name"],
+        "method": data.model["method"],
+        "trained_to": data.model.get("trained_to"),
         "run_id": data.run["id"],
         "mode": data.run["mode"],
         "notices": {notice.title: notice.text for notice in wording.notices(data)},
@@ -40,6 +47,8 @@ def night_document(data: ReportData) -> dict[str, Any]:
             {**row, "special_days": wording.day_notes(data, row["target_session"])}
             for row in data.rows[columns].to_dict("records")
         ],
+        "last_result": _last_result(record),
+        "record": newest_records(record),
         "track_record": _record_document(record),
         "cost": cost_document(data, record),
     }
@@ -74,6 +83,16 @@ def _cost_columns(data: ReportData) -> dict[str, Any]:
     if (ratio := data.cost_ratio) is None:
         return {}
     return {"cost_ratio": ratio, "cost_quantile": cost_quantiles(data.rows, ratio)}
+
+
+def _last_result(record: TrackRecord) -> dict[str, Any] | None:
+    """The newest scored forecast one session ahead, and what came; None before the first score."""
+    ahead = record.ahead(1)
+    if ahead.empty:
+        return None
+    row = ahead.iloc[-1]
+    numbers = {name: float(row[name]) for name in ("q10", "q50", "q90", "actual")}
+    return {"target_session": as_day(row["target_session"]), **numbers, "inside_80": bool(row["inside_80"])}
 
 
 def _record_document(record: TrackRecord) -> dict[str, Any]:

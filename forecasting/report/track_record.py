@@ -20,6 +20,9 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, 
 ENOUGH_LIVE = 20
 """From this many live origins on, late and replayed forecasts no longer count."""
 
+WINDOWS = (20, 60)
+"""Newest origins whose record is shown."""
+
 _FORECAST = ["origin_session", "horizon"]
 _SKILL_COLUMNS = ["forecaster", "horizon", "n", "mae", "pinball", "their_mae", "their_pinball"]
 _SKILL_COLUMNS += ["skill_mae", "skill_pinball"]
@@ -154,6 +157,32 @@ def best_ahead(record: TrackRecord) -> dict[Any, Any] | None:
     losses = record.losses
     ahead = losses[losses["horizon"] == 1].sort_values("their_pinball", kind="stable")
     return next(iter(ahead.to_dict("records")), None)
+
+
+def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
+    """The published forecasts one session ahead against the best baseline, over each of WINDOWS.
+
+    Returns:
+        For each window: n (origins), mae (in the target's unit), coverage_80 (share), best_baseline, their_mae,
+        skill_mae and skill_pinball; the last four None without a baseline. No second window where a
+        young ledger has no more origins than the first one; none before the first score.
+    """
+    rows: list[dict[str, Any]] = []
+    for origins in WINDOWS:
+        newest = newest_origins(record, origins)
+        ahead, best = newest.ahead(1), best_ahead(newest) or {}
+        if ahead.empty or (rows and len(ahead) == rows[-1]["n"]):
+            continue
+        rows.append(
+            {
+                "n": len(ahead),
+                "mae": float(ahead["error"].abs().mean()),
+                "coverage_80": float(ahead["inside_80"].astype(float).mean()),
+                "best_baseline": best.get("forecaster"),
+                **{name: best.get(name) for name in ("their_mae", "skill_mae", "skill_pinball")},
+            }
+        )
+    return rows
 
 
 def _pairs_of(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:

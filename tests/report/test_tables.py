@@ -1,11 +1,13 @@
 import csv
 import io
 import json
+import re
 from datetime import date
+from pathlib import Path
 
 import pandas as pd
 
-from forecasting.report.json_text import rounded
+from forecasting.report.json_text import json_text, rounded
 from forecasting.report.tables import (
     backtest_table,
     backtest_unit,
@@ -100,6 +102,50 @@ def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
     assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
     assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
     assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
+
+
+def test_every_key_of_the_document_of_a_night_is_documented():
+    terminal = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(documented) == sorted(night_document(report_data(forecasts=forecasts(outside=""))))
+
+
+def test_the_document_of_a_night_has_how_the_published_model_was_fitted_and_whether_the_bar_is_a_first_print():
+    data = report_data(forecasts=forecasts(outside=""), run={"mode": "scratch"})
+    document = night_document(data)
+    assert (document["mode"], document["method"], document["trained_to"]) == ("scratch", "warm", date(2024, 3, 6))
+    assert document["first_print"] is False
+    new = data.history.assign(settled=data.history.index < pd.Timestamp(ORIGIN))
+    assert night_document(report_data(forecasts=forecasts(outside=""), history=new))["first_print"] is True
+
+
+def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newest_nights():
+    nights = [score(ago=ago, median=11.0 if ago > 1 else 20.0) for ago in range(1, 31)]
+    theirs = [score(ago=ago, median=12.0, name="ridge", role="baseline") for ago in range(1, 31)]
+    document = night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs)))
+    assert document["last_result"] == {
+        "target_session": ORIGIN,
+        "q10": 14.0,
+        "q50": 20.0,
+        "q90": 30.0,
+        "actual": 10.0,
+        "inside_80": False,
+    }
+    short, long = rounded(document["record"])
+    assert short == {
+        "n": 20,
+        "mae": 1.45,
+        "coverage_80": 0.95,
+        "best_baseline": "ridge",
+        "their_mae": 2.0,
+        "skill_mae": 0.275,
+        "skill_pinball": 0.275,
+    }
+    assert (long["n"], long["mae"]) == (30, 1.3)
+    first = night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
+    assert (first["last_result"], first["record"]) == (None, [])
+    assert json.loads(json_text(document))["last_result"]["target_session"] == "2024-03-08"
 
 
 def test_json_csv_and_text_compare_a_close_with_the_last_one():
