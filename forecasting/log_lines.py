@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from typing import Protocol
 
 from forecasting.plain_text import plain_text
 
@@ -11,6 +12,21 @@ def clean_library_lines() -> None:
     made = logging.getLogRecordFactory()
     if not isinstance(made, _CleanRecords):
         logging.setLogRecordFactory(_CleanRecords(made))
+
+
+class HasQuiet(Protocol):
+    """A console of rich, which this library does not import."""
+
+    quiet: bool
+
+
+def be_quiet(console: HasQuiet) -> None:
+    """Print no more on a console of rich whose reader has ended, as a killed worker has.
+
+    Rich itself raises SystemExit from the log call: the thread that writes the line ends, and a night with its lock
+    waits for it for ever.
+    """
+    console.quiet = True
 
 
 class _CleanRecords:

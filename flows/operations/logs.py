@@ -4,9 +4,11 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
+
 from flows import clock
 from forecasting.errors import ForecastingError
-from forecasting.log_lines import clean_library_lines
+from forecasting.log_lines import be_quiet, clean_library_lines
 from forecasting.pipeline.unexpected import explained, explained_errors
 from forecasting.plain_text import plain_text
 
@@ -21,6 +23,7 @@ def readable_errors() -> Iterator[None]:
     From here on every line of the library is cleaned and capped, whichever handler prints it.
     """
     clean_library_lines()
+    Console.on_broken_pipe = be_quiet  # type: ignore[method-assign, assignment]
     library = logging.getLogger("forecasting")
     level = library.level
     # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be lost.
@@ -36,8 +39,7 @@ def readable_errors() -> Iterator[None]:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    if record.exc_info and isinstance(record.exc_info[1], Exception):
-        error = record.exc_info[1]
+    if record.exc_info and isinstance(error := record.exc_info[1], Exception):
         if not isinstance(error, ForecastingError):
             record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}", ()
         record.exc_info = record.exc_text = None

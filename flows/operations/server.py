@@ -97,12 +97,9 @@ def check_password(url: str, password: str | None) -> None:
 
 @contextmanager
 def tolerate_outage(what: str) -> Iterator[None]:
-    """Within the block, an unresponsive or failing server ends the block with a warning instead of an error.
+    """Within the block, a server that fails to receive `what` ends the block with a warning instead of an error.
 
     Prefect only displays nights: the ledger and the report page are complete without it.
-
-    Args:
-        what: What the server misses, for the log.
     """
     try:
         yield

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from forecasting.dependencies import untested_releases
-from forecasting.errors import ForecastingError
+from forecasting.errors import ForecastingError, StoreError
 from forecasting.ingest.sources.choose import source_of
 from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import ends_soon, last_completed
 from forecasting.settings import Settings
 from forecasting.store import migrate
 from forecasting.vocabulary import Clock
+
+LEAST_FREE = 2**30
+"""Bytes free on the disk of the data folder below which `doctor` calls it wrong."""
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
@@ -24,7 +27,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "source": lambda: _source(settings),
         **({"witness": lambda: _witness(settings)} if settings.witness else {}),
         "packages": _packages,
-        "disk": lambda: f"{shutil.disk_usage(_existing(settings.data_dir)).free / 2**30:.0f} GiB free",
+        "disk": lambda: _disk(settings),
     }
 
 
@@ -38,6 +41,14 @@ def _result(name: str, check: Callable[[], str]) -> dict[str, str]:
         return {"check": name, "state": "ok", "found": check()}
     except ForecastingError as error:
         return {"check": name, "state": "wrong", "found": str(error)}
+
+
+def _disk(settings: Settings) -> str:
+    free = shutil.disk_usage(_existing(settings.data_dir)).free
+    found = f"{free / 2**30:.1f} GiB free"
+    if free < LEAST_FREE:
+        raise StoreError(f"Expected {LEAST_FREE / 2**30:.0f} GiB or more free at {settings.data_dir}; found {found}.")
+    return found
 
 
 def _database(settings: Settings) -> str:

@@ -114,7 +114,11 @@ _KNOWN_STATES = {
         "did not finish a statement in time",
         f"{_END} Without one, look for a slow disk or a server under load.",
     ),
-    "42501": ("refused", "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql again."),
+    "42501": (
+        "refused",
+        "Connect as the writer role, for `forecasting db` as the ledger's owner, who runs deploy/sql/roles.sql again "
+        "after an upgrade.",
+    ),
     "22P05": _ENCODING,
     "22021": _ENCODING,
 }

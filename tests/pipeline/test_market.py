@@ -114,13 +114,15 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
     assert len(yahoo.market_charts()) == 1
 
 
+@pytest.mark.parametrize("hours", [13, 70], ids=["before the open", "after it"])
 def test_a_night_after_an_ingest_of_the_same_bars_uses_what_was_known_at_its_own_fetch(
-    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     yahoo.today = LAST
-    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=13))
-    ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
-    live(yahoo, monkeypatch, LAST)
+    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=hours))
+    ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
+    monkeypatch.setattr(clock, "now", lambda: closes_at(LAST) + timedelta(hours=hours, minutes=30))
+    night(LAST, "skip")
     np.testing.assert_allclose(made[0].market, expected(made[0]), rtol=1e-12)
     (run,) = rows("runs")
     ours = {row["id"]: row["run_id"] for row in rows("fetches") if row["symbol"] == "SBUX"}

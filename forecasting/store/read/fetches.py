@@ -60,8 +60,8 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first:
 
     The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast. Without one, the first
     fetch with that bar that asked for the sessions from `first` on; a fetch for a later night asked for fewer of them.
-    Without such a one, the first fetch with that bar. So a night and its replay use the same bars, whenever the replay
-    is made.
+    Without such a one, the first fetch with that bar. Of these a night's before any other: before `ingest` alone, no
+    market series was fetched.
 
     Args:
         connection: An open connection.
@@ -77,7 +77,7 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first:
     reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session)
     reaching = reaching.where(table.c.verdict.not_in(tables.NO_BARS))  # a bar that was held back was received too
     in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
-    late = reaching.order_by(table.c.fetched_at, table.c.id)
+    late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
     found = first_row(connection, in_time) or first_row(connection, late.where(table.c.first_asked <= first))
     found = found or first_row(connection, late)
     if found is None:

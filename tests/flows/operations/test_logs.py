@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from prefect.logging.handlers import PrefectConsoleHandler
 
 from flows.operations.logs import readable_errors
 from forecasting.errors import ForecastingError, UnexpectedError, UsageError
@@ -74,3 +77,15 @@ def test_a_second_block_adds_no_second_filter() -> None:
         before = list(logger.filters)
     with readable_errors():
         assert logger.filters == before
+
+
+def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with readable_errors(), os.fdopen(writer, "w", encoding="utf-8") as lines:
+        handler = PrefectConsoleHandler(stream=lines)
+        for text in ("the worker was killed", "and the night goes on"):
+            handler.emit(logging.LogRecord("forecasting.night", logging.INFO, __file__, 1, text, (), None))
+        assert handler.console.quiet
+        with suppress(BrokenPipeError):  # what is still buffered
+            lines.close()

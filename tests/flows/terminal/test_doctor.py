@@ -12,6 +12,7 @@ from flows.operations import server
 from flows.terminal.doctor import doctor
 from forecasting import dependencies, sessions
 from forecasting.errors import ForecastingError
+from forecasting.pipeline import readiness
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 
@@ -39,6 +40,13 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path
     assert "forecasting db upgrade" in checks["database"][1]
     assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
     assert not (folder / "data").exists()
+
+
+def test_a_disk_that_is_almost_full_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "LEAST_FREE", 2**70)
+    state, said = found()["disk"]
+    assert state == "wrong"
+    assert said.startswith(f"Expected {2**40} GiB or more free at {folder / 'data'}; found ")
 
 
 def test_a_migrated_database_is_ok_with_its_revision() -> None:
