@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from forecasting.database_url import with_driver
+from forecasting.database_url import sqlite_url, with_driver
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
 from forecasting.market_choice import NONE, MarketChoice, choose_market
@@ -210,7 +210,7 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database's SQLAlchemy URL, password included: never log it."""
         if self.database_url is None:
-            return f"sqlite:///{self.data_dir.absolute() / 'forecasting.db'}"
+            return sqlite_url(self.data_dir.absolute() / "forecasting.db")
         return with_driver(self.database_url.get_secret_value())
 
     @property

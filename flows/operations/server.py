@@ -33,6 +33,7 @@ from flows.operations.child import start_child, stop_child
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.password_file import stored_password
 from forecasting.settings import read_settings
+from forecasting.store.engine import aiosqlite_url
 
 logger = logging.getLogger("forecasting.server")
 
@@ -165,7 +166,7 @@ def run_server() -> Iterator[str]:
     ephemeral = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
     settings = get_current_settings()
     given = os.environ | ephemeral | settings.to_environment_variables(exclude_unset=True)
-    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{PREFECT_HOME.value() / OWN_DATABASE}"}
+    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": aiosqlite_url(PREFECT_HOME.value() / OWN_DATABASE)}
     if settings.server.database.model_fields_set - {"sqlalchemy"}:
         own = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events"}
     password = f"forecasting:{secrets.token_urlsafe(24)}"
@@ -235,8 +236,7 @@ def _await_health(child: "subprocess.Popen[bytes]", url: str) -> None:
         if child.poll() is not None:
             raise ForecastingError(
                 f"Our own Prefect server ended at once (exit code {child.returncode}); its message is above. "
-                f"Is the port of {url} taken by another program? Free it, name another in PREFECT_SERVER_API_PORT, or "
-                "a server in PREFECT_API_URL."
+                f"Is the port of {url} taken? Free it, or set PREFECT_SERVER_API_PORT or PREFECT_API_URL."
             )
         time.sleep(0.1)
     raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {url}.")

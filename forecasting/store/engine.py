@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, QueuePool
 
+from forecasting.database_url import encoded, sqlite_database
 from forecasting.errors import UsageError
 
 BUSY_TIMEOUT_S = 30
@@ -80,6 +80,9 @@ def parse(url: str) -> sa.URL:
         raise UsageError(f"{_EXPECTED}; the one given cannot be parsed. Correct it.") from None
     if backend not in ("sqlite", "postgresql"):
         raise UsageError(f"{_EXPECTED}; the one given names another database. Use one of these two.")
+    if backend == "sqlite" and parsed.host is None:
+        # SQLAlchemy 2.0 takes %XX as part of a path, 2.1 decodes it; here it is decoded by every release.
+        parsed = parsed.set(database=sqlite_database(url))
     if backend == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError(f"{_EXPECTED}; the one given names no file, and a ledger in memory would be lost at once.")
     if "@" in (parsed.host or ""):
@@ -88,7 +91,7 @@ def parse(url: str) -> sa.URL:
         (parsed.host or "").encode("idna")
     except UnicodeError:
         raise UsageError(f"{_EXPECTED}; the one given has a host that is no name. Correct it.") from None
-    _check_options(parsed)
+    _check_options(parsed, url.partition("?")[2])
     return parsed
 
 
@@ -102,6 +105,13 @@ def sqlite_path(parsed: sa.URL) -> Path:
     return Path(parsed.database or "").absolute()
 
 
+def aiosqlite_url(path: Path) -> str:
+    """The URL of a SQLite file for Prefect, which reads it with the installed SQLAlchemy and not with `parse`."""
+    # SQLite itself decodes a file: path. In a plain one SQLAlchemy 2.0 decodes nothing, not even a ?.
+    of_file = sa.URL.create("sqlite+aiosqlite", database=f"file:{encoded(path)}", query={"uri": "true"})
+    return of_file.render_as_string(hide_password=False)
+
+
 def place(url: str) -> str:
     """The database's location without secrets, for errors and logs: the path, or name, host and port."""
     parsed = parse(url)
@@ -111,15 +121,19 @@ def place(url: str) -> str:
     return f"{parsed.database or 'the default one'} on {host}" + (f":{parsed.port}" if parsed.port else "")
 
 
-def _check_options(parsed: sa.URL) -> None:
+def _check_options(parsed: sa.URL, text: str) -> None:
     """Refuse options after `?` that the database does not have or that are given twice.
+
+    Args:
+        parsed: The URL.
+        text: All that follows its `?`, which may also be the rest of a path, without any option.
 
     Raises:
         UsageError: Names those that the database has, or the nearest of them. Never another text of the URL: after a ?
             that is not percent-encoded it may be the end of a password.
     """
     if is_sqlite(parsed):
-        wrong = sorted(parsed.query)
+        wrong = sorted(parsed.query) or ([text] if text else [])
     else:
         several = {name for name, value in parsed.query.items() if isinstance(value, tuple)} - {"host", "port"}
         wrong = sorted((parsed.query.keys() - _libpq_options()) | several)
@@ -153,7 +167,7 @@ def _session_options(parsed: sa.URL, migrating: bool) -> str:
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
     mode = "rwc" if migrating else "rw"  # plain sqlite3.connect would create an empty file for a mistyped path
-    uri = f"file:{quote(str(sqlite_path(parsed)))}?mode={mode}"
+    uri = f"file:{encoded(sqlite_path(parsed))}?mode={mode}"
 
     def opened() -> sqlite3.Connection:
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.

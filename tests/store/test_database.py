@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError, UsageError
+from forecasting.settings import Settings
 from forecasting.store import tables, writes
 from forecasting.store.database import kept_open, reading, savepoint, transaction
-from forecasting.store.engine import engine
+from forecasting.store.engine import aiosqlite_url, engine, parse, sqlite_path
 from forecasting.store.migrate import check_ready, current, upgrade
 from tests.store.rows import forecast_row, run_row, store_bars
 
@@ -68,6 +69,41 @@ def test_a_database_in_memory_is_refused():
     for url in ("sqlite://", "sqlite:///:memory:"):
         with pytest.raises(UsageError, match="names no file"):
             engine(url)
+
+
+NAMES = ("q?x", "job%2Fmain", "100%", "a b", "caf\u00e9", "#1", "a@b:c", "+", "%25", "?mode=ro", "\udcff")
+"""Of folders that the parts of a URL could be read into; the last one is a byte that is no UTF-8."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_ledger_of_a_data_folder_is_in_that_folder_whatever_its_name(tmp_path, name):
+    url, path = Settings(data_dir=tmp_path / name).url, tmp_path / name / "forecasting.db"
+    assert sqlite_path(parse(url)) == path
+    upgrade(url)
+    check_ready(url)
+    assert path.is_file()
+    assert list(tmp_path.iterdir()) == [tmp_path / name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sqlalchemy_itself_opens_the_file_that_prefects_url_names(tmp_path, name):
+    path = tmp_path / name / "forecasting.db"
+    path.parent.mkdir()
+    url = sa.make_url(aiosqlite_url(path))
+    with sa.create_engine(url.set(drivername="sqlite")).connect() as connection:
+        connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
+    assert path.is_file()
+
+
+def test_a_path_in_a_url_is_decoded_by_every_release_of_sqlalchemy(monkeypatch):
+    for decoded in ("/x/a b%2F.db", "/x/a%20b%252F.db"):  # by 2.1, and as 2.0 leaves it
+        monkeypatch.setattr(sa, "make_url", lambda _, found=decoded: sa.URL.create("sqlite", database=found))
+        assert sqlite_path(parse("sqlite:////x/a%20b%252F.db")) == Path("/x/a b%2F.db")
+
+
+def test_the_rest_of_a_path_after_a_question_mark_is_refused_and_not_left_out():
+    with pytest.raises(UsageError, match="SQLite takes none"):
+        parse("sqlite:////x/q?x/forecasting.db")
 
 
 def test_a_reader_cannot_write(database_url):

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from sqlalchemy import make_url
 
 from flows.operations import server
 from tests.flows import processes
@@ -41,7 +42,7 @@ def test_a_temporary_server_deletes_runs_that_ended_before_its_limit_and_keeps_t
 ) -> None:
     old, young = noted(), noted()
     APILogWorker.drain_all(timeout=30)  # the lines that a flow logs itself
-    home = tmp_path / "prefect"
+    home = tmp_path / "job%2Fprefect?"  # neither is read as a part of the database's URL
     home.mkdir()
     with (
         closing(sqlite3.connect(PREFECT_HOME.value() / server.OWN_DATABASE)) as served,
@@ -73,7 +74,7 @@ def test_a_configured_database_is_used_and_keeps_every_run(tmp_path: Path, monke
         ):
             pass
         given = started.call_args.kwargs["environment"]
-        database = given["PREFECT_SERVER_DATABASE_CONNECTION_URL"]
+        database = make_url(given["PREFECT_SERVER_DATABASE_CONNECTION_URL"]).database or ""
         vacuum = given["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"]
         expected = ("ours.db", "events") if configured else (server.OWN_DATABASE, "events,flow_runs")
         assert (database.rpartition("/")[2], vacuum) == expected
