@@ -68,7 +68,8 @@ def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     whole_day = at == at.normalize()  # a date without a time, which is no evening in New York
     announced = local.tz_localize(None).normalize().where(~whole_day, at.tz_localize(None))
     stated = rows["Timing"].astype(str).to_numpy()
-    timing = pd.Series(stated).map(_TIMINGS).fillna("").where(stated != _AS_STATED, _by_clock(local))
+    at_its_time = _by_clock(local).mask(whole_day, "")
+    timing = pd.Series(stated).map(_TIMINGS).fillna("").where(stated != _AS_STATED, at_its_time)
     frame = pd.DataFrame({"symbol": rows.index.astype(str), "announced": announced, "timing": timing.astype(str)})
     in_order = frame.sort_values(["symbol", "announced", "timing"], ignore_index=True)  # a stated time comes last
     return in_order.drop_duplicates(["symbol", "announced"], keep="last", ignore_index=True)

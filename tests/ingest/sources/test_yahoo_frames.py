@@ -28,8 +28,10 @@ def test_the_day_of_an_announcement_is_new_yorks():
     ]
 
 
-def test_a_midnight_in_utc_is_a_day_without_a_time():
-    assert dates(("A", "2024-01-30T00:00:00Z", "TNS")) == [("A", "2024-01-30", "")]
+@pytest.mark.parametrize("day", ["2024-01-30", "2024-07-30"])
+@pytest.mark.parametrize(("stated", "timing"), [("TNS", ""), ("TAS", ""), ("AMC", "amc"), ("BMO", "bmo")])
+def test_a_midnight_in_utc_is_a_day_without_a_time(day, stated, timing):
+    assert dates(("A", f"{day}T00:00:00Z", stated)) == [("A", day, timing)]
 
 
 @pytest.mark.parametrize(
