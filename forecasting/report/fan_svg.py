@@ -47,17 +47,18 @@ def fan_svg(data: ReportData) -> str:
     step = (plot.right - plot.left) / (len(past) - 1 + AHEAD * len(ahead))
     x = [plot.left + step * place for place in range(len(past))]
     x += [x[-1] + step * AHEAD * horizon for horizon in range(1, len(ahead) + 1)]
-    # The fan opens from the newest known value.
-    known = max(place for place, value in enumerate(past) if math.isfinite(value))
-    opening = {name: [past[known], *ahead[name].astype(float)] for name in ("q05", "q10", "q50", "q90", "q95")}
-    at = [x[known], *x[len(past) :]]
+    # The fan opens from the newest known value; where none of those shown is known, it has no opening.
+    known = [place for place, value in enumerate(past) if math.isfinite(value)][-1:]
+    start, origin = [past[place] for place in known], x[known[0] if known else len(past) - 1]
+    opening = {name: [*start, *ahead[name].astype(float)] for name in ("q05", "q10", "q50", "q90", "q95")}
+    at = [*(x[place] for place in known), *x[len(past) :]]
     marks = [_STYLE, f'<rect class="paper" width="{WIDTH:.0f}" height="{HEIGHT:.0f}"/>', axes.grid(plot, unit)]
     for low, high, css in BANDS:
         edge = [*_points(at, opening[low], plot), *reversed(_points(at, opening[high], plot))]
         marks.append(axes.path(edge, css=css, closed=True))
     marks += [axes.path(part, css="known") for part in _unbroken(x, past, plot)]
     marks.append(axes.path(_points(at, opening["q50"], plot), css="median"))
-    marks += _labels(data, unit, plot, first=x[0], origin=x[known], last=x[-1])
+    marks += _labels(data, unit, plot, first=x[0], origin=origin, last=x[-1])
     return axes.drawing(plot, label=_label(data), marks="".join(marks), css="fan")
 
 
@@ -81,7 +82,7 @@ def _unbroken(x: Sequence[float], values: Sequence[float], plot: Axes) -> list[l
 
 
 def _labels(data: ReportData, unit: Unit, plot: Axes, *, first: float, origin: float, last: float) -> list[str]:
-    """The oldest, newest known and last session below the plot, and tomorrow's median above it."""
+    """The oldest session, the origin and the last session below the plot, and tomorrow's median above it."""
     row, oldest = data.rows.iloc[0], data.history.index[-SHOWN_SESSIONS:][0]
     below = plot.floor + 24
     return [

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pandas as pd
 
-from forecasting.report.fan_svg import HEIGHT, WIDTH, fan_markdown, fan_svg
+from forecasting.report.fan_svg import HEIGHT, SHOWN_SESSIONS, WIDTH, fan_markdown, fan_svg
 from tests.report.nights import forecasts, report_data
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -59,6 +59,17 @@ def test_an_unknown_value_leaves_a_gap() -> None:
     history.iloc[-10, history.columns.get_loc("value")] = np.nan
     parts = paths(fan_svg(report_data(history=history)), "known")
     assert [len(part) for part in parts] == [30, 9]
+
+
+def test_without_a_known_value_the_fan_has_no_opening() -> None:
+    history = report_data().history.copy()
+    history.loc[history.index[-SHOWN_SESSIONS:], "value"] = np.nan
+    data = report_data(history=history)
+    drawing = fan_svg(data)
+    assert paths(drawing, "known") == []
+    assert [len(part) for css in ("outer", "inner", "median") for part in paths(drawing, css)] == [10, 10, 5]
+    assert {"Fri 8 Mar", "Fri 15 Mar"} < set(labels(drawing))
+    assert fan_markdown(data).startswith("![")
 
 
 def test_the_drawing_names_its_first_known_and_last_session_and_tomorrow_s_median() -> None:
