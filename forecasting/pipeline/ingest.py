@@ -76,7 +76,8 @@ def _read_stored(
     if purpose == "market" and choice is not None:
         source = market_source_of(choice, cache_dir=cache_dir, alpaca_keys=keys)
     else:
-        source = source_of(run.spec.source, cache_dir=cache_dir, alpaca_keys=keys)
+        own = run.settings.exchange
+        source = source_of(run.spec.source, cache_dir=cache_dir, alpaca_keys=keys, exchange=own)
     newest = read.newest_fetch(connection, symbol)
     adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
     return Stored(

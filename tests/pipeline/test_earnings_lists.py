@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from forecasting.errors import RateLimitedError
+from forecasting.ingest.event_history import drop_moved, validity_intervals
+from forecasting.ingest.sources import yahoo as yahoo_module
+from forecasting.ingest.sources.yahoo_frames import page_dates
 from forecasting.pipeline.answers import Purpose
 from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import migrate
+from forecasting.store import database, migrate, read
 from tests.builders import LAST, random_bars
 from tests.nights import ON_BOTH_DATABASES, rows
 from tests.yahoo_stand_in import StandIn, asked_here
@@ -177,3 +181,39 @@ def test_the_night_before_the_announcement_still_has_the_next_date(yahoo: StandI
     yahoo.earnings = LAST_PAGE
     ingest(yahoo, LAST, "KO")
     assert [session for session, *_ in dates("KO")] == ["2024-03-11"]
+
+
+@ON_BOTH_DATABASES
+def test_dates_of_another_exchange_are_of_its_clock_and_those_stored_by_new_yorks_are_replaced(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.add("MC.PA", random_bars(days=650, seed=9, last=LAST), zone="Europe/Paris", currency="EUR")
+    yahoo.earnings = ["April 16, 2024 at 11 AM EDT", "January 25, 2024 at 11 AM EST"]  # 17:00 to 18:00 in Paris
+    with monkeypatch.context() as before:
+        before.setattr(yahoo_module, "page_dates", new_yorks_dates)
+        assert ingest(yahoo, THURSDAY, "MC.PA") == [None]
+    stored = rows("events")
+    assert [row["timing"] for row in stored] == ["", ""]
+    assert ingest(yahoo, LAST, "MC.PA") == [None]
+    assert dates("MC.PA") == [
+        ("2024-04-16", "2024-03-07", "seen", ""),
+        ("2024-04-16", "2024-03-08", "withdrawn", ""),
+        ("2024-04-17", "2024-03-08", "seen", "amc"),
+    ]
+    assert [row for row in rows("events") if row in stored] == stored  # a night of before has the rows of before
+    assert valid_sessions("MC.PA") == ["2024-01-26", "2024-04-17"]
+    assert ingest(yahoo, LAST, "MC.PA") == [None]
+    assert len(rows("events")) == 5
+
+
+def new_yorks_dates(at: pd.DatetimeIndex, *, exchange: str) -> pd.DataFrame:
+    """The dates of a page as releases before gave them for every exchange."""
+    assert exchange == "XPAR"
+    return page_dates(at)
+
+
+def valid_sessions(symbol: str) -> list[str]:
+    """The sessions of the events that a night of now may use."""
+    with database.reading(read_settings().url) as connection:
+        valid = drop_moved(validity_intervals(read.event_rows(connection, symbol)))
+    return sorted(str(day)[:10] for day in valid.loc[valid["withdrawn_from"].isna(), "session"])

@@ -117,7 +117,7 @@ class EarningsSource(Protocol):
     def earnings_dates(self, symbol: str) -> "pd.DataFrame":
         """Past and coming dates as listed now: columns announced (naive midnight), timing (`bmo`, `amc` or empty).
 
-        A failure gives an empty frame and a log line, never an error.
+        Both are of the clock of the symbol's exchange. A failure gives an empty frame and a log line, never an error.
         """
         ...
 

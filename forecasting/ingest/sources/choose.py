@@ -16,20 +16,21 @@ from forecasting.market_choice import MarketChoice
 from forecasting.option_values import check_day
 
 
-def source_of(text: str, *, cache_dir: Path, alpaca_keys: SecretStr | None = None) -> Source:
+def source_of(text: str, *, cache_dir: Path, alpaca_keys: SecretStr | None = None, exchange: str = "XNYS") -> Source:
     """The source that `text` names: yahoo, csv:PATH, parquet:PATH, sample, alpaca, or NAME:ARGUMENT of a package.
 
     Args:
         text: The option --source.
         cache_dir: Folder where Yahoo's time zones and cookies are kept between nights.
         alpaca_keys: KEY_ID:SECRET; None where there are none, which only Alpaca minds.
+        exchange: Of the symbols whose earnings dates are requested from it; only Yahoo needs it.
 
     Raises:
         UsageError: Another name, a path without a file, missing keys, or a package that cannot be imported.
     """
     kind, _, path = text.partition(":")
     if text == "yahoo":
-        return Yahoo(cache_dir)
+        return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":
         return Sample()
     if text == "alpaca":

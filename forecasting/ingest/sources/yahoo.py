@@ -65,10 +65,17 @@ class Yahoo:
 
     name = "yahoo"
 
-    def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S) -> None:
-        """A source with yfinance's caches of time zones and cookies in `cache_dir`, and at most `timeout_s` a fetch."""
+    def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S, *, exchange: str = "XNYS") -> None:
+        """A source for symbols of one exchange.
+
+        Args:
+            cache_dir: Folder of yfinance's caches of time zones and cookies.
+            timeout_s: Most seconds of a fetch.
+            exchange: Whose clock gives the day and timing of the dates of `earnings_dates`.
+        """
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
+        self.exchange = exchange
 
     def fetch(self, symbol: str, first: date, last: date) -> Fetched:
         """Yahoo's bars for the sessions `first` .. `last`; one attempt, which may be repeated in the same process.
@@ -129,8 +136,8 @@ class Yahoo:
             listed = _within(self.timeout_s, lambda: self._request_earnings(symbol), symbol)
         except (SourceError, ImportError) as error:
             log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
-            return page_dates(pd.DatetimeIndex([]))
-        return page_dates(listed)
+            return page_dates(pd.DatetimeIndex([], tz="UTC"), exchange=self.exchange)
+        return page_dates(listed, exchange=self.exchange)
 
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
         """The earnings dates of US stocks among `symbols` as Yahoo's calendar lists them now, `first` to `last`.
@@ -167,7 +174,7 @@ class Yahoo:
         listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=25)
         if listed is None:
             raise UnavailableError("its page of earnings dates has no table.")
-        return pd.DatetimeIndex(listed.index)
+        return pd.DatetimeIndex(pd.to_datetime(listed.index, utc=True))  # from New York's time, for every symbol
 
     def _request_calendar(self, symbols: list[str], first: date, last: date) -> pd.DataFrame:
         _prepare(self.cache_dir)

@@ -13,10 +13,10 @@ from tests.builders import random_bars
 def test_an_option_names_its_source(tmp_path):
     path = tmp_path / "a:b.csv"
     random_bars(5).to_csv(path)
-    yahoo = source_of("yahoo", cache_dir=tmp_path / "cache")
+    yahoo = source_of("yahoo", cache_dir=tmp_path / "cache", exchange="XPAR")
     files = source_of(f"csv:{path}", cache_dir=tmp_path)
     parquet = source_of(f"parquet:{path}", cache_dir=tmp_path)
-    assert isinstance(yahoo, Yahoo) and yahoo.cache_dir == tmp_path / "cache"
+    assert isinstance(yahoo, Yahoo) and (yahoo.cache_dir, yahoo.exchange) == (tmp_path / "cache", "XPAR")
     assert isinstance(files, Files) and (files.kind, files.path) == ("csv", path)
     assert isinstance(parquet, Files) and parquet.kind == "parquet"
     assert isinstance(source_of("sample", cache_dir=tmp_path), Sample)
