@@ -12,7 +12,7 @@ from forecasting.pipeline import plan
 from forecasting.pipeline.new_symbols import unnamed_new_symbols
 from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
 from forecasting.settings import read_settings
-from forecasting.store import migrate
+from forecasting.store import database, migrate
 from forecasting.vocabulary import Mode
 
 
@@ -62,7 +62,7 @@ def start_serving() -> None:
 
     settings = read_settings()
     migrate.check_ready(settings.url)
-    with ensure_server():
+    with database.serve_lock(settings.data_dir), ensure_server():
         restart_crashed_runs()
         (due,) = asyncio.run(CronSchedule(cron=settings.cron, timezone=settings.timezone).get_dates(1, clock.now()))
         echo(next_night_sentence(settings, due, now=clock.now()))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
 from forecasting.errors import StoreError
 from forecasting.store.engine import engine, is_sqlite, parse
 from forecasting.store.failures import store_error
-from forecasting.store.lock import LockName, night_lock
+from forecasting.store.lock import LockName, night_lock, serve_lock
 
 __all__ = [
     "Connection",  # what every function of the store takes; callers name it without importing SQLAlchemy
@@ -22,6 +22,7 @@ __all__ = [
     "night_lock",
     "reading",
     "savepoint",
+    "serve_lock",
     "transaction",
 ]
 

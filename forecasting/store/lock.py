@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Literal
@@ -71,17 +71,47 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
 
 
 @contextmanager
+def serve_lock(folder: Path) -> Iterator[None]:
+    """A block in which no other process serves nights from the data folder: both would register one deployment.
+
+    Raises:
+        LockedError: Another one does.
+        StoreError: The lock file cannot be written.
+    """
+    with suppress(OSError):  # what is wrong with it, the lock file says
+        folder.mkdir(parents=True, exist_ok=True)
+    with _held(folder / "serve.lock") as holder:
+        if holder is not None:
+            raise LockedError(
+                f"Another `forecasting serve` runs on the data folder {folder} ({_named(holder)}). One serves all its "
+                "symbols; for another target run `forecasting run --target TARGET` from another scheduler, at another "
+                "hour."
+            )
+        yield
+
+
+@contextmanager
 def _file_lock(url: str, name: LockName) -> Iterator[None]:
+    with _held(_lock_path(url, name)) as holder:
+        if holder is not None:
+            raise _locked(name, holder)
+        yield
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[str | None]:
+    """A block that holds the lock file at the path: None; or what its holder wrote there."""
     import fcntl
 
-    with _lock_file(_lock_path(url, name)) as handle:
+    with _lock_file(path) as handle:
         try:
             # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise _locked(name, handle.read()) from None
+            yield handle.read()
+            return
         _write_holder(handle)
-        yield  # closing the file releases the lock
+        yield None  # closing the file releases the lock
 
 
 def _lock_path(url: str, name: LockName) -> Path:
@@ -178,6 +208,10 @@ _NOT_AVAILABLE = "55P03"
 
 def _locked(name: str, holder: str) -> LockedError:
     return LockedError(
-        f"The lock {name!r} of this database is held by another run ({holder.strip().rstrip('.') or 'process unknown'})"
-        ". Wait until it has ended, or end it; a killed process leaves no lock behind."
+        f"The lock {name!r} of this database is held by another run ({_named(holder)}). Wait until it has ended, or "
+        "end it; a killed process leaves no lock behind."
     )
+
+
+def _named(holder: str) -> str:
+    return holder.strip().rstrip(".") or "process unknown"

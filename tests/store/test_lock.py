@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.terminal.start import start_serving
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.database import night_lock
+from forecasting.store.database import night_lock, serve_lock
 from forecasting.store.engine import engine
 
 HOLDER = """
@@ -99,3 +100,14 @@ def test_two_threads_of_one_process_exclude_each_other(database_url):
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
     with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()
+
+
+def test_a_second_serve_on_the_data_folder_is_refused_before_it_promises_a_night(sqlite_url, tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder))
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    told = rf"Another `forecasting serve` runs on the data folder {re.escape(str(folder))} \(process {os.getpid()} "
+    with serve_lock(folder), pytest.raises(LockedError, match=told):
+        start_serving()
+    with serve_lock(folder):
+        assert (folder / "serve.lock").is_file()
