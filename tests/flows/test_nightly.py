@@ -102,7 +102,7 @@ def test_a_night_that_keeps_failing_does_not_hold_up_the_later_ones(
 
 def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder: Path) -> None:
     message = start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
-    assert "6 sessions" in message
+    assert "6 nights" in message
     assert {str(row["origin_session"])[:10] for row in rows("forecasts")} == {
         str(day) for day in between(date(2024, 3, 1), LAST)
     }

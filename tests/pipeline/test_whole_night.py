@@ -75,7 +75,7 @@ def test_a_night_of_a_release_that_made_its_id_of_the_path_is_done_and_comes_out
     (spec,) = plan.missed_nights("TEST", own, as_of=EVE, mode="auto", now=clock.now)
     assert night_run.night_run(spec, settings, now=clock.now).id != done[0]
     assert run(EVE) == done
-    assert replay(settings, now=clock.now).startswith(f"TEST: 1 nights, {EVE} to {EVE}: all ")
+    assert replay(settings, now=clock.now).startswith(f"TEST: 1 night, {EVE} to {EVE}: all ")
 
 
 def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
