@@ -79,8 +79,7 @@ def past_forecasts(
     statement = sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.origin_session, ranked.c.horizon)
     found = frame(connection, statement)
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
-    until = None if known_at is None else pd.Series(known_at, index=found.index)
-    found["split_factor"] = split_factors(connection, symbol, found, until=until)
+    found["split_factor"] = split_factors(connection, symbol, found, until=all_at(known_at, found))
     return found[["origin_session", "horizon", "target_session", "calibration", "split_factor"]]
 
 
