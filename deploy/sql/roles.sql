@@ -3,10 +3,10 @@
 --   forecasting_writer   runs the nights: adds rows, fills in the closing columns of runs, bars, findings and models,
 --                        updates standings, which are sums of scores; deletes and alters nothing else
 -- Run it in the migrated database, as its owner (who needs the right to create roles only where the two do not exist)
--- or as a superuser; again after an upgrade, any number of times. Plain SQL, for any client:
+-- or as a superuser; again after an upgrade, any number of times, also during a night. Plain SQL, for any client:
 --   psql --dbname forecasting --file deploy/sql/roles.sql
 --   psql --dbname forecasting --command "CREATE ROLE anna LOGIN PASSWORD '...' IN ROLE forecasting_reader"
-DO $$
+DO $$ -- one statement: no program is without a right between two of them
 DECLARE
     owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'runs'::regclass);
     role text;
@@ -24,17 +24,16 @@ BEGIN
     EXECUTE format(
         'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT INSERT ON TABLES TO forecasting_writer', owner
     );
+    GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts,
+        scores, metrics, standings TO forecasting_writer;
+    -- What an earlier version of this file granted.
+    REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
+    GRANT UPDATE (status, mode, mode_reason, finished_at, seconds_ingest, seconds_preprocess, seconds_train,
+        seconds_predict, seconds_evaluate, note, error, market_fetch) ON runs TO forecasting_writer;
+    GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
+    GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
+    GRANT UPDATE (artifact_path) ON models TO forecasting_writer; -- emptied when weights are pruned
+    -- Whole tables, both of figures that can be computed again: LOCK TABLE of nights and backtests asks for it.
+    GRANT UPDATE ON standings, metrics TO forecasting_writer;
 END
 $$;
-
-GRANT INSERT ON runs, fetches, bar_versions, corporate_actions, events, findings, models, promotions, forecasts, scores,
-    metrics, standings TO forecasting_writer;
--- What an earlier version of this file granted.
-REVOKE UPDATE ON ALL TABLES IN SCHEMA public FROM forecasting_writer;
-GRANT UPDATE (status, mode, mode_reason, finished_at, seconds_ingest, seconds_preprocess, seconds_train,
-    seconds_predict, seconds_evaluate, note, error, market_fetch) ON runs TO forecasting_writer;
-GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
-GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
-GRANT UPDATE (artifact_path) ON models TO forecasting_writer; -- emptied when weights are pruned
--- Whole tables, both of figures that can be computed again: LOCK TABLE asks for it, the locks of nights and backtests.
-GRANT UPDATE ON standings, metrics TO forecasting_writer;

@@ -171,6 +171,14 @@ def test_the_reader_reads_every_table_and_view_and_writes_nothing(roles: dict[st
     assert refused(roles["reader"], "CREATE TABLE mine (x int)")
 
 
+def test_roles_are_granted_in_one_statement_so_that_a_night_beside_it_keeps_its_rights(postgres_url: str) -> None:
+    engine = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
+    with engine.connect() as connection, connection.begin() as transaction:
+        one = connection.connection.cursor()
+        one.execute((DEPLOY / "sql" / "roles.sql").read_bytes(), prepare=True)  # Postgres prepares no second statement
+        transaction.rollback()
+
+
 def test_the_writer_cannot_change_or_delete_history(roles: dict[str, str]) -> None:
     for name in metadata.tables:
         assert refused(roles["writer"], f"DELETE FROM {name}"), name
