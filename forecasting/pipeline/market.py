@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import get_args
 
-from forecasting.errors import FailedVerdict
+from forecasting.errors import ArtifactError, FailedVerdict
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import is_up_to_date
 from forecasting.pipeline.ingest import fetch_and_store
@@ -24,6 +24,7 @@ from forecasting.sessions import closes_at, last_completed, sessions_index, shif
 from forecasting.store import read
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
+from forecasting.train.card import Card
 
 logger = logging.getLogger("forecasting.market")
 
@@ -103,6 +104,28 @@ def market_snapshot(connection: Connection, run: NightRun, *, data_as_of: dateti
     newest = bars.index[-1].date() if len(bars) else None
     series = MarketSeries(bars["close"], one.settings.exchange)
     return MarketSnapshot(series, fetch["id"] if fetch else "", _missing_note(one, newest, request))
+
+
+def check_same_market(card: Card, fitted_with: str, run: NightRun) -> None:
+    """Check that a model's effect of the market series is that of the night's series.
+
+    Coefficients and means of one index on the closes of another move every forecast: those of the VIX on an index of
+    90 points raised the median of a volume by 18 %, and no gate or warm fit corrects it.
+
+    Args:
+        card: Of the model.
+        fitted_with: The series that the run of its fit used, `read.market_of_run`.
+        run: The night.
+
+    Raises:
+        ArtifactError: It was fitted with another series.
+    """
+    one = market_run(run)
+    if card.has_market and fitted_with and one is not None and one.spec.symbol != fitted_with:
+        raise ArtifactError(
+            f"Expected a model fitted with the market series {one.spec.symbol}; found one fitted with {fitted_with}. "
+            "Fit from scratch (--mode scratch), or set FORECASTING_MARKET back."
+        )
 
 
 def _missing_note(one: NightRun, newest: date | None, request: Row | None) -> str:

@@ -15,6 +15,7 @@ from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
 from forecasting.pipeline import shard
+from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
@@ -57,6 +58,7 @@ class PredictionInputs:
         past: Closed forecasts of the network: origin_session, horizon, target_session, actual, calibration.
         in_fallback: Whether the network's forecast of the origin before was not published.
         no_fit: Why tonight has no fit, where that leaves it without a champion; empty otherwise.
+        fitted_with: The market series that the champion was fitted with; empty without one.
     """
 
     inputs: NightInputs
@@ -67,6 +69,7 @@ class PredictionInputs:
     past: pd.DataFrame
     in_fallback: bool
     no_fit: str
+    fitted_with: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, chal
         past=closed_forecasts(connection, run, bars, known_at=known_at),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, run),
+        fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
     )
 
 
@@ -166,6 +170,8 @@ def _network_candidates(
             continue
         try:
             checkpoint = load_model(model, run.settings)
+            if role == CHAMPION:
+                check_same_market(checkpoint.card, stored.fitted_with, run)
             linear = linear_quantiles(windows) if linear is None else linear
             past = read_past(stored.past) if past is None else past
             found[role] = network_candidate(model, role, checkpoint, windows, past, linear=linear)

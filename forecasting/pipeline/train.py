@@ -17,6 +17,7 @@ from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.ids import short_id
 from forecasting.pipeline import shard
 from forecasting.pipeline.companions import load_companions
+from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
 from forecasting.pipeline.own_weights import own_weights
 from forecasting.pipeline.past_losses import past_losses
@@ -47,7 +48,7 @@ class _Stored:
     """What the store holds before the fit: tonight's model if it was fitted before a kill, the champion, its losses.
 
     And the user's own pretrained weights that had been made when the night's bars were fetched: a night that is run
-    again later starts from no others.
+    again later starts from no others. And the market series that the champion was fitted with.
     """
 
     fitted: Row | None
@@ -55,6 +56,7 @@ class _Stored:
     newest_scratch: date | None
     losses: pd.DataFrame | None
     own: list[Row]
+    fitted_with: str
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def _read(connection: Connection, run: NightRun, inputs: NightInputs) -> _Stored
     if run.spec.mode == "auto" and fitted is None and champion is not None:
         losses = past_losses(connection, run, origins=DRIFT_ORIGINS)
     own = read.pretrained_by(connection, target, known_at=inputs.data_as_of)
-    return _Stored(fitted, champion, read.newest_scratch(connection, symbol, target, session=session), losses, own)
+    newest_scratch = read.newest_scratch(connection, symbol, target, session=session)
+    fitted_with = read.market_of_run(connection, champion["run_id"]) if champion else ""
+    return _Stored(fitted, champion, newest_scratch, losses, own, fitted_with)
 
 
 def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
@@ -123,7 +127,8 @@ def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
 def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
     """How to fit tonight's challenger, and why.
 
-    A champion made under other settings, or by other code, is none to continue from: then the fit is from scratch.
+    A champion with another number of members, another market series or of other code is none to continue from: then
+    the fit is from scratch.
 
     Raises:
         ArtifactError: A warm fit was asked for and the champion's weights cannot be used.
@@ -139,6 +144,7 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
     try:
         parent = load_model(champion, settings)
         check_parent(parent, windows, settings)
+        check_same_market(parent.card, stored.fitted_with, run)
         facts = ChainFacts(
             usable=True,
             error="",

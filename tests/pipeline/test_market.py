@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flows import clock
-from forecasting.errors import UsageError
+from forecasting.errors import ArtifactError, UsageError
 from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.ingest_only import ingest_only
@@ -212,6 +212,24 @@ def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(sy
     one = market_run(run)
     assert one is not None
     assert (one.spec.symbol, one.spec.session, one.settings.exchange) == ("^VIX", session, "XNYS")
+
+
+def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
+    vix_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = between(LAST - timedelta(days=9), LAST)[-2]
+    night(before)
+    (VIX[["close"]] * 4.5).rename_axis("Date").to_csv(vix_file.with_name("VVIX.csv"))
+    monkeypatch.setenv("FORECASTING_MARKET", f"csv:{vix_file.with_name('VVIX.csv')}")
+    with pytest.raises(ArtifactError, match=r"market series \^VVIX; found one fitted with \^VIX"):
+        night(LAST, "warm")
+    night(LAST)
+    (run,) = [row for row in rows("runs") if row["market_fetch"] and row["as_of"] == str(LAST)]
+    assert (run["mode"], run["status"]) == ("scratch", "done")
+    assert "found one fitted with ^VIX" in str(run["mode_reason"])
+    (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"]]
+    networks = [row for row in rows("forecasts") if row["origin_session"] == str(LAST) and row["calibration"]]
+    assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
 
 
 def test_the_series_itself_and_a_night_without_one_have_no_market_run() -> None:

@@ -17,6 +17,13 @@ def run(connection: sa.Connection, run_id: str) -> Row | None:
     return first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
 
 
+def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
+    """The symbol of the market series that a run used; empty without one, or without such a run."""
+    run, fetch = tables.runs, tables.fetches
+    found = sa.select(fetch.c.symbol).join(run, run.c.market_fetch == fetch.c.id).where(run.c.id == run_id)
+    return connection.scalar(found) or ""
+
+
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
     table = tables.runs

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction
-from tests.store.rows import SYMBOL, TARGET, run_row
+from tests.store.rows import SYMBOL, TARGET, run_row, store_bars
 
 
 def test_the_newest_finished_night_is_the_newest_that_is_done(database_url):
@@ -15,6 +15,16 @@ def test_the_newest_finished_night_is_the_newest_that_is_done(database_url):
             writes.start_run(connection, run_row(as_of, as_of, status=status))
         assert read.newest_finished(connection, SYMBOL, TARGET) == date(2024, 3, 6)
         assert read.newest_finished(connection, SYMBOL, "close") is None
+
+
+def test_the_market_series_of_a_run_is_that_of_the_fetch_that_it_names(database_url):
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-05": 1.0}, seen="2024-03-05T22:00")
+        for run_id, day, fetch_id in (("with", "2024-03-05", "2024-03-05T22:00"), ("without", "2024-03-06", "")):
+            writes.start_run(connection, run_row(run_id, day))
+            writes.update_run(connection, run_id, {"market_fetch": fetch_id})
+        found = [read.market_of_run(connection, run_id) for run_id in ("with", "without", "no such", None)]
+    assert found == [SYMBOL, "", "", ""]
 
 
 def test_the_durations_of_several_symbols_are_those_of_the_target_alone(database_url):
