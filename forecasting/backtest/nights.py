@@ -76,7 +76,7 @@ def replay_nights(
 
     Args:
         panel: The symbol's windows over all of its bars, then those of its companions.
-        rows: Consecutive rows of the symbol's windows, one night each.
+        rows: Ascending rows of the symbol's windows, one night each; they follow each other but for missing bars.
         settings: As of a night.
         progress: Called with nights done and nights in all.
     """

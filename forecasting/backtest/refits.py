@@ -132,7 +132,7 @@ def _forecast_shared(block: Block, settings: Settings) -> Raw:
 
 @dataclass(frozen=True)
 class _RefitCache:
-    """Finished blocks on disk, one .npz each, named by the hash of their inputs and their first and last row."""
+    """Finished blocks on disk, one .npz each, named by the hash of their inputs, first and last row, number of rows."""
 
     folder: Path
     key: str
@@ -156,7 +156,7 @@ class _RefitCache:
             draft.unlink(missing_ok=True)
 
     def _path(self, block: Block) -> Path:
-        return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}.npz"
+        return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz"
 
 
 def _key(panel: Panel, settings: Settings) -> str:

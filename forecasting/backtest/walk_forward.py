@@ -190,7 +190,9 @@ def backtest(
     market: MarketSeries | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> BacktestResult:
-    """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar after it.
+    """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar, and a value after it.
+
+    A session without a bar is no origin: a night waits for its bar, and one that never comes leaves no forecast.
 
     Args:
         bars: Canonical bars; those after the last origin are used as actuals alone.
@@ -208,7 +210,7 @@ def backtest(
     settings = spec.settings
     panel = [all_windows(*series, settings, market) for series in ((bars, events), *companions)]
     windows = panel[0]
-    blocks = _blocks(windows, spec)
+    blocks = _blocks(windows, spec, has_bar=np.isin(windows.origins, bars.index.to_numpy(dtype="datetime64[D]")))
     raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
     issued, used = _issue_in_order(windows, rows, raw)
@@ -242,15 +244,15 @@ def all_windows(
     )
 
 
-def _blocks(windows: Windows, spec: BacktestSpec) -> list[NDArray[np.int64]]:
-    """The rows of the span, `refit_every` at a time."""
+def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """The rows of the span with a bar of their own, `refit_every` at a time; `has_bar` is (N,)."""
     if spec.refit_every < 1:
         raise UsageError(f"Expected a backtest that refits every 1 or more sessions; found {spec.refit_every}.")
     if spec.first > spec.last:
         raise UsageError(f"Invalid --from {spec.first}: expected a session before --to {spec.last}, or the same one.")
     origins = windows.origins
     inside = (origins >= np.datetime64(spec.first)) & (origins <= np.datetime64(spec.last))
-    rows = np.flatnonzero(inside & np.isfinite(windows.scaled).any(axis=1))
+    rows = np.flatnonzero(inside & has_bar & np.isfinite(windows.scaled).any(axis=1))
     earliest = MIN_ROWS - 1
     if len(rows) == 0 or rows[0] < earliest:
         raise HistoryError(

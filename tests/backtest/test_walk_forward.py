@@ -292,6 +292,17 @@ def test_the_newest_origins_are_scored_on_their_closed_targets():
     assert np.isfinite(result.figures().mae)
 
 
+@pytest.mark.parametrize("as_published", [False, True])
+def test_a_session_without_a_bar_is_no_origin(as_published):
+    """As live: a night waits for its bar, and one that never comes leaves no forecast."""
+    missing = BARS.index[-13]
+    asked = replace(spec(-16, -8, refit_every=20), as_published=as_published)
+    result = backtest(BARS.drop(missing), no_events(), spec=asked)
+    assert result.origins.tolist() == [day.date() for day in BARS.index[-16:-7] if day != missing]
+    assert np.isnan(result.actual).sum() == 3  # of the three origins before it
+    assert result.nights is None or sum(result.nights.counts()[name] for name in ("network", "fallback")) == 8
+
+
 def test_an_origin_without_enough_history_is_refused():
     with pytest.raises(HistoryError, match="where 250 rows come before and a bar after"):
         backtest(BARS, no_events(), spec=spec(-300, -290, refit_every=5))
