@@ -141,6 +141,15 @@ def run_article(
     return ArticleResult(title, volume, rows.index[TRAIN_ROWS].date(), tuple(variants), losses, note)
 
 
+def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
+    """The sessions that `run_article` forecasts: the newest complete ones of `bars` that never train.
+
+    Raises:
+        HistoryError: As of `run_article`.
+    """
+    return pd.DatetimeIndex(_rows(bars)[0].index[TRAIN_ROWS:])
+
+
 _AS_PRINTED = (
     "As printed",
     "A session's volume from the same session's prices",

@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from forecasting.article.experiment import ROWS, TRAIN_ROWS, ArticleResult, run_article
+from forecasting.article.experiment import ArticleResult, run_article, unseen_sessions
+from forecasting.backtest.frames import forecast_frame
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
 from forecasting.backtest.workers import count_of, worker_pool
 from forecasting.errors import HistoryError
@@ -34,10 +36,7 @@ from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, writes
-from forecasting.vocabulary import MEDIAN, Clock
-
-TEST_SESSIONS = ROWS - TRAIN_ROWS
-"""The article's test days, which our model forecasts too."""
+from forecasting.vocabulary import HORIZONS, LSTM, Clock
 
 Advance = Callable[[int, int], None]
 """Called with how much is done and how much there is in all."""
@@ -209,19 +208,30 @@ def our_medians(
     market: MarketSeries | None = None,
     bar: Bar = no_bar,
 ) -> pd.Series[float]:
-    """Our medians one session ahead for the newest TEST_SESSIONS of `bars`, each made at the session before."""
-    origins = bars.index[-TEST_SESSIONS - 1 : -1]
+    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar.
+
+    Raises:
+        HistoryError: Too little history before the first, or five or more sessions without a bar before one of them.
+    """
+    sessions = unseen_sessions(bars)
+    origins = bars.index[bars.index.searchsorted(sessions) - 1]
     spec = BacktestSpec(
         symbol=settings.symbols[0],
         first=origins[0].date(),
         last=origins[-1].date(),
         refit_every=21,
-        settings=settings,
+        settings=settings.model_copy(update={"target": "volume"}),
         workers=1,
     )
     with bar("ours") as advance:
-        result = backtest(bars, events, spec=spec, market=market, progress=advance)
-    return pd.Series(result.issued[:, 0, MEDIAN], index=bars.index[-len(result.issued) :])
+        made = forecast_frame(backtest(bars, events, spec=spec, market=market, progress=advance))
+    ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
+    medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
+    if np.isnan(medians).any():
+        raise HistoryError(
+            f"{len(HORIZONS)} or more sessions without a bar come before a test session, and no forecast reaches it."
+        )
+    return pd.Series(medians, index=sessions)
 
 
 def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[pd.DataFrame, pd.DataFrame, str]:
