@@ -1,4 +1,4 @@
-"""The only clock, and the only wait. Tests replace it; nothing in `forecasting` may read the time."""
+"""The only clock, and the wait of a night. Tests replace it; nothing in `forecasting` may read the time."""
 
 import time
 from datetime import UTC, datetime
