@@ -125,7 +125,7 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         scratch = champion is None or number % settings.scratch_every == 0
         fitted = fit_scratch(known, [], settings=settings) if scratch else warm(known, champion, settings)
         if other is None or number % settings.scratch_every == 0:
-            row = others.row_of(known.origins[-1].astype(object))
+            row = int(np.searchsorted(others.origins, known.origins[-1]))
             other = fit_scratch(windows_at([others], row, other_settings)[0], [], settings=other_settings)
         judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
         if number % EVERY == 0:

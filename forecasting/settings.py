@@ -21,7 +21,6 @@ from forecasting.option_values import MARKET_FORMS, check_symbol, chooses_market
 from forecasting.plain_text import fits_utf8
 from forecasting.schedule import check_cron, check_time_zone
 from forecasting.secret_file import with_secrets
-from forecasting.vocabulary import Mode as Mode
 from forecasting.vocabulary import Target as Target
 
 OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")

@@ -1,7 +1,7 @@
 """Scores of quantile forecasts against actual values. Every error is forecast minus actual: positive is too high.
 
 A NaN actual gives a NaN score, so a caller drops forecasts without an actual before it averages. Lower is better,
-except in `skill` and `coverage`.
+except in `skill`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ _BAR = ("open", "high", "low", "close", "volume")
 
 def mae(actual: ArrayLike, forecast: ArrayLike) -> float:
     """Mean absolute error, in the target's unit; the median is the point forecast that minimises it."""
-    return float(np.mean(np.abs(_errors(actual, forecast))))
-
-
-def bias(actual: ArrayLike, forecast: ArrayLike) -> float:
-    """Mean of forecast minus actual: positive when the forecasts are too high."""
-    return float(np.mean(_errors(actual, forecast)))
+    errors = np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float)
+    if not errors.size:
+        raise ValueError("Expected at least one scored forecast to average, found none; drop empty spans first.")
+    return float(np.mean(np.abs(errors)))
 
 
 def interval_score(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
@@ -63,19 +61,6 @@ def inside(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) ->
     low, high = INTERVALS[percent]
     within: NDArray[np.bool_] = (forecasts[..., low] <= actuals) & (actuals <= forecasts[..., high])
     return within
-
-
-def coverage(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) -> float:
-    """Share of the actuals, 0 to 1, inside the central `percent` interval; NaN actuals count as outside."""
-    return float(np.mean(_not_empty(inside(actual, quantiles, percent))))
-
-
-def width(quantiles: ArrayLike, percent: Literal[80, 90]) -> Floats:
-    """(...) upper end minus lower end of the central `percent` interval, in the target's unit."""
-    forecasts = np.asarray(quantiles, dtype=float)
-    low, high = INTERVALS[percent]
-    widths: Floats = forecasts[..., high] - forecasts[..., low]
-    return widths
 
 
 def skill(score: float, baseline_score: float) -> float:
@@ -133,12 +118,3 @@ def _actuals(due: pd.DataFrame, target: Target) -> Floats:
 def _date(value: date | pd.Timestamp) -> date:
     return pd.Timestamp(value).date()
 
-
-def _errors(actual: ArrayLike, forecast: ArrayLike) -> Floats:
-    return _not_empty(np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float))
-
-
-def _not_empty(values: NDArray[Any]) -> NDArray[Any]:
-    if not values.size:
-        raise ValueError("Expected at least one scored forecast to average, found none; drop empty spans first.")
-    return values

@@ -114,20 +114,6 @@ class Windows:
         """The scaling of one row (by default the newest) or of several."""
         return Scale(self.level[rows], self.spread[rows])
 
-    def row_of(self, origin: date) -> int:
-        """The row whose origin is `origin`.
-
-        Raises:
-            HistoryError: There is no such row.
-        """
-        row = int(np.searchsorted(self.origins, np.datetime64(origin)))
-        if row == len(self) or self.origins[row] != np.datetime64(origin):
-            raise HistoryError(
-                f"Expected a row of {origin} among the {len(self)} from {self.origins[0]} to {self.origins[-1]}, "
-                "found none; choose a later origin or load older bars."
-            )
-        return row
-
     def cut(self, start: int, stop: int, *, known_to: int) -> "Windows":
         """Rows `start` .. `stop` - 1 with the targets known at the close of row `known_to`: later ones are NaN.
 
