@@ -7,8 +7,11 @@ from datetime import date
 import pytest
 import sqlalchemy as sa
 
+from flows import clock
 from flows.terminal.start import start_night
-from forecasting.settings import read_settings
+from forecasting.pipeline.publish import each_report
+from forecasting.report.data import ReportData
+from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 
@@ -49,6 +52,11 @@ def contents(url: str) -> dict[str, list[str]]:
 
 def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
+
+
+def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
+    """The newest night of every symbol in the settings, or the one of the session `as_of`."""
+    return [outcome.get() for outcome in each_report(settings, as_of, now=clock.now)]
 
 
 def forget_derived_rows() -> None:

@@ -117,4 +117,3 @@ def _actuals(due: pd.DataFrame, target: Target) -> Floats:
 
 def _date(value: date | pd.Timestamp) -> date:
     return pd.Timestamp(value).date()
-

@@ -66,21 +66,10 @@ def _page_of(connection: Connection, run: NightRun) -> ReportData:
     return page_data(connection, replace(newest, cost_ratio=settings.cost_ratio))
 
 
-def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:
-    """The newest night of every symbol in the settings, or the one of the session `as_of`.
-
-    Raises:
-        StoreError: The database is not ready, or holds no forecast of a symbol.
-    """
-    migrate.check_ready(settings.url, writes=False)
-    with database.kept_open(settings.url):
-        return [_newest_report(settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
-
-
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> list[SymbolOutcome[ReportData]]:
-    """The same for each symbol; one without a forecast has an error, with the reason where its night left one.
+    """One report for each symbol; a symbol without a forecast has an error, with the reason where its night left one.
 
     Args:
         settings: Of the symbols, the target and the database.

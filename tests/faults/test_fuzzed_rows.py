@@ -20,7 +20,7 @@ from flows import clock
 from flows.terminal import console
 from forecasting.pipeline.export import export
 from forecasting.pipeline.freshness import check_fresh
-from forecasting.pipeline.publish import newest_reports, write_reports
+from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.registry import list_models, show_model
 from forecasting.pipeline.unexpected import explained_errors
 from forecasting.settings import read_settings
@@ -30,7 +30,7 @@ from forecasting.store.tables import metadata
 from forecasting.store.tables.types import UtcDateTime
 from tests.builders import LAST
 from tests.faults.fuzzing import case, counts, ended
-from tests.nights import night
+from tests.nights import newest_reports, night
 from tests.store.rows import store_bars
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)

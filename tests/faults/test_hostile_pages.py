@@ -15,14 +15,14 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import ForecastingError
-from forecasting.pipeline.publish import newest_reports, write_reports
+from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.unexpected import explained_errors
 from forecasting.report.artifacts import night_markdown
 from forecasting.settings import read_settings
 from forecasting.store.tables import metadata
 from tests.faults.fuzzing import case, ended
 from tests.faults.test_fuzzed_rows import AT, BEFORE
-from tests.nights import night
+from tests.nights import newest_reports, night
 
 HOSTILE = (
     "</script></title></style><script>alert(1)</script><img src=x onerror=alert(2)><a href='javascript:alert(3)'>x</a>"

@@ -10,14 +10,13 @@ import sqlalchemy as sa
 
 from flows.terminal import console
 from forecasting.log_lines import clean_library_lines
-from forecasting.pipeline.publish import newest_reports
 from forecasting.plain_text import LIMIT
 from forecasting.report.artifacts import cleaned, night_markdown
 from forecasting.report.tables import finding_table
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST
-from tests.nights import ON_BOTH_DATABASES, night
+from tests.nights import ON_BOTH_DATABASES, newest_reports, night
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J![see](http://evil.example/x.png)<script>\r\n[red]" + "A" * 5_000_000
 

@@ -22,11 +22,11 @@ from forecasting.pipeline.each_symbol import values_of
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.night_run import NightSpec, night_run
-from forecasting.pipeline.publish import newest_reports
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from tests.builders import random_bars
+from tests.nights import newest_reports
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.usefixtures("plain_flows")

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.terminal.start import start_night
-from forecasting.pipeline.publish import newest_reports
 from forecasting.report.page import render_page
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import random_bars
+from tests.nights import newest_reports
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
 
 pytestmark = pytest.mark.usefixtures("plain_flows")

@@ -16,7 +16,6 @@ from flows import clock
 from flows.nightly import nightly
 from flows.operations import events
 from forecasting.errors import LockedError, UnavailableError
-from forecasting.pipeline.publish import newest_reports
 from forecasting.report import wording
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -24,6 +23,7 @@ from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.faults.forks import fork_in, server_environment
 from tests.flows.processes import until
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
+from tests.nights import newest_reports
 from tests.yahoo_stand_in import StandIn, missing_row
 
 __all__ = ["alone", "yahoo"]  # fixtures

@@ -30,6 +30,7 @@ from forecasting.settings import read_settings
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import newest_reports
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET
 
@@ -243,7 +244,7 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
         moment = closes_at(day) + timedelta(hours=13)
         run_nights(read_settings(), as_of=day, mode="auto", now=lambda moment=moment: moment)
     settings = read_settings()
-    (past,), (newest,) = publish.newest_reports(settings, days[0]), publish.newest_reports(settings)
+    (past,), (newest,) = newest_reports(settings, days[0]), newest_reports(settings)
     assert past.last_value == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]
     assert newest.last_value == newest.forecasts["last_value"].iloc[0] == 4.0 * bars["volume"].loc[str(LAST)]
     assert past.is_provisional
