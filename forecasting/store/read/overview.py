@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from forecasting.store import tables
 from forecasting.store.frames import Row, frame, kind_rank
-from forecasting.store.read.events import events
+from forecasting.store.read.events import events_of_symbols
 from forecasting.vocabulary import KINDS, Target
 
 _PARAMETERS = 500
@@ -113,11 +113,11 @@ def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tup
     table = tables.events
     named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions))).distinct()
     found: dict[tuple[str, date], list[str]] = {}
-    for symbol in connection.scalars(named):
-        valid = events(connection, symbol)
-        for row in valid[valid["withdrawn_from"].isna()].to_dict("records"):
-            if (session := row["session"].date()) in sessions:
-                found.setdefault((symbol, session), []).append(str(row["kind"]))
+    for some in _in_parts(connection.scalars(named).all()):
+        for symbol, valid in events_of_symbols(connection, some).items():
+            for row in valid[valid["withdrawn_from"].isna()].to_dict("records"):
+                if (session := row["session"].date()) in sessions:
+                    found.setdefault((symbol, session), []).append(str(row["kind"]))
     return found
 
 

@@ -78,15 +78,33 @@ def test_the_newest_run_is_that_of_the_newest_session(database_url: str) -> None
     assert (found[SYMBOL, TARGET]["status"], found[SYMBOL, TARGET]["note"]) == ("late", "no bar")
 
 
+def add_event(connection: sa.Connection, symbol: str, session: date, rule: str, day: str) -> None:
+    stamp = pd.Timestamp(session)
+    row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(day), "known_rule": rule}
+    event = pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
+    writes.add_events(connection, symbol, event, source="yahoo", first_seen_at=at(f"{day}T10:30"))
+
+
 def test_events_are_those_still_valid_on_the_sessions(database_url: str) -> None:
     moved, kept = date(2024, 5, 1), date(2024, 5, 8)
     rows = [(moved, "seen", "2024-04-02"), (kept, "seen", "2024-04-13"), (moved, "withdrawn", "2024-04-13")]
     with transaction(database_url) as connection:
-        for session, rule, day in rows:
-            stamp = pd.Timestamp(session)
-            row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(day), "known_rule": rule}
-            event = pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
-            writes.add_events(connection, SYMBOL, event, source="yahoo", first_seen_at=at(f"{day}T10:30"))
+        for row in rows:
+            add_event(connection, SYMBOL, *row)
     with reading(database_url) as connection:
         assert read.events_on(connection, {moved, kept}) == {(SYMBOL, kept): ["earnings"]}
         assert read.events_on(connection, {date(2024, 5, 2)}) == {}
+
+
+def test_events_of_any_number_of_symbols_take_two_statements(database_url: str) -> None:
+    session, symbols = date(2024, 5, 8), ("AAPL", "MSFT", SYMBOL)
+    with transaction(database_url) as connection:
+        for symbol in symbols:
+            add_event(connection, symbol, session, "seen", "2024-04-13")
+        add_event(connection, "MSFT", session, "withdrawn", "2024-04-20")
+    with reading(database_url) as connection:
+        statements: list[str] = []
+        sa.event.listen(connection, "before_cursor_execute", lambda *of: statements.append(of[2]))
+        found = read.events_on(connection, {session})
+    assert found == {("AAPL", session): ["earnings"], (SYMBOL, session): ["earnings"]}
+    assert len(statements) == 2
