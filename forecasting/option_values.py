@@ -1,4 +1,4 @@
-"""Values of options and settings, checked: what is wrong is told in terms of what was typed."""
+"""Values of options and settings, checked; an error names what was typed."""
 
 import math
 import re

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FIRST, _LAST = str(OLDEST_DAY), str(NEWEST_DAY)
 
 SOON = 30
-"""Sessions before a calendar's end at which it is told: those of some exchanges reach the end of this year only."""
+"""A calendar that ends within so many sessions is reported: those of some exchanges reach only the end of this year."""
 
 _UPDATE = "Update it: pip install --upgrade exchange-calendars"
 

@@ -27,7 +27,10 @@ OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")
 """Names after FORECASTING_ that commands and containers read besides the settings."""
 
 MOST = 100_000
-"""Of numbers of sessions, nights and symbols; sessions are then four centuries, and no sum of theirs overflows."""
+"""Largest number of sessions, nights or symbols that a setting takes.
+
+100,000 sessions are four centuries, and no sum of them overflows.
+"""
 
 # Settings that change a forecast's numbers. Place and time of the run do not.
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")

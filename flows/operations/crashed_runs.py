@@ -84,8 +84,8 @@ def clear_deployment(
         with database.night_lock(read_settings().url, lock):
             messages = [mark_crashed(client, run, name) for run in orphans]
             messages += [f"{run.name} of {name} was stopped with `serve`: started again." for run in stopped]
-            told = zip(messages, orphans + stopped, strict=True)
-            return [line for line, run in told if start_again(client, run, deployment)]
+            reported = zip(messages, orphans + stopped, strict=True)
+            return [line for line, run in reported if start_again(client, run, deployment)]
     except LockedError as held:
         return [f"{len(orphans)} running of {name}, left alone: {held}"]
 

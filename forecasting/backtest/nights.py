@@ -2,7 +2,7 @@
 
 Each origin has its fit (warm or from scratch, by the same rules), the gate, the promotion, the combined and calibrated
 forecast of the champion, the control charts and the fallback. The functions are those of a night; only the store is
-missing, whose part arrays take. A night decides on the scores of the session before, as live ones do.
+missing: arrays take its place. A night decides on the scores of the session before, as live ones do.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,7 +57,7 @@ class Nights:
     verdicts: list[Verdict | None]
 
     def counts(self) -> dict[str, int]:
-        """How many nights published the network or a baseline, fitted warm or from scratch, had no fit that passed."""
+        """Numbers of nights: network or baseline published, fitted warm or from scratch, without a fit that passed."""
         fallback = sum(published.status == "fallback" for published in self.published)
         scratch = sum(mode.method == "scratch" for mode in self.modes)
         return {

@@ -1,9 +1,9 @@
 """Decision between champion and challenger: which is champion next, with the reason as text.
 
 A challenger takes over when it passed the gate (train/gate.py) and its weights can be run. No scores are compared. The
-champion is refreshed every night, so that no fit ever has issued enough forecasts of its own to be judged on; and the
-losses of two fits a night apart differ by less than any test finds. What differs is the procedure: warm chains, cadence
-of fits from scratch, combination, fallback. That is chosen by replaying nights over many symbols and years
+champion is refreshed every night, so no fit has ever issued enough forecasts of its own to be judged by; and the losses
+of two fits a night apart differ by less than any test finds. What differs is the procedure: warm chains, cadence of
+fits from scratch, combination, fallback. That is chosen by replaying nights over many symbols and years
 (docs/experiments.md), and guarded by the control charts and the fallback, which watch the published forecasts.
 """
 

@@ -65,8 +65,8 @@ def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
     """Dividends derived from the steps of Adj Close / Close, for files without a Dividends column.
 
     A step counts from 0.05 %, and from four times the median step where a file rounds its prices coarsely. It must
-    last: a single wrong close moves the ratio and the next session moves it back, which no dividend does. Nor does one
-    move it past 1.
+    last: a single wrong close moves the ratio and the next session moves it back, which no dividend does. A dividend
+    never moves the ratio above 1.
     """
     if len(bars) < 2:
         return make_actions([])

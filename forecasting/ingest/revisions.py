@@ -155,7 +155,7 @@ def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> 
 
 
 def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool) -> list[date]:
-    """The sessions that this fetch makes final: all but its newest whose volume is known, which an index has not."""
+    """The sessions that this fetch makes final: all but its newest, if their volume is known; an index has none."""
     if kept.empty:
         return []
     done = known.index[known["settled"].astype(bool)]

@@ -58,9 +58,10 @@ def is_inflated(bars: pd.DataFrame) -> bool:
 def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDArray[np.bool_]:
     """(D,) whether open and close left the close before by far on a session of usual range and volume.
 
-    So look an unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and one of another series. False alarms: 10
-    in 575,920. Found, on the same bars: 90 to 93 % of such splits, 85 % of prices times 1.16 or 0.86, 57 % of prices
-    times 0.93. A dividend of the session is taken off the close before; a session of a named split is left out.
+    An unnamed 3:2, 4:3, 5:4 or 6:5 split, a bar in another currency and a bar of another series look like this. False
+    alarms: 10 in 575,920. Found, on the same bars: 90 to 93 % of such splits, 85 % of prices times 1.16 or 0.86, 57 %
+    of prices times 0.93. A dividend of the session is taken off the close before; a session of a named split is left
+    out.
 
     Args:
         bars: Canonical bars, ascending.

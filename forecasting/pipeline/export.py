@@ -83,7 +83,7 @@ def _check(form: str, out: Path, as_of: date | None) -> None:
     if out.suffix not in SUFFIXES:
         raise UsageError(f"Invalid --out {str(out)[:100]!r}: expected a path that ends with .parquet or .csv.")
     if as_of is not None and form != "bars":
-        raise UsageError(f"--as-of is of the form bars only; found it with {form}. Leave it out.")
+        raise UsageError(f"--as-of applies to the form bars only; found it with {form}. Leave it out.")
     check_writable(out)
 
 

@@ -152,7 +152,7 @@ def _fetch_id(run: NightRun, written: str | ForecastingError) -> str:
 def _fetched_id(fetched: Fetched, run: NightRun, purpose: Purpose) -> str:
     """The same answer to the same night is the same fetch, however often the night is run.
 
-    Not that of an ingest before it: the night's inputs are those known when its own fetch was made.
+    An ingest before it has another id, because the night's inputs are those known when its own fetch was made.
     """
     asked = f"{fetched.first_asked}..{fetched.last_asked}"
     of = [purpose] if purpose == "ingest" else []

@@ -1,8 +1,8 @@
 """The market series of a night (the VIX): fetched once for all symbols, before them; its failure never fails a night.
 
-As companions, it is fetched before the symbol itself, so that one instant, that of the symbol's own fetch, fixes what
-was stored of it, live and in replay. A night whose series is late goes on with its last close, at most five sessions
-old; one without any goes on without. The run's note says so.
+Like the companions, it is fetched before the symbol itself, so that one instant, that of the symbol's own fetch, fixes
+what was stored of it, live and in replay. A night whose series is late goes on with its last close, at most five
+sessions old; a night without any goes on without. The run's note says so.
 """
 
 from __future__ import annotations

@@ -75,8 +75,8 @@ def notable_outcomes(settings: Settings, run_ids: Sequence[str], *, flow_runs: S
     Args:
         settings: Of the database.
         run_ids: Ids of the nights' rows in `runs`.
-        flow_runs: Prefect's runs that were killed before their end: what came of the nights that they completed, nobody
-            has been told.
+        flow_runs: Prefect's runs that were killed before their end; the alerts of the nights that they completed were
+            not sent.
     """
     if not run_ids and not flow_runs:
         return []

@@ -95,8 +95,8 @@ def input_fetch(connection: Connection, run: NightRun) -> dict[str, Any]:
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
     when there was none, the first that brought its bar with its rolling window: so live and replay read the same rows,
-    and a night of a span those that it would read alone. A replay names the
-    fetch that the night used: others may have come before the open.
+    and a night within a span reads the rows that it would read alone. A replay names the fetch that the night used:
+    others may have come before the open.
 
     Raises:
         StoreError: No fetch has brought the night's session.

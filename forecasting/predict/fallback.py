@@ -102,7 +102,10 @@ def choose_published(facts: ChampionFacts) -> Published:
 
 
 def unusable(facts: ChampionFacts) -> str:
-    """Why tonight's fit takes the champion's place at once, if it passed the gate: damaged, too old or not finite."""
+    """Why the champion's forecast cannot be published: damaged, too old or not finite; empty when it can.
+
+    Tonight's fit then takes its place at once, if it passed the gate.
+    """
     if facts.damage:
         return f"champion {facts.champion} cannot be used: {facts.damage.strip().rstrip('.')}"
     if facts.age_sessions is not None and facts.age_sessions > facts.max_age_sessions:

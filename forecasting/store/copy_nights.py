@@ -14,7 +14,7 @@ from forecasting.store.upsert import insert
 def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date) -> None:
     """Copy what the nights of sessions before `before` wrote, and the scores of sessions before it.
 
-    Scores that a later night added to an older session are among them: what reads them asks when the bar was known.
+    Scores that a later night added to an older session are among them: readers filter by when the bar was known.
 
     Args:
         source: A connection to the ledger.

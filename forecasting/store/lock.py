@@ -78,7 +78,7 @@ def serve_lock(folder: Path) -> Iterator[None]:
         LockedError: Another one does.
         StoreError: The lock file cannot be written.
     """
-    with suppress(OSError):  # what is wrong with it, the lock file says
+    with suppress(OSError):  # the error of the lock file says what is wrong
         folder.mkdir(parents=True, exist_ok=True)
     with _held(folder / "serve.lock") as holder:
         if holder is not None:

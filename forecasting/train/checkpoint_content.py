@@ -1,4 +1,4 @@
-"""What the content of a checkpoint must be before it is run, whoever wrote it."""
+"""What the content of a checkpoint must be before it is run, no matter who wrote it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The gate: whether a fit may take over from the champion, decided before it forecasts anything that is published.
 
-A fit is refused that is not finite; whose weights moved further from where it started than its training can move them;
-that gained nothing clear on its own training rows over the pretrained weights it started from; or that is unlike the
-champion on the newest closed sessions and on tonight's inputs and worse than it there. Without a champion and from
+A fit is refused if it is not finite; if its weights moved further from its start than its training can move them; if it
+gained nothing clear on its own training rows over the pretrained weights it started from; or if it is unlike the
+champion on the newest closed sessions and on tonight's inputs, and worse than it there. Without a champion and from
 random weights it is compared with the linear model. Whether pretrained weights suit the symbol is for `fit` to decide.
 The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
 """

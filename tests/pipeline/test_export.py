@@ -81,7 +81,7 @@ def test_days_are_dates_in_csv(filled: Settings, tmp_path: Path) -> None:
     [
         ("forecast", "x.csv", None, "Invalid form 'forecast': expected one of latest, history, bars, hubverse, nixtla"),
         ("latest", "x.xlsx", None, "ends with .parquet or .csv"),
-        ("latest", "x.csv", date(2024, 3, 7), "--as-of is of the form bars only"),
+        ("latest", "x.csv", date(2024, 3, 7), "--as-of applies to the form bars only"),
         ("latest", "missing/x.csv", None, "no folder to put it in"),
     ],
 )

@@ -19,8 +19,8 @@ from forecasting.time_limit import TimeLimitError, within
 TIMEOUT_S = 60.0
 """For all pages of a request. alpaca-py itself waits for a response without end."""
 
-# A bar has the stamp of its day's midnight in New York, 4 or 5 h UTC. Of the free plan an end within the last quarter
-# of an hour is refused, so that of the day itself would be, on the evening of the session.
+# A bar has the stamp of its day's midnight in New York, 4 or 5 h UTC. The free plan refuses an end within the last 15
+# minutes, so on the evening of the session the end of the day itself would be refused.
 _FIRST_HOUR, _LAST_HOUR = time(0), time(12)
 
 _COLUMNS = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}

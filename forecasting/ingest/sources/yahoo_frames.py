@@ -48,8 +48,8 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
     """Earnings dates of a symbol's page, ascending: columns announced, timing.
 
     Args:
-        at: Aware instants, of hours: from the one of the usual close on is after the close, up to the usual open before
-            the open.
+        at: Aware instants, accurate to the hour: those from the hour of the usual close on are after the close, those
+            up to the usual open before the open.
         exchange: Whose clock gives day and timing.
     """
     local = at.tz_convert(calendar(exchange).tz)
