@@ -103,7 +103,7 @@ def reacting(
     events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
     announced = pd.DatetimeIndex(events["announced"]).as_unit("ns")
     at = days.searchsorted(announced)
-    at += (events["timing"] == "amc").to_numpy() & days.isin(announced)[at]  # after the close: the session after it
+    at += (events["timing"] == "amc").to_numpy() & (days[at] == announced)  # after the close: the session after it
     first_seen = _first_seen(events, days[at], seen)
     seen_from = days[days.searchsorted(first_seen.fillna(days[0]))]
     is_seen = first_seen.notna()

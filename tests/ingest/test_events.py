@@ -35,6 +35,11 @@ def test_an_unknown_timing_reacts_the_same_day_and_a_day_without_trading_the_nex
     assert rows(reacting(events), "session") == [(date(2024, 1, 30),), (date(2024, 2, 20),), (date(2025, 1, 10),)]
 
 
+def test_an_announcement_of_the_next_session_moves_no_reaction_to_a_day_without_trading(tmp_path):
+    events = read_events_csv(write(tmp_path, "announced,timing\n2024-01-27,amc\n2024-01-29,bmo\n2024-02-01,amc\n"))
+    assert rows(reacting(events), "session") == [(date(2024, 1, 29),), (date(2024, 2, 2),)]
+
+
 def test_without_a_first_seen_day_the_default_rule_applies_and_is_recorded(tmp_path):
     events = read_events_csv(write(tmp_path, "announced,timing\n2024-01-30,amc\n"))
     for ahead in (21, 5):
