@@ -1,5 +1,6 @@
 """Retry policy: 30 minutes after a rate limit, 1 to 15 without a response, 20 for a late bar; up to a stated hour."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -162,10 +163,17 @@ def pause_after(error: ForecastingError, unanswered: int) -> timedelta | None:
         unanswered: Requests in a row without an answer, this one included.
     """
     if isinstance(error, RateLimitedError):
-        return REFUSED if error.retry_after_s is None else timedelta(seconds=error.retry_after_s)
+        return _pause_stated(error.retry_after_s)
     if isinstance(error, UnavailableError):
         return UNANSWERED[min(unanswered, len(UNANSWERED)) - 1]
     return NO_BAR if isinstance(error, DataLateError) else None
+
+
+def _pause_stated(seconds: float | None) -> timedelta:
+    """The pause that a source states, a minute at least and a day at most; REFUSED where it states none."""
+    if seconds is None or not math.isfinite(seconds):
+        return REFUSED
+    return timedelta(seconds=min(max(seconds, 60.0), 86_400.0))
 
 
 def interactive_pause(attempt: Attempt, error: ForecastingError) -> timedelta | None:

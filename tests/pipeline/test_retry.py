@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -23,6 +24,7 @@ from forecasting.pipeline.retry import (
     late_alerts,
     missing_bar_note,
     next_attempt,
+    pause_after,
     retries,
     waited_note,
     waiting_message,
@@ -48,6 +50,13 @@ def pauses(*errors: ForecastingError, unattended: bool = True) -> list[float | N
 
 def test_a_refusal_pauses_for_half_an_hour_or_as_long_as_the_source_states() -> None:
     assert pauses(RateLimitedError("x"), RateLimitedError("x", retry_after_s=5400.0)) == [30.0, 90.0]
+
+
+@pytest.mark.parametrize(
+    ("stated", "minutes"), [(0.0, 1.0), (-5.0, 1.0), (1e9, 24 * 60.0), (math.nan, 30.0), (math.inf, 30.0)]
+)
+def test_a_pause_that_a_source_states_is_a_minute_at_least_and_a_day_at_most(stated: float, minutes: float) -> None:
+    assert pause_after(RateLimitedError("x", retry_after_s=stated), 0) == timedelta(minutes=minutes)
 
 
 def test_requests_without_a_response_are_repeated_after_growing_pauses() -> None:
