@@ -15,14 +15,13 @@ from forecasting.errors import BadDataError, ForecastingError, SourceError
 from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.bars import canonical, nothing_fetched
+from forecasting.ingest.bars import nothing_fetched
 from forecasting.ingest.event_history import Change, Lists, changes
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
 from forecasting.ingest.sources.choose import is_live
-from forecasting.ingest.sources.installed import called
-from forecasting.ingest.sources.shape import check_shape
+from forecasting.ingest.sources.installed import called, fetched_from, made_canonical
 from forecasting.pipeline import shard
 from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
@@ -148,10 +147,9 @@ _NOT_AMONG = (
 def _response(symbol: str, stored: Stored) -> Fetched:
     if isinstance(stored.answer, Exception):
         raise stored.answer
-    with called(stored.source):
-        fetched = stored.answer or stored.source.fetch(symbol, stored.asked.first, stored.asked.last)
-    check_shape(fetched)
-    return replace(fetched, bars=canonical(fetched.bars))  # a foreign source may have a volume of 0
+    if stored.answer is not None:
+        return made_canonical(stored.answer)
+    return fetched_from(stored.source, symbol, stored.asked.first, stored.asked.last)
 
 
 def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpose: Purpose) -> Answer:

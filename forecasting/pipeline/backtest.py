@@ -25,6 +25,7 @@ from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.events import usable_events
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
+from forecasting.ingest.sources.installed import fetched_from
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.night_run import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
@@ -196,7 +197,7 @@ def article_experiment(
         ours = None
     with bar("the article's networks") as advance:
         result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
-    out.write_text(render_article(result), encoding="utf-8")
+    write_whole(out, lambda draft: draft.write_text(render_article(result), encoding="utf-8"))
     return result
 
 
@@ -239,7 +240,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     symbol = settings.symbols[0]
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
     newest = last or newest_session(source, symbol) or last_completed(now(), settings.exchange)
-    fetched = source.fetch(symbol, OLDEST_DAY, newest)
+    fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(fetched, exchange=settings.exchange, known=None)
     return bars, usable_events(symbol, settings.events, exchange=settings.exchange), fetched.title
 
@@ -268,7 +269,7 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
         return None
     source = market_source_of(choice, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
-    fetched = prices_alone(source.fetch(choice.symbol, OLDEST_DAY, newest))
+    fetched = prices_alone(fetched_from(source, choice.symbol, OLDEST_DAY, newest))
     bars, _ = check_index_bars(fetched, exchange=choice.exchange, known=None)
     return MarketSeries(bars["close"], choice.exchange)
 

@@ -1,11 +1,15 @@
-"""Sources of other packages: entry points of the group `forecasting.sources`, as in docs/sources.md."""
+"""Sources of other packages, as in docs/sources.md: entry points of one group, and what is made of their responses."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date
 from importlib.metadata import EntryPoint, entry_points
 
 from forecasting.errors import BadDataError, ForecastingError, UsageError
-from forecasting.ingest.sources import Source
+from forecasting.ingest.bars import canonical
+from forecasting.ingest.sources import Fetched, Source
+from forecasting.ingest.sources.shape import check_shape
 
 GROUP = "forecasting.sources"
 
@@ -54,6 +58,28 @@ def called(source: object) -> Iterator[None]:
             f"The source {name!r} failed with {type(error).__name__}: {str(error)[:300]}. It is code of an installed "
             "package: correct it, or report it there."
         ) from error
+
+
+def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetched:
+    """The response of a source to one request, its bars canonical.
+
+    Raises:
+        SourceError: As the source raises it; BadDataError also for any other error of an installed package's source,
+            and for bars of another shape.
+    """
+    with called(source):
+        fetched = source.fetch(symbol, first, last)
+    return made_canonical(fetched)
+
+
+def made_canonical(fetched: Fetched) -> Fetched:
+    """The response with canonical bars: a source of another package may return a volume of 0.
+
+    Raises:
+        BadDataError: Its bars are of another shape.
+    """
+    check_shape(fetched)
+    return replace(fetched, bars=canonical(fetched.bars))
 
 
 def installed_in_words() -> str:

@@ -19,6 +19,7 @@ import pytest
 from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.sources.choose import is_live, newest_session, source_of
+from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.each_symbol import raise_failed
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.settings import read_settings
@@ -151,6 +152,23 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     )
     assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
+
+
+def test_a_backtest_reads_an_installed_source_as_a_night_does(
+    tmp_path: Path, server: HouseServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = block("python").replace("bars = canonical(rows)", "bars = rows.reindex(columns=COLUMNS).astype(float)")
+    code = code.replace("import Fetched\n", "import Fetched\nfrom forecasting.ingest.sources.shape import COLUMNS\n")
+    install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
+    monkeypatch.setenv("FORECASTING_SOURCE", f"house:{server.url}")
+    bars = BARS.copy()
+    bars.loc[str(LAST), "volume"] = 0.0
+    server.put(bars)
+    found, _, _ = load_series(read_settings(), last=LAST, now=clock.now)
+    assert pd.isna(found.loc[str(LAST), "volume"])  # 0 is unknown
+    server.bodies["/SBUX.json"] = b'[{"day": "2024-03-08", "open": "high"}]'
+    with pytest.raises(BadDataError, match=r"The source 'house' failed with ValueError: .*installed package"):
+        load_series(read_settings(), last=LAST, now=clock.now)
 
 
 def test_a_source_without_a_newest_session_is_live(house: None, server: HouseServer, tmp_path: Path) -> None:
