@@ -93,7 +93,7 @@ def _row(line: IndexLine) -> dict[str, Any]:
         "day": short_day(forecast["target_session"]),
         "median": unit.brief(forecast["q50"]),
         "value": forecast["q50"],
-        "interval": unit.span_text(forecast["q10"], forecast["q90"]).removesuffix(" shares"),
+        "interval": unit.brief_span(forecast["q10"], forecast["q90"]),
         "width": (forecast["q90"] - forecast["q10"]) / forecast["q50"] if forecast["q50"] else 0.0,
         "change": percent(change, signed=True, decimals=1 if forecast["target"] == "close" else 0),
         "against": "last" if forecast["target"] == "close" else "usual",  # where a phone has no heads

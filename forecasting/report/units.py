@@ -13,6 +13,9 @@ from forecasting.vocabulary import Target
 GAP = "\N{NO-BREAK SPACE}"
 """Between a number and its unit."""
 
+SHARES = "shares"
+"""The unit of a volume, which its context often states already."""
+
 _MINUS = "\N{MINUS SIGN}"
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
@@ -43,7 +46,7 @@ class Unit:
 
     def text(self, value: float) -> str:
         """The number with its unit."""
-        return self.before + self.number(value) + (GAP + self.after if self.after else "")
+        return self._with_unit(self.number(value), self.after)
 
     def span(self, low: float, high: float) -> str:
         """An interval of bare numbers."""
@@ -51,11 +54,22 @@ class Unit:
 
     def span_text(self, low: float, high: float) -> str:
         """An interval with its unit."""
-        return self.before + self.span(low, high) + (GAP + self.after if self.after else "")
+        return self._with_unit(self.span(low, high), self.after)
 
     def brief(self, value: float) -> str:
         """The number with its unit, without the word `shares`."""
-        return self.text(value).removesuffix(" shares")
+        return self._with_unit(self.number(value), self._brief_after)
+
+    def brief_span(self, low: float, high: float) -> str:
+        """An interval with its unit, without the word `shares`."""
+        return self._with_unit(self.span(low, high), self._brief_after)
+
+    def _with_unit(self, number: str, after: str) -> str:
+        return self.before + number + (GAP + after if after else "")
+
+    @property
+    def _brief_after(self) -> str:
+        return self.after.removesuffix(SHARES).rstrip()
 
     @property
     def name(self) -> str:
@@ -80,7 +94,7 @@ def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Uni
     typical = usual if usual > 1.0 else 1.0  # a NaN too
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
     decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))
-    return Unit(scale, decimals, "", f"{letter} shares".strip())
+    return Unit(scale, decimals, "", f"{letter} {SHARES}".strip())
 
 
 def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:

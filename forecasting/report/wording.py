@@ -48,7 +48,7 @@ def headline(data: ReportData) -> dict[str, str]:
         "subject": f"{data.symbol} {verb}",
         "median": unit.text(float(row["q50"])),
         "day": f"on {long_day(row['target_session'])}",
-        "interval": f"{unit.span_text(float(row['q10']), float(row['q90'])).removesuffix(' shares')}",
+        "interval": unit.brief_span(float(row["q10"]), float(row["q90"])),
         "comparison": _comparison(data, float(row["q50"])),
     }
 

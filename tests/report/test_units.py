@@ -14,6 +14,7 @@ from forecasting.report.units import (
     seconds,
     short_day,
     span_of_days,
+    unit_for,
     unit_of,
 )
 from tests.report.nights import report_data, values_of
@@ -33,6 +34,13 @@ def test_volumes_are_written_with_about_three_digits(level: float, text: str):
     values = values_of("volume") * 0 + level
     unit = unit_of(report_data(history=pd.DataFrame({"value": values, "settled": True})))
     assert unit.text(level) == text.replace("_", GAP)
+
+
+@pytest.mark.parametrize(("usual", "briefly"), [(12.34e6, "12.3_M"), (640.0, "640")])
+def test_a_volume_in_brief_lacks_the_word_shares(usual: float, briefly: str):
+    unit = unit_for("volume", usual=usual, symbol="TEST", currency="USD")
+    assert unit.brief(usual) == briefly.replace("_", GAP)
+    assert unit.brief_span(usual, usual) == f"{unit.number(usual)}\N{EN DASH}{briefly}".replace("_", GAP)
 
 
 def test_prices_have_their_currency_and_an_index_has_none():
