@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -161,14 +161,12 @@ class Ledger:
         """The settings of one call."""
         if target is not None and not (isinstance(target, str) and target in get_args(Target)):
             raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
-        if source is not None:
-            check_text("source", source)
         asked = {
-            "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))),
+            "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
             "target": target,
-            "source": source,
+            "source": None if source is None else check_text("source", source),
         }
-        return self.settings.model_copy(update={name: value for name, value in asked.items() if value})
+        return _narrowed(self.settings, asked)
 
 
 def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Ledger:
@@ -182,14 +180,17 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
         StoreError: There is no such database, or it is not migrated: `forecasting db upgrade` does it.
         UsageError: A variable or the URL is not valid.
     """
-    if url is not None:
-        check_text("url", url)
     if data_dir is not None and not isinstance(data_dir, Path):
-        check_text("data_dir", data_dir)
-    asked = {"database_url": SecretStr(url) if url else None, "data_dir": Path(data_dir) if data_dir else None}
-    settings = read_settings().model_copy(update={name: value for name, value in asked.items() if value})
+        data_dir = Path(check_text("data_dir", data_dir))
+    database_url = None if url is None else SecretStr(check_text("url", url))
+    settings = _narrowed(read_settings(), {"database_url": database_url, "data_dir": data_dir})
     try:
         migrate.check_ready(settings.url, writes=False)
     except OSError as error:  # a path that is too long, or that this user may not look at
         raise UsageError(f"Expected a database or data_dir that can be opened; found: {error.strerror}.") from None
     return Ledger(settings)
+
+
+def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:
+    """The settings with what is asked for; None leaves a setting as it is."""
+    return settings.model_copy(update={name: value for name, value in asked.items() if value is not None})

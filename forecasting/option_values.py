@@ -119,10 +119,12 @@ def check_text(name: str, text: object) -> str:
     """`text` itself, which a caller from Python gives.
 
     Raises:
-        UsageError: It is no str.
+        UsageError: It is no str, or empty, which a variable that is not set often is.
     """
     if not isinstance(text, str):
         raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
+    if not text.strip():
+        raise UsageError(f"Invalid {name}: expected a text, found an empty one. Leave it out for the default.")
     if not fits_utf8(text):
         raise UsageError(f"Invalid {name}: expected text that UTF-8 can hold, found half of a surrogate pair.")
     return text

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 import forecasting as fc
 from flows import clock
-from forecasting.errors import StoreError, UsageError
+from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.losses import pinball
 from forecasting.pipeline.ledger_frames import BARS_COLUMNS, HISTORY_COLUMNS
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
@@ -108,6 +108,22 @@ def test_wrong_symbols_targets_modes_and_databases_are_refused(folder: Path) -> 
         fc.connect(f"sqlite:///{folder / 'missing.db'}")
     with pytest.raises(StoreError):
         fc.connect(data_dir=folder / "elsewhere")
+    for empty in ({"url": ""}, {"data_dir": " "}):  # of a variable that is not set: not the default ledger
+        with pytest.raises(UsageError, match="found an empty one"):
+            fc.connect(**empty)
+    with pytest.raises(UsageError, match="Invalid source: expected a text, found an empty one"):
+        ledger.run_night("SBUX", source="", now=clock.now)
+
+
+def test_an_error_of_the_code_is_explained_by_the_ledger_it_befell(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, mine = tmp_path_factory.mktemp("here"), folder / "forecasting-data"
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(here))
+    monkeypatch.setattr("forecasting.pipeline.plan.missed_nights", lambda *_, **__: 1 / 0)
+    with pytest.raises(ForecastingError, match=f"ZeroDivisionError.* Its traceback is in {mine}/errors/"):
+        fc.connect(data_dir=mine).run_night("SBUX", source="csv:SBUX.csv", as_of=LAST, now=clock.now)
+    assert list(here.iterdir()) == []
 
 
 def test_a_ledger_is_printed_without_its_password(folder: Path) -> None:

@@ -108,4 +108,4 @@ def _outcome(symbol: str, settings: Settings, work: Callable[[Settings], Value],
     try:
         return SymbolOutcome(symbol, work(settings.for_symbol(symbol)))
     except Exception as error:  # whatever it is, it is this symbol's; the traceback of one that is not ours is kept
-        return SymbolOutcome(symbol, error=explained(error, now=now))
+        return SymbolOutcome(symbol, error=explained(error, now=now, settings=settings))

@@ -143,7 +143,11 @@ def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | 
 def finished(outcomes: Iterable[Outcome[str]], *, now: Clock) -> list[Finished]:
     """The outcomes without settings, which may contain a password; their errors are ours, and so can be pickled."""
     return [
-        Finished(one.run.spec, one.run.id, None if one.error is None else explained(one.error, now=now))
+        Finished(
+            one.run.spec,
+            one.run.id,
+            None if one.error is None else explained(one.error, now=now, settings=one.run.settings),
+        )
         for one in outcomes
     ]
 

@@ -145,7 +145,7 @@ def update_index(settings: Settings, *, now: Clock) -> None:
     try:
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
-        logger.warning("the index of the pages was not written: %s", explained(error, now=now))
+        logger.warning("the index of the pages was not written: %s", explained(error, now=now, settings=settings))
 
 
 def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) -> ReportData:

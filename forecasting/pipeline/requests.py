@@ -39,7 +39,7 @@ def fetch(
             batch, bring_up_to_date(runs, oldest=oldest, switch_source=switch_source, step=step), strict=True
         ):
             if outcome.error is not None:
-                refused.append(Refused(attempt, explained(outcome.error, now=now)))
+                refused.append(Refused(attempt, explained(outcome.error, now=now, settings=settings)))
                 continue
             ready.append(attempt)
             if attempt.failures and attempt.unattended:

@@ -9,9 +9,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from forecasting.errors import ForecastingError, StoreError, UnexpectedError
 from forecasting.vocabulary import Clock
+
+if TYPE_CHECKING:
+    from forecasting.settings import Settings
 
 FOLDER = "errors"
 """Folder of the tracebacks, below the data folder."""
@@ -40,14 +44,21 @@ _ADVICE = {
 }
 
 
-def explained(error: Exception, *, now: Clock) -> ForecastingError:
-    """The error in one paragraph: itself when it is ours, else what it is and the file that has its traceback."""
+def explained(error: Exception, *, now: Clock, settings: Settings | None = None) -> ForecastingError:
+    """The error in one paragraph: itself when it is ours, else what it is and the file that has its traceback.
+
+    Args:
+        error: Any error.
+        now: The clock.
+        settings: Those of the work that failed, whose ledger is examined and whose data folder has the file; without
+            them, those of the environment.
+    """
     if isinstance(error, ForecastingError):
         return error
     if isinstance(error, OSError) and error.errno in _ADVICE:
         what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
         return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {_ADVICE[error.errno]}")
-    if odd := _odd_value():
+    if odd := _odd_value(settings):
         return StoreError(odd)
     kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
     if _is_of_prefect(error):
@@ -56,7 +67,7 @@ def explained(error: Exception, *, now: Clock) -> ForecastingError:
     else:
         found = f"An error that forecasting does not expect, a fault of its code or of this machine ({kind}: {cause})."
         do = "Run again; if it comes back, report it with that file."
-    return UnexpectedError(f"{found} {_kept_traceback(error, now)} {do}")
+    return UnexpectedError(f"{found} {_kept_traceback(error, now, settings)} {do}")
 
 
 @contextmanager
@@ -70,13 +81,13 @@ def explained_errors(now: Clock) -> Iterator[None]:
         raise explained(error, now=now) from error
 
 
-def _odd_value() -> str:
-    """What is wrong with a row of the ledger in the environment, as `odd_value`; empty where it cannot be looked at."""
+def _odd_value(settings: Settings | None) -> str:
+    """What is wrong with a row of the ledger, as `odd_value`; empty where it cannot be examined."""
     from forecasting.settings import read_settings  # takes pydantic, and the next SQLAlchemy: --help needs neither
     from forecasting.store.odd_values import odd_value
 
     try:
-        return odd_value(read_settings().url)
+        return odd_value((settings or read_settings()).url)
     except Exception:  # the error that led here is what the user must see, whatever else fails
         return ""
 
@@ -86,18 +97,20 @@ def _is_of_prefect(error: Exception) -> bool:
     return package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in str(error)
 
 
-def _kept_traceback(error: Exception, now: Clock) -> str:
+def _kept_traceback(error: Exception, now: Clock, settings: Settings | None) -> str:
     """A sentence about the file with the traceback, written once for each error; readable by this user alone."""
     written: str | None = getattr(error, "_forecasting_traceback", None)
     if written is None:
-        written = _write("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now)
+        written = _write("".join(traceback.format_exception(error))[-MAX_CHARACTERS:], now, settings)
         error._forecasting_traceback = written  # type: ignore[attr-defined]  # one error passes task, flow and command
     return written
 
 
-def _write(text: str, now: Clock) -> str:
+def _write(text: str, now: Clock, settings: Settings | None) -> str:
     name = f"{now():%Y-%m-%dT%H%M%S}-{os.getpid()}-"
-    own = Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data").absolute() / FOLDER
+    # Not read_settings: a variable of the environment may be what is wrong.
+    data_dir = settings.data_dir if settings else Path(os.environ.get("FORECASTING_DATA_DIR") or "forecasting-data")
+    own = data_dir.absolute() / FOLDER
     for folder in (own, Path(tempfile.gettempdir())):
         try:
             folder.mkdir(parents=True, exist_ok=True)

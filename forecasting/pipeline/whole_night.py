@@ -15,17 +15,18 @@ from forecasting.vocabulary import Clock, Mode
 
 
 def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the nights of the first symbol, done: of the session `as_of`, or all that are missing, oldest first.
+    """The ids of the one symbol's nights, done: of the session `as_of`, or all that are missing, oldest first.
 
     Raises:
         ForecastingError: A check failed, and nothing is written; or the bar is late, or a night failed, and the nights
             after it are left to the next call.
     """
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
-    symbol = settings.symbols[0]
     with database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-        specs = plan.missed_nights(symbol, settings.for_symbol(symbol), as_of=as_of, mode=mode, now=now)
-        runs = [night_run(spec, settings, now=now) for spec in specs]
+        nights, failed = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        for _, error in failed:
+            raise error
+        runs = [night_run(spec, settings, now=now) for spec in nights[0]]
         done = [plan.done_before(run) for run in runs]
         to_do = [run for run, before in zip(runs, done, strict=True) if before is None]
         if to_do:

@@ -92,7 +92,7 @@ def go_on(
     scored = [run_of(one.missing) for one in going if not one.kept]
     for outcome in night_steps.score_only(scored, step=step, publish=publish):
         if outcome.error is not None:
-            error = explained(outcome.error, now=now)
+            error = explained(outcome.error, now=now, settings=outcome.run.settings)
             note_failure(outcome.run, error)
             found.failed.append((outcome.run.spec, error))
     found.nights.extend(one.kept for one in going if one.kept)
@@ -126,7 +126,7 @@ def _stored(left: Sequence[_Left], run_of: RunOf, step: RunStep, found: Continue
             if outcome.error is None:
                 stored.append(one)
             else:
-                error = explained(outcome.error, now=now)
+                error = explained(outcome.error, now=now, settings=outcome.run.settings)
                 mark_waiting(run_of(one.missing), str(error), status="failed")
                 found.failed.append((one.missing, error))
     return stored

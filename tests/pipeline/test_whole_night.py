@@ -16,7 +16,7 @@ from forecasting.pipeline import night_run, night_steps, plan, run_row
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.whole_night import run_nights
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import database, writes
 from forecasting.store.tables import metadata
 from tests.builders import LAST
 from tests.nights import ON_BOTH_DATABASES, broken, night, rows, timeless
@@ -47,6 +47,14 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
     assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert {name: len(rows(name)) for name in TABLES} == counted
+
+
+def test_it_marks_the_nights_that_were_killed_before_as_the_flow_does() -> None:
+    (killed,) = run(EVE)
+    with database.transaction(read_settings().url) as connection:
+        writes.update_run(connection, killed, {"status": "running"})
+    run(LAST)
+    assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {str(EVE): "failed", str(LAST): "done"}
 
 
 def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
