@@ -125,8 +125,8 @@ class Inferred:
     def as_of(self, block: Block) -> pd.DataFrame:
         """Events for the origins `block`: those believed at its first by the default rule, then as they change.
 
-        Columns session, kind, known_from, withdrawn_from. A fit at the first origin knows of past reactions, as a
-        night's would; later origins know what had been inferred by then.
+        Columns session, kind, known_from, withdrawn_from. A fit at the first origin has past reactions, as a
+        night's would; later origins have what had been inferred by then.
         """
         valid = {one: max(0, one - KNOWN_AHEAD) for one in self.believed(int(block[0]))}
         rows: list[tuple[int, int, int]] = []

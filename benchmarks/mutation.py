@@ -30,7 +30,7 @@ KILLED = (1, 3, 36, 24, -24, 152, 255)
 LEAST_KILLED = 0.9
 
 CONTEXT = 24
-"""Characters before and after a change that tell it from others of its function."""
+"""Characters before and after a change that distinguish it from others of its function."""
 
 
 class Module(NamedTuple):

@@ -99,7 +99,7 @@ def run_fracast(comparison: Comparison) -> dict[str, Walk]:
 
 
 def fit_fracast(known: Windows) -> Predict:
-    """The pretrained network, which knows levels 0.1 to 0.9: those beyond have a normal tail."""
+    """The pretrained network, which has levels 0.1 to 0.9: those beyond have a normal tail."""
     from fracast import FracastModel
 
     model = FracastModel.from_pretrained()

@@ -140,7 +140,7 @@ ASSUMPTIONS = {
         "forecasting/train/training_loop.py",
     ),
     "typer_sources": Assumption(
-        "typer", "A context tells which options the command line gave.", "flows/terminal/options.py"
+        "typer", "A context names which options the command line gave.", "flows/terminal/options.py"
     ),
     "yfinance_time_zone": Assumption("yfinance", "A ticker with _tz set requests no time zone.", _YAHOO),
     "yfinance_calendar": Assumption(

@@ -186,7 +186,7 @@ def report_data(
     events = read.events(connection, symbol)
     shown = SHOWN_SESSIONS + BEFORE_OLDEST
     oldest = newest.date() - timedelta(days=2 * shown)  # a session takes a day and a half: some may be missing
-    # As the night knew them: where a split has come since, its forecasts are on the basis before it.
+    # As stored at the night's fetch: where a split has come since, the night's forecasts are on the basis before it.
     known_at = published["data_as_of"].iloc[0]
     bars = read.bars(connection, symbol, first=oldest, last=newest.date(), known_at=known_at).iloc[-shown:]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])

@@ -16,7 +16,7 @@ from forecasting.store.lock import no_run
 from forecasting.store.tables import comments, metadata, views
 
 SESSION_OF = {"bar_versions": "session", "forecasts": "origin_session", "scores": "origin_session"}
-"""The partitioned tables, each after those it refers to, and the date in its key that tells the year."""
+"""The partitioned tables, each after those it refers to, and the date in its key that gives the year."""
 
 _REFERENCE = next(key for key in metadata.tables["scores"].foreign_key_constraints)
 """From scores to forecasts: a table that is referred to can be neither replaced nor lose a partition."""

@@ -76,7 +76,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class OwnWeights:
-    """Pretrained weights made of a user's own symbols, as far as a caller knows them.
+    """Pretrained weights made of a user's own symbols: what a caller needs to choose and load them.
 
     Attributes:
         name: As `Kind.name` makes it, the part after the kind included; it names them in a card.
