@@ -163,8 +163,8 @@ def _fit_and_save(
             progress=progress,
         )
     _check_finite(checkpoint, len(panel))
-    card, trained_to = checkpoint.card, date.fromisoformat(checkpoint.card.trained_to)
-    name = kind.name(trained_to, model_id[:_ID_DIGITS])
+    card = checkpoint.card
+    name = kind.name(checkpoint.trained_to, model_id[:_ID_DIGITS])
     artifact = save(checkpoint, child_folder(settings.data_dir.absolute() / PRETRAINED, name))
     seconds = round(time.perf_counter() - started, 3)
     logger.info("made %s of %d symbols, %d rows, in %.1f s", name, len(panel), card.rows, seconds)
@@ -178,8 +178,8 @@ def _fit_and_save(
         "target": card.target,
         "scope": "panel",
         "seed": card.seed,
-        "trained_from": date.fromisoformat(card.trained_from),
-        "trained_to": trained_to,
+        "trained_from": checkpoint.trained_from,
+        "trained_to": checkpoint.trained_to,
         "epochs": card.epochs,
         "chain_epochs": card.chain_epochs,
         "companion_fetches": json.dumps(_fetches(panel), sort_keys=True),
