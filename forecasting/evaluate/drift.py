@@ -78,8 +78,6 @@ class DriftVerdict:
         words: The verdict as a sentence with every figure.
         since: The first session of the earliest current run outside the limits; a model trained from scratch after it
             already responds to it.
-        reference: Reference sessions; 0 when there were too few sessions for a verdict.
-        watched: Sessions that the moving averages cover.
         skill: Chart of log(baseline's pinball loss / champion's), where 1 - exp(-x) is skill; None without a verdict.
         coverage: Chart of the share inside the 80 % interval; None without a verdict.
     """
@@ -87,8 +85,6 @@ class DriftVerdict:
     alarm: bool
     words: str
     since: date | None
-    reference: int
-    watched: int
     skill: ControlChart | None
     coverage: ControlChart | None
 
@@ -107,7 +103,7 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     if watched < MIN_WATCHED:
         needed = MIN_REFERENCE + MIN_WATCHED
         words = f"Too few scored sessions for a drift verdict: {len(whole)}, {needed} needed."
-        return DriftVerdict(False, words, None, 0, 0, None, None)
+        return DriftVerdict(False, words, None, None, None)
     whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :]
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
@@ -118,8 +114,6 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
         alarm=bool(outside),
         words=_words(skill, coverage, baseline=baseline, reference=len(whole) - watched, watched=watched),
         since=min(outside, default=None),
-        reference=len(whole) - watched,
-        watched=watched,
         skill=skill,
         coverage=coverage,
     )
@@ -152,12 +146,12 @@ def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
     return f"drift: {verdict.words}" if verdict.alarm and not answered else ""
 
 
-def long_run_deviation(values: Floats, lag: int = _LAG) -> float:
-    """Square root of the long-run variance of `values` (n,), Bartlett weights up to `lag`; at least 0."""
+def long_run_deviation(values: Floats) -> float:
+    """Square root of the long-run variance of `values` (n,), Bartlett weights up to the lag; at least 0."""
     centred = values - values.mean()
     n = len(centred)
-    lags = range(1, min(lag, n - 1) + 1)
-    variance = centred @ centred / n + sum(2 * (1 - k / (lag + 1)) * (centred[k:] @ centred[:-k]) / n for k in lags)
+    lags = range(1, min(_LAG, n - 1) + 1)
+    variance = centred @ centred / n + sum(2 * (1 - k / (_LAG + 1)) * (centred[k:] @ centred[:-k]) / n for k in lags)
     return math.sqrt(max(float(variance), 0.0))
 
 

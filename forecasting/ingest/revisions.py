@@ -10,7 +10,7 @@ Tolerances: prices 1e-5 relative, volumes exact. An absent row or an unknown vol
 """
 
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -47,8 +47,6 @@ class Revision:
         new_actions: Columns session, kind, value: new dividends, or with a new value, and the splits for which this
             fetch rebased the bars; a split is recorded with the bars that show it, neither before nor after.
         findings: Restatements past the limits, and held bars.
-        split_factor: New shares per old share of the newest rebased bar; None when the basis stayed.
-        rebased_before: The bars of sessions before this day were rebased; None when the basis stayed.
         held: Sessions whose bars were fetched and kept out for now; with the newest among them the night is late.
         until_accepted: Whether the hold lasts until the source returns to the stored history or the user accepts it.
     """
@@ -59,8 +57,6 @@ class Revision:
     settled: list[date]
     new_actions: pd.DataFrame
     findings: list[Finding]
-    split_factor: float | None = None
-    rebased_before: date | None = None
     held: list[date] = field(default_factory=list)
     until_accepted: bool = False
 
@@ -123,9 +119,7 @@ def explain(
         _settled(known, kept, versions, of_index=actions is None),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
         [*findings, *alarms(restated, accept=accept)],
-        changes.factor,
-        None if changes.factor is None else known.index[factor != 1.0][-1].date() + timedelta(days=1),
-        [day.date() for day in bars.index[len(kept) :]],
+        held=[day.date() for day in bars.index[len(kept) :]],
     )
 
 

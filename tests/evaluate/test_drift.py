@@ -57,7 +57,6 @@ def losses_of(days):
 def test_a_steady_champion_is_no_drift_and_the_verdict_has_the_figures():
     verdict = watch(scored_days(), baseline="ridge")
     assert (verdict.alarm, verdict.since) == (False, None)
-    assert (verdict.reference, verdict.watched) == (190, 60)
     assert verdict.words.startswith("No drift: pinball skill against ridge is +")
     assert "moving averages over 60 sessions after 190 reference sessions" in verdict.words
     assert "80 % intervals cover" in verdict.words
@@ -139,9 +138,9 @@ def test_too_few_sessions_give_no_verdict_and_the_text_names_how_many_are_needed
     enough = MIN_REFERENCE + MIN_WATCHED
     few = watch(scored_days(enough - 1, skill=-5.0), baseline="ridge")
     words = "Too few scored sessions for a drift verdict: 79, 80 needed."
-    assert few == DriftVerdict(False, words, None, 0, 0, None, None)
+    assert few == DriftVerdict(False, words, None, None, None)
     verdict = watch(scored_days(enough), baseline="ridge")
-    assert (verdict.reference, verdict.watched) == (MIN_REFERENCE, MIN_WATCHED)
+    assert verdict.words.endswith(f"over {MIN_WATCHED} sessions after {MIN_REFERENCE} reference sessions.")
 
 
 def test_no_scored_session_gives_no_alarm():
@@ -258,13 +257,13 @@ def test_drift_is_a_reason_until_a_fit_from_scratch_has_seen_its_first_session()
     assert drift_reason(losses_of(scored_days()), newest_scratch=None) == ""
 
 
-@pytest.mark.parametrize(("n", "lag"), [(30, 1), (30, 10), (4, 10), (3, 2), (1, 10)])
-def test_the_long_run_deviation_equals_a_naive_computation(n, lag):
+@pytest.mark.parametrize("n", [30, 11, 4, 1])
+def test_the_long_run_deviation_equals_a_naive_computation(n, lag=10):
     values = np.random.default_rng(n).normal(size=n)
     centred = values - values.mean()
     pairs = [(i, j) for i in range(n) for j in range(n) if abs(i - j) <= lag]
     variance = sum(centred[i] * centred[j] * (1 - abs(i - j) / (lag + 1)) for i, j in pairs) / n
-    assert long_run_deviation(values, lag=lag) == pytest.approx(math.sqrt(max(variance, 0.0)))
+    assert long_run_deviation(values) == pytest.approx(math.sqrt(max(variance, 0.0)))
 
 
 def test_the_long_run_deviation_of_white_noise_is_the_plain_one_and_of_moving_sums_larger():
@@ -272,5 +271,5 @@ def test_the_long_run_deviation_of_white_noise_is_the_plain_one_and_of_moving_su
     noise = rng.normal(size=4000)
     assert long_run_deviation(noise) == pytest.approx(noise.std(), rel=0.1)
     sums = np.convolve(noise, np.ones(5), mode="valid")
-    assert long_run_deviation(sums, lag=60) == pytest.approx(5.0, rel=0.25)
+    assert long_run_deviation(sums) == pytest.approx(5.0, rel=0.25)
     assert long_run_deviation(np.ones(5)) == 0.0

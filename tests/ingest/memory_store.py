@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -83,3 +84,9 @@ def fetched_of(bars: pd.DataFrame, actions: pd.DataFrame | None = None, *, live:
             **changed,
         }
     )
+
+
+def split_of(revision):
+    """New shares per old share of the newest rebased bar, as the detail has them; None when the basis stayed."""
+    found = re.search(r"\bsplit x([0-9.e+-]+)", revision.detail)
+    return None if found is None else float(found[1])

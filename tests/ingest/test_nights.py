@@ -10,7 +10,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
-from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
+from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of, split_of
 from tests.yahoo_stand_in import StandIn, forget_yahoo, route_yahoo_here
 
 QUARTER, YEAR = 63, 250
@@ -40,7 +40,7 @@ def replay(stand_in, fetch, days, *, restatements):
         new_actions = revision.new_actions
         restated_rows = revision.versions[revision.versions["session"].isin(known.index)]
         kinds = [] if night == 0 else new_actions[new_actions["session"] == today]["kind"].tolist()
-        found.append((kinds, revision.split_factor, [] if revision.split_factor else restated_rows["session"].tolist()))
+        found.append((kinds, split_of(revision), [] if split_of(revision) else restated_rows["session"].tolist()))
     return store, found
 
 

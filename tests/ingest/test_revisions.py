@@ -182,7 +182,7 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     pence = bars.copy()
     pence[["open", "high", "low", "close", "adj_close"]] *= 100.0
     revision = explain(known, pence, actions=NO_ACTIONS, known_actions=NO_ACTIONS, accept=True)
-    assert (revision.verdict, revision.split_factor, revision.until_accepted) == ("revised", None, False)
+    assert (revision.verdict, revision.until_accepted) == ("revised", False)
     assert revision.versions["version"].tolist() == [2] * 39 + [1]
     np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
     assert found(revision.findings) == [(bars.index[-3].date(), "history_accepted", "flag")]
@@ -267,7 +267,6 @@ def test_a_request_without_usable_bars_stores_nothing():
     assert (bad.verdict, bad.detail, bad.findings) == ("bad_data", "no row is usable", [finding])
     for revision in (late, bad):
         assert (revision.settled, revision.held, revision.until_accepted) == ([], [], False)
-        assert (revision.split_factor, revision.rebased_before) == (None, None)
         assert (len(revision.versions), list(revision.versions)) == (0, ["session", "version", *VALUES])
         pd.testing.assert_frame_equal(revision.new_actions, NO_ACTIONS)
 

@@ -4,7 +4,7 @@ import pytest
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from tests.builders import random_bars
-from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of
+from tests.ingest.memory_store import VALUES, MemoryStore, fetched_of, split_of
 
 PRICES = ["open", "high", "low", "close", "adj_close"]
 NO_ACTIONS = make_actions([])
@@ -42,8 +42,7 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
     new.loc[ex, "volume"] *= ratio
     store = night_before(old.iloc[:-1])
     revision, findings = store.take(fetched_of(new, make_actions([(ex, "split", ratio)])))
-    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(ratio))
-    assert old.index[-2].date() < revision.rebased_before <= ex.date()
+    assert (revision.verdict, split_of(revision)) == ("split", pytest.approx(ratio))
     assert revision.versions["version"].tolist() == [2] * 119 + [1]
     assert revision.settled == [day.date() for day in old.index[:-1]]
     assert findings == []
@@ -97,7 +96,7 @@ def test_one_ratio_over_all_prices_and_its_inverse_over_volumes_is_a_split_witho
     old = random_bars(120, seed=1)
     store = night_before(old.iloc[:-1])
     revision, findings = store.take(fetched_of(rebased(old, 2.0)))
-    assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
+    assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(2.0), [])
     pd.testing.assert_frame_equal(store.actions, make_actions([(old.index[-1], "split", 2.0)]))
     named_late = store.take(fetched_of(rebased(old, 2.0), make_actions([(old.index[-2], "split", 2.0)])))[0]
     assert (named_late.verdict, len(named_late.new_actions)) == ("unchanged", 0)
@@ -154,7 +153,7 @@ def test_a_late_split_waits_until_the_history_follows():
         assert rules(findings) >= {("split_not_applied", "reject")}
         assert store.actions.empty
     revision, findings = store.take(fetched_of(final, split))
-    assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
+    assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(2.0), [])
     assert_view(store, final)
     pd.testing.assert_frame_equal(store.actions, split)
 
@@ -180,7 +179,7 @@ def test_a_split_named_the_evening_before_rebases_when_the_history_does():
     assert store.actions.empty
     revision, _ = store.take(fetched_of(final, split))
     pd.testing.assert_frame_equal(store.actions, split)
-    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(2.0))
+    assert (revision.verdict, split_of(revision)) == ("split", pytest.approx(2.0))
     assert_view(store, final)
 
 
@@ -191,8 +190,7 @@ def test_bars_taken_on_the_new_basis_are_not_rebased_again():
     store = night_before(late.iloc[:-6])
     store.take(fetched_of(late.iloc[:-1]))  # five sessions at once: past the hold, so taken with the jump in it
     revision, _ = store.take(fetched_of(final, make_actions([(ex, "split", 2.0)])))
-    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(2.0))
-    assert revision.rebased_before <= ex.date()
+    assert (revision.verdict, split_of(revision)) == ("split", pytest.approx(2.0))
     assert (revision.versions["session"] >= ex).sum() == 1
     assert_view(store, final)
 
@@ -232,7 +230,7 @@ def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
     store = night_before(rebased(rebased(final, 0.5), 0.25, before=first).iloc[:60])
     actions = make_actions([(first, "split", 4.0), (second, "split", 2.0)])
     revision, findings = store.take(fetched_of(final, actions))
-    assert (revision.verdict, revision.split_factor, findings) == ("split", pytest.approx(2.0), [])
+    assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(2.0), [])
     assert_view(store, final)
     pd.testing.assert_frame_equal(store.actions, actions)
 
@@ -244,7 +242,7 @@ def test_a_named_split_under_the_session_of_an_unnamed_one_is_recorded_as_both()
     store.take(fetched_of(rebased(final, 0.25)))  # halved by the source, which names no split
     pd.testing.assert_frame_equal(store.actions, make_actions([(day, "split", 2.0)]))
     revision, _ = store.take(fetched_of(final, make_actions([(day, "split", 4.0)])))
-    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(4.0))
+    assert (revision.verdict, split_of(revision)) == ("split", pytest.approx(4.0))
     pd.testing.assert_frame_equal(store.actions[-1:].reset_index(drop=True), make_actions([(day, "split", 8.0)]))
     assert_view(store, final)
 
@@ -258,7 +256,7 @@ def test_a_split_that_the_stored_bars_show_already_is_not_recorded_later():
     ex = bars.index[-1] + pd.Timedelta(days=3)
     again = make_actions([(bars.index[60], "split", 2.0), (ex, "split", 3.0)])
     revision, _ = store.take(fetched_of(rebased(bars, 3.0), again))
-    assert (revision.verdict, revision.split_factor) == ("split", pytest.approx(3.0))
+    assert (revision.verdict, split_of(revision)) == ("split", pytest.approx(3.0))
     pd.testing.assert_frame_equal(store.actions, again.iloc[1:].reset_index(drop=True))
 
 
@@ -266,5 +264,5 @@ def test_past_splits_change_nothing_on_the_first_fetch():
     bars = random_bars(120, seed=1)
     store = night_before(bars, make_actions([(bars.index[60], "split", 2.0)]))
     assert store.nights[0][0].verdict == "first"
-    assert store.nights[0][0].split_factor is None
+    assert split_of(store.nights[0][0]) is None
     assert len(store.actions) == 1

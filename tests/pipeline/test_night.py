@@ -463,7 +463,7 @@ def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
     from forecasting.evaluate.drift import DriftVerdict
 
     night(date(2024, 3, 6))
-    verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), 60, 40, None, None)
+    verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), None, None)
     monkeypatch.setattr(drift, "watch_forecaster", lambda losses: verdict)
     night(date(2024, 3, 7))
     night(LAST)
