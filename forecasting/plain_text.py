@@ -38,9 +38,9 @@ def ordinary_spaces(text: str) -> str:
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 
-def markdown_text(text: object, *, limit: int = LIMIT) -> str:
+def markdown_text(text: object) -> str:
     """The plain text in Markdown: no image, link, HTML, code span or table cell arises from it."""
-    return _MARKDOWN.sub(r"\\\1", plain_text(text, limit=limit))
+    return _MARKDOWN.sub(r"\\\1", plain_text(text))
 
 
 def _visible(found: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
+_WAIT_S = 5.0
 
 
 def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -31,11 +32,11 @@ def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[s
     )
 
 
-def stop_child(child: "subprocess.Popen[bytes]", *, wait_s: float = 5.0) -> None:
-    """End the child: SIGTERM, after `wait_s` seconds SIGKILL."""
+def stop_child(child: "subprocess.Popen[bytes]") -> None:
+    """End the child: SIGTERM, after _WAIT_S seconds SIGKILL."""
     child.terminate()
     try:
-        child.wait(timeout=wait_s)
+        child.wait(timeout=_WAIT_S)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()

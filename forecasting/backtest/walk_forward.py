@@ -25,6 +25,7 @@ from forecasting.backtest.refits import LINEAR, NETWORK, Raw, fit_blocks
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volumes
 from forecasting.evaluate.scores import skill
+from forecasting.evaluate.significance import SIZE
 from forecasting.losses import Floats
 from forecasting.predict.calibration import MAX_FORECASTS, Past
 from forecasting.predict.forecasts import issue
@@ -125,7 +126,7 @@ class BacktestResult:
             "horizons": {str(horizon): asdict(self.figures(horizon)) for horizon in HORIZONS},
             "confidence_set": {
                 "loss": "pinball" if target == "close" else "mae",
-                "level": 1.0 - best.size,
+                "level": 1.0 - SIZE,
                 "included": list(best.included),
                 "p_values": best.p_values,
             },

@@ -14,6 +14,10 @@ from forecasting.losses import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
+SIZE = 0.10
+"""Probability that a confidence set misses the true best."""
+
+_REPS, _SEED = 1000, 0  # of the bootstrap
 
 PAIRS_A_SESSION = 10
 """Pairs for each session of the horizon from which on Diebold and Mariano's test is worth a reader's trust.
@@ -32,15 +36,11 @@ class DieboldMariano:
             are all 0.
         p_value: Two-sided, from Student's t with n - 1 degrees of freedom.
         n: Pairs compared.
-        lag: Autocovariances that the variance includes.
-        kernel: `rectangular` as published; `bartlett` where the former gave no positive variance.
     """
 
     statistic: float
     p_value: float
     n: int
-    lag: int
-    kernel: str
 
 
 @dataclass(frozen=True)
@@ -50,48 +50,43 @@ class ConfidenceSet:
     Attributes:
         included: Their names, best mean loss first.
         p_values: Every name's p-value, in the losses' column order.
-        size: Probability that the true best is left out.
         n: Rows of losses.
     """
 
     included: tuple[str, ...]
     p_values: dict[str, float]
-    size: float
     n: int
 
 
-def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int, lag: int | None = None) -> DieboldMariano:
+def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> DieboldMariano:
     """Diebold and Mariano's test (1995) with the small-sample correction of Harvey, Leybourne and Newbold (1997).
 
-    The variance of the mean difference sums the autocovariances up to the lag; the statistic is scaled by
-    sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = lag + 1 and compared with Student's t. That sum can be zero or
+    The variance of the mean difference sums the autocovariances up to the lag h - 1; the statistic is scaled by
+    sqrt((n + 1 - 2h + h(h - 1) / n) / n) with h = horizon and compared with Student's t. That sum can be zero or
     negative; Bartlett's weights (Newey and West 1987) at the same lag then replace it.
 
     Args:
         loss_a: (n,) losses of the first forecaster, ascending by origin.
         loss_b: (n,) losses of the second at the same origins. A pair with a NaN on either side is dropped.
         horizon: Sessions ahead; for a mean over horizons the longest. h-step errors are correlated up to h - 1.
-        lag: A lag other than horizon - 1, where the losses are known to be autocorrelated for longer.
 
     Raises:
-        ValueError: Unequal lengths, or not more than lag + 1 pairs.
+        ValueError: Unequal lengths, or not more than `horizon` pairs.
     """
     difference = _differences(loss_a, loss_b)
-    n, lag = len(difference), horizon - 1 if lag is None else lag
+    n, lag = len(difference), horizon - 1
     if lag < 0 or n <= lag + 1:
         raise ValueError(
             f"Expected at least {max(lag, 0) + 2} pairs for a Diebold-Mariano test with lag {lag}, found {n}; "
             "compare more origins."
         )
     mean = float(difference.mean())
-    covariances = _autocovariances(difference - mean, lag)
-    variance, kernel = _long_run_variance(covariances, difference)
+    variance = _long_run_variance(_autocovariances(difference - mean, lag), difference)
     if variance == 0.0:
         statistic, p_value = (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
-        return DieboldMariano(statistic, p_value, n, lag, kernel)
-    h = lag + 1
-    statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * h + h * (h - 1) / n) / n)
-    return DieboldMariano(statistic, _two_sided_p(statistic, n - 1), n, lag, kernel)
+        return DieboldMariano(statistic, p_value, n)
+    statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * horizon + horizon * lag / n) / n)
+    return DieboldMariano(statistic, _two_sided_p(statistic, n - 1), n)
 
 
 def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
@@ -101,17 +96,12 @@ def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> 
     return diebold_mariano(loss_a, loss_b, horizon=horizon).p_value
 
 
-def confidence_set(
-    losses: pd.DataFrame, *, size: float = 0.10, block: int = 5, reps: int = 1000, seed: int = 0
-) -> ConfidenceSet:
+def confidence_set(losses: pd.DataFrame, *, block: int = 5) -> ConfidenceSet:
     """Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
 
     Args:
         losses: One row per origin, ascending; one column per forecaster. A row with a NaN is dropped.
-        size: Probability, 0 to 1, that the set misses the true best.
         block: Mean block length of the bootstrap, in rows; at least the longest horizon.
-        reps: Bootstrap samples.
-        seed: Same seed, same set.
 
     Raises:
         ValueError: Fewer than two complete rows, or no column.
@@ -124,10 +114,10 @@ def confidence_set(
     # Equal columns differ with zero variance, by which the bootstrap would divide: one column represents all of them.
     representative = _first_equal_column(complete)
     distinct = complete[list(dict.fromkeys(representative.values()))]
-    p_distinct = _confidence_p_values(distinct, size=size, block=block, reps=reps, seed=seed)
+    p_distinct = _confidence_p_values(distinct, block)
     p_values = {str(name): p_distinct[representative[name]] for name in complete.columns}
     ranked = [str(name) for name in complete.mean().sort_values(kind="stable").index]
-    return ConfidenceSet(tuple(name for name in ranked if p_values[name] > size), p_values, size, len(complete))
+    return ConfidenceSet(tuple(name for name in ranked if p_values[name] > SIZE), p_values, len(complete))
 
 
 def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
@@ -143,15 +133,15 @@ def _autocovariances(centred: Floats, lag: int) -> Floats:
     return np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
 
 
-def _long_run_variance(covariances: Floats, difference: Floats) -> tuple[float, str]:
+def _long_run_variance(covariances: Floats, difference: Floats) -> float:
     scale = float(np.abs(difference).max())
     if covariances[0] <= (1e-12 * scale) ** 2:  # constant up to rounding
-        return 0.0, "rectangular"
+        return 0.0
     rectangular = float(covariances[0] + 2 * covariances[1:].sum())
     if rectangular > 0:
-        return rectangular, "rectangular"
+        return rectangular
     weights = 1 - np.arange(1, len(covariances)) / len(covariances)
-    return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0), "bartlett"
+    return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
 
 
 def _two_sided_p(statistic: float, freedom: int) -> float:
@@ -165,11 +155,11 @@ def _first_equal_column(losses: pd.DataFrame) -> dict[object, object]:
     return {name: first.setdefault(losses[name].to_numpy().tobytes(), name) for name in losses.columns}
 
 
-def _confidence_p_values(losses: pd.DataFrame, *, size: float, block: int, reps: int, seed: int) -> dict[object, float]:
+def _confidence_p_values(losses: pd.DataFrame, block: int) -> dict[object, float]:
     if losses.shape[1] == 1:
         return {losses.columns[0]: 1.0}
     from arch.bootstrap import MCS
 
-    search = MCS(losses, size=size, reps=reps, block_size=block, method="R", bootstrap="stationary", seed=seed)
+    search = MCS(losses, size=SIZE, reps=_REPS, block_size=block, method="R", bootstrap="stationary", seed=_SEED)
     search.compute()
     return {name: float(value) for name, value in search.pvalues["Pvalue"].items()}

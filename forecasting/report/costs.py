@@ -50,20 +50,20 @@ def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
     return pd.Series(quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)), index=rows.index, dtype=float)
 
 
-def realised_costs(record: TrackRecord, ratio: float, *, horizon: int = 1) -> pd.DataFrame:
-    """Mean costs of past forecasts of one horizon: of the published ones, then of each baseline, the cheapest first.
+def realised_costs(record: TrackRecord, ratio: float) -> pd.DataFrame:
+    """Mean costs of past forecasts one session ahead: of the published ones, then of each baseline, the cheapest first.
 
     Returns:
         Columns as in view costs: forecaster, n, cost (of the quantile of `ratio`), median_cost, saving, and
         published_cost and published_saving on the same nights; no rows before the first score.
     """
-    return realised_costs_of(record, [ratio], horizon=horizon)[0]
+    return realised_costs_of(record, [ratio])[0]
 
 
-def realised_costs_of(record: TrackRecord, ratios: Sequence[float], *, horizon: int = 1) -> list[pd.DataFrame]:
+def realised_costs_of(record: TrackRecord, ratios: Sequence[float]) -> list[pd.DataFrame]:
     """The same for several cost ratios: the forecasts of the same nights are found once."""
-    published = record.ahead(horizon)
-    others = record.baselines.loc[record.baselines["horizon"] == horizon, [*_KEYS, "name", "actual", *QUANTILE_COLUMNS]]
+    published = record.ahead(1)
+    others = record.baselines.loc[record.baselines["horizon"] == 1, [*_KEYS, "name", "actual", *QUANTILE_COLUMNS]]
     if published.empty:
         return [pd.DataFrame(columns=_COLUMNS) for _ in ratios]
     pairs = others.merge(published[_KEYS].assign(ours=np.arange(len(published))), on=_KEYS)

@@ -77,11 +77,9 @@ def newest_session(connection: sa.Connection, symbol: str) -> date | None:
     return newest
 
 
-def actions(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
     table = tables.corporate_actions
     statement = sa.select(table.c.session, table.c.kind, table.c.value).where(table.c.symbol == symbol)
-    if known_at is not None:
-        statement = statement.where(table.c.first_seen_at <= known_at)
     found = frame(connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at))
     return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)

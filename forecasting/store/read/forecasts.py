@@ -16,8 +16,8 @@ from forecasting.store.read.splits import all_at, split_factors
 from forecasting.vocabulary import CHALLENGER, HORIZONS, QUANTILE_COLUMNS
 
 
-def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
-    """All columns of table forecasts and `model`, the model's name; of one origin session, or of all.
+def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
+    """All columns of table forecasts and `model`, the model's name.
 
     Ascending by origin, horizon, role, model and kind.
     """
@@ -27,8 +27,6 @@ def forecasts(connection: sa.Connection, symbol: str, target: str, *, origin: da
         .join(model, model.c.id == table.c.model_id)
         .where(table.c.symbol == symbol, table.c.target == target)
     )
-    if origin is not None:
-        statement = statement.where(table.c.origin_session == origin)
     order = (table.c.origin_session, table.c.horizon, table.c.role, model.c.name, table.c.model_id, table.c.kind)
     return frame(connection, statement.order_by(*order))
 

@@ -94,13 +94,12 @@ def test_a_bar_is_settled_only_from_its_settled_at_on(database_url):
             assert read.bars(connection, SYMBOL, known_at=at(known_at))["settled"].tolist() == settled
 
 
-def test_an_action_has_its_newest_value_as_of_an_instant(database_url):
+def test_an_action_has_its_newest_value(database_url):
     with transaction(database_url) as connection:
         for seen, value in (("2024-03-07T21:00", 0.5), ("2024-03-08T21:00", 0.57)):
             actions = make_actions([("2024-03-06", "dividend", value)])
             store_bars(connection, {seen[:10]: 1.0}, seen=seen, actions=actions)
         assert read.actions(connection, SYMBOL)["value"].tolist() == [0.57]
-        assert read.actions(connection, SYMBOL, known_at=at("2024-03-08T20:00"))["value"].tolist() == [0.5]
 
 
 def test_first_prints_are_the_lowest_versions_within_the_span(database_url):

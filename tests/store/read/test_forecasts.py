@@ -15,11 +15,10 @@ def test_forecasts_carry_the_name_of_their_model(database_url):
         start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
         rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07")]
         writes.add_forecasts(connection, [*rows, forecast_row("ridge", "2024-03-07", role="baseline")])
-        found = read.forecasts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7))
-        assert found["model"].tolist() == ["ridge", "lstm"]
-        assert len(read.forecasts(connection, SYMBOL, TARGET)) == 3
-    assert found["target_session"].tolist() == [pd.Timestamp("2024-03-08")] * 2
-    assert found["issued_at"].tolist() == [pd.Timestamp("2024-03-07T22:00Z")] * 2
+        found = read.forecasts(connection, SYMBOL, TARGET)
+    assert found["model"].tolist() == ["lstm", "ridge", "lstm"]
+    assert found["target_session"].tolist() == [pd.Timestamp(f"2024-03-0{day}") for day in (7, 8, 8)]
+    assert found["issued_at"].tolist() == [pd.Timestamp(f"2024-03-0{day}T22:00Z") for day in (6, 7, 7)]
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(database_url):
