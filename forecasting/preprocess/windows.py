@@ -200,7 +200,7 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
 
 
 def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: str, *, newest: int) -> "pd.DataFrame":
-    """Of the `newest` sessions up to `origin`, those from the first whose target is known, one row per session."""
+    """One row per session: the `newest` sessions up to `origin`, from the first whose target is known."""
     import pandas as pd
 
     bars = bars.loc[: pd.Timestamp(origin)]

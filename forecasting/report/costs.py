@@ -131,7 +131,7 @@ def cost_note(data: ReportData) -> str:
 
 
 def _costs(rows: pd.DataFrame, ratio: float) -> tuple[Floats, Floats]:
-    """Of each row the cost of its quantile of least expected cost, and that of its median."""
+    """The cost of each row's quantile of least expected cost, and the cost of its median."""
     return (
         cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio),
         cost(rows["actual"], rows["q50"], ratio=ratio),

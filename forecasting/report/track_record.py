@@ -249,7 +249,7 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
 
 def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float | None:
-    """Of the difference between two losses (n, 2) of the same forecasts; over all horizons (0) of origins' means."""
+    """The p-value of the difference between two losses (n, 2) of the same forecasts; horizon 0: of origins' means."""
     at = np.unique(origins, return_inverse=True)[1]
     count = np.bincount(at)
     ours, theirs = (np.bincount(at, weights=column) / count for column in losses.T)

@@ -119,7 +119,7 @@ def _check_encoding(url: str, connection: Connection) -> None:
 
 
 def _lock_migration(connection: Connection) -> None:
-    """Of two upgrades at once the second waits, then has nothing to do.
+    """Make a second upgrade wait for the first; it then has nothing to do.
 
     In an empty database there is no table to lock; then any role that may connect could hold the advisory lock, and the
     second upgrade fails after `BUSY_TIMEOUT_S`.

@@ -60,8 +60,8 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first:
 
     The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast. Without one, the first
     fetch with that bar that asked for the sessions from `first` on; a fetch for a later night asked for fewer of them.
-    Without such a one, the first fetch with that bar. Of these a night's before any other: before `ingest` alone, no
-    market series was fetched.
+    Without such a one, the first fetch with that bar. In both of these cases fetches of nights come first: no market
+    series is fetched before an `ingest` alone.
 
     Args:
         connection: An open connection.

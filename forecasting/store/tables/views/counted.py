@@ -13,7 +13,7 @@ KEY = ", ".join(f"s.{name}" for name in SLOT)
 """The slot of a score `s`."""
 
 BEST_FIRST = "ORDER BY s.issued_at DESC, s.model_id, s.stage DESC, s.bar_version DESC"
-"""Of the scores `s` of a slot the one that counts comes first."""
+"""The order of the scores `s` of a slot: the one that counts comes first."""
 
 LINES = "lines (line) AS (VALUES ('published'), ('own'))"
 """The common table expression that scores are crossed with, as `l`; SQLite passes no filter into a UNION ALL."""

@@ -17,7 +17,7 @@ from forecasting.vocabulary import CHAMPION, PUBLISHED_LINE
 
 
 def _newest_dollars(columns: str, sessions: int) -> str:
-    """Of the newest sessions with a known dollar volume, up to the forecast's origin, as stored at its fetch."""
+    """A subquery: `columns` of the newest sessions up to the origin with a dollar volume, as stored at the fetch."""
     return f"""(
             SELECT {columns} FROM bar_versions b
             WHERE b.symbol = f.symbol AND b.session <= f.origin_session AND b.first_seen_at <= f.data_as_of
