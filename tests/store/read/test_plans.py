@@ -74,6 +74,12 @@ def test_a_view_of_one_symbol_and_target_reads_their_rows_alone(plan_of, view: s
     assert {step for step in steps if step.startswith((f"SCAN {alias} ", f"SEARCH {alias} "))} == {search}
 
 
+def test_costs_read_the_scores_once_and_join_no_part_of_them_to_another(plan_of) -> None:
+    """Such a join is of every row with every row where SQLite has no statistics of the ledger."""
+    steps = plan_of(lambda connection: read.view(connection, "costs", SYMBOL, TARGET))
+    assert sum(step.startswith(("SCAN s ", "SEARCH s ")) for step in steps) == 1
+
+
 def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
     steps = plan_of(lambda connection: read.view(connection, "special_days", SYMBOL))
     assert [step.split(" (")[0] for step in steps if step.startswith(("SEARCH f", "SEARCH e"))] == [

@@ -15,45 +15,50 @@ from forecasting.store.tables.views.counted import (
     KEY,
     LINES,
     SLOT,
-    same_slot,
 )
 from forecasting.store.tables.views.view import View
-from forecasting.vocabulary import CHAMPION, QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 
 _COLUMN_OF = {ratio: QUANTILE_COLUMNS[QUANTILES.index(nearest_level(ratio))] for ratio in RATIOS}
 _QUANTILES = ", ".join(f"f.{column}" for column in ("q50", *(name for name in _COLUMN_OF.values() if name != "q50")))
 _LEVELS = ", ".join(f"({ratio}, CAST({nearest_level(ratio)} AS DOUBLE PRECISION))" for ratio in RATIOS)
 
-_LINE = ", ".join(f"u.{name}" for name in SLOT[:-1])
-_FORECAST = """JOIN forecasts f ON f.model_id = s.model_id AND f.symbol = s.symbol AND f.target = s.target
-                AND f.origin_session = s.origin_session AND f.horizon = s.horizon AND f.kind = s.kind"""
-_PUBLISHED = f"""(
-            SELECT n.*, row_number() OVER (
-                PARTITION BY n.symbol, n.target, n.kind, n.horizon ORDER BY n.origin_session DESC
-            ) AS night
-            FROM (
-                SELECT {KEY}, s.actual, {_QUANTILES}, row_number() OVER (PARTITION BY {KEY} {BEST_FIRST}) AS place
-                FROM scores s {_FORECAST}
-                WHERE s.role = '{CHAMPION}'
-            ) n
-            WHERE n.place = 1
-        )"""
+_NEEDED = ("actual", "q50", *(name for name in _COLUMN_OF.values() if name != "q50"))
+_LINE = ", ".join(f"c.{name}" for name in SLOT[:-1])
 _COUNTED = f"""(
-            SELECT {KEY}, {FORECASTER} AS forecaster, s.actual, {_QUANTILES}, row_number() OVER (
-                PARTITION BY {KEY}, {FORECASTER} {BEST_FIRST}
-            ) AS place
-            FROM scores s {_FORECAST} CROSS JOIN lines l
-            WHERE {COUNTS}
-        )"""
+                SELECT {KEY}, {FORECASTER} AS forecaster, s.actual, {_QUANTILES}, row_number() OVER (
+                    PARTITION BY {KEY}, {FORECASTER} {BEST_FIRST}
+                ) AS place
+                FROM scores s JOIN forecasts f ON f.model_id = s.model_id AND f.symbol = s.symbol
+                    AND f.target = s.target AND f.origin_session = s.origin_session AND f.horizon = s.horizon
+                    AND f.kind = s.kind
+                    CROSS JOIN lines l
+                WHERE {COUNTS}
+            )"""
+# What was published is put beside each row by a window: SQLite has no statistics of a ledger, and searched a joined
+# subquery of it row by row, 5 s of CPU for a symbol's year of nights.
+_PUBLISHED = ", ".join(
+    f"max(CASE c.forecaster WHEN 'published' THEN c.{name} END) OVER w AS published_{name}" for name in _NEEDED
+)
+_NIGHTS = f"""(
+        SELECT b.*, dense_rank() OVER (
+            PARTITION BY b.symbol, b.target, b.kind, b.horizon ORDER BY b.origin_session DESC
+        ) AS night
+        FROM (
+            SELECT c.*, {_PUBLISHED} FROM {_COUNTED} c
+            WHERE c.place = 1 WINDOW w AS (PARTITION BY {", ".join(f"c.{name}" for name in SLOT)})
+        ) b
+        WHERE b.published_actual IS NOT NULL
+    )"""
 
 
-def _cost(alias: str, column: str) -> str:
-    over = f"{alias}.{column} - {alias}.actual"
+def _cost(whose: str, column: str) -> str:
+    over = f"{whose}{column} - {whose}actual"
     return f"CASE WHEN {over} > 0 THEN r.cost_ratio * ({over}) ELSE -({over}) END"
 
 
-def _cost_of_level(alias: str) -> str:
-    each = " ".join(f"WHEN {ratio} THEN {_cost(alias, column)}" for ratio, column in _COLUMN_OF.items())
+def _cost_of_level(whose: str) -> str:
+    each = " ".join(f"WHEN {ratio} THEN {_cost(whose, column)}" for ratio, column in _COLUMN_OF.items())
     return f"CASE r.cost_ratio {each} END"
 
 
@@ -67,12 +72,11 @@ SELECT p.symbol, p.target, p.kind, p.horizon, p.window_sessions, p.cost_ratio, p
     p.published_cost, 1 - p.published_cost / NULLIF(p.cost, 0) AS published_saving
 FROM (
     SELECT {_LINE}, w.window_sessions, r.cost_ratio, r.level, c.forecaster, count(*) OVER ({_OF_ROW}) AS n,
-        min(u.origin_session) OVER ({_OF_ROW}) AS first_origin, max(u.origin_session) OVER ({_OF_ROW}) AS last_origin,
-        avg({_cost_of_level("c")}) OVER ({_OF_ROW}) AS cost, avg({_cost("c", "q50")}) OVER ({_OF_ROW}) AS median_cost,
-        avg({_cost_of_level("u")}) OVER ({_OF_ROW}) AS published_cost,
-        row_number() OVER ({_OF_ROW} ORDER BY u.origin_session) AS place
-    FROM {_PUBLISHED} u JOIN {_COUNTED} c ON {same_slot("c", "u")} AND c.place = 1
-        JOIN windows w ON u.night <= w.window_sessions CROSS JOIN ratios r
+        min(c.origin_session) OVER ({_OF_ROW}) AS first_origin, max(c.origin_session) OVER ({_OF_ROW}) AS last_origin,
+        avg({_cost_of_level("c.")}) OVER ({_OF_ROW}) AS cost, avg({_cost("c.", "q50")}) OVER ({_OF_ROW}) AS median_cost,
+        avg({_cost_of_level("c.published_")}) OVER ({_OF_ROW}) AS published_cost,
+        row_number() OVER ({_OF_ROW} ORDER BY c.origin_session) AS place
+    FROM {_NIGHTS} c JOIN windows w ON c.night <= w.window_sessions CROSS JOIN ratios r
 ) p
 WHERE p.place = 1
 """
