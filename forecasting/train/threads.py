@@ -1,8 +1,9 @@
-"""One thread for numpy's matrix products, so that no bit depends on the number of cores."""
+"""One thread for matrix products, so that no bit depends on the number of cores: numpy's here, torch's by `IN_TURN`."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -10,6 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from threadpoolctl import ThreadpoolController
+
+IN_TURN = threading.RLock()
+"""Held while the number is 1: it is the whole process's, and a fit that ends would restore it for one that goes on.
+
+So fits in several threads of a process, as of a Dask worker that has several, take turns.
+"""
 
 
 @contextmanager
@@ -19,7 +26,7 @@ def one_blas_thread() -> Iterator[None]:
     BLAS splits a sum by the number of threads, so its last bits depend on it. Matrices this small gain nothing from
     more, which on a busy machine wait for each other (a refit took 4.5 s of CPU, and 1.1 s on one).
     """
-    with _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
+    with IN_TURN, _libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
         yield
 
 

@@ -21,6 +21,7 @@ from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.card import Card, Vector
 from forecasting.train.model import Network, initialise, pinball
 from forecasting.train.optimiser import OneCycleAdamW
+from forecasting.train.threads import IN_TURN
 from forecasting.vocabulary import HORIZONS, QUANTILES
 
 _LOSS_ROWS = 44  # of each sequence; the LOOKBACK - _LOSS_ROWS rows before them warm up the LSTM state
@@ -127,12 +128,13 @@ def one_thread() -> Iterator[None]:
     Two threads sum in another order, so that the same seed would give other bits; networks this small gain nothing from
     them on a free machine and lose tenfold on a busy one (measured: a fit of 4 s took 52 s).
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    with IN_TURN:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def generator(seed: int, member: int) -> torch.Generator:

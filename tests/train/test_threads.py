@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sklearn.preprocessing  # noqa: F401 - loads the BLAS of scipy before its threads are counted
+import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from forecasting.train import baselines, calendar_effects, linear_model
@@ -14,11 +16,17 @@ from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.ridge import Ridge
+from forecasting.train.threads import one_blas_thread
+from forecasting.train.training_loop import one_thread
 from tests.train.windows import SETTINGS, some_windows
 
 
 def blas_threads() -> set[int]:
     return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def torch_threads() -> set[int]:
+    return {torch.get_num_threads()}
 
 
 def recording(ridge: Callable[..., Ridge], found: list[set[int]]) -> Callable[..., Ridge]:
@@ -53,6 +61,7 @@ def test_every_ridge_is_solved_on_one_thread_and_the_number_is_restored(threads_
 def test_a_library_that_a_later_import_loads_has_one_thread_too():
     code = """
 import numpy
+import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from forecasting.train.threads import one_blas_thread
 
@@ -74,3 +83,24 @@ print(threads())
         pytest.skip("numpy and scipy share one BLAS here")
     assert set(of_numpy + of_both) == {1}
     assert set(restored) == {2}
+
+
+@pytest.mark.parametrize(("context", "numbers"), [(one_blas_thread, blas_threads), (one_thread, torch_threads)])
+def test_two_threads_of_a_process_take_turns(context, numbers):
+    """Else the one that leaves first restores the number for the other: threadpoolctl heeds one thread at a time."""
+    entered, left = threading.Event(), threading.Event()
+    found: list[set[int]] = []
+
+    def second() -> None:
+        with context():
+            entered.set()
+            left.wait(10)
+            found.append(numbers())
+
+    thread = threading.Thread(target=second)
+    with context():
+        thread.start()
+        assert not entered.wait(0.1)
+    left.set()
+    thread.join(10)
+    assert found == [{1}]
