@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
@@ -271,29 +272,27 @@ def prunable_weights(connection: Connection, run: NightRun) -> list[str]:
     asks for.
     """
     symbol, target, kept = run.spec.symbol, run.spec.target, run.settings.keep_artifacts
-    networks = [row for row in read.models(connection, symbol, target) if row["artifact_path"]]
+    networks = read.with_weights(connection, symbol, target)
     champion = read.champion(connection, symbol, target)
     then = read.champion(connection, symbol, target, session=run.spec.session)  # another one in a replay
     before = read.champion_before(connection, symbol, target)
     needed = {row["id"] for row in (champion, then, before) if row is not None}
     needed |= read.models_of_newest(connection, symbol, target, origins=kept)
-    return [row["id"] for row in networks[kept:] if row["id"] not in needed]
+    return [model_id for model_id in networks[kept:] if model_id not in needed]
 
 
 def delete_pruned_files(runs: Sequence[NightRun]) -> int:
     """The number of folders deleted, whose models' paths are empty: also those that a kill left behind."""
+    settings = runs[0].settings
+    present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
+    with database.reading(settings.url) as connection:
+        pruned = [read.pruned(connection, run.spec.symbol, run.spec.target) for run in runs]
     deleted = 0
-    with database.reading(runs[0].settings.url) as connection:
-        rows = [read.models(connection, run.spec.symbol, run.spec.target) for run in runs]
-    for run, models in zip(runs, rows, strict=True):
-        pruned = [row["id"] for row in models if row["artifact_hash"] and row["artifact_path"] is None]
-        for model_id in pruned:
-            try:
-                folder = artifact_folder(run.settings, model_id)
-            except ArtifactError as error:
-                logger.warning("model %.40r is not pruned: %s", model_id, error)
-                continue
-            deleted += folder.exists() and delete_files(folder, FILES)
+    for model_id in sorted(present.intersection(chain.from_iterable(pruned))):
+        try:
+            deleted += delete_files(artifact_folder(settings, model_id), FILES)
+        except ArtifactError as error:
+            logger.warning("model %.40r is not pruned: %s", model_id, error)
     if deleted:
         logger.info("pruned the weights of %d networks", deleted)
     return deleted

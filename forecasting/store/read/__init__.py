@@ -38,6 +38,8 @@ from forecasting.store.read.models import (
     newest_scratch,
     pretrained,
     pretrained_by,
+    pruned,
+    with_weights,
 )
 from forecasting.store.read.overview import bars_of_symbols, events_on, last_results, newest_nights, newest_runs
 from forecasting.store.read.promotions import (
@@ -116,6 +118,7 @@ __all__ = [
     "past_forecasts",
     "pretrained",
     "pretrained_by",
+    "pruned",
     "published",
     "run",
     "running",
@@ -124,4 +127,5 @@ __all__ = [
     "unfinished_run",
     "unscored_forecasts",
     "view",
+    "with_weights",
 ]

@@ -27,6 +27,26 @@ def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     return [dict(row) for row in connection.execute(statement).mappings()]
 
 
+def with_weights(connection: sa.Connection, symbol: str, target: str) -> list[str]:
+    """The ids of the symbol's networks whose weights were not pruned, newest first."""
+    table = tables.models
+    return _ids(connection, symbol, target, table.c.artifact_path.is_not(None))
+
+
+def pruned(connection: sa.Connection, symbol: str, target: str) -> list[str]:
+    """The ids of the symbol's networks whose weights were pruned, newest first."""
+    table = tables.models
+    return _ids(connection, symbol, target, table.c.artifact_path.is_(None) & table.c.artifact_hash.is_not(None))
+
+
+def _ids(connection: sa.Connection, symbol: str, target: str, wanted: sa.ColumnElement[bool]) -> list[str]:
+    """Without the other columns, a document among them: each night asks, and a year has 250 models."""
+    table = tables.models
+    of_symbol = (table.c.symbol == symbol, table.c.target == target)
+    statement = sa.select(table.c.id).where(*of_symbol, wanted).order_by(table.c.created_at.desc(), table.c.id)
+    return list(connection.scalars(statement))
+
+
 def pretrained(connection: sa.Connection, target: str) -> list[Row]:
     """The pretrained weights that `forecasting pretrain` made of many symbols, newest first: rows of table models."""
     return [dict(row) for row in connection.execute(_pretrained(target, *tables.models.c)).mappings()]
@@ -118,9 +138,12 @@ def lineage(connection: sa.Connection, model_id: str) -> Row:
 
 
 def _parents(connection: sa.Connection, parent_id: str | None) -> list[str]:
+    table = tables.models
+    found = sa.select(table.c.id, table.c.parent_id).where(table.c.id == parent_id).cte(recursive=True)
+    found = found.union(sa.select(table.c.id, table.c.parent_id).where(table.c.id == found.c.parent_id))
+    parents = {row.id: row.parent_id for row in connection.execute(sa.select(found))} if parent_id else {}
     chain: list[str] = []
     while parent_id is not None and parent_id not in chain:
         chain.append(parent_id)
-        parent = model(connection, parent_id)
-        parent_id = parent["parent_id"] if parent else None
+        parent_id = parents.get(parent_id)
     return chain

@@ -4,7 +4,7 @@ from datetime import date
 
 from forecasting.store import read, writes
 from forecasting.store.database import transaction
-from tests.store.rows import TARGET, at, model_row
+from tests.store.rows import SYMBOL, TARGET, at, model_row
 
 
 def base_row(id: str, day: int, **changed: object) -> dict[str, object]:
@@ -24,3 +24,29 @@ def test_pretrained_weights_are_read_newest_first_and_as_known_at_an_instant(dat
         needed = ("id", "method", "base", "trained_to", "artifact_path", "artifact_hash")
         assert known == {name: base_row("older", 4)[name] for name in needed}
         assert len(read.pretrained_by(connection, TARGET, known_at=at("2024-03-06T22:00"))) == 2
+
+
+def test_the_ids_of_kept_and_of_pruned_weights_are_those_of_the_symbol_newest_first(database_url: str) -> None:
+    kept = {"artifact_path": "artifacts/x", "artifact_hash": "0" * 64}
+    with transaction(database_url) as connection:
+        rows = [
+            model_row("old", created_at=at("2024-03-04T22:00"), **{**kept, "artifact_path": None}),
+            model_row("older", created_at=at("2024-03-01T22:00"), **{**kept, "artifact_path": None}),
+            model_row("new", created_at=at("2024-03-05T22:00"), **kept),
+            model_row("newer", created_at=at("2024-03-06T22:00"), **kept),
+            model_row("baseline", artifact_path=None, artifact_hash=None),
+            model_row("of another", symbol="KO", **kept),
+        ]
+        for row in rows:
+            writes.add_model(connection, row)
+        assert read.with_weights(connection, SYMBOL, TARGET) == ["newer", "new"]
+        assert read.pruned(connection, SYMBOL, TARGET) == ["old", "older"]
+
+
+def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(database_url: str) -> None:
+    with transaction(database_url) as connection:
+        for child, parent in (("c", "b"), ("b", "a"), ("a", "gone"), ("x", "y"), ("y", "x")):
+            writes.add_model(connection, model_row(child, parent_id=parent))
+        assert read.lineage(connection, "c")["parents"] == ["b", "a", "gone"]
+        assert read.lineage(connection, "x")["parents"] == ["y", "x"]
+        assert read.lineage(connection, "nobody")["parents"] == []
