@@ -1,9 +1,6 @@
 """Where shards run: in this process, in processes of this machine, or on Dask workers; the tables are the same."""
 
 import logging
-import multiprocessing
-import os
-import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextvars import copy_context
 from functools import partial
@@ -12,6 +9,7 @@ from typing import Any
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.tasks import run_shard, shard_of_nights
+from forecasting.backtest.workers import end_with_parent
 from forecasting.errors import UsageError
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, lost_twice, workers_of
 from forecasting.settings import Settings
@@ -52,7 +50,7 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
     """
     workers = min(workers_of(settings), shards)
     if settings.runner == "processes":
-        pool = ProcessPoolTaskRunner(max_workers=workers, initializer=_end_with_parent)
+        pool = ProcessPoolTaskRunner(max_workers=workers, initializer=end_with_parent)
         # Its thread that passes on the workers' events and logs would otherwise see none of the settings of this run,
         # and start a temporary server for them (Prefect 3.9).
         pool._forward_subprocess_messages = partial(copy_context().run, pool._forward_subprocess_messages)  # type: ignore[method-assign]
@@ -69,15 +67,3 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
     # Without its dashboard, which would be open to the network.
     cluster = {"n_workers": workers, "threads_per_worker": 1, "scheduler_kwargs": {"dashboard": False}}
     return DaskTaskRunner(cluster_kwargs=cluster)
-
-
-def _end_with_parent() -> None:
-    """End this process with the one that started it, however that ends: nobody else would."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
-def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -1,4 +1,4 @@
-"""Worker processes of a backtest, which end when their parent does."""
+"""Worker processes, which end when their parent does."""
 
 import os
 import threading
@@ -21,14 +21,20 @@ def worker_pool(
 
 
 def _begin(prepare: Callable[..., None] | None, given: tuple[object, ...]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     if prepare is not None:
         prepare(*given)
 
 
-def _end_with_parent() -> None:
-    # A worker holds both ends of the pool's queue, so it would wait for work for ever, with 430 MB, once its parent is
-    # killed.
+def end_with_parent() -> None:
+    """End this process, later, with the one that started it: a pool's worker would wait for work for ever, with 430 MB.
+
+    It holds both ends of the pool's queue, so that it does not notice by itself that its parent was killed.
+    """
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
