@@ -30,7 +30,6 @@ SEEDS = (0, 1, 2, 3, 4)
 INPUTS = ("open", "high", "low", "close", "adj_close")
 
 Fit: TypeAlias = Callable[..., tuple[Scaled, Losses]]
-Ours: TypeAlias = "pd.Series[float] | Callable[[pd.DatetimeIndex], pd.Series[float]]"
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def run_article(
     bars: pd.DataFrame,
     *,
     title: str,
-    ours: Ours | None = None,
+    ours: pd.Series[float] | None = None,
     seeds: tuple[int, ...] = SEEDS,
     epochs: int = EPOCHS,
     progress: Callable[[int, int], None] | None = None,
@@ -112,8 +111,7 @@ def run_article(
     Args:
         bars: Index session, ascending; columns open, high, low, close, volume and, if known, adj_close.
         title: Name of the series.
-        ours: This project's one-session-ahead medians in shares, by target session; or a function of the test sessions
-            that returns them.
+        ours: This project's one-session-ahead medians in shares, by target session.
         seeds: Seeds of the network's random weights; every error is a mean over them.
         epochs: Passes over the training rows.
         progress: Called with fits done and fits in all, after each.
@@ -221,8 +219,8 @@ def _variant(texts: tuple[str, str, str, str], forecasts: list[pd.Series], volum
     return Variant(*texts, maes=maes, forecast=forecasts[0])
 
 
-def _medians(ours: Ours, sessions: pd.DatetimeIndex) -> pd.Series:
-    medians = (ours if isinstance(ours, pd.Series) else ours(sessions)).reindex(sessions).astype(float)
+def _medians(ours: pd.Series[float], sessions: pd.DatetimeIndex) -> pd.Series:
+    medians = ours.reindex(sessions).astype(float)
     if medians.isna().any():
         missing = [session.date().isoformat() for session in medians.index[medians.isna()]]
         raise ValueError(

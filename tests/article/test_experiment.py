@@ -131,18 +131,6 @@ def test_without_an_adjusted_close_the_close_is_used_and_the_page_notes_it(bars)
         )
 
 
-def test_ours_may_be_a_function_of_the_test_sessions(bars):
-    calls = []
-
-    def ours(sessions):
-        calls.append(sessions)
-        return pd.Series(1.0, index=sessions)
-
-    variant = by_name(run(bars, ours=ours))["Ours"]
-    assert [list(sessions) for sessions in calls] == [list(bars.index[-53:])]
-    assert variant.mae == pytest.approx((bars["volume"].iloc[-53:] - 1.0).abs().mean())
-
-
 def test_ours_without_a_forecast_of_a_test_session_is_refused(bars):
     with pytest.raises(ValueError, match=f"1 miss: .'{bars.index[-1].date()}'"):
         run(bars, ours=bars["volume"].iloc[:-1])
