@@ -88,13 +88,11 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
 
 
 def _design(name: str, windows: Windows) -> Floats:
-    """(N, H, P) features of a linear baseline."""
+    """(N, H, P) features of a linear baseline, `ridge` or `har`."""
     if name == "ridge":
         past, future = linear_features(windows)
-    elif name == "har":
-        past, future = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
     else:
-        raise LookupError(f"No features are defined for the linear baseline {name!r}.")
+        past, future = _har_features(windows), windows.future_flags[..., : -len(EVENT_NAMES)]
     repeated = np.broadcast_to(past[:, None], (len(windows), len(HORIZONS), past.shape[1]))
     return np.concatenate([repeated, future], axis=-1)
 
