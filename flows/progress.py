@@ -11,12 +11,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from forecasting.pipeline.night_run import NightSpec
+from forecasting.vocabulary import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
 
 STAGES = ("preprocess", "train", "predict", "evaluate")
 """A night's stages after the ingest, which all nights of a run share."""

@@ -10,6 +10,9 @@ from typing import Literal, TypeAlias
 Clock: TypeAlias = Callable[[], datetime]
 """Returns the present instant, aware UTC. Only `flows` has one; the library takes it as an argument."""
 
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how much is done and how much there is in all."""
+
 Target = Literal["volume", "close", "range"]
 """What is forecast: shares traded, closing price in the bar's currency, or log(high / low)."""
 

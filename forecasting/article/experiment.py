@@ -20,6 +20,7 @@ import pandas as pd
 from forecasting.article.network import EPOCHS, Losses, Scaled, fit_network
 from forecasting.errors import HistoryError
 from forecasting.evaluate.scores import mae, skill
+from forecasting.vocabulary import Progress
 
 ROWS, TRAIN_ROWS = 253, 200
 """The article's rows, and the number of training rows among them."""
@@ -104,7 +105,7 @@ def run_article(
     ours: pd.Series[float] | None = None,
     seeds: tuple[int, ...] = SEEDS,
     epochs: int = EPOCHS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> ArticleResult:
     """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
 
@@ -207,7 +208,7 @@ def _forecast_rows(
     return [pd.Series(values, index=volume.index) for values in forecasts], runs[0][1]
 
 
-def _counter(progress: Callable[[int, int], None] | None, *, total: int) -> Callable[[], None]:
+def _counter(progress: Progress | None, *, total: int) -> Callable[[], None]:
     """A function that reports one more of `total` to `progress` each time it is called."""
     done = count(1)
     return lambda: None if progress is None else progress(next(done), total)

@@ -5,7 +5,7 @@ forecast of the champion, the control charts and the fallback. The functions are
 missing: arrays take its place. A night decides on the scores of the session before, as live ones do.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ from forecasting.train.gate import Verdict, examine
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 from forecasting.train.starting_weights import fit_scratch
-from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES
+from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
 H, Q = len(HORIZONS), len(QUANTILES)
 
@@ -69,9 +69,7 @@ class Nights:
         }
 
 
-def replay_nights(
-    panel: Panel, rows: Block, settings: Settings, *, progress: Callable[[int, int], None] | None = None
-) -> Nights:
+def replay_nights(panel: Panel, rows: Block, settings: Settings, *, progress: Progress | None = None) -> Nights:
     """Work off one night after the other, as in mode `auto`, from an empty ledger.
 
     Args:

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +20,7 @@ from forecasting.settings import Settings
 from forecasting.train import baselines, linear_model
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.linear_model import linear_quantiles
+from forecasting.vocabulary import Progress
 
 NETWORK, LINEAR = "network", "linear"
 
@@ -31,8 +32,6 @@ Block = NDArray[np.int64]
 
 Panel = Sequence[Windows]
 """The symbol's windows, followed by those of its companions."""
-
-Progress = Callable[[int, int], None]
 
 
 def fit_blocks(

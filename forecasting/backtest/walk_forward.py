@@ -33,7 +33,7 @@ from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
-from forecasting.vocabulary import HORIZONS
+from forecasting.vocabulary import HORIZONS, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +189,7 @@ def backtest(
     spec: BacktestSpec,
     companions: Sequence[Series] = (),
     market: MarketSeries | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> BacktestResult:
     """Replay the nightly path at every origin from `spec.first` to `spec.last` that has a bar, and a value after it.
 

@@ -37,16 +37,13 @@ from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, writes
-from forecasting.vocabulary import HORIZONS, LSTM, Clock
+from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress
 
-Advance = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all."""
-
-Bar = Callable[[str], AbstractContextManager[Advance | None]]
+Bar = Callable[[str], AbstractContextManager[Progress | None]]
 """Shows the progress of the work that a text names; without a terminal it gives None."""
 
 
-def no_bar(what: str) -> AbstractContextManager[Advance | None]:
+def no_bar(what: str) -> AbstractContextManager[Progress | None]:
     """Shows nothing."""
     return nullcontext(None)
 

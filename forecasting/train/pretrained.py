@@ -12,7 +12,7 @@ from a user's own symbols (`OwnWeights`), which a caller passes in: the newest o
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -37,7 +37,7 @@ from forecasting.train.training_loop import (
     starting_networks,
     train,
 )
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import Progress, Target
 
 logger = logging.getLogger("forecasting.train")
 
@@ -175,7 +175,7 @@ def pretrain(
     settings: Settings,
     hyperparameters: Hyperparameters = HYPERPARAMETERS,
     start: Checkpoint | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Checkpoint:
     """An ensemble fitted on all of `panel` together; its card's span is the widest, its scaler the first symbol's.
 

@@ -18,9 +18,9 @@ from forecasting.article.experiment import unseen_sessions
 from forecasting.backtest import workers
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
-from forecasting.pipeline.backtest import Advance, backtest_spec, our_medians, walk_each
+from forecasting.pipeline.backtest import backtest_spec, our_medians, walk_each
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import MEDIAN
+from forecasting.vocabulary import MEDIAN, Progress
 from tests.builders import no_events, random_bars
 from tests.faults.forks import forked
 from tests.nights import rows
@@ -55,7 +55,7 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     documents, kept, shown = [], [], list[tuple[int, int]]()
 
     @contextmanager
-    def bar(what: str) -> Iterator[Advance]:
+    def bar(what: str) -> Iterator[Progress]:
         yield lambda done, of: shown.append((done, of))
 
     for count in (1, 2):
