@@ -20,7 +20,7 @@ STAGES = ("preprocess", "train", "predict", "evaluate")
 """A night's stages after the ingest, which all nights of a run share."""
 
 Update = Callable[[str, int, int], None]
-_display: ContextVar[Update | None] = ContextVar("watcher", default=None)
+_display: ContextVar[Update | None] = ContextVar("display", default=None)
 _nights: ContextVar[tuple[NightSpec, ...]] = ContextVar("nights", default=())
 
 

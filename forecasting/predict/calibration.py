@@ -57,7 +57,7 @@ class Past:
     linear: Floats
 
 
-def raw_text(network: Floats, linear: Floats, scale: Scale, place: int) -> dict[str, object]:
+def raw_values(network: Floats, linear: Floats, scale: Scale, place: int) -> dict[str, object]:
     """One horizon's raw forecasts and scaling, as JSON values, which `read_past` reads on a later night."""
     return {
         "network": network[place].tolist(),

@@ -16,7 +16,7 @@ from forecasting.predict.calibration import (
     known_forecasts,
     learn_factors,
     learn_weight,
-    raw_text,
+    raw_values,
     widen,
 )
 from forecasting.preprocess.targets import Scale
@@ -85,7 +85,7 @@ def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: 
     factors = learn_factors(past, weight, target)
     quantiles = scale.from_model(widen(combine(network, linear, weight), factors))
     texts = [
-        json.dumps(raw_text(network, linear, scale, place) | {"weight": weight, "factors": factors.tolist()})
+        json.dumps(raw_values(network, linear, scale, place) | {"weight": weight, "factors": factors.tolist()})
         for place in range(len(HORIZONS))
     ]
     return Issued(quantiles, known, texts)

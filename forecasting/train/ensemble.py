@@ -12,7 +12,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.prepare import prepare_like
-from forecasting.train.training_loop import Tensors, forecast_rows, load_members
+from forecasting.train.training_loop import Tensors, forecast_rows_in_place, load_members
 from forecasting.vocabulary import HORIZONS
 
 
@@ -56,7 +56,7 @@ def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Me
     """
     prepared = prepare_like(checkpoint, windows)
     tensors = prepared.training.tensors
-    adjusted = [forecast_rows(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)]
+    adjusted = [forecast_rows_in_place(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)]
     return Members(np.stack(adjusted), prepared.adjusted, rows)
 
 
@@ -76,7 +76,7 @@ def check_runs(checkpoint: Checkpoint) -> None:
         directed=card.target != "close",
     )
     for network in load_members(checkpoint.weights, tensors):
-        if not np.isfinite(forecast_rows(network, tensors, np.array([0]))).all():
+        if not np.isfinite(forecast_rows_in_place(network, tensors, np.array([0]))).all():
             raise ArtifactError(
                 "Expected finite quantiles for zero inputs; found others from a member of this model. "
                 "Promote another model, or fit from scratch (--mode scratch)."

@@ -39,11 +39,11 @@ from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import (
     Hyperparameters,
     TrainingRows,
+    forecast_rows,
     generator,
     load_members,
     named_weights,
     new_network,
-    predict_rows,
     starting_networks,
     train,
 )
@@ -175,7 +175,7 @@ def _choose_epochs(training: TrainingRows, seed: int) -> tuple[int, float]:
         [TrainingRows(tensors, fitting)],
         Hyperparameters(EPOCHS, _RATE),
         rng=rng,
-        after_epoch=lambda: losses.append(row_losses(truth, predict_rows(network, tensors, validation))),
+        after_epoch=lambda: losses.append(row_losses(truth, forecast_rows(network, tensors, validation))),
     )
     means = [_mean(loss) for loss in losses]
     if not np.isfinite(means).all():
@@ -206,7 +206,7 @@ def before_validation(windows: Windows, rows: Rows) -> Windows:
 def validation_loss(networks: list[Network], training: TrainingRows) -> float:
     """The loss of pretrained networks on the validation rows, out of sample unless they were trained on the symbol."""
     _, rows = split_validation(training.rows)
-    quantiles = np.mean([predict_rows(network, training.tensors, rows) for network in networks], axis=0)
+    quantiles = np.mean([forecast_rows(network, training.tensors, rows) for network in networks], axis=0)
     return _loss(quantiles, training, rows)
 
 

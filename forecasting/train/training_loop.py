@@ -197,17 +197,17 @@ def training_losses(network: Network, training: TrainingRows) -> Floats:
     return row_losses(truth.flatten(0, 1).double().cpu().numpy(), quantiles.flatten(0, 1).double().cpu().numpy())
 
 
-def predict_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
+def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
     """(len(rows), H, Q) quantiles of one network for `rows`; each row's are independent of the other rows.
 
     The last bits of a matrix product depend on its shape, on a row's position in it and on the processor. Computing in
     double precision and rounding to single removes these differences.
     """
-    return forecast_rows(copy.deepcopy(network), tensors, rows)
+    return forecast_rows_in_place(copy.deepcopy(network), tensors, rows)
 
 
-def forecast_rows(network: Network, tensors: Tensors, rows: Rows) -> Floats:
-    """As `predict_rows`, of a network that nothing uses afterwards: it is not copied, and has doubles then.
+def forecast_rows_in_place(network: Network, tensors: Tensors, rows: Rows) -> Floats:
+    """As `forecast_rows`, of a network that nothing uses afterwards: it is not copied, and has doubles then.
 
     A quantile past the largest number is infinite; the caller refuses it.
     """

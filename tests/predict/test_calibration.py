@@ -15,7 +15,7 @@ from forecasting.predict.calibration import (
     known_forecasts,
     learn_factors,
     learn_weight,
-    raw_text,
+    raw_values,
     read_past,
     widen,
 )
@@ -185,12 +185,12 @@ def test_pinball_of_an_unknown_actual_is_nan():
     np.testing.assert_array_equal(loss, [0.0, np.nan])
 
 
-def test_read_past_inverts_raw_text():
+def test_read_past_inverts_raw_values():
     rng = np.random.default_rng(2)
     scale = Scale(np.array(15.5), np.full(H, 2.0))
     network, linear = rng.normal(size=(2, H, Q))
     days = pd.to_datetime(["2024-03-04"] * H)
-    texts = [json.dumps(raw_text(network, linear, scale, place)) for place in range(H)]
+    texts = [json.dumps(raw_values(network, linear, scale, place)) for place in range(H)]
     volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
     issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
     baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}

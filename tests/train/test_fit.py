@@ -13,11 +13,11 @@ from forecasting.train.training_loop import (
     Hyperparameters,
     Tensors,
     TrainingRows,
+    forecast_rows,
     generator,
     load_members,
     named_weights,
     new_network,
-    predict_rows,
     train,
 )
 from forecasting.vocabulary import MEDIAN
@@ -45,7 +45,7 @@ def test_the_network_can_overfit_ten_windows():
     rng = generator(0, 0)
     network = new_network(tensors, rows, rng)
     train(network, [TrainingRows(replace(tensors, truth=truth), rows)], Hyperparameters(400, 1e-2), rng=rng)
-    errors = np.abs(predict_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
+    errors = np.abs(forecast_rows(network, tensors, ten)[..., MEDIAN] - truth[ten].numpy())
     assert errors.mean() < 0.25 * truth[ten].std()
 
 
@@ -82,7 +82,7 @@ def test_loaded_members_forecast_and_train_as_constructed_ones_bit_for_bit(scrat
     rows = np.arange(100, 260)
     pairs = list(zip(load_members(scratch.weights, tensors), built_and_filled(scratch, tensors), strict=True))
     for member, pair in enumerate(pairs):
-        np.testing.assert_array_equal(*(predict_rows(network, tensors, rows) for network in pair))
+        np.testing.assert_array_equal(*(forecast_rows(network, tensors, rows) for network in pair))
         for network in pair:
             train(network, [TrainingRows(tensors, rows)], WARM, rng=generator(0, member))
         trained, expected = (named_weights(network, member) for network in pair)
