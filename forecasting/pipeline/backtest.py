@@ -27,6 +27,7 @@ from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
 from forecasting.ingest.sources.installed import fetched_from
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
+from forecasting.pipeline.earnings_lists import events_of_backtest
 from forecasting.pipeline.night_run import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_row import code_version
@@ -232,14 +233,23 @@ def our_medians(
     return pd.Series(medians, index=sessions)
 
 
-def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """All checked bars of the first symbol up to `last`, its events and the series' title; nothing is stored."""
-    symbol = settings.symbols[0]
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
-    newest = last or newest_session(source, symbol) or last_completed(now(), settings.exchange)
+def load_series(
+    settings: Settings, *, last: date | None, now: Clock, is_companion: bool = False
+) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """All checked bars of the first symbol up to `last`, its events and the series' title; nothing is stored.
+
+    As by night, no source is asked for the earnings dates of a companion.
+    """
+    symbol, exchange = settings.symbols[0], settings.exchange
+    source = source_of(
+        settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys, exchange=exchange
+    )
+    newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
-    bars, _ = check_bars(fetched, exchange=settings.exchange, known=None)
-    return bars, usable_events(symbol, settings.events, exchange=settings.exchange), fetched.title
+    bars, _ = check_bars(fetched, exchange=exchange, known=None)
+    if is_companion:
+        return bars, usable_events(symbol, None, exchange=exchange), fetched.title
+    return bars, events_of_backtest(source, settings, session=newest), fetched.title
 
 
 def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -251,8 +261,8 @@ def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFra
         SourceError: One of them cannot be had; a backtest without it would answer another question.
     """
     others = sorted(symbol for symbol in settings.companions if symbol != settings.symbols[0])
-    alone = [settings.model_copy(update={"symbols": (symbol,), "events": None}) for symbol in others]
-    return [load_series(one, last=None, now=now)[:2] for one in alone]
+    alone = [settings.model_copy(update={"symbols": (symbol,)}) for symbol in others]
+    return [load_series(one, last=None, now=now, is_companion=True)[:2] for one in alone]
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:

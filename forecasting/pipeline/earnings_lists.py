@@ -19,6 +19,7 @@ from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, S
 from forecasting.ingest.sources.installed import called
 from forecasting.ingest.sources.shape import check_dates
 from forecasting.pipeline.night_run import NightRun
+from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -69,6 +70,25 @@ def listed_events(night: Asking, calendar: Calendar) -> pd.DataFrame:
     if isinstance(night.source, EarningsSource) and needs_own_list(night.stored, of_calendar, session=night.session):
         own = _own_list(night.source, symbol)
     return earnings.reacting(joined(own, of_calendar), exchange=exchange, seen=night.session)
+
+
+def events_of_backtest(source: Source, settings: Settings, *, session: date) -> pd.DataFrame:
+    """The earnings dates of the first symbol, as its first night would have them: a file's, bundled or its source's.
+
+    Args:
+        source: Of the symbol's bars.
+        settings: `symbols`, `events` and `exchange` are used.
+        session: The newest one; dates after it count as first seen then.
+
+    Raises:
+        UsageError: As `usable_events`.
+        BadDataError: The file cannot be read.
+    """
+    symbol, exchange = settings.symbols[0], settings.exchange
+    usable = earnings.usable_events(symbol, settings.events, exchange=exchange)
+    if settings.events is not None or len(usable) or not isinstance(source, EarningsSource):
+        return usable
+    return earnings.reacting(_own_list(source, symbol), exchange=exchange, seen=session)
 
 
 def _own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:

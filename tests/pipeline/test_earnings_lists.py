@@ -14,6 +14,7 @@ from forecasting.ingest.event_history import drop_moved, validity_intervals
 from forecasting.ingest.sources import yahoo as yahoo_module
 from forecasting.ingest.sources.yahoo_frames import page_dates
 from forecasting.pipeline.answers import Purpose
+from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.sessions import closes_at
@@ -217,3 +218,26 @@ def valid_sessions(symbol: str) -> list[str]:
     with database.reading(read_settings().url) as connection:
         valid = drop_moved(validity_intervals(read.event_rows(connection, symbol)))
     return sorted(str(day)[:10] for day in valid.loc[valid["withdrawn_from"].isna(), "session"])
+
+
+def test_a_backtest_has_the_past_dates_that_a_first_night_has_and_none_of_a_companion(yahoo: StandIn) -> None:
+    ingest(yahoo, LAST, "KO")
+    with database.reading(read_settings().url) as connection:
+        stored = read.events(connection, "KO")
+    yahoo.requests.clear()
+
+    def events(symbol: str, *, is_companion: bool = False) -> pd.DataFrame:
+        settings = read_settings().for_symbol(symbol)
+        moment = closes_at(LAST) + timedelta(hours=13)
+        return load_series(settings, last=None, now=lambda: moment, is_companion=is_companion)[1]
+
+    past = [
+        listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)
+        for listed in (stored, events("KO"))
+    ]
+    assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
+    pd.testing.assert_frame_equal(*past)
+    assert len(yahoo.earnings_pages()) == 1
+    assert events("KO", is_companion=True).empty
+    assert len(events("SBUX")) > 40  # the bundled ones
+    assert len(yahoo.earnings_pages()) == 1
