@@ -39,6 +39,9 @@ class ForecastingError(Exception):
     def __init__(self, message: str = "", *details: object) -> None:
         super().__init__(plain_text(message), *details)
 
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""  # a plug-in's class may pass nothing on
+
 
 class UsageError(ForecastingError):
     """Invalid option, setting or symbol."""
@@ -60,9 +63,6 @@ class DataLateError(ForecastingError):
     def __init__(self, message: str, newest: date | None = None) -> None:
         super().__init__(message, newest)
         self.newest = newest
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class NoLiveForecastError(ForecastingError):
@@ -101,9 +101,6 @@ class RateLimitedError(SourceError):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message, retry_after_s)
         self.retry_after_s = retry_after_s
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class UnavailableError(SourceError):
@@ -160,9 +157,6 @@ class SymbolsFailedError(ForecastingError):
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message, exit_code)
         self.exit_code = exit_code
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class UnexpectedError(ForecastingError):
