@@ -25,7 +25,7 @@ from split import name_of
 
 from forecasting.backtest.refits import LINEAR, NETWORK, Block, forecast_block
 from forecasting.evaluate.significance import diebold_mariano
-from forecasting.ingest.events import bundled_events, reacting
+from forecasting.ingest.events import bundled_events, no_events, reacting
 from forecasting.losses import Floats, pinball
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import make_windows
@@ -57,7 +57,7 @@ def main() -> None:
     print(f"| symbol | score | dates | {' | '.join(FORECASTERS)} | p |\n|---|---:|---|" + "---:|" * 5, flush=True)
     for symbol in symbols:
         bars = bars_of(panel[symbol])
-        without = walk(bars, lambda block: no_events(), market)
+        without = walk(bars, lambda block: reacting(no_events()), market)
         inferred = Inferred(bars)
         print_row(symbol, inferred.score, "projected", walk(bars, inferred.as_of, market), without)
         hindsight = inferred.in_hindsight()
@@ -75,11 +75,6 @@ def main() -> None:
 def bars_of(rows: pd.DataFrame) -> pd.DataFrame:
     """A symbol's bars in the columns of the library."""
     return rows.set_index("Date").drop(columns="Symbol").astype("float64").rename(columns=str.lower)
-
-
-def no_events() -> pd.DataFrame:
-    """No earnings dates."""
-    return reacting(bundled_events(""))
 
 
 class Inferred:

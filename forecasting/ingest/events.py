@@ -56,10 +56,15 @@ def read_events_csv(path: Path) -> pd.DataFrame:
         raise BadDataError(f"{path.name} line {rows.line_num} cannot be read: {error}. Correct it.") from None
 
 
+def no_events() -> pd.DataFrame:
+    """No earnings dates, as read_events_csv."""
+    return _events([])
+
+
 def bundled_events(symbol: str) -> pd.DataFrame:
     """Earnings dates shipped with the package (SBUX, 2010 on), as read_events_csv; empty for every other symbol."""
     if symbol not in _BUNDLED:
-        return _events([])
+        return no_events()
     return read_events_csv(Path(str(files("forecasting.ingest") / _BUNDLED[symbol])))
 
 

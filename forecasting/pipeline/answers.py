@@ -186,7 +186,7 @@ def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpos
 
 def _lists(run: NightRun, stored: Stored, calendar: Calendar | None) -> Lists:
     exchange, events = run.settings.exchange, run.spec.events
-    nothing = earnings.reacting(earnings.bundled_events(""), exchange=exchange)
+    nothing = earnings.reacting(earnings.no_events(), exchange=exchange)
     return Lists(
         usable=earnings.usable_events(run.spec.symbol, events, exchange=exchange),
         listed=nothing if calendar is None else listed_events(_asking(run, stored), calendar),

@@ -63,7 +63,7 @@ def calendar_of(nights: Sequence[Asking]) -> Calendar:
 def listed_events(night: Asking, calendar: Calendar) -> pd.DataFrame:
     """The source's dates in the columns of `events.reacting`, coming ones known from the night's session on."""
     exchange, symbol = night.run.settings.exchange, night.run.spec.symbol
-    nothing = earnings.bundled_events("")
+    nothing = earnings.no_events()
     if not night.is_asked:
         return earnings.reacting(nothing, exchange=exchange)
     of_calendar, own = calendar().get(symbol, nothing), nothing
@@ -99,7 +99,7 @@ def _own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
         check_dates(listed)
     except BadDataError as error:
         logger.warning("no earnings dates of %s: %s", symbol, error)
-        return earnings.bundled_events("")
+        return earnings.no_events()
     return listed
 
 
