@@ -26,11 +26,11 @@ from forecasting.ingest.events import usable_events
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
 from forecasting.ingest.sources.installed import fetched_from
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.earnings_lists import events_of_backtest
 from forecasting.pipeline.night_run import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
-from forecasting.pipeline.run_row import code_version
 from forecasting.pipeline.symbol_list import only_symbol
 from forecasting.preprocess.market import MarketSeries
 from forecasting.report.article_page import render_article

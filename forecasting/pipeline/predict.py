@@ -15,11 +15,12 @@ from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
 from forecasting.pipeline import shard
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import NO_MODEL, code_version
+from forecasting.pipeline.run_row import NO_MODEL
 from forecasting.pipeline.shard import Outcome
 from forecasting.predict.calibration import MAX_FORECASTS, Past, read_past
 from forecasting.predict.candidates import (

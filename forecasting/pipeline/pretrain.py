@@ -17,12 +17,12 @@ from datetime import date
 from forecasting.errors import FitError, HistoryError
 from forecasting.ids import short_id
 from forecasting.pipeline.backtest import Bar, no_bar
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.companions import companion_windows
 from forecasting.pipeline.folders import child_folder
 from forecasting.pipeline.ledger_clock import ledger_instant
 from forecasting.pipeline.market import MarketSnapshot, market_run, market_snapshot
 from forecasting.pipeline.night_run import PRETRAINED, NightRun, NightSpec
-from forecasting.pipeline.run_row import code_version
 from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings

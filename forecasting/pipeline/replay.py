@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from forecasting.errors import ReplayError, UsageError
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.each_symbol import NAMED
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.night_run import NightSpec, night_run
@@ -20,7 +21,7 @@ from forecasting.pipeline.own_weights import copy_own_weights, copy_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.registry import weights_state
-from forecasting.pipeline.run_row import close_nights, code_version
+from forecasting.pipeline.run_row import close_nights
 from forecasting.pipeline.shard import only
 from forecasting.pipeline.train import fit_challengers
 from forecasting.report.units import quantity

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import lru_cache
-from pathlib import Path
 
-from forecasting import __version__
 from forecasting.errors import DataLateError, ForecastingError, StoreError
 from forecasting.option_values import source_name
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.folders import delete_files
 from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
 from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
@@ -163,16 +159,3 @@ def delete_run_folders(run: NightRun) -> None:
 
 def _noted(connection: Connection, run: NightRun) -> str:
     return str((read.run(connection, run.id) or {})["note"])
-
-
-@lru_cache(maxsize=1)
-def code_version() -> str:
-    """The package's version, with the commit when it runs from a checkout: `0.2.0+3f9c2ab`."""
-    root = Path(__file__).resolve().parents[2]
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
-        return __version__
-    # A service's user reads a checkout that is root's, which git refuses unless the folder is declared safe.
-    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
-    return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__

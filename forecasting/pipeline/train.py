@@ -16,13 +16,14 @@ from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.ids import short_id
 from forecasting.pipeline import shard
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.companions import load_companions
 from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
 from forecasting.pipeline.own_weights import own_weights
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import NO_MODEL, code_version, open_run
+from forecasting.pipeline.run_row import NO_MODEL, open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import between

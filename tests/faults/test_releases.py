@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from flows import clock
 from flows.terminal.start import start_catch_up
 from forecasting.errors import ReplayError, StoreError
+from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.replay import replay
-from forecasting.pipeline.run_row import code_version
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 from forecasting.store.engine import engine
