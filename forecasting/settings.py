@@ -190,8 +190,13 @@ class Settings(BaseSettings):
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly."""
-        return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
+        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly.
+
+        A companion without a suffix keeps its exchange: that of the symbol would be the default for it too.
+        """
+        exchanges = {one: self.exchange_of(one) for one in self.companions} | self.exchanges
+        own = {"symbols": (symbol,), "exchange": self.exchange_of(symbol), "exchanges": exchanges}
+        return self.model_copy(update=own)
 
     @property
     def market_choice(self) -> MarketChoice | None:

@@ -253,14 +253,18 @@ def load_series(
 
 
 def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """All checked bars and the events of each companion in the settings, but for the first symbol itself.
+    """All checked bars and the events of each companion on the first symbol's exchange, but for the symbol itself.
 
     In alphabetical order, as a night has them.
 
     Raises:
         SourceError: One of them cannot be had; a backtest without it would answer another question.
     """
-    others = sorted(symbol for symbol in settings.companions if symbol != settings.symbols[0])
+    others = sorted(
+        symbol
+        for symbol in settings.companions
+        if symbol != settings.symbols[0] and settings.exchange_of(symbol) == settings.exchange
+    )
     alone = [settings.model_copy(update={"symbols": (symbol,)}) for symbol in others]
     return [load_series(one, last=None, now=now, is_companion=True)[:2] for one in alone]
 

@@ -18,7 +18,7 @@ from forecasting.article.experiment import unseen_sessions
 from forecasting.backtest import workers
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
-from forecasting.pipeline.backtest import backtest_spec, our_medians, walk_each
+from forecasting.pipeline.backtest import backtest_spec, companion_series, our_medians, walk_each
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import MEDIAN, Progress
 from tests.builders import no_events, random_bars
@@ -101,3 +101,12 @@ def test_a_test_session_after_five_without_a_bar_has_no_median_of_ours() -> None
     assert len(our_medians(bars.drop(bars.index[-9:-5]), no_events(), SMALL)) == 53
     with pytest.raises(HistoryError, match="5 or more sessions without a bar come before a test session"):
         our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL)
+
+
+def test_a_companion_of_another_exchange_is_none_of_a_backtest_as_of_a_night(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_COMPANIONS", "AAA,BBB,CCC")
+    monkeypatch.setenv("FORECASTING_EXCHANGES", "BBB=XLON")
+    (companion,) = companion_series(read_settings().for_symbol("AAA"), now=clock.now)
+    assert len(companion[0]) == SYMBOLS["CCC"]

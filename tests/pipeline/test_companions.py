@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.terminal.start import start_night
+from forecasting.pipeline.companions import companion_runs
+from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
@@ -156,3 +158,12 @@ def test_a_source_that_refuses_a_companion_is_not_asked_for_the_next_and_the_nig
     assert (any("AAA" in line for line in asked), any("BBB" in line for line in asked)) == (True, False)
     assert (select("status", "runs"), select("DISTINCT kind", "forecasts")) == ([("done",)], [("live",)])
     assert not [line for line in yahoo.requests if "earnings" in line and "SBUX" not in line]
+
+
+def test_a_companion_without_a_suffix_is_not_on_the_exchange_of_a_symbol_with_one() -> None:
+    settings = Settings(source="yahoo", symbols=("SBUX", "VOD.L"), companions=("MCD", "BARC.L"))
+    found = {}
+    for symbol in settings.symbols:
+        run = night_run(NightSpec(symbol, LAST, "volume", "yahoo"), settings, now=lambda: closes_at(LAST))
+        found[symbol] = [(one.spec.symbol, one.settings.exchange) for one in companion_runs(run)]
+    assert found == {"SBUX": [("MCD", "XNYS")], "VOD.L": [("BARC.L", "XLON")]}
