@@ -27,6 +27,7 @@ from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
 from forecasting.ingest.sources.installed import fetched_from
 from forecasting.pipeline.code_version import code_version
+from forecasting.pipeline.companions import companion_file
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.earnings_lists import events_of_backtest
 from forecasting.pipeline.night_run import BACKTESTS
@@ -255,17 +256,18 @@ def load_series(
 def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
     """All checked bars and the events of each companion on the first symbol's exchange, but for the symbol itself.
 
-    In alphabetical order, as a night has them.
+    In the order that a night has them in.
 
     Raises:
         SourceError: One of them cannot be had; a backtest without it would answer another question.
     """
-    others = sorted(
+    others = [
         symbol
         for symbol in settings.companions
         if symbol != settings.symbols[0] and settings.exchange_of(symbol) == settings.exchange
-    )
-    alone = [settings.model_copy(update={"symbols": (symbol,)}) for symbol in others]
+    ]
+    # By the names of files HEI-A comes before HEI; another order trains the shared weights on other batches.
+    alone = [settings.model_copy(update={"symbols": (symbol,)}) for symbol in sorted(others, key=companion_file)]
     return [load_series(one, last=None, now=now, is_companion=True)[:2] for one in alone]
 
 

@@ -92,7 +92,7 @@ def save_companions(
         try:
             if snapshot is None:
                 raise StoreError(f"no bars of {symbol} were stored when the night's own were fetched.")
-            companion_windows(run.companion(symbol), snapshot, market).save(folder / f"{symbol}.npz")
+            companion_windows(run.companion(symbol), snapshot, market).save(folder / companion_file(symbol))
         except (HistoryError, StoreError) as error:
             logger.warning("companion %s is left out: %s", symbol, error)
         else:
@@ -122,6 +122,11 @@ def companion_windows(run: NightRun, snapshot: Snapshot, market: MarketSeries | 
 def load_companions(run: NightRun) -> dict[str, Windows]:
     """The companions' windows in the run's folder, by symbol in the order of their file names."""
     return {path.stem: load_windows(path) for path in sorted(companions_folder(run).glob("*.npz"))}
+
+
+def companion_file(symbol: str) -> str:
+    """The name of a companion's file of windows; a night's companions are in the order of these names."""
+    return f"{symbol}.npz"
 
 
 def companions_folder(run: NightRun) -> Path:
