@@ -86,7 +86,7 @@ def replay_nights(panel: Panel, rows: Block, settings: Settings, *, progress: Pr
     return walk.nights
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Champion:
     """The model that is published, and the last session it was fitted on, counted from the first of the windows."""
 
@@ -94,7 +94,7 @@ class _Champion:
     trained_to: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Attempt:
     """A model's forecast of a night, NaN without one, what it was combined from, and whether it may be published."""
 

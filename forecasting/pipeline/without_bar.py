@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
@@ -24,6 +24,9 @@ logger = logging.getLogger("forecasting.night")
 RunOf = Callable[[NightSpec], NightRun]
 """Makes the run of a night under the settings in force."""
 
+Failure = tuple[NightSpec, ForecastingError]
+"""A night, and the error that stopped it."""
+
 
 @dataclass(frozen=True)
 class Continued:
@@ -36,10 +39,10 @@ class Continued:
         unanswered: The nights that go on without a response of their source, and its error.
     """
 
-    nights: list[Sequence[NightSpec]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    failed: list[tuple[NightSpec, ForecastingError]] = field(default_factory=list)
-    unanswered: list[tuple[NightSpec, ForecastingError]] = field(default_factory=list)
+    nights: Sequence[Sequence[NightSpec]]
+    notes: Sequence[str]
+    failed: Sequence[Failure]
+    unanswered: Sequence[Failure]
 
 
 @dataclass(frozen=True)
@@ -76,30 +79,35 @@ def go_on(
         publish: Called with the page of each night that only scores, since none of its bars is new.
         now: The clock.
     """
-    found = Continued()
-    left = [one for one in (_left(refused, settings, run_of, found) for refused in stopped) if one is not None]
-    going = [*_stored(left, run_of, step, found, now=now), *(one for one in left if not one.is_late)]
-    for one in going:
-        note = missing_bar_note(one.refused.attempt, one.refused.error, one.newest, settings, now=now())
-        if one.is_late:
-            mark_late(run_of(one.missing), note)
-        else:
-            mark_waiting(run_of(one.missing), note, status="failed")
-        logger.warning("%s: %s", one.missing.symbol, note)
-        found.notes.append(note)
-        if not one.is_late:
-            found.unanswered.append((one.missing, one.refused.error))
+    looked_at = [_left(refused, settings, run_of) for refused in stopped]
+    left = [one for one in looked_at if isinstance(one, _Left)]
+    fetched = _fetched([one for one in left if one.is_late], run_of, step, now=now)
+    unanswered = [one for one in left if not one.is_late]
+    going = [*(one for one in fetched if isinstance(one, _Left)), *unanswered]
+    failed = [one for one in [*looked_at, *fetched] if not isinstance(one, _Left)]
+    notes = [_noted(one, settings, run_of, now=now) for one in going]
     scored = [run_of(one.missing) for one in going if not one.kept]
     for outcome in night_steps.score_only(scored, step=step, publish=publish):
         if outcome.error is not None:
             error = explained(outcome.error, now=now, settings=outcome.run.settings)
             note_failure(outcome.run, error)
-            found.failed.append((outcome.run.spec, error))
-    found.nights.extend(one.kept for one in going if one.kept)
-    return found
+            failed.append((outcome.run.spec, error))
+    kept = [one.kept for one in going if one.kept]
+    return Continued(kept, notes, failed, [(one.missing, one.refused.error) for one in unanswered])
 
 
-def _left(refused: Refused, settings: Settings, run_of: RunOf, found: Continued) -> _Left | None:
+def _noted(one: _Left, settings: Settings, run_of: RunOf, *, now: Clock) -> str:
+    """What the row of the missing night now says of it."""
+    note = missing_bar_note(one.refused.attempt, one.refused.error, one.newest, settings, now=now())
+    if one.is_late:
+        mark_late(run_of(one.missing), note)
+    else:
+        mark_waiting(run_of(one.missing), note, status="failed")
+    logger.warning("%s: %s", one.missing.symbol, note)
+    return note
+
+
+def _left(refused: Refused, settings: Settings, run_of: RunOf) -> _Left | Failure:
     attempt, error = refused.attempt, refused.error
     passing = attempt.unattended and isinstance(error, DataLateError | UnavailableError | RateLimitedError)
     newest = None
@@ -111,22 +119,20 @@ def _left(refused: Refused, settings: Settings, run_of: RunOf, found: Continued)
         mark_waiting(run_of(attempt.night), str(error), status="failed")
     else:
         mark_stopped(run_of(attempt.night), error)
-    found.failed.append((attempt.night, error))
-    return None
+    return attempt.night, error
 
 
-def _stored(left: Sequence[_Left], run_of: RunOf, step: RunStep, found: Continued, *, now: Clock) -> list[_Left]:
-    """Those of a late source, once its older bars are stored."""
-    stored: list[_Left] = []
-    late = [one for one in left if one.is_late]
+def _fetched(late: Sequence[_Left], run_of: RunOf, step: RunStep, *, now: Clock) -> list[_Left | Failure]:
+    """Those of a late source whose older bars are stored now, and the errors of the others."""
+    found: list[_Left | Failure] = []
     for batch in in_batches(late, lambda one: (one.newest, one.oldest), INGEST_SIZE):
         runs = [run_of(one.kept[-1] if one.kept else one.missing) for one in batch]
         fetched = night_steps.bring_up_to_date(runs, last=batch[0].newest, oldest=batch[0].oldest, step=step)
         for one, outcome in zip(batch, fetched, strict=True):
             if outcome.error is None:
-                stored.append(one)
+                found.append(one)
             else:
                 error = explained(outcome.error, now=now, settings=outcome.run.settings)
                 mark_waiting(run_of(one.missing), str(error), status="failed")
-                found.failed.append((one.missing, error))
-    return stored
+                found.append((one.missing, error))
+    return found
