@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from forecasting.pipeline.folders import delete_files
-from forecasting.pipeline.night_run import ARTIFACTS, BACKTESTS, COMPANIONS, REPORTS, WINDOWS, runs_folder
+from forecasting.pipeline.night_run import ARTIFACTS, BACKTESTS, REPORTS, runs_folder
 from forecasting.pipeline.output_file import DRAFTS
+from forecasting.pipeline.pruning import delete_windows
 from forecasting.settings import Settings
 from forecasting.store import database, read, writes
 from forecasting.train.checkpoint import FILES
@@ -65,11 +66,7 @@ def delete_leftovers(settings: Settings, *, now: Clock) -> int:
     """
     artifacts = settings.data_dir.absolute() / ARTIFACTS
     deleted = sum(delete_files(path, FILES) for path in artifacts.glob(".*") if _HALF_WRITTEN.fullmatch(path.name))
-    for path in runs_folder(settings).glob("*"):
-        if _RUN.fullmatch(path.name) and not path.is_symlink():
-            if (path / COMPANIONS).is_dir():
-                delete_files(path / COMPANIONS, ["*.npz"])
-            deleted += delete_files(path, [WINDOWS])
+    deleted += sum(delete_windows(path) for path in runs_folder(settings).glob("*") if _RUN.fullmatch(path.name))
     folder = settings.data_dir.absolute()
     drafts = [*(folder / REPORTS).glob(DRAFTS), *(folder / BACKTESTS).glob(_REFIT_DRAFTS)]
     return deleted + sum(_delete_old(path, before=now() - DRAFT_AGE) for path in drafts)

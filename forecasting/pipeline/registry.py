@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.ids import short_id
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
-from forecasting.pipeline.folders import check_inside, child_folder, delete_files
-from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, NightRun, artifact_folder
+from forecasting.pipeline.folders import check_inside, child_folder
+from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED
 from forecasting.pipeline.no_forecast import check_forecast
 from forecasting.pipeline.symbol_list import only_symbol
 from forecasting.settings import Settings
@@ -262,37 +261,3 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
         },
     )
     return f"{model['id']} is published for {model['symbol']} {model['target']} from the next forecast on ({reason})."
-
-
-def prunable_weights(connection: Connection, run: NightRun) -> list[str]:
-    """The models whose weights neither a recent forecast nor a rollback needs.
-
-    Kept are the newest `keep_artifacts` fits, every model that a forecast of the newest `keep_artifacts` origins came
-    from, so that such a row can be made again, the champion whatever its age, and the one before it, which a rollback
-    asks for.
-    """
-    symbol, target, kept = run.spec.symbol, run.spec.target, run.settings.keep_artifacts
-    networks = read.with_weights(connection, symbol, target)
-    champion = read.champion(connection, symbol, target)
-    then = read.champion(connection, symbol, target, session=run.spec.session)  # another one in a replay
-    before = read.champion_before(connection, symbol, target)
-    needed = {row["id"] for row in (champion, then, before) if row is not None}
-    needed |= read.models_of_newest(connection, symbol, target, origins=kept)
-    return [model_id for model_id in networks[kept:] if model_id not in needed]
-
-
-def delete_pruned_files(runs: Sequence[NightRun]) -> int:
-    """The number of folders deleted, whose models' paths are empty: also those that a kill left behind."""
-    settings = runs[0].settings
-    present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
-    with database.reading(settings.url) as connection:
-        pruned = [read.pruned(connection, run.spec.symbol, run.spec.target) for run in runs]
-    deleted = 0
-    for model_id in sorted(present.intersection(chain.from_iterable(pruned))):
-        try:
-            deleted += delete_files(artifact_folder(settings, model_id), FILES)
-        except ArtifactError as error:
-            logger.warning("model %.40r is not pruned: %s", model_id, error)
-    if deleted:
-        logger.info("pruned the weights of %d networks", deleted)
-    return deleted

@@ -12,9 +12,8 @@ from datetime import datetime
 from forecasting.errors import DataLateError, ForecastingError, StoreError
 from forecasting.option_values import source_name
 from forecasting.pipeline.code_version import code_version
-from forecasting.pipeline.folders import delete_files
-from forecasting.pipeline.night_run import COMPANIONS, WINDOWS, NightRun, runs_folder
-from forecasting.pipeline.registry import delete_pruned_files, prunable_weights
+from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.pruning import delete_pruned_files, delete_run_folders, prunable_weights
 from forecasting.pipeline.retry import without_missing_bar, without_waiting
 from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
@@ -140,21 +139,8 @@ def close_nights(runs: Sequence[NightRun]) -> None:
             # The error is of an attempt before this one.
             done = {"status": "done", "finished_at": run.now(), "error": None}
             writes.update_run(connection, run.id, done)
-    delete_run_folders(runs[0])
+    delete_run_folders(runs[0].settings)
     delete_pruned_files(runs)
-
-
-def delete_run_folders(run: NightRun) -> None:
-    """Delete the windows of every finished run, also of one that was killed before it got here."""
-    parent = runs_folder(run.settings)
-    found = list(parent.iterdir()) if parent.exists() else []
-    with database.reading(run.settings.url) as connection:
-        rows = [(path, read.run(connection, path.name)) for path in found]
-    for path, row in rows:
-        if row is not None and row["status"] == "done" and not path.is_symlink():
-            if (path / COMPANIONS).is_dir():
-                delete_files(path / COMPANIONS, ["*.npz"])
-            delete_files(path, [WINDOWS])
 
 
 def _noted(connection: Connection, run: NightRun) -> str:

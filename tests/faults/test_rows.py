@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from forecasting.errors import ArtifactError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
-from forecasting.pipeline.registry import delete_pruned_files, load_model, weights_state
-from forecasting.pipeline.run_row import delete_run_folders
+from forecasting.pipeline.pruning import delete_pruned_files, delete_run_folders
+from forecasting.pipeline.registry import load_model, weights_state
 from forecasting.settings import read_settings
 from forecasting.store import database, tables, writes
 from tests.builders import LAST
@@ -78,7 +78,6 @@ def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
 
 
 def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
-    run = a_night()
     for path in ("windows.npz", "companions/MSFT.npz", "companions/notes.txt"):
         for name in ("kept", "done"):
             (ledger / "runs" / name / path).parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +88,6 @@ def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
         for place, name in enumerate(("kept", "done", "linked")):
             writes.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
         connection.execute(sa.update(tables.runs).values(status="done"))
-    delete_run_folders(run)
+    delete_run_folders(read_settings())
     assert files(ledger / "runs") == ["kept/companions/notes.txt"]
     assert (ledger / "artifacts/pruned/weights.safetensors").exists()

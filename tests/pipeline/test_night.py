@@ -14,7 +14,7 @@ import pytest
 from flows import clock
 from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, LockedError, StoreError, UsageError
-from forecasting.pipeline import registry
+from forecasting.pipeline import pruning, registry
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.sessions import between, next_sessions, opens_at
@@ -90,10 +90,10 @@ def check_pruning(night_folder: Path) -> None:
     settings = read_settings().model_copy(update={"keep_artifacts": 2})
     last = night_run(NightSpec("TEST", LAST, "volume", "csv:x"), settings, now=clock.now)
     with database.transaction(settings.url) as connection:
-        spare = registry.prunable_weights(connection, last)
+        spare = pruning.prunable_weights(connection, last)
         assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
     assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
-    assert registry.delete_pruned_files([last]) == 2
+    assert pruning.delete_pruned_files([last]) == 2
     fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
     kept = [row["id"] for row in fitted if row["artifact_path"]]
     assert kept == [row["id"] for row in fitted[-3:]]  # the newest forecasts were made by the three last

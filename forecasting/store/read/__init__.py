@@ -52,6 +52,7 @@ from forecasting.store.read.promotions import (
 from forecasting.store.read.runs import (
     completed_in,
     count_done,
+    done_among,
     done_nights,
     durations,
     finished_runs,
@@ -76,6 +77,7 @@ __all__ = [
     "count_done",
     "decision_of_run",
     "decisions_by_hand",
+    "done_among",
     "done_nights",
     "durations",
     "event_rows",

@@ -17,6 +17,12 @@ def run(connection: sa.Connection, run_id: str) -> Row | None:
     return first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
 
 
+def done_among(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
+    """Those of the ids whose runs are done."""
+    table = tables.runs
+    return list(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(run_ids), table.c.status == "done")))
+
+
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
     run, fetch = tables.runs, tables.fetches

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from forecasting.pipeline.night_run import NightSpec, night_run
-from forecasting.pipeline.registry import prunable_weights
+from forecasting.pipeline.pruning import prunable_weights
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import transaction
