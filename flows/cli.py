@@ -189,7 +189,7 @@ def article(
     from flows import clock
     from flows.progress import progress_bar
     from flows.terminal import console
-    from forecasting.pipeline.backtest import article_experiment
+    from forecasting.pipeline.article import article_experiment
 
     result = article_experiment(
         options.settings(), as_of=options.parse(as_of), seed=seed, now=clock.now, bar=progress_bar, out=out

@@ -1,4 +1,4 @@
-"""Load a symbol's whole series, walk forward over it, keep the figures; and the article's experiment."""
+"""Load a symbol's whole series, walk forward over it, keep the figures."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from forecasting.article.experiment import ArticleResult, run_article, unseen_sessions
-from forecasting.backtest.frames import forecast_frame
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
 from forecasting.backtest.workers import count_of, worker_pool
-from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars, check_index_bars
@@ -32,14 +28,12 @@ from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_
 from forecasting.pipeline.earnings_lists import events_of_backtest
 from forecasting.pipeline.night_run import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
-from forecasting.pipeline.symbol_list import only_symbol
 from forecasting.preprocess.market import MarketSeries
-from forecasting.report.article_page import render_article
 from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, writes
-from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress
+from forecasting.vocabulary import Clock, Progress
 
 Bar = Callable[[str], AbstractContextManager[Progress | None]]
 """Shows the progress of the work that a text names; without a terminal it gives None."""
@@ -175,63 +169,6 @@ def backtest_spec(
         min_origins=MIN_PAIRS,
         as_published=as_published,
     )
-
-
-def article_experiment(
-    settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
-) -> ArticleResult:
-    """The article's experiment on the newest rows of the source, its page written to `out`.
-
-    Our model is beside it where its history is there.
-
-    Raises:
-        UsageError: Several symbols, or `out` cannot be written; raised before the experiment begins.
-    """
-    settings = settings.for_symbol(only_symbol(settings, "article"))
-    check_writable(out)
-    bars, events, title = load_series(settings, last=as_of, now=now)
-    try:
-        ours = our_medians(bars, events, settings, market=market_series(settings, now=now), bar=bar)
-    except HistoryError:
-        ours = None
-    with bar("the article's networks") as advance:
-        result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
-    write_whole(out, lambda draft: draft.write_text(render_article(result), encoding="utf-8"))
-    return result
-
-
-def our_medians(
-    bars: pd.DataFrame,
-    events: pd.DataFrame,
-    settings: Settings,
-    *,
-    market: MarketSeries | None = None,
-    bar: Bar = no_bar,
-) -> pd.Series[float]:
-    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar.
-
-    Raises:
-        HistoryError: Too little history before the first, or five or more sessions without a bar before one of them.
-    """
-    sessions = unseen_sessions(bars)
-    origins = bars.index[bars.index.searchsorted(sessions) - 1]
-    spec = BacktestSpec(
-        symbol=settings.symbols[0],
-        first=origins[0].date(),
-        last=origins[-1].date(),
-        refit_every=21,
-        settings=settings.model_copy(update={"target": "volume"}),
-        workers=1,
-    )
-    with bar("ours") as advance:
-        made = forecast_frame(backtest(bars, events, spec=spec, market=market, progress=advance))
-    ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
-    medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
-    if np.isnan(medians).any():
-        raise HistoryError(
-            f"{len(HORIZONS)} or more sessions without a bar come before a test session, and no forecast reaches it."
-        )
-    return pd.Series(medians, index=sessions)
 
 
 def load_series(

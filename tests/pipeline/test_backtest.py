@@ -9,21 +9,17 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.article.experiment import unseen_sessions
 from forecasting.backtest import workers
-from forecasting.backtest.walk_forward import BacktestSpec, backtest
-from forecasting.errors import HistoryError
-from forecasting.pipeline.backtest import backtest_spec, companion_series, our_medians, walk_each
+from forecasting.pipeline.backtest import backtest_spec, companion_series, walk_each
 from forecasting.pipeline.companions import companion_file, companions_folder
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import MEDIAN, Progress
-from tests.builders import LAST, no_events, random_bars
+from forecasting.vocabulary import Progress
+from tests.builders import LAST, random_bars
 from tests.faults.forks import forked
 from tests.nights import rows
 
@@ -80,29 +76,6 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     assert {str(document["symbol"]) for document in documents[1]} == {"AAA", "CCC"}
     assert kept[0] == kept[1] != []
     assert shown[-len(progress) :] == progress
-
-
-SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
-
-
-def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_bar_before_it() -> None:
-    bars = random_bars(days=560, seed=11)
-    holed = bars.drop(bars.index[-7])
-    holed.loc[bars.index[-3], "volume"] = np.nan
-    found = our_medians(holed, no_events(), SMALL.model_copy(update={"target": "close"}))
-    assert list(found.index) == list(unseen_sessions(holed)) == [*bars.index[-55:-7], *bars.index[[-6, -5, -4, -2, -1]]]
-    spec = BacktestSpec("TEST", bars.index[-56].date(), bars.index[-2].date(), refit_every=21, settings=SMALL)
-    result = backtest(holed, no_events(), spec=spec)
-    of = dict(zip(result.origins.tolist(), result.issued[..., MEDIAN], strict=True))
-    for session, origin, horizon in ((-8, -9, 1), (-6, -8, 2), (-2, -3, 1)):
-        assert found[bars.index[session]] == of[bars.index[origin].date()][horizon - 1]
-
-
-def test_a_test_session_after_five_without_a_bar_has_no_median_of_ours() -> None:
-    bars = random_bars(days=560, seed=11)
-    assert len(our_medians(bars.drop(bars.index[-9:-5]), no_events(), SMALL)) == 53
-    with pytest.raises(HistoryError, match="5 or more sessions without a bar come before a test session"):
-        our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL)
 
 
 def test_a_companion_of_another_exchange_is_none_of_a_backtest_as_of_a_night(
