@@ -66,7 +66,7 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
         UsageError: There is no finished night of these settings; the champion before `first` has no weights any more.
         ReplayError: A forecast differs; names the first.
     """
-    migrate.check_ready(settings.url)
+    migrate.check_ready(settings.url, writes=False)
     sentences: list[str] = []
     for symbol in settings.symbols:
         history = finished_nights(symbol, settings, first=first, last=last)

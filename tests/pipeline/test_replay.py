@@ -18,7 +18,7 @@ from forecasting.pipeline.replay import finished_nights, in_order, replay
 from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import database, migrate
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.early_evidence import early_evidence
 from tests.plain_flows import without_prefect
@@ -197,6 +197,14 @@ def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_s
 
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:
     with pytest.raises(UsageError, match="nothing to replay"):
+        replay(read_settings(), now=clock.now)
+
+
+def test_a_replay_needs_no_right_to_write(yahoo: StandIn) -> None:
+    with (
+        mock.patch.object(migrate, "transaction", side_effect=PermissionError),
+        pytest.raises(UsageError, match="there is nothing to replay"),
+    ):
         replay(read_settings(), now=clock.now)
 
 
