@@ -133,9 +133,9 @@ def seeded(request: pytest.FixtureRequest) -> str:
     finding = {"id": "x", "symbol": SYMBOL, "session": day, "rule": "price_spike", "severity": "flag", "fetch_id": "f1"}
     with database.transaction(url) as connection:
         connection.execute(sa.insert(tables.fetches), [fetch])
-        versions = [{"version": 1, "volume": 100, "superseded_at": night}, {"version": 2, "volume": 120}]
-        for version in versions:
-            connection.execute(sa.insert(tables.bar_versions), [bar | version])
+        for version, (volume, close) in enumerate(((100, 8.0), (120, 8.0), (240, 4.0)), 1):  # restated; split 2 for 1
+            numbers = {"version": version, "volume": volume, "close": close, "superseded_at": night}
+            connection.execute(sa.insert(tables.bar_versions), [bar | numbers])
         connection.execute(sa.insert(tables.findings), [finding | {"detail": "twice the day before"}])
         failed = {"symbol": SYMBOL, "status": "failed", "error": "No usable response."}
         writes.start_run(connection, run_row("r1", "2018-12-28", **failed))
@@ -154,3 +154,8 @@ def seeded(request: pytest.FixtureRequest) -> str:
 )
 def test_a_query_finds_what_the_sample_lacks(seeded: str, title: str, part: str) -> None:
     assert part in cookbook.answer(seeded, RECIPES[title].query)
+
+
+def test_a_split_restates_no_bar(seeded: str) -> None:
+    _, _, *rows = cells(cookbook.answer(seeded, RECIPES["Which bars were restated, and by how much?"].query))
+    assert [row[1:4] for row in rows] == [["2", "100", "120"]]
