@@ -89,6 +89,11 @@ def exchange_of(symbol: str, *, overrides: Mapping[str, str], default: str) -> s
     return _BY_SUFFIX.get(suffix, default) if dot else default
 
 
+def is_us_stock(symbol: str) -> bool:
+    """Whether it may be a US stock or fund, whose symbols have letters and hyphens, as Yahoo writes them."""
+    return symbol.replace("-", "").isalnum()
+
+
 def parse_exchanges(text: str) -> dict[str, str]:
     """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; the last = of an entry separates the two.
 

@@ -33,6 +33,12 @@ def changed_actions(known: pd.DataFrame, actions: pd.DataFrame) -> pd.DataFrame:
     return changed
 
 
+def dividends_on(sessions: pd.Index, actions: pd.DataFrame) -> NDArray[np.float64]:
+    """(D,) dividends paid on each session, per share; 0 without one."""
+    paid = actions[actions["kind"] == "dividend"].groupby("session")["value"].sum()
+    return paid.reindex(sessions).fillna(0.0).to_numpy()
+
+
 def adjusted_close(bars: pd.DataFrame, actions: pd.DataFrame) -> pd.Series:
     """Close with dividends reinvested, equal to close on the last bar; derived at read time, never stored.
 
@@ -98,7 +104,6 @@ def _lasting_step(factor: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _dividend_steps(bars: pd.DataFrame, actions: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) factor of the session's dividends on every earlier close; 1 without one."""
-    paid = actions[actions["kind"] == "dividend"].groupby("session")["value"].sum()
-    amount = paid.reindex(bars.index).fillna(0.0).to_numpy()
+    amount = dividends_on(bars.index, actions)
     before = bars["close"].shift().to_numpy()
     return np.where(amount > 0, 1.0 - amount / before, 1.0)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.ingest.actions import dividends_on
 from forecasting.sessions import early_closes
 
 PARTIAL_VOLUME = 0.4
@@ -71,9 +72,7 @@ def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDA
     if bars.empty:
         return np.zeros(0, dtype=bool)
     close, opened = bars["close"].to_numpy(), bars["open"].to_numpy()
-    last = np.append(before, close[:-1])
-    paid = actions[actions["kind"] == "dividend"].groupby("session")["value"].sum()
-    last = last - paid.reindex(bars.index).fillna(0.0).to_numpy()
+    last = np.append(before, close[:-1]) - dividends_on(bars.index, actions)
     split = bars.index.isin(actions.loc[actions["kind"] == "split", "session"])
     with np.errstate(invalid="ignore", divide="ignore"):  # a dividend above the close is another rule's finding
         to_open, to_close = np.log(opened / last), np.log(close / last)

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError, UsageError
+from forecasting.exchanges import is_us_stock
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical, no_bars
 from forecasting.ingest.sources import Fetched
@@ -77,7 +78,7 @@ class Alpaca:
             UnavailableError: No network, no response in time, or an unusable one.
             BadDataError: Alpaca refuses the keys, or what they ask for.
         """
-        asked = {symbol: _written(symbol) for symbol in symbols if _is_us_stock(symbol)}
+        asked = {symbol: _written(symbol) for symbol in symbols if is_us_stock(symbol)}
         received = self._received(list(asked.values()), first, last) if asked else {}
         return {symbol: _fetched(symbol, received.get(asked.get(symbol, ""), []), first, last) for symbol in symbols}
 
@@ -104,11 +105,6 @@ class Alpaca:
             feed=DataFeed.SIP,
         )
         return cast("Mapping[str, list[dict[str, Any]]]", self._client.get_stock_bars(request))
-
-
-def _is_us_stock(symbol: str) -> bool:
-    """Whether it may be a US stock or fund, whose symbols have letters and hyphens, as Yahoo writes them."""
-    return symbol.replace("-", "").isalnum()
 
 
 def _written(symbol: str) -> str:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
+from forecasting.exchanges import is_us_stock
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.yahoo_frames import (
     BAR_COLUMNS,
     actions_of,
     calendar_dates,
-    has_calendar,
     newest_close,
     page_dates,
 )
@@ -145,7 +145,7 @@ class Yahoo:
         Columns symbol, announced, timing. One request for 25 symbols. After a failure, a log line and never an error,
         the calendar is not requested further, and the rows received before it are returned.
         """
-        listed = [symbol for symbol in symbols if has_calendar(symbol)]
+        listed = [symbol for symbol in symbols if is_us_stock(symbol)]  # it has no others
         rows = [calendar_dates(pd.DataFrame(), [])]
         for start in range(0, len(listed), _CALENDAR_SYMBOLS):
             some = listed[start : start + _CALENDAR_SYMBOLS]

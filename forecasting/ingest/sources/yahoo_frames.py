@@ -58,11 +58,6 @@ def page_dates(at: pd.DatetimeIndex, *, exchange: str = "XNYS") -> pd.DataFrame:
     return frame.drop_duplicates("announced").sort_values("announced", ignore_index=True)
 
 
-def has_calendar(symbol: str) -> bool:
-    """Whether the calendar may list the symbol: it lists US stocks alone, whose symbols have letters and hyphens."""
-    return symbol.replace("-", "").isalnum()
-
-
 def calendar_dates(rows: pd.DataFrame, symbols: Sequence[str]) -> pd.DataFrame:
     """Earnings dates of the calendar, ascending by symbol and day: columns symbol, announced, timing.
 

@@ -7,7 +7,7 @@ from datetime import date
 import pandas as pd
 import pytest
 
-from forecasting.ingest.sources.yahoo_frames import calendar_dates, has_calendar, newest_close, page_dates
+from forecasting.ingest.sources.yahoo_frames import calendar_dates, newest_close, page_dates
 
 
 def rows(*events: tuple[str, str, str]) -> pd.DataFrame:
@@ -91,14 +91,6 @@ def test_of_two_rows_of_one_day_the_one_with_a_timing_is_kept():
 def test_rows_of_symbols_that_were_not_requested_are_left_out():
     assert dates(("C", "2024-01-30T21:00:00Z", "AMC")) == []
     assert list(calendar_dates(pd.DataFrame(), ["A"]).columns) == ["symbol", "announced", "timing"]
-
-
-def test_the_calendar_has_symbols_without_a_suffix_alone():
-    assert [name for name in ("SBUX", "BRK-B", "^VIX", "VOD.L", "ES=F", "BTC-USD") if has_calendar(name)] == [
-        "SBUX",
-        "BRK-B",
-        "BTC-USD",
-    ]
 
 
 def test_the_newest_close_is_that_of_the_last_row_that_has_one():
