@@ -63,8 +63,8 @@ _RATE = 3e-3
 MAX_LOSS_RATIO = 1.05
 """Validation loss of pretrained weights over the linear model's, above which the fit starts from random weights.
 
-Above it they were trained on other markets: for volume stocks have 0.74 to 0.97, the S&P 500 and the Nasdaq 1.33 to
-1.67. For close, which neither predicts well, it is 0.86 to 1.05.
+Above it they were trained on other markets: for volume six stocks have 0.90 to 1.01, the S&P 500 and the Nasdaq 1.43 to
+1.70. For close, which neither predicts well, it is 0.97 to 1.04 (`python benchmarks/starting_weights.py`).
 """
 _VALIDATION_ROWS = 250  # a year
 
@@ -123,7 +123,7 @@ def _fit_from_scratch(
     if pretrained is not None:
         check_start(pretrained, windows, prepared)
         networks = starting_networks(pretrained.weights, training.tensors, settings.members)
-        if validation_loss(networks, training) <= max_loss_ratio * _linear_validation_loss(windows, prepared):
+        if validation_loss(networks, training) <= max_loss_ratio * linear_validation_loss(windows, prepared):
             weights = _train_members(networks, rngs, training, PRETRAINED)
             epochs = PRETRAINED.epochs
             card = replace(prepared.card, epochs=epochs, chain_epochs=epochs, base=pretrained.card.base)
@@ -210,8 +210,8 @@ def validation_loss(networks: list[Network], training: TrainingRows) -> float:
     return _loss(quantiles, training, rows)
 
 
-def _linear_validation_loss(windows: Windows, prepared: Prepared) -> float:
-    """The loss on the validation rows of the linear model fitted on the rows before them."""
+def linear_validation_loss(windows: Windows, prepared: Prepared) -> float:
+    """The loss, on the validation rows, of the linear model fitted on the rows before them."""
     _, rows = split_validation(prepared.training.rows)
     before = before_validation(windows, prepared.training.rows)
     scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
