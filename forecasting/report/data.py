@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -35,6 +37,11 @@ SCORED_COLUMNS = (
 )
 EVENT_COLUMNS = ("session", "kind")
 FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail", "since")
+
+
+def usual_value(target: Target, known: Sequence[float]) -> float:
+    """The last known value of a close, else the median of the last 20; NaN without any."""
+    return median(known[-1 if target == "close" else -20 :]) if known else math.nan
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,8 @@ class ReportData:
 
     @cached_property
     def usual(self) -> float:
-        """What a median is compared with: the last value of a close, else the median of the last 20 known values."""
-        return self.last_value if self.target == "close" else float(self.known.iloc[-20:].median())
+        """What a median is compared with: `usual_value`."""
+        return usual_value(self.target, self.known.tolist())
 
     @cached_property
     def is_provisional(self) -> bool:

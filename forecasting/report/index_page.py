@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from forecasting.report.data import usual_value
 from forecasting.report.environment import environment
 from forecasting.report.staleness import stale_after
 from forecasting.report.units import Unit, instant, percent, short_day, unit_for
 from forecasting.vocabulary import Target
-
-USUAL_SESSIONS = 20
-"""Sessions whose median is the usual value of a volume or range."""
 
 _WIDTH, _HEIGHT, _AHEAD = 132.0, 30.0, 12.0
 """Of a sparkline, in CSS pixels; the last part is the forecast's."""
@@ -47,13 +45,8 @@ class IndexLine:
 
     @property
     def usual(self) -> float:
-        """The last value of a close, else the median of the last USUAL_SESSIONS known values; NaN without any."""
-        count = 1 if self.forecast["target"] == "close" else USUAL_SESSIONS
-        last = sorted(self.known[-count:])
-        middle = len(last) // 2
-        if not last:
-            return math.nan
-        return last[middle] if len(last) % 2 else (last[middle - 1] + last[middle]) / 2
+        """As `usual_value`."""
+        return usual_value(self.forecast["target"], self.known)
 
     @property
     def unit(self) -> Unit:
