@@ -6,6 +6,7 @@ states of Prefect before they are written. JSON and the HTML page escape by them
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 LIMIT = 1500
 """Characters: the longest message of ours has about 700. A warning before an error keeps both below 2,000."""
@@ -26,6 +27,12 @@ def plain_text(text: object, *, limit: int = LIMIT) -> str:
         end = f" ... ({len(whole):,} characters in all)"
         whole = whole[: max(0, limit - len(end))] + end
     return _SPECIAL.sub(_visible, whole)
+
+
+def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:
+    """The first names, at most `limit`, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{separator.join(names[:limit])}{more}"
 
 
 def fits_utf8(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from forecasting.errors import StoreError
+from forecasting.plain_text import named
 from forecasting.store import read
 from forecasting.store.database import Connection
 from forecasting.vocabulary import Target
@@ -33,5 +34,4 @@ def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
 def _held(connection: Connection) -> str:
     """A sentence that names the symbols and targets of the ledger, for a misspelt symbol; empty for a new ledger."""
     lines = [f"{night['symbol']} {night['target']}" for night in read.newest_nights(connection)]
-    more = f" and {len(lines) - NAMED} others" if len(lines) > NAMED else ""
-    return f". The database holds forecasts of {', '.join(lines[:NAMED])}{more}." if lines else ""
+    return f". The database holds forecasts of {named(lines, NAMED)}." if lines else ""

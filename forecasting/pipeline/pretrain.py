@@ -24,6 +24,7 @@ from forecasting.pipeline.ledger_clock import ledger_instant
 from forecasting.pipeline.market import MarketSnapshot, market_run, market_snapshot
 from forecasting.pipeline.night_run import PRETRAINED, NightRun, NightSpec
 from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch
+from forecasting.plain_text import named
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
@@ -226,7 +227,5 @@ def _check_finite(checkpoint: Checkpoint, symbols: int) -> None:
 
 def _left_out_text(left_out: dict[str, str]) -> str:
     """The symbols left out, the first of them with the reason; empty for none."""
-    named = [f"{symbol} ({reason.rstrip('.')})" for symbol, reason in list(left_out.items())[:_NAMED]]
-    others = len(left_out) - _NAMED
-    more = f" and {others} other{'s' * (others > 1)}" if others > 0 else ""
-    return f"Left out: {', '.join(named)}{more}." if named else ""
+    texts = [f"{symbol} ({reason.rstrip('.')})" for symbol, reason in left_out.items()]
+    return f"Left out: {named(texts, _NAMED)}." if texts else ""

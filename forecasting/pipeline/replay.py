@@ -24,6 +24,7 @@ from forecasting.pipeline.registry import weights_state
 from forecasting.pipeline.run_row import close_nights
 from forecasting.pipeline.shard import only
 from forecasting.pipeline.train import fit_challengers
+from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
 from forecasting.store import copy_inputs, database, migrate, read, writes
@@ -210,10 +211,9 @@ def _of_others(between: list[Row]) -> str:
     """The nights outside of the span on which replayed ones may rest."""
     if not between:
         return ""
-    sessions = ", ".join(sorted(str(row["as_of"]) for row in between)[:NAMED])
-    more = f" and {len(between) - NAMED} more" if len(between) > NAMED else ""
+    sessions = named(sorted(str(row["as_of"]) for row in between), NAMED)
     return (
-        f" Nights of sessions outside the span were made between these ({sessions}{more}): without --from and --to all "
+        f" Nights of sessions outside the span were made between these ({sessions}): without --from and --to all "
         "are replayed, in the order in which they were made."
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from forecasting.errors import UsageError
 from forecasting.option_values import check_symbol, listed
+from forecasting.plain_text import named
 from forecasting.settings import Settings
 
 MAX_BYTES = 1_000_000
@@ -52,14 +53,13 @@ def only_symbol(settings: Settings, command: str) -> str:
     Raises:
         UsageError: The settings have several; names the first NAMED.
     """
-    first, others = settings.symbols[:NAMED], len(settings.symbols) - NAMED
-    if len(settings.symbols) > 1:
-        more = f" and {others} more" if others > 0 else ""
+    symbols = settings.symbols
+    if len(symbols) > 1:
         raise UsageError(
-            f"Expected one symbol for `{command}`, found {len(settings.symbols)}: {', '.join(first)}{more}. Name one "
-            "with --symbol."
+            f"Expected one symbol for `{command}`, found {len(symbols)}: {named(symbols, NAMED)}. Name one with "
+            "--symbol."
         )
-    return first[0]
+    return symbols[0]
 
 
 def joined(symbols: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from forecasting.plain_text import named
 from forecasting.report.days import as_day
 from forecasting.report.tables import unusual
 from forecasting.report.units import Unit, short_day, unit_for
@@ -75,8 +76,7 @@ class SymbolNight:
 def outcome_sentence(nights: Sequence[SymbolNight]) -> str:
     """What the run brought, for its state: the first forecasts of each symbol."""
     shown = [_tomorrow(night) for night in nights if night.tomorrow is not None]
-    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-    return f"{counts_of(nights)}. {'; '.join(shown[:SHOWN])}{more}".strip()
+    return f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip()
 
 
 def subject_tags(symbols: Sequence[str], target: str) -> list[str]:
@@ -101,8 +101,7 @@ def counts_of(nights: Sequence[SymbolNight]) -> str:
 
 def names_of(symbols: Sequence[str]) -> str:
     """The first symbols, and how many more there are."""
-    others = len(symbols) - SHOWN
-    return ", ".join(symbols[:SHOWN]) + (f" and {others} more" if others > 0 else "")
+    return named(symbols, SHOWN)
 
 
 def _severity(status: str) -> int:

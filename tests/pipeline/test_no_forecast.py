@@ -62,7 +62,7 @@ def test_only_the_first_symbols_of_a_large_ledger_are_named(ledger: str) -> None
             writes.add_model(connection, model_row(f"m{place}", symbol=symbol))
             writes.add_forecasts(connection, [forecast_row(f"m{place}", "2024-03-08", symbol=symbol, run_id=symbol)])
     assert error_of(ledger, "SBUXX").endswith(
-        "forecasts of A0 volume, A1 volume, A2 volume, A3 volume, A4 volume, A5 volume and 1 others."
+        "forecasts of A0 volume, A1 volume, A2 volume, A3 volume, A4 volume, A5 volume and 1 more."
     )
 
 
