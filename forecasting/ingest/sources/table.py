@@ -36,7 +36,7 @@ def _parquet(content: bytes, name: str) -> pd.DataFrame:
         raise BadDataError(
             f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; write the file again."
         ) from None
-    return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()
+    return table.reset_index(drop=isinstance(table.index, pd.RangeIndex))  # rows counted anew: a tail keeps its numbers
 
 
 def _csv(content: bytes, name: str) -> tuple[pd.DataFrame, "pd.Series[bool]"]:

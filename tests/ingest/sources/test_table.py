@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+
+import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError
@@ -72,3 +75,10 @@ def test_a_stray_quote_or_line_end_is_never_left_out_of_a_number() -> None:
     rows, _ = read("date,open\n2024-03-05,12\r34\n2024-03-06,2\n")
     assert [row[2] for row in rows] == ["12\r34", "2"]
     assert [row[2] for row in read("date,open\r2024-03-05,1\r2024-03-06,2\r")[0]] == ["1", "2"]
+
+
+def test_the_rows_of_a_parquet_file_are_counted_from_its_first() -> None:
+    content = io.BytesIO()
+    pd.DataFrame({"date": ["2024-03-05", "2024-03-06", "2024-03-07"]}).tail(2).to_parquet(content)
+    table, _ = read_table(content.getvalue(), "parquet", "bars.parquet")
+    assert table["date"].to_dict() == {0: "2024-03-06", 1: "2024-03-07"}
