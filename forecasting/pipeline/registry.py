@@ -18,7 +18,7 @@ from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
-from forecasting.vocabulary import Clock
+from forecasting.vocabulary import LSTM, Clock
 
 logger = logging.getLogger("forecasting.train")
 
@@ -131,7 +131,7 @@ def _marked(champion: Row | None, rows: Sequence[Row], settings: Settings) -> li
             "weights": weights_state(row, settings),
         }
         for row in rows
-        if row["name"] == "lstm"
+        if row["name"] == LSTM
     ]
 
 

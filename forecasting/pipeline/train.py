@@ -36,7 +36,7 @@ from forecasting.train.gate import Verdict, examine
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 from forecasting.train.pretrained import OwnWeights
 from forecasting.train.starting_weights import fit_scratch
-from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
+from forecasting.vocabulary import COMPANION_TRAINED, LSTM, RANDOM
 
 logger = logging.getLogger("forecasting.train")
 
@@ -185,7 +185,7 @@ def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:
     logger.info("fitted model %s (%s, base %s, %d epochs) in %.1f s", model_id, method, base, card.epochs, seconds)
     return {
         "id": model_id,
-        "name": "lstm",
+        "name": LSTM,
         "version": str(card.architecture),
         "method": method,
         "parent_id": plan.champion["id"] if method == "warm" and plan.champion else None,

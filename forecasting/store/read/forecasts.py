@@ -13,7 +13,7 @@ from forecasting.errors import StoreError
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
 from forecasting.store.read.splits import all_at, split_factors
-from forecasting.vocabulary import CHALLENGER, HORIZONS, QUANTILE_COLUMNS
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
 
 def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
@@ -62,7 +62,7 @@ def past_forecasts(
         order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
     )
     wanted: list[sa.ColumnElement[bool]] = [table.c.symbol == symbol, table.c.target == target]
-    wanted += [table.c.target_session <= origin, table.c.role.in_(("champion", "silenced")), model.c.name == "lstm"]
+    wanted += [table.c.target_session <= origin, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM]
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that any horizon needs.
     longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
@@ -88,7 +88,7 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
         StoreError: No forecast of that origin; names the oldest and the newest origin there is.
     """
     table = tables.forecasts
-    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.role == "champion"]
+    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.role == CHAMPION]
     newest = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
     of_origin = table.c.origin_session == (newest if origin is None else origin)
     found = frame(
@@ -169,9 +169,9 @@ def issued_before(
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was issued and not published."""
     table = tables.forecasts
-    of_network = _before(symbol, target, before, "role").where(table.c.calibration != "", table.c.role != "challenger")
+    of_network = _before(symbol, target, before, "role").where(table.c.calibration != "", table.c.role != CHALLENGER)
     role: str | None = connection.scalar(of_network.limit(1))
-    return role == "silenced"
+    return role == SILENCED
 
 
 def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[Any]:
@@ -201,7 +201,7 @@ def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest origin with a live forecast; None when there is none."""
     table = tables.forecasts
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.kind == "live", table.c.role == "champion")
+    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.kind == "live", table.c.role == CHAMPION)
     found: date | None = connection.scalar(sa.select(sa.func.max(table.c.origin_session)).where(*wanted))
     return found
 

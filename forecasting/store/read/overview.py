@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from forecasting.store import tables
 from forecasting.store.frames import Row, frame, kind_rank
 from forecasting.store.read.events import events_of_symbols
-from forecasting.vocabulary import KINDS, Target
+from forecasting.vocabulary import CHAMPION, KINDS, Target
 
 _PARAMETERS = 500
 """Symbols named in one statement."""
@@ -32,7 +32,7 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
     wanted = (
         sa.select(table, fetch.c.title, fetch.c.currency)
         .join(fetch, fetch.c.id == table.c.fetch_id)
-        .where(table.c.target.in_(get_args(Target)), table.c.horizon == 1, table.c.role == "champion")
+        .where(table.c.target.in_(get_args(Target)), table.c.horizon == 1, table.c.role == CHAMPION)
         .order_by(table.c.symbol, table.c.target, *best)
     )
     found: dict[tuple[str, str], Row] = {}
@@ -51,7 +51,7 @@ def _lines_by_origin(connection: sa.Connection) -> dict[date, set[tuple[str, str
     lines = sa.select(runs.c.symbol, runs.c.target).distinct().subquery()
     newest = (
         sa.select(table.c.origin_session)
-        .where(table.c.symbol == lines.c.symbol, table.c.target == lines.c.target, table.c.role == "champion")
+        .where(table.c.symbol == lines.c.symbol, table.c.target == lines.c.target, table.c.role == CHAMPION)
         .order_by(table.c.origin_session.desc())
         .limit(1)
         .scalar_subquery()
@@ -84,7 +84,7 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
     wanted = (
         sa.select(table, forecasts.c.q50)
         .join(forecasts, sa.and_(*key))
-        .where(table.c.kind.in_(KINDS), table.c.horizon == 1, table.c.role == "champion")
+        .where(table.c.kind.in_(KINDS), table.c.horizon == 1, table.c.role == CHAMPION)
         .where(table.c.origin_session >= first, table.c.target.in_(get_args(Target)))
         .order_by(table.c.symbol, table.c.target, table.c.origin_session.desc(), *best)
     )

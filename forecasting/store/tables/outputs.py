@@ -9,6 +9,7 @@ from forecasting.store.tables.inputs import (
     metadata,
 )
 from forecasting.store.tables.types import UtcDateTime
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 RUNNING = sa.text("status = 'running'")
 """As text, without a parameter: SQLite uses the index of these rows for this very condition alone."""
@@ -117,7 +118,7 @@ forecasts = Table(
     Column("model_id", String(16), ForeignKey("models.id"), primary_key=True),
     Column("kind", String(6), primary_key=True),
     Column("target_session", Date, nullable=False),
-    *(Column(name, Real, nullable=False) for name in ("q05", "q10", "q25", "q50", "q75", "q90", "q95")),
+    *(Column(name, Real, nullable=False) for name in QUANTILE_COLUMNS),
     Column("role", String(10), nullable=False),
     Column("status", String(8), nullable=False),
     Column("reason", Text, nullable=False, server_default=EMPTY),
