@@ -18,6 +18,7 @@ from forecasting.pipeline.retry import without_missing_bar, without_waiting
 from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
+from forecasting.vocabulary import RunStatus
 
 logger = logging.getLogger("forecasting.night")
 
@@ -65,7 +66,7 @@ def open_run(connection: Connection, run: NightRun, *, started_at: datetime, not
         writes.update_run(connection, run.id, changes)
 
 
-def mark_waiting(run: NightRun, note: str, *, status: str = "late") -> None:
+def mark_waiting(run: NightRun, note: str, *, status: RunStatus = "late") -> None:
     """Say in the night's row that its bar is not there, and why; its earlier notes are replaced."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
@@ -106,7 +107,7 @@ def mark_stopped(run: NightRun, error: Exception) -> None:
             writes.update_run(connection, run.id, {"status": stopped_status(error), "error": str(error)})
 
 
-def stopped_status(error: Exception) -> str:
+def stopped_status(error: Exception) -> RunStatus:
     """The status of a night that an error stopped: `late` where its bar may still come, else `failed`."""
     return "late" if isinstance(error, DataLateError) else "failed"
 
