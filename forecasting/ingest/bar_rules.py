@@ -108,7 +108,7 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
 def doubts(bars: pd.DataFrame, actions: pd.DataFrame) -> list[Rule]:
     """The rules that are recorded only."""
     close = bars["close"].to_numpy()
-    jump, reach = _apart(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
+    jump, reach = _factor(_ratio(close)), (bars["high"] / bars["low"]).to_numpy()
     whole = bars[[*PRICES, "volume"]].to_numpy()
     repeats = bars.duplicated([*PRICES, "volume"]).to_numpy() & ~np.isnan(whole).any(axis=1)
     gap, multiple = adjustment_mismatch(bars, actions), volume_multiple(bars)
@@ -167,7 +167,7 @@ def _ratio(close: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.append(1.0, close[1:] / close[:-1]) if len(close) else close
 
 
-def _apart(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+def _factor(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.maximum(ratio, 1.0 / ratio)
 
 

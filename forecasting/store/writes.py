@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
 
-_PRICES = ["open", "high", "low", "close", "volume"]
+_BAR_VALUES = ["open", "high", "low", "close", "volume"]
 
 
 def add_fetch(
@@ -216,7 +216,7 @@ def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
     table, at = tables.bar_versions, seen["first_seen_at"]
     settled = {pd.Timestamp(day) for day in revision.settled}
-    rows = _rows(revision.versions[["session", "version", *_PRICES]], seen)
+    rows = _rows(revision.versions[["session", "version", *_BAR_VALUES]], seen)
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
     insert(connection, table, rows)
