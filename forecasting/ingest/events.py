@@ -25,6 +25,7 @@ WITHDRAWN = "withdrawn"
 MOVED_WITHIN = 30
 """Most sessions between a coming date and the one that replaces it in a list; the next quarter's is twice as far."""
 
+_KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
 _YEARS = range(1962, 2060)  # those of the calendars; an older or later day has no session that reacts
 
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
@@ -85,19 +86,16 @@ def usable_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataF
     return reacting(read_events_csv(Path(path)), exchange=exchange)
 
 
-def reacting(
-    events: pd.DataFrame, *, exchange: str = "XNYS", known_ahead: int = 21, seen: date | None = None
-) -> pd.DataFrame:
+def reacting(events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None = None) -> pd.DataFrame:
     """The sessions that react to the events, and the first origin session that may use each.
 
     After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded.
     known_from is the session on or after first_seen where that is given (`known_rule` "seen"). Without it the default
-    rule applies: companies announce a date weeks ahead, so `known_ahead` sessions before it ("21 sessions ahead").
+    rule applies: companies announce a date weeks ahead, so 21 sessions before it ("21 sessions ahead").
 
     Args:
         events: Columns announced, timing and optionally first_seen.
         exchange: Exchange of the sessions.
-        known_ahead: Sessions of the default rule.
         seen: The day on which a live source listed these events. Reactions after it count as first seen that day;
             for earlier ones, whose first day is unknown, the default rule applies.
 
@@ -116,10 +114,10 @@ def reacting(
         {
             "session": days[at],
             "kind": "earnings",
-            "known_from": seen_from.where(is_seen, days[(at - known_ahead).clip(min=0)]),
+            "known_from": seen_from.where(is_seen, days[(at - _KNOWN_AHEAD).clip(min=0)]),
             "announced": announced,
             "timing": events["timing"].to_numpy(),
-            "known_rule": np.where(is_seen, "seen", f"{known_ahead} sessions ahead"),
+            "known_rule": np.where(is_seen, "seen", f"{_KNOWN_AHEAD} sessions ahead"),
         }
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)

@@ -42,11 +42,8 @@ def test_an_announcement_of_the_next_session_moves_no_reaction_to_a_day_without_
 
 def test_without_a_first_seen_day_the_default_rule_applies_and_is_recorded(tmp_path):
     events = read_events_csv(write(tmp_path, "announced,timing\n2024-01-30,amc\n"))
-    for ahead in (21, 5):
-        frame = reacting(events, known_ahead=ahead)
-        assert rows(frame, "known_from", "known_rule") == [
-            (shift(date(2024, 1, 31), -ahead), f"{ahead} sessions ahead")
-        ]
+    known_from = shift(date(2024, 1, 31), -21)
+    assert rows(reacting(events), "known_from", "known_rule") == [(known_from, "21 sessions ahead")]
 
 
 def test_a_first_seen_day_is_used_from_its_session_on(tmp_path):
