@@ -6,6 +6,7 @@ import pandas as pd
 
 from forecasting.ingest.bar_rules import PRICES, Finding
 from forecasting.ingest.bars import PRICE_TOLERANCE
+from forecasting.ingest.splits import SAME_RATIO
 
 VOLUME_ALARM = 5e-3
 """Share beyond which a restated settled volume is a finding; a restated settled price always is."""
@@ -18,17 +19,23 @@ unit, vendor or rounding restates hundreds, and would replace the record that fo
 """
 
 
-def restated_bars(expected: pd.DataFrame, versions: pd.DataFrame) -> pd.DataFrame:
+def restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series) -> pd.DataFrame:
     """The known bars that get a new version: columns session, price, volume (relative changes), differs, settled.
+
+    Of a rebased bar, a price within SAME_RATIO and a volume within one share are no change: ratio and source round.
 
     Args:
         expected: The stored bars on the share basis of the fetch: index session; columns as of `explain`'s `known`.
         versions: The rows to append, as of `Revision`.
+        factor: New shares per old share of every known session, as of `basis`.
     """
     now = versions[versions["session"].isin(expected.index)].set_index("session")
     before = expected.loc[now.index]
     price = (now[PRICES] / before[PRICES] - 1.0).abs().max(axis=1)
     volume = now["volume"] / before["volume"] - 1.0
+    rebased = factor.loc[now.index] != 1.0
+    price = price.mask(rebased & (price < SAME_RATIO), 0.0)
+    volume = volume.mask(rebased & ((now["volume"] - before["volume"]).abs() <= 1.0), 0.0)
     filled = before["volume"].isna() & now["volume"].notna()
     return pd.DataFrame(
         {

@@ -101,7 +101,7 @@ def explain(
     kept, findings = (bars, list[Finding]()) if actions is None else hold_jumps(expected, bars, actions)
     splits = shown_splits(factor, bars, new_splits, stored=known_actions)
     versions = _versions(expected, kept, factor)
-    restated = restated_bars(expected, versions)
+    restated = restated_bars(expected, versions, factor=factor)
     if alarming(restated).sum() > RESTATED and not accept:
         return _restated_whole(known, bars, restated, dividends)
     changes = _Changes(

@@ -12,9 +12,11 @@ from forecasting.ingest.usual import quiet_moves
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
 
+SAME_RATIO = 1e-3
+"""Relative difference within which prices moved by a split's ratio: files write 0.3333, Yahoo rounds to 6 decimals."""
+
 _SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of these: once in 42,000 liquid bars
 _MOVED = 1e-2  # a restated close moves less than this; a rebased one moves more
-_SAME_RATIO = 1e-3
 _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 
 _JUMPS = {
@@ -36,7 +38,7 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
     ratio = known["close"].reindex(common).to_numpy() / bars["close"].reindex(common).to_numpy()
     named = _named_factor(known.index, splits)
     expected = named.reindex(common).to_numpy()
-    if (expected != 1.0).any() and np.nanmedian(np.abs(ratio / expected - 1.0)[expected != 1.0]) < _SAME_RATIO:
+    if (expected != 1.0).any() and np.nanmedian(np.abs(ratio / expected - 1.0)[expected != 1.0]) < SAME_RATIO:
         return named
     moved = np.abs(ratio - 1.0) > _MOVED
     if moved.sum() < max(3.0, 0.05 * len(common)):
@@ -57,7 +59,7 @@ def _measured_factor(
     """One factor for every bar up to the last moved one, if prices agree on it and volumes moved inversely; or None."""
     factor = float(np.median(ratio))
     volumes = (bars["volume"].reindex(moved) / known["volume"].reindex(moved)).median()
-    agreed = (np.abs(ratio / factor - 1.0) < _SAME_RATIO).mean() > 0.98
+    agreed = (np.abs(ratio / factor - 1.0) < SAME_RATIO).mean() > 0.98
     if not agreed or not abs(volumes / factor - 1.0) < _MOVED:
         return None
     unmoved = bars.index[bars.index > moved[-1]].intersection(known.index)
@@ -89,7 +91,7 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *,
     after = np.append(factor.to_numpy()[1:], 1.0)
     rows: list[tuple[object, str, float]] = []
     earlier = stored[stored["kind"] == "split"].set_index("session")["value"]
-    for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > _SAME_RATIO).tolist():
+    for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > SAME_RATIO).tolist():
         last, value = factor.index[i], float(factor.iloc[i] / after[i])
         named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < _MOVED)].head(1)
         later = bars.index[bars.index > last]

@@ -1,3 +1,4 @@
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,6 +49,24 @@ def test_a_named_split_makes_a_new_version_of_every_earlier_bar(ratio):
     assert findings == []
     assert_view(store, new)
     assert store.take(fetched_of(new, make_actions([(ex, "split", ratio)])))[0].verdict == "unchanged"
+
+
+@pytest.mark.parametrize("rounded", ["ratio", "prices", "volumes"])
+def test_what_is_rounded_in_a_split_is_no_restatement_of_the_history(rounded):
+    ratio, named = {"ratio": (1 / 3, 0.3333), "prices": (4.0, 4.0), "volumes": (0.05, 0.05)}[rounded]
+    old = random_bars(120, seed=1)
+    if rounded == "volumes":
+        old["volume"] = np.arange(2_000.0, 2_120.0)
+    if rounded == "prices":
+        old[PRICES] = (old[PRICES] / 1500).round(6)
+    ex = old.index[-1]
+    new = old.copy()
+    new.loc[:, PRICES] = (new[PRICES] / ratio).round(6)
+    new["volume"] = np.floor(new["volume"] * ratio)
+    store = night_before(old.iloc[:-1])
+    revision, findings = store.take(fetched_of(new, make_actions([(ex, "split", named)])))
+    assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(named), [])
+    pd.testing.assert_frame_equal(store.bars()[VALUES], new[VALUES], check_freq=False)
 
 
 def test_bars_older_than_the_fetch_are_rebased_with_the_rest():
