@@ -98,8 +98,10 @@ def explain(
         return _held_whole(known, bars, dividends)
     factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
-    kept, findings = (bars, list[Finding]()) if actions is None else hold_jumps(expected, bars, actions)
     splits = shown_splits(factor, bars, new_splits, stored=known_actions)
+    kept, findings = bars, list[Finding]()
+    if actions is not None:
+        kept, findings = hold_jumps(expected, bars, actions if known.empty else _not_shown(actions, splits))
     versions = _versions(expected, kept, factor)
     restated = restated_bars(expected, versions, factor=factor)
     if alarming(restated).sum() > RESTATED and not accept:
@@ -133,6 +135,12 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
     """The newest session and its Adj Close / Close, which the next fetch's dividends will lower; None without one."""
     factor = (bars["adj_close"] / bars["close"]).dropna()
     return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
+
+
+def _not_shown(actions: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """`actions` without the splits for which this fetch rebases the bars: they explain no jump of their session."""
+    rest: pd.DataFrame = actions[(actions["kind"] != "split") | ~actions["session"].isin(shown["session"])]
+    return rest
 
 
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:

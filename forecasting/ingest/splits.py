@@ -21,7 +21,7 @@ _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 
 _JUMPS = {
     "split_not_applied": "The source names a split on this session, but its history is not on the new share basis.",
-    "split_like_jump": "Close moved like a split since the session before, and the source names none.",
+    "split_like_jump": "Close moved like a split since the session before, and no named split explains it.",
     "quiet_move": "Prices moved by this factor since the session before on a usual range and volume: a split that the "
     "source does not name, another currency, or another series.",
 }
@@ -122,6 +122,11 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     A split-like close without a named split is held until three sessions confirm it, and so is a far move on a session
     of usual range and volume; a named split that the history does not show, for ten, because mixed share bases would
     corrupt every window.
+
+    Args:
+        expected: The stored bars on the share basis of the fetch.
+        bars: The fetched bars.
+        actions: Dividends and splits, without the splits for which this fetch rebases the stored bars.
     """
     ratio = _ratio_to_before(expected, bars)
     earlier = expected["close"][expected.index < bars.index[0]] if len(bars) else expected["close"]

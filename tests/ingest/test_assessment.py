@@ -109,7 +109,7 @@ def test_a_late_fetch_that_is_too_short_is_late():
 
 def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
     close = doubled_last()["close"]
-    words = "Close moved like a split since the session before, and the source names none."
+    words = "Close moved like a split since the session before, and no named split explains it."
     held = Finding(LAST, "split_like_jump", "reject", float(close.iloc[-1] / close.iloc[-2]), words)
     error = DataLateError(
         "SBUX's bar of 2024-03-08 is held back, not stored: 1 held, newest 2024-03-07. "

@@ -177,6 +177,25 @@ def test_a_late_split_waits_until_the_history_follows():
     pd.testing.assert_frame_equal(store.actions, split)
 
 
+def test_a_history_that_was_rebased_twice_is_held():
+    final = random_bars(120, seed=1)
+    ex, split = final.index[-1], make_actions([(final.index[-1], "split", 2.0)])
+    store = night_before(rebased(final, 0.5).iloc[:-1])
+    revision, findings = store.take(fetched_of(rebased(final, 2.0, before=ex), split))
+    assert (revision.verdict, revision.held) == ("held", [ex.date()])
+    assert ("split_like_jump", "reject") in rules(findings)
+
+
+def test_a_far_move_on_the_day_of_a_split_that_the_history_shows_is_news():
+    final = random_bars(120, seed=1)
+    ex, split = final.index[-1], make_actions([(final.index[-1], "split", 1.25)])
+    final.loc[ex, ["low", "close", "adj_close"]] *= 0.86  # nearer to no rebase than to one
+    store = night_before(rebased(final, 0.8).iloc[:-1])
+    revision, findings = store.take(fetched_of(final, split))
+    assert (revision.verdict, split_of(revision), findings) == ("split", pytest.approx(1.25), [])
+    assert_view(store, final)
+
+
 def test_a_split_that_the_history_never_shows_is_taken_and_flagged_after_ten_sessions():
     final = random_bars(140, seed=1)
     ex = final.index[120]
