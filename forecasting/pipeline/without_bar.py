@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, UnavailableError
@@ -81,7 +81,7 @@ def go_on(
     """
     looked_at = [_left(refused, settings, run_of) for refused in stopped]
     left = [one for one in looked_at if isinstance(one, _Left)]
-    fetched = _fetched([one for one in left if one.is_late], run_of, step, now=now)
+    fetched = _fetched([one for one in left if one.is_late], settings, run_of=run_of, step=step, now=now)
     unanswered = [one for one in left if not one.is_late]
     going = [*(one for one in fetched if isinstance(one, _Left)), *unanswered]
     failed = [one for one in [*looked_at, *fetched] if not isinstance(one, _Left)]
@@ -122,17 +122,27 @@ def _left(refused: Refused, settings: Settings, run_of: RunOf) -> _Left | Failur
     return attempt.night, error
 
 
-def _fetched(late: Sequence[_Left], run_of: RunOf, step: RunStep, *, now: Clock) -> list[_Left | Failure]:
-    """Those of a late source whose older bars are stored now, and the errors of the others."""
+def _fetched(
+    late: Sequence[_Left], settings: Settings, *, run_of: RunOf, step: RunStep, now: Clock
+) -> list[_Left | Failure]:
+    """Those of a late source whose older bars are stored now, and the errors of the others.
+
+    Where a bar is held that now is the newest one, the bars before it are requested.
+    """
     found: list[_Left | Failure] = []
+    older: list[_Left] = []
     for batch in in_batches(late, lambda one: (one.newest, one.oldest), INGEST_SIZE):
         runs = [run_of(one.kept[-1] if one.kept else one.missing) for one in batch]
         fetched = night_steps.bring_up_to_date(runs, last=batch[0].newest, oldest=batch[0].oldest, step=step)
         for one, outcome in zip(batch, fetched, strict=True):
+            before = outcome.error.newest if isinstance(outcome.error, DataLateError) else None
             if outcome.error is None:
                 found.append(one)
+            elif before is not None and before < one.newest:
+                kept = nights_with_bars(one.refused.attempt.nights, before, settings)
+                older.append(replace(one, newest=before, kept=kept))
             else:
                 error = explained(outcome.error, now=now, settings=outcome.run.settings)
                 mark_waiting(run_of(one.missing), str(error), status="failed")
                 found.append((one.missing, error))
-    return found
+    return [*found, *(_fetched(older, settings, run_of=run_of, step=step, now=now) if older else [])]
