@@ -13,11 +13,11 @@ from forecasting.ingest.actions import dividends_on
 from forecasting.sessions import early_closes
 
 PARTIAL_VOLUME = 0.4
-"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 327 finished bars."""
+"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 409 finished bars."""
 
 INFLATED_QUIET, INFLATED = 5.0, 20.0
 """Multiples of the usual volume past which the newest bar is held: 5 where its range is below twice the usual (1 in
-1,187; of true volumes times 10 it holds 94 %), 20 whatever the range (1 in 23,037). The hold ends with the next bar."""
+1,544; of true volumes times 10 it holds 94 %), 20 whatever the range (1 in 36,000). The hold ends with the next bar."""
 
 OUTLIER_LOW, OUTLIER_HIGH = 0.05, 30.0
 """Multiples of the usual volume outside which any new bar is flagged: 12 bars, 1 in 47,993."""
@@ -40,20 +40,29 @@ def volume_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:
 def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> bool:
     """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
 
-    The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. On
-    SBUX it would have held 5 finished bars in 16 years, each for one day. False with fewer than 20 earlier volumes.
+    The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. So is
+    a volume after a full session that was low too, and is finished: trading has become quiet, as in late December. On
+    SBUX it would have held 3 finished bars in 14 years, each for one day. False with fewer than 20 earlier volumes.
     """
     stamp = pd.Timestamp(session)
     if stamp not in bars.index or session in early_closes(session, session, exchange):
         return False
-    return bool(volume_multiple(bars.loc[:stamp].iloc[-_BEFORE - 1 :])[-1] < PARTIAL_VOLUME)
+    newest = bars.loc[:stamp].iloc[-_BEFORE - 2 :]
+    low = volume_multiple(newest)[-2:] < PARTIAL_VOLUME
+    before = newest.index[-2:][0].date()
+    after_full = before not in early_closes(before, before, exchange)
+    return bool(low[-1] and not (after_full and low.all() and _is_level(newest)))
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
-    """Whether the newest volume is too high for its session: past 5 times the usual on a usual range, or past 20."""
-    newest = bars.iloc[-_BEFORE - 1 :]
-    multiple, reach = volume_multiple(newest)[-1], _range_multiple(newest)[-1]
-    return bool(multiple > INFLATED or (multiple > INFLATED_QUIET and reach < _QUIET_RANGE))
+    """Whether the newest volume is too high for its session: past 5 times the usual on a usual range, or past 20.
+
+    Not after a session past 5 times, which is finished: the stock trades more than it did.
+    """
+    newest = bars.iloc[-_BEFORE - 2 :]
+    multiple, reach = volume_multiple(newest)[-2:], _range_multiple(newest)[-1]
+    high = multiple[-1] > INFLATED or (multiple[-1] > INFLATED_QUIET and reach < _QUIET_RANGE)
+    return bool(high and not ((multiple > INFLATED_QUIET).all() and _is_level(newest)))
 
 
 def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDArray[np.bool_]:
@@ -82,6 +91,12 @@ def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDA
     usual_volume = (volume < _QUIET_VOLUME) | ((move > _BUSY_MOVE) & (volume < _BUSY_VOLUME))
     far = (move > QUIET_MOVE) & (move > QUIET_SIGMAS * spread)
     return np.asarray(far & usual_volume & (_range_multiple(bars) < _QUIET_RANGE) & ~split)
+
+
+def _is_level(bars: pd.DataFrame) -> bool:
+    """Whether the newest two volumes are both within what any session may have: no other unit, no wrong row."""
+    multiple = volume_multiple(bars)[-2:]
+    return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all() and len(multiple) == 2)
 
 
 def _range_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pytest
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.usual import is_inflated, quiet_moves, volume_multiple
+from forecasting.ingest.usual import is_inflated, is_partial, quiet_moves, volume_multiple
 from tests.builders import random_bars
 
 BARS = random_bars(300, seed=4)
@@ -30,6 +32,22 @@ def test_the_multiple_is_of_the_median_of_the_63_sessions_before():
 @pytest.mark.parametrize(("factor", "held"), [(1.0, False), (10.0, True), (1000.0, True), (1e7, True)])
 def test_the_newest_volume_is_too_high_from_five_times_the_usual_on_a_usual_range(factor, held):
     assert is_inflated(moved(1.0, volume=factor)) is held
+
+
+@pytest.mark.parametrize(("factor", "rule"), [(0.3, is_partial), (8.0, is_inflated)])
+def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(factor, rule):
+    of = {is_partial: lambda bars: is_partial(bars, bars.index[-1].date()), is_inflated: is_inflated}[rule]
+    usual = BARS["volume"].iloc[-64:].median()
+    bars = BARS.assign(volume=[*BARS["volume"].iloc[:-2], factor * usual, factor * usual])
+    assert (of(bars.iloc[:-1]), of(bars)) == (True, False)
+    thousandfold = bars.assign(volume=[*bars["volume"].iloc[:-1], (1000.0 if factor > 1 else 0.001) * usual])
+    assert of(thousandfold)
+
+
+def test_a_short_volume_after_a_half_day_is_partial():
+    bars = random_bars(100, seed=3, last=date(2024, 12, 2))  # the session before closed at 13:00
+    usual = bars["volume"].median()
+    assert is_partial(bars.assign(volume=[*[usual] * 98, 0.3 * usual, 0.3 * usual]), date(2024, 12, 2))
 
 
 def test_a_high_volume_on_a_wide_range_is_news():
