@@ -17,6 +17,7 @@ SAME_RATIO = 1e-3
 
 _SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of these: once in 42,000 liquid bars
 _MOVED = 1e-2  # a restated close moves less than this; a rebased one moves more
+_SMALL_SPLIT = np.log(1.2)  # a day's move may be as large
 _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 
 _JUMPS = {
@@ -63,8 +64,16 @@ def _measured_factor(
     if not agreed or not abs(volumes / factor - 1.0) < _MOVED:
         return None
     unmoved = bars.index[bars.index > moved[-1]].intersection(known.index)
+    if len(unmoved) and _tears(known, bars, [moved[-1], unmoved[0]], factor):
+        return None
     old = known.index < unmoved[0] if len(unmoved) else np.ones(len(known), dtype=bool)
     return pd.Series(np.where(old, factor, 1.0), index=known.index)
+
+
+def _tears(known: pd.DataFrame, bars: pd.DataFrame, days: list[pd.Timestamp], factor: float) -> bool:
+    """Whether the fetch has a larger jump between the two stored days than the store: a late rebase closes one."""
+    then, now = (abs(np.log(frame["close"].loc[days]).diff().iloc[-1]) for frame in (known, bars))
+    return bool(now > then and abs(np.log(factor)) > _SMALL_SPLIT)
 
 
 def _is_prefix(moved: NDArray[np.bool_]) -> bool:
@@ -133,7 +142,7 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     quiet = quiet_moves(bars, float(earlier.iloc[-1]) if len(earlier) else np.nan, actions)
     named = actions[actions["kind"] == "split"].set_index("session")["value"]
     value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
-    ignored = (np.abs(np.log(value)) > np.log(1.2)) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
+    ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
     apart = np.maximum(ratio, 1.0 / ratio)
     near = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)

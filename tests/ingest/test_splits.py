@@ -139,6 +139,18 @@ def test_one_ratio_over_all_prices_with_volumes_as_they_were_is_held_whole():
     assert_view(store, old.iloc[:-1])
 
 
+def test_a_history_rebased_once_more_up_to_a_past_split_is_held_whole():
+    final = random_bars(120, seed=1)
+    day = final.index[-10]
+    store = night_before(final.iloc[:-1], make_actions([(day, "split", 2.0)]))
+    twice = rebased(final, 2.0, before=day)
+    revision, findings = store.take(fetched_of(twice, make_actions([(day, "split", 2.0)])))
+    assert (revision.verdict, len(revision.versions), revision.until_accepted) == ("held", 0, True)
+    assert rules(findings) == {("rebase_unexplained", "reject")}
+    assert store.take(fetched_of(final, make_actions([(day, "split", 2.0)])))[0].verdict == "extended"
+    assert_view(store, final)
+
+
 def test_many_prices_that_moved_each_its_own_way_are_held_whole():
     old = random_bars(120, seed=1)
     store = night_before(old)
