@@ -230,6 +230,16 @@ def _verdict(known: pd.DataFrame, changes: _Changes) -> Verdict:
     return "extended" if changes.new else "unchanged"
 
 
+def _largest(restated: pd.DataFrame) -> str:
+    """The largest of the restatements: of a known volume, else of a price, else a volume that was unknown."""
+    for column, least, form in (("volume", 0.0, "+.2%"), ("price", PRICE_TOLERANCE, ".2%")):
+        change = restated[column].abs().fillna(0.0)
+        worst = restated.iloc[int(np.argmax(change))]
+        if change.max() > least:
+            return f"{column} by up to {worst[column]:{form}} on {worst['session']:%Y-%m-%d}"
+    return f"a volume that was unknown on {restated['session'].iloc[0]:%Y-%m-%d}"
+
+
 def _detail(kept: pd.DataFrame, changes: _Changes) -> str:
     parts = [f"{changes.new} new"] if changes.new else []
     if changes.held:
@@ -237,10 +247,7 @@ def _detail(kept: pd.DataFrame, changes: _Changes) -> str:
     if changes.factor is not None:
         parts.append(f"split x{changes.factor:g}")
     if len(changes.restated):
-        worst = changes.restated.iloc[int(np.argmax(changes.restated["volume"].abs().fillna(0.0)))]
-        unknown = pd.isna(worst["volume"])
-        how = "a volume that was unknown" if unknown else f"volume by up to {worst['volume']:+.2%}"
-        parts.append(f"{len(changes.restated)} restated ({how} on {worst['session']:%Y-%m-%d})")
+        parts.append(f"{len(changes.restated)} restated ({_largest(changes.restated)})")
     parts += [f"dividend {row.value:g} on {row.session:%Y-%m-%d}" for row in changes.dividends.tail(3).itertuples()]
     if len(changes.dividends) > 3:
         parts.append(f"{len(changes.dividends) - 3} earlier dividends")

@@ -186,9 +186,7 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     assert revision.versions["version"].tolist() == [2] * 39 + [1]
     np.testing.assert_array_equal(revision.versions[VALUES], pence[VALUES])
     assert found(revision.findings) == [(bars.index[-3].date(), "history_accepted", "flag")]
-    assert (
-        revision.detail == f"1 new, 39 restated (volume by up to +0.00% on {bars.index[0].date()}), newest 2024-03-08"
-    )
+    assert revision.detail.startswith("1 new, 39 restated (price by up to 9900.00% on ")
 
 
 def test_a_gap_is_refilled_when_it_appears():
@@ -251,6 +249,15 @@ def test_the_detail_names_a_volume_that_was_unknown_where_no_known_one_changed()
     days = [bars.index[place].date() for place in (7, 9)]
     assert filled.detail == f"1 restated (a volume that was unknown on {days[0]}), newest 2024-03-08"
     assert both.detail == f"2 restated (volume by up to +0.20% on {days[1]}), newest 2024-03-08"
+
+
+@pytest.mark.parametrize("volume", [8e6, np.nan])
+def test_the_detail_names_a_price_where_no_volume_changed(volume):
+    bars = random_bars(30, seed=1).assign(volume=volume)
+    corrected = bars.copy()
+    corrected.iloc[7, bars.columns.get_loc("high")] *= 1.02
+    revision, _ = stored(bars).take(fetched_of(corrected))
+    assert revision.detail == f"1 restated (price by up to 2.00% on {bars.index[7].date()}), newest 2024-03-08"
 
 
 def restated_volume(bars, place, factor):
