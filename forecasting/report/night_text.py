@@ -117,10 +117,15 @@ def _cost_blocks(data: ReportData, record: TrackRecord, ratio: float, width: int
 def _facts(data: ReportData, record: TrackRecord, now: datetime) -> list[tuple[str, str]]:
     model = data.model
     trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
-    known = f"{data.known.index[-1]}{' (first print)' if data.is_provisional else ''}"
+    first_print, known = " (first print)" if data.is_provisional else "", data.known.index[-1]
+    bars = f"bars up to {data.origin}{first_print}, {_bar_age(data, now)} old"
+    if known < data.origin:
+        bars = (
+            f"bars up to {data.origin}, {_bar_age(data, now)} old, newest known {data.target} of {known}{first_print}"
+        )
     facts = [
         ("Published", f"{model['name']} {model['id']}, {model['method']}{trained}"),
-        ("Data", f"bars up to {known}, {_bar_age(data, now)} old, fetched {instant(data.fetch['fetched_at'])}"),
+        ("Data", f"{bars}, fetched {instant(data.fetch['fetched_at'])}"),
         ("Last result", last_result(data, record)),
     ]
     return [(name, text) for name, text in facts if text]

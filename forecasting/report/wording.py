@@ -137,7 +137,8 @@ def _calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
 
 def _comparison(data: ReportData, median: float) -> str:
     unit, last_day = unit_of(data), data.known.index[-1]
-    last = f"{last_day:%A}'s {unit.brief(data.last_value)}"
+    day = f"{last_day:%A}" if (data.origin - last_day).days < 7 else short_day(last_day)
+    last = f"{day}'s {unit.brief(data.last_value)}"
     if data.target == "close":
         return f"{_against(median, data.last_value, decimals=1)} {last}"
     usual = f"the usual {unit.brief(data.usual)} (median of 20 sessions)"

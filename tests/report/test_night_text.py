@@ -70,6 +70,14 @@ def test_a_night_in_full_at_80_columns() -> None:
     assert night_text(report_data(), now=NOW, width=80) == NIGHT
 
 
+def test_bars_whose_newest_volumes_are_unknown_are_as_new_as_their_prices() -> None:
+    data = report_data()
+    data.history.iloc[-5:, data.history.columns.get_loc("value")] = float("nan")
+    assert "bars up to 2024-03-08, 15 h old, newest known volume of 2024-03-01, fetched" in night_text(
+        data, now=NOW, width=None
+    )
+
+
 def test_in_a_pipe_a_night_has_the_same_words_and_a_line_for_each_sentence() -> None:
     piped = night_text(report_data(), now=NOW, width=None)
     assert piped.split() == NIGHT.split()
