@@ -37,7 +37,7 @@ def test_the_sentence_names_session_median_interval_last_value_and_usual_level()
 def test_a_last_value_of_another_week_has_its_date():
     history = flat("volume", last=10e6, usual=7.5e6)
     history.iloc[-5:, 0] = float("nan")  # 4 to 8 March; the newest known volume is that of a Friday too
-    assert "above Fri 1 Mar's 7.50 M and" in plain(sentence(report_data(history=history)))
+    assert "below Fri 1 Mar's 7.50 M and" in plain(sentence(report_data(history=history)))
     history.iloc[-5, 0] = 6e6
     assert "above Monday's 6.00 M and" in plain(sentence(report_data(history=history)))
 
