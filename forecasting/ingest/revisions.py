@@ -21,7 +21,7 @@ from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding
 from forecasting.ingest.bars import PRICE_TOLERANCE, changed_rows
 from forecasting.ingest.restatements import RESTATED, alarming, alarms, restated_bars
-from forecasting.ingest.splits import basis, hold_jumps, rebase, shown_splits, split_factor
+from forecasting.ingest.splits import MOVED, basis, hold_jumps, rebase, shown_splits, split_factor
 
 Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
 
@@ -181,8 +181,10 @@ def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | 
 
 def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame) -> Revision:
     common = known.index.intersection(bars.index)
-    ratio = float((bars["close"].reindex(common) / known["close"].reindex(common)).median())
-    detail = f"Prices of {len(common)} known bars moved (median x{ratio:.4g}), and no split explains how."
+    ratios = bars["close"].reindex(common) / known["close"].reindex(common)
+    moved = ratios[(ratios - 1.0).abs() > MOVED]
+    ratio = float(moved.median())
+    detail = f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."
     return _nothing_stored(known, bars, dividends, "rebase_unexplained", ratio, detail)
 
 

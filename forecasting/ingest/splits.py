@@ -12,11 +12,13 @@ from forecasting.ingest.usual import quiet_moves
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
 
+MOVED = 1e-2
+"""Relative difference that a restated close moves less than, and a rebased one more."""
+
 SAME_RATIO = 1e-3
 """Relative difference within which prices moved by a split's ratio: files write 0.3333, Yahoo rounds to 6 decimals."""
 
 _SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of these: once in 42,000 liquid bars
-_MOVED = 1e-2  # a restated close moves less than this; a rebased one moves more
 _SMALL_SPLIT = np.log(1.2)  # a day's move may be as large
 _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 
@@ -32,7 +34,8 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
     """New shares per old share for every known session; None where no split explains how the prices moved.
 
     A named split is accepted where most closes moved by its ratio. Without a name, one ratio over every bar up to some
-    session, with volumes moved the other way, is a split too.
+    session, with volumes moved the other way, is a split too. A few bars in another unit are no split, but no
+    restatement either.
     """
     ones = pd.Series(1.0, index=known.index)
     common = known.index.intersection(bars.index)
@@ -41,9 +44,9 @@ def basis(known: pd.DataFrame, bars: pd.DataFrame, splits: pd.DataFrame) -> pd.S
     expected = named.reindex(common).to_numpy()
     if (expected != 1.0).any() and np.nanmedian(np.abs(ratio / expected - 1.0)[expected != 1.0]) < SAME_RATIO:
         return named
-    moved = np.abs(ratio - 1.0) > _MOVED
+    moved = np.abs(ratio - 1.0) > MOVED
     if moved.sum() < max(3.0, 0.05 * len(common)):
-        return ones
+        return None if _changes_unit(known.loc[common], bars.loc[common]) else ones
     return _measured_factor(known, bars, common[moved], ratio[moved]) if _is_prefix(moved) else None
 
 
@@ -61,13 +64,19 @@ def _measured_factor(
     factor = float(np.median(ratio))
     volumes = (bars["volume"].reindex(moved) / known["volume"].reindex(moved)).median()
     agreed = (np.abs(ratio / factor - 1.0) < SAME_RATIO).mean() > 0.98
-    if not agreed or not abs(volumes / factor - 1.0) < _MOVED:
+    if not agreed or not abs(volumes / factor - 1.0) < MOVED:
         return None
     unmoved = bars.index[bars.index > moved[-1]].intersection(known.index)
     if len(unmoved) and _tears(known, bars, [moved[-1], unmoved[0]], factor):
         return None
     old = known.index < unmoved[0] if len(unmoved) else np.ones(len(known), dtype=bool)
     return pd.Series(np.where(old, factor, 1.0), index=known.index)
+
+
+def _changes_unit(known: pd.DataFrame, bars: pd.DataFrame) -> bool:
+    """Whether the fetch leaps to a settled bar past _NO_MARKET_MOVE where the store, of the same sessions, does not."""
+    then, now = (np.log(frame["close"]).diff().abs() > np.log(_NO_MARKET_MOVE) for frame in (known, bars))
+    return bool((now & ~then & known["settled"].astype(bool)).any())
 
 
 def _tears(known: pd.DataFrame, bars: pd.DataFrame, days: list[pd.Timestamp], factor: float) -> bool:
@@ -102,7 +111,7 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *,
     earlier = stored[stored["kind"] == "split"].set_index("session")["value"]
     for i in np.flatnonzero(np.abs(factor.to_numpy() / after - 1.0) > SAME_RATIO).tolist():
         last, value = factor.index[i], float(factor.iloc[i] / after[i])
-        named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < _MOVED)].head(1)
+        named = splits[(splits["session"] > last) & (np.abs(splits["value"] / value - 1.0) < MOVED)].head(1)
         later = bars.index[bars.index > last]
         unnamed = later[0] if len(later) else last + pd.Timedelta(days=1)
         rows += [(day, "split", float(ratio)) for day, ratio in zip(named["session"], named["value"], strict=True)]

@@ -274,6 +274,23 @@ def test_a_stored_newest_bar_is_not_restated_a_hundredfold():
     assert_view(store, bars)
 
 
+@pytest.mark.parametrize(("rows", "factor"), [(slice(-5, None), 0.01), (slice(60, 62), 100.0)])
+def test_a_few_bars_in_another_unit_are_held_and_a_correction_of_them_is_taken(rows, factor):
+    bars = random_bars(120, seed=1)
+    pence = bars.copy()
+    pence.iloc[rows, :5] *= factor
+    store = night_before(bars.iloc[:-1])
+    revision, _ = store.take(fetched_of(pence))
+    moved = len(bars.iloc[:-1].iloc[rows.start + (rows.start < 0) : rows.stop])
+    detail = f"Prices of {moved} known bars moved (median x{factor:g}), and no split explains how."
+    assert (revision.detail, revision.until_accepted) == (f"nothing stored: {detail}", True)
+    assert revision.findings[0].rule == "rebase_unexplained"
+    assert store.take(fetched_of(bars))[0].verdict == "extended"
+    corrected = night_before(pence.iloc[:-1])
+    assert corrected.take(fetched_of(bars))[0].verdict == "revised"
+    assert_view(corrected, bars)
+
+
 def test_two_splits_since_the_last_fetch_each_move_what_came_before_it():
     final = random_bars(120, seed=1)
     first, second = final.index[40], final.index[-1]
