@@ -24,7 +24,7 @@ from tests.faults.early_evidence import early_evidence
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
-SESSIONS = between(date(2024, 2, 20), LAST)
+SESSIONS = between(date(2024, 2, 21), LAST)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
     assert len(yahoo.requests) == asked  # the source was not asked
     assert read_settings().data_dir == tmp_path / "data"  # and this process is where it was
     assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
-    _replay_from_the_middle(SESSIONS[6], len(issued))
+    _replay_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
     with database.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
@@ -93,9 +93,9 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
         early = f"origin_session < '{first}' AND role = 'baseline'"
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
         copied = connection.scalar(sa.text(f"SELECT count(*) FROM forecasts WHERE origin_session < '{first}'"))
-    with pytest.raises(ReplayError, match=rf"6 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"):
+    with pytest.raises(ReplayError, match=rf"10 of the nights, up to .* by 0\.1\.0\+0a1b2c3; .*--from {first} replays"):
         replay(settings, now=clock.now)
-    count = len(SESSIONS) - 6
+    count = len(SESSIONS) - 10
     words = replay(settings, now=clock.now, first=first)
     assert words.startswith(f"MSFT: {count} nights, {first} to {LAST}: all {issued - copied} forecasts the same")
     scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
