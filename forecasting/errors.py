@@ -54,15 +54,17 @@ class DataLateError(ForecastingError):
 
     Attributes:
         newest: The newest session that has a usable bar; None without any.
+        why: Sentences on a bar that came and is kept out or held back; empty for one that has not come.
         verdict: Verdict of the request in table fetches.
     """
 
     exit_code = 3
     verdict: ClassVar[FailedVerdict] = "late"
 
-    def __init__(self, message: str, newest: date | None = None) -> None:
-        super().__init__(message, newest)
+    def __init__(self, message: str, newest: date | None = None, why: str = "") -> None:
+        super().__init__(message, newest, why)
         self.newest = newest
+        self.why = plain_text(why)
 
 
 class NoLiveForecastError(ForecastingError):

@@ -134,10 +134,12 @@ def late_error(
     newest = bars.index[-1].date() if len(bars) else None
     if newest == request.session:
         return None
+    why = refusal(findings, request.session)
     return DataLateError(
         f"{symbol} has no usable bar for the session {request.session} yet; {request.source} ends at {newest}. "
-        f"{refusal(findings, request.session)}Run again later, or give --as-of a session that has its bar.",
+        f"{why}Run again later, or give --as-of a session that has its bar.",
         newest,
+        why.rstrip(),
     )
 
 
@@ -165,12 +167,10 @@ def held_error(bars: pd.DataFrame, revision: Revision, symbol: str, request: Req
     """The error of a fetch whose newest bar is held back; it names the newest session with a usable bar."""
     sessions = [session.date() for session in pd.DatetimeIndex(bars.index)]
     ends = (
-        "This hold does not end by itself: correct the source, or accept its history once with --switch-source."
+        "The hold ends when the source returns to the stored history; --switch-source accepts its new history, once."
         if revision.until_accepted
         else "Run again later; the hold ends by itself after a few sessions."
     )
-    return DataLateError(
-        f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail.rstrip('.')}. "
-        f"{'' if revision.until_accepted else refusal(revision.findings, request.session)}{ends}",
-        next((day for day in reversed(sessions) if day not in revision.held), None),
-    )
+    why = f"{symbol}'s bar of {request.session} is held back, not stored: {revision.detail.rstrip('.')}. "
+    why += f"{'' if revision.until_accepted else refusal(revision.findings, revision.held[0])}{ends}"
+    return DataLateError(why, next((day for day in reversed(sessions) if day not in revision.held), None), why)

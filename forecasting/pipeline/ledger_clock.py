@@ -52,6 +52,7 @@ def name_clock(error: ForecastingError | None, session: date, run: NightRun) -> 
         f"{error} It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}, "
         "is ahead.",
         error.newest,
+        error.why,
     )
 
 

@@ -231,7 +231,8 @@ def missing_bar_note(
     """The note of a night that continued without a response or its bar; `newest` is the session of its newest bar."""
     hour = clock_time(now, settings)
     if isinstance(error, DataLateError):
-        what = f"The bar of {attempt.night.session} was not available by {hour}"
+        bar = f"{error.why} It" if error.why else f"The bar of {attempt.night.session}"
+        what = f"{bar} was not available by {hour}"
     else:
         what = f"{error} Stopped retrying at {hour}"
     return f"{what}; the night continued with the bars up to {newest}."

@@ -129,7 +129,7 @@ def test_volumes_of_another_unit_are_held_whole_until_the_user_accepts_them(csv_
     ingest(BEFORE)
     stored = len(rows("bar_versions"))
     write_yahoo_csv(BARS.assign(volume=(BARS["volume"] / 1000).round()), csv_file)
-    with pytest.raises(DataLateError, match=r"settled bars would be restated .* x0\.001.*does not end by itself"):
+    with pytest.raises(DataLateError, match=r"settled bars would be restated .* x0\.001.*ends when the source returns"):
         ingest()
     assert (len(rows("bar_versions")), open_rules()) == (stored, ["history_restated"])
     assert "restated" in str(ingest(accept=True)["detail"])
@@ -168,7 +168,7 @@ def test_a_history_in_another_currency_is_held_with_the_way_out_and_accepted_on_
     other = BARS.copy()
     other[PRICES] *= 0.926
     write_yahoo_csv(other, csv_file)
-    with pytest.raises(DataLateError, match=r"median x0\.926.*does not end by itself.*--switch-source"):
+    with pytest.raises(DataLateError, match=r"median x0\.926.*ends when the source returns.*--switch-source"):
         ingest()
     assert open_rules() == ["rebase_unexplained"]
     ingest(accept=True)

@@ -25,7 +25,7 @@ from tests.faults.forks import fork_in, server_environment
 from tests.flows.processes import until
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.nights import newest_reports
-from tests.yahoo_stand_in import StandIn, late_split, missing_row
+from tests.yahoo_stand_in import StandIn, late_split, missing_row, null_row
 
 __all__ = ["alone", "yahoo"]  # fixtures
 
@@ -146,16 +146,17 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     split, settled = date(2024, 3, 6), date(2024, 3, 5)
-    yahoo.series["SBUX"] = (yahoo.series["SBUX"][0], make_actions([(split, "split", 10.0)]))
+    yahoo.series["SBUX"] = (yahoo.series["SBUX"][0], make_actions([(split, "split", 2.0)]))
     run_ordinary_night(settled, yahoo, monkeypatch)
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     record_waits(monkeypatch)
-    yahoo.edits = [late_split(split, 10.0)]  # a tenfold volume is refused while newest, and its bar held afterwards
+    yahoo.edits = [late_split(split, 2.0), null_row(BEFORE)]
     for session in (split, BEFORE):
         set_morning_after(yahoo, monkeypatch, session)
         nightly(patient=True)
     assert select("status", "runs ORDER BY as_of") == [("done",), ("late",), ("late",)]
     ((note,),) = select("note", f"runs WHERE as_of = '{BEFORE}'")
+    assert str(note).startswith("The bar of 2024-03-07 is kept out (price_unknown): A price is missing")
     assert str(note).endswith("the night continued with the bars up to 2024-03-05.")
 
 

@@ -111,15 +111,24 @@ def test_a_newest_bar_that_jumps_like_a_split_is_held_and_the_night_is_late():
     close = doubled_last()["close"]
     words = "Close moved like a split since the session before, and no named split explains it."
     held = Finding(LAST, "split_like_jump", "reject", float(close.iloc[-1] / close.iloc[-2]), words)
-    error = DataLateError(
+    why = (
         "SBUX's bar of 2024-03-08 is held back, not stored: 1 held, newest 2024-03-07. "
         f"The bar of 2024-03-08 is kept out (split_like_jump, {held.value:.6g}): {words} "
-        "Run again later; the hold ends by itself after a few sessions.",
-        BEFORE_LAST,
+        "Run again later; the hold ends by itself after a few sessions."
     )
+    error = DataLateError(why, BEFORE_LAST, why)
     found = assess(fetched_of(doubled_last()), request(), stored(BARS.iloc[:-1]))
     assert [finding for finding in found.revision.findings if finding.severity == "reject"] == [held]
     assert_assessment(found, without_changes("late", error, found.revision.findings), error)
+
+
+def test_a_bar_held_for_the_jump_of_an_earlier_session_names_that_one():
+    bars = BARS.copy()
+    bars.iloc[-2:, :5] *= 2.0
+    error = assess(fetched_of(bars), request(), stored(BARS.iloc[:-2])).error
+    assert isinstance(error, DataLateError)
+    assert "2024-03-08 is held back, not stored: 2 held" in error.why
+    assert "The bar of 2024-03-07 is kept out (split_like_jump, " in error.why
 
 
 def test_bars_of_another_series_without_a_symbol_are_refused_unless_the_user_accepts_them():

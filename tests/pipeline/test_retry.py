@@ -154,6 +154,11 @@ def test_the_note_of_a_missing_bar_has_the_hour_and_the_newest_bar() -> None:
         "The bar of 2024-03-06 was not available by 09:00 America/New_York; "
         "the night continued with the bars up to 2024-03-05."
     )
+    held = DataLateError("x", newest, "SBUX's bar of 2024-03-06 is held back. --switch-source accepts it.")
+    assert missing_bar_note(attempt, held, newest, Settings(), now=NINE) == (
+        "SBUX's bar of 2024-03-06 is held back. --switch-source accepts it. It was not available by 09:00 "
+        "America/New_York; the night continued with the bars up to 2024-03-05."
+    )
     assert missing_bar_note(attempt, UnavailableError("No response."), newest, Settings(), now=NINE) == (
         "No response. Stopped retrying at 09:00 America/New_York; the night continued with the bars up to 2024-03-05."
     )
