@@ -96,7 +96,7 @@ def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> 
     return diebold_mariano(loss_a, loss_b, horizon=horizon).p_value
 
 
-def confidence_set(losses: pd.DataFrame, *, block: int = 5) -> ConfidenceSet:
+def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
     """Model confidence set of Hansen, Lunde and Nason (2011): range statistic, stationary bootstrap, fixed seed.
 
     Args:

@@ -145,7 +145,7 @@ def test_five_step_noise_is_rejected_about_as_often_as_the_nominal_size():
 
 def test_the_confidence_set_keeps_the_best_and_drops_the_clearly_worse():
     losses = random_losses(good=1.0, level=1.0, bad=1.5)
-    found = confidence_set(losses)
+    found = confidence_set(losses, block=5)
     assert set(found.included) == {"good", "level"}
     assert found.p_values["bad"] < 0.05
     assert list(found.p_values) == ["good", "level", "bad"]
@@ -165,40 +165,40 @@ def test_the_confidence_set_is_that_of_the_range_statistic_with_a_stationary_boo
 
 def test_a_forecaster_whose_p_value_is_the_size_is_not_in_the_set(monkeypatch):
     losses = random_losses(a=1.0, b=1.02)
-    p_value = confidence_set(losses).p_values["b"]
+    p_value = confidence_set(losses, block=5).p_values["b"]
     assert 0.0 < p_value < 1.0
     for size, included in ((p_value, ("a",)), (p_value - 1e-9, ("a", "b"))):
         monkeypatch.setattr(significance, "SIZE", size)
-        assert confidence_set(losses).included == included
+        assert confidence_set(losses, block=5).included == included
 
 
 def test_two_rows_are_enough_for_a_confidence_set():
-    assert confidence_set(pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 5.0]})).n == 2
+    assert confidence_set(pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 5.0]}), block=5).n == 2
 
 
 def test_the_same_losses_give_the_same_confidence_set():
     losses = random_losses(a=1.0, b=1.02, c=1.05)
-    assert confidence_set(losses) == confidence_set(losses)
+    assert confidence_set(losses, block=5) == confidence_set(losses, block=5)
 
 
 def test_equal_columns_share_a_p_value_and_a_single_model_is_its_own_set():
     losses = random_losses(a=1.0, b=1.5)
-    found = confidence_set(losses.assign(copy=losses["a"]))
+    found = confidence_set(losses.assign(copy=losses["a"]), block=5)
     assert set(found.included) == {"a", "copy"}
     assert found.p_values["a"] == found.p_values["copy"]
-    alone = confidence_set(losses[["a"]])
+    alone = confidence_set(losses[["a"]], block=5)
     assert (alone.included, alone.p_values) == (("a",), {"a": 1.0})
 
 
 def test_rows_with_a_nan_are_dropped_from_a_confidence_set():
     losses = random_losses(a=1.0, b=1.5)
     losses.iloc[3, 0] = np.nan
-    assert confidence_set(losses).n == 199
+    assert confidence_set(losses, block=5).n == 199
 
 
 def test_a_confidence_set_of_one_row_is_refused():
     with pytest.raises(ValueError, match="two complete rows"):
-        confidence_set(pd.DataFrame({"a": [1.0], "b": [2.0]}))
+        confidence_set(pd.DataFrame({"a": [1.0], "b": [2.0]}), block=5)
 
 
 def test_a_test_of_two_forecasts_imports_no_scipy_stats():
