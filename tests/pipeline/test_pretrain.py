@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -39,21 +42,51 @@ def after(session: date, hours: float = 13.5) -> Clock:
     return lambda: moment
 
 
-@pytest.fixture
-def ten(tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Ten symbols in one file, S0 to S9, and an index without volumes, S10; small nights of S0."""
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten symbols in one file, S0 to S9, and an index without volumes, S10."""
+    folder = tmp_path_factory.mktemp("many")
     frames = []
     for seed, name in enumerate(NAMES):
-        path = tmp_path / f"{name}.csv"
+        path = folder / f"{name}.csv"
         bars = random_bars(days=620, seed=seed)
         write_yahoo_csv(bars.assign(volume=0) if name == "S10" else bars, path)
         frames.append(pd.read_csv(path, parse_dates=["Date"]).assign(Symbol=name))
-    pd.concat(frames, ignore_index=True).to_parquet(tmp_path / "many.parquet")
-    chosen = {"DATA_DIR": tmp_path / "data", "DATABASE_URL": night_url, "SOURCE": f"parquet:{tmp_path}/many.parquet"}
+    pd.concat(frames, ignore_index=True).to_parquet(folder / "many.parquet")
+    return folder / "many.parquet"
+
+
+def set_ten(monkeypatch: pytest.MonkeyPatch, many: Path, folder: Path, url: str) -> Settings:
+    """Settings of small nights of S0 to S4, whose companions are the others."""
+    chosen = {"DATA_DIR": folder / "data", "DATABASE_URL": url, "SOURCE": f"parquet:{many}"}
     chosen |= {"SYMBOLS": "S0,S1,S2,S3,S4", "COMPANIONS": "S5,S6,S7,S8,S9", "MEMBERS": 1, "TRAIN_SESSIONS": 320}
     for name, value in chosen.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
     return read_settings()
+
+
+@pytest.fixture
+def ten(many: Path, tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """On a ledger without a row."""
+    return set_ten(monkeypatch, many, tmp_path, night_url)
+
+
+@pytest.fixture(scope="module")
+def bars_of_the_first(many: Path, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """A ledger with the bars up to FIRST, as `ingest` leaves it."""
+    folder = tmp_path_factory.mktemp("first")
+    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+    with pytest.MonkeyPatch.context() as patch:
+        ingest(set_ten(patch, many, folder, f"sqlite:///{folder / 'ledger.db'}"), FIRST)
+    return folder / "ledger.db"
+
+
+@pytest.fixture
+def ingested(bars_of_the_first: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """On a ledger with the bars up to FIRST."""
+    with closing(sqlite3.connect(bars_of_the_first)) as done, closing(sqlite3.connect(tmp_path / "own.db")) as own:
+        done.backup(own)
+    return set_ten(monkeypatch, many, tmp_path, f"sqlite:///{tmp_path / 'own.db'}")
 
 
 def ingest(settings: Settings, session: date) -> None:
@@ -111,32 +144,30 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
     assert json.loads(str(dated["companion_fetches"])).keys() == {*NAMES[:4], "^VIX"}
 
 
-def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ten: Settings) -> None:
-    ingest(ten, FIRST)
-    pretrain_own(ten, now=after(FIRST, 20))
+def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ingested: Settings) -> None:
+    pretrain_own(ingested, now=after(FIRST, 20))
     before = counts()
-    assert "is there already, made of the same bars of 10 symbols" in pretrain_own(ten, now=after(FIRST, 21))
+    assert "is there already, made of the same bars of 10 symbols" in pretrain_own(ingested, now=after(FIRST, 21))
     assert counts() == before
-    ingest(ten, SECOND)
-    pretrain_own(ten, now=after(SECOND, 20))
-    assert [row["trained_to"] for row in made(ten)] == [SECOND, FIRST]
-    assert [registry.weights_state(row, ten) for row in made(ten)] == ["kept", "kept"]
+    ingest(ingested, SECOND)
+    pretrain_own(ingested, now=after(SECOND, 20))
+    assert [row["trained_to"] for row in made(ingested)] == [SECOND, FIRST]
+    assert [registry.weights_state(row, ingested) for row in made(ingested)] == ["kept", "kept"]
 
 
 def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
-    ten: Settings, monkeypatch: pytest.MonkeyPatch
+    ingested: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ingest(ten, FIRST)
     with monkeypatch.context() as patched:
         patched.setattr("forecasting.store.writes.add_model", killed)
         with pytest.raises(KeyboardInterrupt):
-            pretrain_own(ten, now=after(FIRST, 20))
-    (left,) = (ten.data_dir / "weights").iterdir()
+            pretrain_own(ingested, now=after(FIRST, 20))
+    (left,) = (ingested.data_dir / "weights").iterdir()
     content = (left / "model.json").read_bytes()
-    assert made(ten) == []
-    pretrain_own(ten, now=after(FIRST, 21))
-    (row,) = made(ten)
-    assert (ten.data_dir / str(row["artifact_path"]), (left / "model.json").read_bytes()) == (left, content)
+    assert made(ingested) == []
+    pretrain_own(ingested, now=after(FIRST, 21))
+    (row,) = made(ingested)
+    assert (ingested.data_dir / str(row["artifact_path"]), (left / "model.json").read_bytes()) == (left, content)
 
 
 def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ten: Settings) -> None:
@@ -155,8 +186,7 @@ def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ten: Settin
     assert made(ten) == []
 
 
-def test_weights_that_are_not_finite_are_not_kept(ten: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest(ten, FIRST)
+def test_weights_that_are_not_finite_are_not_kept(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     fit = pretrain.pretrain
 
     def broken(*given: object, **others: object) -> object:
@@ -166,8 +196,8 @@ def test_weights_that_are_not_finite_are_not_kept(ten: Settings, monkeypatch: py
 
     monkeypatch.setattr(pretrain, "pretrain", broken)
     with pytest.raises(FitError, match="Expected finite weights after 2 epochs over 10 symbols"):
-        pretrain_own(ten, now=after(FIRST, 20))
-    assert (made(ten), (ten.data_dir / "weights").exists()) == ([], False)
+        pretrain_own(ingested, now=after(FIRST, 20))
+    assert (made(ingested), (ingested.data_dir / "weights").exists()) == ([], False)
 
 
 def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
@@ -202,12 +232,11 @@ def night(settings: Settings, session: date, *, now: Callable[[], datetime]) -> 
     run_nights(settings, as_of=session, mode="scratch", now=now)
 
 
-def test_they_are_listed_shown_and_never_champion(ten: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest(ten, FIRST)
+def test_they_are_listed_shown_and_never_champion(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "now", after(FIRST, 20))
     ran = CliRunner().invoke(app, ["pretrain", "--target", "volume"])
     assert ran.exit_code == 0, ran.output
-    (row,) = made(ten)
+    (row,) = made(ingested)
     assert ran.stdout.startswith(f"Made {row['base']} of 10 symbols")
     (listed,) = json.loads(CliRunner().invoke(app, ["models", "list", "--json"]).stdout)
     assert (listed["id"], listed["weights"], listed["champion"]) == (row["id"], "kept", False)
@@ -215,4 +244,4 @@ def test_they_are_listed_shown_and_never_champion(ten: Settings, monkeypatch: py
     shown = json.loads(CliRunner().invoke(app, ["models", "show", str(row["id"])[:6], "--json"]).stdout)
     assert shown["weights"].startswith("there, unaltered, run by this code")
     with pytest.raises(UsageError, match="is a set of pretrained weights"):
-        registry.promote(str(row["id"]), ten, now=clock.now)
+        registry.promote(str(row["id"]), ingested, now=clock.now)
