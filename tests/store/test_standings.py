@@ -44,7 +44,9 @@ def loss(rows: list[dict[Any, Any]], name: str) -> float:
     return sum(rounded(abs(row[name]), "volume") for row in rows)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("database_url", "seed"), [("sqlite", 0), ("sqlite", 1), ("postgres", 2)], indirect=["database_url"]
+)
 def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(database_url, seed):
     scores = mixed_scores(database_url, seed=seed)
     order = np.random.default_rng(seed)

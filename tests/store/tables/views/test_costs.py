@@ -47,7 +47,7 @@ def test_a_forecast_without_a_cost_has_no_saving(database_url):
     assert {row for row in found if row[0] == 1} == {(1, 0.0, None, None)}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("database_url", "seed"), [("sqlite", 1), ("postgres", 2)], indirect=["database_url"])
 def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(database_url, seed):
     rng = np.random.default_rng(seed)
     scores = mixed_scores(database_url, seed=seed, days=70)

@@ -96,7 +96,7 @@ def naive_errors(connection: Connection, horizon: int) -> dict[date, tuple[float
     return squares
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("database_url", "seed"), [("sqlite", 0), ("postgres", 1)], indirect=["database_url"])
 def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split(database_url, seed):
     ledger(database_url, seed)
     with reading(database_url) as connection:
