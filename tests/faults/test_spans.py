@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,13 +15,18 @@ from flows.terminal.start import start_catch_up
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import night, rows, timeless
 from tests.plain_flows import without_prefect
 
 SPAN = between(date(2024, 3, 1), date(2024, 3, 6))
+
+
+class Whole(NamedTuple):
+    """What `fits` and `decisions` find after a span."""
+
+    fits: dict[str, object]
+    decisions: list[tuple[object, ...]]
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +57,8 @@ def fits() -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> dict[str, object]:
-    """What `fits` finds after the whole span in one go."""
+def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Whole:
+    """After the whole span in one go, on a ledger without a later bar."""
     folder = tmp_path_factory.mktemp("whole")
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
     shutil.copy(migrated_sqlite_file, folder / "forecasting.db")
@@ -60,18 +66,18 @@ def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file:
         set_small_night(patch, folder, f"sqlite:///{folder / 'forecasting.db'}", SCRATCH_EVERY=1)
         without_prefect(patch.setattr)
         caught_up(SPAN[0], SPAN[-1])
-        return fits()
+        return Whole(fits(), decisions())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [caught_up, one_by_one, beside_a_newer_night])
 @pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
 def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
-    way: Callable[[date, date], None], part: list[date], of_the_whole: dict[str, object]
+    way: Callable[[date, date], None], part: list[date], of_the_whole: Whole
 ) -> None:
     way(part[0], part[-1])
     found = fits()
-    assert [found[str(session)] for session in part] == [of_the_whole[str(session)] for session in part]
+    assert [found[str(session)] for session in part] == [of_the_whole.fits[str(session)] for session in part]
 
 
 @pytest.mark.parametrize("way", [caught_up, one_by_one])
@@ -90,16 +96,11 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: 
 
 
 @pytest.mark.slow
-def test_scores_of_later_sessions_decide_nothing_within_a_span() -> None:
-    caught_up(SPAN[0], SPAN[-1])
-    decided = decisions()
-    with database.transaction(read_settings().url) as connection:
-        for table in reversed(metadata.sorted_tables):
-            connection.execute(table.delete())
+def test_scores_of_later_sessions_decide_nothing_within_a_span(of_the_whole: Whole) -> None:
     ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now)
     caught_up(SPAN[0], SPAN[-1])
-    assert decisions() == decided
-    assert isinstance(decided[-1][4], float)  # the champion's loss so far: scores did count
+    assert decisions() == of_the_whole.decisions
+    assert isinstance(of_the_whole.decisions[-1][4], float)  # the champion's loss so far: scores did count
 
 
 def decisions() -> list[tuple[object, ...]]:
