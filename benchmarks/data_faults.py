@@ -23,8 +23,14 @@ from forecasting.ingest.assessment import Assessment, Request, StoredBars, asses
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.bars import canonical, check_bars
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.usual import INFLATED, INFLATED_QUIET, PARTIAL_VOLUME, quiet_moves, volume_multiple
-from forecasting.sessions import early_closes
+from forecasting.ingest.usual import (
+    INFLATED_QUIET,
+    PARTIAL_VOLUME,
+    is_inflated,
+    is_partial,
+    quiet_moves,
+    volume_multiple,
+)
 
 WINDOW = 300
 """Sessions of an answer."""
@@ -202,12 +208,11 @@ def false_alarms(series: dict[str, pd.DataFrame]) -> Counter[str]:
         actions, last = implied_dividends(bars), bars.index[-1].date()
         fetched = Fetched("file", symbol, bars.index[0].date(), last, bars, actions, "", "")
         found.update(finding.rule for finding in check_bars(fetched, exchange="XNYS", known=None)[1])
+        # As the newest of each night; the rules themselves decide on those that their limits name.
         multiple = volume_multiple(bars)
-        reach = np.log(bars["high"] / bars["low"])
-        quiet = (reach / reach.shift().rolling(63, min_periods=20).median() < 2.0).to_numpy()
-        early = bars.index.isin(pd.DatetimeIndex(sorted(early_closes(bars.index[0].date(), last, "XNYS"))))
-        found["partial_bar"] += int(((multiple < PARTIAL_VOLUME) & ~early).sum())
-        found["volume_inflated"] += int(((multiple > INFLATED) | ((multiple > INFLATED_QUIET) & quiet)).sum())
+        low, high = np.flatnonzero(multiple < PARTIAL_VOLUME), np.flatnonzero(multiple > INFLATED_QUIET)
+        found["partial_bar"] += sum(is_partial(bars.iloc[: at + 1], bars.index[at].date()) for at in low)
+        found["volume_inflated"] += sum(is_inflated(bars.iloc[: at + 1]) for at in high)
         found["quiet_move"] += int(quiet_moves(bars, np.nan, actions).sum())
     return found
 
