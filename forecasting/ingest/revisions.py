@@ -180,8 +180,7 @@ def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | 
 
 
 def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame) -> Revision:
-    common = known.index.intersection(bars.index)
-    ratios = bars["close"].reindex(common) / known["close"].reindex(common)
+    ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
     moved = ratios[(ratios - 1.0).abs() > MOVED]
     ratio = float(moved.median())
     detail = f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."

@@ -189,6 +189,16 @@ def test_a_late_split_waits_until_the_history_follows():
     pd.testing.assert_frame_equal(store.actions, split)
 
 
+def test_of_a_first_answer_too_a_named_split_that_its_history_does_not_show_is_held():
+    final = random_bars(120, seed=1)
+    ex = final.index[-3]
+    revision, findings = MemoryStore().take(
+        fetched_of(rebased(final, 0.5, before=ex), make_actions([(ex, "split", 2.0)]))
+    )
+    assert revision.held == [day.date() for day in final.index[-3:]]
+    assert ("split_not_applied", "reject") in rules(findings)
+
+
 def test_a_history_that_was_rebased_twice_is_held():
     final = random_bars(120, seed=1)
     ex, split = final.index[-1], make_actions([(final.index[-1], "split", 2.0)])
