@@ -48,10 +48,11 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
     if stamp not in bars.index or session in early_closes(session, session, exchange):
         return False
     newest = bars.loc[:stamp].iloc[-_BEFORE - 2 :]
-    low = volume_multiple(newest)[-2:] < PARTIAL_VOLUME
+    multiple = volume_multiple(newest)[-2:]
+    low = multiple < PARTIAL_VOLUME
     before = newest.index[-2:][0].date()
     after_full = before not in early_closes(before, before, exchange)
-    return bool(low[-1] and not (after_full and low.all() and _is_level(newest)))
+    return bool(low[-1] and not (after_full and low.all() and _is_level(multiple)))
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
@@ -62,7 +63,7 @@ def is_inflated(bars: pd.DataFrame) -> bool:
     newest = bars.iloc[-_BEFORE - 2 :]
     multiple, reach = volume_multiple(newest)[-2:], _range_multiple(newest)[-1]
     high = multiple[-1] > INFLATED or (multiple[-1] > INFLATED_QUIET and reach < _QUIET_RANGE)
-    return bool(high and not ((multiple > INFLATED_QUIET).all() and _is_level(newest)))
+    return bool(high and not ((multiple > INFLATED_QUIET).all() and _is_level(multiple)))
 
 
 def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDArray[np.bool_]:
@@ -93,9 +94,8 @@ def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDA
     return np.asarray(far & usual_volume & (_range_multiple(bars) < _QUIET_RANGE) & ~split)
 
 
-def _is_level(bars: pd.DataFrame) -> bool:
-    """Whether the newest two volumes are both within what any session may have: no other unit, no wrong row."""
-    multiple = volume_multiple(bars)[-2:]
+def _is_level(multiple: NDArray[np.float64]) -> bool:
+    """Whether two multiples of the usual volume are both what any session may have: no other unit, no wrong row."""
     return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all() and len(multiple) == 2)
 
 
