@@ -11,14 +11,12 @@ REFIT sessions all models are fitted from scratch, without dates and with them, 
 last column is Diebold-Mariano's p of the mean of network and linear model, with dates against without.
 """
 
-import argparse
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from base_weights import read_market
+from base_weights import of_panel, read_market
 from inferred_earnings import KNOWN_AHEAD, positions_at, quarterly_chains, reaction_scores
 from skill import machine, mean
 from split import name_of
@@ -46,7 +44,7 @@ _WEAK = 0.25
 
 def main() -> None:
     """Walk every symbol without dates and with them, and print a table."""
-    options = arguments()
+    options = of_panel(__doc__, SYMBOLS).parse_args()
     symbols, market = options.symbols.split(","), read_market(options.market)
     panel = dict(list(pd.read_parquet(options.panel).groupby("Symbol", observed=True)))
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
@@ -183,15 +181,6 @@ def hits_line(symbol: str, inferred: Inferred, announced: pd.DataFrame) -> str:
     off = [min(abs(one - at) for one in inferred.believed(at - HORIZONS[-1])) for at in reactions.tolist()]
     hit = [sum(distance <= most for distance in off) for most in (0, 1)]
     return f"\nOf {symbol}'s {len(off)} reactions {hit[0]} were projected to the day, {hit[1]} within one session.\n"
-
-
-def arguments() -> argparse.Namespace:
-    """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("panel", type=Path)
-    parser.add_argument("market", type=Path)
-    parser.add_argument("--symbols", default=SYMBOLS, help="A,B,C")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

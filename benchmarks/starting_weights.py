@@ -9,13 +9,12 @@ and no earnings dates; the two indices, which the package arch ships up to 2018,
 most of each group.
 """
 
-import argparse
 from datetime import UTC, date, datetime
 from importlib.metadata import distribution
 from pathlib import Path
 
 import pandas as pd
-from base_weights import TARGETS, read_market, windows_of
+from base_weights import TARGETS, of_panel, read_market, windows_of
 from skill import machine
 from split import name_of
 
@@ -35,7 +34,7 @@ INDICES = {"S&P 500": "sp500", "Nasdaq": "nasdaq"}
 
 def main() -> None:
     """Print a Markdown table."""
-    options = arguments()
+    options = of_panel(__doc__, SYMBOLS).parse_args()
     symbols, market = options.symbols.split(","), read_market(options.market)
     panel = dict(list(pd.read_parquet(options.panel).groupby("Symbol", observed=True)))
     stocks = [panel[symbol] for symbol in symbols]
@@ -66,15 +65,6 @@ def index_bars(folder: str) -> pd.DataFrame:
     """Daily bars of an index in the panel's columns."""
     file = distribution("arch").locate_file(f"arch/data/{folder}/{folder}.csv.gz")
     return pd.read_csv(Path(str(file)), parse_dates=["Date"]).assign(Symbol=folder)
-
-
-def arguments() -> argparse.Namespace:
-    """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("panel", type=Path)
-    parser.add_argument("market", type=Path)
-    parser.add_argument("--symbols", default=SYMBOLS, help="A,B,C")
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

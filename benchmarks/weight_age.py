@@ -13,11 +13,10 @@ clear on their training rows.
 import argparse
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from base_weights import read_market, windows_of
+from base_weights import of_panel, read_market, windows_of
 from skill import machine
 from split import chooses, name_of
 
@@ -140,10 +139,7 @@ def settings_of(target: Target) -> Settings:
 
 def arguments() -> argparse.Namespace:
     """The options of this benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("panel", type=Path)
-    parser.add_argument("market", type=Path)
-    parser.add_argument("--symbols", default=SYMBOLS, help="A,B,C")
+    parser = of_panel(__doc__, SYMBOLS)
     parser.add_argument("--target", choices=("volume", "range", "close"), default="volume")
     return parser.parse_args()
 
