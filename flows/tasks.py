@@ -1,7 +1,8 @@
 """The Prefect tasks of a night: each step of a shard, and a shard as a whole where another process runs it.
 
-Only ids, paths and counts travel between processes. None is retried by Prefect: only ingest makes requests, and the
-pause before the next one depends on the response (`forecasting/pipeline/retry.py`).
+Only ids, paths and counts travel between processes. None is retried by Prefect, whatever PREFECT_TASKS_DEFAULT_RETRIES
+says: only ingest makes requests, and the pause before the next one depends on the response
+(`forecasting/pipeline/retry.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ from forecasting.store import database
 Value = TypeVar("Value")
 
 
-@task(task_run_name="shard-{shard.name}", cache_policy=NO_CACHE)
+@task(task_run_name="shard-{shard.name}", cache_policy=NO_CACHE, retries=0)
 def shard_of_nights(shard: Shard) -> list[Finished]:
     """Run a shard in a worker's process, under the settings that it finds there."""
     with readable_errors():
@@ -47,7 +48,7 @@ def run_shard(shard: Shard) -> list[Finished]:
         return every_night_failed(shard, explained(error, now=clock.now))
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, retries=0)
 def step(work: Callable[[], None]) -> None:
     """Do the work of a step."""
     work()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows.terminal.start import start_catch_up
 from forecasting.errors import HistoryError, UnexpectedError
@@ -112,3 +114,14 @@ def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder: Path) -
     before = counts()
     start_catch_up(first=date(2024, 3, 1), last=LAST, refit_every=3)
     assert counts() == before
+
+
+def test_prefects_default_of_retries_repeats_no_step() -> None:
+    # A step's outcomes would be there twice, and each night would get another one's.
+    spec = importlib.util.find_spec("flows.tasks")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2}):
+        spec.loader.exec_module(made)
+    assert (made.step.retries, made.shard_of_nights.retries) == (0, 0)
