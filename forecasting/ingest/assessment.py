@@ -14,6 +14,7 @@ from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, explain, nothing_changed
 from forecasting.ingest.same_series import FEWEST, MATCH, MATCHING_SHARE, compare
 from forecasting.ingest.sources import Fetched
+from forecasting.sessions import between
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,10 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
     )
     if error is not None:
         return Assessment(nothing_changed(error.verdict, str(error), findings), error)
+    apart = None if request.accept else detached(bars, stored.bars, fetched, request)
+    if apart is not None:
+        held = detached_error(apart, fetched.symbol, request)
+        return Assessment(nothing_changed(held.verdict, str(held), [*findings, apart]), held)
     revision = explain(
         stored.bars,
         bars,
@@ -161,6 +166,34 @@ def short_history_error(bars: pd.DataFrame, stored: pd.DataFrame, symbol: str, r
         f"Expected at least {request.sessions_needed} sessions of bars for a forecast of {symbol} at "
         f"{request.session}; found {found}. Use a source with a longer history, or wait."
     )
+
+
+def detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request: Request) -> Finding | None:
+    """The finding on bars that begin sessions after the stored ones end, which were requested too; None for any other.
+
+    Nothing confirms that they continue the stored series: they may be another company's, on another share basis.
+    """
+    if stored.empty or bars.empty or fetched.first_asked > stored.index[-1].date():
+        return None
+    ends, begins = stored.index[-1].date(), bars.index[0].date()
+    missing = len(between(ends, begins, request.exchange)) - 2
+    if missing < 1:
+        return None
+    detail = (
+        f"The stored bars end at {ends}; those of {request.source} begin at {begins}, with {missing} missing between, "
+        "though the stored ones were requested too: its response is cut off, or the symbol is another company's now."
+    )
+    # On the newest stored session: it stays the newest while no bar is stored, so later nights add no other finding.
+    return Finding(ends, "history_detached", "reject", float(missing), detail)
+
+
+def detached_error(finding: Finding, symbol: str, request: Request) -> DataLateError:
+    """The error of bars that no stored one confirms: no bar of them can be used, nor an older one."""
+    why = (
+        f"{symbol}'s bar of {request.session} is held back, not stored: {finding.detail} The hold ends when the source "
+        "returns to the stored history. Forecast another company in another data folder; --switch-source joins the two."
+    )
+    return DataLateError(why, None, why)
 
 
 def held_error(bars: pd.DataFrame, revision: Revision, symbol: str, request: Request) -> DataLateError:

@@ -147,5 +147,9 @@ def changed_rows(bars: pd.DataFrame, known: pd.DataFrame | None) -> NDArray[np.b
 def _unexplained_gaps(fetched: Fetched, known: pd.DataFrame | None, exchange: str) -> list[date]:
     if fetched.bars.empty:
         return []
-    seen = fetched.bars if known is None else fetched.bars.index.union(known.index).to_frame()
-    return missing_sessions(seen, fetched.bars.index[0].date(), fetched.last_asked, exchange)
+    first = fetched.bars.index[0].date()
+    if known is None or known.empty:
+        return missing_sessions(fetched.bars, first, fetched.last_asked, exchange)
+    seen = fetched.bars.index.union(known.index).to_frame()
+    first = min(first, max(fetched.first_asked, known.index[-1].date()))  # also between the stored bars and these
+    return missing_sessions(seen, first, fetched.last_asked, exchange)

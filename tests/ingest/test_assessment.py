@@ -145,3 +145,31 @@ def test_bars_without_a_symbol_that_few_stored_ones_confirm_have_a_note():
     unnamed = replace(fetched_of(random_bars(100, seed=3)), names_symbol=False)
     assert "no symbol column" in assess(unnamed, request(), NOTHING).note
     assert assess(unnamed, request(), stored(random_bars(100, seed=3))).note == ""
+
+
+def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user_accepts_them():
+    known, other = BARS.iloc[:10], random_bars(30, seed=8).iloc[12:]  # 2024-02-08, then from 2024-02-13 on
+    answer = fetched_of(other, first_asked=known.index[0].date())
+    detail = (
+        "The stored bars end at 2024-02-08; those of csv:bars.csv begin at 2024-02-13, with 2 missing between, though "
+        "the stored ones were requested too: its response is cut off, or the symbol is another company's now."
+    )
+    why = (
+        f"SBUX's bar of 2024-03-08 is held back, not stored: {detail} The hold ends when the source returns to the "
+        "stored history. Forecast another company in another data folder; --switch-source joins the two."
+    )
+    found = assess(answer, request(), stored(known))
+    gaps = [date(2024, 2, 9), date(2024, 2, 12)]
+    words = "The exchange traded, but no bar of it has come yet."
+    findings = [Finding(day, "missing_session", "flag", None, words) for day in gaps]
+    findings.append(Finding(date(2024, 2, 8), "history_detached", "reject", 2.0, detail))
+    error = DataLateError(why, None, why)
+    assert_assessment(found, without_changes("late", error, findings), error)
+    accepted = assess(answer, replace(request(), accept=True), stored(known))
+    assert (accepted.error, len(accepted.revision.versions)) == (None, 18)
+
+
+def test_bars_that_begin_with_the_session_after_the_stored_ones_or_were_asked_for_from_later_on_are_usable():
+    following = fetched_of(BARS.iloc[10:], first_asked=BARS.index[0].date())
+    assert assess(following, request(), stored(BARS.iloc[:10])).error is None
+    assert assess(fetched_of(BARS.iloc[12:]), request(), stored(BARS.iloc[:10])).error is None

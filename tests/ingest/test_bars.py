@@ -145,6 +145,16 @@ def test_a_session_missing_in_source_and_store_is_a_gap():
     assert found(late) == [(bars.index[-1].date(), "missing_session", "flag")]
 
 
+def test_a_session_missing_between_the_stored_bars_and_the_first_one_of_a_response_is_a_gap():
+    bars, day = random_bars(30, seed=2), date(2024, 2, 23)
+    first_asked = bars.index[0].date()
+    answer = fetched_of(bars.loc["2024-02-26":], first_asked=first_asked)
+    known = bars.loc[:"2024-02-22"]
+    assert found(check_bars(answer, exchange="XNYS", known=known)[1]) == [(day, "missing_session", "flag")]
+    later = fetched_of(bars.loc["2024-02-26":])  # which did not ask for it
+    assert found(check_bars(later, exchange="XNYS", known=known)[1]) == []
+
+
 def test_missing_sessions_skip_weekends_holidays_and_the_day_of_mourning():
     bars = random_bars(5, seed=1)
     assert missing_sessions(bars, date(2025, 1, 8), date(2025, 1, 13)) == [
