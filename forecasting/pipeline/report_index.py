@@ -72,4 +72,7 @@ def _lines_of(
 def _values(bars: pd.DataFrame | None, night: dict[str, Any]) -> list[float]:
     if bars is None:
         return []
+    # As the night had them, as on its page: a split stored since would set its forecast beside bars on another basis.
+    known = bars["first_seen_at"] <= night["data_as_of"]
+    bars = bars[known & ~(bars["superseded_at"] <= night["data_as_of"])]
     return [float(value) for value in actual_of(night["target"], bars.iloc[-_SHOWN_SESSIONS:])]

@@ -29,7 +29,9 @@ def settings(sqlite_url: str, tmp_path: Path) -> Settings:
     with transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-07", LAST))
         volumes = {day.isoformat(): 90.0 + place for place, day in enumerate(days)}
-        store_bars(connection, volumes, seen="2024-03-08T21:00")
+        newest = {LAST: volumes.pop(LAST)}
+        store_bars(connection, volumes, seen="2024-03-07T21:00")
+        store_bars(connection, newest, seen="2024-03-08T21:00")
         writes.start_run(connection, run_row("close", "2024-03-07", target="close"))
         writes.add_model(connection, model_row("other", target="close"))
         own = {"target": "close", "run_id": "close", "model_id": "other"}
@@ -45,6 +47,18 @@ def test_every_symbol_and_target_has_a_line_with_the_values_up_to_its_origin(set
     assert (len(close.values), len(volume.values)) == (30, 30)
     assert volume.values[-1] == 89.0 + len(between(date(2023, 12, 8), date(2024, 3, 8)))
     assert (close.page, volume.page) == ("", "")
+
+
+def test_the_values_of_a_line_are_those_that_its_night_had(settings: Settings) -> None:
+    days = between(date(2024, 1, 2), date(2024, 3, 11))
+    with reading(settings.url) as connection:
+        before = index_lines(connection, settings.data_dir)[1]
+    with transaction(settings.url) as connection:  # a split, stored by the fetch of a night that failed later
+        after = {day.isoformat(): 4.0 * (500.0 + place) for place, day in enumerate(days)}
+        store_bars(connection, after, seen="2024-03-12T10:30", version=2)
+    with reading(settings.url) as connection:
+        since = index_lines(connection, settings.data_dir)[1]
+    assert (since.values, since.usual) == (before.values, before.usual)
 
 
 def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:

@@ -64,11 +64,14 @@ def _lines_by_origin(connection: sa.Connection) -> dict[date, set[tuple[str, str
 
 
 def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
-    """The bars of several symbols: symbol, session, open, high, low, close, volume, ascending by both."""
+    """Every version of the bars of several symbols, ascending by symbol and session.
+
+    Columns symbol, session, open, high, low, close, volume, first_seen_at and superseded_at: nights of the same bars
+    may be of different fetches.
+    """
     table = tables.bar_versions
-    names = ("symbol", "session", "open", "high", "low", "close", "volume")
-    current = (table.c.superseded_at.is_(None), table.c.session >= first, table.c.session <= last)
-    wanted = sa.select(*(table.c[name] for name in names)).where(*current)
+    names = ("symbol", "session", "open", "high", "low", "close", "volume", "first_seen_at", "superseded_at")
+    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.session.between(first, last))
     frames = [frame(connection, wanted.where(table.c.symbol.in_(some))) for some in _in_parts(symbols)]
     return pd.concat(frames).sort_values(["symbol", "session"], ignore_index=True)
 

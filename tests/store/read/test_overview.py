@@ -59,13 +59,14 @@ def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) 
     assert found[SYMBOL, TARGET]["q50"] == 100.0
 
 
-def test_bars_are_the_current_versions_of_the_symbols_in_the_span(database_url: str) -> None:
+def test_bars_are_all_versions_of_the_symbols_in_the_span(database_url: str) -> None:
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
         store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
     with reading(database_url) as connection:
         found = read.bars_of_symbols(connection, [SYMBOL, "MSFT"], first=date(2024, 3, 7), last=date(2024, 3, 8))
-    assert found[["symbol", "volume"]].to_numpy().tolist() == [[SYMBOL, 5.0], [SYMBOL, 3.0]]
+    assert found[["symbol", "volume"]].to_numpy().tolist() == [[SYMBOL, 2.0], [SYMBOL, 5.0], [SYMBOL, 3.0]]
+    assert found["superseded_at"].notna().tolist() == [True, False, False]
 
 
 def test_the_newest_run_is_that_of_the_newest_session(database_url: str) -> None:
