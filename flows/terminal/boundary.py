@@ -12,6 +12,10 @@ from forecasting.pipeline.unexpected import explained
 def run_command(command: Callable[[], object]) -> None:
     """Run the command of `sys.argv`; an error ends the process with its message and its exit code."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
+    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
+    os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
     try:
         refuse_empty_values(sys.argv[1:])
         command()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import http.server
 import logging
+import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -11,6 +13,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings
 
 from flows.operations import server
+from flows.terminal.boundary import run_command
 from forecasting.errors import ForecastingError, UsageError
 
 
@@ -43,6 +46,19 @@ def test_a_port_without_a_server_is_not_healthy() -> None:
     with health(b"true") as url:
         pass
     assert not server.is_healthy(url)
+
+
+@pytest.mark.parametrize("exempt", ["", "example.org", "*", "127.0.0.1,example.org"])
+def test_a_command_reaches_a_server_on_this_machine_past_a_proxy(exempt: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["forecasting"])
+    for name, value in {"http_proxy": "http://127.0.0.1:9", "NO_PROXY": exempt, "no_proxy": ""}.items():
+        monkeypatch.setenv(name, value)
+    found: list[object] = []
+    with health(b"true") as url:
+        run_command(lambda: found.append(server.is_healthy(url)))
+        assert found == [True]
+        assert httpx.get(url).text == "true"  # as Prefect's client does
+    assert bool(urllib.request.proxy_bypass("example.org")) is bool(exempt)
 
 
 def test_without_a_configured_server_the_error_names_the_variable() -> None:
