@@ -8,7 +8,9 @@ LOCKS := deploy/locks
 # or without, is the machine's choice. From an index of builds without CUDA (deploy/README.md), by hash too:
 #   make TORCH="--no-deps --require-hashes --index-url $TORCH_INDEX_URL -r deploy/locks/torch-cpu.lock"
 TORCH ?= $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' $(LOCKS)/torch-cpu.lock)
-PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet
+# Without --no-compile half of an install would compile 19,000 modules; Python compiles the quarter that is used, once.
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 DATA := forecasting-demo
 
 # The demo must not reach a server, cloud or database that you have configured, nor leave anything outside this folder.
@@ -93,5 +95,5 @@ $(VENV)/.installed-mutation: $(VENV)/.installed-dev $(LOCKS)/mutation.lock
 
 $(TOOLS)/.installed: $(LOCKS)/tools.lock
 	$(PYTHON) -m venv $(TOOLS)
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-deps --require-hashes --requirement $(LOCKS)/tools.lock
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-compile --no-deps --require-hashes --requirement $(LOCKS)/tools.lock
 	@touch $@
