@@ -207,12 +207,12 @@ def report_data(
 
 
 def _scored(connection: Connection, published: pd.DataFrame, *, last: date | None, brief: bool) -> pd.DataFrame:
-    symbol, target, basis_at = (published[name].iloc[0] for name in ("symbol", "target", "data_as_of"))
+    symbol, target, known_at = (published[name].iloc[0] for name in ("symbol", "target", "data_as_of"))
     if brief:
-        newest = read.scored(connection, symbol, target, origins=LINE_ORIGINS, last=last, basis_at=basis_at)
+        newest = read.scored(connection, symbol, target, origins=LINE_ORIGINS, last=last, known_at=known_at)
         if newest["origin_session"].nunique() < LINE_ORIGINS or has_enough_live(newest):
             return newest
-    return read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=last, basis_at=basis_at)
+    return read.scored(connection, symbol, target, origins=SHOWN_SESSIONS, last=last, known_at=known_at)
 
 
 def page_data(connection: Connection, data: ReportData) -> ReportData:
@@ -230,7 +230,7 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
         issued=read.issued(connection, symbol, target, origins=SHOWN_SESSIONS, last=origin, basis_at=known_at),
         first_prints=actual_of(target, first),
         champions=champions[champions["from_session"] <= last],
-        lineage=read.lineage(connection, str(data.model["id"])),
+        lineage=read.lineage(connection, str(data.model["id"]), last=origin),
     )
 
 

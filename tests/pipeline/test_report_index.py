@@ -11,13 +11,14 @@ import pytest
 
 from flows import clock
 from forecasting.errors import UsageError
-from forecasting.pipeline.publish import update_index, write_index, write_reports
+from forecasting.pipeline.publish import page_data, report_data, update_index, write_index, write_reports
 from forecasting.pipeline.report_index import index_lines
+from forecasting.report.data import ReportData
 from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start, store_bars
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, score_row, start, store_bars
 
 LAST = "2024-03-08"
 
@@ -101,6 +102,31 @@ def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     assert champions_in(page) == [("2024-03-06", "now")]
     assert champions_in(newest.get()) == [("2024-03-08", "now"), ("2024-03-06", "2024-03-08")]
     assert origins_in(newest.get()) == ["2024-03-07", "2024-03-08"]
+
+
+def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings: Settings) -> None:
+    """A volume of 90, restated to 99 on the night after, when the model forecasts once more."""
+    forecast = forecast_row("lstm", "2024-03-07")
+    with transaction(settings.url) as connection:
+        writes.add_forecasts(connection, [forecast])
+        writes.add_scores(connection, [score_row(forecast, actual=90.0)])
+    before = past_night(settings)
+    with transaction(settings.url) as connection:
+        writes.start_run(connection, run_row("2024-03-11", "2024-03-11"))
+        store_bars(connection, {LAST: 99.0}, seen="2024-03-11T21:00", version=2)
+        store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(LAST,))
+        writes.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
+        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-11")])
+    since = past_night(settings)
+    assert before.scored["actual"].tolist() == since.scored["actual"].tolist() == [90.0]
+    assert before.lineage == since.lineage
+
+
+def past_night(settings: Settings) -> ReportData:
+    """What the page of the night of LAST is made of."""
+    with reading(settings.url) as connection:
+        night = report_data(connection, SYMBOL, settings.target, exchange="XNYS", origin=date.fromisoformat(LAST))
+        return page_data(connection, night)
 
 
 def promotion(session: str, winner: str) -> dict[str, object]:

@@ -115,13 +115,18 @@ def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, sessi
     return found
 
 
-def lineage(connection: sa.Connection, model_id: str) -> Row:
-    """A model's ancestors, the run that fitted it with its settings, the fetch of its training bars, its forecasts."""
+def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
+    """A model's ancestors, the run that fitted it with its settings, the fetch of its training bars, its forecasts.
+
+    These are counted up to the origin `last`; None for all.
+    """
     found = model(connection, model_id) or {}
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
     fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
     forecasts = tables.forecasts
-    same = (forecasts.c.symbol == found.get("symbol"), forecasts.c.target == found.get("target"))
+    same = [forecasts.c.symbol == found.get("symbol"), forecasts.c.target == found.get("target")]
+    if last is not None:
+        same.append(forecasts.c.origin_session <= last)
     origins = (sa.func.min(forecasts.c.origin_session), sa.func.max(forecasts.c.origin_session))
     by_model = sa.select(sa.func.count(), *origins).where(*same, forecasts.c.model_id == model_id)
     counted = connection.execute(by_model).one()

@@ -28,18 +28,24 @@ def scored(
     *,
     origins: int,
     last: date | None = None,
-    basis_at: datetime | None = None,
+    known_at: datetime | None = None,
 ) -> pd.DataFrame:
     """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 
     One a forecast of every kind: the settled score before the first print's, then that against the newest version of
-    the bar. Ascending by origin, horizon and model. With `last`, of target sessions up to it. Values are on the share
-    basis that was known at `basis_at`, an aware instant; None for now.
+    the bar. Ascending by origin, horizon and model. Values are on the share basis that was known at `known_at`, an
+    aware instant; None for now. With `last`, of a past night: of target sessions up to it, and by the bars that were
+    stored and settled at `known_at`.
     """
     forecasts, scores, model, fetch = tables.forecasts, tables.scores, tables.models, tables.fetches
     wanted = [scores.c.symbol == symbol, scores.c.target == target]
+    later = scores.alias("later")
+    superseded = [_same_forecast(later, scores), operator.gt(_place(later), _place(scores))]
     if last is not None:
         wanted.append(scores.c.target_session <= last)
+        if known_at is not None:
+            wanted.append(_bar_known(scores, known_at))
+            superseded.append(_bar_known(later, known_at))
     names = ("actual", "error", "pinball", "inside_80", "inside_90")
     order = [forecasts.c[name] for name in ("origin_session", "horizon", "model_id", "kind")]
     statement = (
@@ -52,26 +58,24 @@ def scored(
         .join(scores, _same_forecast(forecasts, scores))
         .join(model, model.c.id == forecasts.c.model_id)
         .join(fetch, fetch.c.id == forecasts.c.fetch_id)
-        .where(*wanted, *_newer(connection, wanted, origins), ~_superseded(scores))
+        .where(*wanted, *_newer(connection, wanted, origins), ~sa.exists().where(*superseded).correlate(scores))
         .order_by(*order)
     )
     found = newest_origins(frame(connection, statement), origins).reset_index(drop=True)
     values = (*QUANTILE_COLUMNS, "actual", "error", "pinball")
-    return on_basis_at(connection, symbol, target, found, values, at=basis_at)
+    return on_basis_at(connection, symbol, target, found, values, at=known_at)
 
 
-def _superseded(scores: sa.Table) -> sa.Exists:
-    """Whether there is a later score of the same forecast."""
-    later = scores.alias("later")
-    order = (sa.tuple_(table.c.stage, table.c.bar_version) for table in (later, scores))  # "settled" sorts last
-    return sa.exists().where(_same_forecast(later, scores), operator.gt(*order)).correlate(scores)
+def _place(scores: sa.FromClause) -> sa.Tuple:
+    """Where a score stands among those of its forecast, the last of which counts: "settled" sorts last."""
+    return sa.tuple_(scores.c.stage, scores.c.bar_version)
 
 
 def _same_forecast(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(*(one.c[column.name] == other.c[column.name] for column in tables.forecasts.primary_key))
 
 
-def _bar_known(scores: sa.Table, known_at: datetime) -> sa.ColumnElement[bool]:
+def _bar_known(scores: sa.FromClause, known_at: datetime) -> sa.ColumnElement[bool]:
     bar = tables.bar_versions
     same = (bar.c.symbol == scores.c.symbol, bar.c.session == scores.c.target_session)
     settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)

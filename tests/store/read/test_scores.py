@@ -134,8 +134,9 @@ def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champ
     assert losses_of(database_url, *rows) == [(1, "champion", 1.0, 1.0), (1, "ridge", 3.0, 1.0)]
 
 
-def test_losses_known_at_an_instant_are_of_bars_stored_and_settled_by_then(database_url):
+def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by_then(database_url):
     """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th."""
+    instants = [at(f"2024-03-{day}") for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")]
     forecast = forecast_row("lstm", "2024-03-07")
     stages = [("first_print", 1, 3.0), ("settled", 1, 2.0), ("settled", 2, 1.0)]
     with transaction(database_url) as connection:
@@ -147,11 +148,17 @@ def test_losses_known_at_an_instant_are_of_bars_stored_and_settled_by_then(datab
         writes.add_scores(
             connection, [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
         )
-        found = [
-            read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10, known_at=at(f"2024-03-{day}"))
-            for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")
-        ]
-    assert [frame["pinball"].tolist() for frame in found] == [[], [3.0], [2.0], [1.0]]
+        losses, scored = (
+            [
+                of(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10, known_at=instant)
+                for instant in instants
+            ]
+            for of in (read.losses, read.scored)
+        )
+        newest = read.scored(connection, SYMBOL, TARGET, origins=10, known_at=instants[0])
+    assert [frame["pinball"].tolist() for frame in losses] == [[], [3.0], [2.0], [1.0]]
+    assert [frame["pinball"].tolist() for frame in scored] == [[], [3.0], [2.0], [1.0]]
+    assert newest["pinball"].tolist() == [1.0]
 
 
 @pytest.mark.parametrize(("target", "times"), [("volume", 4.0), ("close", 0.25), ("range", 1.0)])
@@ -169,7 +176,7 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
             sa.insert(tables.corporate_actions), [split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"}]
         )
         losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
-        before = read.scored(connection, SYMBOL, target, origins=10, basis_at=at("2024-03-07T20:59"))
+        before = read.scored(connection, SYMBOL, target, origins=10, known_at=at("2024-03-07T20:59"))
         found = read.scored(connection, SYMBOL, target, origins=10)
     assert losses["pinball"].tolist() == [3.0 * times, 3.0]
     assert (before["pinball"].tolist(), found["pinball"].tolist()) == ([3.0, 3.0 / times], [3.0 * times, 3.0])
