@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from prefect import get_client
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
@@ -57,7 +58,7 @@ def check_server() -> str:
 
     Raises:
         UsageError: No server is configured, or it refuses PREFECT_API_AUTH_STRING.
-        ForecastingError: It does not respond.
+        ForecastingError: It does not respond, or has another major version than the installed Prefect.
     """
     url: str | None = PREFECT_API_URL.value()
     if url is None:
@@ -72,6 +73,13 @@ def check_server() -> str:
             "`systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right."
         )
     check_password(url, PREFECT_API_AUTH_STRING.value())
+    try:
+        with get_client(sync_client=True) as client:
+            client.raise_for_api_version_mismatch()
+    except RuntimeError as mismatch:
+        raise ForecastingError(
+            f"The Prefect server {url} cannot be used: {mismatch} Upgrade it, or set PREFECT_API_URL to another one."
+        ) from mismatch
     return url
 
 

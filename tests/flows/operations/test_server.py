@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.server
 import logging
+import re
 import sys
 import threading
 import urllib.request
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import httpx
+import prefect
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings
 
@@ -18,14 +20,14 @@ from forecasting.errors import ForecastingError, UsageError
 
 
 @contextmanager
-def health(body: bytes) -> Iterator[str]:
-    """The URL of an API on loopback whose every response is `body`."""
+def health(body: bytes, *, version: str = prefect.__version__) -> Iterator[str]:
+    """The URL of an API on loopback whose every response is `body`, but its version."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(f'"{version}"'.encode() if self.path.endswith("/admin/version") else body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Not on the terminal."""
@@ -46,6 +48,16 @@ def test_a_port_without_a_server_is_not_healthy() -> None:
     with health(b"true") as url:
         pass
     assert not server.is_healthy(url)
+
+
+def test_a_server_of_another_major_version_is_refused_with_both() -> None:
+    both = f"cannot be used: Found incompatible versions: client: {prefect.__version__}, server: 2.20.4"
+    with (
+        health(b"true", version="2.20.4") as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ForecastingError, match=f"{url} {re.escape(both)}"),
+    ):
+        server.check_server()
 
 
 @pytest.mark.parametrize("exempt", ["", "example.org", "*", "127.0.0.1,example.org"])
