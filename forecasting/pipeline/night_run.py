@@ -13,6 +13,7 @@ from forecasting.option_values import source_name
 from forecasting.pipeline.folders import child_folder
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
+from forecasting.store.engine import place
 from forecasting.vocabulary import Clock, Mode, Target
 
 ARTIFACTS = "artifacts"
@@ -146,8 +147,11 @@ def check_closed(session: date, exchange: str, *, now: Clock) -> None:
 
 
 def runs_folder(settings: Settings) -> Path:
-    """The parent of all runs' folders."""
-    return settings.data_dir.absolute() / "runs"
+    """The parent of the folders of all runs of this ledger.
+
+    Two ledgers on one data folder have the same ids, and one would train on the other's windows, or delete them.
+    """
+    return settings.data_dir.absolute() / "runs" / short_id(place(settings.url))
 
 
 def artifact_folder(settings: Settings, model_id: str) -> Path:

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import ArtifactError
-from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
+from forecasting.pipeline.night_run import NightRun, NightSpec, night_run, runs_folder
 from forecasting.pipeline.pruning import delete_pruned_files, delete_run_folders
 from forecasting.pipeline.registry import load_model, weights_state
 from forecasting.settings import read_settings
@@ -78,16 +78,17 @@ def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
 
 
 def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
+    folder = runs_folder(read_settings())
     for path in ("windows.npz", "companions/MSFT.npz", "companions/notes.txt"):
         for name in ("kept", "done"):
-            (ledger / "runs" / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (ledger / "runs" / name / path).write_text("x", encoding="utf-8")
-    (ledger / "runs/done/companions/notes.txt").unlink()
-    (ledger / "runs/linked").symlink_to(ledger / "artifacts")
+            (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name / path).write_text("x", encoding="utf-8")
+    (folder / "done/companions/notes.txt").unlink()
+    (folder / "linked").symlink_to(ledger / "artifacts")
     with database.transaction(read_settings().url) as connection:
         for place, name in enumerate(("kept", "done", "linked")):
             writes.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
         connection.execute(sa.update(tables.runs).values(status="done"))
     delete_run_folders(read_settings())
-    assert files(ledger / "runs") == ["kept/companions/notes.txt"]
+    assert files(folder) == ["kept/companions/notes.txt"]
     assert (ledger / "artifacts/pruned/weights.safetensors").exists()

@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows.terminal.start import start_catch_up
 from forecasting.errors import HistoryError, UnexpectedError
+from forecasting.pipeline.night_run import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -35,7 +36,7 @@ def test_a_night_forecasts_five_sessions_by_a_network_and_every_baseline(night_f
     assert rows("runs")[0]["status"] == "done"
     assert rows("runs")[0]["mode"] == "scratch"
     assert (night_folder / "reports" / "TEST-volume.html").read_text(encoding="utf-8").startswith("<!")
-    assert not (night_folder / "runs" / str(rows("runs")[0]["id"])).exists()
+    assert not (runs_folder(read_settings()) / str(rows("runs")[0]["id"])).exists()
 
 
 def test_the_same_night_run_twice_adds_no_row(night_folder: Path) -> None:

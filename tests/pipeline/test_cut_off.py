@@ -12,6 +12,7 @@ from flows import nightly
 from forecasting.backtest.refits import _RefitCache
 from forecasting.pipeline import night_steps
 from forecasting.pipeline.cut_off import CUT_OFF, DRAFT_AGE, delete_leftovers, mark_cut_off
+from forecasting.pipeline.night_run import runs_folder
 from forecasting.pipeline.output_file import write_whole
 from forecasting.sessions import between
 from forecasting.settings import read_settings
@@ -61,22 +62,24 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    own = runs_folder(read_settings()).relative_to(tmp_path)
     left = [
         "artifacts/.0123456789ab-x1y2/weights.safetensors",
         "artifacts/.0123456789ab-x1y2.old/model.json",
-        "runs/0123456789ab/windows.npz",
-        "runs/0123456789ab/companions/MSFT.npz",
+        f"{own}/0123456789ab/windows.npz",
+        f"{own}/0123456789ab/companions/MSFT.npz",
     ]
     kept = [
         "artifacts/0123456789ab/weights.safetensors",
         "artifacts/.git/config",
         "artifacts/.0123456789ab-mine/notes.txt",
-        "runs/mine/notes.txt",
+        f"{own}/mine/notes.txt",
+        "runs/0123456789ab/0123456789ab/windows.npz",  # of another ledger, whose night may be using it
     ]
     for name in (*left, *kept):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
-    (tmp_path / "runs/linked").symlink_to(tmp_path / "artifacts")
+    (tmp_path / own / "linked").symlink_to(tmp_path / "artifacts")
     assert delete_leftovers(read_settings(), now=lambda: datetime.now(UTC)) == 3
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert files == set(kept)

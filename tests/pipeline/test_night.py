@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,16 +15,16 @@ import pytest
 from flows import clock
 from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import ArtifactError, DataLateError, HistoryError, LockedError, StoreError, UsageError
-from forecasting.pipeline import pruning, registry
+from forecasting.pipeline import night_steps, pruning, registry
 from forecasting.pipeline.freshness import check_fresh
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.night_run import NightSpec, night_run, runs_folder
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, counts, killed, night, rows
+from tests.nights import ON_BOTH_DATABASES, counts, forget_derived_rows, killed, night, rows, timeless
 from tests.plain_flows import without_prefect
 
 VIEWS = (
@@ -321,7 +322,7 @@ def test_a_challenger_whose_weights_are_lost_within_the_night_does_not_fail_it(
         return spoken(path)
 
     monkeypatch.setattr(predict, "load_windows", lose_weights)
-    left_by_a_kill = night_folder / "runs" / str(rows("runs")[0]["id"])
+    left_by_a_kill = runs_folder(read_settings()) / str(rows("runs")[0]["id"])
     left_by_a_kill.mkdir(parents=True)
     night(LAST)
     assert not left_by_a_kill.exists()
@@ -372,6 +373,32 @@ def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_change
     assert {str(row["parent_id"]) for row in fitted.values()} <= {"None", *(str(row["id"]) for row in fitted.values())}
     with database.reading(read_settings().url) as connection:
         assert read.champion(connection, "TEST", "volume") == before
+
+
+def test_a_night_of_another_ledger_on_the_same_data_folder_changes_no_number(
+    night_folder: Path, tmp_path: Path, migrated_sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(LAST)
+    alone = timeless("forecasts")
+    forget_derived_rows()
+    others, train = tmp_path / "others", night_steps.fit_challengers
+    others.mkdir()
+    write_yahoo_csv(random_bars(days=650, seed=9, last=LAST), others / "TEST.csv")
+    shutil.copy(migrated_sqlite_file, others / "ledger.db")
+
+    def with_another(*given: Any) -> Any:
+        monkeypatch.setattr(night_steps, "fit_challengers", train)
+        with monkeypatch.context() as patch:
+            patch.setattr(night_steps, "write_forecasts", killed)  # its windows are there, under the same run's id
+            patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{others / 'ledger.db'}")
+            patch.setenv("FORECASTING_SOURCE", f"csv:{others / 'TEST.csv'}")
+            with pytest.raises(KeyboardInterrupt):
+                night(LAST)
+        return train(*given)
+
+    monkeypatch.setattr(night_steps, "fit_challengers", with_another)
+    night(LAST)
+    assert timeless("forecasts") == alone
 
 
 @ON_BOTH_DATABASES
