@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
+from flows import clock
 from flows.operations.artifacts import add_tags, publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
@@ -13,7 +14,7 @@ from flows.operations.states import last_state
 from flows.run_names import night_run_name
 from flows.work_queue import run_all
 from forecasting.pipeline.parameters import narrowed
-from forecasting.pipeline.plan import nights_of_span
+from forecasting.pipeline.plan import planned_span
 from forecasting.report.run_guides import CATCH_UP
 from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
@@ -49,8 +50,7 @@ def catch_up(
     settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
     add_tags(subject_tags(settings.symbols, settings.target))
     with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-        by_symbol = [settings.for_symbol(symbol) for symbol in settings.symbols]
-        nights = [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in by_symbol]
+        nights = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
         outcomes = run_all(nights, settings)
     done = publish_outcomes(settings, outcomes.done)
     nothing = f"Every session from {first} to {last} was already done."

@@ -37,9 +37,7 @@ def planned_nights(
     Raises:
         StoreError: The database cannot be read, or is at another revision, which is every symbol's failure.
     """
-    migrate.check_ready(settings.url, writes=False)  # a scheduled run may be the first one of another release
-    mark_cut_off(settings)
-    delete_leftovers(settings, now=now)
+    _begin(settings, now=now)
     nights: list[list[NightSpec]] = []
     failed: list[tuple[str, ForecastingError]] = []
     outcomes = each_symbol(
@@ -121,6 +119,13 @@ def missed_nights(
         sessions = missed or [last]
     next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
     return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in sessions]
+
+
+def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[list[NightSpec]]:
+    """Each symbol's nights of a span, as `nights_of_span`; the lock and the errors are those of `planned_nights`."""
+    _begin(settings, now=now)
+    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
+    return [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in each]
 
 
 def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[NightSpec]:
@@ -259,6 +264,12 @@ def closed_since(newest: date, exchange: str, *, now: Clock) -> list[date]:
     first, last = newest + timedelta(days=1), today(now(), exchange) - timedelta(days=1)
     days: list[date] = holidays(first, last, exchange).date.tolist() if (last - newest).days < 10 else []
     return days
+
+
+def _begin(settings: Settings, *, now: Clock) -> None:
+    migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
+    mark_cut_off(settings)
+    delete_leftovers(settings, now=now)
 
 
 def _note_failure(

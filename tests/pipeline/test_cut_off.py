@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows import nightly
+from flows import catch_up, nightly
 from forecasting.backtest.refits import _RefitCache
+from forecasting.errors import StoreError
 from forecasting.pipeline import night_steps
 from forecasting.pipeline.cut_off import CUT_OFF, DRAFT_AGE, delete_leftovers, mark_cut_off
 from forecasting.pipeline.night_run import runs_folder
 from forecasting.pipeline.output_file import write_whole
 from forecasting.sessions import between
 from forecasting.settings import read_settings
-from forecasting.store import database, writes
+from forecasting.store import database, migrate, writes
 from tests.nights import killed, rows
 from tests.store.rows import run_row
 
@@ -56,6 +57,28 @@ def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_
     found = sorted((str(row["as_of"]), row["status"], str(row["error"])[:30]) for row in rows("runs"))
     assert [status for _, status, _ in found] == ["failed", "failed"]
     assert found[0][2] == CUT_OFF[:30]
+
+
+def test_a_span_marks_the_nights_that_were_cut_off_before_it(
+    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(night_steps, "write_windows", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nightly.nightly(as_of=NIGHTS[-1])
+    catch_up.catch_up(NIGHTS[-2], NIGHTS[-2])
+    assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {
+        str(NIGHTS[-2]): "done",
+        str(NIGHTS[-1]): "failed",
+    }
+
+
+def test_a_span_of_a_database_of_an_older_release_is_refused_before_it_begins(
+    night_folder: Path, plain_flows: None
+) -> None:
+    migrate.downgrade(read_settings().url, "0005")
+    with pytest.raises(StoreError, match="is at revision 0005; this code needs"):
+        catch_up.catch_up(NIGHTS[-1], NIGHTS[-1])
 
 
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
