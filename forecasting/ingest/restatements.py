@@ -8,6 +8,9 @@ from forecasting.ingest.bar_rules import PRICES, Finding
 from forecasting.ingest.bars import PRICE_TOLERANCE
 from forecasting.ingest.splits import SAME_RATIO
 
+ACCEPTED = "history_accepted"
+"""The rule of the finding on a history in another unit, or of another vendor, that the user accepted."""
+
 VOLUME_ALARM = 5e-3
 """Share beyond which a restated settled volume is a finding; a restated settled price always is."""
 
@@ -59,7 +62,7 @@ def alarms(restated: pd.DataFrame, *, accept: bool) -> list[Finding]:
     settled = restated[alarming(restated)]
     if accept and len(settled) > RESTATED:
         detail = f"{len(settled)} settled bars were restated up to this session, as --switch-source permitted."
-        return [Finding(settled["session"].iloc[-1].date(), "history_accepted", "flag", float(len(settled)), detail)]
+        return [Finding(settled["session"].iloc[-1].date(), ACCEPTED, "flag", float(len(settled)), detail)]
     prices = settled[settled["price"] > PRICE_TOLERANCE]
     volumes = settled[settled["volume"].abs() > VOLUME_ALARM]
     price_detail = "A settled price was restated by this share."

@@ -133,7 +133,11 @@ def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame, 
     """Past forecasts of the network with the actuals as known at `known_at`, the instant of `bars`."""
     symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
     past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
-    actual = actual_of(target, bars).reindex(pd.DatetimeIndex(past["target_session"])).to_numpy()
+    actual = np.full(len(past), np.nan)
+    for instant in past["bars_at"].unique():  # one, unless the user accepted another history
+        known = bars if instant == known_at else read.bars(connection, symbol, last=session, known_at=instant)
+        rows = (past["bars_at"] == instant).to_numpy()
+        actual[rows] = actual_of(target, known).reindex(pd.DatetimeIndex(past["target_session"][rows])).to_numpy()
     factor = past["split_factor"].to_numpy()
     # A split changes how many shares trade and what one costs; a forecast made before it stays on its own basis.
     basis = {"volume": 1.0 / factor, "close": factor, "range": np.ones(len(factor))}[target]

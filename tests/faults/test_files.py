@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ from forecasting.errors import BadDataError, DataLateError, ForecastingError, Us
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.symbol_list import asked_symbols
+from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import counts, rows
@@ -176,6 +178,29 @@ def test_a_history_in_another_currency_is_held_with_the_way_out_and_accepted_on_
     newest = max(row for row in rows("bar_versions") if str(row["session"]) == str(BEFORE) for row in [row["close"]])
     assert newest == pytest.approx(BARS["close"].iloc[-2])
     assert {row["version"] for row in rows("bar_versions") if str(row["session"]) == str(BEFORE)} == {1, 2}
+
+
+def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_no_bar_of_it(
+    csv_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_TARGET", "close")
+    nights, accepted = [day.date() for day in BARS.index[-8:]], BARS.index[-3].date()
+    for session in nights:
+        bars = BARS.loc[: pd.Timestamp(session)].copy()
+        if session >= accepted:
+            bars[PRICES] *= 0.85
+        write_yahoo_csv(bars, csv_file)
+        monkeypatch.setattr(clock, "now", lambda session=session: closes_at(session) + timedelta(hours=13))
+        mode = "auto" if session == nights[0] else "skip"
+        start_night(as_of=session, mode=mode, switch_source=session == accepted)
+    forecasts = [row for row in rows("forecasts") if row["role"] == "champion"]
+    assert all(abs(float(row["error"])) < 0.1 * float(row["actual"]) for row in rows("scores"))
+    scored = {(str(row["origin_session"]), str(row["target_session"])) for row in rows("scores")}
+    before, after = [[d for d in nights if (d < accepted) == is_before] for is_before in (True, False)]
+    assert scored == {(str(a), str(b)) for span in (before, after) for a in span for b in span if a < b}
+    factors = [json.loads(str(row["calibration"]))["factors"] for row in forecasts]
+    assert max(max(one) for one in factors) < 1.03  # an actual in the other currency is outside all quantiles
+    assert len({tuple(one) for one in factors}) > 5
 
 
 @pytest.mark.parametrize("ratio", [1.5, 4 / 3, 1.25, 1.2, 1 / 1.16])

@@ -67,10 +67,11 @@ def store_bars(
     version: int = 1,
     settled: tuple[str, ...] = (),
     actions: pd.DataFrame | None = None,
+    findings: tuple = (),
 ) -> None:
     """Write a fetch named after the instant `seen`, with these versions."""
     versions = bar_rows(volumes, version=version)
-    change = revision(versions, settled=settled, actions=actions)
+    change = revision(versions, settled=settled, actions=actions, findings=findings)
     assert writes.add_fetch(connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id=None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
-from forecasting.store.read.splits import all_at, split_factors
+from forecasting.store.read.splits import all_at, next_history, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
 
@@ -52,8 +52,9 @@ def past_forecasts(
 
     Returns:
         One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
-        text as issued), split_factor (shares at known_at per share when issued). Of several forecasts of an origin, the
-        live one counts before the late one before the replay, and the last issued before the others.
+        text as issued), bars_at (the instant of the bars to compare with: known_at, or the last one before the user
+        accepted another history), split_factor (shares at that instant per share when issued). Of several forecasts of
+        an origin, the live one counts before the late one before the replay, and the last issued before the others.
     """
     table, model = tables.forecasts, tables.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
@@ -77,8 +78,11 @@ def past_forecasts(
     statement = sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.origin_session, ranked.c.horizon)
     found = frame(connection, statement)
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
-    found["split_factor"] = split_factors(connection, symbol, found, until=all_at(known_at, found))
-    return found[["origin_session", "horizon", "target_session", "calibration", "split_factor"]]
+    newest = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
+    before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(microseconds=1)
+    found["bars_at"] = before.where(before < newest, newest)
+    found["split_factor"] = split_factors(connection, symbol, found, until=found["bars_at"])
+    return found[["origin_session", "horizon", "target_session", "calibration", "bars_at", "split_factor"]]
 
 
 def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:

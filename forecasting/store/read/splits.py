@@ -8,6 +8,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from forecasting.ingest.restatements import ACCEPTED
 from forecasting.store import tables
 from forecasting.store.frames import frame
 
@@ -47,6 +48,25 @@ def split_factors(
         after = _value_at(versions, until) if until is not None else np.full(len(factor), versions["value"].iloc[-1])
         factor = np.where(inside, factor * after / before, factor)
     return pd.Series(factor, index=forecasts.index)
+
+
+def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:
+    """The next instant after each at which the user accepted another history of a symbol's bars; NaT where none.
+
+    That history is in another unit or another vendor's, by a ratio that nothing states: no forecast made before it may
+    be compared with its bars.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the bars.
+        instants: Aware.
+    """
+    found, fetch = tables.findings, tables.fetches
+    statement = sa.select(fetch.c.fetched_at).distinct().join(found, found.c.fetch_id == fetch.c.id)
+    statement = statement.where(found.c.symbol == symbol, found.c.rule == ACCEPTED).order_by(fetch.c.fetched_at)
+    accepted = pd.Series([*connection.scalars(statement), None], dtype="datetime64[us, UTC]")
+    position = accepted.iloc[:-1].searchsorted(instants, side="right")
+    return accepted.iloc[position].set_axis(instants.index)
 
 
 def all_at(at: datetime | None, rows: pd.DataFrame) -> pd.Series | None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from forecasting.store import tables
 from forecasting.store.frames import frame
-from forecasting.store.read.splits import split_factors
+from forecasting.store.read.splits import next_history, split_factors
 from forecasting.vocabulary import Target
 
 _BAR = ("open", "high", "low", "close", "volume")
@@ -21,7 +21,8 @@ def unscored_forecasts(
     """Forecasts whose target session has a bar that they were not yet scored against.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
-    once it is settled, so a settled bar that is restated, and settled again, is scored again.
+    once it is settled, so a settled bar that is restated, and settled again, is scored again. A bar of a history that
+    the user accepted after the forecast is no bar to score it against.
 
     Args:
         connection: An open connection.
@@ -51,6 +52,8 @@ def unscored_forecasts(
         .order_by(*(forecasts.c[name] for name in order), actual.c.stage)
     )
     found = frame(connection, statement)
+    accepted = next_history(connection, symbol, found["data_as_of"])
+    found = found[~(found["first_seen_at"] >= accepted)].reset_index(drop=True)
     factor = split_factors(connection, symbol, found, until=found["first_seen_at"])
     found[["open", "high", "low", "close"]] = found[["open", "high", "low", "close"]].mul(factor, axis=0)
     found["volume"] /= factor

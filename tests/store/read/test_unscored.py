@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from datetime import date
 
+import pandas as pd
+
 from forecasting.ingest.actions import make_actions
+from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, writes
 from forecasting.store.database import reading, transaction
 from forecasting.store.read import unscored_forecasts
@@ -91,3 +94,29 @@ def test_a_split_of_years_before_the_bars_changes_no_basis(database_url):
         writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
         store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:00", actions=old)
     assert unscored(database_url) == [("first_print", 1, 100.0)]
+
+
+def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepted_after_it(database_url):
+    accepted = Finding(date(2024, 3, 7), "history_accepted", "flag", 25.0, "Accepted.")
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
+        store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:00", settled=("2024-03-07",))
+        store_bars(
+            connection,
+            {"2024-03-07": 7.0},
+            seen="2024-03-08T21:00",
+            version=2,
+            settled=("2024-03-07",),
+            findings=[accepted],
+        )
+        store_bars(connection, {"2024-03-08": 8.0}, seen="2024-03-08T22:00")
+        store_bars(connection, {"2024-03-11": 9.0}, seen="2024-03-11T21:00")
+        rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
+        rows[2]["data_as_of"] = at("2024-03-08T21:00")  # made of the other history
+        writes.add_forecasts(connection, rows)
+        past = read.past_forecasts(
+            connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
+        )
+    assert unscored(database_url, last="2024-03-11") == [("first_print", 1, 100.0), ("first_print", 1, 9.0)]
+    before, newest = pd.Timestamp("2024-03-08T20:59:59.999999Z"), pd.Timestamp("2024-03-11T21:00Z")
+    assert past["bars_at"].tolist() == [before, before, newest]
