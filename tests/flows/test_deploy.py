@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import yaml
 
 from flows.terminal.start import start_night
-from forecasting.settings import read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
 from forecasting.store.tables.views import VIEWS
@@ -85,6 +85,19 @@ def test_compose_is_valid_and_opens_ports_on_loopback_alone(profile: str) -> Non
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert {port["host_ip"] for port in ports} == {"127.0.0.1"}
     assert all("healthcheck" in services[name] for name in ("postgres", "prefect", "worker"))
+
+
+def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-settings"]
+    fixed = {"data_dir", "cron", "database_url_file", "alpaca_keys_file"}  # image, prefect.yaml, no files of secrets
+    wanted = {f"FORECASTING_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
+    assert {name for name in passed if name.startswith("FORECASTING_")} == wanted
+    plain = Settings().model_dump()
+    for name in wanted - {"FORECASTING_DATABASE_URL"}:
+        taken, _, default = passed[name].removeprefix("${").removesuffix("}").partition(":-")
+        assert taken == name
+        monkeypatch.setenv(name, default)
+    assert read_settings().model_dump() == plain
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
