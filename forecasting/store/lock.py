@@ -115,7 +115,7 @@ def _held(path: Path) -> Iterator[str | None]:
 
 
 def _lock_path(url: str, name: LockName) -> Path:
-    database = sqlite_path(parse(url))
+    database = sqlite_path(parse(url)).resolve()  # by whatever symbolic link it is reached
     return database.with_name(f"{database.name}.{name}.lock")
 
 

@@ -97,6 +97,16 @@ def test_two_threads_of_one_process_exclude_each_other(database_url):
         night_lock(database_url, "night").__enter__()
 
 
+def test_a_ledger_reached_by_a_symbolic_link_has_one_lock(sqlite_url, tmp_path):
+    (tmp_path / "link.db").symlink_to(sqlite_url.removeprefix("sqlite:///"))
+    with (
+        night_lock(sqlite_url, "night"),
+        pytest.raises(LockedError, match="held by another run"),
+        night_lock(f"sqlite:///{tmp_path / 'link.db'}", "night"),
+    ):
+        pass
+
+
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
     with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()
