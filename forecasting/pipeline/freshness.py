@@ -10,6 +10,7 @@ from forecasting.sessions import closes_at, last_completed, next_sessions, opens
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.engine import place
+from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import HORIZONS, Clock
 
@@ -48,7 +49,8 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
             newest = read.newest_live_origin(connection, symbol, own.target)
             if newest is None or newest < wanted:
                 exists = read.has_forecast(connection, symbol, own.target, origin=wanted)
-                failed.append((symbol, NoLiveForecastError(not_fresh(own, wanted, newest, exists))))
+                stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
+                failed.append((symbol, NoLiveForecastError(not_fresh(own, wanted, newest, exists, stopped))))
             else:
                 fresh.setdefault(wanted, []).append(symbol)
     each = (f"{', '.join(symbols)} from the session {wanted}" for wanted, symbols in fresh.items())
@@ -59,10 +61,10 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     return sentence
 
 
-def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool) -> str:
+def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool, stopped: Row | None) -> str:
     """The paragraph about the symbol of `own`, whose newest live forecast is of the session `newest`.
 
-    `exists`: `wanted` has a forecast, which is not live.
+    `exists`: `wanted` has a forecast, which is not live. `stopped`: the row of its newest night, if late or failed.
     """
     try:
         following = next_sessions(wanted, max(HORIZONS), own.exchange)[0]
@@ -70,10 +72,12 @@ def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool) ->
         return f"{own.symbols[0]} has no live {own.target} forecast from the session {wanted}. {ended}"
     closed, opened = closes_at(wanted, own.exchange), opens_at(following, own.exchange)
     found = f"the newest is of {newest}" if newest else "there is none at all"
-    do = "See whether the schedule runs, then: forecasting run"
+    do = "See whether the schedule runs, then `forecasting run`."
     if exists:
         found = f"it was made after {own.exchange} had opened again at {opened:%H:%M} UTC"
-        do = "Schedule the night before that, in FORECASTING_CRON"
+        do = "Schedule the night before that, in FORECASTING_CRON."
+    elif stopped is not None:
+        do = f"Its night of {stopped['as_of']} has status {stopped['status']}: `forecasting show` has the reason."
     return (
         f"{own.symbols[0]} has no live {own.target} forecast from the session {wanted}, which closed "
         f"{closed:%Y-%m-%d %H:%M} UTC; {found}. {do}"

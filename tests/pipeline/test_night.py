@@ -14,7 +14,15 @@ import pytest
 
 from flows import clock
 from flows.terminal.start import start_catch_up, start_night
-from forecasting.errors import ArtifactError, DataLateError, HistoryError, LockedError, StoreError, UsageError
+from forecasting.errors import (
+    ArtifactError,
+    DataLateError,
+    HistoryError,
+    LockedError,
+    StoreError,
+    SymbolsFailedError,
+    UsageError,
+)
 from forecasting.pipeline import night_steps, pruning, registry
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run, runs_folder
@@ -432,6 +440,29 @@ def test_check_names_the_session_without_a_live_forecast(night_folder: Path, mon
         check_fresh(read_settings(), now=clock.now)
     night(LAST)
     assert check_fresh(read_settings(), now=clock.now) == "Fresh: TEST from the session 2024-03-08."
+
+
+def test_check_says_that_a_night_has_failed_and_where_its_reason_is_and_ends_each_symbols_sentences(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock, "now", lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+    night(LAST)
+    write_yahoo_csv(random_bars(days=60, seed=4), night_folder.parent / "NEW.csv")
+    with monkeypatch.context() as other:
+        other.setenv("FORECASTING_SYMBOLS", "NEW")
+        other.setenv("FORECASTING_SOURCE", f"csv:{night_folder.parent / 'NEW.csv'}")
+        with pytest.raises(HistoryError):
+            night(LAST)
+    settings = read_settings().model_copy(update={"symbols": ("TEST", "NEW", "NONE")})
+    with pytest.raises(SymbolsFailedError) as failed:
+        check_fresh(settings, now=clock.now)
+    closed = "which closed 2024-03-08 21:00 UTC"
+    missing = f"has no live volume forecast from the session 2024-03-08, {closed}; there is none at all."
+    assert str(failed.value) == (
+        f"2 of 3 symbols failed. NEW: NEW {missing} Its night of 2024-03-08 has status failed: `forecasting show` has "
+        f"the reason. NONE: NONE {missing} See whether the schedule runs, then `forecasting run`. "
+        "Fresh: TEST from the session 2024-03-08."
+    )
 
 
 @pytest.mark.parametrize(
