@@ -91,7 +91,7 @@ def save_companions(
     for symbol, snapshot in snapshots.items():
         try:
             if snapshot is None:
-                raise StoreError(f"no bars of {symbol} were stored when the night's own were fetched.")
+                raise StoreError(f"its bar of {run.spec.session} was not stored when the night's own was fetched.")
             companion_windows(run.companion(symbol), snapshot, market).save(folder / companion_file(symbol))
         except (HistoryError, StoreError) as error:
             logger.warning("companion %s is left out: %s", symbol, error)
@@ -104,7 +104,8 @@ def left_out_note(run: NightRun, left_out: Sequence[str]) -> str:
     """The part of the run's note about companions left out; empty for none."""
     if not left_out:
         return ""
-    return f"Companions left out, with too few sessions stored at {run.spec.session}: {', '.join(left_out)}."
+    names = ", ".join(left_out)
+    return f"Companions left out, without a bar of {run.spec.session} or enough sessions before it: {names}."
 
 
 def companion_windows(run: NightRun, snapshot: Snapshot, market: MarketSeries | None) -> Windows:
