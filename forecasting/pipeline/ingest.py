@@ -58,7 +58,8 @@ def fetch_and_store(
     )
     answers = request_in_turn(stored, purpose=purpose, stop_on=stop_on)
     written = shard.write_each(
-        answers, lambda connection, run, answer: _write(connection, run, answer, purpose=purpose)
+        answers,
+        lambda connection, run, answer: _write(connection, run, answer, purpose=purpose, accept=switch_source),
     )
     return shard.compute_each(written, _fetch_id)
 
@@ -104,7 +105,9 @@ def _as_before(asked: Asked, newest: Row | None) -> Asked:
     return Asked(min(asked.first, newest["first_asked"]), asked.last)
 
 
-def _write(connection: Connection, run: NightRun, answer: Answer, *, purpose: Purpose) -> str | ForecastingError:
+def _write(
+    connection: Connection, run: NightRun, answer: Answer, *, purpose: Purpose, accept: bool
+) -> str | ForecastingError:
     """The id of the stored fetch, or the error of a request that stored nothing."""
     fetched_at, run_id = answer.fetched_at, run.id if purpose == "night" else None
     failed = answer.error is not None
@@ -113,7 +116,7 @@ def _write(connection: Connection, run: NightRun, answer: Answer, *, purpose: Pu
     if failed:
         fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id)
     else:
-        fetch_id = _fetched_id(answer.fetched, run, purpose)
+        fetch_id = _fetched_id(answer.fetched, run, purpose, accept=accept)
     if purpose == "night":
         _open_run(connection, run, answer)
     writes.add_fetch(
@@ -149,13 +152,14 @@ def _fetch_id(run: NightRun, written: str | ForecastingError) -> str:
     return written
 
 
-def _fetched_id(fetched: Fetched, run: NightRun, purpose: Purpose) -> str:
+def _fetched_id(fetched: Fetched, run: NightRun, purpose: Purpose, *, accept: bool) -> str:
     """The same answer to the same night is the same fetch, however often the night is run.
 
-    An ingest before it has another id, because the night's inputs are those known when its own fetch was made.
+    An ingest before it has another id, because the night's inputs are those known when its own fetch was made; and so
+    has an answer that the user accepts, which may have been held before.
     """
     asked = f"{fetched.first_asked}..{fetched.last_asked}"
-    of = [purpose] if purpose == "ingest" else []
+    of = [*([purpose] if purpose == "ingest" else []), *(["accepted"] if accept else [])]
     return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), run.id, *of)
 
 

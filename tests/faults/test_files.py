@@ -203,6 +203,17 @@ def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_n
     assert len({tuple(one) for one in factors}) > 5
 
 
+def test_an_answer_that_was_held_is_accepted_on_request_when_it_comes_again(csv_file: Path) -> None:
+    ingest()
+    other = BARS.copy()
+    other[PRICES] *= 0.926
+    write_yahoo_csv(other, csv_file)
+    assert "nothing stored" in str(ingest()["detail"])  # no error: the session's bar is stored
+    assert "restated" in str(ingest(accept=True)["detail"])
+    assert open_rules() == []
+    assert {row["version"] for row in rows("bar_versions")} == {1, 2}
+
+
 @pytest.mark.parametrize("ratio", [1.5, 4 / 3, 1.25, 1.2, 1 / 1.16])
 def test_an_unrecorded_split_or_a_bar_in_another_currency_is_held(csv_file: Path, ratio: float) -> None:
     bars = BARS.copy()
