@@ -107,7 +107,9 @@ def _forecasts(nights: Sequence[SymbolNight]) -> list[str]:
 def _lateness(nights: Sequence[SymbolNight], times: RunTimes) -> list[str]:
     wait, took = times.started - times.due, times.ended - times.started
     lines = [f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this page."]
-    issued = [(night, night.tomorrow) for night in nights if night.tomorrow is not None and night.opens is not None]
+    # A night that failed or is late leaves what an earlier one published.
+    done = [night for night in nights if night.status == "done"]
+    issued = [(night, night.tomorrow) for night in done if night.tomorrow is not None and night.opens is not None]
     live = [(night.opens - row["issued_at"], night) for night, row in issued if row["kind"] == "live" and night.opens]
     if live:
         margin, closest = min(live, key=lambda pair: pair[0])

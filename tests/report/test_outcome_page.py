@@ -91,6 +91,11 @@ def test_it_says_how_late_the_run_was_and_how_long_before_the_open_its_last_fore
     assert section(body_of(night_of("A")), "How late")[1].endswith(", A, 51 h before Mon 11 Mar opened.")
 
 
+def test_a_symbol_whose_night_failed_did_not_forecast_in_time_by_what_an_earlier_night_published() -> None:
+    lines = section(body_of(night_of("A"), night_of("B", status="failed"), night_of("C", status="late")), "How late")
+    assert lines[1] == "- 1 of 3 symbols forecast in time, the last of them, A, 51 h before Mon 11 Mar opened."
+
+
 def test_late_and_replayed_forecasts_are_named() -> None:
     nights = [night_of(kind, published=forecasts(kind=kind, last_value=8e6)) for kind in ("late", "replay")]
     assert section(body_of(*nights), "How late")[1:] == [
