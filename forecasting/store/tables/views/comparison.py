@@ -45,7 +45,8 @@ WHERE p.place = 1
 MODEL_COMPARISON = View(
     _SELECT,
     "One forecaster against one other over all origins of which both have a score, for one kind and horizon. A pair "
-    "has two rows, one in each order. A settled score counts before a first print.",
+    "has two rows, one in each order. A settled score counts before a first print. Across a split, losses on "
+    "both share bases are averaged; pages bring them to one.",
     "scores",
     {
         "forecaster": FORECASTER_TEXT,

@@ -85,7 +85,8 @@ COSTS = View(
     _SELECT,
     "What the forecasts of one forecaster and horizon would have cost over the newest 20, 60 or 250 nights, where an "
     "overestimate costs `cost_ratio` times as much per unit as an underestimate. Costs are in the target's unit, an "
-    "underestimate of one unit costing 1. A settled score counts before a first print.",
+    "underestimate of one unit costing 1. A settled score counts before a first print. In a window across a split, "
+    "costs on both share bases are averaged; pages bring them to one.",
     "scores",
     {
         "window_sessions": "Length of the window: the newest 20, 60 or 250 nights with a score of what was published.",
