@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
-from forecasting.store.read.splits import all_at, next_history, split_factors
+from forecasting.store.read.splits import all_at, next_history, of_present_history, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
 
 
@@ -126,7 +126,8 @@ def issued(
 ) -> pd.DataFrame:
     """The forecasts of the newest `origins` origins as issued, challengers left out, ascending by origin and horizon.
 
-    Of several of one forecaster for an origin and horizon the live one, then the last issued.
+    Those from before another history that the user had accepted at `basis_at` are left out. Of several of one
+    forecaster for an origin and horizon the live one, then the last issued.
 
     Returns:
         Columns origin_session, horizon, target_session, quantiles, kind, role, status, reason, last_value, issued_at,
@@ -148,6 +149,7 @@ def issued(
         .order_by(table.c.origin_session, table.c.horizon, kind_rank(table.c.kind), table.c.issued_at.desc())
     )
     found = frame(connection, statement).drop_duplicates(["origin_session", "horizon", "name"], ignore_index=True)
+    found = of_present_history(connection, symbol, found, at=basis_at)
     factor = split_factors(connection, symbol, found, until=all_at(basis_at, found))
     return found.assign(split_factor=factor).drop(columns="first_received")
 

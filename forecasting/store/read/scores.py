@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from forecasting.evaluate.evidence import LOSS_COLUMNS, newest_origins
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
-from forecasting.store.read.splits import has_splits, on_basis_at
+from forecasting.store.read.splits import has_other_basis, on_basis_at
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS
 
 _FORECAST = (
@@ -133,7 +133,7 @@ def losses(
     ranked = sa.select(*values, forecaster, place).where(*of_forecasters).subquery()
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
-    if has_splits(connection, symbol):
+    if has_other_basis(connection, symbol):
         made, fetch = tables.forecasts, tables.fetches
         chosen = chosen.add_columns(made.c.data_as_of, fetch.c.first_received)
         chosen = chosen.join(made, _same_forecast(made, ranked)).join(fetch, fetch.c.id == made.c.fetch_id)

@@ -13,11 +13,11 @@ from forecasting.store import tables
 from forecasting.store.frames import frame
 
 
-def has_splits(connection: sa.Connection, symbol: str) -> bool:
-    """Whether any split of the symbol is stored."""
+def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
+    """Whether past forecasts of the symbol may be on another basis: a split is stored, or another history accepted."""
     table = tables.corporate_actions
-    one = sa.select(sa.literal(1)).where(table.c.symbol == symbol, table.c.kind == "split").limit(1)
-    return connection.scalar(one) is not None
+    split = sa.exists().where(table.c.symbol == symbol, table.c.kind == "split")
+    return bool(connection.scalar(sa.select(split))) or len(_accepted(connection, symbol)) > 0
 
 
 def split_factors(
@@ -61,12 +61,33 @@ def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) ->
         symbol: Symbol of the bars.
         instants: Aware.
     """
+    accepted = _accepted(connection, symbol)
+    following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
+    return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
+
+
+def of_present_history(
+    connection: sa.Connection, symbol: str, rows: pd.DataFrame, *, at: datetime | None
+) -> pd.DataFrame:
+    """Rows of past forecasts without those made before the user accepted another history of the symbol's bars.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the forecasts.
+        rows: With data_as_of, the instant at which the bars of each were fetched.
+        at: An aware instant: what was accepted by then counts; None for now.
+    """
+    accepted = next_history(connection, symbol, rows["data_as_of"])
+    present: pd.DataFrame = rows[(accepted.isna() if at is None else ~(accepted <= at)).to_numpy()]
+    return present.reset_index(drop=True)
+
+
+def _accepted(connection: sa.Connection, symbol: str) -> "pd.Series[pd.Timestamp]":
+    """The instants at which the user accepted another history of the symbol's bars, ascending."""
     found, fetch = tables.findings, tables.fetches
     statement = sa.select(fetch.c.fetched_at).distinct().join(found, found.c.fetch_id == fetch.c.id)
     statement = statement.where(found.c.symbol == symbol, found.c.rule == ACCEPTED).order_by(fetch.c.fetched_at)
-    accepted = pd.Series([*connection.scalars(statement), None], dtype="datetime64[us, UTC]")
-    position = accepted.iloc[:-1].searchsorted(instants, side="right")
-    return accepted.iloc[position].set_axis(instants.index)
+    return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
 
 
 def all_at(at: datetime | None, rows: pd.DataFrame) -> pd.Series | None:
@@ -86,7 +107,8 @@ def on_basis_at(
     """Rows of past forecasts with the columns, in the target's unit, on the share basis that was known at an instant.
 
     A split changes how many shares trade and what one costs; a forecast, its score and its losses stay on the basis of
-    the day it was made. What is averaged or compared over a split must be on one.
+    the day it was made. What is averaged or compared over a split must be on one. Rows from before another history that
+    the user accepted are left out: nothing states what would bring them to its unit.
 
     Args:
         connection: An open connection.
@@ -96,6 +118,7 @@ def on_basis_at(
         columns: What is brought to that basis.
         at: An aware instant; None for now.
     """
+    rows = of_present_history(connection, symbol, rows, at=at)
     factor = split_factors(connection, symbol, rows, until=all_at(at, rows))
     found = rows.drop(columns=["data_as_of", "first_received"])
     if (factor != 1.0).any() and target != "range":

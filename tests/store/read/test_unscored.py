@@ -114,9 +114,23 @@ def test_a_forecast_is_not_compared_with_bars_of_a_history_that_the_user_accepte
         rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
         rows[2]["data_as_of"] = at("2024-03-08T21:00")  # made of the other history
         writes.add_forecasts(connection, rows)
+        found = unscored_forecasts(connection, SYMBOL, TARGET, last=date(2024, 3, 11))
         past = read.past_forecasts(
             connection, SYMBOL, TARGET, origin=date(2024, 3, 11), limit=9, known_at=at("2024-03-11T21:00")
         )
-    assert unscored(database_url, last="2024-03-11") == [("first_print", 1, 100.0), ("first_print", 1, 9.0)]
+        writes.add_scores(connection, [score_row(row) for row in rows])
+        averaged = [
+            frame["origin_session"].dt.day.tolist()
+            for instant in (at("2024-03-08T20:00"), at("2024-03-11T21:00"))
+            for frame in (  # the nights of a page, and those that it averages
+                read.issued(connection, SYMBOL, TARGET, origins=9, basis_at=instant),
+                read.scored(connection, SYMBOL, TARGET, origins=9, known_at=instant),
+            )
+        ]
+        losses = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 11), origins=9)
+    assert averaged == [[6, 7, 8], [6, 7, 8], [8], [8]]
+    assert losses["origin_session"].dt.day.tolist() == [8]
+    scores = [(row.stage, row.bar_version, row.volume) for row in found.itertuples()]
+    assert scores == [("first_print", 1, 100.0), ("first_print", 1, 9.0)]
     before, newest = pd.Timestamp("2024-03-08T20:59:59.999999Z"), pd.Timestamp("2024-03-11T21:00Z")
     assert past["bars_at"].tolist() == [before, before, newest]
