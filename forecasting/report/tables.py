@@ -86,7 +86,7 @@ def _cost_columns(data: ReportData) -> dict[str, Any]:
 
 
 def _last_result(record: TrackRecord) -> dict[str, Any] | None:
-    """The newest scored forecast one session ahead, and what came; None before the first score."""
+    """The newest scored forecast one session ahead that counts, and what came; None before the first score."""
     ahead = record.ahead(1)
     if ahead.empty:
         return None
