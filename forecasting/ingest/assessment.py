@@ -183,8 +183,8 @@ def detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request
         f"The stored bars end at {ends}; those of {request.source} begin at {begins}, with {missing} missing between, "
         "though the stored ones were requested too: its response is cut off, or the symbol is another company's now."
     )
-    # On the newest stored session: it stays the newest while no bar is stored, so later nights add no other finding.
-    return Finding(ends, "history_detached", "reject", float(missing), detail)
+    # On the first session of the response, which it covers once it is accepted, so that its fetch clears the finding.
+    return Finding(begins, "history_detached", "reject", float(missing), detail)
 
 
 def detached_error(finding: Finding, symbol: str, request: Request) -> DataLateError:

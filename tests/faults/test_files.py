@@ -203,6 +203,22 @@ def test_forecasts_made_before_another_currency_was_accepted_are_compared_with_n
     assert len({tuple(one) for one in factors}) > 5
 
 
+def test_a_history_that_begins_after_the_stored_one_is_held_until_it_is_accepted_and_then_no_finding_is_open_of_it(
+    csv_file: Path,
+) -> None:
+    write_yahoo_csv(BARS.iloc[:-40], csv_file)
+    ingest(BARS.index[-41].date())
+    write_yahoo_csv(BARS.iloc[-30:], csv_file)
+    for as_of in (BEFORE, LAST):
+        with pytest.raises(DataLateError, match=r"with 10 missing between, .*another company's now"):
+            ingest(as_of)
+        assert open_rules() == ["history_detached", *["missing_session"] * 10]
+    ingest(accept=True)
+    assert open_rules() == ["missing_session"] * 10
+    ingest()
+    assert len(rows("bar_versions")) == 508 + 30
+
+
 def test_an_answer_that_was_held_is_accepted_on_request_when_it_comes_again(csv_file: Path) -> None:
     ingest()
     other = BARS.copy()

@@ -162,7 +162,7 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     gaps = [date(2024, 2, 9), date(2024, 2, 12)]
     words = "The exchange traded, but no bar of it has come yet."
     findings = [Finding(day, "missing_session", "flag", None, words) for day in gaps]
-    findings.append(Finding(date(2024, 2, 8), "history_detached", "reject", 2.0, detail))
+    findings.append(Finding(date(2024, 2, 13), "history_detached", "reject", 2.0, detail))
     error = DataLateError(why, None, why)
     assert_assessment(found, without_changes("late", error, findings), error)
     accepted = assess(answer, replace(request(), accept=True), stored(known))
