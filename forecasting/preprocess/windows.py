@@ -211,7 +211,7 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
         found = f"none has a {target}" if known.empty else f"the newest is {bars.index[-1].date()}"
         raise HistoryError(
             f"Expected a bar of the origin {origin} among {len(bars)} bars up to it; {found}. "
-            "Fetch newer bars, or choose an earlier origin."
+            "Fetch it, or choose an origin that has one: the symbol may not have traded in that session."
         )
     sessions = sessions_index(known.index[0].date(), origin, exchange)
     if len(sessions) < WARM_UP + MIN_ROWS:
