@@ -156,7 +156,7 @@ def _week(data: ReportData) -> Listing:
             short_day(row["target_session"]).replace(" ", "\N{NO-BREAK SPACE}"),
             unit.number(row["q50"]),
             unit.span(row["q10"], row["q90"]),
-            change(row["q50"], usual),
+            change(row["q50"], usual, target=data.target),
             day_note(data, row),
         ]
         for row in data.rows.to_dict("records")

@@ -97,7 +97,7 @@ def quantile_listing(data: ReportData, ratio: float) -> Listing:
     """A row a forecast: its quantile of least expected cost, beside the median."""
     unit, found = unit_of(data), cost_quantiles(data.rows, ratio)
     rows: list[list[object]] = [
-        [f"{row['target_session']:%a %Y-%m-%d}", unit.number(value), change(value, row["q50"])]
+        [f"{row['target_session']:%a %Y-%m-%d}", unit.number(value), change(value, row["q50"], target=data.target)]
         for value, row in zip(found, data.rows.to_dict("records"), strict=True)
     ]
     return ["session", level_name(ratio), "vs median"], rows

@@ -14,7 +14,7 @@ from forecasting.report.track_record import TrackRecord, newest_records
 from forecasting.report.units import Unit, instant, p_value, percent, quantity, unit_for, unit_of
 from forecasting.report.wording import day_notes, forecaster_label
 from forecasting.settings import Settings
-from forecasting.vocabulary import RANDOM
+from forecasting.vocabulary import RANDOM, Target
 
 Listing = tuple[list[str], list[list[object]]]
 """The names of the columns, and the rows with a cell for each."""
@@ -31,7 +31,7 @@ def night_listing(data: ReportData) -> Listing:
             f"{row['target_session']:%a %Y-%m-%d}",
             unit.number(row["q50"]),
             unit.span(row["q10"], row["q90"]),
-            change(row["q50"], usual),
+            change(row["q50"], usual, target=data.target),
             row["status"],
             ", ".join(day_notes(data, row["target_session"])),
         ]
@@ -45,9 +45,13 @@ def usual_value(data: ReportData) -> tuple[str, float]:
     return "last" if data.target == "close" else "usual", data.usual
 
 
-def change(value: float, other: float) -> str:
-    """The relative change from `other`, signed; a dash where that is 0 or unknown."""
-    return percent(value / other - 1.0 if other else float("nan"), signed=True)
+def change(value: float, other: float, *, target: Target) -> str:
+    """The relative change from `other`, signed; a dash where that is 0 or unknown.
+
+    Of a close with a digit after the point: a session moves it by a percent or so.
+    """
+    share = value / other - 1.0 if other else float("nan")
+    return percent(share, signed=True, decimals=1 if target == "close" else 0)
 
 
 def window_listing(data: ReportData, record: TrackRecord) -> Listing:

@@ -87,7 +87,7 @@ def last_result(data: ReportData, record: TrackRecord) -> str:
     if ahead.empty:
         return ""
     row = ahead.iloc[-1]
-    off = change(float(row["actual"]), float(row["q50"]))
+    off = change(float(row["actual"]), float(row["q50"]), target=data.target)
     side = "inside" if row["inside_80"] else "outside"
     return (
         f"{short_day(row['target_session'])}: forecast {unit.brief(float(row['q50']))}, actual "
@@ -140,7 +140,7 @@ def _line(data: ReportData, now: datetime) -> list[object]:
         unit.brief(float(row["q50"])),
         unit.span(float(row["q10"]), float(row["q90"])),
         *([] if data.cost_ratio is None else [unit.brief(float(cost_quantiles(data.rows, data.cost_ratio).iloc[0]))]),
-        change(float(row["q50"]), usual_value(data)[1]),
+        change(float(row["q50"]), usual_value(data)[1], target=data.target),
         ("hit" if ahead["inside_80"].iloc[-1] else "miss") if len(ahead) else None,
         percent(float(best["skill_mae"]), signed=True) if best is not None else None,
         _bar_age(data, now),

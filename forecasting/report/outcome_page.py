@@ -95,7 +95,7 @@ def _forecasts(nights: Sequence[SymbolNight]) -> list[str]:
                 *day,
                 unit.brief(float(row["q50"])),
                 unit.span(float(row["q10"]), float(row["q90"])),
-                change(float(row["q50"]), float(row["last_value"])),
+                change(float(row["q50"]), float(row["last_value"]), target=night.target),
                 markdown_text(", ".join([*behind, *unusual(row)])),
             ]
         )

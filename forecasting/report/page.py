@@ -8,6 +8,7 @@ from typing import Any
 from forecasting.report import facts, night_json, record_section, track_record_charts, units, wording
 from forecasting.report.data import ReportData
 from forecasting.report.environment import environment
+from forecasting.report.listings import change
 from forecasting.report.staleness import stale_after
 from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages
 from forecasting.vocabulary import LSTM
@@ -68,7 +69,6 @@ def _last_row(data: ReportData) -> dict[str, Any]:
 
 def _forecast_rows(data: ReportData) -> list[dict[str, Any]]:
     unit = units.unit_of(data)
-    decimals = 1 if data.target == "close" else 0
     return [
         {
             "day": units.short_day(row["target_session"]),
@@ -77,9 +77,7 @@ def _forecast_rows(data: ReportData) -> list[dict[str, Any]]:
             "span_50": unit.span(row["q25"], row["q75"]),
             "span_80": unit.span(row["q10"], row["q90"]),
             "span_90": unit.span(row["q05"], row["q95"]),
-            "change": units.percent(row["q50"] / data.last_value - 1, signed=True, decimals=decimals)
-            if data.last_value
-            else "\N{EN DASH}",
+            "change": change(row["q50"], data.last_value, target=data.target),
             "notes": wording.day_notes(data, row["target_session"]),
         }
         for row in data.rows.to_dict("records")

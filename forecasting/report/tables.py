@@ -113,7 +113,7 @@ def forecast_table(data: ReportData) -> list[dict[str, object]]:
             "session": short_day(row["target_session"]),
             "median": unit.number(row["q50"]),
             "80 %": unit.span(row["q10"], row["q90"]),
-            f"vs {against}": change(row["q50"], usual),
+            f"vs {against}": change(row["q50"], usual, target=data.target),
             "note": day_note(data, row),
             "90 %": unit.span(row["q05"], row["q95"]),
             "50 %": unit.span(row["q25"], row["q75"]),

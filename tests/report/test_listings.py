@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from forecasting.report import listings
 from forecasting.report.track_record import track_record
 from forecasting.settings import Settings
@@ -43,11 +45,22 @@ def test_a_close_is_compared_with_the_last_one():
     data = report_data("close")
     columns, rows = listings.night_listing(data)
     assert "vs last" in columns
-    assert [str(row[3]).replace("\N{NO-BREAK SPACE}", "") for row in rows] == ["+1%", "+2%", "+3%", "+4%", "+5%"]
+    assert [str(row[3]).replace("\N{NO-BREAK SPACE}", "") for row in rows] == [
+        "+1.0%",
+        "+2.0%",
+        "+3.0%",
+        "+4.0%",
+        "+5.0%",
+    ]
+
+
+@pytest.mark.parametrize(("target", "shown"), [("volume", "0"), ("range", "0"), ("close", "+0.3")])
+def test_a_small_change_of_a_close_is_shown_as_in_its_sentence(target, shown):
+    assert listings.change(46.74, 46.61, target=target) == f"{shown}\N{NO-BREAK SPACE}%"
 
 
 def test_a_change_against_zero_is_a_dash():
-    assert listings.change(1.0, 0.0) == "\N{EN DASH}"
+    assert listings.change(1.0, 0.0, target="volume") == "\N{EN DASH}"
 
 
 def test_the_newest_sixty_origins_have_a_row_only_where_there_are_more_than_twenty():

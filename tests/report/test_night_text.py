@@ -55,15 +55,15 @@ error / its error, + is better; pinball skill: the same of the loss over all
 seven quantiles."""
 
 LINES = """\
-symbol  session    median  80 % interval  usual  last  skill  data  notes
-------  ---------  ------  -------------  -----  ----  -----  ----  ------------
-SBUX    Mon 03-11  7.16 M     5.01–10.74   +2 %  hit   −49 %  15 h
-MSFT    Mon 03-11  $52.60    51.81–53.91   +1 %  hit   −60 %  15 h
-IBM     Mon 03-11  7.16 M     5.01–10.74   +2 %               15 h  night
-                                                                    2024-03-11
-                                                                    failed,
-                                                                    late,
-                                                                    fallback"""
+symbol  session    median  80 % interval   usual  last  skill  data  notes
+------  ---------  ------  -------------  ------  ----  -----  ----  -----------
+SBUX    Mon 03-11  7.16 M     5.01–10.74    +2 %  hit   −49 %  15 h
+MSFT    Mon 03-11  $52.60    51.81–53.91  +1.0 %  hit   −60 %  15 h
+IBM     Mon 03-11  7.16 M     5.01–10.74    +2 %               15 h  night
+                                                                     2024-03-11
+                                                                     failed,
+                                                                     late,
+                                                                     fallback"""
 
 
 def test_a_night_in_full_at_80_columns() -> None:

@@ -154,7 +154,7 @@ def test_json_csv_and_text_compare_a_close_with_the_last_one():
     data = report_data("close", forecasts=forecasts("close", outside="", q50=91.91), history=history)
     assert night_document(data)["usual"] == 91.0
     assert [line["usual"] for line in csv.DictReader(io.StringIO(forecast_csv([data])))] == ["91.0"] * 5
-    assert forecast_table(data)[0]["vs last"] == "+1\N{NO-BREAK SPACE}%"
+    assert forecast_table(data)[0]["vs last"] == "+1.0\N{NO-BREAK SPACE}%"
 
 
 def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
