@@ -55,6 +55,11 @@ class IndexLine:
         symbol, currency = str(self.forecast["symbol"]), str(self.forecast["currency"] or "")
         return unit_for(target, usual=self.usual, symbol=symbol, currency=currency)
 
+    @property
+    def decimals(self) -> int:
+        """Digits after the point of a change in percent: a session moves a close by a percent or so."""
+        return 1 if self.forecast["target"] == "close" else 0
+
 
 def render_index(lines: Sequence[IndexLine]) -> str:
     """The whole HTML page. It makes no request; its script sorts, filters and shows the age of the data."""
@@ -88,7 +93,7 @@ def _row(line: IndexLine) -> dict[str, Any]:
         "value": forecast["q50"],
         "interval": unit.brief_span(forecast["q10"], forecast["q90"]),
         "width": (forecast["q90"] - forecast["q10"]) / forecast["q50"] if forecast["q50"] else 0.0,
-        "change": percent(change, signed=True, decimals=1 if forecast["target"] == "close" else 0),
+        "change": percent(change, signed=True, decimals=line.decimals),
         "against": "last" if forecast["target"] == "close" else "usual",  # where a phone has no heads
         "change_share": change if math.isfinite(change) else 0.0,
         "spark": _sparkline(line),
@@ -130,7 +135,7 @@ def _result(line: IndexLine) -> dict[str, Any] | None:
     session: date = line.result["target_session"]
     actual, median = line.result["actual"], line.result["q50"]
     side = "above" if actual > median else "below"
-    off = percent(abs(actual / median - 1.0)) if median else ""
+    off = percent(abs(actual / median - 1.0), decimals=line.decimals) if median else ""
     is_hit = bool(line.result["inside_80"])
     return {"hit": is_hit, "text": f"{short_day(session)}: {off} {side}", "session": session.isoformat()}
 

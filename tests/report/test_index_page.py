@@ -54,6 +54,12 @@ def test_a_miss_below_the_median_and_a_first_night_without_a_result() -> None:
     assert [row[8] for row in rows] == ["miss Fri 8 Mar: 60 % below", ""]
 
 
+def test_how_far_a_close_came_from_its_median_has_a_digit_after_the_point() -> None:
+    result = {"target_session": index_line().forecast["origin_session"], "actual": 46.8, "q50": 46.6, "inside_80": True}
+    (row,) = cells(render_index([index_line("SBUX", "close", result=result)]))
+    assert row[8] == "hit Fri 8 Mar: 0.4 % above"
+
+
 def test_values_of_each_target_and_currency_have_their_own_unit() -> None:
     price = {"q10": 90.0, "q50": 91.0, "q90": 92.5, "values": [91.0] * 20}
     lines = [index_line("VOD.L", "close", currency="GBp", **price), index_line("^FTSE", "close", **price)]
