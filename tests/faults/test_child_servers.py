@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from flows.operations.child import start_child, stop_child
 from forecasting.store import migrate
 from tests.flows import processes
 
@@ -96,3 +98,18 @@ def test_a_child_ends_when_its_pipe_is_closed_also_without_the_kernel_s_signal(t
     assert child.poll() is None
     child.stdin.close()
     assert child.wait(timeout=10) == 1
+
+
+def test_a_child_is_no_process_of_the_terminal_which_ctrl_c_would_end_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{SLEEPER}.py").write_text("import time\nopen('up', 'w').close()\ntime.sleep(60)\n")
+    monkeypatch.chdir(tmp_path)
+    child = start_child(
+        SLEEPER, [], environment={"PYTHONPATH": f"{processes.ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin"}
+    )
+    try:
+        processes.until((tmp_path / "up").exists, "the child")
+        assert os.getsid(child.pid) == child.pid != os.getsid(0)
+    finally:
+        stop_child(child)
