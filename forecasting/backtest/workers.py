@@ -1,6 +1,7 @@
 """Worker processes, which end when their parent does."""
 
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -29,8 +30,11 @@ def _begin(prepare: Callable[..., None] | None, given: tuple[object, ...]) -> No
 def end_with_parent() -> None:
     """End this process, later, with the one that started it: a pool's worker would wait for work for ever, with 430 MB.
 
-    It holds both ends of the pool's queue, so that it does not notice by itself that its parent was killed.
+    It holds both ends of the pool's queue, so that it does not notice by itself that its parent was killed. Ctrl-C at a
+    terminal, which reaches every process, ends it at once: as the result of its work, KeyboardInterrupt would end the
+    thread of Prefect's runner that collects results, and the parent would wait for the workers for ever.
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

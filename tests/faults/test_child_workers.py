@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import psutil
 import pytest
 
+from forecasting.backtest.workers import worker_pool
 from forecasting.store import migrate
 from tests.flows import processes
 
@@ -30,3 +33,8 @@ def test_a_backtest_ended_by_sigkill_leaves_no_worker_behind(tmp_path: Path) -> 
         backtest.wait()
         _, left = psutil.wait_procs(workers, timeout=20)
         assert left == []
+
+
+def test_ctrl_c_ends_a_worker_and_is_no_result_of_its_work() -> None:
+    with worker_pool(1) as pool:
+        assert isinstance(pool.submit(signal.raise_signal, signal.SIGINT).exception(), BrokenProcessPool)
