@@ -181,7 +181,7 @@ def _new_findings(data: ReportData) -> str:
 
 def _why(data: ReportData) -> str:
     if data.decision is None:
-        return "No challenger was fitted on this night."
+        return "No promotion was decided on this night."
     return str(data.decision["reason"])
 
 

@@ -94,7 +94,7 @@ def _decision_facts(data: ReportData) -> list[tuple[str, str]]:
     mode = str(run.get("mode") or "undecided")
     facts = [("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode)]
     if decision is None:
-        return [*facts, ("Promotion", "nothing to decide tonight")]
+        return [*facts, ("Promotion", "none was decided tonight")]
     facts.append(("Promotion", str(decision["reason"])))
     facts.append(("Compared on", _compared(decision)))
     facts.append(("Pinball loss", _pinballs(data, decision)))

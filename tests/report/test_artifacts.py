@@ -60,7 +60,7 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     assert rows[4].endswith(" | earnings |")
     assert "### How it did\n\nFri 8 Mar: forecast " in text
     assert "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check." in text
-    assert "Published: lstm 3f9c2ab1a77d0e11, warm. No challenger was fitted on this night." in text
+    assert "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night." in text
     assert text.endswith("Report page: `reports/SBUX-volume.html`")
 
 

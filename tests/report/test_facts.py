@@ -69,7 +69,7 @@ def test_a_decision_shows_its_reason_and_what_was_compared():
     assert facts["Pinball loss"] == "champion 0.600, challenger 0.500 (M shares)"
     assert facts_of(decision=DECISION | {"first_origin": None})["Compared on"] == "40 origins"
     assert facts_of(decision=DECISION | {"origins": 0})["Compared on"] == "\N{EN DASH}"
-    assert facts_of()["Promotion"] == "nothing to decide tonight"
+    assert facts_of()["Promotion"] == "none was decided tonight"
 
 
 def test_the_data_facts_hold_fetch_verdict_and_newest_value():
