@@ -1,9 +1,10 @@
 """Changes of a fetch to the stored bars, and their causes.
 
     first      nothing was stored            dividend   Adj Close moved, no bar did
-    extended   new sessions, all else equal  revised    single bars were restated
-    unchanged  no change                     split      the share basis changed: new versions of every earlier bar
-                                             held       a jump like a split, unexplained: kept out
+    extended   new sessions, settled bars equal
+    unchanged  no change                     revised    single bars were restated
+    split      the share basis changed: new versions of every earlier bar
+    held       a jump like a split, unexplained: kept out
 
 A request without usable bars has a verdict too: late, rate_limited, unavailable or bad_data.
 Tolerances: prices 1e-5 relative, volumes exact. An absent row or an unknown volume is no change.
@@ -224,7 +225,8 @@ def _verdict(known: pd.DataFrame, changes: _Changes) -> Verdict:
         return "first"
     if changes.factor is not None:
         return "split"
-    if len(changes.restated):
+    # A night makes the bar of the night before final; that its volume has moved until then is no news to anybody.
+    if changes.restated["settled"].any() or (len(changes.restated) and not changes.new):
         return "revised"
     if len(changes.dividends) or abs(changes.adjustment - 1.0) > _ADJUSTMENT:
         return "dividend"

@@ -103,6 +103,18 @@ def test_a_provisional_bar_may_move_overnight_without_a_finding():
     assert_view(store, bars)
 
 
+def test_a_provisional_bar_that_the_next_night_makes_final_is_routine_and_a_settled_one_restated_with_it_is_not():
+    bars = random_bars(30, seed=1)
+    evening = bars.iloc[:-1].copy()
+    evening.iloc[-1, evening.columns.get_loc("volume")] *= 0.73
+    revision, findings = stored(evening).take(fetched_of(bars))
+    assert (revision.verdict, findings) == ("extended", [])
+    assert revision.detail.startswith("1 new, 1 restated (volume by up to +36.99% on 2024-03-07)")
+    restated = bars.copy()
+    restated.iloc[5, restated.columns.get_loc("volume")] += 1
+    assert stored(evening).take(fetched_of(restated))[0].verdict == "revised"
+
+
 def test_a_row_that_is_absent_or_has_no_volume_takes_nothing_away():
     bars = random_bars(30, seed=1)
     store = stored(bars)
