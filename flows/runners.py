@@ -10,7 +10,8 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.tasks import run_shard, shard_of_nights
 from forecasting.backtest.workers import end_with_parent
-from forecasting.errors import UsageError
+from forecasting.errors import ForecastingError
+from forecasting.pipeline.dask_scheduler import check_dask
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, lost_twice, workers_of
 from forecasting.settings import Settings
 
@@ -32,7 +33,13 @@ def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished
 def _run_together(shards: Sequence[Shard], settings: Settings) -> Generator[Finished, None, list[Shard]]:
     """How each night ended, of shards in one task runner; returned are the shards whose workers were lost."""
     lost: list[Shard] = []
-    with task_runner(settings, len(shards)) as runner:
+    try:
+        runner = task_runner(settings, len(shards))
+    except ForecastingError as error:
+        for shard in shards:
+            yield from every_night_failed(shard, error)
+        return lost
+    with runner:
         for shard, future in [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]:
             try:
                 yield from future.result()
@@ -46,7 +53,7 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
     """Prefect's task runner that the settings name.
 
     Raises:
-        UsageError: Dask is not installed.
+        ForecastingError: As `check_dask`.
     """
     workers = min(workers_of(settings), shards)
     if settings.runner == "processes":
@@ -55,12 +62,9 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
         # and start a temporary server for them (Prefect 3.9).
         pool._forward_subprocess_messages = partial(copy_context().run, pool._forward_subprocess_messages)  # type: ignore[method-assign]
         return pool
-    try:
-        from prefect_dask.task_runners import DaskTaskRunner
-    except ImportError:
-        raise UsageError(
-            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
-        ) from None
+    check_dask(settings.dask_address)
+    from prefect_dask.task_runners import DaskTaskRunner
+
     if settings.dask_address:
         return DaskTaskRunner(address=settings.dask_address)
     logging.getLogger("distributed").setLevel(logging.WARNING)

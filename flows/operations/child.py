@@ -27,8 +27,7 @@ def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[s
         environment: All of its variables.
     """
     command = [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
-    # A session of its own: Ctrl-C at a terminal goes to every process of the command's, and would stop a server before
-    # Prefect has reported the interrupted run to it.
+    # A session of its own: Ctrl-C at a terminal would stop a server before the interrupted run is reported to it.
     return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         command, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )

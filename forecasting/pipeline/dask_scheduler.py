@@ -1,0 +1,38 @@
+"""Whether a night's shards can run on Dask: without a scheduler or a worker the run would end, or wait for ever."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from forecasting.errors import ForecastingError, UsageError
+
+CONNECT_S = 30.0
+"""Seconds until the scheduler must respond."""
+
+WORKER_S = 300.0
+"""Seconds until it must have its first worker: machines that are started for a night take minutes."""
+
+
+def check_dask(address: str | None) -> None:
+    """Return when Dask is installed and the scheduler at the address, if one is given, has a worker.
+
+    Raises:
+        UsageError: Dask is not installed.
+        ForecastingError: No scheduler responds there, or it has no worker.
+    """
+    if find_spec("prefect_dask") is None:
+        raise UsageError(
+            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
+        )
+    if address is None:
+        return
+    from distributed import Client  # not at the top: it changes how exceptions are pickled
+
+    try:
+        with Client(address, timeout=CONNECT_S, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # no types
+            client.wait_for_workers(1, timeout=WORKER_S)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ForecastingError(
+            f"Expected a Dask scheduler with a worker at FORECASTING_DASK_ADDRESS {address}; found: {error}. Start "
+            "both (docs/cluster.md), or correct the address; then run again: the bars are stored."
+        ) from error
