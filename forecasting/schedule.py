@@ -10,6 +10,9 @@ _CRON_NAMES = {
 _CRON_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "day of the week": (0, 7)}
 
 
+_OF_MONTH = re.compile(r"L\d|\w+#[1-5]")
+"""MON#1 is the first Monday of a month, L5 the last Friday; Prefect takes no other weekdays beside them."""
+
 _SHORTCUTS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 
 
@@ -27,18 +30,22 @@ def check_cron(text: str) -> str:
             f"Expected five fields (minute hour day month weekday: 30 5 * * 2-6), found {len(found)} in {text[:40]!r}"
         )
     for field, (name, (low, high)) in zip(found, _CRON_RANGES.items(), strict=True):
-        if not all(_is_cron_part(part, name, low, high) for part in field.split(",")):
+        parts = field.split(",")
+        of_month = [part for part in parts if name == "day of the week" and _OF_MONTH.fullmatch(part)]
+        if field == "?" and name.startswith("day"):
+            continue
+        if not all(_is_cron_part(part, name, low, high) for part in parts) or len(of_month) not in (0, len(parts)):
             raise ValueError(f"Expected {name} from {low} to {high}, found {field[:40]!r} in {text[:40]!r}")
     return text
 
 
 def _is_cron_part(part: str, name: str, low: int, high: int) -> bool:
+    if name == "day of the week" and _OF_MONTH.fullmatch(part):
+        part = part.partition("#")[0] if "#" in part else part[1:]
     span, slash, step = part.partition("/")
-    if name == "day of the week":  # MON#1 is the first Monday of a month, L5 the last Friday
-        span = re.sub(r"^L(?=\d$)|#[1-5]$", "", span)
     if slash and not (step.isascii() and step.isdigit() and int(step[:9]) > 0):
         return False
-    if span in ("*", "?") or (span == "L" and name == "day"):
+    if span == "*" or (part == "L" and name == "day"):
         return True
     names = _CRON_NAMES.get(name, [])
     ends = [str(names.index(end.upper()) + low) if end.upper() in names else end for end in span.split("-")]

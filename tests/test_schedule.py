@@ -5,9 +5,12 @@ import pytest
 from forecasting.schedule import check_cron, check_time_zone
 
 TAKEN = ["30 5 * * 2-6", "0 22-4 * * *", "0 0 L * *", "0 0 * * mon#1", "0 0 * * L5", "@daily", "0 0 * * fri-mon"]
-TAKEN += ["0-10/3 1 * * *", "5/15 * * * *", "0 0 * * 7", "0,30 5 1 JAN,jul *", "0 0 ? * MON"]
+TAKEN += ["0-10/3 1 * * *", "5/15 * * * *", "0 0 * * 7", "0,30 5 1 JAN,jul *", "0 0 ? * MON", "0 0 1,L * ?"]
+TAKEN += ["0 0 * * mon#1,L5"]
 REFUSED = ["", "30 5 * *", "60 5 * * *", "* 24 * * *", "0 0 0 * *", "0 0 1 13 *", "*/0 * * * *", "H 0 * * *"]
 REFUSED += ["0 0 * * 8", "a b c d e", "0 0 * * mon-", "0 0 * * 1-2-3", "@nightly", "-1 5 * * *", "1,,2 * * * *"]
+REFUSED += ["? 5 * * *", "0 5 ?/2 * *", "0 5 L/2 * *", "0 5 * * 1-5#2", "0 5 * * MON#1,TUE", "0 5 * * L5,1"]
+REFUSED += ["0 5 * * *#1", "0 5 * * L5#1"]
 
 
 @pytest.mark.parametrize("text", TAKEN)
@@ -20,6 +23,10 @@ def test_a_schedule_that_prefect_takes_is_taken(text: str) -> None:
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_a_schedule_that_prefect_refuses_is_refused(text: str) -> None:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    with pytest.raises(ValueError, match="cron"):
+        CronSchedule(cron=text, timezone="America/New_York")
     with pytest.raises(ValueError, match="Expected"):
         check_cron(text)
 
