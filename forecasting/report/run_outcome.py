@@ -69,8 +69,8 @@ class SymbolNight:
     @property
     def unit(self) -> Unit:
         """In which its forecast is written."""
-        last = float(self.tomorrow["last_value"]) if self.tomorrow else float("nan")
-        return unit_for(self.target, usual=last, symbol=self.symbol, currency=self.currency)
+        median = float(self.tomorrow["q50"]) if self.tomorrow else float("nan")  # the last value may be unknown
+        return unit_for(self.target, usual=median, symbol=self.symbol, currency=self.currency)
 
 
 def outcome_sentence(nights: Sequence[SymbolNight]) -> str:

@@ -40,6 +40,11 @@ def test_the_sentence_of_one_symbol_has_its_status_and_tomorrow() -> None:
     assert plain(outcome_sentence([night_of()])) == "SBUX done. SBUX Mon 11 Mar 8.45 M shares, 80 % 6.00-12.00"
 
 
+def test_the_unit_is_the_medians_own_where_the_last_value_is_unknown() -> None:
+    unknown = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=float("nan"))
+    assert outcome_sentence([night_of(published=unknown)]) == outcome_sentence([night_of()])
+
+
 def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
     shown = outcome_sentence([night_of(name) for name in "ABCDE"])
     assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar ")
