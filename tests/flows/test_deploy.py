@@ -131,6 +131,11 @@ def test_each_unit_requires_what_its_own_example_leaves_empty() -> None:
             assert required == (set() if unit.name == "forecasting-serve.service" else empty)
 
 
+def test_a_stop_of_serve_leaves_its_server_for_the_run_to_be_cancelled_on() -> None:
+    units = {unit.name for unit in DEPLOY.glob("systemd/*.service") if "\nKillMode=mixed\n" in unit.read_text()}
+    assert units == {"forecasting-serve.service"}
+
+
 def test_serve_needs_the_first_part_of_its_example_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = (DEPLOY / "systemd" / "forecasting.env.example").read_text().split("# From here on")
     for name, value in assignments(first).items():
