@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,11 @@ def between(first: date, last: date, exchange: str = "XNYS") -> list[date]:
     """Every session from `first` to `last`, both included, ascending."""
     days: list[date] = sessions_index(first, last, exchange).date.tolist()
     return days
+
+
+def after(day: date, last: date, exchange: str = "XNYS") -> list[date]:
+    """Every session after `day`, which need not be traded, up to `last`, ascending."""
+    return between(day + timedelta(days=1), last, exchange)
 
 
 def sessions_index(first: date, last: date, exchange: str = "XNYS") -> pd.DatetimeIndex:

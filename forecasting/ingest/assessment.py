@@ -14,7 +14,7 @@ from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, explain, nothing_changed
 from forecasting.ingest.same_series import FEWEST, MATCH, MATCHING_SHARE, compare
 from forecasting.ingest.sources import Fetched
-from forecasting.sessions import between
+from forecasting.sessions import after
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def detached(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched, request
     if stored.empty or bars.empty or fetched.first_asked > stored.index[-1].date():
         return None
     ends, begins = stored.index[-1].date(), bars.index[0].date()
-    missing = len(between(ends, begins, request.exchange)) - 2
+    missing = len(after(ends, begins, request.exchange)) - 1
     if missing < 1:
         return None
     detail = (

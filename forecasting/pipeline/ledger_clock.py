@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from forecasting.errors import ClockError, DataLateError, ForecastingError
 from forecasting.ingest.sources import Fetched
 from forecasting.pipeline.night_run import NightRun
-from forecasting.sessions import between, is_session, opens_at
+from forecasting.sessions import after, is_session, opens_at
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -44,7 +44,7 @@ def name_clock(error: ForecastingError | None, session: date, run: NightRun) -> 
     """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
     if not isinstance(error, DataLateError) or error.newest is None:
         return error
-    behind = len(between(error.newest, session, run.settings.exchange)) - 1
+    behind = len(after(error.newest, session, run.settings.exchange))
     if behind <= _LATE_SESSIONS:
         return error
     clock = f"{run.now():%Y-%m-%d %H:%M} UTC"

@@ -19,7 +19,7 @@ from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, ni
 from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.witness import witness_of
-from forecasting.sessions import between, holidays, is_session, last_completed, next_sessions, span, today
+from forecasting.sessions import after, between, holidays, is_session, last_completed, next_sessions, span, today
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
@@ -115,7 +115,7 @@ def missed_nights(
         last = newest_session(symbol, settings, now=now)
         with database.reading(settings.url) as connection:
             finished = read.newest_finished(connection, symbol, settings.target)
-        missed = between(finished, last, settings.exchange)[1:] if finished else []
+        missed = after(finished, last, settings.exchange) if finished else []
         sessions = missed or [last]
     next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
     return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in sessions]
@@ -170,7 +170,7 @@ def oldest_missed(each: Sequence[Settings], last: date) -> date:
     """
     with database.reading(each[0].url) as connection:
         finished = [(read.newest_finished(connection, own.symbols[0], own.target), own.exchange) for own in each]
-    missed = [between(session, last, exchange)[1:2] for session, exchange in finished if session]
+    missed = [after(session, last, exchange)[:1] for session, exchange in finished if session]
     return min([last, *chain.from_iterable(missed)])
 
 
@@ -292,7 +292,7 @@ def _note_failure(
     if as_of is None:
         with database.reading(own.url) as connection:
             finished = read.newest_finished(connection, symbol, own.target)
-        session = next(iter(between(finished, closed, own.exchange)[1:]), closed) if finished else closed
+        session = next(iter(after(finished, closed, own.exchange)), closed) if finished else closed
     if is_session(session, own.exchange) and session <= closed:
         note_failure(night_run(_spec(symbol, session, own, mode=mode, trigger=trigger), own, now=now), error)
 

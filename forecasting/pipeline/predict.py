@@ -35,7 +35,7 @@ from forecasting.predict.forecasts import kind_of
 from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
-from forecasting.sessions import between, next_sessions
+from forecasting.sessions import after, next_sessions
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
@@ -196,7 +196,7 @@ def _champion_facts(
         champion=stored.champion["id"] if stored.champion else None,
         baseline=fallback_baseline(stored.losses, deficit, baselines),
         damage=damage,
-        age_sessions=len(between(trained_to, run.spec.session, run.settings.exchange)) - 1 if trained_to else None,
+        age_sessions=len(after(trained_to, run.spec.session, run.settings.exchange)) if trained_to else None,
         max_age_sessions=run.settings.max_model_age,
         finite=own is None or own.is_finite,
         deficit=deficit,

@@ -26,7 +26,7 @@ from forecasting.pipeline.registry import load_model
 from forecasting.pipeline.run_row import NO_MODEL, open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.preprocess.windows import Windows, load_windows
-from forecasting.sessions import between
+from forecasting.sessions import after
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
@@ -140,7 +140,7 @@ def _plan_fit(run: NightRun, stored: _Stored, windows: Windows) -> _Plan:
         return _Plan(choose_mode(run.spec.mode, None, scratch_every=settings.scratch_every), windows, None, None, own)
     since = _NEVER
     if stored.newest_scratch is not None:
-        since = len(between(stored.newest_scratch, run.spec.session, settings.exchange)) - 1
+        since = len(after(stored.newest_scratch, run.spec.session, settings.exchange))
     parent = None
     try:
         parent = load_model(champion, settings)

@@ -9,7 +9,7 @@ from typing import Any
 from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
 from forecasting.report.units import instant, quantity, seconds, span_of_days, unit_of
-from forecasting.sessions import between
+from forecasting.sessions import after
 from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
@@ -85,7 +85,7 @@ def _start(model: Mapping[str, Any]) -> str:
 def _age(data: ReportData) -> str:
     if data.model.get("trained_to") is None:
         return _DASH
-    sessions = len(between(as_day(data.model["trained_to"]), data.origin, data.exchange)) - 1
+    sessions = len(after(as_day(data.model["trained_to"]), data.origin, data.exchange))
     return "trained up to tonight" if sessions <= 0 else f"{sessions} session{'s' if sessions > 1 else ''}"
 
 

@@ -4,12 +4,23 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from flows import clock
 from forecasting.errors import BadDataError, StoreError, UsageError
-from forecasting.pipeline.plan import check_nights, check_session, closed_since, nothing_new, planned_nights
+from forecasting.pipeline.plan import (
+    check_nights,
+    check_session,
+    closed_since,
+    missed_nights,
+    nothing_new,
+    oldest_missed,
+    planned_nights,
+)
 from forecasting.settings import Settings
-from forecasting.store import migrate
+from forecasting.store import migrate, tables
+from forecasting.store.database import transaction
+from tests.store.rows import run_row
 
 
 @pytest.mark.parametrize(
@@ -95,3 +106,13 @@ def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database
     settings = Settings(database_url=database_url, source="sample")
     with pytest.raises(StoreError, match=r"is at revision 0007; this code needs \d{4}\. Run `forecasting db upgrade`"):
         planned_nights(settings, as_of=None, mode="auto", now=clock.now)
+
+
+def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url: str) -> None:
+    """The newest night is of Presidents' Day, by London's calendar; then the symbol is New York's."""
+    with transaction(sqlite_url) as connection:
+        connection.execute(sa.insert(tables.runs), [run_row("a", "2024-02-19")])
+    own = Settings(database_url=sqlite_url)
+    missed = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 2, 22, 2, tzinfo=UTC))
+    assert [night.session.day for night in missed] == [20, 21]
+    assert oldest_missed([own], date(2024, 2, 21)) == date(2024, 2, 20)
