@@ -135,7 +135,8 @@ def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champ
 
 
 def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by_then(database_url):
-    """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th."""
+    """A first print stored on the evening of the 8th, confirmed on the 9th, restated on the 12th; split on the 13th."""
+    split = {"symbol": SYMBOL, "session": date(2024, 3, 13), "kind": "split", "value": 4.0}
     instants = [at(f"2024-03-{day}") for day in ("08T21:59", "08T22:00", "09T22:00", "12T22:00")]
     forecast = forecast_row("lstm", "2024-03-07")
     stages = [("first_print", 1, 3.0), ("settled", 1, 2.0), ("settled", 2, 1.0)]
@@ -147,6 +148,10 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
         writes.add_forecasts(connection, [forecast])
         writes.add_scores(
             connection, [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
+        )
+        connection.execute(
+            sa.insert(tables.corporate_actions),
+            [split | {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}],
         )
         losses, scored = (
             [
