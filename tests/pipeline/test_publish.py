@@ -32,7 +32,7 @@ from forecasting.store.database import reading, transaction
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import newest_reports
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
-from tests.store.rows import SYMBOL, TARGET
+from tests.store.rows import SYMBOL, TARGET, gather_statistics
 
 Figures = dict[tuple[object, ...], Any]
 
@@ -47,6 +47,7 @@ def url(request: pytest.FixtureRequest, database_url: str) -> str:
     scores = mixed_scores(database_url, seed=seed, days=days)
     with transaction(database_url) as connection:
         writes.add_scores(connection, scores)
+        gather_statistics(connection)
     return database_url
 
 

@@ -10,7 +10,7 @@ from forecasting.evaluate.evidence import LOSS_COLUMNS
 from forecasting.sessions import between
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, score_row, start, store_bars
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, start, store_bars
 
 ORIGINS = [day.isoformat() for day in between(date(2024, 1, 3), date(2024, 3, 28))]
 ROLES = {"lstm": "champion", "lstm:2": "challenger", "ridge": "baseline", "seasonal": "baseline"}
@@ -34,6 +34,7 @@ def store_random_scores(url: str, *, seed: int) -> None:
         start(connection, origins=tuple(ORIGINS), models=tuple(ROLES))
         writes.add_forecasts(connection, forecasts)
         writes.add_scores(connection, scores)
+        gather_statistics(connection)
 
 
 def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict[tuple[date, int, str], float]:
