@@ -13,8 +13,9 @@ from flows.operations.logs import readable_errors
 from flows.operations.states import last_state
 from flows.run_names import night_run_name
 from flows.work_queue import run_all
+from forecasting.pipeline.nothing_new import nothing_new
 from forecasting.pipeline.parameters import narrowed
-from forecasting.pipeline.plan import nothing_new, planned_nights
+from forecasting.pipeline.plan import planned_nights
 from forecasting.report.run_guides import NIGHTLY
 from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database

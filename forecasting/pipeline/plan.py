@@ -1,4 +1,4 @@
-"""Which nights are to do, and in words why there are none."""
+"""Which nights are to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, ni
 from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.witness import witness_of
-from forecasting.sessions import after, between, holidays, is_session, last_completed, next_sessions, span, today
+from forecasting.sessions import after, between, is_session, last_completed, next_sessions, span
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
@@ -238,32 +238,6 @@ def done_before(run: NightRun) -> str | None:
         rows = read.done_nights(connection, spec.symbol, spec.target, spec.session)
     same = (row for row in rows if row["settings_hash"] == run.settings.hash and source_name(row["source"]) == source)
     return next((str(row["id"]) for row in same), None)
-
-
-def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
-    """The reason that nights had nothing to do, holidays named; `as_of` as for `missed_nights`."""
-    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    sessions = dict.fromkeys((as_of or newest_session(own.symbols[0], own, now=now), own.exchange) for own in each)
-    if len(sessions) == 1:
-        done = f"the newest session there is, {next(iter(sessions))[0]}, was already done."
-    else:
-        newest = " and ".join(f"{day} of {exchange}" for day, exchange in sessions)
-        done = f"the newest sessions there are, {newest}, were already done."
-    closed = [(exchange, closed_since(day, exchange, now=now)) for day, exchange in sessions]
-    holidays = [
-        f"{exchange} was closed on {', '.join(f'{day:%A} {day}' for day in days)}." for exchange, days in closed if days
-    ]
-    return " ".join(["Nothing new:", done, *holidays])
-
-
-def closed_since(newest: date, exchange: str, *, now: Clock) -> list[date]:
-    """The holidays of the exchange after `newest` and before today.
-
-    None when `newest` is over ten days old, as in a file: then no holiday is the reason.
-    """
-    first, last = newest + timedelta(days=1), today(now(), exchange) - timedelta(days=1)
-    days: list[date] = holidays(first, last, exchange).date.tolist() if (last - newest).days < 10 else []
-    return days
 
 
 def _begin(settings: Settings, *, now: Clock) -> None:
