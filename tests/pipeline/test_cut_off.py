@@ -43,13 +43,18 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     assert mark_cut_off(read_settings()) == 0
 
 
-def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_next_night_begins(
-    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def cut_off(monkeypatch: pytest.MonkeyPatch, as_of: date) -> None:
+    """Run a night that is killed before its windows are written."""
     with monkeypatch.context() as patch:
         patch.setattr(night_steps, "write_windows", killed)
         with pytest.raises(KeyboardInterrupt):
-            nightly.nightly(as_of=NIGHTS[-2])
+            nightly.nightly(as_of=as_of)
+
+
+def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_next_night_begins(
+    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_off(monkeypatch, NIGHTS[-2])
     assert [row["status"] for row in rows("runs")] == ["running"]
     monkeypatch.setattr(night_steps, "write_windows", _stopped)
     with pytest.raises(Exception, match="seeded"):
@@ -62,10 +67,7 @@ def test_the_first_night_of_a_symbol_that_was_cut_off_keeps_the_reason_when_the_
 def test_a_span_marks_the_nights_that_were_cut_off_before_it(
     night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(night_steps, "write_windows", killed)
-        with pytest.raises(KeyboardInterrupt):
-            nightly.nightly(as_of=NIGHTS[-1])
+    cut_off(monkeypatch, NIGHTS[-1])
     catch_up.catch_up(NIGHTS[-2], NIGHTS[-2])
     assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {
         str(NIGHTS[-2]): "done",
