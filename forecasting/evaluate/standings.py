@@ -17,8 +17,9 @@ WINDOWS = (20, 60, 250)
 """Nights in a window, up to the newest with a score of a published forecast; not every night needs one."""
 
 
-_GRAIN: dict[Target, float] = {"volume": 2.0**-10, "close": 2.0**-20, "range": 2.0**-40}
-"""Unit that losses are rounded to, in the target's unit: far below what a reader needs, far above 2^-53 of any sum."""
+_GRAIN: dict[Target, float] = {"volume": 2.0**-10, "close": 2.0**-30, "range": 2.0**-40}
+"""Unit that losses are rounded to, in the target's unit: far below what a reader needs, of a price of 0.0001 too, and
+far above 2^-53 of any sum, of 250 errors of 30,000 won too."""
 
 Slot = tuple[int, date]
 """Horizon and origin session."""

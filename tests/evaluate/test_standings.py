@@ -108,9 +108,11 @@ def test_a_forecaster_is_a_line_by_its_name_whether_it_is_published_or_not(netwo
     assert found == {(1, ORIGIN): losses | {PUBLISHED_LINE: published}}
 
 
-@given(st.lists(st.tuples(st.floats(0, 3e7), st.floats(0, 3e7)), max_size=60), st.sampled_from(["volume", "close"]))
-def test_a_subtracted_origin_leaves_no_remainder(losses: list[tuple[float, float]], target: Target):
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60), st.sampled_from(["volume", "close"]))
+def test_a_subtracted_origin_leaves_no_remainder(shares: list[tuple[float, float]], target: Target):
     """Sums of 250 such losses stay below 2^53 grains of either target."""
+    largest = 3e7 if target == "volume" else 3e4
+    losses = [(ours * largest, theirs * largest) for ours, theirs in shares]
     tallies: dict[TallyKey, Tally] = {}
     counted = {
         (1, ORIGIN + timedelta(place)): {
@@ -125,7 +127,12 @@ def test_a_subtracted_origin_leaves_no_remainder(losses: list[tuple[float, float
     assert set(tallies.values()) <= {Tally()}
 
 
-@pytest.mark.parametrize(("target", "value"), [("volume", 2.0123e6), ("close", 1.2345678), ("range", 0.0123456789)])
-def test_rounding_keeps_six_significant_digits(target: Target, value: float):
-    assert rounded(value, target) == pytest.approx(value, rel=1e-6)
+@pytest.mark.parametrize(
+    ("target", "value", "share"),
+    [("volume", 2.0123e6, 1e-6), ("close", 1.2345678, 1e-6), ("range", 0.0123456789, 1e-6), ("close", 2.3e-6, 1e-3)],
+)
+def test_rounding_keeps_six_digits_and_three_of_a_loss_at_a_price_of_a_hundredth_of_a_cent(
+    target: Target, value: float, share: float
+):
+    assert rounded(value, target) == pytest.approx(value, rel=share)
     assert rounded(rounded(value, target), target) == rounded(value, target)
