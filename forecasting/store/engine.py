@@ -36,7 +36,13 @@ _POSTGRES_OPTIONS = {
     "keepalives_idle": "30",
     "tcp_user_timeout": "60000",  # ms until the kernel drops a connection whose packets nobody acknowledges
 }
-_SESSION_OPTIONS = "-c timezone=UTC -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+# Whatever the server or the role has set: psycopg reads instants in ISO alone, at extra_float_digits 0 numbers lose
+# their last bits, with array_nulls off NULL is a text, and under serializable shards that run side by side fail.
+_SESSION_OPTIONS = (
+    "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c array_nulls=on "
+    "-c default_transaction_isolation=read\\ committed "
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+)
 
 
 @lru_cache(maxsize=16)

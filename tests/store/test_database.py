@@ -12,7 +12,7 @@ from forecasting.store import tables, writes
 from forecasting.store.database import kept_open, reading, savepoint, transaction
 from forecasting.store.engine import aiosqlite_url, engine, parse, sqlite_path
 from forecasting.store.migrate import check_ready, current, upgrade
-from tests.store.rows import forecast_row, run_row, store_bars
+from tests.store.rows import at, forecast_row, run_row, store_bars
 
 SECRET = "hunter2-geheim"
 
@@ -43,6 +43,27 @@ def test_a_new_ledger_in_an_encoding_without_all_characters_is_refused(postgres_
     finally:
         with postgres_server.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_what_a_postgres_database_sets_for_its_sessions_changes_no_value(postgres_url):
+    set_there = {
+        "datestyle": "German",
+        "timezone": "Asia/Tokyo",
+        "extra_float_digits": "-5",
+        "array_nulls": "off",
+        "default_transaction_isolation": "serializable",
+    }
+    name = sa.make_url(postgres_url).database
+    with transaction(postgres_url) as connection:
+        for setting, value in set_there.items():
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET {setting} = '{value}'")
+    with transaction(postgres_url) as connection:
+        store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
+        versions = tables.bar_versions.c
+        read = connection.execute(sa.select(versions.first_seen_at, versions.settled_at)).one()
+        assert read == (at("2024-03-08T21:00"), None)
+        assert connection.scalar(sa.text("SELECT 0.1::float8 + 0.2::float8")) == 0.1 + 0.2
+        assert connection.scalar(sa.text("SHOW transaction_isolation")) == "read committed"
 
 
 @pytest.mark.parametrize(
