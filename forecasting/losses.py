@@ -12,6 +12,9 @@ from forecasting.vocabulary import MEDIAN, QUANTILES
 
 Floats = NDArray[np.float64]
 
+EXACT = 1e-9
+"""Share of another loss below which a loss is that of an exact forecast: exp(log(3)) misses 3 by 4e-16."""
+
 
 def pinball(actual: ArrayLike, quantiles: ArrayLike) -> Floats:
     """Pinball (quantile) loss of each forecast, mean over the seven levels, in the unit of the arguments.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from forecasting.losses import Floats, pinball
+from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.targets import actual_of
 from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, Target
 
@@ -66,9 +66,9 @@ def inside(actual: ArrayLike, quantiles: ArrayLike, percent: Literal[80, 90]) ->
 def skill(score: float, baseline_score: float) -> float:
     """1 - score / baseline_score: 0.1 is a tenth better than the baseline, negative is worse.
 
-    NaN when the baseline's score is 0, a perfect forecast.
+    NaN when the baseline's score is 0, or what rounding leaves of it: a perfect forecast.
     """
-    return 1.0 - score / baseline_score if baseline_score else math.nan
+    return 1.0 - score / baseline_score if baseline_score > EXACT * score else math.nan
 
 
 def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.bars import PRICE_TOLERANCE
+from forecasting.losses import EXACT
 from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord, best_ahead, binomial_band
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES, Target
@@ -52,7 +53,7 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
     if len(pairs) < ENOUGH_NIGHTS:
         return "", nothing
     sums = pairs[["pinball", "pinball_theirs"]].rolling(WINDOW).sum().iloc[WINDOW - 1 :]
-    skill = 1.0 - sums["pinball"] / sums["pinball_theirs"].where(sums["pinball_theirs"] > 0.0)
+    skill = 1.0 - sums["pinball"] / sums["pinball_theirs"].where(sums["pinball_theirs"] > EXACT * sums["pinball"])
     sessions = pairs["target_session"].iloc[WINDOW - 1 :]
     return name, pd.DataFrame({"session": sessions.to_numpy(), "skill": skill.to_numpy(dtype=float)})
 

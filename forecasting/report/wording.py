@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -76,6 +77,8 @@ def record_sentence(data: ReportData, record: TrackRecord) -> str:
     if best is None:
         return text + "."
     skill, name = float(best["skill_mae"]), forecaster_label(best["forecaster"])
+    if math.isnan(skill) and best["mae"] > 0.0:
+        return f"{text}; the best baseline there, {name}, did not miss."
     if not abs(skill) >= 0.005:
         return f"{text}: about as much as the best baseline there, {name}."
     side = "less" if skill > 0 else "more"

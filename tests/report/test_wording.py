@@ -71,6 +71,15 @@ def test_the_record_names_the_best_baseline_even_when_it_is_better():
     )
 
 
+@pytest.mark.parametrize("last", [7e6, 7e6 * (1 + 2**-52)])  # exp(log(value)) is not always the value
+def test_a_baseline_that_was_exact_has_no_skill_against_it(last: float):
+    ours = score(ago=1, median=8e6, actual=7e6)
+    theirs = score(ago=1, median=last, actual=7e6, name="last_value", role="baseline")
+    assert plain(record_sentence(report_data(), track_record(scored(ours, theirs)))).endswith(
+        "missed by 1.00 M on average; the best baseline there, last value, did not miss."
+    )
+
+
 def test_an_empty_record_has_no_sentence():
     assert record_sentence(report_data(), track_record(scored())) == ""
 

@@ -11,7 +11,7 @@ from forecasting.store.tables.views.counted import (
     LINES,
     same_slot,
 )
-from forecasting.store.tables.views.view import View
+from forecasting.store.tables.views.view import View, skill
 
 _PAIR = "a.symbol, a.target, a.kind, a.horizon, a.forecaster, b.forecaster"
 _OF_PAIR = f"OVER (PARTITION BY {_PAIR})"
@@ -27,8 +27,8 @@ _COUNTED = f"""(
 _SELECT = f"""
 WITH {LINES}
 SELECT p.symbol, p.target, p.kind, p.horizon, p.forecaster, p.rival, p.n, p.first_origin, p.last_origin, p.mae,
-    p.rival_mae, 1 - p.mae / NULLIF(p.rival_mae, 0) AS skill, p.pinball, p.rival_pinball,
-    1 - p.pinball / NULLIF(p.rival_pinball, 0) AS pinball_skill, p.better
+    p.rival_mae, {skill("p.mae", "p.rival_mae")} AS skill, p.pinball, p.rival_pinball,
+    {skill("p.pinball", "p.rival_pinball")} AS pinball_skill, p.better
 FROM (
     SELECT a.symbol, a.target, a.kind, a.horizon, a.forecaster, b.forecaster AS rival, count(*) {_OF_PAIR} AS n,
         min(a.origin_session) {_OF_PAIR} AS first_origin, max(a.origin_session) {_OF_PAIR} AS last_origin,

@@ -16,7 +16,7 @@ from forecasting.store.tables.views.counted import (
     LINES,
     SLOT,
 )
-from forecasting.store.tables.views.view import View
+from forecasting.store.tables.views.view import View, skill
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 
 _COLUMN_OF = {ratio: QUANTILE_COLUMNS[QUANTILES.index(nearest_level(ratio))] for ratio in RATIOS}
@@ -68,8 +68,8 @@ WITH {LINES},
 windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)}),
 ratios (cost_ratio, level) AS (VALUES {_LEVELS})
 SELECT p.symbol, p.target, p.kind, p.horizon, p.window_sessions, p.cost_ratio, p.level, p.forecaster, p.n,
-    p.first_origin, p.last_origin, p.cost, p.median_cost, 1 - p.cost / NULLIF(p.median_cost, 0) AS saving,
-    p.published_cost, 1 - p.published_cost / NULLIF(p.cost, 0) AS published_saving
+    p.first_origin, p.last_origin, p.cost, p.median_cost, {skill("p.cost", "p.median_cost")} AS saving,
+    p.published_cost, {skill("p.published_cost", "p.cost")} AS published_saving
 FROM (
     SELECT {_LINE}, w.window_sessions, r.cost_ratio, r.level, c.forecaster, count(*) OVER ({_OF_ROW}) AS n,
         min(c.origin_session) OVER ({_OF_ROW}) AS first_origin, max(c.origin_session) OVER ({_OF_ROW}) AS last_origin,

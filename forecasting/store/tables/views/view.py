@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from forecasting.losses import EXACT
+
 
 class View(NamedTuple):
     """The SQL of a view and its texts for docs/tables.md.
@@ -17,3 +19,8 @@ class View(NamedTuple):
     row: str
     table: str
     columns: dict[str, str]
+
+
+def skill(loss: str, other: str) -> str:
+    """The SQL of `scores.skill`: 1 - loss / other, NULL where the other is that of an exact forecast."""
+    return f"1 - {loss} / CASE WHEN {other} > {EXACT} * {loss} THEN {other} END"

@@ -46,6 +46,13 @@ def test_a_pair_is_compared_on_the_origins_that_both_have_in_both_orders(databas
     }
 
 
+def test_there_is_no_skill_against_a_rival_that_missed_by_rounding_alone(database_url):
+    add(database_url, [scored("lstm", FIRST, "champion", 2.0), scored("har", FIRST, "baseline", 4e-16)])
+    found = pairs(database_url)
+    assert found["lstm", "har"] == (1, 2.0, 4e-16, None, None, 0)
+    assert found["har", "lstm"][3:] == (pytest.approx(1.0), pytest.approx(1.0), 1)
+
+
 def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(database_url):
     add(
         database_url,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,12 +41,14 @@ def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(database_url):
 
 def test_a_forecast_without_a_cost_has_no_saving(database_url):
     exact = forecast_row("lstm", NIGHTS[0], q50=90.0)
+    nearly = forecast_row("ridge", NIGHTS[0], q50=math.nextafter(90.0, 91.0), role="baseline")  # exact but for rounding
     with transaction(database_url) as connection:
-        start(connection, origins=NIGHTS)
-        writes.add_forecasts(connection, [exact])
-        writes.add_scores(connection, [score_row(exact)])
-    found = view_rows(database_url, "costs", "cost_ratio", "cost", "saving", "published_saving")
-    assert {row for row in found if row[0] == 1} == {(1, 0.0, None, None)}
+        start(connection, origins=NIGHTS, models=("lstm", "ridge"))
+        writes.add_forecasts(connection, [exact, nearly])
+        writes.add_scores(connection, [score_row(exact), score_row(nearly)])
+    found = view_rows(database_url, "costs", "forecaster", "cost_ratio", "cost", "saving", "published_saving")
+    assert {row[2:] for row in found if row[:2] == ("lstm", 1)} == {(0.0, None, None)}
+    assert {row[2:] for row in found if row[:2] == ("ridge", 9)} == {(10.0, None, 0.0)}
 
 
 @pytest.mark.parametrize(("database_url", "seed"), [("sqlite", 1), ("postgres", 2)], indirect=["database_url"])
