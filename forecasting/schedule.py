@@ -13,6 +13,8 @@ _CRON_RANGES = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1,
 _OF_MONTH = re.compile(r"L\d|\w+#[1-5]")
 """MON#1 is the first Monday of a month, L5 the last Friday; Prefect takes no other weekdays beside them."""
 
+_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
+
 _SHORTCUTS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 
 
@@ -52,6 +54,19 @@ def _is_cron_part(part: str, name: str, low: int, high: int) -> bool:
     if len(ends) > 2 or not all(end.isascii() and end.isdigit() and len(end) <= 2 for end in ends):
         return False
     return all(low <= int(end) <= high for end in ends)
+
+
+def check_hour(value: object) -> object:
+    """`value` itself, a text as `09:00` or `09:00:30`; values from Python are checked by their type.
+
+    A text with a time zone of its own would be read as one and its zone ignored: FORECASTING_TIMEZONE has the zone.
+
+    Raises:
+        ValueError: Another text.
+    """
+    if isinstance(value, str) and not _HOUR.fullmatch(value):
+        raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value[:40]!r}")
+    return value
 
 
 def check_time_zone(name: str) -> str:

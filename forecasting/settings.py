@@ -9,7 +9,16 @@ from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -19,7 +28,7 @@ from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
 from forecasting.market_choice import NONE, MarketChoice, choose_market
 from forecasting.option_values import MARKET_FORMS, check_symbol, chooses_market, listed
 from forecasting.plain_text import fits_utf8
-from forecasting.schedule import check_cron, check_time_zone
+from forecasting.schedule import check_cron, check_hour, check_time_zone
 from forecasting.secret_file import with_secrets
 from forecasting.vocabulary import Target as Target
 
@@ -104,7 +113,9 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(check_time_zone)] = Field(
         "America/New_York", description="Time zone of cron and late_until."
     )
-    late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
+    late_until: Annotated[time, BeforeValidator(check_hour)] = Field(
+        time(9), description="Time at which a night stops waiting for its bar."
+    )
     runner: Literal["local", "processes", "dask"] = Field(
         "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
     )
