@@ -59,7 +59,7 @@ def window_listing(data: ReportData, record: TrackRecord) -> Listing:
     unit = unit_of(data)
     rows: list[list[object]] = [
         [
-            f"{row['n']} sessions",
+            quantity(row["n"], "session"),
             row["n"],
             unit.number(row["mae"]),
             *([None] * 4 if row["best_baseline"] is None else _against_best(row, unit)),

@@ -10,7 +10,7 @@ from forecasting.report import axes
 from forecasting.report.axes import Axes
 from forecasting.report.data import ReportData
 from forecasting.report.track_record import TrackRecord
-from forecasting.report.units import GAP, Unit, long_day, percent, short_day, unit_of
+from forecasting.report.units import GAP, Unit, long_day, percent, quantity, short_day, unit_of
 
 Layout = Literal["wide", "narrow"]
 """CSS shows the drawing that fits, so that labels stay legible on a phone."""
@@ -41,7 +41,9 @@ def past_chart(data: ReportData, record: TrackRecord, layout: Layout) -> str:
         )
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
-    label = f"{len(ahead)} forecasts made one session ahead: {hits} of the actuals inside the 80 % interval."
+    label = (
+        f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80 % interval."
+    )
     return axes.drawing(plot, label=label, marks="".join(marks), css=layout)
 
 

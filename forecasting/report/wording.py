@@ -96,12 +96,11 @@ def notices(data: ReportData) -> list[Notice]:
     fallback = rows[rows["status"] == "fallback"]
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
-        which = "" if len(fallback) == len(rows) else f" for {len(fallback)} sessions"
         found.append(
             Notice(
                 "warn",
                 "Fallback",
-                f"A baseline is published{which} instead of the network: {reasons or 'no reason was given'}.",
+                f"A baseline is published instead of the network: {reasons or 'no reason was given'}.",
             )
         )
     out_of_range = _out_of_range(rows)

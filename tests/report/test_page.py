@@ -107,6 +107,9 @@ def test_a_record_of_one_night_is_in_the_singular():
     assert "Counted here and below: one night, " in page
     assert "The only one as a table" in page
     assert "1 nights" not in page
+    assert 'aria-label="1 forecast made one session ahead' in render_page(
+        report_data(scored=record[record["horizon"] == 1])
+    )
     assert " nights from " in text_of(render_page(report_data()))
 
 
