@@ -23,7 +23,6 @@ app = typer.Typer(
     help="Nightly quantile forecasts of a stock's trading volume, stored and scored in SQL.",
     epilog="Start with: forecasting db upgrade && forecasting run --source sample",
     no_args_is_help=True,
-    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -121,10 +120,10 @@ def export(
     symbol: options.Symbols = None,
     symbols_file: options.SymbolsFile = None,
     target: options.TargetOption = None,
-    as_of: options.AsOf = None,
+    as_of: options.AsOfBars = None,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Write forecasts, their history or bars to a file. --as-of gives bars as the night of that session had them."""
+    """Write forecasts, their history or bars to a file."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from forecasting.pipeline.export import export as write_export

@@ -38,6 +38,7 @@ _MARKET = "Index whose close is an input: a symbol of the source, csv:PATH, parq
 MarketOption = Annotated[str | None, _option("--market", "SERIES", _MARKET, "FORECASTING_MARKET, else ^VIX of yahoo")]
 _AS_OF = "The newest session whose bar may be used, like 2024-03-08."
 AsOf = Annotated[str | None, _option("--as-of", "DATE", _AS_OF, "the newest completed one")]
+AsOfBars = Annotated[str | None, _option("--as-of", "DATE", "Bars as the night of DATE had them.", "as they are now")]
 _ORIGIN = "Origin session of the page, like 2024-03-08."
 AsOfOrigin = Annotated[str | None, _option("--as-of", "DATE", _ORIGIN, "the newest origin that has a forecast")]
 First = Annotated[str | None, _option("--from", "DATE", "Oldest session to run.", "the oldest missed one")]

@@ -43,6 +43,7 @@ def test_every_command_has_help(
     code, out, _ = run(command, "--help", monkeypatch=monkeypatch, capsys=capsys)
     assert code == 0
     assert "Usage" in out
+    assert ("as they are now" in " ".join(out.split())) == (command == "export")  # --as-of of the others has a session
 
 
 @pytest.mark.parametrize(("option", "shown"), [("--help", "Usage"), ("--version", f"forecasting {__version__}\n")])
