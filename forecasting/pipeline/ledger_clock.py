@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from forecasting.errors import ClockError, DataLateError, ForecastingError
 from forecasting.ingest.sources import Fetched
 from forecasting.pipeline.night_run import NightRun
-from forecasting.sessions import after, is_session, opens_at
+from forecasting.sessions import after, is_session, opens_at, today
 
 logger = logging.getLogger("forecasting.ingest")
 
@@ -25,14 +25,22 @@ def ledger_instant(newest: datetime | None, now: datetime) -> datetime:
     return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 
-def check_clock(fetched: Fetched, exchange: str, *, now: datetime) -> None:
+def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
     """Refuse a clock that is behind the source.
+
+    Args:
+        fetched: The response.
+        exchange: Exchange of its sessions.
+        now: This machine's clock.
+        index: A bar of today may come before the open: the VIX is calculated from 03:15 in New York on.
 
     Raises:
         ClockError: The source has a bar of a session that has not opened by this machine's clock.
     """
     newest = fetched.newest
-    if newest is not None and is_session(newest, exchange) and opens_at(newest, exchange) > now:
+    if newest is None or (index and newest <= today(now, exchange)):
+        return
+    if is_session(newest, exchange) and opens_at(newest, exchange) > now:
         raise ClockError(
             f"Expected no bar of a session that has not opened; {fetched.source} has one of {fetched.symbol} at "
             f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this machine's clock is at "

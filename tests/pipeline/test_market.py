@@ -114,6 +114,18 @@ def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
     assert len(yahoo.market_charts()) == 1
 
 
+def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_before(
+    yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = LAST - timedelta(days=1)
+    morning = closes_at(session) + timedelta(hours=13, minutes=30)  # 05:30 in New York
+    monkeypatch.setattr(clock, "now", lambda: morning)
+    yahoo.add("SBUX", random_bars(days=650, seed=3, last=LAST).loc[: str(session)])
+    night(session, "skip")
+    assert made[0].market[-1] == np.log(VIX["close"].loc[str(session)])
+    assert str(LAST) not in {str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"}
+
+
 @pytest.mark.parametrize("hours", [13, 70], ids=["before the open", "after it"])
 def test_a_night_after_an_ingest_of_the_same_bars_uses_what_was_known_at_its_own_fetch(
     yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch, hours: int
