@@ -91,19 +91,20 @@ def note_wait(run: NightRun, note: str) -> None:
 
 
 def mark_failed(run: NightRun, error: Exception) -> None:
-    """Say in the night's row that it failed, and why."""
+    """Say in the night's row that it failed, and why; not on one that another run completed after the lock was lost."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
         ours = isinstance(error, ForecastingError)
         reason = str(error) if ours else plain_text(f"{type(error).__name__}: {error}")
-        writes.update_run(connection, run.id, {"status": "failed", "error": reason})
+        if not _is_done(connection, run):
+            writes.update_run(connection, run.id, {"status": "failed", "error": reason})
 
 
 def mark_stopped(run: NightRun, error: Exception) -> None:
     """Say in the row of a night that cannot begin or go on why: `late`, else `failed`; not on one that is done."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
-        if (read.run(connection, run.id) or {})["status"] != "done":
+        if not _is_done(connection, run):
             writes.update_run(connection, run.id, {"status": stopped_status(error), "error": str(error)})
 
 
@@ -146,3 +147,7 @@ def close_nights(runs: Sequence[NightRun]) -> None:
 
 def _noted(connection: Connection, run: NightRun) -> str:
     return str((read.run(connection, run.id) or {})["note"])
+
+
+def _is_done(connection: Connection, run: NightRun) -> bool:
+    return str((read.run(connection, run.id) or {})["status"]) == "done"

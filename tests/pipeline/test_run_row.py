@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from forecasting.errors import DataLateError
+from forecasting.errors import DataLateError, StoreError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.retry import Attempt, first_attempt, missing_bar_note, next_attempt, waited_note, waiting_note
-from forecasting.pipeline.run_row import mark_late, mark_waiting, note_wait, open_run
+from forecasting.pipeline.run_row import close_nights, mark_failed, mark_late, mark_waiting, note_wait, open_run
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST
@@ -80,3 +80,15 @@ def test_a_night_whose_bar_did_not_come_keeps_what_was_noted_with_its_older_bars
         missing = missing_bar_note(attempt, error, date(2024, 3, 7), run.settings, now=now)
         mark_late(run, missing)
         assert noted(run) == ("late", f"{missing} {CALENDAR} {WITNESS}")
+
+
+def test_a_run_that_fails_after_another_completed_its_night_leaves_it_done(
+    waiting: tuple[NightRun, Attempt],
+) -> None:
+    run, _ = waiting  # its lock was lost with the connection, and the other run began
+    lost = StoreError("The database cannot be reached.")
+    mark_failed(run, lost)
+    assert noted(run)[0] == "failed"
+    close_nights([run])
+    mark_failed(run, lost)
+    assert noted(run)[0] == "done"
