@@ -109,7 +109,9 @@ def make_tensors(card: Card, adjusted: AdjustedWindows, warm_up: int) -> Tensors
         return torch.as_tensor(values, dtype=torch.float32, device=device)
 
     def scaled(values: Floats, mean: Vector, scale: Vector) -> Tensor:
-        return put(np.clip((values - np.array(mean)) / np.array(scale), -_INPUT_LIMIT, _INPUT_LIMIT))
+        with np.errstate(over="ignore"):  # a foreign card's scale may be minute: what is infinite is clipped
+            deviations = (values - np.array(mean)) / np.array(scale)
+        return put(np.clip(deviations, -_INPUT_LIMIT, _INPUT_LIMIT))
 
     return Tensors(
         steps=scaled(adjusted.steps, card.step_mean, card.step_scale),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,8 @@ def test_the_ensembles_quantiles_are_the_mean_of_its_members(scratch):
     members = member_quantiles(scratch, some_windows(), np.arange(290, 300))
     assert members.each().shape == (SETTINGS.members, 10, 5, 7)
     np.testing.assert_allclose(members.each().mean(axis=0), members.mean(), rtol=1e-12)
+
+
+def test_an_input_whose_scale_is_minute_is_clipped_without_a_warning(scratch):
+    card = replace(scratch.card, past_scale=(5e-324, *scratch.card.past_scale[1:]))
+    assert np.isfinite(scaled_quantiles(replace(scratch, card=card), some_windows(), np.arange(290, 300))).all()
