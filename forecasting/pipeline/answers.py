@@ -147,9 +147,10 @@ _NOT_AMONG = (
 def _response(symbol: str, stored: Stored) -> Fetched:
     if isinstance(stored.answer, Exception):
         raise stored.answer
+    asked = stored.asked.first, stored.asked.last
     if stored.answer is not None:
-        return made_canonical(stored.answer)
-    return fetched_from(stored.source, symbol, stored.asked.first, stored.asked.last)
+        return made_canonical(stored.answer, stored.source.name, symbol, asked)
+    return fetched_from(stored.source, symbol, *asked)
 
 
 def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpose: Purpose) -> Answer:

@@ -141,7 +141,7 @@ def odd_answer(chosen: random.Random) -> Callable[..., Any]:
         changes = {chosen.choice(list(SOUND.__dataclass_fields__)): chosen.choice(ODD)}
     else:
         changes = {"bars": odd_bars(chosen)}
-    return lambda *asked: replace(SOUND, **changes)
+    return lambda symbol, first, last: replace(SOUND, **{"first_asked": first, "last_asked": last} | changes)
 
 
 def stored(path: Path) -> dict[str, list[tuple[Any, ...]]]:

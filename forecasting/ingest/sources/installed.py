@@ -65,20 +65,34 @@ def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetche
 
     Raises:
         SourceError: As the source raises it; BadDataError also for any other error of an installed package's source,
-            and for bars of another shape.
+            for bars of another shape, and for a response to another request.
     """
     with called(source):
         fetched = source.fetch(symbol, first, last)
-    return made_canonical(fetched)
+    return made_canonical(fetched, source.name, symbol, (first, last))
 
 
-def made_canonical(fetched: Fetched) -> Fetched:
+def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date, date]) -> Fetched:
     """The response with canonical bars: a source of another package may return a volume of 0.
 
+    Args:
+        fetched: The response.
+        source: Name of the source.
+        symbol: As it was requested. Bars are stored under the symbol of the response.
+        asked: First and last session requested.
+
     Raises:
-        BadDataError: Its bars are of another shape.
+        BadDataError: Its bars are of another shape, or it names another request.
     """
     check_shape(fetched)
+    request = {"source": source, "symbol": symbol, "first_asked": asked[0], "last_asked": asked[1]}
+    other = {name: getattr(fetched, name) for name, value in request.items() if getattr(fetched, name) != value}
+    if other:
+        named = ", ".join(f"{request[name]} as {name}, found {str(found)[:60]}" for name, found in other.items())
+        raise BadDataError(
+            f"The source {source!r:.60} returned a Fetched of another request: expected {named}. In its code, pass on "
+            "its own name and the arguments of fetch."
+        )
     return replace(fetched, bars=canonical(fetched.bars))
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import entry_points
@@ -18,11 +19,15 @@ import pytest
 
 from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
+from forecasting.ingest.actions import make_actions
+from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.choose import is_live, newest_session, source_of
+from forecasting.ingest.sources.installed import made_canonical
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.each_symbol import raise_failed
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.settings import read_settings
+from forecasting.store import database, read
 from tests.builders import random_bars
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
@@ -152,6 +157,27 @@ def test_an_ingest_through_the_documented_source_is_late_until_its_bar_arrives_a
     )
     assert (first["source"], first["verdict"], first["row_count"], first["currency"]) == ("house", "first", 650, "USD")
     assert again["id"] == first["id"]  # the same answer to the same question is the same fetch
+
+
+def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(
+    server: HouseServer, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = block("python").replace("Fetched(self.name, symbol,", "Fetched(self.name, 'MSFT',")
+    install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
+    for name, value in {"DATABASE_URL": sqlite_url, "DATA_DIR": str(tmp_path), "SOURCE": f"house:{server.url}"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    with pytest.raises(BadDataError, match="of another request: expected SBUX as symbol, found MSFT"):
+        raise_failed(ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now))
+    with database.reading(sqlite_url) as connection:
+        assert read.bars(connection, "MSFT").empty
+
+
+@pytest.mark.parametrize("other", [{"source": "house v2"}, {"first_asked": LAST}, {"last_asked": date(2024, 3, 28)}])
+def test_a_response_that_names_another_request_is_refused(other: dict[str, object]) -> None:
+    response = Fetched("house", "SBUX", FIRST, LAST, BARS, make_actions([]), "1.0", "SBUX, daily")
+    assert made_canonical(response, "house", "SBUX", (FIRST, LAST)).symbol == "SBUX"
+    with pytest.raises(BadDataError, match=f"another request: .* as {next(iter(other))}, found"):
+        made_canonical(replace(response, **other), "house", "SBUX", (FIRST, LAST))  # type: ignore[arg-type]
 
 
 def test_a_backtest_reads_an_installed_source_as_a_night_does(
