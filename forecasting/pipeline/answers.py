@@ -136,7 +136,11 @@ def _responses(nights: Sequence[Outcome[Stored]], asked: Asked) -> dict[str, Fet
 def _many(source: ManySource, symbols: Sequence[str], asked: Asked) -> dict[str, Fetched | Exception]:
     with called(source):
         found = dict(source.fetch_many(symbols, asked.first, asked.last))
-    return {symbol: found.get(symbol) or BadDataError(_NOT_AMONG.format(symbol=symbol)) for symbol in symbols}
+    answers: dict[str, Fetched | Exception] = {}
+    for symbol in symbols:
+        answer = found.get(symbol)
+        answers[symbol] = BadDataError(_NOT_AMONG.format(symbol=symbol)) if answer is None else answer
+    return answers
 
 
 _NOT_AMONG = (
@@ -146,7 +150,8 @@ _NOT_AMONG = (
 
 def _response(symbol: str, stored: Stored) -> Fetched:
     if isinstance(stored.answer, Exception):
-        raise stored.answer
+        with called(stored.source):
+            raise stored.answer
     asked = stored.asked.first, stored.asked.last
     if stored.answer is not None:
         return made_canonical(stored.answer, stored.source.name, symbol, asked)

@@ -209,6 +209,19 @@ def test_a_request_for_many_symbols_that_fails_is_the_error_of_each(
     assert all("failed with KeyError: 'a fault of the source'" in str(error) for error in told)
 
 
+def test_answers_of_another_kind_in_a_response_for_many_symbols_are_faults_of_the_source(
+    sqlite_url: str, tmp_path: Path, panel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = AllAtOnce(Path(panel.removeprefix("parquet:")))
+    monkeypatch.setattr(ingest, "source_of", lambda *_, **__: source)
+    answers = {"AAA": pd.DataFrame({"close": [1.0]}), "BBB": ValueError("a fault of the source"), "CCC": None}
+    monkeypatch.setattr(source, "fetch_many", Mock(return_value=answers))
+    told = [one.error for one in fetch_and_store(runs_of(settings_of(tmp_path, sqlite_url), panel))]
+    assert [type(error) for error in told] == [BadDataError] * 3
+    parts = ("found DataFrame", "failed with ValueError: a fault of the source", "nothing of CCC")
+    assert all(part in str(error) for part, error in zip(parts, told, strict=True))
+
+
 class ResponseError(UnavailableError):
     """An error of a source that wants more than its message."""
 
