@@ -207,6 +207,11 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
     if len(bars) > newest:
         bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest] :]
     known = actual_of(target, bars).dropna()
+    if known.empty and len(bars):
+        raise HistoryError(
+            f"Expected a {target} in the bars up to the origin {origin}; none of {len(bars)} has one. A currency or "
+            "an index may have no volume: forecast its range or close (--target)."
+        )
     if known.empty or bars.index[-1] != pd.Timestamp(origin):
         found = f"none has a {target}" if known.empty else f"the newest is {bars.index[-1].date()}"
         raise HistoryError(
