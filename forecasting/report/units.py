@@ -88,8 +88,10 @@ def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Uni
         return Unit(0.01, 2, "", "%")
     if target == "close":
         bare, currency = ("points", "") if symbol.startswith("^") else ("price", currency)
-        # Cents, and three digits of a price below one unit; the usual value is not finite without a known close.
-        decimals = max(2, 2 - math.floor(math.log10(usual))) if usual > 0.0 else 2
+        # Cents, three digits of a price below one unit, and five of a currency pair, which moves by half a percent; the
+        # usual value is not finite without a known close.
+        digits = 5 if symbol.endswith("=X") else 3
+        decimals = max(2, digits - 1 - math.floor(math.log10(usual))) if usual > 0.0 else 2
         return Unit(1.0, decimals, "$", "") if currency == "USD" else Unit(1.0, decimals, "", currency, bare)
     typical = usual if usual > 1.0 else 1.0  # a NaN too
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)

@@ -66,6 +66,16 @@ def test_an_index_of_four_digits_fits_a_phone_too(opened):
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_the_axis_of_a_price_far_below_a_cent_has_its_digits(opened):
+    whole = report_data("close")
+    numbers = [name for name in whole.forecasts if name.startswith("q")] + ["last_value"]
+    rows = whole.forecasts.assign(**{name: whole.forecasts[name] / 4e7 for name in numbers})
+    history = whole.history.assign(value=whole.history["value"] / 4e7)
+    page = opened(report_data("close", forecasts=rows, history=history))
+    labels = page.locator("#fan-chart > svg text.axis").all_text_contents()
+    assert [label for label in labels if label.startswith("$")] == [f"$0.000001{place}" for place in (25, 30, 35, 40)]
+
+
 def test_dark_has_other_colours_than_light(opened):
     look = """() => ['body', '#fan-chart .bar', '#fan-chart .axis'].map((name) => document.querySelector(name))
         .flatMap((part) => [getComputedStyle(part).backgroundColor, getComputedStyle(part).fill])"""

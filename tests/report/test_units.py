@@ -58,6 +58,12 @@ def test_a_price_below_a_dollar_has_three_digits(price: float, text: str):
     assert unit_of(report_data("close", history=history)).text(price) == text
 
 
+@pytest.mark.parametrize(("rate", "text"), [(1.08341, "$1.0834"), (0.85663, "$0.85663"), (148.231, "$148.23")])
+def test_a_currency_pair_has_five_digits(rate: float, text: str):
+    history = pd.DataFrame({"value": values_of("close") * 0 + rate, "settled": True})
+    assert unit_of(report_data("close", history=history, run={"symbol": "EURUSD=X"})).text(rate) == text
+
+
 def test_a_log_range_is_a_percentage():
     assert unit_of(report_data("range")).text(0.0193) == f"1.93{GAP}%"
 

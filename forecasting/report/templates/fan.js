@@ -66,7 +66,7 @@
     const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.75);
     const ticks = [];
     for (let k = Math.ceil(low / step - 1e-9); k <= high / step + 1e-9; k += 1) ticks.push(k * step + 0); // no -0
-    const digits = [0, 1, 2, 3, 4, 5, 6].find((d) => ticks.every((tick) => Math.abs(Number(tick.toFixed(d)) - tick) < step * 1e-6));
+    const digits = [0, 1, 2, 3, 4, 5, 6, 7, 8].find((d) => ticks.every((tick) => Math.abs(Number(tick.toFixed(d)) - tick) < step * 1e-6)) ?? 9;
     const labels = ticks.map((tick) => unit.before + fixed(tick, digits));
     const left = 14 + 6.4 * Math.max(...labels.map((label) => label.length));
     const floor = height - BOTTOM;
