@@ -10,7 +10,7 @@ from functools import cache, partial
 
 import pandas as pd
 
-from forecasting.errors import BadDataError
+from forecasting.errors import SourceError
 from forecasting.ingest import events as earnings
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.event_history import Lists
@@ -97,7 +97,7 @@ def _own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
         with called(source):
             listed = source.earnings_dates(symbol)
         check_dates(listed)
-    except BadDataError as error:
+    except SourceError as error:
         logger.warning("no earnings dates of %s: %s", symbol, error)
         return earnings.no_events()
     return listed
@@ -111,11 +111,18 @@ def stale_findings(night: Asking, lists: Lists) -> list[Finding]:
 
 
 def _calendar(nights: Sequence[Asking]) -> dict[str, pd.DataFrame]:
+    """The calendar's dates by symbol; none, with a log line, where its code fails or returns something else."""
     asked = [night for night in nights if night.is_asked]
     if not asked or not isinstance(asked[0].source, EarningsCalendarSource):
         return {}
+    source = asked[0].source
     sessions = [night.session for night in asked]
-    rows = asked[0].source.earnings_calendar(
-        [night.run.spec.symbol for night in asked], min(sessions) - BEFORE, max(sessions) + AHEAD
-    )
+    symbols = [night.run.spec.symbol for night in asked]
+    try:
+        with called(source):
+            rows = source.earnings_calendar(symbols, min(sessions) - BEFORE, max(sessions) + AHEAD)
+        check_dates(rows, names=("symbol", "announced", "timing"))
+    except SourceError as error:
+        logger.warning("no earnings calendar of %d symbols: %s", len(symbols), error)
+        return {}
     return {str(symbol): of_symbol.drop(columns="symbol") for symbol, of_symbol in rows.groupby("symbol")}

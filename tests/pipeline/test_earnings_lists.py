@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
 
-from forecasting.errors import RateLimitedError
+from forecasting.errors import RateLimitedError, UnavailableError
 from forecasting.ingest.event_history import drop_moved, validity_intervals
 from forecasting.ingest.sources import yahoo as yahoo_module
 from forecasting.ingest.sources.yahoo_frames import page_dates
@@ -123,6 +124,28 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fa
     assert (dates("KO"), dates("MSFT")) == before
     assert (len(yahoo.calendar_requests()) > 0, len(yahoo.earnings_pages())) == (True, 2)
     assert findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
+
+
+@pytest.mark.parametrize("odd", ["error", "outage", "nothing", "symbol", "days", "timing"])
+def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leaves_the_own_list(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, odd: str
+) -> None:
+    sound = pd.DataFrame({"symbol": ["KO"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
+    returned = {
+        "error": Mock(side_effect=ValueError("its code")),
+        "outage": Mock(side_effect=UnavailableError("its server")),
+        "nothing": Mock(return_value=None),
+        "symbol": Mock(return_value=sound.drop(columns="symbol")),
+        "days": Mock(return_value=sound.assign(announced=date(2024, 4, 23))),
+        "timing": Mock(return_value=sound.assign(timing="BMO")),
+    }
+    monkeypatch.setattr(yahoo_module.Yahoo, "__module__", "house_bars")
+    monkeypatch.setattr(yahoo_module.Yahoo, "earnings_calendar", returned[odd])
+    assert ingest(yahoo, THURSDAY, "KO") == [None]
+    assert [session for session, *_ in dates("KO")] == ["2024-04-26", "2024-07-26"]
+    assert "no earnings calendar of 1 symbols" in caplog.text
+    monkeypatch.setattr(yahoo_module.Yahoo, "earnings_dates", Mock(side_effect=UnavailableError("its server")))
+    assert ingest(yahoo, LAST, "KO") == [None]
 
 
 def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(yahoo: StandIn) -> None:

@@ -1,5 +1,6 @@
 """The check that a source's response has the canonical shape: a source may be other people's code."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 
 import numpy as np
@@ -38,15 +39,17 @@ def check_shape(fetched: object) -> None:
         )
 
 
-def check_dates(listed: pd.DataFrame) -> None:
-    """Return when a source's earnings dates have the columns announced (naive midnights) and timing.
+def check_dates(listed: pd.DataFrame, *, names: Sequence[str] = ("announced", "timing")) -> None:
+    """Return when a source's earnings dates have the named columns, announced as naive midnights.
 
     Raises:
         BadDataError: They have not.
     """
-    days = listed["announced"] if isinstance(listed, pd.DataFrame) and "announced" in listed else None
-    if days is None or "timing" not in listed or (len(listed) and _wrong_days(days)):
-        raise BadDataError("Expected earnings dates with the columns announced (naive midnights) and timing.")
+    found = isinstance(listed, pd.DataFrame) and set(names) <= set(listed.columns)
+    if not found or (len(listed) and _wrong_days(listed["announced"])):
+        raise BadDataError(
+            f"Expected earnings dates with the columns {', '.join(names)}, announced as naive midnights."
+        )
     if not set(listed["timing"].map(str)) <= {"bmo", "amc", ""}:
         raise BadDataError("Expected the timing bmo, amc or empty of each earnings date.")
 
