@@ -2,11 +2,17 @@
 
 from datetime import date, timedelta
 
-from forecasting.sessions import early_closes, holidays, shift
+from forecasting.sessions import early_closes, holidays, is_session, shift
 
 
 def calendar_notes(session: date, exchange: str) -> list[str]:
-    """`half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply; known years ahead."""
+    """`half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply; known years ahead.
+
+    None on a day without a session: bars of one remain in a ledger once FORECASTING_EXCHANGES, or a newer calendar, has
+    another exchange or holiday.
+    """
+    if not is_session(session, exchange):
+        return []
     notes = []
     if early_closes(session, session, exchange):
         notes.append("half day")

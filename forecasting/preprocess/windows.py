@@ -204,8 +204,8 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
     import pandas as pd
 
     bars = bars.loc[: pd.Timestamp(origin)]
-    if len(bars) > newest:
-        bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest] :]
+    if len(bars):  # counted in sessions: some may lack a bar, and a bar may be of none once the exchange was changed
+        bars = bars.loc[sessions_index(bars.index[0].date(), origin, exchange)[-newest:][0] :]
     known = actual_of(target, bars).dropna()
     if known.empty and len(bars):
         raise HistoryError(

@@ -14,6 +14,7 @@ from forecasting.sessions import between
         (date(2018, 12, 20), []),
         (date(2018, 12, 21), ["triple witching"]),
         (date(2018, 12, 24), ["half day"]),
+        (date(2018, 12, 25), []),  # of another exchange's bars
         (date(2018, 12, 26), ["after a holiday"]),
         (date(2019, 1, 2), ["after a holiday"]),
         (date(2019, 1, 18), ["options expiry"]),

@@ -58,6 +58,21 @@ def test_rows_have_the_same_bits_wherever_history_starts_when_a_volume_at_its_st
     assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[-438:], train_sessions=250))
 
 
+def test_rows_have_the_same_bits_wherever_history_starts_when_two_sessions_have_no_bar() -> None:
+    bars = BARS.loc[: str(ORIGIN)]
+    bars = bars.iloc[-439:].drop([bars.index[-437], bars.index[-300]])
+    assert_same(windows_of(bars, train_sessions=250), windows_of(bars.iloc[2:], train_sessions=250))
+
+
+def test_bars_of_days_without_a_session_are_left_out() -> None:
+    """As bars of another exchange, once FORECASTING_EXCHANGES was corrected."""
+    bars = BARS.loc[: str(ORIGIN)].iloc[-450:]
+    saturdays = bars.loc[bars.index.day_of_week == 4].shift(freq="D")
+    both = pd.concat([bars, saturdays]).sort_index()
+    assert len(bars) < WARM_UP + 300 + 1 < len(both)
+    assert_same(windows_of(both), windows_of(bars))
+
+
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target):
     whole = windows_of(origin=BARS.index[-1].date(), target=target, train_sessions=DAYS)
