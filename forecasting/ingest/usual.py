@@ -13,11 +13,11 @@ from forecasting.ingest.actions import dividends_on
 from forecasting.sessions import early_closes
 
 PARTIAL_VOLUME = 0.4
-"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 409 finished bars."""
+"""Share of the usual volume below which the newest full session counts as unfinished: 1 in 424 finished bars."""
 
 INFLATED_QUIET, INFLATED = 5.0, 20.0
 """Multiples of the usual volume past which the newest bar is held: 5 where its range is below twice the usual (1 in
-1,544; of true volumes times 10 it holds 94 %), 20 whatever the range (1 in 36,000). The hold ends with the next bar."""
+1,570; of true volumes times 10 it holds 94 %), 20 whatever the range (1 in 38,000). The hold ends with the next bar."""
 
 OUTLIER_LOW, OUTLIER_HIGH = 0.05, 30.0
 """Multiples of the usual volume outside which any new bar is flagged: 12 bars, 1 in 47,993."""
@@ -27,6 +27,10 @@ QUIET_MOVE, QUIET_SIGMAS = 0.06, 4.0
 session of usual range and volume is doubtful: no market moves that far without trading."""
 
 _BEFORE, _FEWEST = 63, 20
+_ORDINARY = 4
+"""Sessions of the 63 past a limit of volume from which on passing it is ordinary: of simulated volumes whose logs vary
+by 0.9, as small caps' do, 1 in 85 is held as unfinished, before it was 1 in 9. Of liquid stocks it spares 1 in 30."""
+
 _QUIET_RANGE = 2.0  # times the usual log(high / low)
 _QUIET_VOLUME, _BUSY_VOLUME, _BUSY_MOVE = 2.0, 3.0, 0.15  # a split multiplies volume too, by 1.2 to 1.5
 
@@ -41,8 +45,9 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
     """Whether the bar of `session` looks unfinished: a full session with less than 0.4 of the usual volume.
 
     The usual volume is the median of the 63 sessions before. Early closes are exempt: their median is 0.38 of it. So is
-    a volume after a full session that was low too, and is finished: trading has become quiet, as in late December. On
-    SBUX it would have held 3 finished bars in 14 years, each for one day. False with fewer than 20 earlier volumes.
+    a volume after a full session that was low too, and is finished: trading has become quiet, as in late December; and
+    one that four of the 63 sessions had too, not the least of them: trading is lumpy. On SBUX it would have held 3
+    finished bars in 14 years, each for one day. False with fewer than 20 earlier volumes.
     """
     stamp = pd.Timestamp(session)
     if stamp not in bars.index or session in early_closes(session, session, exchange):
@@ -52,18 +57,27 @@ def is_partial(bars: pd.DataFrame, session: date, exchange: str = "XNYS") -> boo
     low = multiple < PARTIAL_VOLUME
     before = newest.index[-2:][0].date()
     after_full = before not in early_closes(before, before, exchange)
-    return bool(low[-1] and not (after_full and low.all() and _is_level(multiple)))
+    return bool(
+        low[-1]
+        and not (after_full and low.all() and _is_level(multiple))
+        and not _is_ordinary(newest["volume"], PARTIAL_VOLUME)
+    )
 
 
 def is_inflated(bars: pd.DataFrame) -> bool:
     """Whether the newest volume is too high for its session: past 5 times the usual on a usual range, or past 20.
 
-    Not after a session past 5 times, which is finished: the stock trades more than it did.
+    Not after a session past 5 times, which is finished: the stock trades more than it did. Nor where four of the 63
+    sessions were past 5 times, one of them higher still: trading is lumpy.
     """
     newest = bars.iloc[-_BEFORE - 2 :]
     multiple, reach = volume_multiple(newest)[-2:], _range_multiple(newest)[-1]
     high = multiple[-1] > INFLATED or (multiple[-1] > INFLATED_QUIET and reach < _QUIET_RANGE)
-    return bool(high and not ((multiple > INFLATED_QUIET).all() and _is_level(multiple)))
+    return bool(
+        high
+        and not ((multiple > INFLATED_QUIET).all() and _is_level(multiple))
+        and not _is_ordinary(1.0 / newest["volume"], 1.0 / INFLATED_QUIET)
+    )
 
 
 def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDArray[np.bool_]:
@@ -97,6 +111,13 @@ def quiet_moves(bars: pd.DataFrame, before: float, actions: pd.DataFrame) -> NDA
 def _is_level(multiple: NDArray[np.float64]) -> bool:
     """Whether two multiples of the usual volume are both what any session may have: no other unit, no wrong row."""
     return bool(((multiple > OUTLIER_LOW) & (multiple < OUTLIER_HIGH)).all() and len(multiple) == 2)
+
+
+def _is_ordinary(volumes: pd.Series, share: float) -> bool:
+    """Whether the last is past `share` of the usual as several of the sessions before it were, one of them further."""
+    before = volumes.iloc[-_BEFORE - 1 : -1]
+    past = before[before < share * before.median()]
+    return len(past) >= _ORDINARY and bool(past.min() < volumes.iloc[-1])
 
 
 def _range_multiple(bars: pd.DataFrame) -> NDArray[np.float64]:

@@ -44,6 +44,19 @@ def test_a_volume_like_that_of_the_finished_session_before_is_the_new_usual(fact
     assert of(thousandfold)
 
 
+@pytest.mark.parametrize(("factor", "rule"), [(0.2, is_partial), (8.0, is_inflated)])
+def test_a_volume_that_four_of_the_63_sessions_had_too_is_ordinary(factor, rule):
+    of = {is_partial: lambda bars: is_partial(bars, bars.index[-1].date()), is_inflated: is_inflated}[rule]
+    volume = BARS["volume"].to_numpy(copy=True)
+    usual = np.median(volume)
+    volume[[-1, -10, -20, -30]] = factor * usual
+    assert of(BARS.assign(volume=volume))
+    volume[-40] = factor * usual * (1.1 if factor > 1 else 0.9)
+    assert not of(BARS.assign(volume=volume))
+    volume[-1] = (1000.0 if factor > 1 else 0.001) * usual
+    assert of(BARS.assign(volume=volume))
+
+
 def test_a_short_volume_after_a_half_day_is_partial():
     bars = random_bars(100, seed=3, last=date(2024, 12, 2))  # the session before closed at 13:00
     usual = bars["volume"].median()
