@@ -87,6 +87,11 @@ _HOLDER = sa.text(
 )
 
 _FULL = ("has no space left", "Free space on that disk, then run again; this step wrote nothing.")
+_NO_MORE = (
+    "accepts no more connections",
+    "End sessions that nobody needs, or raise its limit (max_connections, CONNECTION LIMIT of the role or database), "
+    "then run again: a night takes two, and one for each worker in another process.",
+)
 _KNOWN = {
     "readonly database": ("cannot be written", "Give this user write access to the file and to its folder."),
     "database is locked": (
@@ -100,6 +105,8 @@ _KNOWN = {
     "file is not a database": ("is not a SQLite file", "Name another file, or move this one away."),
     "is full": _FULL,
     "No space left": _FULL,
+    "too many c": _NO_MORE,  # clients already; connections for the role, or for the database
+    "connection slots are reserved": _NO_MORE,
     "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
 }
 _OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")

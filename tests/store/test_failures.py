@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
+from forecasting.errors import StoreError
+from forecasting.store.database import reading
 from forecasting.store.failures import masked
 
 
@@ -15,3 +18,16 @@ from forecasting.store.failures import masked
 )
 def test_a_password_is_masked_and_the_words_around_it_are_left(text: str, secret: str, shown: str) -> None:
     assert masked(text, secret) == shown
+
+
+def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url: str) -> None:
+    owner = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with owner.connect() as connection:
+        connection.exec_driver_sql("CREATE ROLE test_crowded LOGIN PASSWORD 'x' CONNECTION LIMIT 0")
+        crowded = sa.make_url(postgres_url).set(username="test_crowded", password="x")
+        try:
+            named = r"accepts no more connections: .*too many connections for role \"test_crowded\"\. End sessions"
+            with pytest.raises(StoreError, match=named), reading(crowded.render_as_string(hide_password=False)):
+                pass
+        finally:
+            connection.exec_driver_sql("DROP ROLE test_crowded")
