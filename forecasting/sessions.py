@@ -59,6 +59,13 @@ def last_completed(at: datetime, exchange: str = "XNYS") -> date:
     return found
 
 
+def newest_up_to(day: date, exchange: str = "XNYS") -> date:
+    """The newest session up to `day`, which need not be traded; the calendar's oldest where that is later."""
+    days = calendar(exchange).sessions
+    found: date = days[max(0, int(days.searchsorted(_stamp(day), side="right")) - 1)].date()
+    return found
+
+
 def next_sessions(session: date, n: int, exchange: str = "XNYS") -> list[date]:
     """The `n` sessions after `session`, ascending; `session` itself need not be traded.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from itertools import chain
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, ni
 from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_row import note_failure
 from forecasting.pipeline.witness import witness_of
-from forecasting.sessions import after, between, is_session, last_completed, next_sessions, span
+from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
@@ -186,7 +186,7 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
             f"Expected a session of {exchange} between {first} and {last}, found {day}. Name one of these."
         )
     if not is_session(day, exchange):
-        before = min(between(max(first, day - timedelta(days=30)), day, exchange)[-1], last_completed(now(), exchange))
+        before = min(newest_up_to(day, exchange), last_completed(now(), exchange))
         raise UsageError(
             f"Expected a trading session of {exchange}, found {day}, a {day:%A} on which it does not trade. "
             f"The newest one before it that has closed is {before}."
@@ -195,7 +195,10 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
 
 
 def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
-    """The newest session a night may work on: the newest completed one, or the newest of a file that ends before it."""
+    """The newest session a night may work on: the newest completed one, or the newest of a file that ends before it.
+
+    A file whose last day is no session, as of another exchange or a market without weekends, ends the session before.
+    """
     from forecasting.ingest.sources.choose import newest_session as newest_in_file
     from forecasting.ingest.sources.choose import source_of
 
@@ -203,7 +206,7 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
     completed, held = last_completed(now(), settings.exchange), newest_in_file(source, symbol)
     if held is not None and held > completed:
         logger.warning("%s has rows of %s up to %s; those after %s are not used", source.name, symbol, held, completed)
-    return completed if held is None else min(held, completed)
+    return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
 
 
 def nights_with_bars(nights: Sequence[NightSpec], newest: date, settings: Settings) -> list[NightSpec]:

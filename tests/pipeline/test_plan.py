@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -15,9 +16,11 @@ from forecasting.pipeline.plan import (
     oldest_missed,
     planned_nights,
 )
+from forecasting.sessions import newest_up_to, span
 from forecasting.settings import Settings
 from forecasting.store import migrate, tables
 from forecasting.store.database import transaction
+from tests.builders import random_bars, write_yahoo_csv
 from tests.store.rows import run_row
 
 
@@ -68,3 +71,15 @@ def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected
     missed = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 2, 22, 2, tzinfo=UTC))
     assert [night.session.day for night in missed] == [20, 21]
     assert oldest_missed([own], date(2024, 2, 21)) == date(2024, 2, 20)
+
+
+@pytest.mark.parametrize("last", [date(2024, 3, 9), date(2024, 3, 10), date(2024, 5, 27)])
+def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_before(
+    sqlite_url: str, tmp_path: Path, last: date
+) -> None:
+    bars = random_bars(3, seed=1, last=date(2024, 3, 8) if last.month == 3 else date(2024, 5, 24))
+    write_yahoo_csv(pd.concat([bars, bars.iloc[[-1]].set_axis([pd.Timestamp(last)])]), tmp_path / "bars.csv")
+    own = Settings(database_url=sqlite_url, source=f"csv:{tmp_path / 'bars.csv'}")
+    (night,) = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+    assert night.session == bars.index[-1].date()
+    assert newest_up_to(date(1900, 1, 1), "XSAU") == span("XSAU")[0]
