@@ -82,6 +82,13 @@ def test_a_session_of_a_named_split_or_a_large_dividend_is_not():
         assert not quiet_moves(moved(factor), np.nan, make_actions([action])).any()
 
 
+@pytest.mark.parametrize("share", [0.1, 0.6, 30.0])
+def test_a_dividend_in_another_currency_is_no_move_and_hides_none(share):
+    wrong = make_actions([(BARS.index[-1], "dividend", share * BARS["close"].iloc[-2])])
+    assert not quiet_moves(BARS, np.nan, wrong).any()
+    assert quiet_moves(moved(1.25), np.nan, wrong)[-1]
+
+
 def test_sound_bars_have_no_quiet_move():
     assert not quiet_moves(random_bars(3000, seed=9), np.nan, NO_ACTIONS).any()
     assert quiet_moves(BARS.iloc[:0], np.nan, NO_ACTIONS).tolist() == []
