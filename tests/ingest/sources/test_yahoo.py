@@ -10,16 +10,19 @@ import pytest
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
 from forecasting.ingest.actions import adjusted_close, make_actions
 from forecasting.ingest.sources import yahoo as source
+from forecasting.ingest.sources.shape import check_shape
 from forecasting.ingest.sources.yahoo import Yahoo
 from tests.builders import random_bars
 from tests.yahoo_stand_in import (
     ANSWERS,
     CALENDAR_ANSWERS,
+    ZONE,
     StandIn,
     asked_here,
     forget_yahoo,
     late_split,
     live_bar,
+    missing_row,
     null_row,
     null_volume,
     route_yahoo_here,
@@ -106,6 +109,31 @@ def test_an_action_announced_for_after_the_newest_bar_is_returned(stand_in, yaho
     fetched = fetch(yahoo, last=DAYS[79])
     assert fetched.bars.index[-1].date() == DAYS[79]
     pd.testing.assert_frame_equal(fetched.actions, ACTIONS)
+
+
+@pytest.mark.parametrize("without", [[], [missing_row(DAYS[-1])]], ids=["a bar", "no bar"])
+def test_a_funds_capital_gain_is_a_dividend_of_its_day_before_its_bar_and_beside_another(
+    stand_in, yahoo, monkeypatch, without
+):
+    chart, gains = stand_in.chart, {DAYS[-1]: 0.75, DAYS[-1] + timedelta(days=3): 1.25}
+
+    def of_a_fund(*asked):
+        (result,) = (found := chart(*asked))["chart"]["result"]
+        result["meta"]["instrumentType"] = "ETF"
+        at = {int(pd.Timestamp(f"{day} 09:30", tz=ZONE).timestamp()): value for day, value in gains.items()}
+        result["events"]["capitalGains"] = {str(when): {"amount": value, "date": when} for when, value in at.items()}
+        result["events"]["dividends"] |= {str(when): {"amount": 0.5, "date": when} for when in at}
+        return found
+
+    monkeypatch.setattr(stand_in, "chart", of_a_fund)
+    stand_in.edits = without
+    fetched = fetch(yahoo)
+    paid = fetched.actions[-2:]
+    assert list(zip(paid["session"].dt.date, paid["value"], strict=True)) == [
+        (day, value + 0.5) for day, value in gains.items()
+    ]
+    check_shape(fetched)
+    assert fetched.bars.index[-1].date() == DAYS[-1]
 
 
 def test_an_earlier_day_shows_yahoo_as_it_was_then(stand_in, yahoo):
