@@ -94,9 +94,9 @@ class Yahoo:
     def _fetched(self, response: pd.DataFrame, currency: str, symbol: str, first: date, last: date) -> Fetched:
         """The response in canonical form."""
         response = response.tz_localize(None)  # the exchange's midnight, never converted to UTC
-        # yfinance leaves a capital gain of a day without a bar at its hour, beside the row of that day's dividend.
+        # yfinance leaves a capital gain of a day without a bar at its hour.
         response = response.set_axis(pd.DatetimeIndex(response.index).normalize()).loc[str(first) :]
-        received = canonical(response[~response.index.duplicated()].rename(columns=BAR_COLUMNS))
+        received = canonical(response.rename(columns=BAR_COLUMNS))
         bars, newer = received.loc[: str(last)], received.loc[str(last + _DAY) :]
         if bars["close"].isna().all():
             raise BadDataError(

@@ -122,15 +122,17 @@ def test_a_funds_capital_gain_is_a_dividend_of_its_day_before_its_bar_and_beside
         result["meta"]["instrumentType"] = "ETF"
         at = {int(pd.Timestamp(f"{day} 09:30", tz=ZONE).timestamp()): value for day, value in gains.items()}
         result["events"]["capitalGains"] = {str(when): {"amount": value, "date": when} for when, value in at.items()}
-        result["events"]["dividends"] |= {str(when): {"amount": 0.5, "date": when} for when in at}
+        when = min(at)
+        result["events"]["dividends"] |= {str(when): {"amount": 0.5, "date": when}}
         return found
 
     monkeypatch.setattr(stand_in, "chart", of_a_fund)
     stand_in.edits = without
     fetched = fetch(yahoo)
     paid = fetched.actions[-2:]
-    assert list(zip(paid["session"].dt.date, paid["value"], strict=True)) == [
-        (day, value + 0.5) for day, value in gains.items()
+    assert list(zip(paid["session"], paid["value"], strict=True)) == [
+        (pd.Timestamp(DAYS[-1]), 1.25),
+        (pd.Timestamp(DAYS[-1] + timedelta(days=3)), 1.25),
     ]
     check_shape(fetched)
     assert fetched.bars.index[-1].date() == DAYS[-1]
