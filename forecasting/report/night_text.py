@@ -66,8 +66,8 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
 
 LEGEND = (
     "usual: change against the median of 20 sessions (a close: against the last one). last: whether the newest scored "
-    "forecast one session ahead, from 20 live ones on the newest live one, came inside its 80 % interval. skill: error "
-    "against the best baseline's, last 20 sessions, + is better. data: age of the newest bar."
+    "forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80 % interval. "
+    "skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar."
 )
 """What the columns of `line_listing` mean."""
 
