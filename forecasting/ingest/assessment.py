@@ -73,7 +73,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
         BadDataError: The source returned bars of another shape than the canonical one.
     """
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
-    other = None if fetched.names_symbol or request.accept else other_series(bars, stored.bars, fetched)
+    other = None if fetched.names_symbol or request.accept else other_series(bars, stored.bars)
     if other is not None:
         refused = other_series_error(other, fetched)
         return Assessment(nothing_changed(refused.verdict, str(refused), [other]), refused)
@@ -101,7 +101,7 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
     return Assessment(revision, note=unnamed_note(bars, stored.bars, fetched))
 
 
-def other_series(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched) -> Finding | None:
+def other_series(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | None:
     """The finding on bars whose closes do not match the stored ones of their symbol; None where they do."""
     match = compare(stored, bars)
     if not match.is_other:
@@ -140,8 +140,9 @@ def late_error(
     if newest == request.session:
         return None
     why = refusal(findings, request.session)
+    what = f"ends at {newest}" if newest else "has no usable bar of the span requested"
     return DataLateError(
-        f"{symbol} has no usable bar for the session {request.session} yet; {request.source} ends at {newest}. "
+        f"{symbol} has no usable bar for the session {request.session} yet; {request.source} {what}. "
         f"{why}Run again later, or give --as-of a session that has its bar.",
         newest,
         why.rstrip(),

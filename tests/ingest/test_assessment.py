@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date
 
 import pandas as pd
+import pytest
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
 from forecasting.ingest.actions import make_actions
@@ -73,6 +74,14 @@ def test_a_fetch_without_the_nights_bar_is_late_and_names_the_newest_it_has():
     found = assess(fetched_of(BARS.iloc[:-1], last_asked=LAST), request(), NOTHING)
     gap = Finding(LAST, "missing_session", "flag", None, "The exchange traded, but no bar of it has come yet.")
     assert_assessment(found, without_changes("late", error, [gap]), error)
+
+
+@pytest.mark.parametrize("bars", [BARS.iloc[:0], BARS.assign(close=-1.0)])
+def test_a_fetch_without_any_usable_bar_is_late_and_says_so(bars: pd.DataFrame):
+    error = assess(replace(fetched_of(BARS), bars=bars), request(), NOTHING).error
+    assert "yet; csv:bars.csv has no usable bar of the span requested. " in str(error)
+    assert isinstance(error, DataLateError)
+    assert error.newest is None
 
 
 def test_a_fetch_whose_newest_bar_is_rejected_is_late_and_keeps_the_finding():
