@@ -4,6 +4,10 @@ INPUT_COLUMNS: dict[str, dict[str, str]] = {
     "fetches": {
         "id": "Id, derived from source, symbol, requested span, payload and run.",
         "run_id": "Run that made the request, an id of `runs`; NULL for an ingest alone.",
+        "source": (
+            "Source of the bars: `yahoo`, `sample`, `alpaca`, `csv:FILE`, `parquet:FILE`, or the `name` of an "
+            "installed source."
+        ),
         "title": "Description of the series: SBUX, daily, from Yahoo Finance.",
         "currency": "Currency of the prices as the source writes it: USD, EUR, GBp for pence; empty if unknown.",
         "first_asked": "First session requested.",

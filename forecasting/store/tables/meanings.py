@@ -45,8 +45,8 @@ COMMON = {
     "symbol": "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC.",
     "target": "What is forecast: `volume`, `close` or `range`, which is log(high / low).",
     "source": (
-        "Source of the bars: `yahoo`, `sample`, `alpaca`, `csv:FILE`, `parquet:FILE`, or `NAME:...` of an installed "
-        "package."
+        "Source of the bars: `yahoo`, `sample`, `alpaca`, `csv:FILE`, `parquet:FILE`, or `NAME:ARGUMENT` of an "
+        "installed package."
     ),
     "horizon": "Sessions from the origin to the target session: 1 to 5.",
     "origin_session": "Origin: the last session whose bar the forecast used.",
