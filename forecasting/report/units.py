@@ -95,7 +95,7 @@ def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Uni
         return Unit(1.0, decimals, "$", "") if currency == "USD" else Unit(1.0, decimals, "", currency, bare)
     typical = usual if usual > 1.0 else 1.0  # a NaN too
     scale, letter = next((scale, letter) for scale, letter in _SIZES if typical >= scale)
-    decimals = 0 if scale == 1.0 else max(0, 2 - int(math.log10(typical / scale)))
+    decimals = 0 if math.isnan(usual) else max(0, 2 - int(math.log10(typical / scale)))
     return Unit(scale, decimals, "", f"{letter} {SHARES}".strip())
 
 

@@ -51,8 +51,8 @@ def test_the_score_table_is_a_mean_over_the_scores_of_all_forecasts():
     )
     rows = score_table(report_data(scored=record, history=SMALL))
     assert [(row["forecaster"], row["n"], row["error"], row["pinball"]) for row in rows] == [
-        ("the network alone", 2, "2", "1.0"),
-        ("published", 2, "2", "1.0"),
+        ("the network alone", 2, "2.0", "1.00"),
+        ("published", 2, "2.0", "1.00"),
     ]
     assert rows[0]["in 80 %"] == "100\N{NO-BREAK SPACE}%"
 
@@ -68,11 +68,11 @@ def test_the_score_table_has_a_row_for_each_forecaster_and_kind_the_best_first()
     ]
     found = score_table(report_data(scored=scored(*rows), history=SMALL))
     assert [(row["forecaster"], row["kind"], row["n"], row["error"]) for row in found] == [
-        ("the network alone", "live", 2, "2"),
-        ("published", "live", 2, "3"),
-        ("ridge", "live", 2, "5"),
-        ("challenger", "live", 1, "9"),
-        ("the network alone", "replay", 1, "0"),
+        ("the network alone", "live", 2, "2.0"),
+        ("published", "live", 2, "3.0"),
+        ("ridge", "live", 2, "5.0"),
+        ("challenger", "live", 1, "9.0"),
+        ("the network alone", "replay", 1, "0.0"),
         ("published", "replay", 1, "0"),
     ]
 

@@ -28,6 +28,8 @@ from tests.report.nights import report_data, values_of
         (3.62e9, "3.62_B shares"),
         (912e3, "912_k shares"),
         (640, "640_shares"),
+        (64, "64.0_shares"),
+        (3, "3.00_shares"),
     ],
 )
 def test_volumes_are_written_with_about_three_digits(level: float, text: str):
