@@ -73,7 +73,7 @@ def test_the_score_table_has_a_row_for_each_forecaster_and_kind_the_best_first()
         ("ridge", "live", 2, "5.0"),
         ("challenger", "live", 1, "9.0"),
         ("the network alone", "replay", 1, "0.0"),
-        ("published", "replay", 1, "0"),
+        ("published", "replay", 1, "0.0"),
     ]
 
 
