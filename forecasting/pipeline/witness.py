@@ -129,7 +129,7 @@ def _compare(connection: Connection, run: NightRun, fetch_id: str, answer: Fetch
     symbol, session, exchange = run.spec.symbol, run.spec.session, run.settings.exchange
     bars = read.bars(connection, symbol, first=shift(session, 1 - SESSIONS, exchange), last=session)
     try:
-        found = _usable(answer)
+        found = _usable(answer, symbol)
         if not bars.index.isin(found.bars.index).any():
             raise BadDataError(f"It has none of the {SESSIONS} sessions up to {session}.")
     except Exception as error:  # of other people's code, anything
@@ -144,8 +144,10 @@ def _compare(connection: Connection, run: NightRun, fetch_id: str, answer: Fetch
     logger.info("%s: %d new findings by the witness %s", symbol, len(findings), found.source)
 
 
-def _usable(answer: Fetched | Exception) -> Fetched:
+def _usable(answer: Fetched | Exception, symbol: str) -> Fetched:
     if isinstance(answer, Exception):
         raise answer
     check_shape(answer)
+    if answer.symbol != symbol:
+        raise BadDataError(f"It returned bars of {answer.symbol}.")
     return answer

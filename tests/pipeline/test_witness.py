@@ -189,6 +189,16 @@ def test_a_witness_without_a_session_in_common_leaves_a_note(
     assert f"It has none of the 20 sessions up to {LAST}." in notes()["TEST"]
 
 
+def test_bars_that_a_witness_returns_under_another_symbol_are_not_compared(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(lambda _: BARS * 3.0)
+    installed(monkeypatch, house)
+    monkeypatch.setattr(house, "fetch", lambda _, *asked: House.fetch(house, "OTHER", *asked))
+    fetched("TEST")
+    assert (findings(), "It returned bars of OTHER." in notes()["TEST"]) == ([], True)
+
+
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
