@@ -29,12 +29,13 @@ class Outcomes:
     without_bar: list[str] = field(default_factory=list)
 
     def add(self, one: Finished, run_of: RunOf) -> None:
-        """Add a night that was run; a symbol's are added oldest first. An error that its row lacks is written there."""
-        if one.error is None:
+        """Add a night that was run; a symbol's are added oldest first. An error that its row lacks is written there.
+
+        A worker may have completed the night before it, or the scheduler, was lost: then the night is done.
+        """
+        if one.error is None or not (one.noted or note_failure(run_of(one.night), one.error)):
             self.done.append(one.run_id)
             return
-        if not one.noted:
-            note_failure(run_of(one.night), one.error)
         self.stop(one.night, one.error)
 
     def add_without_bar(self, left: Continued) -> None:

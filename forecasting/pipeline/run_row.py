@@ -100,12 +100,14 @@ def mark_failed(run: NightRun, error: Exception) -> None:
             writes.update_run(connection, run.id, {"status": "failed", "error": reason})
 
 
-def mark_stopped(run: NightRun, error: Exception) -> None:
-    """Say in the row of a night that cannot begin or go on why: `late`, else `failed`; not on one that is done."""
+def mark_stopped(run: NightRun, error: Exception) -> bool:
+    """Say in the row of a night that cannot begin or go on why: `late`, else `failed`; False on one that is done."""
     with database.transaction(run.settings.url) as connection:
         open_run(connection, run, started_at=run.now())
-        if not _is_done(connection, run):
-            writes.update_run(connection, run.id, {"status": stopped_status(error), "error": str(error)})
+        if _is_done(connection, run):
+            return False
+        writes.update_run(connection, run.id, {"status": stopped_status(error), "error": str(error)})
+        return True
 
 
 def stopped_status(error: Exception) -> RunStatus:
@@ -113,12 +115,13 @@ def stopped_status(error: Exception) -> RunStatus:
     return "late" if isinstance(error, DataLateError) else "failed"
 
 
-def note_failure(run: NightRun, error: ForecastingError) -> None:
+def note_failure(run: NightRun, error: ForecastingError) -> bool:
     """As `mark_stopped`; where the row cannot be written, a warning, which hides neither the error nor other nights."""
     try:
-        mark_stopped(run, error)
+        return mark_stopped(run, error)
     except StoreError as unwritten:
         logger.warning("%s %s: its row in runs lacks its error: %s", run.spec.symbol, run.spec.session, unwritten)
+        return True
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from forecasting.pipeline.night_shard import every_night_failed, shards_of
 from forecasting.pipeline.night_steps import directly
 from forecasting.pipeline.retry import Refused, first_attempt
 from forecasting.pipeline.run_outcomes import Outcomes
+from forecasting.pipeline.run_row import close_nights, open_run
 from forecasting.pipeline.without_bar import RunOf, go_on
 from forecasting.settings import Settings
 from forecasting.store import database
@@ -45,6 +46,18 @@ def test_the_nights_of_a_lost_shard_are_failed_in_their_rows_too(settings: Setti
         outcomes.add(one, run_of)
     assert outcomes.failed == [("AAA", lost), ("BBB", lost)]
     assert stored(settings) == [("AAA", "failed", str(lost)), ("BBB", "failed", str(lost))]
+
+
+def test_a_night_that_a_lost_worker_had_completed_is_done(settings: Settings) -> None:
+    run_of, outcomes, lost = maker(settings), Outcomes(), ForecastingError("the scheduler was lost")
+    runs = [run_of(night) for night in NIGHTS]
+    with database.transaction(settings.url) as connection:
+        open_run(connection, runs[0], started_at=NOW)
+    close_nights(runs[:1])
+    (shard,) = shards_of([[run] for run in runs], settings)
+    for one in every_night_failed(shard, lost):
+        outcomes.add(one, run_of)
+    assert (outcomes.done, outcomes.failed) == ([runs[0].id], [("BBB", lost)])
 
 
 def test_a_row_that_cannot_be_written_hides_no_failure(
