@@ -71,7 +71,7 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
         show_table(*listings.backtest_listing(document))
         if "as_published" in document:
             echo(wording.published_sentence(document))
-            show_table(*listings.backtest_listing(document["as_published"]))
+            show_table(*listings.backtest_listing({**document, **document["as_published"]}))
     if documents and out is not None:
         echo(f"Written to {out}")
 

@@ -89,6 +89,17 @@ def test_a_backtest_is_printed_with_each_baseline_and_the_path(
     assert f"Written to {out}" in shown.replace("\n", "")
 
 
+def test_a_backtest_as_published_is_printed_below_the_model_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"symbol": "SBUX", "target": "volume", "from": "2023-01-03", "to": "2023-12-29", "origins": 250}
+    nights = {"network": 250, "fallback": 0, "scratch": 12, "warm": 238, "refused": 0}
+    figures = {"overall": FIGURES | {"mae": 1.25}, "horizons": {"1": FIGURES}}  # as walk_forward writes them
+    published = figures | {"nights": nights, "skill_vs_alone": 0.01}
+    document = about | {"refits": 12, "seconds": 3.0, "overall": FIGURES, "horizons": {"1": FIGURES}}
+    console.show_backtests([document | {"as_published": published}], as_json=False, out=None)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in shown if row[:1] == ["all"]] == ["1.50", "1.25"]
+
+
 def test_settings_are_printed_with_the_exchange_of_every_symbol(capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(symbols=("SBUX", "VOD.L"))
     console.show_settings(settings, as_json=True)
