@@ -3,8 +3,7 @@
 import time
 from datetime import UTC, datetime
 
-_SLICE_S = 30.0
-"""Longest single sleep: after a suspension the machine checks the time again this soon."""
+_SLICE_S = 30.0  # longest single sleep: after a suspension the machine checks the time again this soon
 
 
 def now() -> datetime:

@@ -16,6 +16,7 @@ def run_command(command: Callable[[], object]) -> None:
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
     os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
     try:
         refuse_empty_values(sys.argv[1:])
         command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import shutil
 import stat
@@ -16,6 +17,8 @@ import sqlalchemy as sa
 
 from flows import nightly
 from flows.terminal import options
+from flows.terminal.boundary import run_command
+from flows.terminal.echo import echo
 from forecasting.errors import ForecastingError, PageError
 from forecasting.pipeline import unexpected
 from forecasting.settings import read_settings
@@ -113,6 +116,14 @@ def test_wrong_usage_is_one_paragraph(
     assert (found, len(err.strip().splitlines())) == (code, 1), err
     assert text in err
     assert len(err) <= 2000
+
+
+def test_a_character_that_the_locale_lacks_ends_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="iso-8859-9", write_through=True))
+    monkeypatch.setattr("sys.argv", ["forecasting"])
+    run_command(lambda: echo("80 % interval 5.98\u201310.75 M"))
+    assert written.getvalue() == b"80 % interval 5.98\\u201310.75 M\n"
 
 
 @pytest.mark.usefixtures("plain_flows")
