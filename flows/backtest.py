@@ -46,7 +46,7 @@ def backtest(
         as_published: Whether to replay every night's fit and decisions too; about a third of a second an origin.
 
     Returns:
-        The document that `forecasting backtest --json` writes.
+        The document that `forecasting backtest --json` prints.
     """
     settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
     spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)

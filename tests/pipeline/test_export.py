@@ -105,8 +105,10 @@ def test_a_symbol_without_a_row_is_named_and_the_others_are_written(
 
 @pytest.mark.parametrize("form", FORMS)
 def test_without_a_row_of_any_symbol_nothing_is_written(filled: Settings, tmp_path: Path, form: str) -> None:
-    with pytest.raises(StoreError, match=r"Expected .* of SBUXX in the database; found none"):
-        export(settings_of(filled.url, "SBUXX"), form, tmp_path / "x.csv", now=clock.now)
+    asked = settings_of(filled.url, "SBUXX").model_copy(update={"target": "range"})
+    told = r"Expected .* of SBUXX in the database; found none\..*: forecasting run --symbol SBUXX --target range$"
+    with pytest.raises(StoreError, match=told):
+        export(asked, form, tmp_path / "x.csv", now=clock.now)
     assert not (tmp_path / "x.csv").exists()
 
 
