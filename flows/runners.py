@@ -68,6 +68,6 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
     if settings.dask_address:
         return DaskTaskRunner(address=settings.dask_address)
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    # Without its dashboard, which would be open to the network.
-    cluster = {"n_workers": workers, "threads_per_worker": 1, "scheduler_kwargs": {"dashboard": False}}
-    return DaskTaskRunner(cluster_kwargs=cluster)
+    # Its HTTP server asks for no password: without the dashboard, and for this machine alone.
+    scheduler = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    return DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "scheduler_kwargs": scheduler})

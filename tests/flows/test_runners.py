@@ -20,7 +20,9 @@ import yaml
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
+from flows.runners import task_runner
 from forecasting.errors import SymbolsFailedError
+from forecasting.settings import Settings
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.forks import forked
@@ -100,6 +102,17 @@ def test_dask_gives_the_same_tables(
 ) -> None:
     chosen = {"RUNNER": "dask", "WORKERS": 2, "SHARD_SIZE": 1}
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
+
+
+def test_the_cluster_of_a_run_listens_to_this_machine_alone(tmp_path: Path) -> None:
+    from distributed import LocalCluster  # not at the top: it changes how exceptions are pickled
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    runner = task_runner(Settings(runner="dask", workers=1, data_dir=tmp_path), 1)
+    assert isinstance(runner, DaskTaskRunner)
+    with LocalCluster(**runner.cluster_kwargs | {"n_workers": 0}):
+        opened = [one.laddr.ip for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    assert set(opened) == {"127.0.0.1"}
 
 
 @pytest.mark.usefixtures("forked_workers")

@@ -30,7 +30,7 @@ def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch: pytest.MonkeyPatc
     from distributed import LocalCluster
 
     monkeypatch.setattr(dask_scheduler, "WORKER_S", 0.5)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
         with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
             check_dask(cluster.scheduler_address)
         cluster.scale(1)
