@@ -33,7 +33,8 @@ class Sample:
         """
         if symbol != SYMBOL:
             raise BadDataError(
-                f"Expected the symbol {SYMBOL}, the only one of the sample ({TITLE}); found {symbol}. Omit --symbol."
+                f"Expected the symbol {SYMBOL}, the only one of the sample ({TITLE}); found {symbol}. "
+                "Name that one, or neither set FORECASTING_SYMBOLS nor give --symbol."
             )
         raw = _read()
         raw.columns = [name.lower().replace(" ", "_") for name in raw.columns]

@@ -26,7 +26,7 @@ def test_the_sample_is_cut_to_the_requested_span():
 @pytest.mark.parametrize(
     ("symbol", "first", "message"),
     [
-        ("SBUX", date(2018, 1, 2), r"symbol \^GSPC"),
+        ("SBUX", date(2018, 1, 2), r"symbol \^GSPC.* found SBUX\. .*neither set FORECASTING_SYMBOLS nor give --symbol"),
         (SYMBOL, date(2024, 1, 2), "none lies between 2024-01-02"),
     ],
 )
