@@ -158,13 +158,14 @@ def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> 
 
 
 def _settled(known: pd.DataFrame, kept: pd.DataFrame, versions: pd.DataFrame, *, of_index: bool) -> list[date]:
-    """The sessions that this fetch makes final: all but its newest, if their volume is known; an index has none."""
+    """The sessions that this fetch makes final: all but its newest, if their volume is known or no session has one."""
     if kept.empty:
         return []
     done = known.index[known["settled"].astype(bool)]
     written = pd.DatetimeIndex(versions["session"])
     volume = kept["volume"].fillna(known["volume"].reindex(kept.index))
-    complete = kept.index[(kept.index < kept.index[-1]) & (volume.notna() | of_index)]
+    without_volume = of_index or bool(volume.isna().all())  # a currency, and some indices
+    complete = kept.index[(kept.index < kept.index[-1]) & (volume.notna() | without_volume)]
     confirmed = complete[~complete.isin(done) | complete.isin(written)]
     rebased = written[written.isin(done) & ~written.isin(kept.index)]  # without being fetched again
     days: list[date] = pd.DatetimeIndex(confirmed.union(rebased)).date.tolist()

@@ -127,6 +127,16 @@ def test_a_row_that_is_absent_or_has_no_volume_takes_nothing_away():
     assert store.bars()["volume"].tolist() == bars["volume"].tolist()
 
 
+def test_bars_of_a_series_without_any_volume_settle_by_their_prices():
+    bars = random_bars(30, seed=5).assign(volume=np.nan)
+    store = stored(bars.iloc[:-1])
+    assert store.bars()["settled"].tolist() == [True] * 28 + [False]
+    bars.iloc[7, :4] *= 1.002
+    revision, _ = store.take(fetched_of(bars))
+    assert (revision.verdict, revision.settled) == ("revised", [bars.index[7].date(), bars.index[-2].date()])
+    assert found(revision.findings) == [(bars.index[7].date(), "price_restated", "flag")]
+
+
 def test_a_volume_that_was_unknown_is_filled_and_only_then_settles():
     bars = random_bars(30, seed=1)
     unknown = bars.copy()
