@@ -15,7 +15,7 @@ from forecasting.preprocess.special_days import calendar_notes
 from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord, best_ahead
-from forecasting.report.units import GAP, instant, long_day, percent, short_day, unit_of
+from forecasting.report.units import GAP, instant, long_day, percent, quantity, short_day, unit_of
 from forecasting.vocabulary import LSTM
 
 TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
@@ -180,7 +180,8 @@ def published_sentence(document: Mapping[str, Any]) -> str:
     published = document["as_published"]
     nights, gain = published["nights"], published["skill_vs_alone"]
     return (
-        f"As published, a fit every night: {nights['network']} nights the network, {nights['fallback']} a baseline; "
-        f"{nights['scratch']} fits from scratch, {nights['warm']} warm, {nights['refused']} refused; pinball loss "
-        f"{abs(gain):.1%} {'below' if gain > 0 else 'above'} that of the model alone, which is the table before."
+        f"As published, a fit every night: {quantity(nights['network'], 'night')} the network, "
+        f"{nights['fallback']} a baseline; {quantity(nights['scratch'], 'fit')} from scratch, {nights['warm']} warm, "
+        f"{nights['refused']} refused; pinball loss {percent(abs(gain), decimals=1)} "
+        f"{'below' if gain > 0 else 'above'} that of the model alone, which is the table before."
     )
