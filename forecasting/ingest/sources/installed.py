@@ -18,7 +18,7 @@ def installed_source(name: str, argument: str) -> Source | None:
     """The source that an installed package offers as `name`, built with `argument`; None without such a package.
 
     Raises:
-        UsageError: Two packages offer that name, or the package cannot be imported.
+        UsageError: Two packages offer that name, the package cannot be imported, or its source has no name.
     """
     found = list(entry_points(group=GROUP, name=name))
     if not found:
@@ -36,6 +36,11 @@ def installed_source(name: str, argument: str) -> Source | None:
         ) from error
     with called(source_class):
         source: Source = source_class(argument)
+    if not isinstance(getattr(source, "name", None), str):
+        raise UsageError(
+            f"--source {name} is offered by {_package(found[0])} as {found[0].value}; expected a text as its attribute "
+            "name, by which the ledger knows it, found none. Correct that package."
+        )
     return source
 
 

@@ -228,6 +228,16 @@ def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path, monkeypatch:
         source_of("house:x", cache_dir=tmp_path)
 
 
+@pytest.mark.parametrize("line", ["", "    name = 5\n"])
+def test_a_class_without_a_name_is_refused_with_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    code = block("python").replace('    name = "house"\n', line)
+    install(tmp_path / "site", monkeypatch, code=code, project=block("toml"))
+    with pytest.raises(UsageError, match=r"house-bars 1\.0 as house_bars:House; expected a text as its attribute name"):
+        source_of("house:x", cache_dir=tmp_path)
+
+
 def test_a_name_registered_by_two_packages_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(tmp_path / "one", monkeypatch, code=block("python"), project=block("toml"))
     other = block("toml").replace("house-bars", "home-bars").replace("house_bars", "home_bars")
