@@ -160,7 +160,7 @@ class Settings(BaseSettings):
     @classmethod
     def _check_symbols(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for symbol in value:
-            check_symbol(symbol)
+            _valid_symbol(symbol)
         if not value and info.field_name == "symbols":
             raise ValueError("Expected at least one symbol, found none")
         return tuple(dict.fromkeys(value))
@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     @field_validator("exchanges")
     @classmethod
     def _check_exchanges(cls, value: dict[str, str]) -> dict[str, str]:
-        return {check_symbol(symbol): check_exchange(exchange) for symbol, exchange in value.items()}
+        return {_valid_symbol(symbol): check_exchange(exchange) for symbol, exchange in value.items()}
 
     def exchange_of(self, symbol: str) -> str:
         """The exchange of `symbol`: from `exchanges`, else from its suffix, else `exchange`."""
@@ -260,6 +260,14 @@ def read_settings() -> Settings:
     except ValidationError as error:
         problems = "; ".join(_problem(problem) for problem in error.errors(include_url=False))
         raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
+
+
+def _valid_symbol(symbol: str) -> str:
+    """`symbol` itself; its error is one that pydantic collects, so that the variable is named."""
+    try:
+        return check_symbol(symbol)
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
 
 
 def _problem(problem: ErrorDetails) -> str:

@@ -24,6 +24,19 @@ def test_the_error_names_every_invalid_variable_and_shows_no_secret(monkeypatch)
     assert "FORECASTING_TARGET: expected 'volume', 'close' or 'range', found 'price'" in str(refused.value)
 
 
+def test_a_symbol_that_is_not_valid_is_refused_with_its_variable(monkeypatch):
+    for name, value in {"SYMBOLS": "SBUX,msft", "COMPANIONS": "K O", "EXCHANGES": "vod=XLON"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    with pytest.raises(UsageError) as refused:
+        read_settings()
+    for named in (
+        "SYMBOLS: Invalid symbol 'msft'",
+        "COMPANIONS: Invalid symbol 'K O'",
+        "EXCHANGES: Invalid symbol 'vod'",
+    ):
+        assert f"FORECASTING_{named}: expected 1 to 15 of A-Z" in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
     [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("ALARM_WEB_HOOK", "ALARM_WEBHOOK")],
