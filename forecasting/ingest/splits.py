@@ -20,6 +20,7 @@ SAME_RATIO = 1e-3
 
 _SPLIT_RATIOS = np.array([2.0, 3.0, 4.0, 5.0, 10.0, 20.0])  # within 5 % of these: once in 42,000 liquid bars
 _SMALL_SPLIT = np.log(1.2)  # a day's move may be as large
+_QUARTER, _OFTEN = 63, 4  # a price of 0.0001 doubles by a tick: one that did so four times in a quarter was not split
 _NO_MARKET_MOVE = 5.0  # a hundredfold close is a change of unit, not of price
 
 _JUMPS = {
@@ -153,7 +154,9 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     value = named[~named.index.duplicated(keep="last")].reindex(bars.index).fillna(1.0).to_numpy()
     ignored = (np.abs(np.log(value)) > _SMALL_SPLIT) & (np.abs(np.log(ratio * value)) < np.abs(np.log(ratio)))
     apart = np.maximum(ratio, 1.0 / ratio)
-    near = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1) | (apart > _NO_MARKET_MOVE)
+    like_a_split = (np.abs(apart[:, None] / _SPLIT_RATIOS - 1.0) < 0.05).any(axis=1)
+    often = pd.Series(like_a_split).shift().rolling(_QUARTER, min_periods=1).sum().to_numpy() >= _OFTEN
+    near = (like_a_split & ~often) | (apart > _NO_MARKET_MOVE)
     age = np.arange(len(bars), 0, -1)
     near &= (value == 1.0) & (age <= HOLD_JUMP)
     doubtful = changed_rows(bars, expected) & (near | quiet | ignored)

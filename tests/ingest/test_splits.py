@@ -343,3 +343,14 @@ def test_past_splits_change_nothing_on_the_first_fetch():
     assert store.nights[0][0].verdict == "first"
     assert split_of(store.nights[0][0]) is None
     assert len(store.actions) == 1
+
+
+@pytest.mark.parametrize(("times", "held"), [(1, True), (2, False)])
+def test_a_price_that_doubles_by_a_tick_and_halves_again_every_few_weeks_was_not_split(times, held):
+    bars, ticks = random_bars(100, seed=2), np.ones(100)
+    for first in (60, 75)[:times]:
+        ticks[first : first + 3] = 2.0
+    ticks[-1] = 2.0
+    bars[PRICES] = np.repeat(0.0001 * ticks[:, None], 5, axis=1)
+    revision, _ = night_before(bars.iloc[:-1]).take(fetched_of(bars))
+    assert bool(revision.held) is held
