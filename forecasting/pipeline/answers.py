@@ -174,7 +174,7 @@ def _request(run: NightRun, stored: Stored, calendar: Calendar | None, *, purpos
         nothing = nothing_fetched(source.name, spec.symbol, first, session)
         instant = ledger_instant(stored.newest_instant, run.now())
         return Answer(source, nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
-    check_clock(fetched, settings.exchange, now=run.now(), index=purpose == "market")
+    check_clock(fetched, settings.exchange, now=run.now(), index=purpose == "market" or spec.symbol.startswith("^"))
     lists = _lists(run, stored, calendar)
     request = Request(session, spec.source, settings.exchange, WARM_UP + MIN_ROWS, stored.accept)
     fetched = prices_alone(fetched) if purpose == "market" else fetched

@@ -124,6 +124,10 @@ def test_a_series_that_has_a_value_before_the_open_is_stored_up_to_the_session_b
     night(session, "skip")
     assert made[0].market[-1] == np.log(VIX["close"].loc[str(session)])
     assert str(LAST) not in {str(row["session"])[:10] for row in rows("bars") if row["symbol"] == "^VIX"}
+    monkeypatch.setenv("FORECASTING_SYMBOLS", "^VIX")
+    monkeypatch.setenv("FORECASTING_TARGET", "range")
+    night(session)  # its own night neither takes the clock for wrong
+    assert {row["origin_session"] for row in rows("latest_forecasts") if row["symbol"] == "^VIX"} == {str(session)}
 
 
 @pytest.mark.parametrize("hours", [13, 70], ids=["before the open", "after it"])
