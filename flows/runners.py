@@ -11,7 +11,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from flows.tasks import run_shard, shard_of_nights
 from forecasting.backtest.workers import end_with_parent
 from forecasting.errors import ForecastingError
-from forecasting.pipeline.dask_scheduler import check_dask
+from forecasting.pipeline.dask_scheduler import check_dask, wait_for_shard
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, lost_twice, workers_of
 from forecasting.settings import Settings
 
@@ -24,24 +24,26 @@ def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished
         for shard in shards:
             yield from run_shard(shard)
         return
-    # A worker that is killed takes its whole pool with it: again each shard has a runner of its own.
-    for shard in (yield from _run_together(shards, settings)):
-        if (yield from _run_together([shard], settings)):
-            yield from every_night_failed(shard, lost_twice(shard))
+    left = list(shards)
+    try:
+        left = yield from _run_together(left, settings)
+        while left:  # a worker that is killed takes its whole pool with it: again each shard has a runner of its own
+            if (yield from _run_together(left[:1], settings)):
+                yield from every_night_failed(left[0], lost_twice(left[0]))
+            left = left[1:]
+    except ForecastingError as error:  # without a scheduler or a worker, which the other shards would lack too
+        for shard in left:
+            yield from every_night_failed(shard, error)
 
 
 def _run_together(shards: Sequence[Shard], settings: Settings) -> Generator[Finished, None, list[Shard]]:
     """How each night ended, of shards in one task runner; returned are the shards whose workers were lost."""
     lost: list[Shard] = []
-    try:
-        runner = task_runner(settings, len(shards))
-    except ForecastingError as error:
-        for shard in shards:
-            yield from every_night_failed(shard, error)
-        return lost
-    with runner:
+    with task_runner(settings, len(shards)) as runner:
         for shard, future in [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]:
             try:
+                if settings.runner == "dask":
+                    wait_for_shard(future.wrapped_future)
                 yield from future.result()
             except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
                 logger.warning("the worker of shard %s was lost: %r", shard.name, error)

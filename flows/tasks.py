@@ -1,8 +1,7 @@
 """The Prefect tasks of a night: each step of a shard, and a shard as a whole where another process runs it.
 
 Only ids, paths and counts travel between processes. None is retried by Prefect, whatever PREFECT_TASKS_DEFAULT_RETRIES
-says: only ingest makes requests, and the pause before the next one depends on the response
-(`forecasting/pipeline/retry.py`).
+says: the pause before the next request depends on the response (`forecasting/pipeline/retry.py`).
 """
 
 from collections.abc import Callable, Sequence

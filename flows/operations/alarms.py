@@ -22,8 +22,7 @@ RUN_EVENTS = {"prefect.flow-run.Crashed", "prefect.flow-run.Late"}
 def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     """Create or replace the automations for each address given; a sentence about each.
 
-    An address whose server cannot be reached gets a warning as well, and is kept: Prefect's server, which calls it, may
-    run on another machine.
+    An address whose server cannot be reached gets a warning, and is kept: Prefect's server may run on another machine.
 
     Args:
         webhook: An http(s) URL that receives JSON with one field `text`, as Slack, Mattermost and most others accept.

@@ -1,8 +1,7 @@
 """A child process that ends with its parent, whatever ends that: `python -m flows.operations.child PARENT MODULE ...`.
 
 Two means, since SIGKILL lets no parent clean up: on Linux the kernel kills the child when its parent ends
-(PR_SET_PDEATHSIG); everywhere the child ends itself when the pipe on its standard input is closed, which only its
-parent holds open.
+(PR_SET_PDEATHSIG); everywhere it ends itself when the pipe on its standard input, held by its parent alone, is closed.
 """
 
 import ctypes

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import ForecastingError, UsageError
+
+if TYPE_CHECKING:
+    from distributed import Future
 
 CONNECT_S = 30.0
 """Seconds until the scheduler must respond."""
@@ -36,3 +40,27 @@ def check_dask(address: str | None) -> None:
             f"Expected a Dask scheduler with a worker at FORECASTING_DASK_ADDRESS {address}; found: {error}. Start "
             "both (docs/cluster.md), or correct the address; then run again: the bars are stored."
         ) from error
+
+
+def wait_for_shard(future: Future[Any]) -> None:
+    """Return when a shard's future is done: with a result, with an error, or because its scheduler was lost.
+
+    Args:
+        future: Of Dask.
+
+    Raises:
+        ForecastingError: The scheduler has had no worker for `WORKER_S`; Dask would wait for one without end. The
+            futures of all shards are cancelled.
+    """
+    from distributed import Future
+
+    client = future.client
+    while not future.done():  # type: ignore[no-untyped-call]  # Dask has no types
+        try:
+            future.exception(timeout=WORKER_S)  # type: ignore[no-untyped-call]
+        except TimeoutError:
+            try:
+                client.wait_for_workers(1, timeout=WORKER_S)
+            except TimeoutError as error:
+                client.cancel([Future(key, client) for key in client.futures])
+                raise ForecastingError(f"Expected a worker of the Dask scheduler; found: {error}.") from error

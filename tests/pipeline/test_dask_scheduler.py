@@ -6,7 +6,7 @@ import pytest
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline import dask_scheduler
-from forecasting.pipeline.dask_scheduler import check_dask
+from forecasting.pipeline.dask_scheduler import check_dask, wait_for_shard
 
 
 def test_dask_without_an_address_needs_its_packages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,3 +36,23 @@ def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch: pytest.MonkeyPatc
         cluster.scale(1)
         monkeypatch.setattr(dask_scheduler, "WORKER_S", 60.0)
         check_dask(cluster.scheduler_address)
+
+
+def test_shards_whose_workers_are_all_lost_are_waited_for_until_one_should_have_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(dask_scheduler, "WORKER_S", 0.2)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+        futures = [client.submit(abs, number) for number in (-1, -2)]
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
+            wait_for_shard(futures[0])
+        for future in futures:
+            wait_for_shard(future)
+            assert future.cancelled()
+        cluster.scale(1)
+        monkeypatch.setattr(dask_scheduler, "WORKER_S", 60.0)
+        later = client.submit(abs, -3)
+        wait_for_shard(later)
+        assert later.result() == 3
