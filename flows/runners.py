@@ -11,7 +11,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from flows.tasks import run_shard, shard_of_nights
 from forecasting.backtest.workers import end_with_parent
 from forecasting.errors import ForecastingError
-from forecasting.pipeline.dask_scheduler import check_dask, wait_for_shard
+from forecasting.pipeline.dask_scheduler import check_dask, own_cluster, wait_for_shard
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, lost_twice, workers_of
 from forecasting.settings import Settings
 
@@ -70,6 +70,4 @@ def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
     if settings.dask_address:
         return DaskTaskRunner(address=settings.dask_address)
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    # Its HTTP server asks for no password: without the dashboard, and for this machine alone.
-    scheduler = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-    return DaskTaskRunner(cluster_kwargs={"n_workers": workers, "threads_per_worker": 1, "scheduler_kwargs": scheduler})
+    return DaskTaskRunner(cluster_kwargs=own_cluster(workers, settings.data_dir))

@@ -1,8 +1,12 @@
-"""Whether a night's shards can run on Dask: without a scheduler or a worker the run would end, or wait for ever."""
+"""Whether a night's shards can run on Dask, and how a cluster of their own is started.
+
+Without a scheduler or a worker the run would end, or wait for ever.
+"""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import ForecastingError, UsageError
@@ -64,3 +68,15 @@ def wait_for_shard(future: Future[Any]) -> None:
             except TimeoutError as error:
                 client.cancel([Future(key, client) for key in client.futures])
                 raise ForecastingError(f"Expected a worker of the Dask scheduler; found: {error}.") from error
+
+
+def own_cluster(workers: int, folder: Path) -> dict[str, object]:
+    """The arguments of a `LocalCluster` that no other user of this machine can use; its scratch files lie in `folder`.
+
+    Dask asks for no password and runs what it is sent: each connection needs the certificate that this cluster makes
+    for itself. Its HTTP server, which needs none, has no dashboard and listens to this machine alone. Modules are
+    imported from its scratch folder, by default one in the temporary folder that another user could have made.
+    """
+    own = {"local_directory": str(folder)}
+    scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    return own | {"n_workers": workers, "threads_per_worker": 1, "security": True, "scheduler_kwargs": scheduler}

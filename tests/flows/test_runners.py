@@ -104,15 +104,21 @@ def test_dask_gives_the_same_tables(
     assert tables_after(evening, tmp_path / "data", panel, monkeypatch, **chosen) == apart
 
 
-def test_the_cluster_of_a_run_listens_to_this_machine_alone(tmp_path: Path) -> None:
-    from distributed import LocalCluster  # not at the top: it changes how exceptions are pickled
+def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster  # not at the top: it changes how exceptions are pickled
     from prefect_dask.task_runners import DaskTaskRunner
 
     runner = task_runner(Settings(runner="dask", workers=1, data_dir=tmp_path), 1)
     assert isinstance(runner, DaskTaskRunner)
-    with LocalCluster(**runner.cluster_kwargs | {"n_workers": 0}):
+    with LocalCluster(**runner.cluster_kwargs | {"processes": False}) as cluster:
         opened = [one.laddr.ip for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        for scheme in ("tcp", "tls"):  # a stranger has no certificate
+            with pytest.raises((OSError, TypeError)):
+                Client(f"{scheme}:{cluster.scheduler_address.partition(':')[2]}", timeout=0.5)
+        scratch = [Path(one) for one in sys.path if "dask-scratch-space" in one]
     assert set(opened) == {"127.0.0.1"}
+    assert scratch
+    assert all(one.is_relative_to(tmp_path) for one in scratch)  # modules are imported from there
 
 
 @pytest.mark.usefixtures("forked_workers")
