@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from flows.operations.child import start_child, stop_child
 from forecasting.store import migrate
@@ -59,7 +62,7 @@ def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: 
     port, log = processes.free_port(), tmp_path / "serve.log"
     url = f"http://127.0.0.1:{port}/api"
     environment = processes.without_server(processes.environment_of(tmp_path, url))
-    environment["PREFECT_SERVER_API_PORT"] = str(port)
+    environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG"}
     stored = tmp_path / "data" / "prefect-auth"
     processes.put_fresh_database(tmp_path / "prefect")
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
@@ -81,6 +84,11 @@ def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: 
         assert (code, refused.count("\n")) == (2, 1)
         assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
         assert secret not in refused
+        with connect(f"ws://127.0.0.1:{port}/api/events/in", subprotocols=[Subprotocol("prefect")]) as socket:
+            socket.send(json.dumps({"type": "auth", "token": password}))
+            assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
+        assert "DEBUG" in log.read_text()
+        assert secret not in log.read_text()
         serving.kill()
         serving.wait()
         psutil.wait_procs([server], timeout=10)
