@@ -133,6 +133,7 @@ def test_skill_is_positive_when_the_loss_is_lower_than_the_baselines():
     assert scores.skill(0.9, 1.0) == pytest.approx(0.1)
     assert scores.skill(1.1, 1.0) == pytest.approx(-0.1)
     assert math.isnan(scores.skill(1.0, 0.0))
+    assert math.isnan(scores.skill(0.0, 0.0))
     assert math.isnan(scores.skill(0.2, abs(math.exp(math.log(3.0)) - 3.0)))  # a last value that came again
 
 
