@@ -94,7 +94,7 @@ def check_password(url: str, password: str | None) -> None:
     if is_authorised(url, password):
         if is_authorised(url, None):
             logger.warning(
-                "The Prefect server %s requires no password: anyone who can reach it can start and change runs. "
+                "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
                 "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
                 url,
             )
