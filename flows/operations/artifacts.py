@@ -43,7 +43,7 @@ def publish_outcomes(settings: Settings, done: Sequence[str]) -> str:
     try:
         emit(notable_outcomes(settings, done, flow_runs=orphans_before(run)))
         nights = newest_nights(settings)
-        times = RunTimes(run.expected_start_time or now, run.start_time or now, now)
+        times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifacts([outcome_page(settings, nights, times)], "the page of outcomes")
         add_tags(outcome_tags(nights))
         return outcome_sentence(nights)

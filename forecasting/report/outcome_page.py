@@ -22,7 +22,7 @@ SLOW_NIGHTS = 20
 
 @dataclass(frozen=True)
 class RunTimes:
-    """When a run was due, when it started and when its page was made."""
+    """When a run was due, when it started (the last time, where it was retried) and when its page was made."""
 
     due: datetime
     started: datetime

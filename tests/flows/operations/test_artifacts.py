@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from prefect.states import Running
 
 from flows import clock
 from flows.operations import artifacts
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.publish import PublishedPage
 from forecasting.report.artifacts import Artifact
+from forecasting.report.outcome_page import RunTimes
 from forecasting.settings import Settings
 from tests.report.nights import ORIGIN, report_data
 
 TABLE, PAGE = Artifact("scores-sbux-volume", "Scores", [{"n": 1}]), Artifact("night-sbux-volume", "Night", "**8.45 M**")
-FLOW_RUN = SimpleNamespace(flow_run=SimpleNamespace(id="a", expected_start_time=None, start_time=None))
+FLOW_RUN = SimpleNamespace(flow_run=SimpleNamespace(id="a", expected_start_time=None, state=None))
 
 
 @pytest.fixture
@@ -75,3 +78,20 @@ def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
     assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
         ("WARNING", "the events or the page of the run were not added")
     ]
+
+
+def test_a_run_retried_hours_later_took_as_long_as_its_last_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    due = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+    started, ended = due + timedelta(hours=8), due + timedelta(hours=8, seconds=40)
+    run = SimpleNamespace(
+        expected_start_time=due, start_time=due, state=Running(timestamp=started), idempotency_key=None
+    )
+    monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run)))
+    monkeypatch.setattr(clock, "now", lambda: ended)
+    for name in ("emit", "notable_outcomes", "newest_nights", "add_artifacts", "add_tags", "outcome_tags"):
+        monkeypatch.setattr(artifacts, name, lambda *_, **__: [])
+    monkeypatch.setattr(artifacts, "outcome_sentence", lambda _: "done")
+    pages: list[RunTimes] = []
+    monkeypatch.setattr(artifacts, "outcome_page", lambda _settings, _nights, times: pages.append(times))
+    assert artifacts.publish_outcomes(Settings(), []) == "done"
+    assert pages == [RunTimes(due, started, ended)]
