@@ -23,6 +23,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
@@ -53,6 +54,8 @@ OWN_DATABASE = "forecasting.db"  # of temporary servers, in PREFECT_HOME
 
 START_S = 120.0
 """Seconds until a server must respond: the first start creates its database."""
+
+_outages: list[str] = []  # since the last response; retries after the first would take a minute for each night
 
 
 def check_server() -> str:
@@ -113,10 +116,13 @@ def tolerate_outage(what: str) -> Iterator[None]:
     Prefect only displays nights: the ledger and the report page are complete without it.
     """
     try:
-        yield
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0} if _outages else {}):
+            yield
+        _outages.clear()
     except httpx.HTTPError as error:
         if isinstance(error, httpx.HTTPStatusError) and error.response.status_code < 500:  # our own mistake
             raise
+        _outages.append(what)
         logger.warning("Prefect's server did not receive %s: %s. The night continues.", what, error)
 
 
@@ -152,9 +158,8 @@ def ensure_server() -> Iterator[str]:
 def run_server() -> Iterator[str]:
     """The API's URL within the block, for one run: of the configured server, else of a temporary one.
 
-    The temporary server is started here and not by Prefect, whose own stays behind, with 190 MB, when its parent is
-    killed. It has no UI and no schedules, a free port on loopback, a random password and, unless one is configured, a
-    database of its own, from which it deletes old runs: no other flow's run is in that one.
+    Started here, since Prefect's own stays behind, with 190 MB, when its parent is killed: without UI and schedules, at
+    a free port of loopback, with a random password and, unless one is configured, a database for no other flow's runs.
 
     Raises:
         UsageError: No server is configured, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a temporary one.
@@ -168,7 +173,9 @@ def run_server() -> Iterator[str]:
             "Expected a Prefect server in PREFECT_API_URL, since PREFECT_SERVER_ALLOW_EPHEMERAL_MODE is false; found "
             "none. Set one of the two."
         )
-    port = _free_port()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}/api"
     # As Prefect starts its own (prefect.server.api.server.SubprocessASGIServer, 3.9).
     arguments = ["--factory", "flows.operations.temporary_server:create_app", "--port", str(port)]
@@ -250,9 +257,3 @@ def _await_health(child: "subprocess.Popen[bytes]", url: str) -> None:
             )
         time.sleep(0.1)
     raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {url}.")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

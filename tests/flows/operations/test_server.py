@@ -12,7 +12,12 @@ from contextlib import contextmanager, nullcontext
 import httpx
 import prefect
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_SERVER_API_PORT,
+    temporary_settings,
+)
 
 from flows.operations import server
 from flows.terminal.boundary import run_command
@@ -104,6 +109,21 @@ def test_an_outage_ends_the_block_with_a_warning_that_names_what_is_missing(capl
     with caplog.at_level(logging.WARNING), server.tolerate_outage("the artifacts"):
         raise httpx.ConnectError("refused")
     assert "did not receive the artifacts: refused" in caplog.text
+
+
+def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_outages", [])
+    retries = []
+    for responds in (False, False, True, True):
+        with server.tolerate_outage("the artifacts"):
+            retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
+            if not responds:
+                raise httpx.ConnectError("refused")
+    usual = PREFECT_CLIENT_MAX_RETRIES.value()
+    assert usual > 0
+    assert retries == [usual, 0, 0, usual]
 
 
 @pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])
