@@ -52,8 +52,7 @@ OWN_DEFAULTS = {
 
 OWN_DATABASE = "forecasting.db"  # of temporary servers, in PREFECT_HOME
 
-START_S = 120.0
-"""Seconds until a server must respond: the first start creates its database."""
+START_S = 120.0  # seconds until a server must respond: the first start creates its database
 
 _outages: list[str] = []  # since the last response; retries after the first would take a minute for each night
 
@@ -252,8 +251,9 @@ def _await_health(child: "subprocess.Popen[bytes]", url: str) -> None:
             return
         if child.poll() is not None:
             raise ForecastingError(
-                f"Our own Prefect server ended at once (exit code {child.returncode}); its message is above. "
-                f"Is the port of {url} taken? Free it, or set PREFECT_SERVER_API_PORT or PREFECT_API_URL."
+                f"Our own Prefect server ended early (exit code {child.returncode}). Its message is above; `run` "
+                "and `catch-up` show it with PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=ERROR. Is the disk of "
+                f"{PREFECT_HOME.value()} full, or the port of {url} taken? Free it, or set PREFECT_SERVER_API_PORT."
             )
         time.sleep(0.1)
     raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {url}.")

@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 
 import httpx
 import prefect
@@ -15,6 +16,7 @@ import pytest
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
     temporary_settings,
 )
@@ -98,6 +100,15 @@ def test_a_healthy_server_at_our_own_port_is_used_rather_than_a_second_one(monke
         monkeypatch.setattr(server, "own_url", lambda: url)
         with temporary_settings(restore_defaults={PREFECT_API_URL}), server.ensure_server() as used:
             assert used == url == PREFECT_API_URL.value()
+
+
+def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_message_and_its_disk_are() -> None:
+    ended = SimpleNamespace(poll=lambda: 3, returncode=3)
+    with pytest.raises(
+        ForecastingError, match=r"CONSOLE_LEVEL=ERROR\. Is the disk of .* full, or the port of"
+    ) as error:
+        server._await_health(ended, "http://127.0.0.1:9/api")  # type: ignore[arg-type] - what it uses of a process
+    assert str(PREFECT_HOME.value()) in str(error.value)
 
 
 def test_our_own_server_is_at_the_port_of_prefects_setting() -> None:
