@@ -178,8 +178,8 @@ def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ten: Settin
         pretrain_own(fewer, now=after(FIRST, 20))
     found = re.fullmatch(
         r"Expected 10 or more symbols with enough stored sessions of a known volume; found 6 of 8\. "
-        r"Left out: S10 \(Expected a bar .*\), NOSUCH \(no bars are stored\)\. Name more \(--symbol, --symbols-file, "
-        r"FORECASTING_COMPANIONS\), and store their bars: forecasting ingest\.",
+        r"Left out: S10 \(Expected a volume .*\), NOSUCH \(no bars are stored\)\. Name more \(--symbol, "
+        r"--symbols-file, FORECASTING_COMPANIONS\), and store their bars: forecasting ingest\.",
         str(refused.value),
     )
     assert found, refused.value
