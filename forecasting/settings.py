@@ -9,16 +9,7 @@ from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    SecretStr,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -113,9 +104,7 @@ class Settings(BaseSettings):
     timezone: Annotated[str, AfterValidator(check_time_zone)] = Field(
         "America/New_York", description="Time zone of cron and late_until."
     )
-    late_until: Annotated[time, BeforeValidator(check_hour)] = Field(
-        time(9), description="Time at which a night stops waiting for its bar."
-    )
+    late_until: time = Field(time(9), description="Time at which a night stops waiting for its bar.")
     runner: Literal["local", "processes", "dask"] = Field(
         "local", description="Where shards of a night run: in this process, in processes of this machine, or on Dask."
     )
@@ -164,6 +153,8 @@ class Settings(BaseSettings):
         if not value and info.field_name == "symbols":
             raise ValueError("Expected at least one symbol, found none")
         return tuple(dict.fromkeys(value))
+
+    _check_late_until = field_validator("late_until", mode="before")(check_hour)
 
     @field_validator("market")
     @classmethod
