@@ -92,22 +92,13 @@ def note_wait(run: NightRun, note: str) -> None:
 
 def mark_failed(run: NightRun, error: Exception) -> None:
     """Say in the night's row that it failed, and why; not on one that another run completed after the lock was lost."""
-    with database.transaction(run.settings.url) as connection:
-        open_run(connection, run, started_at=run.now())
-        ours = isinstance(error, ForecastingError)
-        reason = str(error) if ours else plain_text(f"{type(error).__name__}: {error}")
-        if not _is_done(connection, run):
-            writes.update_run(connection, run.id, {"status": "failed", "error": reason})
+    ours = isinstance(error, ForecastingError)
+    _stop(run, "failed", str(error) if ours else plain_text(f"{type(error).__name__}: {error}"))
 
 
 def mark_stopped(run: NightRun, error: Exception) -> bool:
     """Say in the row of a night that cannot begin or go on why: `late`, else `failed`; False on one that is done."""
-    with database.transaction(run.settings.url) as connection:
-        open_run(connection, run, started_at=run.now())
-        if _is_done(connection, run):
-            return False
-        writes.update_run(connection, run.id, {"status": stopped_status(error), "error": str(error)})
-        return True
+    return _stop(run, stopped_status(error), str(error))
 
 
 def stopped_status(error: Exception) -> RunStatus:
@@ -152,5 +143,11 @@ def _noted(connection: Connection, run: NightRun) -> str:
     return str((read.run(connection, run.id) or {})["note"])
 
 
-def _is_done(connection: Connection, run: NightRun) -> bool:
-    return str((read.run(connection, run.id) or {})["status"]) == "done"
+def _stop(run: NightRun, status: RunStatus, reason: str) -> bool:
+    """Write how the night stopped into its row, unless it is done; whether it was written."""
+    with database.transaction(run.settings.url) as connection:
+        open_run(connection, run, started_at=run.now())
+        if (read.run(connection, run.id) or {})["status"] == "done":
+            return False
+        writes.update_run(connection, run.id, {"status": status, "error": reason})
+        return True
