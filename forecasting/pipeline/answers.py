@@ -136,11 +136,10 @@ def _responses(nights: Sequence[Outcome[Stored]], asked: Asked) -> dict[str, Fet
 def _many(source: ManySource, symbols: Sequence[str], asked: Asked) -> dict[str, Fetched | Exception]:
     with called(source):
         found = dict(source.fetch_many(symbols, asked.first, asked.last))
-    answers: dict[str, Fetched | Exception] = {}
-    for symbol in symbols:
-        answer = found.get(symbol)
-        answers[symbol] = BadDataError(_NOT_AMONG.format(symbol=symbol)) if answer is None else answer
-    return answers
+    return {
+        symbol: BadDataError(_NOT_AMONG.format(symbol=symbol)) if (answer := found.get(symbol)) is None else answer
+        for symbol in symbols
+    }
 
 
 _NOT_AMONG = (
