@@ -212,8 +212,8 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
             f"Expected a {target} in the bars up to the origin {origin}; none of {len(bars)} has one. A currency or "
             "an index may have no volume: forecast its range or close (--target)."
         )
-    if known.empty or bars.index[-1] != pd.Timestamp(origin):
-        found = f"none has a {target}" if known.empty else f"the newest is {bars.index[-1].date()}"
+    if bars.empty or bars.index[-1] != pd.Timestamp(origin):
+        found = f"none has a {target}" if bars.empty else f"the newest is {bars.index[-1].date()}"
         raise HistoryError(
             f"Expected a bar of the origin {origin} among {len(bars)} bars up to it; {found}. "
             "Fetch it, or choose an origin that has one: the symbol may not have traded in that session."
