@@ -66,6 +66,7 @@ def test_a_change_against_zero_is_a_dash():
 def test_the_newest_sixty_origins_have_a_row_only_where_there_are_more_than_twenty():
     for origins, sessions in (
         (1, ["1 session"]),
+        (12, ["12 sessions"]),
         (40, ["20 sessions", "40 sessions"]),
         (70, ["20 sessions", "60 sessions"]),
     ):
