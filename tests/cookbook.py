@@ -16,12 +16,10 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from forecasting.store.database import begun
 from forecasting.store.engine import engine
-from forecasting.store.tables import metadata
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "sql.md"
@@ -76,15 +74,6 @@ def ledger(folder: Path, text: str) -> Iterator[str]:
             ended = CliRunner().invoke(app, words)
             assert ended.exit_code in (0, 3), ended.output
         yield f"sqlite:///{folder / 'forecasting.db'}"
-
-
-def copied(source: str, target: str) -> None:
-    """Copy every row of one migrated ledger to another without rows."""
-    with begun(source, engine(source)) as old, begun(target, engine(target)) as new:
-        for table in metadata.sorted_tables:
-            rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
-            if rows:
-                new.execute(sa.insert(table), rows)
 
 
 def answer(url: str, query: str) -> str:

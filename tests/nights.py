@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from datetime import date
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -14,6 +18,9 @@ from forecasting.report.data import ReportData
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.plain_flows import without_prefect
+from tests.postgres import copied
 
 ON_BOTH_DATABASES = pytest.mark.parametrize("night_url", ["sqlite", "postgres"], indirect=True)
 """For the tests of nights that read or write in a way of their own; tests/store has all statements, on both."""
@@ -52,6 +59,28 @@ def contents(url: str) -> dict[str, list[str]]:
 
 def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
+
+
+def leave_night(session: date, folder: Path, migrated: Path) -> Path:
+    """The folder, once a small night of that session has left its `data` and its `ledger.db` there."""
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
+    shutil.copy(migrated, folder / "ledger.db")
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
+        without_prefect(patch.setattr)
+        night(session)
+    return folder
+
+
+def copy_night(folder: Path, data: Path, url: str) -> None:
+    """Copy what `leave_night` has left in the folder to a data folder that is not there and a ledger without rows."""
+    shutil.copytree(folder / "data", data)
+    if not url.startswith("sqlite:"):
+        copied(f"sqlite:///{folder / 'ledger.db'}", url)
+        return
+    path = url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(folder / "ledger.db")) as done, closing(sqlite3.connect(path)) as own:
+        done.backup(own)
 
 
 def newest_reports(settings: Settings, as_of: date | None = None) -> list[ReportData]:

@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 from forecasting.store import database, tables, writes
 from tests import cookbook
-from tests.conftest import DATABASES, fresh_postgres
+from tests.conftest import DATABASES
+from tests.postgres import copied, fresh_postgres
 from tests.store.rows import at, model_row, run_row
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,7 @@ def sqlite_ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def postgres_ledger(sqlite_ledger: str, postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
     with fresh_postgres(postgres_server, template=migrated_postgres) as url:
-        cookbook.copied(sqlite_ledger, url)
+        copied(sqlite_ledger, url)
         yield url
 
 

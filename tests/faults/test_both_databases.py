@@ -39,8 +39,8 @@ from forecasting.store.migrate import downgrade, upgrade
 from forecasting.store.partitions import partition
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import random_bars
-from tests.conftest import fresh_postgres
 from tests.faults.ledger_pair import LedgerPair
+from tests.postgres import fresh_postgres
 from tests.store.rows import forecast_row, model_row, run_row
 
 SYMBOLS = ("SBUX", "BRK-B")

