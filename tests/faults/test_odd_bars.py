@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,11 @@ import torch
 
 from flows import nightly
 from forecasting.sessions import between
-from forecasting.settings import read_settings
 from forecasting.train import fit
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.builders import LAST, random_bars, set_small_night
 from tests.nights import rows
+from tests.plain_flows import without_prefect
 
 TARGETS: tuple[Target, ...] = ("volume", "close", "range")
 PRICES = ["open", "high", "low", "close"]
@@ -60,57 +62,68 @@ def halted(bars: pd.DataFrame) -> None:
     bars.loc[bars.index[-30:], "volume"] = 0.0
 
 
-@pytest.fixture(autouse=True)
-def small_night(
-    tmp_path: Path, sqlite_url: str, csv_of_bars: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    set_small_night(monkeypatch, tmp_path, sqlite_url)
-
-
-def nights_on(bars: pd.DataFrame, target: Target, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
-    """The published rows of the newest of two nights, nearest session first."""
-    monkeypatch.setenv("FORECASTING_TARGET", target)
-    write_yahoo_csv(bars, Path(read_settings().source.removeprefix("csv:")))
-    for session in NIGHTS:
-        nightly.nightly(as_of=session)
-    assert {row["status"] for row in rows("runs")} == {"done"}
-    return sorted(rows("latest_forecasts"), key=lambda row: int(str(row["horizon"])))
-
-
 CHANGES = (closes_only, fraction_of_a_cent, standstill, equal_closes, nothing_moves, halted)
-QUICK = {(closes_only, "close"), (fraction_of_a_cent, "close"), (nothing_moves, "range"), (halted, "volume")}
-"""What failed before, and what is nearest to it; `make test` runs the others too."""
 
 
-@pytest.mark.parametrize(
-    ("change", "target"),
-    [
-        pytest.param(change, target, marks=[] if (change, target) in QUICK else pytest.mark.slow)
-        for change in CHANGES
-        for target in TARGETS
-    ],
-)
+def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
+    """The symbol whose bars a change has altered."""
+    return change.__name__.upper().replace("_", "")
+
+
+def two_nights(folder: Path, target: Target) -> dict[str, list[dict[str, object]]]:
+    """By symbol, what the newer of two nights on all these bars publishes, nearest session first."""
+    altered = []
+    for change in CHANGES:
+        bars = random_bars(days=650, seed=3, last=LAST)
+        change(bars)
+        altered.append(bars.assign(symbol=symbol_of(change)))
+    pd.concat(altered).to_parquet(folder / "bars.parquet")
+    names, source = [symbol_of(change) for change in CHANGES], f"parquet:{folder / 'bars.parquet'}"
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_night(
+            patch, folder, f"sqlite:///{folder / 'ledger.db'}", TARGET=target, SOURCE=source, SYMBOLS=",".join(names)
+        )
+        without_prefect(patch.setattr)
+        for session in NIGHTS:
+            nightly.nightly(as_of=session)
+        assert [row["status"] for row in rows("runs")] == ["done"] * len(names) * len(NIGHTS)
+        nearest_first = sorted(rows("latest_forecasts"), key=lambda row: int(str(row["horizon"])))
+    return {name: [row for row in nearest_first if row["symbol"] == name] for name in names}
+
+
+Published = Callable[[Target], dict[str, list[dict[str, object]]]]
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Published:
+    """What `two_nights` gives of a target; they are run once."""
+
+    @cache
+    def of_target(target: Target) -> dict[str, list[dict[str, object]]]:
+        folder = tmp_path_factory.mktemp(target)
+        shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+        return two_nights(folder, target)
+
+    return of_target
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("target", [pytest.param(one, marks=[pytest.mark.slow] * (one != "close")) for one in TARGETS])
 def test_odd_bars_are_forecast_every_night_in_finite_ascending_numbers(
-    change: Callable[[pd.DataFrame], None], target: Target, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[pd.DataFrame], None], target: Target, published: Published
 ) -> None:
-    bars = random_bars(days=650, seed=3, last=LAST)
-    change(bars)
-    published = nights_on(bars, target, monkeypatch)
-    quantiles = np.array([[row[name] for name in QUANTILE_COLUMNS] for row in published], dtype=float)
+    found = published(target)[symbol_of(change)]
+    quantiles = np.array([[row[name] for name in QUANTILE_COLUMNS] for row in found], dtype=float)
     assert quantiles.shape == (5, 7)
     assert np.isfinite(quantiles).all()
     assert (quantiles > 0.0).all()
     assert (np.diff(quantiles) >= 0.0).all()
-    assert {bool(row["reason"]) for row in published} == {row["status"] == "fallback" for row in published}
+    assert {bool(row["reason"]) for row in found} == {row["status"] == "fallback" for row in found}
 
 
-def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bars = random_bars(days=650, seed=3, last=LAST)
-    standstill(bars)
-    fifth = nights_on(bars, "close", monkeypatch)[4]
-    before = np.log(bars["close"]).diff(5).iloc[-150:-30]
+def test_after_a_standstill_the_width_of_a_close_comes_from_the_time_before_it(published: Published) -> None:
+    fifth = published("close")[symbol_of(standstill)][4]
+    before = np.log(random_bars(days=650, seed=3, last=LAST)["close"]).diff(5).iloc[-150:-30]
     usual = np.subtract(*np.quantile(before, [0.9, 0.1]))
     assert 0.5 * usual < np.log(float(str(fifth["q90"])) / float(str(fifth["q10"]))) < 1.5 * usual
 
@@ -124,6 +137,7 @@ def fail(*args: object, **named: object) -> None:
     raise np.linalg.LinAlgError("Singular matrix")
 
 
+@pytest.mark.usefixtures("night_folder", "plain_flows")
 @pytest.mark.parametrize(
     ("names", "fault", "words"),
     [(["train"], damage_weights, "Expected finite weights"), (["prepare", "training_rows"], fail, "Singular matrix")],
