@@ -74,15 +74,9 @@ def pytest_collection() -> Generator[None, object, object]:
 @pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files of a Prefect server first, then others with slow tests, so that none is left for one worker at the end."""
-    from tests.distribution import in_order, server_of
+    from tests.distribution import in_order, mark_slow
 
-    for item in items:
-        if server_of(item):
-            item.add_marker(pytest.mark.slow)
-        if any("postgres" in name for name in (item.name, *getattr(item, "fixturenames", ()))):
-            item.add_marker(pytest.mark.slow)  # the same tests on SQLite stay
-        if item.get_closest_marker("campaign") or item.get_closest_marker("network"):
-            item.add_marker(pytest.mark.slow)  # -m "not slow" replaces the -m that leaves these out
+    mark_slow(items)
     items[:] = in_order(items)
 
 
@@ -194,8 +188,7 @@ def postgres_server() -> Iterator[sa.Engine]:
     """A real PostgreSQL of this test session's own, in a temporary folder, as an engine on its first database."""
     from tests.postgres import running_postgres
 
-    with running_postgres() as engine:
-        yield engine
+    yield from running_postgres()
 
 
 @pytest.fixture(scope="session")
@@ -276,16 +269,32 @@ def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch:
 
 
 @pytest.fixture(scope="session")
+def folder_of_the_sixth(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """What the night of 2024-03-06 leaves, to be copied, as `folder_of_the_seventh`."""
+    from tests.nights import leave_nights
+
+    return leave_nights([date(2024, 3, 6)], tmp_path_factory.mktemp("sixth"), migrated_sqlite_file)
+
+
+@pytest.fixture
+def done_on_the_sixth(folder_of_the_sixth: Path, night_folder: Path, night_url: str) -> None:
+    """The night of 2024-03-06 is done in `night_folder`, as if the test had begun with it."""
+    from tests.nights import copy_nights
+
+    copy_nights(folder_of_the_sixth, night_folder, night_url)
+
+
+@pytest.fixture(scope="session")
 def folder_of_the_seventh(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
     """What the night of 2024-03-07 leaves, to be copied: its data folder `data` and its ledger `ledger.db`."""
-    from tests.nights import leave_night
+    from tests.nights import leave_nights
 
-    return leave_night(date(2024, 3, 7), tmp_path_factory.mktemp("seventh"), migrated_sqlite_file)
+    return leave_nights([date(2024, 3, 7)], tmp_path_factory.mktemp("seventh"), migrated_sqlite_file)
 
 
 @pytest.fixture
 def done_on_the_seventh(folder_of_the_seventh: Path, night_folder: Path, night_url: str) -> None:
     """The night of 2024-03-07 is done in `night_folder`, as if the test had begun with it."""
-    from tests.nights import copy_night
+    from tests.nights import copy_nights
 
-    copy_night(folder_of_the_seventh, night_folder, night_url)
+    copy_nights(folder_of_the_seventh, night_folder, night_url)

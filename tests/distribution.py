@@ -1,4 +1,4 @@
-"""Which worker of pytest-xdist runs a test: one for all tests of a file, and for all files of one Prefect server."""
+"""Which tests are slow, and which worker runs a test: one for a whole file, and for all files of one Prefect server."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ def server_of(item: pytest.Item) -> str | None:
     if server is not None and _SERVER.get(file) != server:
         raise pytest.UsageError(f"Expected {file} among FILES_OF[{server!r}] in tests/distribution.py, as it uses it.")
     return server
+
+
+def mark_slow(items: list[pytest.Item]) -> None:
+    """Mark the tests of a Prefect server or of PostgreSQL as slow, and those that `make test` leaves out."""
+    for item in items:
+        if server_of(item):
+            item.add_marker(pytest.mark.slow)
+        if any("postgres" in name for name in (item.name, *getattr(item, "fixturenames", ()))):
+            item.add_marker(pytest.mark.slow)  # the same tests on SQLite stay
+        if item.get_closest_marker("campaign") or item.get_closest_marker("network"):
+            item.add_marker(pytest.mark.slow)  # -m "not slow" replaces the -m that leaves these out
 
 
 def is_of(server: str, item: pytest.Item) -> bool:

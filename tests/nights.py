@@ -61,19 +61,20 @@ def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 
 
-def leave_night(session: date, folder: Path, migrated: Path) -> Path:
-    """The folder, once a small night of that session has left its `data` and its `ledger.db` there."""
+def leave_nights(sessions: list[date], folder: Path, migrated: Path) -> Path:
+    """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
     write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
     shutil.copy(migrated, folder / "ledger.db")
     with pytest.MonkeyPatch.context() as patch:
         set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
         without_prefect(patch.setattr)
-        night(session)
+        for session in sessions:
+            night(session)
     return folder
 
 
-def copy_night(folder: Path, data: Path, url: str) -> None:
-    """Copy what `leave_night` has left in the folder to a data folder that is not there and a ledger without rows."""
+def copy_nights(folder: Path, data: Path, url: str) -> None:
+    """Copy what `leave_nights` has left in the folder to a data folder that is not there and a ledger without rows."""
     shutil.copytree(folder / "data", data)
     if not url.startswith("sqlite:"):
         copied(f"sqlite:///{folder / 'ledger.db'}", url)

