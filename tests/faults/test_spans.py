@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +17,12 @@ from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import night, rows, timeless
+from tests.nights import copy_nights, night, rows, timeless
 from tests.plain_flows import without_prefect
 
-SPAN = between(date(2024, 3, 1), date(2024, 3, 6))
+SPAN = between(date(2024, 3, 1), date(2024, 3, 5))
+AFTER = date(2024, 3, 6)
+"""The session after the span."""
 
 
 class Whole(NamedTuple):
@@ -45,11 +48,6 @@ def one_by_one(first: date, last: date) -> None:
         night(session)
 
 
-def beside_a_newer_night(first: date, last: date) -> None:
-    night(LAST)
-    caught_up(first, last)
-
-
 def fits() -> dict[str, object]:
     """The hash of each night's weights, by its session; the scaler and the span of its rows are part of it."""
     session = {row["id"]: str(row["as_of"])[:10] for row in rows("runs")}
@@ -59,30 +57,67 @@ def fits() -> dict[str, object]:
 @pytest.fixture(scope="module")
 def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Whole:
     """After the whole span in one go, on a ledger without a later bar."""
-    folder = tmp_path_factory.mktemp("whole")
-    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
-    shutil.copy(migrated_sqlite_file, folder / "forecasting.db")
-    with pytest.MonkeyPatch.context() as patch:
-        set_small_night(patch, folder, f"sqlite:///{folder / 'forecasting.db'}", SCRATCH_EVERY=1)
-        without_prefect(patch.setattr)
+    with ledger_in(tmp_path_factory.mktemp("whole"), migrated_sqlite_file):
         caught_up(SPAN[0], SPAN[-1])
         return Whole(fits(), decisions())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("way", [caught_up, one_by_one, beside_a_newer_night])
-@pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
-def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
-    way: Callable[[date, date], None], part: list[date], of_the_whole: Whole
-) -> None:
-    way(part[0], part[-1])
+@pytest.fixture(scope="module")
+def folder_of_a_newer_night(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """What the night of LAST leaves: its data folder `data` and its ledger `ledger.db`."""
+    folder = tmp_path_factory.mktemp("newer")
+    with ledger_in(folder, migrated_sqlite_file):
+        night(LAST)
+    return folder
+
+
+@contextmanager
+def ledger_in(folder: Path, migrated: Path) -> Iterator[None]:
+    """Within the block, a folder's own ledger without a row is in force, as in `a_fit_from_scratch_each_night`."""
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
+    shutil.copy(migrated, folder / "ledger.db")
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}", SCRATCH_EVERY=1)
+        without_prefect(patch.setattr)
+        yield
+
+
+@pytest.fixture
+def beside_a_newer_night(folder_of_a_newer_night: Path, tmp_path: Path, sqlite_url: str) -> None:
+    """The night of LAST is done."""
+    copy_nights(folder_of_a_newer_night, tmp_path / "data", sqlite_url)
+
+
+def check_fits(part: list[date], of_the_whole: Whole) -> None:
+    """The nights of a part of the span have the weights that they have in the whole."""
     found = fits()
     assert [found[str(session)] for session in part] == [of_the_whole.fits[str(session)] for session in part]
 
 
+PARTS = pytest.mark.parametrize("part", [SPAN[:2], SPAN[2:]], ids=["its first nights", "its last nights"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [caught_up, one_by_one])
+@PARTS
+def test_a_night_fits_the_same_weights_whatever_span_it_is_caught_up_in(
+    way: Callable[[date, date], None], part: list[date], of_the_whole: Whole
+) -> None:
+    way(part[0], part[-1])
+    check_fits(part, of_the_whole)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("beside_a_newer_night")
+@PARTS
+def test_a_past_night_fits_the_same_weights_beside_a_newer_one(part: list[date], of_the_whole: Whole) -> None:
+    caught_up(part[0], part[-1])
+    check_fits(part, of_the_whole)
+
+
+@pytest.mark.usefixtures("beside_a_newer_night")
 @pytest.mark.parametrize("way", [caught_up, one_by_one])
 def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: Callable[[date, date], None]) -> None:
-    night(LAST)
     way(SPAN[1], SPAN[2])
     scored = {(str(row["origin_session"])[:10], row["horizon"]) for row in rows("scores")}
     assert scored == {  # LAST is the fourth session after the one night, the third after the other
@@ -90,8 +125,8 @@ def test_a_past_night_scores_its_forecasts_as_far_as_their_bars_are_stored(way: 
         *((str(SPAN[2]), horizon) for horizon in (1, 2, 3)),
     }
     before = timeless("scores")
-    night(SPAN[3])
-    again = [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(SPAN[3])]
+    night(AFTER)
+    again = [row for row in timeless("scores") if str(row["origin_session"])[:10] != str(AFTER)]
     assert again == before
 
 
