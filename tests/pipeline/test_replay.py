@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest import mock
 
-import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -21,21 +21,31 @@ from forecasting.settings import read_settings
 from forecasting.store import database, migrate
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.early_evidence import early_evidence
+from tests.nights import copy_nights
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
-SESSIONS = between(date(2024, 2, 21), LAST)
+SESSIONS = between(date(2024, 2, 22), LAST)
+
+
+EARLY, FIRST, SECOND, THIRD = SESSIONS[0], *SESSIONS[2:5]
+
+
+@contextmanager
+def small_nights(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yahoo for a small night on this database; calibration needs three origins, drift and fallback a handful."""
+    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5"}
+    set_small_night(patch, folder, url, train_sessions=300, **yahoo_night)
+    without_prefect(patch.setattr)
+    served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
+    soon = mock.patch.object(calibration, "MIN_FORECASTS", 3)
+    with early_evidence(), soon, asked_here(served, patch.setattr):
+        yield served
 
 
 @pytest.fixture
 def yahoo(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """Yahoo for a small night on this database; calibration needs three origins, drift and fallback a handful."""
-    yahoo_night = {"SOURCE": "yahoo", "SYMBOLS": "MSFT", "SCRATCH_EVERY": "5"}
-    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, **yahoo_night)
-    without_prefect(monkeypatch.setattr)
-    served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
-    soon = mock.patch.object(calibration, "MIN_FORECASTS", 3)
-    with early_evidence(), soon, asked_here(served, monkeypatch.setattr):
+    with small_nights(tmp_path, sqlite_url, monkeypatch) as served:
         yield served
 
 
@@ -119,54 +129,68 @@ def _scores(url: str) -> list[tuple[object, ...]]:
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
 
 
-def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_session_that_was_run_later(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def folder_of_four(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """The ledger and data folder of four nights: the first with another volume before the open than after it, an
+    ingest in between, and a past session that was run after the second."""
+    folder = tmp_path_factory.mktemp("four")
+    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        small_nights(folder, f"sqlite:///{folder / 'ledger.db'}", patch) as yahoo,
+    ):
+
+        def at(session: date, hours: float) -> None:
+            moment = closes_at(session) + timedelta(hours=hours)
+            patch.setattr(clock, "now", lambda: moment)
+            yahoo.today = session
+
+        at(FIRST, 13.5)
+        yahoo.edits = [scaled(0.9, FIRST, column="volume")]
+        nightly.nightly()
+        at(FIRST, 16)  # the exchange opens half an hour later
+        yahoo.edits = []
+        ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now)
+        at(SECOND, 13.5)
+        nightly.nightly()
+        at(SECOND, 14)
+        nightly.nightly(as_of=EARLY)
+        at(THIRD, 13.5)
+        nightly.nightly()
+    return folder
+
+
+@pytest.fixture
+def four(
+    yahoo: StandIn, folder_of_four: Path, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    early, first, second, third = SESSIONS[0], *SESSIONS[2:5]
+    """The four nights are done, on the morning after the third."""
+    copy_nights(folder_of_four, tmp_path / "data", sqlite_url)
+    moment = closes_at(THIRD) + timedelta(hours=13, minutes=30)
+    monkeypatch.setattr(clock, "now", lambda: moment)
 
-    def at(session: date, hours: float) -> None:
-        moment = closes_at(session) + timedelta(hours=hours)
-        monkeypatch.setattr(clock, "now", lambda: moment)
-        yahoo.today = session
 
-    at(first, 13.5)
-    yahoo.edits = [scaled(0.9, first, column="volume")]
-    nightly.nightly()
-    at(first, 16)  # the exchange opens half an hour later
-    yahoo.edits = []
+@pytest.mark.usefixtures("four")
+def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_session_that_was_run_later() -> None:
     settings = read_settings()
-    ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
-    at(second, 13.5)
-    nightly.nightly()
-    at(second, 14)
-    nightly.nightly(as_of=early)
-    at(third, 13.5)
-    nightly.nightly()
     words = replay(settings, now=clock.now)
-    assert words.startswith(f"MSFT: 4 nights, {early} to {third}: all ")
+    assert words.startswith(f"MSFT: 4 nights, {EARLY} to {THIRD}: all ")
     with database.reading(settings.url) as connection:
-        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{first}'"))
-    volumes = ledger_frames.bars(settings, as_of=first)["volume"]
+        used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{FIRST}'"))
+    volumes = ledger_frames.bars(settings, as_of=FIRST)["volume"]
     assert volumes.iloc[-1] == used
     assert ledger_frames.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
-    assert [row["as_of"] for row in finished_nights("MSFT", settings, first=first, last=None).between] == [early]
+    assert [row["as_of"] for row in finished_nights("MSFT", settings, first=FIRST, last=None).between] == [EARLY]
     assert not finished_nights("MSFT", settings, first=None, last=None).between
 
 
-def test_a_replay_that_fails_names_the_nights_between_that_it_leaves_out(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    early, first, second = SESSIONS[0], *SESSIONS[2:4]
-    for session, asked in ((first, None), (first, early), (second, None)):
-        moment = closes_at(session) + timedelta(hours=13.5 + bool(asked))
-        monkeypatch.setattr(clock, "now", lambda moment=moment: moment)
-        yahoo.today = session
-        nightly.nightly(as_of=asked)
+@pytest.mark.usefixtures("four")
+def test_a_replay_that_fails_names_the_nights_between_that_it_leaves_out() -> None:
     settings = read_settings()
     with database.transaction(settings.url) as connection:
-        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.1 WHERE origin_session = '{second}'"))
-    with pytest.raises(ReplayError, match=rf"outside the span were made between these \({early}\): without --from"):
-        replay(settings, now=clock.now, first=first)
+        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.1 WHERE origin_session = '{SECOND}'"))
+    with pytest.raises(ReplayError, match=rf"outside the span were made between these \({EARLY}\): without --from"):
+        replay(settings, now=clock.now, first=FIRST)
 
 
 @pytest.mark.parametrize(
@@ -208,21 +232,14 @@ def test_a_replay_needs_no_right_to_write(yahoo: StandIn) -> None:
         replay(read_settings(), now=clock.now)
 
 
-def test_one_night_is_one_night(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    moment = closes_at(LAST) + timedelta(hours=13, minutes=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    nightly.nightly()
-    assert replay(read_settings(), now=clock.now).startswith(f"MSFT: 1 night, {LAST} to {LAST}: all ")
+@pytest.mark.usefixtures("four")
+def test_one_night_is_one_night() -> None:
+    assert replay(read_settings(), now=clock.now, first=THIRD).startswith(f"MSFT: 1 night, {THIRD} to {THIRD}: all ")
 
 
-def test_stored_bars_that_are_changed_behind_its_back_are_noticed(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    moment = closes_at(LAST) + timedelta(hours=13, minutes=30)
-    monkeypatch.setattr(clock, "now", lambda: moment)
-    nightly.nightly()
+@pytest.mark.usefixtures("four")
+def test_stored_bars_that_are_changed_behind_its_back_are_noticed() -> None:
     with database.transaction(read_settings().url) as connection:
-        day = pd.Timestamp(SESSIONS[-3]).date()
-        connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{day}'"))
+        connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{FIRST}'"))
     with pytest.raises(ReplayError, match="came out"):
-        replay(read_settings(), now=clock.now)
+        replay(read_settings(), now=clock.now, first=THIRD)
