@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from forecasting.store import migrate
@@ -43,7 +42,7 @@ def run_named(url: str, name: str) -> dict[str, Any]:
 def artifact(url: str, run: str, key: str) -> str:
     """The address of a run's artifact."""
     wanted = {"key": {"any_": [key]}, "flow_run_id": {"any_": [run_named(url, run)["id"]]}}
-    (found,) = httpx.post(f"{url}/artifacts/filter", json={"artifacts": wanted}, timeout=30).json()
+    (found,) = processes.API.post(f"{url}/artifacts/filter", json={"artifacts": wanted}).json()
     return f"{ui(url)}/artifacts/artifact/{found['id']}"
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from websockets.sync.client import connect
@@ -50,7 +49,7 @@ def test_a_one_off_run_ended_by_sigkill_leaves_no_server_behind(ledger: str, tmp
         (server,) = processes.until(lambda: servers_of(night.pid), "the temporary server", log=log)
         (url,) = processes.until(lambda: addresses_of(server), "its port", log=log)
         processes.until(lambda: processes.healthy(url), "its response", log=log)
-        assert httpx.post(f"{url}/flow_runs/filter", json={}, timeout=30).status_code == 401
+        assert processes.API.post(f"{url}/flow_runs/filter", json={}).status_code == 401
         night.kill()
         night.wait()
         psutil.wait_procs([server], timeout=10)
@@ -70,10 +69,10 @@ def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: 
         assert stat.S_IMODE(stored.stat().st_mode) == 0o600
         password = stored.read_text().strip()
         user, _, secret = password.partition(":")
-        assert httpx.post(f"{url}/deployments/filter", json={}, timeout=30).status_code == 401
+        assert processes.API.post(f"{url}/deployments/filter", json={}).status_code == 401
 
         def deployments() -> list[object]:
-            found = httpx.post(f"{url}/deployments/filter", json={}, auth=(user, secret), timeout=30)
+            found = processes.API.post(f"{url}/deployments/filter", json={}, auth=(user, secret))
             return list(found.raise_for_status().json())
 
         processes.until(deployments, "the deployment", log=log)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.flows import processes
@@ -29,7 +28,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(served: Served, clone: Path) -> None:
     processes.deploy(processes.environment_of(clone.parent, served.url), clone)
-    found: list[dict[str, Any]] = httpx.post(f"{served.url}/deployments/filter", json={}, timeout=30).json()
+    found: list[dict[str, Any]] = processes.API.post(f"{served.url}/deployments/filter", json={}).json()
     assert {one["name"] for one in found} == {"nightly", "weekly-scratch", "catch-up", "backtest"}
     assert {one["work_pool_name"] for one in found} == {"forecasting"}
     assert {str(step) for one in found for step in one["pull_steps"]} == {
@@ -47,7 +46,7 @@ def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(served: S
 
 def test_the_server_deletes_runs_that_ended_before_its_limit_and_keeps_the_others(served: Served) -> None:
     old, young = (run_ended(served, days_ago=KEPT_DAYS + days) for days in (1, -1))
-    processes.until(lambda: httpx.get(f"{served.url}/flow_runs/{old}").status_code == 404, "the old run to go")
+    processes.until(lambda: processes.API.get(f"{served.url}/flow_runs/{old}").status_code == 404, "the old run to go")
     assert processes.run(served.url, young)["state_type"] == "COMPLETED"
 
 
@@ -67,7 +66,7 @@ def created(url: str, given: dict[str, Any]) -> dict[str, Any]:
     """What the server made of `given`; retried while its own sweep keeps its database locked."""
 
     def answer() -> dict[str, Any] | None:
-        response = httpx.post(url, json=given, timeout=30)
+        response = processes.API.post(url, json=given)
         return dict(response.json()) if response.is_success else None
 
     found: dict[str, Any] = processes.until(answer, f"an answer from {url}")
