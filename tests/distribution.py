@@ -8,7 +8,6 @@ from xdist.scheduler import LoadScopeScheduling
 FILES_OF = {
     "served": (
         "tests/browser/test_prefect_ui.py",
-        "tests/flows/test_restarts.py",
         "tests/flows/test_serving.py",
         "tests/flows/test_fresh_clone.py",  # last: it replaces the deployments that the others share
     ),

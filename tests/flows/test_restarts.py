@@ -23,26 +23,6 @@ def nights_done(url: str) -> int:
         return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
 
 
-def test_a_server_killed_in_a_run_costs_neither_that_run_nor_the_next(
-    deployed: str, served: processes.Served, tmp_path: Path
-) -> None:
-    bars = tmp_path / "TEST.csv"
-    write_yahoo_csv(random_bars(days=450, seed=3, last=LAST), bars)
-    ledger, log = f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}", tmp_path / "worker.log"
-    migrate.upgrade(ledger)
-    environment = processes.environment_of(tmp_path, deployed, bars)
-    with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-        span = processes.start_run(deployed, "catch-up/catch-up", first="2024-03-06", last=str(LAST), refit_every=1)
-        processes.until(lambda: nights_done(ledger) >= 1, "the first of three nights", log=log)
-        processes.kill_server(deployed)
-        served.start()
-        done = processes.until(lambda: processes.ended(deployed, span), "the run to end", log=log)
-        assert (done["state_name"], nights_done(ledger)) == ("Completed", 3)
-        following = processes.start_run(deployed, NIGHTLY)
-        again = processes.until(lambda: processes.ended(deployed, following), "the next night", log=log)
-        assert again["state_name"] == "Skipped"
-
-
 def test_a_server_outage_is_logged_and_does_not_end_the_night(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -68,7 +48,7 @@ def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_
         processes.until(lambda: processes.healthy(url), "a server of its own", log=log)
         processes.until(lambda: processes.deployment_id(url, NIGHTLY), "the deployment", log=log)
         first = processes.start_run(url, NIGHTLY)
-        processes.until(lambda: processes.ended(url, first), "the first night", log=log)
+        processes.end_of(url, first, log=log)
         processes.kill_tree(serving.pid)
     assert not processes.healthy(url)
     now = datetime.now(UTC)
@@ -78,7 +58,7 @@ def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_
     write_yahoo_csv(known, bars)
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):
         processes.until(lambda: processes.healthy(url), "its server again", log=log)
-        ends = [processes.until(lambda run=run: processes.ended(url, run), "a run", log=log) for run in missed]
+        ends = [processes.end_of(url, run, log=log) for run in missed]
     names = sorted(end["state_name"] for end in ends)
     assert names.count("Completed") == 1
     assert set(names) <= {"Completed", "Cancelled", "Skipped"}

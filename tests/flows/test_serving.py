@@ -5,7 +5,6 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -38,18 +37,30 @@ def origins(url: str) -> list[str]:
         return [str(session)[:10] for session in found]
 
 
-def test_a_worker_makes_up_for_two_missed_nights_in_one_run_and_runs_a_backtest_from_the_form(
-    deployed: str, ledger: str, tmp_path: Path
+def nights_done(url: str) -> int:
+    with database.reading(url) as connection:
+        return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
+
+
+def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was_killed_and_runs_a_backtest_of_the_form(
+    deployed: str, served: processes.Served, ledger: str, tmp_path: Path
 ) -> None:
-    now, log = datetime.now(UTC), tmp_path / "worker.log"
-    asked = [processes.start_run(deployed, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (2, 1)]
+    log, span = tmp_path / "worker.log", {"first": "2018-12-26", "last": "2018-12-28", "refit_every": 1}
+    before = [f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)]
+    caught_up = processes.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
+    missed = [processes.start_run(deployed, NIGHTLY, at=at) for at in before[1:]]
     environment = processes.environment_of(tmp_path, deployed)
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-        ends = [processes.until(lambda run=run: processes.ended(deployed, run), "a run", log=log) for run in asked]
-        names = sorted(end["state_name"] for end in ends)
+        processes.until(lambda: nights_done(ledger) >= 1, "the first of three nights", log=log)
+        processes.kill_server(deployed)
+        served.start()
+        assert processes.end_of(deployed, caught_up, log=log)["state_name"] == "Completed"
+        assert nights_done(ledger) >= 3  # the next run may have begun
+        names = sorted(processes.end_of(deployed, run, log=log)["state_name"] for run in missed)
         assert names.count("Completed") == 1
         assert set(names) <= {"Completed", "Cancelled", "Skipped"}
         assert origins(ledger) == ["2018-12-31"]
+        assert nights_done(ledger) == 4
         check_a_backtest(deployed, log)
     with database.reading(ledger) as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM metrics WHERE scope = 'backtest'"))
@@ -58,10 +69,10 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_and_runs_a_backtest_
 def check_a_backtest(url: str, log: Path) -> None:
     """Request a backtest as the form does; its figures are shown."""
     asked = processes.start_run(url, "backtest/backtest", first="2018-11-01", last="2018-11-14")
-    found = processes.until(lambda: processes.ended(url, asked), "the backtest", log=log)
+    found = processes.end_of(url, asked, log=log)
     assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-volume-2018-11-01-2018-11-14")
     wanted = {"artifacts": {"flow_run_id": {"any_": [asked]}}}
-    (artifact,) = httpx.post(f"{url}/artifacts/filter", json=wanted, timeout=30).json()
+    (artifact,) = processes.API.post(f"{url}/artifacts/filter", json=wanted).json()
     assert artifact["key"] == "backtest-gspc-volume"
     assert [row["horizon"] for row in json.loads(artifact["data"])] == ["all", "1", "2", "3", "4", "5"]
 
@@ -94,9 +105,7 @@ def test_a_late_night_that_is_cancelled_ends_and_one_that_is_killed_is_started_a
         assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect shows without us
         write_bars(bars, exchange, missing=0)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-            crashed = processes.until(
-                lambda: processes.ended(deployed, waiting), "the orphaned run to be marked", log=log
-            )
+            crashed = processes.end_of(deployed, waiting, log=log)
             assert crashed["state_name"] == "Crashed"
             processes.until(lambda: any("is Crashed" in text for text in posted), "the alarm about the crash", log=log)
             (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
@@ -113,7 +122,7 @@ def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> 
     waiting = processes.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
     processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
     processes.cancel(url, waiting)
-    end = processes.until(lambda: processes.ended(url, waiting), "the cancelled run to end", log=log)
+    end = processes.end_of(url, waiting, log=log)
     assert end["state_type"] == "CANCELLED"
     processes.until(lambda: is_free(ledger), "the night's lock", log=log)
     assert rows_of(ledger, "runs") == [(str(late_session), "late")]
@@ -206,7 +215,7 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
         processes.until(lambda: processes.deployment_id(server, NIGHTLY), "the deployment", log=log)
         due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
         first = processes.start_run(server, NIGHTLY, at=due)
-        done = processes.until(lambda: processes.ended(server, first), "the due run", log=log)
+        done = processes.end_of(server, first, log=log)
         assert (done["state_name"], done["name"]) == ("Completed", done["name"])
         processes.stop(serving)
     assert origins(ledger) == ["2018-12-31"]
@@ -216,6 +225,6 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
     )
     missed = processes.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):
-        again = processes.until(lambda: processes.ended(server, missed), "the missed run", log=log)
+        again = processes.end_of(server, missed, log=log)
     assert again["state_name"] == "Skipped"
     assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
