@@ -21,16 +21,19 @@ PREFECT_USAGE = "https://sr-client-cfg.amplitude.com/"
 
 
 @pytest.fixture(scope="module")
-def nights(served: processes.Served, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The API's URL of a server that a night of the sample was reported to, and one with a symbol that failed."""
+def nights(deployed: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The API's URL of a server that a night of the sample was reported to, and one with a symbol that failed.
+
+    `deployed` comes before `open_page`: within Playwright's event loop, Prefect's commands cannot start one.
+    """
     folder = tmp_path_factory.mktemp("ui")
     migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
-    environment = processes.environment_of(folder, served.url)
+    environment = processes.environment_of(folder, deployed)
     code, _, err = processes.here("run", environment=environment)
     assert code == 0, err
     code, _, err = processes.here("run", "--symbol", "^GSPC", "--symbol", "NONE", environment=environment)
     assert code == 1, err
-    return served.url
+    return deployed
 
 
 def run_named(url: str, name: str) -> dict[str, Any]:

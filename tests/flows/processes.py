@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import io
 import os
 import shutil
@@ -16,7 +17,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,12 +104,13 @@ def running(command: list[str], *, log: Path, environment: Mapping[str, str]) ->
         process.wait()
 
 
-def here(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of a command of `forecasting`, run in this process.
+def here(*words: str, environment: Mapping[str, str], program: str = "forecasting") -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command of `forecasting` or `prefect`, run in this process.
 
     Spares the 4 s of a new one's imports; of Prefect's variables, the URL and the password of the API alone have an
     effect.
     """
+    from prefect.cli import app
     from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
     from flows import cli
@@ -117,7 +119,7 @@ def here(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     url, password = environment["PREFECT_API_URL"], environment.get("PREFECT_API_AUTH_STRING")
     with (
         mock.patch.dict(os.environ, environment, clear=True),
-        mock.patch.object(sys, "argv", ["forecasting", *words]),
+        mock.patch.object(sys, "argv", [program, *words]),
         temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}),
         warnings.catch_warnings(),
         redirect_stdout(out),
@@ -125,9 +127,11 @@ def here(*words: str, environment: Mapping[str, str]) -> tuple[int, str, str]:
     ):
         warnings.simplefilter("ignore")  # what a process of its own would do with other packages' deprecations
         try:
-            cli.main()
+            {"forecasting": cli.main, "prefect": app}[program]()
         except SystemExit as left:
             code = int(left.code or 0)
+        if program == "prefect":
+            gc.collect()  # closes the sockets that it leaves open, while the warnings about them are ignored
     return code, out.getvalue(), err.getvalue()
 
 
@@ -143,14 +147,19 @@ def command(*words: str, environment: Mapping[str, str], folder: Path = ROOT) ->
     )
 
 
-def deploy(environment: Mapping[str, str], folder: Path = ROOT) -> None:
-    """Run the commands in the first lines of deploy/prefect.yaml in a checkout; a pool that exists is kept."""
+def deploy(environment: Mapping[str, str], clone: Path | None = None) -> None:
+    """Run the commands in the first lines of deploy/prefect.yaml in this process, or as processes in a clone."""
     steps = ["deploy --all --prefect-file deploy/prefect.yaml --no-prompt"]
-    if API.get(f"{environment['PREFECT_API_URL']}/work_pools/forecasting").status_code == 404:
+    if API.get(f"{environment['PREFECT_API_URL']}/work_pools/forecasting").status_code == 404:  # else it is kept
         steps.insert(0, "work-pool create forecasting --type process")
     for words in steps:
-        done = command("prefect", *words.split(), environment=environment, folder=folder)
-        assert done.returncode == 0, done.stdout + done.stderr
+        if clone is None:
+            with chdir(ROOT):
+                code, out, err = here(*words.split(), environment=environment, program="prefect")
+        else:
+            done = command("prefect", *words.split(), environment=environment, folder=clone)
+            code, out, err = done.returncode, done.stdout, done.stderr
+        assert code == 0, out + err
 
 
 def is_deployed(url: str) -> bool:
