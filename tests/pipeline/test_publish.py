@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from forecasting.settings import read_settings
 from forecasting.store import read, tables, writes
 from forecasting.store.database import reading, transaction
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.conftest import DATABASES
 from tests.nights import newest_reports
+from tests.postgres import copied, fresh_postgres
 from tests.store.mixed_nights import BASELINES, mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET, gather_statistics
 
@@ -40,15 +43,46 @@ DAYS = [(0, 290), (1, 24), (2, 70)]
 """Seed and number of nights: more than any window, too few live ones to stand alone, and between these."""
 
 
-@pytest.fixture(params=DAYS, ids=lambda days: f"{days[1]} nights")
-def url(request: pytest.FixtureRequest, database_url: str) -> str:
-    """A ledger of mixed nights and their scores."""
+@pytest.fixture(scope="module", params=DAYS, ids=lambda days: f"{days[1]} nights")
+def sqlite_ledger(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> str:
+    """A ledger of mixed nights and their scores, which no test changes."""
     seed, days = request.param
-    scores = mixed_scores(database_url, seed=seed, days=days)
-    with transaction(database_url) as connection:
+    url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('mixed') / 'ledger.db')}"
+    scores = mixed_scores(url, seed=seed, days=days)
+    with transaction(url) as connection:
         writes.add_scores(connection, scores)
-        gather_statistics(connection)
-    return database_url
+    return url
+
+
+@pytest.fixture(scope="module")
+def postgres_ledger(sqlite_ledger: str, postgres_server: sa.Engine, migrated_postgres: str) -> Iterator[str]:
+    """The same rows on PostgreSQL."""
+    with fresh_postgres(postgres_server, template=migrated_postgres) as url:
+        copied(sqlite_ledger, url)
+        with transaction(url) as connection:
+            gather_statistics(connection)
+        yield url
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def url(request: pytest.FixtureRequest, sqlite_ledger: str) -> str:
+    return request.getfixturevalue(f"{request.param}_ledger")
+
+
+@pytest.fixture(scope="module")
+def lines(url: str) -> pd.DataFrame:
+    """The scores that count, from all rows."""
+    with reading(url) as connection:
+        return naive_lines(connection)
+
+
+@pytest.fixture(scope="module")
+def data(url: str) -> ReportData:
+    """What the page of the symbol is made of."""
+    with reading(url) as connection:
+        return report_data(connection, SYMBOL, TARGET, exchange="XNYS")
 
 
 def losses_by_line(lines: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -97,9 +131,8 @@ def naive_live_skill(lines: pd.DataFrame, nights: list[Any]) -> Figures:
     return found
 
 
-def test_live_skill_equals_a_recomputation_from_all_scores(url: str) -> None:
+def test_live_skill_equals_a_recomputation_from_all_scores(url: str, lines: pd.DataFrame) -> None:
     with reading(url) as connection:
-        lines = naive_lines(connection)
         nights = sorted(connection.scalars(sa.select(tables.runs.c.as_of)))
         found = read.view(connection, "live_skill", SYMBOL)
     expected = naive_live_skill(lines, nights)
@@ -125,7 +158,8 @@ def counting(lines: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(["line", "horizon", "origin_session"], as_index=False).head(1)
 
 
-def naive_skills(lines: pd.DataFrame) -> Figures:
+@pytest.fixture(scope="module")
+def skills(lines: pd.DataFrame) -> Figures:
     """The figures of each forecaster and horizon, 0 for all: n, and both lines' mean losses on the same forecasts."""
     rows = counting(lines)
     key = ["origin_session", "horizon", "kind"]
@@ -149,26 +183,22 @@ def fallbacks(lines: pd.DataFrame) -> int:
     return int(rows[(rows["line"] == "") & (rows["model"] != "lstm")]["origin_session"].nunique())
 
 
-def read_both(url: str) -> tuple[ReportData, pd.DataFrame]:
-    with reading(url) as connection:
-        return report_data(connection, SYMBOL, TARGET, exchange="XNYS"), naive_lines(connection)
-
-
-def test_the_pages_figures_equal_a_recomputation_from_all_scores(url: str) -> None:
-    data, lines = read_both(url)
+def test_the_pages_figures_equal_a_recomputation_from_all_scores(
+    data: ReportData, lines: pd.DataFrame, skills: Figures
+) -> None:
     page = render_page(data)
     (table,) = re.findall(r'<table class="mid" id="skills".*?</table>', page, flags=re.DOTALL)
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*</tr>", table)[1:]]
-    unit, expected = unit_of(data), naive_skills(lines)
+    unit = unit_of(data)
     assert [row[:5] for row in rows] == [
         [
             forecaster_label(name),
-            unit.number(expected[name, 1][2]),
-            str(expected[name, 1][0]),
-            percent(expected[name, 1][5], signed=True),
-            percent(expected[name, 1][6], signed=True),
+            unit.number(skills[name, 1][2]),
+            str(skills[name, 1][0]),
+            percent(skills[name, 1][5], signed=True),
+            percent(skills[name, 1][6], signed=True),
         ]
-        for name in [*sorted(BASELINES, key=lambda name: expected[name, 1][4]), "lstm"]
+        for name in [*sorted(BASELINES, key=lambda name: skills[name, 1][4]), "lstm"]
     ]
     assert f"published in the network's place on {fallbacks(lines)} of these nights" in page
 
@@ -187,13 +217,14 @@ def shown(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable
     return show
 
 
-def test_show_as_json_equals_a_recomputation_from_all_scores(url: str, shown: Callable[..., str]) -> None:
-    _, lines = read_both(url)
+def test_show_as_json_equals_a_recomputation_from_all_scores(
+    lines: pd.DataFrame, skills: Figures, shown: Callable[..., str]
+) -> None:
     (document,) = json.loads(shown("--json"))
     names = ("n", "mae", "their_mae", "pinball", "their_pinball", "skill_mae", "skill_pinball")
     rows = document["track_record"]["skills"]
     found = {(row["forecaster"], row["horizon"]): tuple(row[name] for name in names) for row in rows}
-    assert found == {key: pytest.approx(figures) for key, figures in naive_skills(lines).items()}
+    assert found == {key: pytest.approx(figures) for key, figures in skills.items()}
     rows_counted = counting(lines).query("line == ''")
     assert document["track_record"] | {"skills": rows} == {
         "origins": rows_counted["origin_session"].nunique(),
@@ -203,30 +234,29 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(url: str, shown: Ca
     }
 
 
-def test_show_equals_a_recomputation_from_all_scores(url: str, shown: Callable[..., str]) -> None:
-    data, lines = read_both(url)
+def test_show_equals_a_recomputation_from_all_scores(
+    data: ReportData, skills: Figures, shown: Callable[..., str]
+) -> None:
     unit, output = unit_of(data), shown()
-    for (name, horizon), figures in naive_skills(lines).items():
+    for (name, horizon), figures in skills.items():
         if horizon == 0:
             n, mae, their_mae, *_, skill_mae, skill_pinball = figures
             label = forecaster_label(name)
             (row,) = [line.strip() for line in output.splitlines() if re.match(rf" *{label}  ", line)]
-            skills = [percent(share, signed=True, decimals=1).split() for share in (skill_mae, skill_pinball)]
-            cells = [str(n), unit.number(mae), unit.number(their_mae), *skills[0], *skills[1]]
+            shares = [percent(share, signed=True, decimals=1).split() for share in (skill_mae, skill_pinball)]
+            cells = [str(n), unit.number(mae), unit.number(their_mae), *shares[0], *shares[1]]
             assert row.removeprefix(label).split() == cells
 
 
 @pytest.mark.parametrize("origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"])
 def test_a_line_of_a_listing_is_the_same_without_the_older_scores(
-    url: str, origins: int, monkeypatch: pytest.MonkeyPatch
+    url: str, data: ReportData, origins: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publish, "LINE_ORIGINS", origins)
     with reading(url) as connection:
-        brief, whole = (
-            report_data(connection, SYMBOL, TARGET, exchange="XNYS", brief=brief) for brief in (True, False)
-        )
-    now, held = datetime(2026, 1, 1, tzinfo=UTC), whole.scored["origin_session"].nunique()
-    assert line_listing([brief], now=now) == line_listing([whole], now=now)
+        brief = report_data(connection, SYMBOL, TARGET, exchange="XNYS", brief=True)
+    now, held = datetime(2026, 1, 1, tzinfo=UTC), data.scored["origin_session"].nunique()
+    assert line_listing([brief], now=now) == line_listing([data], now=now)
     assert brief.scored["origin_session"].nunique() == (min(held, origins) if origins == LINE_ORIGINS else held)
 
 

@@ -131,14 +131,10 @@ def _scores(url: str) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def folder_of_four(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """The ledger and data folder of four nights: the first with another volume before the open than after it, an
-    ingest in between, and a past session that was run after the second."""
+    """What four nights leave: bars were fetched again before the open, and a past session was run after the second."""
     folder = tmp_path_factory.mktemp("four")
-    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        small_nights(folder, f"sqlite:///{folder / 'ledger.db'}", patch) as yahoo,
-    ):
+    ledger = shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+    with pytest.MonkeyPatch.context() as patch, small_nights(folder, f"sqlite:///{ledger}", patch) as yahoo:
 
         def at(session: date, hours: float) -> None:
             moment = closes_at(session) + timedelta(hours=hours)
