@@ -94,6 +94,12 @@ def is_us_stock(symbol: str) -> bool:
     return symbol.replace("-", "").isalnum()
 
 
+def may_report_earnings(symbol: str) -> bool:
+    """Whether a company may stand behind it: not behind ^GSPC, EURUSD=X, ES=F or BTC-USD, as Yahoo writes them."""
+    _, hyphen, quote = symbol.rpartition("-")  # the classes of a share (BRK-B) have one or two letters
+    return not (symbol.startswith("^") or "=" in symbol or (hyphen and len(quote) == 3))
+
+
 def parse_exchanges(text: str) -> dict[str, str]:
     """The exchange of each symbol in `VOD=XLON,ES=F=CMES`; the last = of an entry separates the two.
 

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from forecasting.exchanges import _BY_SUFFIX, check_exchange, exchange_of, is_us_stock, parse_exchanges
+from forecasting.exchanges import (
+    _BY_SUFFIX,
+    check_exchange,
+    exchange_of,
+    is_us_stock,
+    may_report_earnings,
+    parse_exchanges,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +63,12 @@ def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
 def test_us_stocks_are_symbols_without_a_suffix() -> None:
     names = ("SBUX", "BRK-B", "^VIX", "VOD.L", "ES=F", "BTC-USD")
     assert [name for name in names if is_us_stock(name)] == ["SBUX", "BRK-B", "BTC-USD"]
+
+
+def test_companies_have_symbols_that_are_no_index_pair_future_or_coin() -> None:
+    companies = ("SBUX", "BRK-B", "BAC-PL", "VOD.L", "VOLV-B.ST", "SAGA-PREF.ST", "0700.HK")
+    others = ("^GSPC", "^N225", "EURUSD=X", "ES=F", "BTC-USD", "ETH-EUR")
+    assert [name for name in (*companies, *others) if may_report_earnings(name)] == list(companies)
 
 
 def test_the_suffixes_match_those_of_yfinance() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from forecasting.errors import BadDataError, RateLimitedError, SourceError, UnavailableError
-from forecasting.exchanges import is_us_stock
+from forecasting.exchanges import is_us_stock, may_report_earnings
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.yahoo_frames import (
@@ -132,13 +132,15 @@ class Yahoo:
     def earnings_dates(self, symbol: str) -> pd.DataFrame:
         """Past and coming earnings dates as Yahoo lists them now: columns announced, timing; empty after a failure.
 
-        The page changes often, so a failure is a log line and never an error.
+        The page changes often, so a failure is a log line and never an error. An index, currency, future or coin has
+        none, and is not asked for.
         """
-        try:
-            listed = _within(self.timeout_s, lambda: self._request_earnings(symbol), symbol)
-        except (SourceError, ImportError) as error:
-            log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
-            return page_dates(pd.DatetimeIndex([], tz="UTC"), exchange=self.exchange)
+        listed = pd.DatetimeIndex([], tz="UTC")
+        if may_report_earnings(symbol):
+            try:
+                listed = _within(self.timeout_s, lambda: self._request_earnings(symbol), symbol)
+            except (SourceError, ImportError) as error:
+                log.warning("no earnings dates of %s from Yahoo: %s", symbol, error)
         return page_dates(listed, exchange=self.exchange)
 
     def earnings_calendar(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:

@@ -241,6 +241,18 @@ def test_an_earnings_page_that_cannot_be_read_is_a_log_line(stand_in, yahoo, cap
     assert "no earnings dates of SBUX from Yahoo" in caplog.text
 
 
+def test_an_index_is_asked_for_no_earnings_page_and_no_line_says_so(stand_in, yahoo, caplog):
+    stand_in.earnings = ["January 28, 2026 at 7 AM EST"]
+    with caplog.at_level(logging.INFO, logger="forecasting"):
+        dates = yahoo.earnings_dates("^GSPC")
+    assert (list(dates.columns), len(dates), stand_in.earnings_pages(), caplog.text) == (
+        ["announced", "timing"],
+        0,
+        [],
+        "",
+    )
+
+
 APRIL, JULY = date(2024, 4, 1), date(2024, 7, 10)
 
 
