@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.pages import CHROMIUM, DESK, FLAGS, PHONE
+from tests.browser.pages import CHROMIUM, DESK, FLAGS, new_context, watched_page
 
 
 @pytest.fixture(scope="module")
@@ -22,17 +22,12 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """A function that opens an address and collects the page's errors and requests."""
+    """A function that opens an address in a fresh browser and collects the page's errors and requests."""
     contexts = []
 
     def opened(address: str, viewport: dict[str, int] = DESK, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors, page.requests = [], []
-        page.on("console", lambda message: page.errors.append(message.text))
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("request", lambda request: page.requests.append(request.url))
+        contexts.append(new_context(browser, viewport, scheme))
+        page = watched_page(contexts[-1])
         page.goto(address)
         return page
 

@@ -18,6 +18,22 @@ MARKS = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium to run the browser tests"),
 ]
 
+
+def new_context(browser: Any, viewport: dict[str, int], scheme: str = "light") -> Any:
+    """A browser of somebody else: no cookies, nothing cached."""
+    return browser.new_context(viewport=viewport, color_scheme=scheme, has_touch=viewport == PHONE)
+
+
+def watched_page(context: Any) -> Any:
+    """A new page of the browser, which collects its errors and requests."""
+    page = context.new_page()
+    page.errors, page.requests = [], []
+    page.on("console", lambda message: page.errors.append(message.text))
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    return page
+
+
 # Every text that has too little contrast by WCAG AA, 4.5 to 1 for small text and 3 to 1 for large ones.
 CONTRASTS = """() => {
   const parse = (text) => (text.match(/[\\d.]+/g) || []).map(Number);

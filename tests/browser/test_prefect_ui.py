@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from forecasting.store import migrate
-from tests.browser.pages import DESK, MARKS, PHONE
+from tests.browser.pages import DESK, MARKS, PHONE, new_context, watched_page
 from tests.flows import processes
 
 pytestmark = MARKS
@@ -24,7 +24,7 @@ PREFECT_USAGE = "https://sr-client-cfg.amplitude.com/"
 def nights(deployed: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of a server that a night of the sample was reported to, and one with a symbol that failed.
 
-    `deployed` comes before `open_page`: within Playwright's event loop, Prefect's commands cannot start one.
+    `deployed` comes before `browser`: within Playwright's event loop, Prefect's commands cannot start one.
     """
     folder = tmp_path_factory.mktemp("ui")
     migrate.upgrade(f"sqlite:///{folder / 'data' / 'forecasting.db'}")
@@ -34,6 +34,26 @@ def nights(deployed: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     code, _, err = processes.here("run", "--symbol", "^GSPC", "--symbol", "NONE", environment=environment)
     assert code == 1, err
     return deployed
+
+
+@pytest.fixture(scope="module")
+def tabs(browser: Any) -> dict[int, Any]:
+    """A tab on a desk and one on a phone, by width, in which Prefect's UI is loaded once: 8 MB in 68 files."""
+    return {viewport["width"]: watched_page(new_context(browser, viewport)) for viewport in (DESK, PHONE)}
+
+
+@pytest.fixture
+def open_ui(tabs: dict[int, Any]) -> OpenPage:
+    """A function that opens an address in such a tab, and collects the page's requests."""
+
+    def opened(address: str, viewport: dict[str, int] = DESK) -> Any:
+        page = tabs[viewport["width"]]
+        page.goto("about:blank")
+        page.requests.clear()
+        page.goto(address)
+        return page
+
+    return opened
 
 
 def run_named(url: str, name: str) -> dict[str, Any]:
@@ -88,9 +108,9 @@ def test_a_fresh_browser_is_led_to_version_2(nights: str, open_page: OpenPage) -
 
 
 def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its_artifacts(
-    nights: str, open_page: OpenPage
+    nights: str, open_ui: OpenPage
 ) -> None:
-    page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
+    page = open_ui(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}")
     page.get_by_text("wrote 30 forecasts of ^GSPC, origin 2018-12-31").wait_for()
     page.get_by_role("tab", name="Artifacts").click()
     for key in ("night", "forecasts", "scores", "findings", "promotion"):
@@ -102,9 +122,9 @@ def test_a_run_is_named_by_symbol_and_session_and_shows_the_librarys_log_and_its
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_forecast_table_shows_session_median_and_80_per_cent_in_few_digits(
-    nights: str, open_page: OpenPage, viewport: dict[str, int]
+    nights: str, open_ui: OpenPage, viewport: dict[str, int]
 ) -> None:
-    page = open_page(artifact(nights, NIGHT, "forecasts-gspc-volume"), viewport)
+    page = open_ui(artifact(nights, NIGHT, "forecasts-gspc-volume"), viewport)
     for session in ("Wed 2 Jan", "Thu 3 Jan", "Fri 4 Jan", "Mon 7 Jan", "Tue 8 Jan"):
         page.get_by_text(session, exact=True).wait_for()
     for column in ("session", "median", "80 %"):
@@ -117,9 +137,9 @@ def test_the_forecast_table_shows_session_median_and_80_per_cent_in_few_digits(
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(
-    nights: str, open_page: OpenPage, viewport: dict[str, int]
+    nights: str, open_ui: OpenPage, viewport: dict[str, int]
 ) -> None:
-    page = open_page(artifact(nights, NIGHT, "night-gspc-volume"), viewport)
+    page = open_ui(artifact(nights, NIGHT, "night-gspc-volume"), viewport)
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
     chart = page.get_by_role("img", name="80 % and 90 % interval")
     chart.wait_for()
@@ -132,9 +152,9 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(
 
 @pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
 def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
-    nights: str, open_page: OpenPage, viewport: dict[str, int]
+    nights: str, open_ui: OpenPage, viewport: dict[str, int]
 ) -> None:
-    page = open_page(artifact(nights, FAILED_NIGHT, "outcomes-volume"), viewport)
+    page = open_ui(artifact(nights, FAILED_NIGHT, "outcomes-volume"), viewport)
     text = article(page, "How long")
     assert is_inside(page, "replay", wide=viewport["width"])
     assert text.startswith("2 symbols: 1 failed, 1 done.")
@@ -147,8 +167,8 @@ def test_the_page_of_a_run_says_what_to_do_how_late_it_was_and_how_long_it_took(
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
-def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, open_page: OpenPage) -> None:
-    page = open_page(f"{ui(nights)}/runs/flow-run/{run_named(nights, FAILED_NIGHT)['id']}?tab=Details")
+def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, open_ui: OpenPage) -> None:
+    page = open_ui(f"{ui(nights)}/runs/flow-run/{run_named(nights, FAILED_NIGHT)['id']}?tab=Details")
     page.get_by_text("PartlyFailed").first.wait_for()
     page.get_by_text("1 of 2 symbols failed. NONE: ").first.wait_for()
     for tag in ("^GSPC", "NONE", "volume", "failed", "replay"):
@@ -157,31 +177,31 @@ def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, ope
     page.get_by_text(re.compile(r"^\^GSPC done\. \^GSPC Wed 2 Jan \d\.\d\d.B shares, 80 % ")).first.wait_for()
 
 
-def test_the_list_of_runs_has_their_names_states_and_tags(nights: str, open_page: OpenPage) -> None:
-    page = open_page(f"{ui(nights)}/runs")
+def test_the_list_of_runs_has_their_names_states_and_tags(nights: str, open_ui: OpenPage) -> None:
+    page = open_ui(f"{ui(nights)}/runs")
     page.get_by_role("link", name=NIGHT, exact=True).first.wait_for()
     page.get_by_role("link", name=FAILED_NIGHT, exact=True).first.wait_for()
     page.get_by_text("PartlyFailed").first.wait_for()
     page.get_by_text("replay", exact=True).first.wait_for()
 
 
-def test_an_ordinary_run_asks_for_nothing(nights: str, open_page: OpenPage) -> None:
-    page = open_page(artifact(nights, NIGHT, "outcomes-volume"))
+def test_an_ordinary_run_asks_for_nothing(nights: str, open_ui: OpenPage) -> None:
+    page = open_ui(artifact(nights, NIGHT, "outcomes-volume"))
     page.get_by_text("^GSPC done.", exact=True).wait_for()
     page.get_by_role("listitem").filter(has_text=re.compile(r"^Nothing\.$")).wait_for()
 
 
 def test_a_symbol_of_a_run_s_page_leads_to_its_nights_and_the_newest_to_its_page(
-    nights: str, open_page: OpenPage
+    nights: str, open_ui: OpenPage
 ) -> None:
-    page = open_page(artifact(nights, NIGHT, "outcomes-volume"))
+    page = open_ui(artifact(nights, NIGHT, "outcomes-volume"))
     page.get_by_role("link", name="^GSPC", exact=True).click()
     page.wait_for_url("**/v2/artifacts/key/night-gspc-volume")
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
 
 
-def test_scores_findings_and_the_model_are_shown(nights: str, open_page: OpenPage) -> None:
-    page = open_page(artifact(nights, NIGHT, "scores-gspc-volume"))
+def test_scores_findings_and_the_model_are_shown(nights: str, open_ui: OpenPage) -> None:
+    page = open_ui(artifact(nights, NIGHT, "scores-gspc-volume"))
     page.get_by_title("none yet: the first forecast's session has not closed").wait_for()
     page.goto(artifact(nights, NIGHT, "findings-gspc-volume"))
     page.get_by_title("none: every bar passed every check").wait_for()
@@ -189,9 +209,9 @@ def test_scores_findings_and_the_model_are_shown(nights: str, open_page: OpenPag
     assert "Trained on: " in article(page, "Promotion: There was no champion")
 
 
-def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_page: OpenPage) -> None:
+def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_ui: OpenPage) -> None:
     number = processes.deployment_id(deployed, "nightly/nightly")
-    page = open_page(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
+    page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
     for state in ("Completed", "Late, never started", "WithoutBar", "PartlyFailed, Failed", "Crashed"):
         page.get_by_role("cell", name=state, exact=True).wait_for()
     page.get_by_role("cell", name="start one: forecasting worker").wait_for()
@@ -200,9 +220,9 @@ def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deploy
     page.wait_for_url("**/v2/artifacts/key/outcomes-volume")
 
 
-def test_the_form_of_a_run_explains_each_parameter(deployed: str, open_page: OpenPage) -> None:
+def test_the_form_of_a_run_explains_each_parameter(deployed: str, open_ui: OpenPage) -> None:
     number = processes.deployment_id(deployed, "catch-up/catch-up")
-    page = open_page(f"{ui(deployed)}/deployments/deployment/{number}/run")
+    page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}/run")
     for text in (
         "Oldest session.",
         "Newest session.",
