@@ -6,6 +6,7 @@ import importlib.resources
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -142,10 +143,11 @@ def _config() -> Config:
     return config
 
 
-def _revisions() -> list[str]:
+@cache  # every command and every call of the Python API asks; alembic runs each migration's file to find them
+def _revisions() -> tuple[str, ...]:
     from alembic.script import ScriptDirectory
 
-    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
 def _check_destination(revision: str) -> None:
