@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -24,9 +26,10 @@ from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.boundaries import Boundaries, counted
 from tests.nights import night, timeless
+from tests.plain_flows import without_prefect
 from tests.postgres import fresh_postgres
 
-NIGHTS = between(date(2024, 3, 6), LAST)
+NIGHTS = between(date(2024, 3, 7), LAST)
 DRAWN = 1
 """Boundaries that the everyday suite tries of each fault; the campaign tries them all."""
 
@@ -40,40 +43,44 @@ TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datnam
 class Ledger:
     """A small ledger on Postgres whose last night is tried again and again, on a server that can be made to fail."""
 
-    def __init__(self, folder: Path, server: sa.Engine, template: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self._server, self._template, self._monkeypatch = folder, server, template, monkeypatch
-        self.name = ""
+    def __init__(self, folder: Path, server: sa.Engine) -> None:
+        self.folder, self._server = folder, server
+        self.name = self._template = ""
 
     @contextmanager
-    def all_but_the_last_night(self) -> Iterator[None]:
+    def all_but_the_last_night(self, migrated: str) -> Iterator[None]:
         """Within the block, what the nights before the last one left is kept, database and data folder."""
-        with fresh_postgres(self._server, template=self._template) as url:
-            self._enter(url)
-            for session in NIGHTS[:-1]:
-                self.work_off(session)
-            shutil.copytree(self.folder / "data", self.folder / "kept")
+        with fresh_postgres(self._server, template=migrated) as url:
+            with self._in_force(url):
+                for session in NIGHTS[:-1]:
+                    self.work_off(session)
+            (self.folder / "data").rename(self.folder / "kept")
             self._template = self.name
             yield
 
     @contextmanager
     def before_the_last_night(self) -> Iterator[None]:
         """A database in which all nights but the last are done, its data folder beside it."""
-        with fresh_postgres(self._server, template=self._template) as url:
-            shutil.rmtree(self.folder / "data")
+        with fresh_postgres(self._server, template=self._template) as url, self._in_force(url):
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
             shutil.copytree(self.folder / "kept", self.folder / "data")
-            self._enter(url)
             yield
 
-    def _enter(self, url: str) -> None:
+    @contextmanager
+    def _in_force(self, url: str) -> Iterator[None]:
+        """Settings of a small night on a database; rows name the source, so every one is asked in the same folder."""
         self.name = str(sa.make_url(url).database)
         with_password = sa.make_url(url).set(password=PASSWORD).render_as_string(hide_password=False)
-        set_small_night(self._monkeypatch, self.folder, with_password)
+        with pytest.MonkeyPatch.context() as patch:
+            set_small_night(patch, self.folder, with_password)
+            without_prefect(patch.setattr)
+            yield
 
     def work_off(self, session: date) -> None:
         """The night of a session, at the same moment whatever happens to it."""
         moment = closes_at(session) + timedelta(hours=13)
-        self._monkeypatch.setattr(clock, "now", lambda: moment)
-        night(session)
+        with mock.patch.object(clock, "now", lambda: moment):
+            night(session)
 
     def drop_connections(self) -> None:
         """End every connection to the ledger, as an administrator or a proxy that restarts does."""
@@ -93,29 +100,35 @@ class Ledger:
             connection.exec_driver_sql(statement)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ledger(
-    tmp_path: Path,
-    postgres_server: sa.Engine,
-    migrated_postgres: str,
-    plain_flows: None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Ledger:
-    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), tmp_path / "TEST.csv")
-    return Ledger(tmp_path, postgres_server, migrated_postgres, monkeypatch)
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: sa.Engine, migrated_postgres: str
+) -> Iterator[Ledger]:
+    folder = tmp_path_factory.mktemp("ledger")
+    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
+    kept = Ledger(folder, postgres_server)
+    with kept.all_but_the_last_night(migrated_postgres):
+        yield kept
 
 
 def tables() -> dict[str, list[dict[str, object]]]:
     return {name: timeless(name) for name in metadata.tables}
 
 
-def undisturbed(ledger: Ledger, boundaries: Boundaries) -> tuple[int, dict[str, list[dict[str, object]]]]:
+class Undisturbed(NamedTuple):
     """The boundaries of the last night, and the tables after it."""
-    with ledger.before_the_last_night():
+
+    boundaries: int
+    tables: dict[str, list[dict[str, object]]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ledger: Ledger) -> Undisturbed:
+    with counted(ledger.folder / "data") as boundaries, ledger.before_the_last_night():
         with boundaries.process():
             ledger.work_off(LAST)
             passed = boundaries.passed
-        return passed, tables()
+        return Undisturbed(passed, tables())
 
 
 FAULTS: tuple[Callable[[Ledger], None], ...] = (Ledger.drop_connections, Ledger.go_away)
@@ -135,16 +148,17 @@ def tried(ledger: Ledger, boundaries: Boundaries, boundary: int, fault: Callable
     return told
 
 
-def all_tried(ledger: Ledger, fault: Callable[[Ledger], None], *, drawn: int | None) -> list[str]:
+def all_tried(
+    ledger: Ledger, undisturbed: Undisturbed, fault: Callable[[Ledger], None], *, drawn: int | None
+) -> list[str]:
     """What came of each try; the night is then run once more, and its tables must be those of an undisturbed one.
 
     At every boundary, or at drawn ones until `drawn` tries have not ended well, as where no connection is in use.
     """
     told = []
-    with counted(ledger.folder / "data") as boundaries, ledger.all_but_the_last_night():
-        passed, wanted = undisturbed(ledger, boundaries)
-        every = range(1, passed + 1)
-        early = every[: passed // 2]  # much is still to be read and written
+    every, wanted = range(1, undisturbed.boundaries + 1), undisturbed.tables
+    early = every[: len(every) // 2]  # much is still to be read and written
+    with counted(ledger.folder / "data") as boundaries:
         for boundary in every if drawn is None else random.Random(FAULTS.index(fault)).sample(early, len(early)):
             with ledger.before_the_last_night():
                 told.append(tried(ledger, boundaries, boundary, fault))
@@ -160,9 +174,9 @@ def all_tried(ledger: Ledger, fault: Callable[[Ledger], None], *, drawn: int | N
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_night_whose_connections_broke_and_that_is_run_again_equals_an_undisturbed_one(
-    ledger: Ledger, fault: Callable[[Ledger], None]
+    ledger: Ledger, undisturbed: Undisturbed, fault: Callable[[Ledger], None]
 ) -> None:
-    words = all_tried(ledger, fault, drawn=DRAWN)[-1]
+    words = all_tried(ledger, undisturbed, fault, drawn=DRAWN)[-1]
     assert BROKEN.fullmatch(words)
     assert PASSWORD not in words
 
@@ -170,9 +184,12 @@ def test_a_night_whose_connections_broke_and_that_is_run_again_equals_an_undistu
 @pytest.mark.campaign
 @pytest.mark.parametrize("fault", FAULTS)
 def test_connections_that_break_at_every_boundary(
-    ledger: Ledger, fault: Callable[[Ledger], None], capsys: pytest.CaptureFixture[str]
+    ledger: Ledger,
+    undisturbed: Undisturbed,
+    fault: Callable[[Ledger], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = all_tried(ledger, fault, drawn=None)
+    told = all_tried(ledger, undisturbed, fault, drawn=None)
     plain = [re.sub(r"test_\w{12}", "NAME", words) for words in told]
     with capsys.disabled():
         for words in sorted(set(plain)):
@@ -207,7 +224,7 @@ def test_commands_and_python_calls_whose_connections_break_end_with_the_same_par
     calls += [
         partial(raised, call) for call in (lambda it: it.latest(), lambda it: it.history(), lambda it: it.skill())
     ]
-    with counted(ledger.folder / "data") as boundaries, ledger.all_but_the_last_night(), ledger.before_the_last_night():
+    with counted(ledger.folder / "data") as boundaries, ledger.before_the_last_night():
         for call in calls:
             with boundaries.process():
                 assert call() == "done"
