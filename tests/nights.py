@@ -76,11 +76,15 @@ def leave_nights(sessions: list[date], folder: Path, migrated: Path) -> Path:
 def copy_nights(folder: Path, data: Path, url: str) -> None:
     """Copy what `leave_nights` has left in the folder to a data folder that is not there and a ledger without rows."""
     shutil.copytree(folder / "data", data)
+    copy_ledger(folder / "ledger.db", url)
+
+
+def copy_ledger(file: Path, url: str) -> None:
+    """Copy a SQLite ledger's file, which may still be open, to a ledger without rows."""
     if not url.startswith("sqlite:"):
-        copied(f"sqlite:///{folder / 'ledger.db'}", url)
+        copied(f"sqlite:///{file}", url)
         return
-    path = url.removeprefix("sqlite:///")
-    with closing(sqlite3.connect(folder / "ledger.db")) as done, closing(sqlite3.connect(path)) as own:
+    with closing(sqlite3.connect(file)) as done, closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as own:
         done.backup(own)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from unittest.mock import Mock
@@ -20,9 +22,9 @@ from forecasting.pipeline.ingest import fetch_and_store
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database, migrate, read
-from tests.builders import LAST, random_bars
-from tests.nights import ON_BOTH_DATABASES, rows
+from forecasting.store import database, read
+from tests.builders import LAST, random_bars, set_small_night
+from tests.nights import ON_BOTH_DATABASES, copy_ledger, rows
 from tests.yahoo_stand_in import StandIn, asked_here
 
 THURSDAY = date(2024, 3, 7)
@@ -32,18 +34,38 @@ LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
 Dates = list[tuple[str, str, str, str]]
 
 
-@pytest.fixture
-def yahoo(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+@contextmanager
+def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """Yahoo with bars of KO, MSFT and SPY; a calendar with both stocks' next dates, and pages with past ones."""
-    monkeypatch.setenv("FORECASTING_SOURCE", "yahoo")
-    monkeypatch.setenv("FORECASTING_MARKET", "none")
-    migrate.upgrade(read_settings().url)
-    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), monkeypatch.setattr) as served:
+    set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
+    with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
         for seed, symbol in enumerate(("KO", "MSFT", "SPY"), start=4):
             served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
         served.calendar = [KO, MSFT]
         served.earnings = [*LAST_PAGE, "April 25, 2024 at 4 PM EDT", "July 25, 2024 at 4 PM EDT"]
         yield served
+
+
+@pytest.fixture
+def yahoo(tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    with yahoo_of_stocks(tmp_path, night_url, monkeypatch) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def ledger_of_thursday(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """The ledger after the fetches of KO and MSFT on the morning after THURSDAY."""
+    folder = tmp_path_factory.mktemp("thursday")
+    ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
+    with pytest.MonkeyPatch.context() as patch, yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served:
+        assert ingest(served, THURSDAY, "KO", "MSFT") == [None, None]
+    return ledger
+
+
+@pytest.fixture
+def after_thursday(ledger_of_thursday: Path, yahoo: StandIn, night_url: str) -> None:
+    """KO and MSFT were fetched on the morning after THURSDAY."""
+    copy_ledger(ledger_of_thursday, night_url)
 
 
 def ingest(
@@ -116,8 +138,8 @@ def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(yahoo
 
 
 @pytest.mark.parametrize("fault", ["500", "429", "truncated", "no_documents", None])
+@pytest.mark.usefixtures("after_thursday")
 def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fault: str | None) -> None:
-    ingest(yahoo, THURSDAY, "KO", "MSFT")
     before = dates("KO"), dates("MSFT")
     yahoo.calendar, yahoo.calendar_fault, yahoo.earnings = [], fault, LAST_PAGE
     assert ingest(yahoo, LAST, "KO", "MSFT") == [None, None]
@@ -189,8 +211,8 @@ def test_a_file_of_dates_takes_the_place_of_calendar_and_page(yahoo: StandIn, tm
     assert [session for session, *_ in dates("KO")] == ["2024-04-23"]
 
 
+@pytest.mark.usefixtures("after_thursday")
 def test_the_same_night_twice_adds_no_date_and_no_finding(yahoo: StandIn) -> None:
-    ingest(yahoo, THURSDAY, "KO")
     yahoo.calendar, yahoo.earnings = [], []
     found = []
     for _ in range(2):
