@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -30,7 +28,7 @@ from forecasting.settings import Settings, read_settings
 from forecasting.store import database, read, writes
 from forecasting.vocabulary import Clock
 from tests.builders import random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, counts, killed, rows
+from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed, rows
 
 FIRST, SECOND, THIRD = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 6)
 NAMES = [f"S{number}" for number in range(11)]
@@ -82,11 +80,10 @@ def bars_of_the_first(many: Path, tmp_path_factory: pytest.TempPathFactory, migr
 
 
 @pytest.fixture
-def ingested(bars_of_the_first: Path, many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def ingested(bars_of_the_first: Path, ten: Settings, night_url: str) -> Settings:
     """On a ledger with the bars up to FIRST."""
-    with closing(sqlite3.connect(bars_of_the_first)) as done, closing(sqlite3.connect(tmp_path / "own.db")) as own:
-        done.backup(own)
-    return set_ten(monkeypatch, many, tmp_path, f"sqlite:///{tmp_path / 'own.db'}")
+    copy_ledger(bars_of_the_first, night_url)
+    return ten
 
 
 def ingest(settings: Settings, session: date) -> None:
@@ -103,17 +100,16 @@ def made(settings: Settings) -> list[dict[str, object]]:
 
 
 @ON_BOTH_DATABASES
-def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_data_folder(ten: Settings) -> None:
-    ingest(ten, FIRST)
-    words = pretrain_own(ten, now=after(FIRST, 20))
-    (row,) = made(ten)
+def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_data_folder(ingested: Settings) -> None:
+    words = pretrain_own(ingested, now=after(FIRST, 20))
+    (row,) = made(ingested)
     assert row["base"] == f"volume-{FIRST}-{str(row['id'])[:6]}"
     assert words == f"Made {row['base']} of 10 symbols, {row['trained_from']} to {FIRST}, in " + words.split(" in ")[1]
     assert words.endswith(f" s; model {row['id']}.")
     assert (row["method"], row["scope"], row["symbol"], row["trained_to"]) == ("base", "panel", "", FIRST)
     assert json.loads(str(row["companion_fetches"])) == {one["symbol"]: one["id"] for one in rows("fetches")}
-    assert registry.weights_state(row, ten) == "kept"
-    card = json.loads((ten.data_dir / "weights" / str(row["base"]) / "model.json").read_text())
+    assert registry.weights_state(row, ingested) == "kept"
+    card = json.loads((ingested.data_dir / "weights" / str(row["base"]) / "model.json").read_text())
     assert (card["base"], card["method"]) == ("volume-2022-12-30", "base")  # the newest shipped ones by then, continued
 
 
@@ -170,10 +166,9 @@ def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
     assert (ingested.data_dir / str(row["artifact_path"]), (left / "model.json").read_bytes()) == (left, content)
 
 
-def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ten: Settings) -> None:
-    fewer = ten.model_copy(update={"companions": ("S5", "S10")})
-    ingest(fewer, FIRST)
-    fewer = fewer.model_copy(update={"companions": ("S5", "S10", "NOSUCH")})
+def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested: Settings) -> None:
+    ingest(ingested.model_copy(update={"symbols": ("S10",), "companions": ()}), FIRST)
+    fewer = ingested.model_copy(update={"companions": ("S5", "S10", "NOSUCH")})
     with pytest.raises(HistoryError) as refused:
         pretrain_own(fewer, now=after(FIRST, 20))
     found = re.fullmatch(
@@ -183,7 +178,7 @@ def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ten: Settin
         str(refused.value),
     )
     assert found, refused.value
-    assert made(ten) == []
+    assert made(ingested) == []
 
 
 def test_weights_that_are_not_finite_are_not_kept(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

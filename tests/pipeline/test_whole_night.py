@@ -32,8 +32,8 @@ def run(as_of: date) -> list[str]:
 
 
 @ON_BOTH_DATABASES
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder: Path) -> None:
-    night(EVE)
     night(LAST)
     of_flow = {name: timeless(name) for name in TABLES}
     with database.transaction(read_settings().url) as connection:
@@ -49,18 +49,20 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     assert {name: len(rows(name)) for name in TABLES} == counted
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_it_marks_the_nights_that_were_killed_before_as_the_flow_does() -> None:
-    (killed,) = run(EVE)
+    (killed,) = rows("runs")
     with database.transaction(read_settings().url) as connection:
-        writes.update_run(connection, killed, {"status": "running"})
+        writes.update_run(connection, str(killed["id"]), {"status": "running"})
     run(LAST)
     assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {str(EVE): "failed", str(LAST): "done"}
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
     csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = run(EVE)
+    done = [row["id"] for row in rows("runs")]
     counted = {name: len(rows(name)) for name in TABLES}
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
     assert run(EVE) == done
@@ -86,8 +88,8 @@ def test_a_night_of_a_release_that_made_its_id_of_the_path_is_done_and_comes_out
     assert replay(settings, now=clock.now).startswith(f"TEST: 1 night, {EVE} to {EVE}: all ")
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    run(EVE)
     monkeypatch.setattr(sessions, "SOON", len(sessions.calendar().sessions))
     run(LAST)
     note_of = {str(row["as_of"])[:10]: str(row["note"]) for row in rows("runs")}
