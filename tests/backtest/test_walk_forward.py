@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from forecasting.backtest.refits import LINEAR, NETWORK, _RefitCache
-from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.calibration import read_past
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
@@ -49,7 +49,7 @@ def past_forecasts(ledger: list[dict[str, object]], origin: date) -> pd.DataFram
 @pytest.mark.parametrize("target", ["volume", "close"])
 def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(target):
     settings = SETTINGS.model_copy(update={"target": target})
-    result = backtest(BARS, no_events(), spec=spec(-12, -8, refit_every=1, settings=settings))
+    result = backtest(BARS, no_events(), spec=spec(-10, -8, refit_every=1, settings=settings))
     actual = actual_of(target, BARS)
     ledger: list[dict[str, object]] = []
     for at, origin in enumerate(result.origins.tolist()):
@@ -92,12 +92,17 @@ def test_between_refits_a_night_forecasts_with_the_network_of_the_last_refit():
     np.testing.assert_array_equal(result.raw[NETWORK][-1], network_quantiles(checkpoint, windows_at(last)))
 
 
-def test_no_forecast_changes_when_bars_after_its_origin_do():
+@pytest.fixture(scope="module")
+def of_three_refits() -> BacktestResult:
+    return backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=4))
+
+
+def test_no_forecast_changes_when_bars_after_its_origin_do(of_three_refits):
     altered = BARS.copy()
     altered.iloc[-9:, :] *= 2.0
-    before, after = (backtest(bars, no_events(), spec=spec(-20, -10, refit_every=4)) for bars in (BARS, altered))
-    np.testing.assert_array_equal(before.issued, after.issued)
-    for name, quantiles in before.raw.items():
+    after = backtest(altered, no_events(), spec=spec(-20, -10, refit_every=4))
+    np.testing.assert_array_equal(of_three_refits.issued, after.issued)
+    for name, quantiles in of_three_refits.raw.items():
         np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
 
 
@@ -160,9 +165,8 @@ def test_parallel_processes_give_the_same_bits():
     np.testing.assert_array_equal(alone.issued, shared.issued)
 
 
-def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, monkeypatch):
+def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, of_three_refits):
     requested = replace(spec(-20, -10, refit_every=4), folder=tmp_path / "refits")
-    whole = backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=4))
     seen: list[tuple[int, int]] = []
 
     def stop(done: int, total: int) -> None:
@@ -174,7 +178,7 @@ def test_a_stopped_backtest_resumes_from_its_cached_refits(tmp_path, monkeypatch
         backtest(BARS, no_events(), spec=requested, progress=stop)
     again = backtest(BARS, no_events(), spec=requested, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(4, 11), (8, 11), (11, 11)]
-    np.testing.assert_array_equal(again.issued, whole.issued)
+    np.testing.assert_array_equal(again.issued, of_three_refits.issued)
 
 
 def test_two_backtests_that_write_the_same_refit_at_once_both_keep_it(tmp_path, monkeypatch):
@@ -245,9 +249,13 @@ FIGURES = {
 }  # fmt: skip
 
 
-def test_the_document_has_its_documented_keys():
-    result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
-    document = json.loads(json.dumps(result.document(), allow_nan=False))
+@pytest.fixture(scope="module")
+def of_one_refit() -> BacktestResult:
+    return backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
+
+
+def test_the_document_has_its_documented_keys(of_one_refit):
+    document = json.loads(json.dumps(of_one_refit.document(), allow_nan=False))
     head = ("symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons", "confidence_set")
     assert tuple(document) == head
     assert {name: document[name] for name in ("symbol", "target", "from", "to", "origins", "refits")} == {
@@ -266,10 +274,9 @@ def test_the_document_has_its_documented_keys():
     assert set(best["included"]) == {name for name, p_value in best["p_values"].items() if p_value > 0.1}
 
 
-def test_metric_rows_hold_the_figures_of_the_document():
-    result = backtest(BARS, no_events(), spec=spec(-40, -5, refit_every=36))
-    rows = {(row["horizon"], row["metric"]): row for row in result.metric_rows()}
-    figures = result.figures(2)
+def test_metric_rows_hold_the_figures_of_the_document(of_one_refit):
+    rows = {(row["horizon"], row["metric"]): row for row in of_one_refit.metric_rows()}
+    figures = of_one_refit.figures(2)
     assert rows[(2, "skill_vs_best")] == {
         "symbol": "AAA",
         "target": "volume",
@@ -283,7 +290,7 @@ def test_metric_rows_hold_the_figures_of_the_document():
         "baseline": figures.best_baseline,
         "p_value": figures.dm_p_value,
     }
-    assert rows[(0, "mae")]["value"] == result.figures().mae
+    assert rows[(0, "mae")]["value"] == of_one_refit.figures().mae
 
 
 def test_the_newest_origins_are_scored_on_their_closed_targets():
