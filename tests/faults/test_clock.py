@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,10 +18,12 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.faults.mornings import without_prefect
+from tests.nights import copy_nights
+from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
 SESSIONS = between(date(2024, 3, 4), LAST)
+FIRST = SESSIONS[2]
 BARS = random_bars(days=560, seed=3, last=LAST)
 
 
@@ -53,15 +56,29 @@ def select(what: str, table: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 
+@pytest.fixture(scope="module")
+def folder_of_the_first(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
+    """What a first night by a right clock leaves: its data folder `data` and its ledger `ledger.db`."""
+    folder = tmp_path_factory.mktemp("first")
+    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
+    write_yahoo_csv(BARS.loc[: str(FIRST)], folder / "TEST.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
+        without_prefect(patch.setattr)
+        night(patch, at(FIRST))
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong_by", [timedelta(days=31), timedelta(days=-1), timedelta(hours=-30)])
 def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
-    small: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
+    small: Path, sqlite_url: str, folder_of_the_first: Path, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
 ) -> None:
-    sessions = SESSIONS[2:]
-    for place, session in enumerate(sessions):
+    copy_nights(folder_of_the_first, small / "data", sqlite_url)
+    sessions = between(FIRST, LAST)
+    for session in sessions[1:]:
         write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
-        night(monkeypatch, at(session, wrong_by=wrong_by if place == 1 else timedelta()))
+        night(monkeypatch, at(session, wrong_by=wrong_by if session == sessions[1] else timedelta()))
     night(monkeypatch, at(LAST, wrong_by=timedelta(days=40)))
     origins = {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")}
     assert origins == {str(session) for session in sessions}
@@ -75,7 +92,7 @@ def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
 def test_the_run_after_a_clock_that_was_ahead_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for session, wrong_by in ((SESSIONS[0], timedelta(days=31)), (SESSIONS[1], timedelta())):
         write_yahoo_csv(BARS.loc[: str(session)], small / "TEST.csv")
-        night(monkeypatch, at(session, wrong_by=wrong_by))
+        night(monkeypatch, at(session, wrong_by=wrong_by), mode="skip")
     notes = dict(select("as_of, note", "runs"))
     assert "clock" not in notes[str(SESSIONS[0])]
     assert notes[str(SESSIONS[1])].startswith(
