@@ -186,12 +186,24 @@ def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
     check_ready(database_url)
 
 
+UPGRADES_WHEN_READY = """
+import sys
+from forecasting.store.migrate import upgrade
+print("ready", flush=True)
+upgrade(sys.argv[1])
+"""
+
+
 def test_two_upgrades_at_once_both_succeed(empty_database_url):
+    """One in another process, which has everything imported when the one in this process begins."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    code = "import sys; from forecasting.store.migrate import upgrade; upgrade(sys.argv[1])"
-    command = [sys.executable, "-W", "ignore", "-c", code, empty_database_url]
-    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) for _ in range(2)]
-    assert [process.communicate()[1] for process in both] == ["", ""]
+    command = [sys.executable, "-W", "ignore", "-c", UPGRADES_WHEN_READY, empty_database_url]
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=environment, **piped) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        upgrade(empty_database_url)
+        assert (process.communicate()[1], process.returncode) == ("", 0)
     check_ready(empty_database_url)
 
 

@@ -54,12 +54,11 @@ def test_revisions_form_one_line():
 
 
 @pytest.mark.parametrize("revision", ["base", *REVISIONS])
-def test_every_revision_can_be_left_upwards_and_reached_again(empty_database_url, revision):
-    upgrade(empty_database_url)
-    downgrade(empty_database_url, revision)
-    assert current(empty_database_url) == (None if revision == "base" else revision)
-    upgrade(empty_database_url)
-    assert current(empty_database_url) == migrate.head()
+def test_every_revision_can_be_left_upwards_and_reached_again(database_url, revision):
+    downgrade(database_url, revision)
+    assert current(database_url) == (None if revision == "base" else revision)
+    upgrade(database_url)
+    assert current(database_url) == migrate.head()
 
 
 ADDED_LATER = {
