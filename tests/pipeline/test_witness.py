@@ -119,18 +119,18 @@ def test_a_finding_is_written_once_also_where_the_bars_are_fetched_again(
     assert (house.asked, findings()) == (["TEST"] * 2, [("TEST", str(LAST), "witness_volume", 2.0)])
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
     night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite_file: Path
 ) -> None:
     tables = ("forecasts", "bar_versions", "corporate_actions", "fetches", "models", "events", "promotions", "runs")
-    night(LAST)
     alone = {name: timeless(name) for name in tables}
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "again"))
     (tmp_path / "again").mkdir()
     (tmp_path / "again" / "forecasting.db").write_bytes(migrated_sqlite_file.read_bytes())
     monkeypatch.delenv("FORECASTING_DATABASE_URL")
     house = installed(monkeypatch, House(lambda _: BARS * 3.0))
-    night(LAST)
+    night(date(2024, 3, 7))
     assert house.asked == ["TEST"]
     assert {one[2] for one in findings()} == {"witness_close_factor", "witness_volume_factor"}
     assert {name: timeless(name) for name in tables} == alone
