@@ -140,15 +140,27 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
     assert json.loads(str(dated["companion_fetches"])).keys() == {*NAMES[:4], "^VIX"}
 
 
+@pytest.fixture
+def four_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights of S0 to S3 are made, for tests that are not about the number of symbols."""
+    monkeypatch.setattr(pretrain, "MIN_SYMBOLS", 4)
+
+
+def four_of(ten: Settings) -> Settings:
+    return ten.model_copy(update={"symbols": tuple(NAMES[:4]), "companions": ()})
+
+
+@pytest.mark.usefixtures("four_are_enough")
 def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ingested: Settings) -> None:
-    pretrain_own(ingested, now=after(FIRST, 20))
+    four = four_of(ingested)
+    pretrain_own(four, now=after(FIRST, 20))
     before = counts()
-    assert "is there already, made of the same bars of 10 symbols" in pretrain_own(ingested, now=after(FIRST, 21))
+    assert "is there already, made of the same bars of 4 symbols" in pretrain_own(four, now=after(FIRST, 21))
     assert counts() == before
-    ingest(ingested, SECOND)
-    pretrain_own(ingested, now=after(SECOND, 20))
-    assert [row["trained_to"] for row in made(ingested)] == [SECOND, FIRST]
-    assert [registry.weights_state(row, ingested) for row in made(ingested)] == ["kept", "kept"]
+    ingest(four, SECOND)
+    pretrain_own(four, now=after(SECOND, 20))
+    assert [row["trained_to"] for row in made(four)] == [SECOND, FIRST]
+    assert [registry.weights_state(row, four) for row in made(four)] == ["kept", "kept"]
 
 
 def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
@@ -195,19 +207,20 @@ def test_weights_that_are_not_finite_are_not_kept(ingested: Settings, monkeypatc
     assert (made(ingested), (ingested.data_dir / "weights").exists()) == ([], False)
 
 
+@pytest.mark.usefixtures("four_are_enough")
 def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_origin_is_later_than_their_span(
     ten: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a replay of all of them, after more weights were made, gives the same bits."""
-    alone = ten.model_copy(update={"symbols": ("S0",), "companions": ()})
+    four, alone = four_of(ten), ten.model_copy(update={"symbols": ("S0",), "companions": ()})
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", float("inf"))  # random bars suit no weights
     night(alone, FIRST, now=after(FIRST))
-    ingest(ten, SECOND)
-    pretrain_own(ten, now=after(SECOND, 20))
+    ingest(four, SECOND)
+    pretrain_own(four, now=after(SECOND, 20))
     night(alone, SECOND, now=after(SECOND, 21))  # the end of their span
     night(alone, THIRD, now=after(THIRD))
-    ingest(ten, THIRD)
-    pretrain_own(ten, now=after(THIRD, 20))
+    ingest(four, THIRD)
+    pretrain_own(four, now=after(THIRD, 20))
     own = made(ten)[1]["base"]
     bases = bases_by_day()
     assert bases == {str(FIRST): "volume-2022-12-30", str(SECOND): "volume-2022-12-30", str(THIRD): own}
