@@ -241,10 +241,10 @@ def deployed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def csv_of_bars(tmp_path: Path) -> Path:
     """650 sessions of seeded bars up to LAST in Yahoo's columns."""
-    from tests.builders import LAST, random_bars, write_yahoo_csv
+    from tests.builders import csv_of_small_night
 
     path = tmp_path / "TEST.csv"
-    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), path)
+    path.write_text(csv_of_small_night())
     return path
 
 

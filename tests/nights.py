@@ -18,7 +18,7 @@ from forecasting.report.data import ReportData
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.builders import csv_of_small_night, set_small_night
 from tests.plain_flows import without_prefect
 from tests.postgres import copied
 
@@ -63,7 +63,7 @@ def night(as_of: date, mode: str = "auto") -> None:
 
 def leave_nights(sessions: list[date], folder: Path, migrated: Path) -> Path:
     """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
-    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
+    (folder / "TEST.csv").write_text(csv_of_small_night())
     shutil.copy(migrated, folder / "ledger.db")
     with pytest.MonkeyPatch.context() as patch:
         set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")

@@ -17,6 +17,7 @@ from forecasting.store.database import reading
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL, TARGET = "SBUX", "volume"
+NO_ACTIONS = make_actions([])
 
 
 def at(text: str) -> datetime:
@@ -47,7 +48,7 @@ def revision(
         detail="for a test",
         versions=versions,
         settled=[date.fromisoformat(day) for day in settled],
-        new_actions=make_actions([]) if actions is None else actions,
+        new_actions=NO_ACTIONS if actions is None else actions,
         findings=list(findings),
     )
 
@@ -56,7 +57,7 @@ def fetched(versions: pd.DataFrame) -> Fetched:
     """The fetch that would have brought the versions."""
     bars = versions.set_index("session").drop(columns="version").assign(adj_close=11.0)
     first, last = bars.index[0].date(), bars.index[-1].date()
-    return Fetched("csv:SBUX.csv", SYMBOL, first, last, bars, make_actions([]), "pandas 3", "Starbucks")
+    return Fetched("csv:SBUX.csv", SYMBOL, first, last, bars, NO_ACTIONS, "pandas 3", "Starbucks")
 
 
 def store_bars(
