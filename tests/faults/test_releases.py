@@ -97,7 +97,9 @@ def test_a_ledger_of_an_earlier_release_goes_on_and_can_be_verified(old_url: str
     fits = {str(row["id"]): row for row in after["models"]}
     assert all(fits[str(row["model_id"])]["code_version"] == code_version() for row in published)
     assert (night["mode"], "it was written by other code" in str(night["mode_reason"])) == ("scratch", True)
-    told = rf"4 of the nights, up to 2018-12-20, were made by other code.*--from {NEXT} replays"
+    # A replay runs on SQLite whatever the ledger is on: one of them with all nights of the release is enough.
+    count, first = (4, None) if old_url.startswith("sqlite") else (1, date(2018, 12, 20))
+    told = rf"{count} of the nights, up to 2018-12-20, were made by other code.*--from {NEXT} replays"
     with pytest.raises(ReplayError, match=told):
-        replay(read_settings(), now=clock.now)
+        replay(read_settings(), now=clock.now, first=first)
     assert f": 1 night, {NEXT} to {NEXT}: all " in replay(read_settings(), now=clock.now, first=NEXT)

@@ -87,7 +87,7 @@ def test_nights_through_yfinance_find_the_true_dividends_splits_and_revisions_an
     yahoo = Yahoo(tmp_path / "yahoo", timeout_s=20.0)
     with StandIn(bars) as stand_in:
         route_yahoo_here(stand_in.url, monkeypatch.setattr)
-        check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=40, seed=1)
+        check_nights(stand_in, lambda today: yahoo.fetch("SBUX", bars.index[0].date(), today), nights=25, seed=1)
     forget_yahoo()
 
 
