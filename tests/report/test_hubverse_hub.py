@@ -39,8 +39,8 @@ def snippet() -> str:
 
 @pytest.fixture
 def hub(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files of a hub's folder model-output, from sixty nights of every sort."""
-    mixed_scores(sqlite_url, seed=1, days=60)
+    """The files of a hub's folder model-output, from thirty nights of every sort."""
+    mixed_scores(sqlite_url, seed=1, days=30)
     settings = Settings(database_url=sqlite_url, symbols=(SYMBOL,))
     export(settings, "hubverse", tmp_path / "model-output.parquet", now=clock.now)
     monkeypatch.chdir(tmp_path)
@@ -168,7 +168,7 @@ def opened(files: list[Path]) -> Iterator[tuple[Path, pd.DataFrame]]:
 
 def test_every_file_passes_every_check_and_a_fault_does_not(hub: list[Path]) -> None:
     config = tasks(hub)
-    assert len(hub) > 60
+    assert len(hub) > 30
     failed = {
         (name, path.name)
         for path, rows in opened(hub)
