@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from tests.store.rows import SYMBOL
 FORMS = ("latest", "history", "bars", "hubverse", "nixtla")
 
 
-@pytest.fixture
-def filled(sqlite_url: str) -> Settings:
-    """The settings of a ledger of two nights."""
-    fill(sqlite_url)
-    return settings_of(sqlite_url)
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Settings:
+    """The settings of a ledger of two nights, which no test changes."""
+    url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('filled') / 'ledger.db')}"
+    fill(url)
+    return settings_of(url)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -35,9 +34,9 @@ WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'champion'
 """
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder: Path) -> None:
-    for session in (date(2024, 3, 7), LAST):
-        nightly.nightly(as_of=session)
+    nightly.nightly(as_of=LAST)
     with database.reading(read_settings().url) as connection:
         (row,) = connection.execute(sa.text(FROM_A_ROW), {"origin": str(LAST)}).mappings()
     assert all(value is not None for name, value in row.items() if name != "parent_id"), dict(row)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from tests.builders import LAST
 from tests.nights import night, timeless
 from tests.store.rows import store_bars
 
-EVE = date(2024, 3, 7)
 ROLES = Path(__file__).parents[2] / "deploy" / "sql" / "roles.sql"
 
 
@@ -42,11 +40,9 @@ def rights(connection: sa.Connection) -> set[tuple[str, str, str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("plain_flows", "night_folder")
+@pytest.mark.usefixtures("plain_flows", "done_on_the_seventh")
 @pytest.mark.parametrize("night_url", ["postgres"], indirect=True)
-def test_nights_go_on_in_partitions_with_the_same_tables(night_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORECASTING_DATABASE_URL", night_url)
-    night(EVE)
+def test_nights_go_on_in_partitions_with_the_same_tables(night_url: str) -> None:
     with transaction(night_url) as connection:
         connection.connection.cursor().execute(ROLES.read_bytes())
         allowed, told = rights(connection), comments.stored(connection)
