@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,16 @@ def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) 
     return pd.DataFrame(rows).assign(**changed)
 
 
+@cache  # a record has 600 scores, of 200 pairs of sessions
+def sessions_of(ago: int, horizon: int) -> tuple[date, date]:
+    """The origin and the target session of a score."""
+    origin = shift(ORIGIN, -ago - horizon + 1)
+    return origin, shift(origin, horizon)
+
+
 def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float = 10.0, **changed: object) -> dict:
     """One score; the origin is `ago` + `horizon` - 1 sessions before the newest that has an actual."""
-    origin = shift(ORIGIN, -ago - horizon + 1)
+    origin, target = sessions_of(ago, horizon)
     quantiles = dict(zip(QUANTILE_COLUMNS, median * SPREAD, strict=True))
     row = {
         "name": "lstm",
@@ -55,7 +63,7 @@ def score(*, ago: int = 1, horizon: int = 1, actual: float = 10.0, median: float
         "kind": "live",
         "origin_session": origin,
         "horizon": horizon,
-        "target_session": shift(origin, horizon),
+        "target_session": target,
         **quantiles,
         "issued_at": ISSUED,
         "actual": actual,
