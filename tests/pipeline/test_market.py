@@ -16,6 +16,7 @@ from forecasting.pipeline import preprocess
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.market import market_run
 from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.night_steps import bring_up_to_date
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
@@ -161,7 +162,9 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     yahoo: StandIn, made: list[Windows], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, last = between(date(2024, 3, 7), LAST)
-    live(yahoo, monkeypatch, before)
+    yahoo.today = before
+    monkeypatch.setattr(clock, "now", lambda: closes_at(before) + timedelta(hours=13, minutes=30))
+    bring_up_to_date([night_run(NightSpec("SBUX", before, "volume", "yahoo"), read_settings(), now=clock.now)])
     yahoo.market_fault = "500"
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     live(yahoo, monkeypatch, last)
