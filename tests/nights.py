@@ -36,7 +36,10 @@ def rows(name: str) -> list[dict[str, object]]:
 
 
 def counts() -> dict[str, int]:
-    return {name: len(rows(name)) for name in metadata.tables}
+    """The number of rows of every table."""
+    with database.reading(read_settings().url) as connection:
+        counted = sa.select(sa.func.count())
+        return {name: connection.scalar(counted.select_from(table)) or 0 for name, table in metadata.tables.items()}
 
 
 def timeless(name: str) -> list[dict[str, object]]:

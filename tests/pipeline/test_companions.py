@@ -20,10 +20,9 @@ from forecasting.pipeline.night_steps import bring_up_to_date
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
-from forecasting.store.tables import metadata
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.nights import ON_BOTH_DATABASES, forget_derived_rows
+from tests.nights import ON_BOTH_DATABASES, counts, forget_derived_rows
 from tests.yahoo_stand_in import StandIn, asked_here
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -106,9 +105,9 @@ def test_a_night_learns_from_its_companions_and_forecasts_the_symbol_alone(file_
 
 def test_the_same_night_run_twice_asks_no_companion_again(file_of_many: Path) -> None:
     night(LAST)
-    before = {name: len(select("*", name)) for name in metadata.tables}
+    before = counts()
     night(LAST)
-    assert {name: len(select("*", name)) for name in metadata.tables} == before
+    assert counts() == before
 
 
 def test_companions_that_are_unknown_or_late_are_left_out_and_the_run_says_so(

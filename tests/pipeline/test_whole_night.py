@@ -19,7 +19,7 @@ from forecasting.settings import read_settings
 from forecasting.store import database, writes
 from forecasting.store.tables import metadata
 from tests.builders import LAST
-from tests.nights import ON_BOTH_DATABASES, broken, night, rows, timeless
+from tests.nights import ON_BOTH_DATABASES, broken, counts, night, rows, timeless
 
 TABLES = ("fetches", "bar_versions", "findings", "runs", "models", "promotions", "forecasts", "scores", "standings")
 EVE = date(2024, 3, 7)
@@ -43,10 +43,10 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     run(LAST)
     assert {name: timeless(name) for name in TABLES} == of_flow
     pages = list((night_folder / "reports").glob("*.html"))
-    counted = {name: len(rows(name)) for name in TABLES}
+    counted = counts()
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
     assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
-    assert {name: len(rows(name)) for name in TABLES} == counted
+    assert counts() == counted
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
@@ -63,12 +63,12 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
     csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = [row["id"] for row in rows("runs")]
-    counted = {name: len(rows(name)) for name in TABLES}
+    counted = counts()
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
     assert run(EVE) == done
     night(EVE)
     start_catch_up(first=EVE, last=EVE, refit_every=1)
-    assert {name: len(rows(name)) for name in TABLES} == counted
+    assert counts() == counted
     assert {row["source"] for row in rows("runs")} == {row["source"] for row in rows("fetches")} == {"csv:TEST.csv"}
 
 
