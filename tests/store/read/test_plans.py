@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import database, migrate, read, standings, writes
+from forecasting.store import database, read, standings, writes
 from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, score_row
 
@@ -28,11 +29,12 @@ QUERIES: dict[str, Callable[[sa.Connection], object]] = {
 }
 
 
-@pytest.fixture
-def plan_of(tmp_path: Path) -> Callable[[Callable[[sa.Connection], object]], list[str]]:
-    """The steps of SQLite's plans for the statements of a query."""
-    url = f"sqlite:///{tmp_path / 'forecasting.db'}"
-    migrate.upgrade(url)
+@pytest.fixture(scope="module")
+def plan_of(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path
+) -> Callable[[Callable[[sa.Connection], object]], list[str]]:
+    """The steps of SQLite's plans for the statements of a query, on one ledger, which no query changes."""
+    url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('plans') / 'forecasting.db')}"
     with database.transaction(url) as connection:
         writes.start_run(connection, run_row("r", str(DAY)))
         writes.add_model(connection, model_row("m", run_id="r"))
