@@ -158,7 +158,9 @@ def _built(steps: int, past: int, future: int, directed: bool) -> Network:
 
 def new_network(tensors: Tensors, rows: Rows, rng: torch.Generator) -> Network:
     """A randomly initialised network whose first output is the empirical quantiles of the targets of `rows`."""
-    network = empty_network(tensors).to_empty(device="cpu")
+    network = empty_network(tensors)
+    # Not to_empty: of a meta tensor it imports torch.fx's symbolic shapes, half a second of a process.
+    network.load_state_dict({name: torch.empty(it.shape) for name, it in network.state_dict().items()}, assign=True)
     initialise(network, tensors.truth[torch.as_tensor(rows)].cpu(), rng)
     return network.to(tensors.steps.device)
 
