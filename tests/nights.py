@@ -64,13 +64,14 @@ def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 
 
-def leave_nights(sessions: list[date], folder: Path, migrated: Path) -> Path:
+def leave_nights(sessions: list[date], folder: Path, migrated: Path, *, prefect: bool = False) -> Path:
     """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
     (folder / "TEST.csv").write_text(csv_of_small_night())
     shutil.copy(migrated, folder / "ledger.db")
     with pytest.MonkeyPatch.context() as patch:
         set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
-        without_prefect(patch.setattr)
+        if not prefect:
+            without_prefect(patch.setattr)
         for session in sessions:
             night(session)
     return folder

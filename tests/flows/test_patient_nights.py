@@ -13,6 +13,7 @@ from prefect import get_client
 from prefect.context import FlowRunContext
 
 from flows import clock
+from flows import nightly as nightly_module
 from flows.nightly import nightly
 from flows.operations import events
 from forecasting.errors import LockedError, UnavailableError
@@ -25,6 +26,7 @@ from tests.faults.forks import fork_in, server_environment
 from tests.flows.processes import until
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.nights import newest_reports
+from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, late_split, missing_row, null_row
 
 __all__ = ["alone", "yahoo"]  # fixtures
@@ -73,9 +75,11 @@ def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = l
 
 
 def run_ordinary_night(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary night before the one under test."""
+    """An ordinary night before or after the one under test, without Prefect."""
     set_morning_after(stand_in, monkeypatch, session)
-    nightly(patient=True)
+    with pytest.MonkeyPatch.context() as patch:
+        without_prefect(patch.setattr)
+        nightly_module.nightly(patient=True)
 
 
 def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
@@ -108,17 +112,18 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     issued = select("count(*)", "forecasts")
     set_morning_after(yahoo, monkeypatch, BEFORE)
     yahoo.edits = [missing_row(BEFORE)]
+    monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:30")
     waits = record_waits(monkeypatch)
     state = nightly(patient=True, return_state=True)
-    note = "The bar of 2024-03-07 was not available by 09:00 America/New_York; the night continued with the bars up to "
+    note = "The bar of 2024-03-07 was not available by 06:30 America/New_York; the night continued with the bars up to "
     note += "2024-03-06."
     assert (state.name, state.message) == ("WithoutBar", note)
-    assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "09:00", 11]
+    assert [waits[0][0], waits[-1][0], len(waits)] == ["05:50", "06:30", 3]
     assert select("status, note", "runs ORDER BY as_of") == [("done", ""), ("late", note)]
     assert select("count(*)", "forecasts") == issued  # those of the night before remain
     assert select("verdict, count(*)", "fetches GROUP BY verdict ORDER BY verdict") == [
         ("first", 1),
-        ("late", 12),
+        ("late", 4),
         ("unchanged", 1),
     ]
     (shown,) = newest_reports(read_settings())
@@ -184,7 +189,7 @@ def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error
 def test_an_unresponsive_source_does_not_stop_a_night_whose_bars_are_stored(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nightly(patient=True)
+    run_ordinary_night(LAST, yahoo, monkeypatch)
     yahoo.fail_always("429")
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     record_waits(monkeypatch)

@@ -28,6 +28,7 @@ from tests.builders import LAST, random_bars
 from tests.faults.forks import forked
 from tests.flows.processes import ROOT, free_port, until
 from tests.nights import counts, night, rows, timeless
+from tests.plain_flows import without_prefect
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 
@@ -47,11 +48,12 @@ def panel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evening(panel: Path, migrated_sqlite_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder after the night of EVE, whose fits are from scratch."""
+    """The data folder after the night of EVE, whose fits are from scratch; without Prefect."""
     folder = tmp_path_factory.mktemp("evening") / "data"
     folder.mkdir()
     shutil.copy(migrated_sqlite_file, folder / "forecasting.db")
     with pytest.MonkeyPatch.context() as patch:
+        without_prefect(patch.setattr)
         run_night(EVE, folder, panel, patch)
     return folder
 

@@ -21,10 +21,9 @@ from forecasting.errors import UsageError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.notable import alert
 from tests.builders import LAST, random_bars, write_yahoo_csv
+from tests.nights import night
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
-
-BEFORE_LAST = date(2024, 3, 7)
 
 
 @pytest.fixture
@@ -33,10 +32,6 @@ def emitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]
     events_so_far: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(events, "emit_event", lambda event, **given: events_so_far.append((event, given["payload"])))
     return events_so_far
-
-
-def night(as_of: date) -> None:
-    start_night(as_of=as_of, mode="auto", switch_source=False)
 
 
 def test_an_ordinary_night_emits_nothing(night_folder: Path, emitted: list[Any]) -> None:
@@ -58,8 +53,8 @@ def test_a_failed_night_is_emitted_with_its_error(night_folder: Path, emitted: l
     assert "found 2024-03-09, a Saturday" in payload["words"]
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_fallback_is_emitted_with_its_reason(night_folder: Path, emitted: list[Any]) -> None:
-    night(BEFORE_LAST)
     for weights in (night_folder / "artifacts").rglob("*.safetensors"):
         weights.write_bytes(b"damaged")
     start_night(as_of=LAST, mode="skip", switch_source=False)
@@ -75,8 +70,8 @@ def restate(csv_of_bars: Path) -> None:
     write_yahoo_csv(bars.round({"volume": 0}), csv_of_bars)
 
 
-def test_restated_bars_are_emitted(night_folder: Path, csv_of_bars: Path, emitted: list[Any]) -> None:
-    night(BEFORE_LAST)
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_restated_bars_are_emitted(csv_of_bars: Path, emitted: list[Any]) -> None:
     restate(csv_of_bars)
     night(LAST)
     revised = [payload for name, payload in emitted if name == "data.revised"]
@@ -84,10 +79,10 @@ def test_restated_bars_are_emitted(night_folder: Path, csv_of_bars: Path, emitte
     assert revised[0]["words"].startswith("revised: ")
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_run_in_the_place_of_killed_ones_emits_what_they_did_not_live_to_tell(
     night_folder: Path, csv_of_bars: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    night(BEFORE_LAST)
     restate(csv_of_bars)
     with monkeypatch.context() as patch, pytest.raises(KilledError):
         patch.setattr(nightly_module, "publish_outcomes", die)
@@ -122,11 +117,12 @@ def die(*_: object) -> str:
     raise KilledError
 
 
+@pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_fit_from_scratch_that_takes_over_is_emitted_with_its_reason_and_a_refresh_is_not(
     night_folder: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "2")
-    for session in (date(2024, 3, 6), date(2024, 3, 7), LAST):
+    for session in (date(2024, 3, 7), LAST):
         night(session)
     promoted = [payload for name, payload in emitted if name == "promotion"]
     assert [payload["session"] for payload in promoted] == [str(LAST)]
