@@ -21,7 +21,6 @@ FILES_OF = {
         "tests/flows/test_nightly.py",
         "tests/flows/test_patient_nights.py",
         "tests/flows/test_runners.py",
-        "tests/flows/test_stretch_of_nights.py",
     ),
 }
 """The files that use a fixture which starts a Prefect server, in their order; kept complete by `server_of`."""

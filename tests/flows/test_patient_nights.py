@@ -21,6 +21,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.report import wording
 from forecasting.settings import read_settings
 from forecasting.store import database
+from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.faults.forks import fork_in, server_environment
 from tests.flows.processes import until
@@ -74,12 +75,18 @@ def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = l
     return seen
 
 
-def run_ordinary_night(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary night before or after the one under test, without Prefect."""
+def run_morning_after(session: date, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night on the morning after the session, before or after the one under test."""
     set_morning_after(stand_in, monkeypatch, session)
+    night_without_prefect()
+
+
+def night_without_prefect(target: Target = "volume") -> list[str]:
+    """The runs of a patient night as a plain function, where nothing of Prefect's is looked at."""
     with pytest.MonkeyPatch.context() as patch:
         without_prefect(patch.setattr)
-        nightly_module.nightly(patient=True)
+        done: list[str] = nightly_module.nightly(target=target, patient=True)
+    return done
 
 
 def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
@@ -108,7 +115,7 @@ def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
 def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, night_folder: Path
 ) -> None:
-    run_ordinary_night(date(2024, 3, 6), yahoo, monkeypatch)
+    run_morning_after(date(2024, 3, 6), yahoo, monkeypatch)
     issued = select("count(*)", "forecasts")
     set_morning_after(yahoo, monkeypatch, BEFORE)
     yahoo.edits = [missing_row(BEFORE)]
@@ -131,7 +138,7 @@ def test_a_bar_that_does_not_come_leaves_the_night_late_with_its_note_everywhere
     assert shown.findings[["rule", "session"]].astype(str).to_numpy().tolist() == [["missing_session", "2024-03-07"]]
     assert note in (night_folder / "reports" / "SBUX-volume.html").read_text(encoding="utf-8")
     yahoo.edits = []
-    run_ordinary_night(LAST, yahoo, monkeypatch)
+    run_morning_after(LAST, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",)] * 3
     assert wording.notices(newest_reports(read_settings())[0]) == []
 
@@ -141,8 +148,7 @@ def test_the_first_night_without_its_bar_becomes_the_night_of_the_newest_bar(
 ) -> None:
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     yahoo.edits = [missing_row(LAST)]
-    record_waits(monkeypatch)
-    nightly(patient=True)
+    night_without_prefect()
     assert select("status", "runs ORDER BY as_of") == [("done",), ("late",)]
     assert [str(day)[:10] for (day,) in select("DISTINCT origin_session", "forecasts")] == ["2024-03-07"]
 
@@ -152,13 +158,11 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
 ) -> None:
     split, settled = date(2024, 3, 6), date(2024, 3, 5)
     yahoo.series["SBUX"] = (yahoo.series["SBUX"][0], make_actions([(split, "split", 2.0)]))
-    run_ordinary_night(settled, yahoo, monkeypatch)
+    run_morning_after(settled, yahoo, monkeypatch)
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    record_waits(monkeypatch)
     yahoo.edits = [late_split(split, 2.0), null_row(BEFORE)]
     for session in (split, BEFORE):
-        set_morning_after(yahoo, monkeypatch, session)
-        nightly(patient=True)
+        run_morning_after(session, yahoo, monkeypatch)
     assert select("status", "runs ORDER BY as_of") == [("done",), ("late",), ("late",)]
     ((note,),) = select("note", f"runs WHERE as_of = '{BEFORE}'")
     assert str(note).startswith("The bar of 2024-03-07 is kept out (price_unknown): A price is missing")
@@ -168,7 +172,7 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
 def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
 ) -> None:
-    run_ordinary_night(BEFORE, yahoo, monkeypatch)
+    run_morning_after(BEFORE, yahoo, monkeypatch)
     set_morning_after(yahoo, monkeypatch, LAST)
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
     yahoo.fail_always("500")
@@ -189,11 +193,10 @@ def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error
 def test_an_unresponsive_source_does_not_stop_a_night_whose_bars_are_stored(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_ordinary_night(LAST, yahoo, monkeypatch)
+    run_morning_after(LAST, yahoo, monkeypatch)
     yahoo.fail_always("429")
     monkeypatch.setenv("FORECASTING_LATE_UNTIL", "05:35")
-    record_waits(monkeypatch)
-    assert len(nightly(patient=True, target="close")) == 1
+    assert len(night_without_prefect("close")) == 1
     ((status, note),) = select("status, note", "runs WHERE target = 'close'")
     assert status == "done"
     assert "HTTP 429" in str(note)

@@ -8,17 +8,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flows import clock
 from flows.nightly import nightly
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST, random_bars
-from tests.flows.test_patient_nights import record_waits
-from tests.flows.test_yahoo_nights import alone, select, set_morning_after, yahoo
+from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row, null_row
 
 __all__ = ["alone", "yahoo"]  # fixtures
 
-pytestmark = pytest.mark.usefixtures("prefect_server", "alone")
+pytestmark = pytest.mark.usefixtures("plain_flows", "alone")
 
 BAD, GAP = date(2024, 1, 10), date(2024, 2, 14)
 PLAIN, RECOVERS, MOVES, GIVES_UP, AFTER = (date(2024, 3, day) for day in (1, 4, 5, 6, 7))
@@ -36,28 +36,34 @@ def msft(yahoo: StandIn, night_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 def run_five_nights(msft: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Five mornings at half past five in New York."""
     bad, gap = null_row(BAD), missing_row(GAP)
+
+    def bar_comes(later: datetime) -> None:
+        """It is there at the second request."""
+        set_clock(later, monkeypatch)
+        msft.edits.pop()
+
     msft.earnings = ["April 30, 2024 at 4 PM EDT"]
     set_morning_after(msft, monkeypatch, PLAIN)
     msft.edits = [bad, gap]
-    nightly(patient=True)
+    nightly.fn(patient=True)
 
     set_morning_after(msft, monkeypatch, RECOVERS)
     msft.edits = [bad, gap, missing_row(RECOVERS)]
-    record_waits(monkeypatch, lambda waits: msft.edits.pop())  # there at the second request
-    nightly(patient=True)
+    monkeypatch.setattr(clock, "wait_until", bar_comes)
+    nightly.fn(patient=True)
 
     set_morning_after(msft, monkeypatch, MOVES)
     msft.edits, msft.earnings = [bad], ["May 7, 2024 at 4 PM EDT"]
-    nightly(patient=True)
+    nightly.fn(patient=True)
 
     set_morning_after(msft, monkeypatch, GIVES_UP)
     msft.edits = [bad, missing_row(GIVES_UP)]
     msft.earnings = []  # an empty list withdraws nothing
-    nightly(patient=True)
+    nightly.fn(patient=True)
 
     set_morning_after(msft, monkeypatch, AFTER)
     msft.edits = [bad]
-    nightly(patient=True)
+    nightly.fn(patient=True)
 
 
 def days(columns: str, table: str) -> list[tuple[str, ...]]:
