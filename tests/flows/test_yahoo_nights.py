@@ -23,6 +23,7 @@ from forecasting.sessions import between, closes_at, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
+from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars
 from tests.nights import ON_BOTH_DATABASES, forget_derived_rows
 from tests.yahoo_stand_in import StandIn, asked_here, live_bar, missing_row, scaled
@@ -63,8 +64,8 @@ def select(columns: str, table: str) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {columns} FROM {table}"))]
 
 
-def night() -> None:
-    start_night(as_of=None, mode="auto", switch_source=False)
+def night(mode: Mode = "auto") -> None:
+    start_night(as_of=None, mode=mode, switch_source=False)
 
 
 def rows_in_all() -> int:
@@ -99,7 +100,7 @@ def test_a_revised_bar_is_scored_again_and_the_first_score_kept(
     for session in sessions:
         set_morning_after(yahoo, monkeypatch, session)
         yahoo.edits = [revised] if session == LAST else []
-        night()
+        night("auto" if session == sessions[0] else "skip")
     found = select(
         "stage, bar_version, actual",
         f"scores WHERE target_session = '{sessions[1]}' AND horizon = 1 ORDER BY bar_version, stage",
@@ -130,7 +131,7 @@ def test_a_bar_that_came_late_clears_the_gap_and_is_known_from_its_own_fetch(
     later = clock.now() + timedelta(minutes=20)
     monkeypatch.setattr(clock, "now", lambda: later)
     yahoo.edits = []
-    night()
+    night("skip")
     (cleared,) = select("cleared_at", "findings")
     assert str(cleared[0])[:16] == f"{later:%Y-%m-%d %H:%M}"
     fetched = dict(select("verdict, id", "fetches WHERE symbol = 'SBUX'"))
@@ -144,13 +145,13 @@ def test_a_bar_of_the_running_session_is_not_taken_for_a_close(yahoo: StandIn, m
     monkeypatch.setattr(clock, "now", lambda: moment)
     yahoo.today = today
     yahoo.edits = [live_bar(today)]
-    night()
+    night("skip")
     assert str(max(str(day) for (day,) in select("session", "bars")))[:10] == str(LAST)
 
 
 def test_one_server_error_is_retried_once_in_an_interactive_run(yahoo: StandIn, alone: None) -> None:
     yahoo.fail("500", "500")
-    night()
+    night("skip")
     assert select("status", "runs") == [("done",)]
     assert sorted(select("verdict", "fetches")) == [("first",), ("unavailable",)]
 
@@ -207,7 +208,7 @@ def test_an_earnings_date_is_known_from_the_night_that_first_saw_it(
     yahoo.earnings = ["April 30, 2024 at 4 PM EDT"]
     for session in (date(2024, 3, 7), LAST):
         set_morning_after(yahoo, monkeypatch, session)
-        night()
+        night("skip")
     found = select("session, known_from, known_rule, timing", "events WHERE source = 'yahoo'")
     assert [tuple(str(value)[:10] for value in row) for row in found] == [("2024-05-01", "2024-03-07", "seen", "amc")]
 
@@ -216,7 +217,7 @@ def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
     yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_morning_after(yahoo, monkeypatch, date(2024, 3, 7))
-    night()
+    night("skip")
     bars = select("count(*)", "bar_versions")
     set_morning_after(yahoo, monkeypatch, LAST)
     yahoo.edits = [scaled(0.5, LAST)]
@@ -230,7 +231,7 @@ def test_a_jump_like_a_split_without_one_holds_the_bar_and_the_night_is_late(
 def test_a_switch_of_source_is_refused_before_any_request(
     yahoo: StandIn, alone: None, monkeypatch: pytest.MonkeyPatch, csv_of_bars: Path
 ) -> None:
-    night()
+    night("skip")
     monkeypatch.setenv("FORECASTING_SYMBOLS", "TEST")
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{csv_of_bars}")
     start_night(as_of=date(2024, 3, 7), mode="skip", switch_source=False)
