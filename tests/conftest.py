@@ -231,9 +231,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.fixture(scope="module")
 def deployed(served: Served, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The API's URL of `served`, once deploy/prefect.yaml has been deployed on it as its first lines say."""
-    from tests.flows import processes
+    from tests.flows import prefect_api, processes
 
-    if not processes.is_deployed(served.url):
+    if not prefect_api.is_deployed(served.url):
         processes.deploy(processes.environment_of(tmp_path_factory.mktemp("deployed"), served.url))
     return served.url
 

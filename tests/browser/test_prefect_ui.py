@@ -10,7 +10,7 @@ import pytest
 
 from forecasting.store import migrate
 from tests.browser.pages import DESK, MARKS, PHONE, new_context, watched_page
-from tests.flows import processes
+from tests.flows import prefect_api, processes
 
 pytestmark = MARKS
 
@@ -58,7 +58,7 @@ def open_ui(tabs: dict[int, Any]) -> OpenPage:
 
 def run_named(url: str, name: str) -> dict[str, Any]:
     """The newest run of this name that no deployment started."""
-    *_, found = [run for run in processes.runs(url) if run["name"] == name and run["deployment_id"] is None]
+    *_, found = [run for run in prefect_api.runs(url) if run["name"] == name and run["deployment_id"] is None]
     return found
 
 
@@ -210,7 +210,7 @@ def test_scores_findings_and_the_model_are_shown(nights: str, open_ui: OpenPage)
 
 
 def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_ui: OpenPage) -> None:
-    number = processes.deployment_id(deployed, "nightly/nightly")
+    number = prefect_api.deployment_id(deployed, "nightly/nightly")
     page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
     for state in ("Completed", "Late, never started", "WithoutBar", "PartlyFailed, Failed", "Crashed"):
         page.get_by_role("cell", name=state, exact=True).wait_for()
@@ -221,7 +221,7 @@ def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deploy
 
 
 def test_the_form_of_a_run_explains_each_parameter(deployed: str, open_ui: OpenPage) -> None:
-    number = processes.deployment_id(deployed, "catch-up/catch-up")
+    number = prefect_api.deployment_id(deployed, "catch-up/catch-up")
     page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}/run")
     for text in (
         "Oldest session.",

@@ -162,13 +162,6 @@ def deploy(environment: Mapping[str, str], clone: Path | None = None) -> None:
         assert code == 0, out + err
 
 
-def is_deployed(url: str) -> bool:
-    """Whether the server has deployments, all of them from this checkout."""
-    found = API.post(f"{url}/deployments/filter", json={}).raise_for_status().json()
-    here = [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
-    return bool(found) and all(one["pull_steps"] == here for one in found)
-
-
 def kill_tree(pid: int) -> None:
     """SIGKILL to a process and its descendants: a power cut."""
     try:
@@ -289,64 +282,3 @@ def healthy(url: str) -> bool:
         return API.get(f"{url}/health", timeout=5).json() is True
     except (httpx.HTTPError, ValueError):
         return False
-
-
-def deployment_id(url: str, name: str) -> str | None:
-    answer = API.get(f"{url}/deployments/name/{name}")
-    return str(answer.json()["id"]) if answer.status_code == 200 else None
-
-
-def start_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> str:
-    """The id of a run requested now, or at an instant."""
-    answer = request_run(url, name, at=at, **parameters)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def request_run(url: str, name: str, *, at: str | None = None, **parameters: object) -> httpx.Response:
-    """Prefect's response to a requested run; retried while its SQLite is locked, which it reports as unavailable."""
-    state = {"type": "SCHEDULED", "state_details": {"scheduled_time": at} if at else {}}
-    body = {"parameters": parameters, "state": state}
-    target = f"{url}/deployments/{deployment_id(url, name)}/create_flow_run"
-    (answer,) = until(lambda: unless_busy(API.post(target, json=body)), "the server to take a run")
-    assert isinstance(answer, httpx.Response)
-    return answer
-
-
-def unless_busy(answer: httpx.Response) -> tuple[httpx.Response] | None:
-    return None if answer.status_code == 503 else (answer,)
-
-
-def run(url: str, run_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = API.get(f"{url}/flow_runs/{run_id}").json()
-    return found
-
-
-def cancel(url: str, run_id: str) -> None:
-    """Request a run's cancellation, as the button in the UI does."""
-    body = {"state": {"type": "CANCELLING"}}
-    target = f"{url}/flow_runs/{run_id}/set_state"
-    until(lambda: unless_busy(API.post(target, json=body)), "the server to take a cancellation")
-
-
-def runs(url: str) -> list[dict[str, Any]]:
-    """Every run that is not waiting for a later hour, oldest first."""
-    body = {"sort": "START_TIME_ASC", "flow_runs": {"state": {"type": {"not_any_": ["SCHEDULED"]}}}}
-    found: list[dict[str, Any]] = API.post(f"{url}/flow_runs/filter", json=body).json()
-    return found
-
-
-def unfinished(url: str) -> list[dict[str, Any]]:
-    """The runs that a process works on, or has left."""
-    return [run for run in runs(url) if run["state_type"] in ("PENDING", "RUNNING", "CANCELLING")]
-
-
-def end_of(url: str, run_id: str, *, log: Path | None = None) -> dict[str, Any]:
-    """The run once it has ended; asked for twice a second, which takes the server less than half of its idle load."""
-    found: dict[str, Any] = until(lambda: ended(url, run_id), f"run {run_id} to end", log=log, pause_s=0.5)
-    return found
-
-
-def ended(url: str, run_id: str) -> dict[str, Any] | None:
-    found = run(url, run_id)
-    return found if found["state_type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") else None

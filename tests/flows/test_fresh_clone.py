@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows import processes
+from tests.flows import prefect_api, processes
 from tests.flows.processes import Served
 
 KEPT_DAYS = 90
@@ -47,7 +47,7 @@ def test_all_four_deployments_come_from_a_fresh_clone_with_their_forms(served: S
 def test_the_server_deletes_runs_that_ended_before_its_limit_and_keeps_the_others(served: Served) -> None:
     old, young = (run_ended(served, days_ago=KEPT_DAYS + days) for days in (1, -1))
     processes.until(lambda: processes.API.get(f"{served.url}/flow_runs/{old}").status_code == 404, "the old run to go")
-    assert processes.run(served.url, young)["state_type"] == "COMPLETED"
+    assert prefect_api.run(served.url, young)["state_type"] == "COMPLETED"
 
 
 def run_ended(served: Served, *, days_ago: int) -> str:

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.operations.server import tolerate_outage
 from forecasting.store import database, migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
-from tests.flows import processes
+from tests.flows import prefect_api, processes
 
 NIGHTLY = "nightly/nightly"
 
@@ -46,19 +46,21 @@ def test_serve_with_a_server_of_its_own_makes_up_for_three_nights_after_a_power_
     environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_API_AUTH_STRING": "admin:x"}
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
         processes.until(lambda: processes.healthy(url), "a server of its own", log=log)
-        processes.until(lambda: processes.deployment_id(url, NIGHTLY), "the deployment", log=log)
-        first = processes.start_run(url, NIGHTLY)
-        processes.end_of(url, first, log=log)
+        processes.until(lambda: prefect_api.deployment_id(url, NIGHTLY), "the deployment", log=log)
+        first = prefect_api.start_run(url, NIGHTLY)
+        prefect_api.end_of(url, first, log=log)
         processes.kill_tree(serving.pid)
     assert not processes.healthy(url)
     now = datetime.now(UTC)
     with processes.prefect_server(tmp_path, port=port):  # on the same database, to ask for what was missed
-        missed = [processes.start_run(url, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)]
+        missed = [
+            prefect_api.start_run(url, NIGHTLY, at=(now - timedelta(days=days)).isoformat()) for days in (3, 2, 1)
+        ]
     assert not processes.healthy(url)
     write_yahoo_csv(known, bars)
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):
         processes.until(lambda: processes.healthy(url), "its server again", log=log)
-        ends = [processes.end_of(url, run, log=log) for run in missed]
+        ends = [prefect_api.end_of(url, run, log=log) for run in missed]
     names = sorted(end["state_name"] for end in ends)
     assert names.count("Completed") == 1
     assert set(names) <= {"Completed", "Cancelled", "Skipped"}

@@ -12,7 +12,7 @@ from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import database, migrate
 from tests.builders import random_bars, write_yahoo_csv
-from tests.flows import processes
+from tests.flows import prefect_api, processes
 from tests.flows.sinks import http_sink, smtp_sink
 
 NIGHTLY = "nightly/nightly"
@@ -47,16 +47,16 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
 ) -> None:
     log, span = tmp_path / "worker.log", {"first": "2018-12-26", "last": "2018-12-28", "refit_every": 1}
     before = [f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}" for days in (3, 2, 1)]
-    caught_up = processes.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
-    missed = [processes.start_run(deployed, NIGHTLY, at=at) for at in before[1:]]
+    caught_up = prefect_api.start_run(deployed, "catch-up/catch-up", at=before[0], **span)
+    missed = [prefect_api.start_run(deployed, NIGHTLY, at=at) for at in before[1:]]
     environment = processes.environment_of(tmp_path, deployed)
     with processes.running(["flows.cli", "worker"], log=log, environment=environment):
         processes.until(lambda: nights_done(ledger) >= 1, "the first of three nights", log=log)
         processes.kill_server(deployed)
         served.start()
-        assert processes.end_of(deployed, caught_up, log=log)["state_name"] == "Completed"
+        assert prefect_api.end_of(deployed, caught_up, log=log)["state_name"] == "Completed"
         assert nights_done(ledger) >= 3  # the next run may have begun
-        names = sorted(processes.end_of(deployed, run, log=log)["state_name"] for run in missed)
+        names = sorted(prefect_api.end_of(deployed, run, log=log)["state_name"] for run in missed)
         assert names.count("Completed") == 1
         assert set(names) <= {"Completed", "Cancelled", "Skipped"}
         assert origins(ledger) == ["2018-12-31"]
@@ -68,8 +68,8 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
 
 def check_a_backtest(url: str, log: Path) -> None:
     """Request a backtest as the form does; its figures are shown."""
-    asked = processes.start_run(url, "backtest/backtest", first="2018-11-01", last="2018-11-14")
-    found = processes.end_of(url, asked, log=log)
+    asked = prefect_api.start_run(url, "backtest/backtest", first="2018-11-01", last="2018-11-14")
+    found = prefect_api.end_of(url, asked, log=log)
     assert (found["state_name"], found["name"]) == ("Completed", "backtest-^GSPC-volume-2018-11-01-2018-11-14")
     wanted = {"artifacts": {"flow_run_id": {"any_": [asked]}}}
     (artifact,) = processes.API.post(f"{url}/artifacts/filter", json=wanted).json()
@@ -89,7 +89,7 @@ def test_a_late_night_that_is_cancelled_ends_and_one_that_is_killed_is_started_a
         with processes.running(["flows.cli", "worker"], log=log, environment=environment) as worker:
             check_cancellation(deployed, ledger, late_session, log)
             set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
-            waiting = processes.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
+            waiting = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
             late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
             assert f"TEST has no usable bar for the session {late_session} yet" in late["state"]["message"]
             for received in (posted, mails):
@@ -102,10 +102,10 @@ def test_a_late_night_that_is_cancelled_ends_and_one_that_is_killed_is_started_a
             assert first[1].startswith(f"TEST volume, session {late_session}: TEST has no usable bar for the session")
             assert first[-1] == link
             processes.kill_tree(worker.pid)
-        assert processes.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect shows without us
+        assert prefect_api.run(deployed, waiting)["state_type"] == "RUNNING"  # what Prefect shows without us
         write_bars(bars, exchange, missing=0)
         with processes.running(["flows.cli", "worker"], log=log, environment=environment):
-            crashed = processes.end_of(deployed, waiting, log=log)
+            crashed = prefect_api.end_of(deployed, waiting, log=log)
             assert crashed["state_name"] == "Crashed"
             processes.until(lambda: any("is Crashed" in text for text in posted), "the alarm about the crash", log=log)
             (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
@@ -113,16 +113,16 @@ def test_a_late_night_that_is_cancelled_ends_and_one_that_is_killed_is_started_a
             assert crash[1].startswith(f"nightly-TEST-volume-{late_session} of nightly is Crashed: Its process is gone")
             processes.until(lambda: origins(ledger) == [str(late_session)], "the night's forecasts", log=log)
             # Else the next worker would find that night without a process, and start it again.
-            processes.until(lambda: not processes.unfinished(deployed), "the night's end", log=log)
+            processes.until(lambda: not prefect_api.unfinished(deployed), "the night's end", log=log)
     assert len([text for text in posted if "night.late" in text]) == 1
 
 
 def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> None:
     """A night that waits, cancelled, ends at once and releases its lock."""
-    waiting = processes.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
+    waiting = prefect_api.start_run(url, NIGHTLY, as_of=str(late_session), patient=True)
     processes.until(lambda: is_late(url, waiting), "a night that waits for its bar", log=log)
-    processes.cancel(url, waiting)
-    end = processes.end_of(url, waiting, log=log)
+    prefect_api.cancel(url, waiting)
+    end = prefect_api.end_of(url, waiting, log=log)
     assert end["state_type"] == "CANCELLED"
     processes.until(lambda: is_free(ledger), "the night's lock", log=log)
     assert rows_of(ledger, "runs") == [(str(late_session), "late")]
@@ -173,17 +173,19 @@ def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
 
 
 def is_late(server: str, run_id: str) -> dict[str, object] | None:
-    found = processes.run(server, run_id)
+    found = prefect_api.run(server, run_id)
     return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
 
 
 def test_an_invalid_parameter_is_refused_with_the_reason(deployed: str, tmp_path: Path) -> None:
-    wrong_mode = processes.request_run(deployed, NIGHTLY, mode="quick")
+    wrong_mode = prefect_api.request_run(deployed, NIGHTLY, mode="quick")
     assert wrong_mode.status_code == 409
     assert "'quick' is not one of ['auto', 'scratch', 'warm', 'skip']" in wrong_mode.json()["detail"]
-    no_end = processes.request_run(deployed, "catch-up/catch-up", first="2024-03-04")
+    no_end = prefect_api.request_run(deployed, "catch-up/catch-up", first="2024-03-04")
     assert "'last' is a required property" in no_end.json()["detail"]
-    no_step = processes.request_run(deployed, "backtest/backtest", first="2018-11-01", last="2018-11-30", refit_every=0)
+    no_step = prefect_api.request_run(
+        deployed, "backtest/backtest", first="2018-11-01", last="2018-11-30", refit_every=0
+    )
     assert (no_step.status_code, "0 is less than the minimum of 1" in no_step.text) == (409, True)
 
 
@@ -212,10 +214,10 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
     environment = processes.environment_of(tmp_path, server)
     log = tmp_path / "serve.log"
     with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
-        processes.until(lambda: processes.deployment_id(server, NIGHTLY), "the deployment", log=log)
+        processes.until(lambda: prefect_api.deployment_id(server, NIGHTLY), "the deployment", log=log)
         due = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-        first = processes.start_run(server, NIGHTLY, at=due)
-        done = processes.end_of(server, first, log=log)
+        first = prefect_api.start_run(server, NIGHTLY, at=due)
+        done = prefect_api.end_of(server, first, log=log)
         assert (done["state_name"], done["name"]) == ("Completed", done["name"])
         processes.stop(serving)
     assert origins(ledger) == ["2018-12-31"]
@@ -223,8 +225,8 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
     assert re.match(
         r"\^GSPC volume: the next night starts on \w+day [\d-]{10} at 05:30 E[SD]T, in \d+ (min|h|d)\. ", line
     )
-    missed = processes.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    missed = prefect_api.start_run(server, NIGHTLY, at=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):
-        again = processes.end_of(server, missed, log=log)
+        again = prefect_api.end_of(server, missed, log=log)
     assert again["state_name"] == "Skipped"
     assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
