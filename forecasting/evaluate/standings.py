@@ -8,6 +8,7 @@ for bit.
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
+from math import isfinite
 from typing import NamedTuple
 
 from forecasting.evaluate.lines import lines_of
@@ -87,7 +88,8 @@ CountedLosses = Mapping[Slot, Mapping[str, Loss]]
 
 def rounded(loss: float, target: Target) -> float:
     """The loss to the nearest multiple of the target's grain."""
-    return round(loss / _GRAIN[target]) * _GRAIN[target]
+    grains = loss / _GRAIN[target]
+    return round(grains) * _GRAIN[target] if isfinite(grains) else loss  # a float so large is a multiple of it
 
 
 def counted_losses(scores: Iterable[Score], target: Target) -> CountedLosses:

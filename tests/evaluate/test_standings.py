@@ -129,7 +129,13 @@ def test_a_subtracted_origin_leaves_no_remainder(shares: list[tuple[float, float
 
 @pytest.mark.parametrize(
     ("target", "value", "share"),
-    [("volume", 2.0123e6, 1e-6), ("close", 1.2345678, 1e-6), ("range", 0.0123456789, 1e-6), ("close", 2.3e-6, 1e-3)],
+    [
+        ("volume", 2.0123e6, 1e-6),
+        ("close", 1.2345678, 1e-6),
+        ("range", 0.0123456789, 1e-6),
+        ("close", 2.3e-6, 1e-3),
+        ("range", 1.7e299, 1e-6),  # of a forecast that no night made; grains of it are no float
+    ],
 )
 def test_rounding_keeps_six_digits_and_three_of_a_loss_at_a_price_of_a_hundredth_of_a_cent(
     target: Target, value: float, share: float
