@@ -269,32 +269,27 @@ def night_folder(tmp_path: Path, night_url: str, csv_of_bars: Path, monkeypatch:
 
 
 @pytest.fixture(scope="session")
-def folder_of_the_sixth(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """What the night of 2024-03-06 leaves, to be copied, as `folder_of_the_seventh`."""
+def folders_of_nights(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> dict[int, Path]:
+    """What the nights of 2024-03-06 and 2024-03-07 leave, each on a ledger of its own, by day of the month."""
     from tests.nights import leave_nights
 
-    return leave_nights([date(2024, 3, 6)], tmp_path_factory.mktemp("sixth"), migrated_sqlite_file)
+    return {
+        day: leave_nights([date(2024, 3, day)], tmp_path_factory.mktemp("night"), migrated_sqlite_file)
+        for day in (6, 7)
+    }
 
 
 @pytest.fixture
-def done_on_the_sixth(folder_of_the_sixth: Path, night_folder: Path, night_url: str) -> None:
+def done_on_the_sixth(folders_of_nights: dict[int, Path], night_folder: Path, night_url: str) -> None:
     """The night of 2024-03-06 is done in `night_folder`, as if the test had begun with it."""
     from tests.nights import copy_nights
 
-    copy_nights(folder_of_the_sixth, night_folder, night_url)
-
-
-@pytest.fixture(scope="session")
-def folder_of_the_seventh(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """What the night of 2024-03-07 leaves, to be copied: its data folder `data` and its ledger `ledger.db`."""
-    from tests.nights import leave_nights
-
-    return leave_nights([date(2024, 3, 7)], tmp_path_factory.mktemp("seventh"), migrated_sqlite_file)
+    copy_nights(folders_of_nights[6], night_folder, night_url)
 
 
 @pytest.fixture
-def done_on_the_seventh(folder_of_the_seventh: Path, night_folder: Path, night_url: str) -> None:
+def done_on_the_seventh(folders_of_nights: dict[int, Path], night_folder: Path, night_url: str) -> None:
     """The night of 2024-03-07 is done in `night_folder`, as if the test had begun with it."""
     from tests.nights import copy_nights
 
-    copy_nights(folder_of_the_seventh, night_folder, night_url)
+    copy_nights(folders_of_nights[7], night_folder, night_url)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def counts() -> dict[str, int]:
         return {name: connection.scalar(counted.select_from(table)) or 0 for name, table in metadata.tables.items()}
 
 
+def nights_done(url: str) -> int:
+    """The number of nights of a ledger that are done."""
+    with database.reading(url) as connection:
+        return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
+
+
 def timeless(name: str) -> list[dict[str, object]]:
     """The table's rows without times and Prefect's ids, which alone may differ between two ways to the same night."""
     kept = [{k: v for k, v in row.items() if not any(part in k for part in TIMES)} for row in rows(name)]
@@ -64,14 +71,30 @@ def night(as_of: date, mode: str = "auto") -> None:
     start_night(as_of=as_of, mode=mode, switch_source=False)  # type: ignore[arg-type] - a literal by construction
 
 
-def leave_nights(sessions: list[date], folder: Path, migrated: Path, *, prefect: bool = False) -> Path:
-    """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
+@contextmanager
+def ledger_in(
+    folder: Path, migrated: Path, *, prefect: bool = False, **settings: object
+) -> Iterator[pytest.MonkeyPatch]:
+    """Within the block, small nights leave their `data` and their `ledger.db` in the folder, to be copied afterwards.
+
+    Args:
+        folder: TEST.csv is written there.
+        migrated: A migrated SQLite file without rows.
+        prefect: Whether they run through Prefect.
+        settings: Those of `set_small_night`.
+    """
     (folder / "TEST.csv").write_text(csv_of_small_night())
     shutil.copy(migrated, folder / "ledger.db")
     with pytest.MonkeyPatch.context() as patch:
-        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
+        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}", **settings)
         if not prefect:
             without_prefect(patch.setattr)
+        yield patch
+
+
+def leave_nights(sessions: list[date], folder: Path, migrated: Path, *, prefect: bool = False) -> Path:
+    """The folder, once small nights of these sessions have left their `data` and their `ledger.db` there."""
+    with ledger_in(folder, migrated, prefect=prefect):
         for session in sessions:
             night(session)
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +17,7 @@ from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import copy_nights
+from tests.nights import copy_nights, ledger_in
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
 
@@ -60,11 +59,8 @@ def select(what: str, table: str) -> list[tuple[Any, ...]]:
 def folder_of_the_first(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
     """What a first night by a right clock leaves: its data folder `data` and its ledger `ledger.db`."""
     folder = tmp_path_factory.mktemp("first")
-    shutil.copy(migrated_sqlite_file, folder / "ledger.db")
-    write_yahoo_csv(BARS.loc[: str(FIRST)], folder / "TEST.csv")
-    with pytest.MonkeyPatch.context() as patch:
-        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}")
-        without_prefect(patch.setattr)
+    with ledger_in(folder, migrated_sqlite_file) as patch:
+        write_yahoo_csv(BARS.loc[: str(FIRST)], folder / "TEST.csv")
         night(patch, at(FIRST))
     return folder
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from datetime import date
 from functools import cache
@@ -17,9 +16,8 @@ from flows import nightly
 from forecasting.sessions import between
 from forecasting.train import fit
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
-from tests.builders import LAST, random_bars, set_small_night
-from tests.nights import rows
-from tests.plain_flows import without_prefect
+from tests.builders import LAST, random_bars
+from tests.nights import ledger_in, rows
 
 TARGETS: tuple[Target, ...] = ("volume", "close", "range")
 PRICES = ["open", "high", "low", "close"]
@@ -70,7 +68,7 @@ def symbol_of(change: Callable[[pd.DataFrame], None]) -> str:
     return change.__name__.upper().replace("_", "")
 
 
-def two_nights(folder: Path, target: Target) -> dict[str, list[dict[str, object]]]:
+def two_nights(folder: Path, migrated: Path, target: Target) -> dict[str, list[dict[str, object]]]:
     """By symbol, what the newer of two nights on all these bars publishes, nearest session first."""
     altered = []
     for change in CHANGES:
@@ -79,11 +77,7 @@ def two_nights(folder: Path, target: Target) -> dict[str, list[dict[str, object]
         altered.append(bars.assign(symbol=symbol_of(change)))
     pd.concat(altered).to_parquet(folder / "bars.parquet")
     names, source = [symbol_of(change) for change in CHANGES], f"parquet:{folder / 'bars.parquet'}"
-    with pytest.MonkeyPatch.context() as patch:
-        set_small_night(
-            patch, folder, f"sqlite:///{folder / 'ledger.db'}", TARGET=target, SOURCE=source, SYMBOLS=",".join(names)
-        )
-        without_prefect(patch.setattr)
+    with ledger_in(folder, migrated, TARGET=target, SOURCE=source, SYMBOLS=",".join(names)):
         for session in NIGHTS:
             nightly.nightly(as_of=session)
         assert [row["status"] for row in rows("runs")] == ["done"] * len(names) * len(NIGHTS)
@@ -98,13 +92,7 @@ Published = Callable[[Target], dict[str, list[dict[str, object]]]]
 def published(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Published:
     """What `two_nights` gives of a target; they are run once."""
 
-    @cache
-    def of_target(target: Target) -> dict[str, list[dict[str, object]]]:
-        folder = tmp_path_factory.mktemp(target)
-        shutil.copy(migrated_sqlite_file, folder / "ledger.db")
-        return two_nights(folder, target)
-
-    return of_target
+    return cache(lambda target: two_nights(tmp_path_factory.mktemp(target), migrated_sqlite_file, target))
 
 
 @pytest.mark.parametrize("change", CHANGES)

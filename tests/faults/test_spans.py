@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +14,8 @@ from flows.terminal.start import start_catch_up
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings
-from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.nights import copy_nights, night, rows, timeless
-from tests.plain_flows import without_prefect
+from tests.builders import LAST, set_small_night
+from tests.nights import copy_nights, ledger_in, night, rows, timeless
 
 SPAN = between(date(2024, 3, 1), date(2024, 3, 5))
 AFTER = date(2024, 3, 6)
@@ -57,7 +54,7 @@ def fits() -> dict[str, object]:
 @pytest.fixture(scope="module")
 def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Whole:
     """After the whole span in one go, on a ledger without a later bar."""
-    with ledger_in(tmp_path_factory.mktemp("whole"), migrated_sqlite_file):
+    with ledger_in(tmp_path_factory.mktemp("whole"), migrated_sqlite_file, SCRATCH_EVERY=1):
         caught_up(SPAN[0], SPAN[-1])
         return Whole(fits(), decisions())
 
@@ -66,20 +63,9 @@ def of_the_whole(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file:
 def folder_of_a_newer_night(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
     """What the night of LAST leaves: its data folder `data` and its ledger `ledger.db`."""
     folder = tmp_path_factory.mktemp("newer")
-    with ledger_in(folder, migrated_sqlite_file):
+    with ledger_in(folder, migrated_sqlite_file, SCRATCH_EVERY=1):
         night(LAST)
     return folder
-
-
-@contextmanager
-def ledger_in(folder: Path, migrated: Path) -> Iterator[None]:
-    """Within the block, a folder's own ledger without a row is in force, as in `a_fit_from_scratch_each_night`."""
-    write_yahoo_csv(random_bars(days=650, seed=3, last=LAST), folder / "TEST.csv")
-    shutil.copy(migrated, folder / "ledger.db")
-    with pytest.MonkeyPatch.context() as patch:
-        set_small_night(patch, folder, f"sqlite:///{folder / 'ledger.db'}", SCRATCH_EVERY=1)
-        without_prefect(patch.setattr)
-        yield
 
 
 @pytest.fixture

@@ -6,21 +6,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.operations.server import tolerate_outage
-from forecasting.store import database, migrate
+from forecasting.store import migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
+from tests.nights import nights_done
 
 NIGHTLY = "nightly/nightly"
-
-
-def nights_done(url: str) -> int:
-    with database.reading(url) as connection:
-        return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
 
 
 def test_a_server_outage_is_logged_and_does_not_end_the_night(

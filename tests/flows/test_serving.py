@@ -14,6 +14,7 @@ from forecasting.store import database, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
 from tests.flows.sinks import http_sink, smtp_sink
+from tests.nights import nights_done
 
 NIGHTLY = "nightly/nightly"
 
@@ -35,11 +36,6 @@ def origins(url: str) -> list[str]:
     with database.reading(url) as connection:
         found = connection.scalars(sa.text("SELECT DISTINCT origin_session FROM latest_forecasts"))
         return [str(session)[:10] for session in found]
-
-
-def nights_done(url: str) -> int:
-    with database.reading(url) as connection:
-        return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
 
 
 def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was_killed_and_runs_a_backtest_of_the_form(

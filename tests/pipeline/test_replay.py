@@ -26,8 +26,6 @@ from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here, scaled
 
 SESSIONS = between(date(2024, 2, 22), LAST)
-
-
 EARLY, FIRST, SECOND, THIRD = SESSIONS[0], *SESSIONS[2:5]
 
 
