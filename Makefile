@@ -12,7 +12,8 @@ TORCH ?= $(shell sed -n 's/^\(torch==[0-9.]*\).*/\1/p' $(LOCKS)/torch-cpu.lock)
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --no-compile --no-cache-dir
 # A sixth of pip's time; pip follows where uv cannot reach a package: it alone reads pip's own settings of mirrors.
 UV := $(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python
-locked = ($(UV) --no-deps --require-hashes --requirement $(1) || $(PIP) --no-deps --require-hashes --requirement $(1))
+HASHED := --no-deps --require-hashes --requirement
+locked = ($(UV) $(HASHED) $(1) || $(PIP) $(HASHED) $(1))
 unexport PYTHONDONTWRITEBYTECODE
 DATA := forecasting-demo
 
@@ -84,7 +85,7 @@ $(VENV)/.installed: pyproject.toml $(LOCKS)/installer.lock $(LOCKS)/runtime.lock
 	"Python 3.11, 3.12 or 3.13 is needed; %s is %d.%d. Try: make PYTHON=python3.12 demo" % (sys.executable, v[0], v[1]))'
 	@echo "Making $(VENV) and installing into it; this takes a minute or two."
 	$(PYTHON) -m venv $(VENV)
-	@$(PIP) --no-deps --require-hashes --requirement $(LOCKS)/installer.lock
+	@$(PIP) $(HASHED) $(LOCKS)/installer.lock
 	@$(call locked,$(LOCKS)/runtime.lock)
 	@$(PIP) $(TORCH)
 	@$(PIP) --no-deps --no-build-isolation --editable .
@@ -100,5 +101,5 @@ $(VENV)/.installed-mutation: $(VENV)/.installed-dev $(LOCKS)/mutation.lock
 
 $(TOOLS)/.installed: $(LOCKS)/tools.lock
 	$(PYTHON) -m venv $(TOOLS)
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-compile --no-deps --require-hashes --requirement $(LOCKS)/tools.lock
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-compile $(HASHED) $(LOCKS)/tools.lock
 	@touch $@
