@@ -75,7 +75,7 @@ def check_backtest(result: fc.Backtest) -> None:
         assert mae == pytest.approx(rows["error"].abs().mean())
 
 
-def test_importing_the_package_loads_no_library_and_reading_loads_no_torch(folder: Path) -> None:
+def test_importing_the_package_loads_no_library_and_torch_is_loaded_by_a_fit_alone(folder: Path) -> None:
     code = """
 import sys
 import forecasting as fc
@@ -87,6 +87,8 @@ assert not {"torch", "prefect", "typer"} & set(sys.modules)
 import forecasting.pipeline.whole_night
 from flows import clock
 assert not {"prefect", "typer"} & set(sys.modules)
+import flows.nightly, flows.catch_up, flows.operations.worker
+assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)})
 

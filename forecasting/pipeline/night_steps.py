@@ -23,7 +23,6 @@ from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.publish import PublishedPage, publish_pages
 from forecasting.pipeline.run_row import close_nights, mark_failed, timed
 from forecasting.pipeline.shard import Outcome
-from forecasting.pipeline.train import fit_challengers
 from forecasting.pipeline.witness import compare_with_witness
 
 logger = logging.getLogger("forecasting.night")
@@ -119,6 +118,8 @@ def score_only(runs: Sequence[NightRun], *, step: RunStep, publish: Publish) -> 
 
 
 def _fit(runs: list[NightRun], inputs: list[NightInputs]) -> list[Outcome[tuple[NightInputs, str]]]:
+    from forecasting.pipeline.train import fit_challengers  # takes torch: a process that waits for nights needs none
+
     made = dict(zip([run.id for run in runs], inputs, strict=True))
     return shard.compute_each(fit_challengers(runs, inputs), lambda run, model_id: (made[run.id], model_id))
 

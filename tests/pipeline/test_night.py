@@ -21,7 +21,7 @@ from forecasting.errors import (
     SymbolsFailedError,
     UsageError,
 )
-from forecasting.pipeline import night_steps, pruning, registry
+from forecasting.pipeline import night_steps, pruning, registry, train
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run, runs_folder
 from forecasting.sessions import between, next_sessions, opens_at
@@ -378,22 +378,22 @@ def test_a_night_of_another_ledger_on_the_same_data_folder_changes_no_number(
 ) -> None:
     alone = timeless("forecasts")
     forget_derived_rows()
-    others, train = tmp_path / "others", night_steps.fit_challengers
+    others, fit = tmp_path / "others", train.fit_challengers
     others.mkdir()
     write_yahoo_csv(random_bars(days=650, seed=9, last=LAST), others / "TEST.csv")
     shutil.copy(migrated_sqlite_file, others / "ledger.db")
 
     def with_another(*given: Any) -> Any:
-        monkeypatch.setattr(night_steps, "fit_challengers", train)
+        monkeypatch.setattr(train, "fit_challengers", fit)
         with monkeypatch.context() as patch:
             patch.setattr(night_steps, "write_forecasts", killed)  # its windows are there, under the same run's id
             patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{others / 'ledger.db'}")
             patch.setenv("FORECASTING_SOURCE", f"csv:{others / 'TEST.csv'}")
             with pytest.raises(KeyboardInterrupt):
                 night(date(2024, 3, 7))
-        return train(*given)
+        return fit(*given)
 
-    monkeypatch.setattr(night_steps, "fit_challengers", with_another)
+    monkeypatch.setattr(train, "fit_challengers", with_another)
     night(date(2024, 3, 7))
     assert timeless("forecasts") == alone
 
