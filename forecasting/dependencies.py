@@ -49,6 +49,11 @@ ASSUMPTIONS = {
         "add() is false for an address it cannot use; a mail plug-in has smtp_host, host, port and secure.",
         "forecasting/pipeline/alarm_addresses.py",
     ),
+    "apprise_webhook": Assumption(
+        "apprise",
+        "What is logged of a webhook that fails has its host, not its path and query.",
+        "forecasting/pipeline/alarm_addresses.py",
+    ),
     "curl_cffi_errors": Assumption("curl-cffi", "Each error of a request is an OSError.", _YAHOO),
     "curl_cffi_cut_off": Assumption(
         "curl-cffi",

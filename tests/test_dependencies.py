@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import inspect
+import logging
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -48,6 +49,19 @@ def apprise_mail() -> None:
     (plugin,) = mail
     server = plugin.smtp_host or plugin.host
     assert (server, plugin.port, plugin.secure) == ("mail.example.org", 587, True)
+
+
+def apprise_webhook() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own plug-ins
+        from apprise import Apprise, LogCapture
+
+        webhook = Apprise()
+        assert webhook.add("json://127.0.0.1:1/secret?-token=secret")
+        with LogCapture(level=logging.INFO) as log:
+            assert not webhook.notify(body="A night failed.")
+            assert "127.0.0.1" in log.getvalue()
+            assert "secret" not in log.getvalue()
 
 
 def curl_cffi_errors() -> None:

@@ -4,9 +4,9 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from apprise import Apprise
+from apprise import Apprise, NotifyBase
 
 from forecasting.errors import UsageError
 
@@ -18,19 +18,30 @@ def web_server(url: str) -> tuple[str, int]:
     """Host and port of an http(s) URL.
 
     Raises:
-        UsageError: Not one: another scheme, no host, an invalid port, or a space or control character in it.
+        UsageError: Not one: another scheme, no host, an invalid port, or a space or control character in it. Or Apprise
+            does not accept it, and would send nothing without an error.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if host is None or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url:
+    wrong = host is None or parts.scheme not in ("http", "https") or not url.isprintable() or " " in url
+    if wrong or _plugin(text_webhook(url)) is None:
         raise UsageError(
             "Invalid --webhook: expected a URL like https://HOST/PATH or http://HOST:PORT/PATH; found something else. "
             "Copy it again from the service that made it."
         )
-    return host, port or (443 if parts.scheme == "https" else 80)
+    return str(host), port or (443 if parts.scheme == "https" else 80)
+
+
+def text_webhook(url: str) -> str:
+    """An http(s) URL in Apprise's notation, such that each message is posted to it as JSON with one field `text`."""
+    parts = urlsplit(url)
+    query = {f"-{name}": value for name, value in parse_qsl(parts.query, keep_blank_values=True)}
+    fields = {":message": "text", ":title": "", ":version": "", ":type": "", ":attachments": ""}
+    scheme = parts.scheme.replace("http", "json")
+    return urlunsplit((scheme, parts.netloc, parts.path, urlencode(query | fields), ""))
 
 
 def mail_server(url: str) -> tuple[str, int]:
@@ -39,17 +50,21 @@ def mail_server(url: str) -> tuple[str, int]:
     Raises:
         UsageError: Apprise does not accept it, and would send no mail without an error.
     """
-    apprise = Apprise()
-    with _silent_apprise():
-        accepted = url.startswith(("mailto://", "mailtos://")) and apprise.add(url)
-    if not accepted:
+    plugin = _plugin(url) if url.startswith(("mailto://", "mailtos://")) else None
+    if plugin is None:
         raise UsageError(
             "Invalid --email: expected mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D, or mailto:// without TLS; "
             "found something else. Percent-encode @ : / ? # in the password (@ is %40)."
         )
-    (plugin,) = apprise
     host = getattr(plugin, "smtp_host", None) or plugin.host
     return str(host), int(plugin.port or (587 if plugin.secure else 25))
+
+
+def _plugin(address: str) -> NotifyBase | None:
+    """Apprise's plug-in that sends to an address in its notation; None where it does not accept it."""
+    apprise = Apprise()
+    with _silent_apprise():
+        return next(iter(apprise)) if apprise.add(address) else None
 
 
 @contextmanager

@@ -11,21 +11,23 @@ from email import message_from_bytes, policy
 
 
 @contextmanager
-def http_sink() -> Iterator[tuple[str, list[str]]]:
-    """Its URL, and the bodies posted to it so far."""
+def http_sink(path: str = "/hook") -> Iterator[tuple[str, list[str]]]:
+    """The URL of this path, and the bodies posted to it so far; any other path is not found."""
     bodies: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            bodies.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self.send_response(200)
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            if found := self.path == path:
+                bodies.append(body)
+            self.send_response(200 if found else 404)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             """Not on the terminal."""
 
     with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
-        yield f"http://127.0.0.1:{port}/hook", bodies
+        yield f"http://127.0.0.1:{port}{path}", bodies
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def test_a_webhook_names_its_server(url: str, server: tuple[str, int]) -> None:
     [
         *("", "hooks.example.org", "ftp://h/secret", "https://", "https:///secret", "http://h:99999/secret"),
         *("http://[bad/secret", "https://h/sec ret", "https://h/secret\n", "https://h/\x1b[31m"),
+        *("https://_h/secret", "https://bücher.example/secret"),  # Apprise would drop them silently
     ],
 )
 def test_what_is_no_webhook_is_refused_without_repeating_it(url: str) -> None:
