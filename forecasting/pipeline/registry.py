@@ -243,14 +243,16 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
     champion = read.champion(connection, model["symbol"], model["target"])
     if champion is not None and champion["id"] == model["id"]:
         return f"{model['id']} is the champion of {model['symbol']} {model['target']} already."
-    decided_at, session, reason = now(), model["trained_to"], _BY_HAND[trigger]
+    decided_at, reason, symbol, target = now(), _BY_HAND[trigger], model["symbol"], model["target"]
+    # A night without a fit decides nothing: its forecast was still the former champion's.
+    before = (read.newest_decision(connection, symbol, target), read.newest_finished(connection, symbol, target))
     writes.add_promotion(
         connection,
         {
             "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
-            "symbol": model["symbol"],
-            "target": model["target"],
-            "session": max(read.newest_decision(connection, model["symbol"], model["target"]) or session, session),
+            "symbol": symbol,
+            "target": target,
+            "session": max(model["trained_to"], *filter(None, before)),
             "champion": champion["id"] if champion else None,
             "challenger": model["id"],
             "winner": model["id"],
@@ -260,4 +262,4 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
             "decided_at": decided_at,
         },
     )
-    return f"{model['id']} is published for {model['symbol']} {model['target']} from the next forecast on ({reason})."
+    return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."

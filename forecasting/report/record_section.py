@@ -108,7 +108,7 @@ def _restated(data: ReportData) -> dict[str, Any] | None:
 def _champion_rows(data: ReportData) -> list[dict[str, str]]:
     if data.champions is None:
         return []
-    newest = data.champions.sort_values("from_session", ascending=False).head(CHAMPIONS_SHOWN)
+    newest = data.champions.sort_values(["from_session", "decided_at"], ascending=False).head(CHAMPIONS_SHOWN)
     return [
         {
             "since": as_day(row["from_session"]).isoformat(),

@@ -418,6 +418,8 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["id"] == first["id"]
+    spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
+    assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
     assert str(second["id"]) in registry.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
 
 

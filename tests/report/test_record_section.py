@@ -32,10 +32,11 @@ def test_restated_sessions_are_counted_and_listed_in_the_pages_unit() -> None:
 
 
 def test_champions_are_the_newest_ones_with_the_present_one_first() -> None:
-    days = pd.date_range("2024-01-01", periods=CHAMPIONS_SHOWN + 2)
+    days = [*pd.date_range("2024-01-01", periods=CHAMPIONS_SHOWN + 1), pd.Timestamp("2024-01-11")]  # one rolled back
     champions = pd.DataFrame(
         {
             "from_session": days,
+            "decided_at": pd.date_range("2024-01-01T22:00", periods=len(days), tz="UTC"),
             "to_session": [*days[1:], pd.NaT],
             "model_id": [f"m{place}" for place in range(len(days))],
             "method": "warm",
@@ -46,7 +47,7 @@ def test_champions_are_the_newest_ones_with_the_present_one_first() -> None:
     assert len(found["champions"]) == CHAMPIONS_SHOWN
     assert found["champions_left_out"] == 2
     assert found["champions"][0] | {"why": ""} == {
-        "since": "2024-01-12",
+        "since": "2024-01-11",
         "until": "now",
         "model": "m11",
         "method": "warm",

@@ -31,7 +31,10 @@ CHAMPIONS = View(
         "from_session": (
             "Session of the decision. Forecasts of later origins use the model; on the first night its own does too."
         ),
-        "to_session": "Session of the decision that replaced it, the last origin it forecast; NULL: still champion.",
+        "to_session": (
+            "Session of the decision that replaced it, the last origin it forecast; NULL: still champion. Equal to "
+            "`from_session`: replaced before another forecast."
+        ),
         "model_id": "The champion, an id of `models`.",
         "model": "Its name: `lstm`.",
         "method": "How it was fitted: `scratch` or `warm`.",
