@@ -1,6 +1,7 @@
 """Engines of both databases; no message contains a password."""
 
 import difflib
+import os
 import sqlite3
 from collections.abc import Callable
 from functools import lru_cache
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -68,9 +70,11 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
         return sqlite
     query = {**_POSTGRES_OPTIONS, **parsed.query, "options": _session_options(parsed, migrating)}
     try:
-        return sa.create_engine(parsed.set(drivername="postgresql+psycopg", query=query), **pool)
+        postgres = sa.create_engine(parsed.set(drivername="postgresql+psycopg", query=query), **pool)
     except (ArgumentError, ValueError):  # hosts and ports in the options
         raise UsageError(f"{_EXPECTED}; hosts or ports of the one given cannot be used. Correct them.") from None
+    sa.event.listen(postgres, "connect", _set_datestyle)
+    return postgres
 
 
 def parse(url: str) -> sa.URL:
@@ -169,6 +173,12 @@ def _session_options(parsed: sa.URL, migrating: bool) -> str:
     statement_s = MIGRATION_TIMEOUT_S if migrating else STATEMENT_TIMEOUT_S
     limits = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c statement_timeout={statement_s}s"
     return f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()
+
+
+def _set_datestyle(connection: DBAPIConnection, _: object) -> None:
+    if "PGDATESTYLE" in os.environ:  # libpq sends it apart from the options, over which it wins
+        connection.cursor().execute("SET datestyle = ISO")
+        connection.commit()
 
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:

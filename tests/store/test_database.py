@@ -45,7 +45,10 @@ def test_a_new_ledger_in_an_encoding_without_all_characters_is_refused(postgres_
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_what_a_postgres_database_sets_for_its_sessions_changes_no_value(postgres_url):
+@pytest.mark.parametrize("variables", [{}, {"PGDATESTYLE": "SQL, DMY", "PGTZ": "Asia/Tokyo"}])
+def test_what_a_postgres_database_or_the_environment_sets_for_sessions_changes_no_value(
+    postgres_url, variables, monkeypatch
+):
     set_there = {
         "datestyle": "German",
         "timezone": "Asia/Tokyo",
@@ -54,6 +57,8 @@ def test_what_a_postgres_database_sets_for_its_sessions_changes_no_value(postgre
         "default_transaction_isolation": "serializable",
     }
     name = sa.make_url(postgres_url).database
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
     with transaction(postgres_url) as connection:
         for setting, value in set_there.items():
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET {setting} = '{value}'")
