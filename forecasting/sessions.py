@@ -179,7 +179,7 @@ def _holidays(exchange: str) -> pd.DatetimeIndex:
 
     made = calendar(exchange)
     sessions = made.sessions.to_numpy().astype("datetime64[D]")
-    days = np.arange(sessions[0], sessions[-1] + 1)
+    days = np.arange(sessions[0], sessions[-1] + np.timedelta64(1, "D"))
     weekday = (days.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
     traded = np.isin(days, sessions)
     usual = np.is_busday(days, weekmask=made.weekmask)
