@@ -79,7 +79,8 @@ def past_forecasts(
     found = frame(connection, statement)
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
     newest = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
-    before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(microseconds=1)
+    # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in 2262, before `newest`.
+    before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(microseconds=1).as_unit("us")
     found["bars_at"] = before.where(before < newest, newest)
     found["split_factor"] = split_factors(connection, symbol, found, until=found["bars_at"])
     return found[["origin_session", "horizon", "target_session", "calibration", "bars_at", "split_factor"]]
