@@ -70,7 +70,9 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
         return sqlite
     query = {**_POSTGRES_OPTIONS, **parsed.query, "options": _session_options(parsed, migrating)}
     try:
-        postgres = sa.create_engine(parsed.set(drivername="postgresql+psycopg", query=query), **pool)
+        named = parsed.set(drivername="postgresql+psycopg", query=query)
+        # A prepared statement is one session's, which behind a pooler is another program's in the next transaction.
+        postgres = sa.create_engine(named, connect_args={"prepare_threshold": None}, **pool)
     except (ArgumentError, ValueError):  # hosts and ports in the options
         raise UsageError(f"{_EXPECTED}; hosts or ports of the one given cannot be used. Correct them.") from None
     sa.event.listen(postgres, "connect", _set_datestyle)

@@ -107,6 +107,11 @@ _KNOWN = {
     "No space left": _FULL,
     "too many c": _NO_MORE,  # clients already; connections for the role, or for the database
     "connection slots are reserved": _NO_MORE,
+    "unsupported startup parameter": (
+        "is reached through a pooler that refuses the settings of a session",
+        "Name the database server itself, or let the pooler pass them over (PgBouncer: ignore_startup_parameters = "
+        "options), then run again.",
+    ),
     "connection": ("cannot be reached", "Check that the server runs, and its host, port, name, user and password."),
 }
 _OTHER = ("refused", "This step wrote nothing; correct the cause and run again.")

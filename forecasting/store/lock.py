@@ -149,9 +149,7 @@ def _table_lock(url: str, name: LockName) -> Iterator[None]:
         raise store_error(url, error) from None
     with connection:  # the lock ends with the transaction, and the transaction with the connection
         try:
-            connection.execute(_NAME_HOLDER, {"text": session_name()})
-            connection.execute(sa.text("SET idle_in_transaction_session_timeout = 0"))
-            connection.commit()
+            connection.execute(_OF_HOLDER, {"name": session_name()})
             _take(connection, url, name)
         except DatabaseError as error:
             raise store_error(url, error) from None
@@ -202,7 +200,10 @@ def _release(connection: sa.Connection, name: LockName) -> None:
         )
 
 
-_NAME_HOLDER = sa.text("SELECT set_config('application_name', :text, false)")
+# Of the transaction, not of the session, which behind a pooler is another program's in the next transaction.
+_OF_HOLDER = sa.text(
+    "SELECT set_config('application_name', :name, true), set_config('idle_in_transaction_session_timeout', '0', true)"
+)
 _NOT_AVAILABLE = "55P03"
 
 

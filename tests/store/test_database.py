@@ -45,6 +45,13 @@ def test_a_new_ledger_in_an_encoding_without_all_characters_is_refused(postgres_
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(postgres_url):
+    with transaction(postgres_url) as connection:
+        for number in range(10):
+            assert connection.scalar(sa.text("SELECT CAST(:number AS int)"), {"number": number}) == number
+        assert connection.scalar(sa.text("SELECT count(*) FROM pg_prepared_statements")) == 0
+
+
 @pytest.mark.parametrize("variables", [{}, {"PGDATESTYLE": "SQL, DMY", "PGTZ": "Asia/Tokyo"}])
 def test_what_a_postgres_database_or_the_environment_sets_for_sessions_changes_no_value(
     postgres_url, variables, monkeypatch

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 import sqlalchemy as sa
 
@@ -31,3 +34,24 @@ def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postg
                 pass
         finally:
             connection.exec_driver_sql("DROP ROLE test_crowded")
+
+
+def test_a_pooler_that_refuses_what_sessions_set_is_named_with_the_way_past_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as pooler:
+        answers = threading.Thread(target=refuse_as_pgbouncer, args=(pooler,))
+        answers.start()
+        url = f"postgresql://u@127.0.0.1:{pooler.getsockname()[1]}/d?sslmode=disable&gssencmode=disable"
+        named = r"through a pooler that .* unsupported startup parameter.*ignore_startup_parameters = options"
+        with pytest.raises(StoreError, match=named), reading(url):
+            pass
+        answers.join()
+
+
+def refuse_as_pgbouncer(pooler: socket.socket) -> None:
+    """Answer one connection as PgBouncer 1.24 does where options of a session are not passed over."""
+    connection, _ = pooler.accept()
+    with connection:
+        assert b"extra_float_digits=1" in connection.recv(4096)
+        text = "unsupported startup parameter in options: extra_float_digits"
+        fields = f"SFATAL\0C08P01\0M{text}\0\0".encode()
+        connection.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
