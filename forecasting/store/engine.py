@@ -4,6 +4,7 @@ import difflib
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,9 @@ def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Conn
     uri = f"file:{encoded(sqlite_path(parsed))}?mode={mode}"
 
     def opened() -> sqlite3.Connection:
+        if migrating:  # SQLite itself would create it without the group's write access, whatever the umask
+            with suppress(OSError):
+                os.close(os.open(sqlite_path(parsed), os.O_CREAT, 0o666))
         # isolation_level None: sqlite3's own transactions begin late and never cover DDL; we send BEGIN ourselves.
         # Several threads may use a pooled connection, one after the other: a night's tasks.
         connection = sqlite3.connect(

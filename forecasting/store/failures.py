@@ -93,7 +93,10 @@ _NO_MORE = (
     "then run again: a night takes two, and one for each worker in another process.",
 )
 _KNOWN = {
-    "readonly database": ("cannot be written", "Give this user write access to the file and to its folder."),
+    "readonly database": (
+        "cannot be written",
+        "Give this user write access to the file, its -wal and -shm, and its folder.",
+    ),
     "database is locked": (
         f"was kept locked for {BUSY_TIMEOUT_S} s by another process",
         "End that process or wait for it, then run again.",

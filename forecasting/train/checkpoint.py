@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -57,7 +57,8 @@ def save(checkpoint: Checkpoint, folder: Path) -> Artifact:
     card = asdict(checkpoint.card) | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
     model = json.dumps(card, indent=1, allow_nan=False).encode()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    written = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    written = folder.parent / f".{folder.name}-{secrets.token_hex(4)}"
+    written.mkdir()  # under the umask, as every other folder: one of tempfile's is its user's alone
     (written / _WEIGHTS).write_bytes(weights)
     (written / _MODEL).write_bytes(model)
     _move(written, folder)

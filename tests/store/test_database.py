@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -76,6 +77,18 @@ def test_what_a_postgres_database_or_the_environment_sets_for_sessions_changes_n
         assert read == (at("2024-03-08T21:00"), None)
         assert connection.scalar(sa.text("SELECT 0.1::float8 + 0.2::float8")) == 0.1 + 0.2
         assert connection.scalar(sa.text("SHOW transaction_isolation")) == "read committed"
+
+
+def test_a_new_sqlite_file_and_what_lies_beside_it_have_the_permissions_of_the_umask(empty_sqlite_url):
+    before = os.umask(0o002)
+    try:
+        upgrade(empty_sqlite_url)
+        with transaction(empty_sqlite_url):
+            files = sorted(Path(sa.make_url(empty_sqlite_url).database or "").parent.glob("forecasting.db*"))
+            modes = {path.name.removeprefix("forecasting.db"): f"{path.stat().st_mode & 0o777:o}" for path in files}
+    finally:
+        os.umask(before)
+    assert modes == {"": "664", "-shm": "664", "-wal": "664"}
 
 
 @pytest.mark.parametrize(

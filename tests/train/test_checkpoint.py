@@ -1,4 +1,5 @@
 import json
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def test_a_saved_checkpoint_is_loaded_equal_to_the_bit(checkpoint, artifact):
 def test_the_same_checkpoint_has_the_same_hash_and_replaces_itself(checkpoint, artifact):
     assert save(checkpoint, artifact.path) == artifact
     assert sorted(path.name for path in artifact.path.parent.iterdir()) == ["a"]
+
+
+def test_a_folder_of_weights_has_the_permissions_of_the_umask(checkpoint, tmp_path):
+    before = os.umask(0o002)
+    try:
+        saved = save(checkpoint, tmp_path / "models" / "shared")
+    finally:
+        os.umask(before)
+    assert [f"{path.stat().st_mode & 0o777:o}" for path in (saved.path, *saved.path.iterdir())] == ["775", "664", "664"]
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "rename"])
