@@ -96,6 +96,11 @@ def test_torch_without_cuda_is_the_locked_release_for_each_python_and_processor(
     assert len(pins_of("torch-cpu.lock")[name, version]) == len(["3.11", "3.12", "3.13"]) * len(["x86_64", "aarch64"])
 
 
+def test_what_computes_a_forecast_is_one_release_for_every_python() -> None:
+    computing = ["numpy", "pandas", "scikit-learn", "scipy", "torch"]
+    assert sorted(name for name, _ in LOCKED if name in computing) == computing
+
+
 @pytest.mark.parametrize("name", EXPORTS)
 def test_no_lock_has_cuda_or_the_address_of_an_index(name: str) -> None:
     assert [one for one in names_of(pins_of(name)) if one.startswith(("nvidia", "cuda", "triton", "torch"))] == []
