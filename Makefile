@@ -84,6 +84,9 @@ $(VENV)/.installed: pyproject.toml $(LOCKS)/installer.lock $(LOCKS)/runtime.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed; %s is %d.%d. Try: make PYTHON=python3.12 demo" % (sys.executable, v[0], v[1]))'
 	@echo "Making $(VENV) and installing into it; this takes a minute or two."
+# In a folder of another Python venv mixes both; in one whose Python is gone it fails.
+	@minor='import sys; print(sys.version_info[:2])'; \
+	[ "$$($(BIN)/python -c "$$minor" 2>/dev/null)" = "$$($(PYTHON) -c "$$minor")" ] || rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
 	@$(PIP) $(HASHED) $(LOCKS)/installer.lock
 	@$(call locked,$(LOCKS)/runtime.lock)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +41,29 @@ def test_the_makefile_has_what_the_workflows_run() -> None:
     }
     assert {"test", "lock", "audit", "sbom", "dist"} == made
     assert made <= targets
+
+
+@pytest.mark.parametrize("python", ["/nonexistent/python3.11", "/bin/false"], ids=["gone", "another"])
+def test_make_makes_an_environment_anew_whose_python_is_gone_or_another(tmp_path: Path, python: str) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("pyproject.toml", *(f"deploy/locks/{name}.lock" for name in ("installer", "runtime", "torch-cpu"))):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    link = tmp_path / ".venv" / "bin" / "python"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(python)
+    own = tmp_path / "own"  # stands in for `python -m venv`, which takes seconds and keeps a link that is there, too
+    own.write_text(f'#!/bin/sh\n[ "$2" != venv ] && exec {sys.executable} "$@"\nmkdir -p $3/bin\n'
+                   f'[ -L $3/bin/python ] || ln -s {sys.executable} $3/bin/python\n')  # fmt: skip
+    own.chmod(0o755)
+    command = ["make", f"PYTHON={own}", "PIP=:", "UV=:", ".venv/.installed"]
+    marker = tmp_path / ".venv" / "marker"
+    for kept in (False, True):  # the second time it is of this Python
+        marker.touch()
+        os.utime(tmp_path / "pyproject.toml", (4e9, 4e9))
+        made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (made.returncode, marker.exists()) == (0, kept), made.stderr
+        assert link.resolve() == Path(sys.executable).resolve()
 
 
 def test_the_locks_that_a_workflow_compares_are_there() -> None:
