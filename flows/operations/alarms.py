@@ -34,11 +34,11 @@ def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     blocks: dict[str, Block] = {}
     warnings: list[str | None] = []
     if webhook is not None:
-        blocks["webhook"] = webhook_block(webhook)
         warnings.append(unreachable("webhook", *web_server(webhook)))
+        blocks["webhook"] = apprise_block(text_webhook(webhook))
     if email is not None:
-        blocks["email"] = email_block(email)
         warnings.append(unreachable("email", *mail_server(email)))
+        blocks["email"] = apprise_block(email)
     if not blocks:
         raise UsageError("Expected --webhook URL, --email URL or both; found neither.")
     check_server()
@@ -51,26 +51,11 @@ def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     return done + [warning for warning in warnings if warning is not None]
 
 
-def webhook_block(url: str) -> SlackWebhook:
-    """The block that posts to `url`, which is kept encrypted.
-
-    Raises:
-        UsageError: Not an http(s) URL with a host, or Apprise does not accept it.
-    """
-    web_server(url)
-    # As for mail below. Prefect's own block for webhooks quotes the address in its error, which the server logs.
-    return SlackWebhook(url=text_webhook(url))
-
-
-def email_block(url: str) -> SlackWebhook:
-    """The block that mails through `url`, which is kept encrypted.
-
-    Raises:
-        UsageError: Not a mail URL that Apprise accepts.
-    """
-    mail_server(url)
-    # Prefect has no block for plain SMTP; this one passes every URL that is not Slack's to Apprise, which sends mail.
-    return SlackWebhook(url=url)
+def apprise_block(address: str) -> SlackWebhook:
+    """The block that sends to an address in Apprise's notation, which is kept encrypted."""
+    # It passes every URL that is not Slack's to Apprise. Prefect has no block for plain SMTP; its block for webhooks
+    # quotes the address in an error, which the server logs.
+    return SlackWebhook(url=address)
 
 
 def automations(kind: str, block_id: object) -> list[AutomationCore]:

@@ -13,17 +13,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
 from prefect import get_client
+from prefect.context import SyncClientContext
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_HOME,
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
@@ -54,7 +57,13 @@ OWN_DATABASE = "forecasting.db"  # of temporary servers, in PREFECT_HOME
 
 START_S = 120.0  # seconds until a server must respond: the first start creates its database
 
-_outages: list[str] = []  # since the last response; retries after the first would take a minute for each night
+_outages: list[str] = []  # since the last response; retries after the first would take minutes for each night
+
+_IN_OUTAGE = {
+    PREFECT_CLIENT_MAX_RETRIES: 0,
+    PREFECT_API_REQUEST_TIMEOUT: 5.0,
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
+}
 
 
 def check_server() -> str:
@@ -114,8 +123,10 @@ def tolerate_outage(what: str) -> Iterator[None]:
 
     Prefect only displays nights: the ledger and the report page are complete without it.
     """
+    # Prefect reuses the run's client, with the timeout that it was made with, unless a context has settings of its own.
+    client = SyncClientContext(httpx_settings={}) if _outages else nullcontext()
     try:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0} if _outages else {}):
+        with temporary_settings(_IN_OUTAGE if _outages else {}), client:
             yield
         _outages.clear()
     except httpx.HTTPError as error:

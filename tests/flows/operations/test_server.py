@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import httpx
 import prefect
 import pytest
+from prefect.context import SyncClientContext
 from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
@@ -116,25 +118,32 @@ def test_our_own_server_is_at_the_port_of_prefects_setting() -> None:
         assert server.own_url() == "http://127.0.0.1:4321/api"
 
 
+@pytest.fixture(autouse=True)
+def no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_outages", [])
+
+
 def test_an_outage_ends_the_block_with_a_warning_that_names_what_is_missing(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING), server.tolerate_outage("the artifacts"):
         raise httpx.ConnectError("refused")
     assert "did not receive the artifacts: refused" in caplog.text
 
 
-def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "_outages", [])
-    retries = []
-    for responds in (False, False, True, True):
-        with server.tolerate_outage("the artifacts"):
-            retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
-            if not responds:
-                raise httpx.ConnectError("refused")
-    usual = PREFECT_CLIENT_MAX_RETRIES.value()
+def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds() -> None:
+    retries, waits_s = [], []
+    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url}), SyncClientContext() as of_run:
+        for responds in (False, False, True, True):
+            with server.tolerate_outage("the artifacts"):
+                retries.append(PREFECT_CLIENT_MAX_RETRIES.value())
+                waits_s.append(prefect.get_client(sync_client=True)._client.timeout.read)
+                if not responds:
+                    raise httpx.ConnectError("refused")
+        assert prefect.get_client(sync_client=True) is of_run.client
+    usual, usual_s = PREFECT_CLIENT_MAX_RETRIES.value(), PREFECT_API_REQUEST_TIMEOUT.value()
     assert usual > 0
+    assert usual_s > 5.0
     assert retries == [usual, 0, 0, usual]
+    assert waits_s == [usual_s, 5.0, 5.0, usual_s]
 
 
 @pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])
