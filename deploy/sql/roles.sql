@@ -21,6 +21,9 @@ BEGIN
         -- For tables of later migrations too.
         EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT SELECT ON TABLES TO %I', owner, role);
     END LOOP;
+    -- Before PostgreSQL 15 whoever may connect may create tables; there a superuser alone can take it back.
+    EXECUTE format('GRANT CREATE ON SCHEMA public TO %I', owner);
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     EXECUTE format(
         'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT INSERT ON TABLES TO forecasting_writer', owner
     );

@@ -155,6 +155,7 @@ def roles(postgres_url: str, postgres_server: sa.Engine) -> Iterator[dict[str, s
     """URLs of a reader and a writer that deploy/sql/roles.sql has been run for, twice."""
     owner = sa.create_engine(postgres_url, poolclass=sa.pool.NullPool)
     with owner.begin() as connection:
+        connection.exec_driver_sql("GRANT CREATE ON SCHEMA public TO PUBLIC")  # as it is before PostgreSQL 15
         for _ in range(2):
             connection.connection.cursor().execute((DEPLOY / "sql" / "roles.sql").read_bytes())
         for kind in ("reader", "writer"):
