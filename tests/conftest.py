@@ -29,8 +29,6 @@ for name in [name for name in os.environ if name.startswith(("PREFECT_", "FORECA
 os.environ |= {"PREFECT_HOME": _PREFECT_HOME, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "DO_NOT_TRACK": "1"}
 # Workers share the cores: threads of torch and BLAS beside them only wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Once a test has loaded Prefect, its handler sees the library's lines in later tests too, which stand in no flow.
-os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # `tests.builders`, whatever folder pytest starts in
 
