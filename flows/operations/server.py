@@ -3,7 +3,6 @@
 Our own requires a password: else every user and browser page of this machine could start runs and read their logs.
 """
 
-import base64
 import logging
 import os
 import secrets
@@ -23,6 +22,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -59,11 +59,12 @@ START_S = 120.0  # seconds until a server must respond: the first start creates 
 
 _outages: list[str] = []  # since the last response; retries after the first would take minutes for each night
 
-_IN_OUTAGE = {
+_ONCE = {
     PREFECT_CLIENT_MAX_RETRIES: 0,
-    PREFECT_API_REQUEST_TIMEOUT: 5.0,
+    PREFECT_API_REQUEST_TIMEOUT: 15.0,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,
 }
+_IN_OUTAGE = _ONCE | {PREFECT_API_REQUEST_TIMEOUT: 5.0}
 
 
 def check_server() -> str:
@@ -80,41 +81,45 @@ def check_server() -> str:
             "`PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD prefect server start` or `forecasting serve`, then: export "
             f"PREFECT_API_URL={own_url()} PREFECT_API_AUTH_STRING=admin:PASSWORD"
         )
-    if not is_healthy(url):
-        raise ForecastingError(
-            f"The Prefect server {url} does not respond. Check that it runs (`prefect server start`, "
-            "`systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right."
-        )
-    check_password(url, PREFECT_API_AUTH_STRING.value())
-    try:
-        with get_client(sync_client=True) as client:
+    # By Prefect's own client, which has its settings of certificates, keys and headers.
+    with temporary_settings(_ONCE), get_client(sync_client=True) as client:
+        if (failure := client.api_healthcheck()) is not None:
+            raise ForecastingError(
+                f"The Prefect server {url} does not respond ({str(failure) or type(failure).__name__}). Check that it "
+                "runs (`prefect server start`, `systemctl status prefect-server` or `docker compose ps`) and that "
+                "PREFECT_API_URL is right."
+            )
+        try:
             client.raise_for_api_version_mismatch()
-    except RuntimeError as mismatch:
-        raise ForecastingError(
-            f"The Prefect server {url} cannot be used: {mismatch} Upgrade it, or set PREFECT_API_URL to another one."
-        ) from mismatch
+        except httpx.HTTPStatusError as refusal:
+            found = "another one" if PREFECT_API_AUTH_STRING.value() else "none"
+            raise UsageError(
+                f"The Prefect server {url} expects a password; {found} was found in PREFECT_API_AUTH_STRING. Set it to "
+                "the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
+                f"PREFECT_API_AUTH_STRING=$(cat {own_password_file()})"
+            ) from refusal
+        except RuntimeError as mismatch:
+            raise ForecastingError(
+                f"The Prefect server {url} cannot be used: {str(mismatch).rstrip('.')}. Upgrade it, or set "
+                "PREFECT_API_URL to another one."
+            ) from mismatch
+    if _is_open():
+        logger.warning(
+            "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
+            "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
+            url,
+        )
     return url
 
 
-def check_password(url: str, password: str | None) -> None:
-    """Return when the server accepts requests with the password; a warning when it accepts them without one.
-
-    Raises:
-        UsageError: It requires another one.
-    """
-    if is_authorised(url, password):
-        if is_authorised(url, None):
-            logger.warning(
-                "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
-                "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
-                url,
-            )
-        return
-    raise UsageError(
-        f"The Prefect server {url} expects a password; {'another one' if password else 'none'} was found in "
-        "PREFECT_API_AUTH_STRING. Set it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of "
-        f"`forecasting serve`: export PREFECT_API_AUTH_STRING=$(cat {own_password_file()})"
-    )
+def _is_open() -> bool:
+    """Whether the configured server accepts a request without a password or key."""
+    keyless = temporary_settings(_ONCE, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY})
+    try:
+        with keyless, get_client(sync_client=True) as client:
+            return bool(client.api_version())
+    except (httpx.HTTPError, ValueError):
+        return False
 
 
 @contextmanager
@@ -153,9 +158,8 @@ def ensure_server() -> Iterator[str]:
         known = PREFECT_API_AUTH_STRING.value() or given
         if known is None and own_password_file().exists():  # of another `serve` on the same folder
             known = stored_password(own_password_file())
-        check_password(url, known)
         with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: known}):
-            yield url
+            yield check_server()
         return
     password = given or stored_password(own_password_file())
     environment = OWN_DEFAULTS | {"PREFECT_UI_URL": url.removesuffix("/api")} | os.environ  # what alarms link to
@@ -218,20 +222,6 @@ def is_healthy(url: str) -> bool:
             return bool(response.read() == b"true")
     except (urllib.error.URLError, OSError, ValueError):
         return False
-
-
-def is_authorised(url: str, password: str | None) -> bool:
-    """Whether the server accepts a request with this password; a server that fails otherwise counts as accepting."""
-    request = urllib.request.Request(f"{url}/admin/version")  # noqa: S310 - the user's own server
-    if password:
-        request.add_header("Authorization", f"Basic {base64.b64encode(password.encode()).decode()}")
-    try:
-        with urllib.request.urlopen(request, timeout=5):  # noqa: S310
-            return True
-    except urllib.error.HTTPError as error:
-        return error.code not in (401, 403)
-    except (OSError, ValueError):
-        return True
 
 
 @contextmanager

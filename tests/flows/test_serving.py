@@ -193,7 +193,7 @@ def test_a_command_that_needs_a_server_reports_one_that_does_not_respond(
     code, out, err = processes.here(*words.split(), environment=processes.environment_of(tmp_path, address))
     assert (code, out) == (1, "")
     *warnings, error = err.splitlines()
-    assert error.startswith(f"The Prefect server {address} does not respond.")
+    assert error.startswith(f"The Prefect server {address} does not respond (")
     assert len(warnings) == words.startswith("alarms")  # an address on the command line may be a secret
 
 

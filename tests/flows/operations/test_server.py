@@ -15,6 +15,8 @@ import prefect
 import pytest
 from prefect.context import SyncClientContext
 from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_KEY,
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -29,12 +31,12 @@ from forecasting.errors import ForecastingError, UsageError
 
 
 @contextmanager
-def health(body: bytes, *, version: str = prefect.__version__) -> Iterator[str]:
-    """The URL of an API on loopback whose every response is `body`, but its version."""
+def health(body: bytes, *, version: str = prefect.__version__, key: str = "") -> Iterator[str]:
+    """The URL of an API on loopback whose every response is `body`, but its version; with `key` only to its holder."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(200 if self.headers.get("Authorization") == f"Bearer {key}" or not key else 401)
             self.end_headers()
             self.wfile.write(f'"{version}"'.encode() if self.path.endswith("/admin/version") else body)
 
@@ -94,6 +96,21 @@ def test_a_configured_server_is_returned_when_it_responds_and_named_when_it_does
             assert used == url
     with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match=f"{url} does not respond"):
         server.check_server()
+
+
+def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog: pytest.LogCaptureFixture) -> None:
+    with health(b"true", key="geheim") as url:
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_KEY: "geheim"}):
+            assert server.check_server() == url
+        assert not caplog.messages  # it is not open to all
+        with temporary_settings({PREFECT_API_URL: url}), pytest.raises(ForecastingError, match="401 Unauthorized"):
+            server.check_server()
+
+
+def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with health(b"true") as url, temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:pw"}):
+        server.check_server()
+    assert f"{url} requires no password" in caplog.text
 
 
 def test_a_healthy_server_at_our_own_port_is_used_rather_than_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
