@@ -131,6 +131,7 @@ def place(url: str) -> str:
     if is_sqlite(parsed):
         return str(sqlite_path(parsed))
     host = parsed.host or parsed.query.get("host") or "the local socket"
+    host = ", ".join(host) if isinstance(host, tuple) else host
     return f"{parsed.database or 'the default one'} on {host}" + (f":{parsed.port}" if parsed.port else "")
 
 

@@ -111,6 +111,13 @@ def test_a_password_is_in_no_message(url, caplog):
         assert SECRET not in "".join(str(part) for part in (caught.value, caught.value.__cause__, caplog.text))
 
 
+def test_of_several_hosts_each_is_named():
+    url = "postgresql://night:x@/ledger?host=127.0.0.1:1&host=127.0.0.1:2&target_session_attrs=read-write"
+    named = r"^The database ledger on 127\.0\.0\.1:1, 127\.0\.0\.1:2 cannot be reached"
+    with pytest.raises(StoreError, match=named), reading(url):
+        pass
+
+
 def test_a_database_in_memory_is_refused():
     for url in ("sqlite://", "sqlite:///:memory:"):
         with pytest.raises(UsageError, match="names no file"):
