@@ -12,7 +12,7 @@ from prefect.events import AutomationCore, EventTrigger, Posture, ResourceSpecif
 from flows.operations.events import EVENTS
 from flows.operations.server import check_server
 from forecasting.errors import UsageError
-from forecasting.pipeline.alarm_addresses import mail_server, text_webhook, unreachable, web_server
+from forecasting.pipeline.alarm_addresses import mail_server, silent_apprise, text_webhook, unreachable, web_server
 from forecasting.pipeline.alarm_texts import NIGHT_BODY, NIGHT_SUBJECT, RUN_BODY, RUN_SUBJECT
 
 RUN_EVENTS = {"prefect.flow-run.Crashed", "prefect.flow-run.Late"}
@@ -55,7 +55,8 @@ def apprise_block(address: str) -> SlackWebhook:
     """The block that sends to an address in Apprise's notation, which is kept encrypted."""
     # It passes every URL that is not Slack's to Apprise. Prefect has no block for plain SMTP; its block for webhooks
     # quotes the address in an error, which the server logs.
-    return SlackWebhook(url=address)
+    with silent_apprise():
+        return SlackWebhook(url=address)
 
 
 def automations(kind: str, block_id: object) -> list[AutomationCore]:

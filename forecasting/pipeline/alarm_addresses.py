@@ -63,13 +63,13 @@ def mail_server(url: str) -> tuple[str, int]:
 def _plugin(address: str) -> NotifyBase | None:
     """Apprise's plug-in that sends to an address in its notation; None where it does not accept it."""
     apprise = Apprise()
-    with _silent_apprise():
+    with silent_apprise():
         return next(iter(apprise)) if apprise.add(address) else None
 
 
 @contextmanager
-def _silent_apprise() -> Iterator[None]:
-    # Its log line about an address that it does not accept contains the address, password included.
+def silent_apprise() -> Iterator[None]:
+    """A context in which Apprise logs nothing: its lines on an address contain it, a password or webhook's path too."""
     logger = logging.getLogger("apprise")
     disabled, logger.disabled = logger.disabled, True
     try:
