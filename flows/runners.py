@@ -6,6 +6,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from flows.tasks import run_shard, shard_of_nights
@@ -39,7 +40,10 @@ def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished
 def _run_together(shards: Sequence[Shard], settings: Settings) -> Generator[Finished, None, list[Shard]]:
     """How each night ended, of shards in one task runner; returned are the shards whose workers were lost."""
     lost: list[Shard] = []
-    with task_runner(settings, len(shards)) as runner:
+    # A worker would begin with a request for the server's version. Without a response the result of its work is a
+    # SystemExit, at which the pool's thread that collects results ends, and this process waits for ever (Prefect 3.9).
+    unasked = temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False})
+    with unasked, task_runner(settings, len(shards)) as runner:
         for shard, future in [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]:
             try:
                 if settings.runner == "dask":

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -19,7 +21,9 @@ import pytest
 import yaml
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.context import serialize_context
 
+from flows import runners
 from flows.runners import task_runner
 from forecasting.errors import SymbolsFailedError
 from forecasting.settings import Settings
@@ -209,6 +213,21 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
             child.kill()
         process.kill()
     process.wait()
+
+
+def test_a_worker_asks_no_server_for_its_version_before_its_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def submit(_: object, parameters: dict[str, Any]) -> SimpleNamespace:
+        sent = serialize_context()["settings_context"]["settings"]  # what a worker's process begins with
+        asked.append(sent["client"]["server_version_check_enabled"])
+        return SimpleNamespace(result=lambda: [parameters["shard"]])
+
+    monkeypatch.setattr(runners, "task_runner", lambda *_: nullcontext(SimpleNamespace(submit=submit)))
+    settings: Any = SimpleNamespace(runner="processes")
+    shards: Any = ["a", "b"]
+    assert list(runners.run_shards(shards, settings)) == shards
+    assert asked == [False, False]
 
 
 def test_a_shard_whose_workers_are_all_killed_is_failed_in_every_row(
