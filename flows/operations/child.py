@@ -5,6 +5,7 @@ Two means, since SIGKILL lets no parent clean up: on Linux the kernel kills the 
 """
 
 import ctypes
+import logging
 import os
 import runpy
 import signal
@@ -51,6 +52,9 @@ def run_as_child(parent: int, module: str, arguments: Sequence[str]) -> None:
     if os.name == "posix" and os.getppid() != parent:  # the parent ended before the line above
         os._exit(1)
     threading.Thread(target=_end_at_close, daemon=True).start()
+    # At DEBUG it logs each frame of a WebSocket, the first of which has the password. Prefect's setting of its level
+    # holds only from some moment after the start.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: record.levelno > logging.DEBUG)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

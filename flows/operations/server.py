@@ -48,8 +48,6 @@ OWN_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     # Deletes runs that ended over 90 days ago, else kept for ever. Ours are in the ledger's table runs.
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-    # At DEBUG, which PREFECT_SERVER_LOGGING_LEVEL would give it, it writes the password of each connection to the log.
-    "PREFECT_LOGGING_LOGGERS_UVICORN_LEVEL": "WARNING",
 }
 """Settings of a server of our own, unless the environment has others."""
 

@@ -18,7 +18,7 @@ from flows.operations.child import start_child, stop_child
 from forecasting.store import migrate
 from tests.flows import processes
 
-SLEEPER = "sleeper"
+SLEEPER, TALKER = "sleeper", "talkative"
 
 
 @pytest.fixture
@@ -105,6 +105,19 @@ def test_a_child_ends_when_its_pipe_is_closed_also_without_the_kernel_s_signal(t
     assert child.poll() is None
     child.stdin.close()
     assert child.wait(timeout=10) == 1
+
+
+def test_a_child_leaves_out_what_uvicorn_logs_at_debug_a_password_among_it(tmp_path: Path) -> None:
+    server = "import logging, uvicorn\nuvicorn.Config('x:y', log_level='debug')\n"
+    server += "[logging.getLogger('uvicorn.error').log(level, 'at %d', level) for level in (10, 20)]\n"
+    (tmp_path / f"{TALKER}.py").write_text(server)
+    child = [sys.executable, "-m", "flows.operations.child", str(os.getpid()), TALKER]
+    environment = {"PYTHONPATH": f"{processes.ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(child, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as started:
+        assert started.stderr is not None
+        told = started.stderr.read()
+    assert "at 20" in told
+    assert "at 10" not in told
 
 
 def test_a_child_is_no_process_of_the_terminal_which_ctrl_c_would_end_with_the_command(
