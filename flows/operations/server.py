@@ -5,14 +5,14 @@ Our own requires a password: else every user and browser page of this machine co
 
 import logging
 import os
+import re
 import secrets
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import httpx
@@ -66,58 +66,67 @@ _IN_OUTAGE = _ONCE | {PREFECT_API_REQUEST_TIMEOUT: 5.0}
 
 
 def check_server() -> str:
-    """The URL of the configured Prefect server, after a health check.
+    """The URL of the configured Prefect server, without a password in it, after a health check.
 
     Raises:
         UsageError: No server is configured, or it refuses PREFECT_API_AUTH_STRING.
         ForecastingError: It does not respond, or has another major version than the installed Prefect.
     """
-    url: str | None = PREFECT_API_URL.value()
-    if url is None:
+    if (url := PREFECT_API_URL.value()) is None:
         raise UsageError(
             "Expected a Prefect server in PREFECT_API_URL; none is configured. Start one with "
             "`PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD prefect server start` or `forecasting serve`, then: export "
             f"PREFECT_API_URL={own_url()} PREFECT_API_AUTH_STRING=admin:PASSWORD"
         )
-    # By Prefect's own client, which has its settings of certificates, keys and headers.
-    with temporary_settings(_ONCE), get_client(sync_client=True) as client:
-        if (failure := client.api_healthcheck()) is not None:
+    shown = re.sub("//.*@", "//", url)  # a gateway's password may be in it
+    try:
+        # By Prefect's own client, which has its settings of certificates, keys and headers.
+        with temporary_settings(_ONCE), get_client(sync_client=True) as client:
+            failure: BaseException | None = client.api_healthcheck()
+            if failure is None:
+                client.raise_for_api_version_mismatch()
+    except httpx.InvalidURL as error:
+        failure = error
+    except httpx.HTTPStatusError as refusal:
+        raise UsageError(
+            f"The Prefect server {shown} expects a password; "
+            f"{'another one' if PREFECT_API_AUTH_STRING.value() else 'none'} was found in PREFECT_API_AUTH_STRING. Set "
+            "it to the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
+            f"PREFECT_API_AUTH_STRING=$(cat {own_password_file()})"
+        ) from refusal
+    except RuntimeError as mismatch:
+        if (failure := mismatch.__cause__) is None:  # else the response was no version
             raise ForecastingError(
-                f"The Prefect server {url} does not respond ({str(failure) or type(failure).__name__}). Check that it "
-                "runs (`prefect server start`, `systemctl status prefect-server` or `docker compose ps`) and that "
-                "PREFECT_API_URL is right."
-            )
-        try:
-            client.raise_for_api_version_mismatch()
-        except httpx.HTTPStatusError as refusal:
-            found = "another one" if PREFECT_API_AUTH_STRING.value() else "none"
-            raise UsageError(
-                f"The Prefect server {url} expects a password; {found} was found in PREFECT_API_AUTH_STRING. Set it to "
-                "the server's PREFECT_SERVER_API_AUTH_STRING; for the server of `forecasting serve`: export "
-                f"PREFECT_API_AUTH_STRING=$(cat {own_password_file()})"
-            ) from refusal
-        except RuntimeError as mismatch:
-            raise ForecastingError(
-                f"The Prefect server {url} cannot be used: {str(mismatch).rstrip('.')}. Upgrade it, or set "
+                f"The Prefect server {shown} cannot be used: {str(mismatch).rstrip('.')}. Upgrade it, or set "
                 "PREFECT_API_URL to another one."
             ) from mismatch
-    if _is_open():
+    if failure is not None:
+        raise ForecastingError(
+            f"The Prefect server {shown} does not respond ({_reason(failure)}). Check that it runs (`prefect server "
+            "start`, `systemctl status prefect-server` or `docker compose ps`) and that PREFECT_API_URL is right."
+        )
+    if shown == url and _is_open():
         logger.warning(
             "The Prefect server %s requires no password: anyone who can reach it can run commands on its workers. "
             "Set PREFECT_SERVER_API_AUTH_STRING=USER:PASSWORD for it and PREFECT_API_AUTH_STRING here.",
             url,
         )
-    return url
+    return shown
+
+
+def _reason(failure: BaseException) -> str:
+    """Why no server responds, without the URL, which may have a password."""
+    if isinstance(failure, httpx.HTTPStatusError):
+        return f"{failure.response.status_code} {failure.response.reason_phrase}"
+    return "that is no URL" if isinstance(failure, httpx.InvalidURL) else str(failure) or type(failure).__name__
 
 
 def _is_open() -> bool:
     """Whether the configured server accepts a request without a password or key."""
     keyless = temporary_settings(_ONCE, restore_defaults={PREFECT_API_AUTH_STRING, PREFECT_API_KEY})
-    try:
-        with keyless, get_client(sync_client=True) as client:
-            return bool(client.api_version())
-    except (httpx.HTTPError, ValueError):
-        return False
+    with suppress(httpx.HTTPError, ValueError), keyless, get_client(sync_client=True) as client:
+        return bool(client.api_version())
+    return False
 
 
 @contextmanager
@@ -215,11 +224,9 @@ def own_password_file() -> Path:
 
 def is_healthy(url: str) -> bool:
     """Whether a Prefect server responds at the URL."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5) as response:  # noqa: S310 - the user's own server
-            return bool(response.read() == b"true")
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
+    with suppress(OSError, ValueError), urllib.request.urlopen(f"{url}/health", timeout=5) as response:  # noqa: S310 - ours
+        return bool(response.read() == b"true")
+    return False
 
 
 @contextmanager

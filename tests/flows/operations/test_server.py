@@ -107,6 +107,23 @@ def test_a_server_behind_a_gateway_is_reached_as_prefects_settings_say(caplog: p
             server.check_server()
 
 
+def test_what_answers_without_being_prefect_does_not_respond() -> None:
+    with (
+        health(b"<html>", version='"') as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ForecastingError, match=f"{url} does not respond"),
+    ):
+        server.check_server()
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1:1/api", "127.0.0.1:port/api"])
+def test_a_password_in_the_address_is_in_no_error(place: str) -> None:
+    configured = temporary_settings({PREFECT_API_URL: f"http://user:geheim@{place}"})
+    with configured, pytest.raises(ForecastingError, match=f"server http://{place} does not respond") as error:
+        server.check_server()
+    assert "geheim" not in str(error.value)
+
+
 def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with health(b"true") as url, temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:pw"}):
         server.check_server()
