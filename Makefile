@@ -13,6 +13,10 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install --quiet --no-compile -
 # A sixth of pip's time; pip follows where uv cannot reach a package: it alone reads pip's own settings of mirrors.
 UV := $(BIN)/uv pip install --quiet --no-cache --python $(BIN)/python
 HASHED := --no-deps --require-hashes --requirement
+# In a folder of another Python venv mixes both; in one whose Python is gone it fails.
+MINOR := -c 'import sys; print(sys.version_info[:2])'
+environment = { [ "$$($(1)/bin/python $(MINOR) 2>/dev/null)" = "$$($(PYTHON) $(MINOR))" ] || rm -rf $(1); } \
+	&& $(PYTHON) -m venv $(1)
 locked = ($(UV) $(HASHED) $(1) || $(PIP) $(HASHED) $(1))
 unexport PYTHONDONTWRITEBYTECODE
 DATA := forecasting-demo
@@ -84,10 +88,7 @@ $(VENV)/.installed: pyproject.toml $(LOCKS)/installer.lock $(LOCKS)/runtime.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else \
 	"Python 3.11, 3.12 or 3.13 is needed; %s is %d.%d. Try: make PYTHON=python3.12 demo" % (sys.executable, v[0], v[1]))'
 	@echo "Making $(VENV) and installing into it; this takes a minute or two."
-# In a folder of another Python venv mixes both; in one whose Python is gone it fails.
-	@minor='import sys; print(sys.version_info[:2])'; \
-	[ "$$($(BIN)/python -c "$$minor" 2>/dev/null)" = "$$($(PYTHON) -c "$$minor")" ] || rm -rf $(VENV)
-	$(PYTHON) -m venv $(VENV)
+	@$(call environment,$(VENV))
 	@$(PIP) $(HASHED) $(LOCKS)/installer.lock
 	@$(call locked,$(LOCKS)/runtime.lock)
 	@$(PIP) $(TORCH)
@@ -103,6 +104,6 @@ $(VENV)/.installed-mutation: $(VENV)/.installed-dev $(LOCKS)/mutation.lock
 	@touch $@
 
 $(TOOLS)/.installed: $(LOCKS)/tools.lock
-	$(PYTHON) -m venv $(TOOLS)
+	@$(call environment,$(TOOLS))
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(TOOLS)/bin/pip install --quiet --no-compile $(HASHED) $(LOCKS)/tools.lock
 	@touch $@
