@@ -35,7 +35,7 @@ MIN_ROWS = 250
 """Minimum number of rows to fit: a year, so that every month and weekday occurs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept
 class Windows:
     """N rows, one per origin, oldest first, over D sessions of which the first D - N are the warm-up.
 

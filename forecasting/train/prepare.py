@@ -1,6 +1,7 @@
 """From windows to the inputs of a fit: calendar effect, scaler, tensors and training rows."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -9,6 +10,7 @@ from forecasting.errors import ArtifactError
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
+from forecasting.train.card import Vector
 from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.market_effect import MarketEffect, fit_market_effect, without_market
 from forecasting.train.model import ARCHITECTURE
@@ -79,13 +81,20 @@ def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """
     check_compatible(checkpoint, windows)
     card = checkpoint.card
-    adjusted = adjust(windows, CalendarEffect(np.array(card.effect), card.effect_intercept))
-    market = MarketEffect(np.array(card.market_mean), np.array(card.market_effect))
-    adjusted = without_market(adjusted, windows, market)
+    adjusted = _adjusted_like(windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect)
     _check_features(card, adjusted)
     return Prepared(
         card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
     )
+
+
+@lru_cache(maxsize=1)  # a warm fit has the effects of the champion, with which it is compared: the same five times
+def _adjusted_like(
+    windows: Windows, effect: Vector, intercept: float, market_mean: Vector, market_effect: tuple[Vector, ...]
+) -> AdjustedWindows:
+    """The windows without these effects, which are of a card."""
+    adjusted = adjust(windows, CalendarEffect(np.array(effect), intercept))
+    return without_market(adjusted, windows, MarketEffect(np.array(market_mean), np.array(market_effect)))
 
 
 def check_start(start: Checkpoint, windows: Windows, prepared: Prepared) -> None:
