@@ -61,11 +61,8 @@ def apprise_block(address: str) -> SlackWebhook:
 
 def automations(kind: str, block_id: object) -> list[AutomationCore]:
     """The two automations of one address: of the night's own events, and of Prefect's for crashed and late runs."""
-    night = EventTrigger(
-        expect=set(EVENTS),
-        match=ResourceSpecification({"prefect.resource.id": "forecasting.*"}),
-        posture=Posture.Reactive,
-    )
+    ours = ResourceSpecification({"prefect.resource.id": "forecasting.*"})
+    night = EventTrigger(expect=set(EVENTS), match=ours, posture=Posture.Reactive)
     tagged = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": "prefect.tag.forecasting"})
     # Our own Late is a running state: the night's own event reports it already.
     crashed_or_late = ResourceSpecification(

@@ -135,10 +135,11 @@ def tolerate_outage(what: str) -> Iterator[None]:
 
     Prefect only displays nights: the ledger and the report page are complete without it.
     """
-    # Prefect reuses the run's client, with the timeout that it was made with, unless a context has settings of its own.
+    # Settings of their own take 20 ms. Prefect reuses the run's client, with its timeout, unless a context has others.
+    changed = temporary_settings(_IN_OUTAGE) if _outages else nullcontext()
     client = SyncClientContext(httpx_settings={}) if _outages else nullcontext()
     try:
-        with temporary_settings(_IN_OUTAGE if _outages else {}), client:
+        with changed, client:
             yield
         _outages.clear()
     except httpx.HTTPError as error:

@@ -22,6 +22,7 @@ from prefect.settings import (
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
     PREFECT_SERVER_API_PORT,
+    get_current_settings,
     temporary_settings,
 )
 
@@ -178,6 +179,12 @@ def test_a_server_that_did_not_respond_is_not_waited_for_again_until_it_responds
     assert usual_s > 5.0
     assert retries == [usual, 0, 0, usual]
     assert waits_s == [usual_s, 5.0, 5.0, usual_s]
+
+
+def test_without_an_outage_no_settings_are_made() -> None:
+    usual = get_current_settings()
+    with server.tolerate_outage("the artifacts"):
+        assert get_current_settings() is usual
 
 
 @pytest.mark.parametrize(("status", "raised"), [(422, True), (404, True), (500, False), (503, False)])
