@@ -63,11 +63,15 @@ finally:
 
 
 def test_imports_are_hardly_searched_for_garbage() -> None:
-    script = "import flows, pandas, gc; print(*(of['collections'] for of in gc.get_stats()))"
+    script = """import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count()))  # the last of those that a process calls as it ends
+import flows, pandas
+print(*(of["collections"] for of in gc.get_stats()))"""
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-    young, _, old = map(int, found.stdout.split())
+    young, _, old, frozen = map(int, found.stdout.split())
     assert young < 100
     assert old == 0
+    assert frozen > 10_000
 
 
 @pytest.mark.parametrize(
