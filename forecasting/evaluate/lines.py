@@ -29,7 +29,9 @@ def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
         rows: One a forecast, with column role.
         model: Name of the column that holds the model's name.
     """
+    import numpy as np
     import pandas as pd
 
     lines = [lines_of(str(role), str(name)) for role, name in zip(rows["role"], rows[model], strict=True)]
-    return rows.assign(line=pd.Series(lines, index=rows.index, dtype=object)).explode("line", ignore_index=True)
+    once_each = rows.iloc[np.repeat(np.arange(len(rows)), [len(some) for some in lines])].reset_index(drop=True)
+    return once_each.assign(line=pd.Series([line for some in lines for line in some], dtype=object))

@@ -198,9 +198,10 @@ def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
     """The columns of TrackRecord.losses."""
     if pairs.empty:
         return pd.DataFrame(columns=_SKILL_COLUMNS)
-    means = {"mae": "absolute", "pinball": "pinball", "their_mae": "absolute_theirs", "their_pinball": "pinball_theirs"}
-    named = {name: (column, "mean") for name, column in means.items()}
-    found = pairs.groupby(["name", "horizon"]).agg(n=("pinball", "size"), **named)
+    means = {"absolute": "mae", "pinball": "pinball", "absolute_theirs": "their_mae", "pinball_theirs": "their_pinball"}
+    groups = pairs.groupby(["name", "horizon"])
+    found = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
+    found.insert(0, "n", groups.size())
     found = found.reset_index(names=["forecaster", "horizon"])
     for loss in ("mae", "pinball"):
         pairs_of_losses = zip(found[loss].tolist(), found[f"their_{loss}"].tolist(), strict=True)

@@ -25,3 +25,5 @@ def test_a_row_is_there_once_for_each_of_its_lines():
     found = by_line(rows, model="name")
     assert found[["line", "pinball"]].to_numpy().tolist() == [[PUBLISHED_LINE, 1.0], ["ridge", 1.0], ["har", 2.0]]
     assert found.index.tolist() == [0, 1, 2]
+    assert [*found] == [*columns, "line"]
+    assert found["line"].dtype == object

@@ -12,6 +12,8 @@ from forecasting.ingest.event_history import COLUMNS, drop_moved, validity_inter
 from forecasting.store import tables
 from forecasting.store.frames import frame
 
+_VALID = ["session", "kind", "known_from", "withdrawn_from"]
+
 
 def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
     """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
@@ -41,6 +43,8 @@ def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | N
 
 def _valid(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one symbol, in the order in which they were first seen, as `events` returns them."""
+    if rows.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
+        return rows.assign(withdrawn_from=rows["known_from"])[_VALID]
     valid = drop_moved(validity_intervals(rows))
     in_order = valid.sort_values(["session", "kind", "known_from"], ignore_index=True)
-    return in_order[["session", "kind", "known_from", "withdrawn_from"]]
+    return in_order[_VALID]
