@@ -1,9 +1,11 @@
 """Where shards run: in this process, in processes of this machine, or on Dask workers; the tables are the same."""
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
@@ -19,40 +21,53 @@ from forecasting.settings import Settings
 logger = logging.getLogger("forecasting.night")
 
 
-def run_shards(shards: Sequence[Shard], settings: Settings) -> Iterator[Finished]:
-    """How each night ended, as the shards are done; a single shard runs in this process."""
-    if settings.runner == "local" or len(shards) <= 1:
-        for shard in shards:
+def run_shards(shards: Iterator[Shard], settings: Settings, at_most: int) -> Iterator[Finished]:
+    """How each night ended, as the shards are done; `at_most` so many, of which workers run some as others are made."""
+    if settings.runner == "local" or at_most <= 1:
+        for shard in list(shards):
             yield from run_shard(shard)
         return
-    left = list(shards)
-    try:
-        left = yield from _run_together(left, settings)
-        while left:  # a worker that is killed takes its whole pool with it: again each shard has a runner of its own
-            if (yield from _run_together(left[:1], settings)):
-                yield from every_night_failed(left[0], lost_twice(left[0]))
-            left = left[1:]
-    except ForecastingError as error:  # without a scheduler or a worker, which the other shards would lack too
-        for shard in left:
-            yield from every_night_failed(shard, error)
+    lost = iter((yield from _run_together(shards, settings, at_most)))
+    for shard in lost:  # a worker that is killed takes its whole pool with it: again each shard has a runner of its own
+        if (yield from _run_together(iter([shard]), settings, 1, rest=lost)):
+            yield from every_night_failed(shard, lost_twice(shard))
 
 
-def _run_together(shards: Sequence[Shard], settings: Settings) -> Generator[Finished, None, list[Shard]]:
+def _run_together(
+    shards: Iterator[Shard], settings: Settings, at_most: int, *, rest: Iterable[Shard] = ()
+) -> Generator[Finished, None, list[Shard]]:
     """How each night ended, of shards in one task runner; returned are the shards whose workers were lost."""
-    lost: list[Shard] = []
+    if (first := next(shards, None)) is None:  # no bar came: a runner may be a cluster that starts
+        return []
+    shards = chain([first], shards)
+    try:
+        made = task_runner(settings, at_most)
+    except ForecastingError as error:  # without a scheduler or a worker, which the rest would lack too
+        for shard in chain(shards, rest):
+            yield from every_night_failed(shard, error)
+        return []
+    futures, lost = list[tuple[Shard, Any]](), list[Shard]()
     # A worker would begin with a request for the server's version. Without a response the result of its work is a
     # SystemExit, at which the pool's thread that collects results ends, and this process waits for ever (Prefect 3.9).
-    unasked = temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False})
-    with unasked, task_runner(settings, len(shards)) as runner:
-        for shard, future in [(shard, runner.submit(shard_of_nights, {"shard": shard})) for shard in shards]:
-            try:
+    with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False}), made as runner:
+        for shard in shards:
+            with _noted_where_lost(shard, lost):
+                futures.append((shard, runner.submit(shard_of_nights, {"shard": shard})))
+        for shard, future in futures:
+            with _noted_where_lost(shard, lost):
                 if settings.runner == "dask":
                     wait_for_shard(future.wrapped_future)
                 yield from future.result()
-            except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
-                logger.warning("the worker of shard %s was lost: %r", shard.name, error)
-                lost.append(shard)
     return lost
+
+
+@contextmanager
+def _noted_where_lost(shard: Shard, lost: list[Shard]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
+        logger.warning("the worker of shard %s was lost: %r", shard.name, error)
+        lost.append(shard)
 
 
 def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:

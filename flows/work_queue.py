@@ -1,7 +1,7 @@
 """Run every symbol's nights in shards; retry those whose bar is missing; at the deadline go on with the stored bars."""
 
-import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from flows import clock
@@ -11,18 +11,15 @@ from flows.progress import show_done, show_nights
 from flows.runners import run_shards
 from flows.tasks import as_task, runs_under
 from forecasting.pipeline import retry
-from forecasting.pipeline.night_run import NightRun, NightSpec
-from forecasting.pipeline.night_shard import in_turn, shards_of
+from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.night_shard import in_turn, shards_of, size_of
 from forecasting.pipeline.plan import is_done
 from forecasting.pipeline.publish import update_index
-from forecasting.pipeline.requests import fetch
+from forecasting.pipeline.requests import Fetch, report_wait
 from forecasting.pipeline.retry import Attempt
 from forecasting.pipeline.run_outcomes import Outcomes
-from forecasting.pipeline.run_row import mark_waiting
 from forecasting.pipeline.without_bar import RunOf, go_on
 from forecasting.settings import Settings
-
-logger = logging.getLogger("forecasting.night")
 
 Nights = Sequence[NightSpec]
 """One symbol's, oldest first."""
@@ -51,8 +48,9 @@ def run_all(
     while attempts:
         wait_for_first(attempts, settings)
         due, attempts = retry.due_first(attempts, now=clock.now())
-        ready, refused = fetch(due, settings, run_of=run_of, switch_source=switch_source, step=as_task, now=clock.now)
-        found = retry.retries(refused, now=clock.now())
+        asked = Fetch(due, settings, run_of=run_of, switch_source=switch_source, step=as_task, now=clock.now)
+        run_nights(asked.nights(), len(due), settings, run_of, outcomes)
+        found = retry.retries(asked.refused, now=clock.now())
         for attempt in found.waiting:
             attempts = [retry.after_refusal(other, attempt) for other in attempts]
             report_wait(attempt, run_of(attempt.night))
@@ -60,7 +58,7 @@ def run_all(
         attempts += [*found.waiting, *found.put_off]
         left = go_on(found.stopped, settings, run_of=run_of, step=as_task, publish=publish, now=clock.now)
         outcomes.add_without_bar(left)
-        run_nights([*(attempt.nights for attempt in ready), *left.nights], settings, run_of, outcomes)
+        run_nights(left.nights, len(left.nights), settings, run_of, outcomes)
         outcomes.add_unanswered(left, run_of)
         update_index(settings, now=clock.now)
     return outcomes
@@ -77,19 +75,10 @@ def wait_for_first(attempts: Sequence[Attempt], settings: Settings) -> None:
     name_state("Running", "", only=LATE)
 
 
-def run_nights(symbols: Sequence[Nights], settings: Settings, run_of: RunOf, outcomes: Outcomes) -> None:
-    """Run the nights whose bars are stored, in shards."""
-    shards = shards_of([[run_of(night) for night in nights] for nights in symbols], settings)
-    show_done(len(outcomes.done))  # where other processes run them, they move no bar of this one
-    for one in run_shards(shards, settings):
+def run_nights(symbols: Iterable[Nights], at_most: int, settings: Settings, run_of: RunOf, outcomes: Outcomes) -> None:
+    """Run the nights whose bars are stored, of `at_most` so many symbols, in shards."""
+    size = size_of(at_most, settings)
+    shards = shards_of(([run_of(night) for night in nights] for nights in symbols), settings, size=size)
+    for one in run_shards(shards, settings, math.ceil(at_most / size)):
         outcomes.add(one, run_of)
-        show_done(len(outcomes.done))
-
-
-def report_wait(attempt: Attempt, run: NightRun) -> None:
-    """Record that a night waits: in its row and in the log."""
-    if not attempt.unattended:
-        return
-    mark_waiting(run, retry.waiting_note(attempt, run.settings))
-    due = retry.clock_time(attempt.due, run.settings)
-    logger.warning("%s: next request at %s: %s", attempt.night.symbol, due, attempt.error)
+        show_done(len(outcomes.done))  # where other processes run them, they move no bar of this one

@@ -31,8 +31,7 @@ def set_alarms(*, webhook: str | None, email: str | None) -> list[str]:
     Raises:
         UsageError: Neither was given, or one is invalid. The message leaves the address out: it may hold a secret.
     """
-    blocks: dict[str, Block] = {}
-    warnings: list[str | None] = []
+    blocks, warnings = dict[str, Block](), list[str | None]()
     if webhook is not None:
         warnings.append(unreachable("webhook", *web_server(webhook)))
         blocks["webhook"] = apprise_block(text_webhook(webhook))

@@ -34,14 +34,9 @@ def emit(alerts: Sequence[Alert]) -> None:
         return
     for one in together(alerts):
         subject = {"symbol": one.symbol, "target": one.target, "session": one.session.isoformat()}
-        emit_event(
-            one.event,
-            resource={
-                "prefect.resource.id": f"forecasting.{one.symbol}.{one.target}",
-                "prefect.resource.name": f"{one.symbol} {one.target}",
-            },
-            payload=subject | {"words": plain_text(one.words)},
-        )
+        resource = {"prefect.resource.id": f"forecasting.{one.symbol}.{one.target}"}
+        resource["prefect.resource.name"] = f"{one.symbol} {one.target}"
+        emit_event(one.event, resource=resource, payload=subject | {"words": plain_text(one.words)})
 
 
 def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:

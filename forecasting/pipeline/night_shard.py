@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeVar
 
 from forecasting import __version__
@@ -71,18 +72,16 @@ def name_of(nights: Sequence[NightSpec]) -> str:
     return f"{joined([night.symbol for night in nights])}-{nights[0].session}"
 
 
-def shards_of(runs: Sequence[Sequence[NightRun]], settings: Settings) -> list[Shard]:
-    """The nights of each symbol cut into shards, in their order."""
-    size = settings.shard_size or automatic_size(len(runs), workers_of(settings))
-    return [
-        Shard(
+def shards_of(runs: Iterable[Sequence[NightRun]], settings: Settings, *, size: int) -> Iterator[Shard]:
+    """The nights of each symbol cut into shards of so many symbols, in their order; taken as a shard is asked for."""
+    symbols = iter(runs)
+    while some := list(islice(symbols, size)):
+        yield Shard(
             tuple(tuple(run.spec for run in of_symbol) for of_symbol in some),
             tuple(tuple(run.id for run in of_symbol) for of_symbol in some),
             len(settings.symbols),
             __version__,
         )
-        for some in (runs[start : start + size] for start in range(0, len(runs), size))
-    ]
 
 
 def in_batches(items: Sequence[Item], key: Callable[[Item], object], size: int) -> Iterator[list[Item]]:
@@ -102,6 +101,11 @@ def in_turn(nights: Sequence[Sequence[Item]]) -> list[list[Item]]:
     """
     places = range(max((len(of_symbol) for of_symbol in nights), default=0))
     return [[of_symbol[place] for of_symbol in nights if place < len(of_symbol)] for place in places]
+
+
+def size_of(symbols: int, settings: Settings) -> int:
+    """Symbols of a shard of a run of so many."""
+    return settings.shard_size or automatic_size(symbols, workers_of(settings))
 
 
 def automatic_size(symbols: int, workers: int) -> int:

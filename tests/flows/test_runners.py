@@ -7,8 +7,9 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,10 @@ from prefect.context import serialize_context
 
 from flows import runners
 from flows.runners import task_runner
-from forecasting.errors import SymbolsFailedError
+from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError
+from forecasting.pipeline import requests
+from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.shard import Outcome
 from forecasting.settings import Settings
 from forecasting.store.tables import metadata
 from tests.builders import LAST, random_bars
@@ -128,10 +132,16 @@ def test_the_cluster_of_a_run_is_of_no_use_to_other_users_of_the_machine(tmp_pat
 
 
 @pytest.mark.usefixtures("forked_workers")
-def test_a_killed_worker_leaves_the_tables_of_a_clean_run(
+def test_a_worker_killed_while_bars_still_come_leaves_the_tables_of_a_clean_run(
     apart: Tables, evening: Path, panel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed = list[int | None]()
+    bring = requests.bring_up_to_date
+
+    def bring_the_third_after_the_kill(runs: Sequence[NightRun], **options: Any) -> list[Outcome[str]]:
+        if runs[0].spec.symbol == "CCC":
+            killer.join()  # which waits for a fit of the others
+        return bring(runs, **options)
 
     def kill_a_worker() -> None:
         until(lambda: len(multiprocessing.active_children()) >= 2, "workers")
@@ -142,11 +152,12 @@ def test_a_killed_worker_leaves_the_tables_of_a_clean_run(
 
     shutil.copytree(evening, tmp_path / "killed")
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "killed"))
+    monkeypatch.setattr(requests, "INGEST_SIZE", 1)
+    monkeypatch.setattr(requests, "bring_up_to_date", bring_the_third_after_the_kill)
     fitted = counts()["models"]
     killer = threading.Thread(target=kill_a_worker)
     killer.start()
     run_night(LAST, tmp_path / "killed", panel, monkeypatch, RUNNER="processes", WORKERS=2, SHARD_SIZE=1)
-    killer.join()
     assert len(killed) == 1
     assert {name: timeless(name) for name in metadata.tables} == apart
 
@@ -215,19 +226,91 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def of_workers(submit: Callable[[Any], list[str]], patch: pytest.MonkeyPatch) -> Callable[[Iterator[Any]], list[Any]]:
+    """`run_shards` with a runner that submits so."""
+
+    def submitted(_: object, parameters: dict[str, Any]) -> SimpleNamespace:
+        result = submit(parameters["shard"])
+        return SimpleNamespace(result=lambda: result)
+
+    patch.setattr(runners, "task_runner", lambda *_: nullcontext(SimpleNamespace(submit=submitted)))
+    settings: Any = SimpleNamespace(runner="processes")
+    return lambda shards: list(runners.run_shards(shards, settings, 2))
+
+
 def test_a_worker_asks_no_server_for_its_version_before_its_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def submit(_: object, parameters: dict[str, Any]) -> SimpleNamespace:
+    def submit(shard: str) -> list[str]:
         sent = serialize_context()["settings_context"]["settings"]  # what a worker's process begins with
         asked.append(sent["client"]["server_version_check_enabled"])
-        return SimpleNamespace(result=lambda: [parameters["shard"]])
+        return [shard]
 
-    monkeypatch.setattr(runners, "task_runner", lambda *_: nullcontext(SimpleNamespace(submit=submit)))
-    settings: Any = SimpleNamespace(runner="processes")
-    shards: Any = ["a", "b"]
-    assert list(runners.run_shards(shards, settings)) == shards
+    assert of_workers(submit, monkeypatch)(iter("ab")) == ["a", "b"]
     assert asked == [False, False]
+
+
+def test_a_shard_is_submitted_before_the_bars_of_the_next_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = []
+
+    def come() -> Iterator[str]:
+        for shard in "ab":
+            done.append(f"{shard} comes")
+            yield shard
+
+    def submit(shard: str) -> list[str]:
+        done.append(f"{shard} runs")
+        return [shard]
+
+    assert of_workers(submit, monkeypatch)(come()) == ["a", "b"]
+    assert done == ["a comes", "a runs", "b comes", "b runs"]
+
+
+def test_a_shard_that_a_broken_pool_refuses_is_submitted_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = ["b"]
+
+    def submit(shard: SimpleNamespace) -> list[str]:
+        if shard.name in refused:
+            refused.remove(shard.name)
+            raise BrokenProcessPool
+        return [shard.name]
+
+    assert of_workers(submit, monkeypatch)(SimpleNamespace(name=name) for name in "abc") == ["a", "c", "b"]
+    assert refused == []
+
+
+def test_lost_shards_fail_together_once_there_is_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+
+    def scheduler_goes(_: Settings, shards: int) -> AbstractContextManager[SimpleNamespace]:
+        asked.append(shards)
+        if len(asked) == 3:
+            raise ForecastingError("no scheduler")  # after minutes
+        return nullcontext(SimpleNamespace(submit=lambda *_: SimpleNamespace(result=lambda: 1 / 0)))
+
+    monkeypatch.setattr(runners, "task_runner", scheduler_goes)
+    monkeypatch.setattr(runners, "every_night_failed", lambda shard, error: [(shard.name, str(error)[:12])])
+    monkeypatch.setattr(runners, "lost_twice", lambda shard: "lost twice")
+    settings: Any = SimpleNamespace(runner="processes")
+    shards: Any = (SimpleNamespace(name=name) for name in "abcd")
+    failed = list[Any](runners.run_shards(shards, settings, 4))
+    assert failed == [("a", "lost twice"), *((name, "no scheduler") for name in "bcd")]
+    assert asked == [4, 1, 1]
+
+
+def test_where_no_bar_comes_no_runner_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: Any = SimpleNamespace(runner="dask")
+    monkeypatch.setattr(runners, "task_runner", lambda *_: pytest.fail("a cluster was started"))
+    assert list(runners.run_shards(iter(()), settings, 2)) == []
+
+
+def test_an_error_between_two_shards_is_not_taken_for_one_of_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def come() -> Iterator[str]:
+        yield "a"
+        raise StoreError("seeded")
+
+    with pytest.raises(StoreError, match="seeded"):
+        of_workers(lambda shard: [shard], monkeypatch)(come())
 
 
 def test_a_shard_whose_workers_are_all_killed_is_failed_in_every_row(

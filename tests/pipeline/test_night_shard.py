@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +23,7 @@ from forecasting.pipeline.night_shard import (
     lost_twice,
     runs_of,
     shards_of,
+    size_of,
 )
 from forecasting.pipeline.shard import Outcome
 from forecasting.settings import Settings
@@ -45,10 +47,24 @@ def nights(*symbols: str) -> list[list[NightRun]]:
 
 
 def test_shards_keep_the_order_of_the_symbols_and_their_size() -> None:
-    shards = shards_of(nights("A", "B", "C"), settings(shard_size=2, symbols=("A", "B", "C")))
+    given = settings(shard_size=2, symbols=("A", "B", "C"))
+    shards = list(shards_of(nights("A", "B", "C"), given, size=size_of(3, given)))
     assert [[night.symbol for (night,) in shard.nights] for shard in shards] == [["A", "B"], ["C"]]
     assert [shard.name for shard in shards] == ["A+B-2024-03-08", "C-2024-03-08"]
     assert [shard.symbols for shard in shards] == [3, 3]
+
+
+def test_a_shard_is_made_of_no_more_symbols_than_have_come() -> None:
+    taken: list[str] = []
+
+    def come() -> Iterator[list[NightRun]]:
+        for symbol in ("A", "B", "C", "D"):
+            taken.append(symbol)
+            yield nights(symbol)[0]
+
+    shards = shards_of(come(), settings(), size=2)
+    assert next(shards).name == "A+B-2024-03-08"
+    assert taken == ["A", "B"]
 
 
 @pytest.mark.parametrize(
@@ -59,14 +75,14 @@ def test_an_automatic_shard_is_one_of_several_a_worker(symbols: int, workers: in
 
 
 def test_a_worker_under_other_settings_refuses_its_shard() -> None:
-    (shard,) = shards_of(nights("A"), settings())
+    (shard,) = shards_of(nights("A"), settings(), size=1)
     assert runs_of(shard, settings(), now=lambda: NOW, flow_run_id=None)[0][0].id == shard.ids[0][0]
     with pytest.raises(UsageError, match="the same FORECASTING_ variables"):
         runs_of(shard, settings(members=5), now=lambda: NOW, flow_run_id=None)
 
 
 def test_a_worker_of_another_release_refuses_its_shard() -> None:
-    (shard,) = shards_of(nights("A"), settings())
+    (shard,) = shards_of(nights("A"), settings(), size=1)
     with pytest.raises(UsageError, match=r"forecasting 0\.1\.0, .*; found .* one release on all machines"):
         runs_of(replace(shard, release="0.1.0"), settings(), now=lambda: NOW, flow_run_id=None)
 
@@ -74,7 +90,10 @@ def test_a_worker_of_another_release_refuses_its_shard() -> None:
 def test_what_travels_has_no_password_and_arrives_whole() -> None:
     ((run,), (other,)) = nights("A", "B")
     late = DataLateError("no bar", LAST)
-    sent = [*shards_of([[run]], run.settings), *finished([Outcome(run, run.id), Outcome(other, error=late)], now=now)]
+    sent = [
+        *shards_of([[run]], run.settings, size=1),
+        *finished([Outcome(run, run.id), Outcome(other, error=late)], now=now),
+    ]
     assert PASSWORD.encode() not in pickle.dumps(sent)
     shard, done, failed = pickle.loads(pickle.dumps(sent))
     assert (shard, done) == (sent[0], Finished(run.spec, run.id, None))
@@ -94,7 +113,7 @@ def test_an_error_of_others_that_cannot_be_pickled_travels_as_one_of_ours(
 
 
 def test_a_lost_shard_is_the_failure_of_each_of_its_nights() -> None:
-    (shard,) = shards_of(nights("A", "B"), settings(shard_size=5))
+    (shard,) = shards_of(nights("A", "B"), settings(), size=5)
     lost = lost_twice(shard)
     assert shard.name in str(lost)
     assert [(one.night.symbol, one.error) for one in every_night_failed(shard, lost)] == [("A", lost), ("B", lost)]

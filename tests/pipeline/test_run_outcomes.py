@@ -41,7 +41,7 @@ def stored(settings: Settings) -> list[tuple[object, ...]]:
 
 def test_the_nights_of_a_lost_shard_are_failed_in_their_rows_too(settings: Settings) -> None:
     run_of, outcomes, lost = maker(settings), Outcomes(), ForecastingError("two workers were lost")
-    (shard,) = shards_of([[run_of(night)] for night in NIGHTS], settings)
+    (shard,) = shards_of([[run_of(night)] for night in NIGHTS], settings, size=5)
     for one in every_night_failed(shard, lost):
         outcomes.add(one, run_of)
     assert outcomes.failed == [("AAA", lost), ("BBB", lost)]
@@ -54,7 +54,7 @@ def test_a_night_that_a_lost_worker_had_completed_is_done(settings: Settings) ->
     with database.transaction(settings.url) as connection:
         open_run(connection, runs[0], started_at=NOW)
     close_nights(runs[:1])
-    (shard,) = shards_of([[run] for run in runs], settings)
+    (shard,) = shards_of([[run] for run in runs], settings, size=5)
     for one in every_night_failed(shard, lost):
         outcomes.add(one, run_of)
     assert (outcomes.done, outcomes.failed) == ([runs[0].id], [("BBB", lost)])
@@ -65,7 +65,7 @@ def test_a_row_that_cannot_be_written_hides_no_failure(
 ) -> None:
     broken = settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{tmp_path / 'none' / 'x.db'}")})
     run_of, outcomes, lost = maker(broken), Outcomes(), ForecastingError("two workers were lost")
-    (shard,) = shards_of([[run_of(night)] for night in NIGHTS], broken)
+    (shard,) = shards_of([[run_of(night)] for night in NIGHTS], broken, size=5)
     for one in every_night_failed(shard, lost):
         outcomes.add(one, run_of)
     assert outcomes.failed == [("AAA", lost), ("BBB", lost)]
