@@ -81,7 +81,7 @@ ASSUMPTIONS = {
         "forecasting/ingest/sources/files.py",
     ),
     "pandas_string_storage": Assumption(
-        "pandas", "The option mode.string_storage can be `python`.", "forecasting/pipeline/night_steps.py"
+        "pandas", "The option mode.string_storage can be `python`.", "forecasting/store/frames.py"
     ),
     "prefect_pool": Assumption(
         "prefect", "ProcessPoolTaskRunner runs its own _forward_subprocess_messages in a thread.", "flows/runners.py"

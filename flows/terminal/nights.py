@@ -49,10 +49,12 @@ def show_newest(
     from flows import clock
     from flows.terminal import console
     from forecasting.pipeline.publish import each_report
+    from forecasting.store.frames import python_strings
 
     settings = options.settings()
-    nights = each_report(settings, as_of, now=clock.now, brief=len(settings.symbols) > 1 and not as_json)
-    console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
+    with python_strings():
+        nights = each_report(settings, as_of, now=clock.now, brief=len(settings.symbols) > 1 and not as_json)
+        console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
 
 
 def ingest(

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Protocol, TypeVar
 
-import pandas as pd
-
 from forecasting.pipeline import shard
 from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.ingest import fetch_and_store
@@ -24,6 +22,7 @@ from forecasting.pipeline.publish import PublishedPage, publish_pages
 from forecasting.pipeline.run_row import close_nights, mark_failed, timed
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.witness import compare_with_witness
+from forecasting.store.frames import python_strings
 
 logger = logging.getLogger("forecasting.night")
 
@@ -169,9 +168,7 @@ def _step(
     """The outcomes of a step, none without nights; an error of the database or of Prefect is every night's."""
 
     def plain_work() -> list[Outcome[Value]]:
-        # Arrow's strings, pandas' default, serve long columns: those of a night and the names of its columns are short,
-        # and a warm night of 12 symbols took a tenth more CPU by them. The values are the same.
-        with pd.option_context("mode.string_storage", "python"):
+        with python_strings():
             return work()
 
     try:

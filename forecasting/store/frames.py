@@ -1,5 +1,7 @@
 """Query results as frames, in the types that the library computes with, or as one row."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,6 +54,17 @@ def _driver_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [] if cursor is None else list(cursor.fetchall())
     result.close()
     return rows
+
+
+@contextmanager
+def python_strings() -> Iterator[None]:
+    """Within the block, strings of new frames are Python's objects; the values are the same.
+
+    Arrow's, pandas' default, serve long columns: those of a night and the names of its columns are short, and a warm
+    night of 12 symbols took a tenth more CPU by them.
+    """
+    with pd.option_context("mode.string_storage", "python"):
+        yield
 
 
 Row = dict[str, Any]
