@@ -191,12 +191,8 @@ def postgres_server() -> Iterator[sa.Engine]:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """The temporary server of a run; without the heartbeat, whose thread makes every flow end a second late."""
-    from prefect.settings import (
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
-        temporary_settings,
-    )
+    """The temporary server of a run."""
+    from prefect.settings import PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
 
     from flows.operations import server
     from tests.flows import processes
@@ -207,7 +203,6 @@ def prefect_server() -> Iterator[None]:
         stack.enter_context(temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}))
         with processes.fresh_database(Path(_PREFECT_HOME)):
             stack.enter_context(server.run_server())
-        stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         yield
 
 

@@ -27,6 +27,7 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
@@ -209,7 +210,10 @@ def run_server() -> Iterator[str]:
     if settings.server.database.model_fields_set - {"sqlalchemy"}:
         own = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events"}
     password = f"forecasting:{secrets.token_urlsafe(24)}"
-    with _started("uvicorn", arguments, url=url, password=password, environment=OWN_DEFAULTS | own | given):
+    # Its thread ends a run with up to a second of sleep, and no automation of this server listens to it.
+    no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    environment = OWN_DEFAULTS | own | given
+    with _started("uvicorn", arguments, url=url, password=password, environment=environment), no_heartbeat:
         yield url
 
 

@@ -66,11 +66,7 @@ def start_serving() -> None:
         restart_crashed_runs()
         (due,) = asyncio.run(CronSchedule(cron=settings.cron, timezone=settings.timezone).get_dates(1, clock.now()))
         echo(next_night_sentence(settings, due, now=clock.now()))
+        every, patient = Cron(settings.cron, timezone=settings.timezone, slug="nightly"), {"patient": True}
         nightly.serve(
-            name="nightly",
-            schedule=Cron(settings.cron, timezone=settings.timezone, slug="nightly"),
-            parameters={"patient": True},
-            tags=["forecasting"],
-            pause_on_shutdown=False,
-            limit=1,
+            "nightly", schedule=every, parameters=patient, tags=["forecasting"], pause_on_shutdown=False, limit=1
         )

@@ -17,7 +17,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.context import FlowRunContext
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_HOME,
+    temporary_settings,
+)
 from sqlalchemy import make_url
 
 from flows.operations import server
@@ -56,6 +61,7 @@ def test_a_temporary_server_deletes_runs_that_ended_before_its_limit_and_keeps_t
         assert left(copy, old) == left(copy, young) == {"flow_run", "log", "artifact"}
     monkeypatch.setenv("PREFECT_HOME", str(home))
     with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}), server.run_server():
+        assert PREFECT_FLOWS_HEARTBEAT_FREQUENCY.value() is None
         with get_client(sync_client=True) as client:
             processes.until(lambda: states(client, old, young) == {young: StateType.COMPLETED}, "the old run to go")
         with closing(sqlite3.connect(home / server.OWN_DATABASE, timeout=30)) as database:
