@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError
+from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.each_symbol import combined
 from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
@@ -27,6 +27,7 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
     Raises:
         NoLiveForecastError: The only symbol has none; names the session that is missing and the newest forecast.
         SymbolsFailedError: Some of several have none, likewise; names the others too.
+        UsageError: The exchange of the only symbol has no calendar.
         StoreError: The database is not ready, or does not respond within `CHECK_S`.
     """
     try:
@@ -45,7 +46,11 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     with database.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             own = settings.for_symbol(symbol)
-            wanted = last_completed(now(), own.exchange)
+            try:
+                wanted = last_completed(now(), own.exchange)
+            except UsageError as without:  # its exchange has no calendar
+                failed.append((symbol, without))
+                continue
             newest = read.newest_live_origin(connection, symbol, own.target)
             if newest is None or newest < wanted:
                 exists = read.has_forecast(connection, symbol, own.target, origin=wanted)

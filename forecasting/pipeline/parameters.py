@@ -70,12 +70,17 @@ def newest_named(symbol: str, source: str | None, *, now: Clock) -> date:
     """The session a night without as_of will end with, for its name.
 
     A source that is refused or broken fails later, with its error; here it is not read, or counts as one without rows.
+    So does a symbol whose exchange has no calendar; the run, which may have others, is named after the day.
     """
     try:
         settings = narrowed(source=source).for_symbol(symbol)
     except UsageError:
         settings = read_settings().model_copy(update={"source": "yahoo"}).for_symbol(symbol)
     try:
+        completed = last_completed(now(), settings.exchange)
+    except UsageError:
+        return now().date()
+    try:
         return newest_session(symbol, settings, now=now)
     except ForecastingError:
-        return last_completed(now(), settings.exchange)
+        return completed

@@ -14,7 +14,7 @@ from forecasting.ingest.events import usable_events
 from forecasting.ingest.sources.regular_file import check_regular
 from forecasting.option_values import source_name
 from forecasting.pipeline.cut_off import delete_leftovers, mark_cut_off
-from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
+from forecasting.pipeline.each_symbol import each_symbol, failures_of, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_row import note_failure
@@ -121,11 +121,15 @@ def missed_nights(
     return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in sessions]
 
 
-def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[list[NightSpec]]:
-    """Each symbol's nights of a span, as `nights_of_span`; the lock and the errors are those of `planned_nights`."""
+def planned_span(
+    settings: Settings, first: date, last: date, *, refit_every: int, now: Clock
+) -> tuple[list[list[NightSpec]], list[tuple[str, ForecastingError]]]:
+    """As `planned_nights`, each symbol's nights of a span as `nights_of_span`; no row keeps the errors."""
     _begin(settings, now=now)
-    each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    return [nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every) for own in each]
+    nights = each_symbol(
+        settings, lambda own: nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every), now=now
+    )
+    return values_of(nights), failures_of(nights)
 
 
 def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[NightSpec]:
@@ -260,12 +264,15 @@ def _note_failure(
 ) -> None:
     """Keep, in a row of `runs`, why the symbol of `own` has no night to begin.
 
-    Without `as_of` that is the night after its newest finished one; nothing is kept where `as_of` is no session.
+    Without `as_of` that is the night after its newest finished one; nothing is kept where there is no such session.
     """
     if isinstance(error, StoreError):
         raise error
-    symbol, closed = own.symbols[0], last_completed(now(), own.exchange)
-    session = as_of or closed
+    try:
+        closed = last_completed(now(), own.exchange)
+    except UsageError:  # its exchange has no calendar, and so no session that a row could be of
+        return
+    symbol, session = own.symbols[0], as_of or closed
     if as_of is None:
         with database.reading(own.url) as connection:
             finished = read.newest_finished(connection, symbol, own.target)

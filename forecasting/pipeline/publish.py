@@ -26,6 +26,7 @@ from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
 from forecasting.report.page import render_page
 from forecasting.report.track_record import has_enough_live
+from forecasting.sessions import span
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.database import Connection
@@ -150,6 +151,7 @@ def update_index(settings: Settings, *, now: Clock) -> None:
 
 def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) -> ReportData:
     symbol, target = own.symbols[0], own.target
+    span(own.exchange)  # of its calendar, which all views need: where it cannot be made, the symbol fails
     with database.reading(own.url) as connection:
         try:
             data = report_data(connection, symbol, target, exchange=own.exchange, origin=as_of, brief=brief)

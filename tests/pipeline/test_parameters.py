@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from forecasting import sessions
 from forecasting.errors import UsageError
 from forecasting.pipeline.parameters import backtest_name, narrowed, newest_named, night_name, subject_of
 
@@ -46,6 +48,13 @@ def test_the_name_of_a_run_has_the_newest_completed_session_whatever_the_source(
 
 def test_the_name_of_a_run_has_the_newest_session_of_a_file_that_ends_before() -> None:
     assert newest_named("^GSPC", "sample", now=lambda: SATURDAY) == date(2018, 12, 31)
+
+
+def test_a_run_is_named_after_its_day_where_the_exchange_of_its_first_symbol_has_no_calendar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "calendar", Mock(side_effect=UsageError("The calendar XTAE cannot be made.")))
+    assert newest_named("TEVA.TA", None, now=lambda: SATURDAY) == SATURDAY.date()
 
 
 def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session() -> None:
