@@ -26,7 +26,7 @@ from forecasting.report.listings import (
 from forecasting.report.text_table import paragraph, text_table
 from forecasting.report.track_record import TrackRecord, best_ahead, newest_origins
 from forecasting.report.units import instant, percent, short_day, unit_of
-from forecasting.sessions import closes_at
+from forecasting.sessions import closes_at, newest_up_to
 
 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
@@ -160,4 +160,5 @@ def _flags(data: ReportData) -> list[str]:
 
 
 def _bar_age(data: ReportData, now: datetime) -> str:
-    return age(closes_at(data.origin, data.exchange), now)
+    # A calendar that was corrected since, or another one that was set, may not have the origin among its sessions.
+    return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)

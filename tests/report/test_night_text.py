@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -76,6 +77,11 @@ def test_bars_whose_newest_volumes_are_unknown_are_as_new_as_their_prices() -> N
     assert "bars up to 2024-03-08, 15 h old, newest known volume of 2024-03-01, fetched" in night_text(
         data, now=NOW, width=None
     )
+
+
+def test_bars_whose_newest_day_the_calendar_no_longer_has_are_as_old_as_the_session_before() -> None:
+    shown = night_text(replace(report_data(), exchange="XSAU"), now=NOW, width=None)  # not Fridays
+    assert "bars up to 2024-03-08, 2 d old" in shown
 
 
 def test_in_a_pipe_a_night_has_the_same_words_and_a_line_for_each_sentence() -> None:
