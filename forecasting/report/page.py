@@ -44,7 +44,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             last=_last_row(data),
             forecasts=_forecast_rows(data),
             past=[track_record_charts.past_chart(data, record, layout) for layout in ("wide", "narrow")]
-            if record.origins
+            if len(record.ahead(1))
             else [],
             past_rows=_past_rows(data, record),
             counted=_counted(record),

@@ -69,6 +69,13 @@ def test_every_drawing_is_named_or_hidden():
     assert all('aria-label="' in tag or 'aria-hidden="true"' in tag for tag in opened)
 
 
+def test_a_record_without_a_score_one_session_ahead_has_its_other_scores() -> None:
+    record = long_record(origins=1)  # no bar came of the session after its night, on which the exchange was closed
+    text = text_of(render_page(report_data(scored=record[record["horizon"] > 1])))
+    assert "No forecast made one session ahead has been scored yet." in text
+    assert "80 % interval, by sessions ahead" in text
+
+
 def test_the_first_night_shows_when_the_first_score_comes():
     page = render_page(report_data(scored=scored()))
     assert "No forecast has been scored yet. The first score comes with the bar of Monday 11 March 2024" in page
