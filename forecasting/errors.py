@@ -9,6 +9,7 @@
     │   ├── UnavailableError      1   retry
     │   └── BadDataError          1   a retry will not help
     ├── HistoryError              1   too few sessions to train on
+    │   └── NoBarError            1   a past session whose bar has not come, though newer ones have
     ├── FitError                  1   a fit whose numbers are not finite
     ├── ArtifactError             1   a weight file that is missing, damaged or not readable by this code
     ├── ReplayError               1   a re-run night whose forecasts differ from the stored ones
@@ -119,6 +120,13 @@ class HistoryError(ForecastingError):
     """Too few sessions to train on."""
 
     verdict: ClassVar[FailedVerdict] = "bad_data"
+
+
+class NoBarError(HistoryError):
+    """The session of a night has no bar: the exchange was closed without notice, or the symbol was halted.
+
+    A night of the newest session ends as a DataLateError before it comes to this.
+    """
 
 
 class FitError(ForecastingError):

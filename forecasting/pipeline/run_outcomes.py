@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 
-from forecasting.errors import ForecastingError
+from forecasting.errors import ForecastingError, NoBarError
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.pipeline.night_shard import Finished
 from forecasting.pipeline.run_row import note_failure
@@ -21,7 +21,7 @@ class Outcomes:
     Attributes:
         done: Ids of the completed nights' rows in `runs`.
         failed: The symbols that failed, each with the oldest error that stopped it, as they happened.
-        without_bar: The note of every night that continued without its bar.
+        without_bar: The note of every night that continued without its bar, and of every past one that has none.
     """
 
     done: list[str] = field(default_factory=list)
@@ -35,6 +35,10 @@ class Outcomes:
         """
         if one.error is None or not (one.noted or note_failure(run_of(one.night), one.error)):
             self.done.append(one.run_id)
+            return
+        if isinstance(one.error, NoBarError):  # newer bars have come: nothing is left to do, and its row says so
+            logger.warning("%s %s: %s", one.night.symbol, one.night.session, one.error)
+            self.without_bar.append(str(one.error))
             return
         self.stop(one.night, one.error)
 

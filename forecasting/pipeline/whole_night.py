@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 
+from forecasting.errors import NoBarError
 from forecasting.pipeline import plan
 from forecasting.pipeline.night_run import night_run
 from forecasting.pipeline.night_steps import bring_up_to_date, finish_nights
@@ -13,9 +15,13 @@ from forecasting.settings import Settings
 from forecasting.store import database
 from forecasting.vocabulary import Clock, Mode
 
+logger = logging.getLogger("forecasting.night")
+
 
 def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
     """The ids of the one symbol's nights, done: of the session `as_of`, or all that are missing, oldest first.
+
+    A past session without a bar has no night; its row in `runs` has the reason.
 
     Raises:
         ForecastingError: A check failed, and nothing is written; or the bar is late, or a night failed, and the nights
@@ -31,10 +37,15 @@ def run_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
         to_do = [run for run, before in zip(runs, done, strict=True) if before is None]
         if to_do:
             only(bring_up_to_date(to_do[-1:], oldest=to_do[0].spec.session))
+        without: set[str] = set()
         try:
             for run in to_do:
-                only(finish_nights([run]))
+                try:
+                    only(finish_nights([run]))
+                except NoBarError as error:  # it will not come: raised, it would stop the newer nights for ever
+                    logger.warning("%s %s: %s", run.spec.symbol, run.spec.session, error)
+                    without.add(run.id)
         finally:
             if to_do:
                 update_index(settings, now=now)
-    return [before or run.id for run, before in zip(runs, done, strict=True)]
+    return [before or run.id for run, before in zip(runs, done, strict=True) if run.id not in without]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.errors import HistoryError
+from forecasting.errors import HistoryError, NoBarError
 from forecasting.losses import Floats
 from forecasting.preprocess import future_covariates
 from forecasting.preprocess.features import (
@@ -172,7 +172,7 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
         market: A market series; closes made public after the origin's close are ignored.
 
     Raises:
-        HistoryError: No bar at `origin`, or fewer than `MIN_ROWS` rows.
+        NoBarError: No bar at `origin`. HistoryError: Fewer than `MIN_ROWS` rows.
     """
     # One session more than the rows and their warm-up: the oldest return and filled volume come from the one before.
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
@@ -214,7 +214,7 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
         )
     if bars.empty or bars.index[-1] != pd.Timestamp(origin):
         found = f"none has a {target}" if bars.empty else f"the newest is {bars.index[-1].date()}"
-        raise HistoryError(
+        raise NoBarError(
             f"Expected a bar of the origin {origin} among {len(bars)} bars up to it; {found}. "
             "Fetch it, or choose an origin that has one: the symbol may not have traded in that session."
         )

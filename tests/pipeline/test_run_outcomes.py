@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from forecasting.errors import DataLateError, ForecastingError, UnavailableError
+from forecasting.errors import DataLateError, ForecastingError, NoBarError, UnavailableError
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.night_shard import every_night_failed, shards_of
 from forecasting.pipeline.night_steps import directly
@@ -58,6 +58,15 @@ def test_a_night_that_a_lost_worker_had_completed_is_done(settings: Settings) ->
     for one in every_night_failed(shard, lost):
         outcomes.add(one, run_of)
     assert (outcomes.done, outcomes.failed) == ([runs[0].id], [("BBB", lost)])
+
+
+def test_a_past_session_without_a_bar_is_failed_in_its_row_and_does_not_fail_the_run(settings: Settings) -> None:
+    run_of, outcomes, error = maker(settings), Outcomes(), NoBarError("no bar of the origin")
+    (shard,) = shards_of([[run_of(NIGHTS[0])]], settings, size=5)
+    for one in every_night_failed(shard, error):
+        outcomes.add(one, run_of)
+    assert (outcomes.failed, outcomes.without_bar) == ([], [str(error)])
+    assert stored(settings) == [("AAA", "failed", str(error))]
 
 
 def test_a_row_that_cannot_be_written_hides_no_failure(

@@ -27,7 +27,7 @@ EVE = date(2024, 3, 7)
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
-def run(as_of: date) -> list[str]:
+def run(as_of: date | None) -> list[str]:
     return run_nights(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 
@@ -47,6 +47,19 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
     assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert counts() == counted
+
+
+def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars: Path) -> None:
+    lines = csv_of_bars.read_text().splitlines(keepends=True)
+    csv_of_bars.write_text("".join(line for line in lines if str(EVE) not in line))
+    run(date(2024, 3, 6))
+    newest = run(None)
+    assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {
+        "2024-03-06": "done",
+        str(EVE): "failed",
+        str(LAST): "done",
+    }
+    assert newest == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
