@@ -1,7 +1,4 @@
-"""Ready alarms: Prefect automations that turn the events of `flows.operations.events` into a webhook call or an e-mail.
-
-A repeated call replaces the automations of the same names, so one command changes an address.
-"""
+"""Ready alarms: Prefect automations that turn the events of `flows.operations.events` into a webhook call or e-mail."""
 
 from prefect import get_client
 from prefect.blocks.core import Block

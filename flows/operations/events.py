@@ -50,22 +50,13 @@ def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
     )
 
 
-def name_state(name: str, message: str, *, only: str = "") -> bool:
-    """Rename the running state of this flow run for display, the run stays running; whether that was done.
-
-    Args:
-        name: The state's new name.
-        message: Why.
-        only: Do it only when the present state has this name.
-    """
+def name_state(name: str, message: str, *, only: str = "") -> None:
+    """Rename the running state of this flow run, and say why; if given, `only` one of that name. The run runs on."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
-        return False
+        return
     with tolerate_outage(f"the state {name}"), get_client(sync_client=True) as client:
         present = client.read_flow_run(context.flow_run.id).state
-        if present is None or not present.is_running() or (only and present.name != only):
-            return False
-        # Forced: the server treats a second Running as a repeated start and would refuse it.
-        client.set_flow_run_state(context.flow_run.id, Running(name=name, message=plain_text(message)), force=True)
-        return True
-    return False  # type: ignore[unreachable]  # mypy does not see that tolerate_outage may end the block
+        if present is not None and present.is_running() and (not only or present.name == only):
+            # Forced: the server treats a second Running as a repeated start and would refuse it.
+            client.set_flow_run_state(context.flow_run.id, Running(name=name, message=plain_text(message)), force=True)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from flows import clock
 from forecasting.option_values import refuse_empty_values
 from forecasting.pipeline.unexpected import explained
+from forecasting.standard_streams import open_closed_streams
 
 
 def run_command(command: Callable[[], object]) -> None:
     """Run the command of `sys.argv`; an error ends the process with its message and its exit code."""
+    open_closed_streams()
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
     # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
