@@ -45,7 +45,7 @@ def secret_in(path: Path, *, what: str, variable: str) -> str:
     try:
         if not path.is_file():
             raise UsageError(f"{expected}; found no regular file. Create it, or correct the path.")
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:  # an editor may have put a mark before the line
             lines = file.read(MAX_CHARACTERS + 1).split()
     except OSError as error:
         raise UsageError(f"{expected}; it cannot be read: {error.strerror}. Let this user read it.") from None
