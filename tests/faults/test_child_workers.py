@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -12,6 +15,19 @@ import pytest
 from forecasting.backtest.workers import worker_pool
 from forecasting.store import migrate
 from tests.flows import processes
+
+ROOT = Path(__file__).parent.parent.parent
+INTERRUPTED = """
+import signal, sys
+from multiprocessing import get_context
+import flows
+if __name__ == "__main__":
+    worker = get_context("spawn").Process(target=print)
+    worker.start()
+    worker.join()
+    sys.exit(worker.exitcode + signal.SIGINT)
+signal.raise_signal(signal.SIGINT)
+"""
 
 
 @pytest.mark.slow
@@ -38,3 +54,10 @@ def test_a_backtest_ended_by_sigkill_leaves_no_worker_behind(tmp_path: Path) -> 
 def test_ctrl_c_ends_a_worker_and_is_no_result_of_its_work() -> None:
     with worker_pool(1) as pool:
         assert isinstance(pool.submit(signal.raise_signal, signal.SIGINT).exception(), BrokenProcessPool)
+
+
+def test_ctrl_c_ends_a_worker_that_still_imports_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "script").write_text(INTERRUPTED)
+    command, environment = [sys.executable, str(tmp_path / "script")], os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
