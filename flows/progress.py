@@ -1,7 +1,4 @@
-"""Progress of long work on the terminal; nothing is written where standard error is not one.
-
-The bar is on standard error and is removed when the work is done, so that a command's output can be piped.
-"""
+"""Progress of long work: a bar on standard error, where that is a terminal, which is removed when the work is done."""
 
 import logging
 import sys

@@ -1,10 +1,4 @@
-"""Prefect events that a run emits for alerting; no-op outside a flow run. Automations turn them into calls.
-
-night.failed        a night ended with an error
-night.late          the newest session's bar is missing, and the night waits
-
-The others are in `forecasting.pipeline.notable`.
-"""
+"""Prefect events that a run emits for alerting; no-op outside a flow run. Automations turn them into calls."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args

@@ -38,6 +38,7 @@ from prefect.settings import (
 from flows.operations.child import start_child, stop_child
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.password_file import stored_password
+from forecasting.pipeline.readiness import check_writable
 from forecasting.settings import read_settings
 from forecasting.store.engine import aiosqlite_url
 
@@ -222,6 +223,12 @@ def own_url() -> str:
     return f"http://127.0.0.1:{PREFECT_SERVER_API_PORT.value()}/api"
 
 
+def check_home() -> None:
+    """Check that a server of our own can have its database in PREFECT_HOME, unless Prefect's settings name another."""
+    if not get_current_settings().server.database.model_fields_set - {"sqlalchemy"}:
+        check_writable(PREFECT_HOME.value(), variable="PREFECT_HOME")
+
+
 def own_password_file() -> Path:
     """The file with the password of a server of our own."""
     return read_settings().data_dir.absolute() / "prefect-auth"
@@ -241,8 +248,9 @@ def _started(
     """Within the block, a server that requires the password, and Prefect's settings to reach it.
 
     Raises:
-        ForecastingError: It ended, or did not respond in time.
+        ForecastingError: It has no place for its database, ended, or did not respond in time.
     """
+    check_home()
     child = start_child(module, arguments, environment={**environment, "PREFECT_SERVER_API_AUTH_STRING": password})
     try:
         _await_health(child, url)

@@ -13,8 +13,9 @@ def doctor() -> list[dict[str, str]]:
 def _prefect() -> str:
     from prefect.settings import PREFECT_API_URL
 
-    from flows.operations.server import check_server
+    from flows.operations.server import check_home, check_server
 
     if PREFECT_API_URL.value() is None:
+        check_home()
         return "no server configured: each run starts a temporary one"
     return f"server {check_server()} responds"

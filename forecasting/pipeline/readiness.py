@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from forecasting.dependencies import untested_releases
-from forecasting.errors import ForecastingError, StoreError
+from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.sources.choose import source_of
 from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import ends_soon, last_completed
@@ -34,6 +35,19 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
     """The results, one row each: check, state (`ok` or `wrong`) and what was found."""
     return [_result(name, check) for name, check in checks.items()]
+
+
+def check_writable(folder: Path, *, variable: str) -> None:
+    """Check that this user can write files in a folder, which a variable names.
+
+    Raises:
+        UsageError: They cannot, or there is none.
+    """
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"Expected a folder in {variable} that this user can write; found {folder}, which is missing or may not be "
+            f"written, as that of a user without a home. Set {variable} to another folder."
+        )
 
 
 def _result(name: str, check: Callable[[], str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -21,7 +22,9 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
+    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
     get_current_settings,
     temporary_settings,
 )
@@ -146,6 +149,21 @@ def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_message_a
     ) as error:
         server._await_health(ended, "http://127.0.0.1:9/api")  # type: ignore[arg-type] - what it uses of a process
     assert str(PREFECT_HOME.value()) in str(error.value)
+
+
+def test_no_server_of_our_own_is_started_where_its_database_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").touch()  # in place of a folder: root may write to any
+    monkeypatch.setattr(server, "start_child", lambda *_, **__: pytest.fail("started"))
+    unset = {PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL}
+    changed = {PREFECT_HOME: tmp_path / "home", PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}
+    with (
+        temporary_settings(changed, restore_defaults=unset),
+        pytest.raises(UsageError, match="Expected a folder in PREFECT_HOME"),
+        server.run_server(),
+    ):
+        pass
 
 
 def test_our_own_server_is_at_the_port_of_prefects_setting() -> None:

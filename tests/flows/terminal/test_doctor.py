@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
 
 from flows import clock
 from flows.operations import server
@@ -95,3 +95,18 @@ def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None
 
         monkeypatch.setattr(server, "check_server", unresponsive)
         assert doctor()[-1] == {"check": "prefect", "state": "wrong", "found": "The Prefect server does not respond."}
+
+
+def test_a_place_where_no_temporary_server_can_have_its_database_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "home").touch()  # in place of a folder: root may write to any
+    with temporary_settings(
+        {PREFECT_HOME: tmp_path / "home"}, restore_defaults={PREFECT_SERVER_DATABASE_CONNECTION_URL}
+    ):
+        refused = found()["prefect"]
+        with temporary_settings({PREFECT_SERVER_DATABASE_CONNECTION_URL: "sqlite+aiosqlite:///elsewhere.db"}):
+            assert found()["prefect"][0] == "ok"
+    assert refused == (
+        "wrong",
+        f"Expected a folder in PREFECT_HOME that this user can write; found {tmp_path / 'home'}, which is missing or "
+        "may not be written, as that of a user without a home. Set PREFECT_HOME to another folder.",
+    )
