@@ -66,6 +66,8 @@ def _noted_where_lost(shard: Shard, lost: list[Shard]) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of a worker that was killed, or of the pool: a night's own is returned
+        if "KeyboardInterrupt" in str(error):  # Ctrl-C while pydantic serialises Prefect's settings for the worker
+            raise KeyboardInterrupt from error
         logger.warning("the worker of shard %s was lost: %r", shard.name, error)
         lost.append(shard)
 

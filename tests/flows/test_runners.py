@@ -23,6 +23,7 @@ import yaml
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.context import serialize_context
+from pydantic import BaseModel, model_serializer
 
 from flows import runners
 from flows.runners import task_runner
@@ -296,6 +297,18 @@ def test_lost_shards_fail_together_once_there_is_no_scheduler(monkeypatch: pytes
     failed = list[Any](runners.run_shards(shards, settings, 4))
     assert failed == [("a", "lost twice"), *((name, "no scheduler") for name in "bcd")]
     assert asked == [4, 1, 1]
+
+
+def test_ctrl_c_while_a_shard_is_submitted_ends_the_run_rather_than_counts_as_a_lost_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupted(BaseModel):
+        @model_serializer
+        def fields(self) -> dict[str, int]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        of_workers(lambda _: Interrupted().model_dump(), monkeypatch)(SimpleNamespace(name=name) for name in "ab")
 
 
 def test_where_no_bar_comes_no_runner_starts(monkeypatch: pytest.MonkeyPatch) -> None:
