@@ -64,6 +64,9 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     if _is_of_prefect(error):
         found = f"Prefect's server did not respond as expected during this command ({kind}: {cause})."
         do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
+    elif isinstance(error, MemoryError):
+        found = f"This process got no more memory ({kind}: {cause})."
+        do = "End other programs or raise the limit (ulimit -v, a container's), then run again; what is stored stays."
     else:
         found = f"An error that forecasting does not expect, a fault of its code or of this machine ({kind}: {cause})."
         do = "Run again; if it comes back, report it with that file."

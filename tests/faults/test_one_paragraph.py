@@ -62,6 +62,20 @@ def test_a_fault_of_the_code_is_a_paragraph_and_its_traceback_a_private_file(
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
+@pytest.mark.usefixtures("data")
+def test_too_little_memory_is_no_fault_of_the_code_and_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(options, "settings", refused)
+    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("This process got no more memory (MemoryError: no message). Its traceback is in ")
+    assert "raise the limit (ulimit -v, a container's), then run again" in err
+
+
 @pytest.mark.parametrize(
     ("number", "advice"),
     [(errno.ENOSPC, "Free space"), (errno.EROFS, "right to write"), (errno.ENOENT, "deleted during the run")],
