@@ -171,7 +171,9 @@ class Invariants:
         """A night alone on its morning, replayed from what the ledger held before it, gives the same bits."""
         issued = {row["run_id"]: self.born["forecasts"][key] for key, row in self.rows["forecasts"].items()}
         runs = {run_id: self.rows["runs"][run_id,] for run_id in sorted(issued)}
-        mornings = Counter((runs[run_id]["symbol"], runs[run_id]["target"], born) for run_id, born in issued.items())
+        decided = {(row["run_id"], self.born["promotions"][key]) for key, row in self.rows["promotions"].items()}
+        at_work = {(run_id, born) for run_id, born in {*issued.items(), *decided} if run_id in runs}
+        mornings = Counter((runs[run_id]["symbol"], runs[run_id]["target"], born) for run_id, born in at_work)
         alone = [
             ((run_id,), run)
             for run_id, run in runs.items()
