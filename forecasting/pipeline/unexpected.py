@@ -64,6 +64,9 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     if _is_of_prefect(error):
         found = f"Prefect's server did not respond as expected during this command ({kind}: {cause})."
         do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
+    elif _is_of_its_settings(error):
+        found = f"A setting of Prefect's own is not valid ({kind}: {cause})."
+        do = "Correct it where it is: a variable PREFECT_..., .env or prefect.toml in this folder, a Prefect profile."
     elif isinstance(error, MemoryError):
         found = f"This process got no more memory ({kind}: {cause})."
         do = "End other programs or raise the limit (ulimit -v, a container's), then run again; what is stored stays."
@@ -98,6 +101,11 @@ def _odd_value(settings: Settings | None) -> str:
 def _is_of_prefect(error: Exception) -> bool:
     package = type(error).__module__.partition(".")[0]
     return package in ("httpx", "httpcore", "prefect") or "Failed to reach API" in str(error)
+
+
+def _is_of_its_settings(error: Exception) -> bool:
+    """Whether pydantic refused one of Prefect's settings, of which it names class and field; ours are another error."""
+    return type(error).__module__.startswith("pydantic_core") and str(getattr(error, "title", "")).endswith("Settings")
 
 
 def _kept_traceback(error: Exception, now: Clock, settings: Settings | None) -> str:

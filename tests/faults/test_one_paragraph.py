@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from prefect.settings.models.logging import LoggingSettings
 
 from flows import nightly
 from flows.terminal import options
@@ -74,6 +75,18 @@ def test_too_little_memory_is_no_fault_of_the_code_and_says_what_to_do(
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith("This process got no more memory (MemoryError: no message). Its traceback is in ")
     assert "raise the limit (ulimit -v, a container's), then run again" in err
+
+
+@pytest.mark.usefixtures("data")
+def test_a_setting_of_prefects_that_is_not_valid_is_no_fault_of_the_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(options, "settings", lambda: LoggingSettings.model_validate({"level": "WRONG"}))
+    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("A setting of Prefect's own is not valid (ValidationError: ")
+    assert "LoggingSettings level Input should be 'DEBUG', 'INFO'" in err
+    assert "a variable PREFECT_..., .env or prefect.toml in this folder, a Prefect profile." in err
 
 
 @pytest.mark.parametrize(
