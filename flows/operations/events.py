@@ -45,7 +45,7 @@ def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> N
 
 
 def name_state(name: str, message: str, *, only: str = "") -> None:
-    """Rename the running state of this flow run, and say why; if given, `only` one of that name. The run runs on."""
+    """Rename the running state of this flow run, with a reason, but only from the name `only` if one is given."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
