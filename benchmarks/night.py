@@ -7,6 +7,7 @@ from scratch, the next warm. Prints one table; every figure is of this machine a
 """
 
 import argparse
+import ctypes
 import os
 import platform
 import socket
@@ -19,6 +20,8 @@ import urllib.parse
 import urllib.request
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+import psutil
 
 from forecasting.sessions import shift
 
@@ -88,14 +91,28 @@ def start_server(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
 
 
 def command(*words: str, environment: dict[str, str]) -> tuple[float, float]:
-    """Wall seconds and peak memory in MiB of one `forecasting` command in its own process."""
+    """Wall seconds of one `forecasting` command in its own process, and peak memory in MiB of its largest one."""
+    _inherit_orphans(1)
+    before = psutil.Process().children()
     started = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "flows.cli", *words], env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
+    wall, peak = time.perf_counter() - started, usage.ru_maxrss
+    for orphan in {*psutil.Process().children()}.difference(before):  # it ends now; who waits learns of its CPU
+        peak = max(peak, os.wait4(orphan.pid, 0)[2].ru_maxrss)
+    _inherit_orphans(0)
     if status:
         raise SystemExit(f"forecasting {' '.join(words)} failed with status {os.waitstatus_to_exitcode(status)}")
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return time.perf_counter() - started, usage.ru_maxrss / unit
+    return wall, peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _inherit_orphans(flag: int) -> None:
+    """Whether the children of a command that has ended are this process's, on Linux, where workers are its children's.
+
+    PR_SET_CHILD_SUBREAPER of prctl(2).
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, flag)
 
 
 def run_night(options: argparse.Namespace, session: date, environment: dict[str, str]) -> dict[str, float | str]:

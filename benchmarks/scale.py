@@ -1,4 +1,4 @@
-"""A warm night of many symbols: wall and CPU seconds, the share of each step, peak memory; runners compared in one run.
+"""A warm night of many symbols: wall and CPU seconds, the share of each step, memory; runners compared in one run.
 
     python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants local,processes:2,dask:2
     python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants processes:2+10,local
@@ -29,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from memory import watched_memory
 from night import STAGES, clean_environment, command, start_server
 from postgres import temporary_server
 from readers import Seen, print_seen, readers
@@ -74,6 +75,7 @@ class Night:
         cpu_s: CPU seconds of the command and of the processes that it started and waited for.
         server_cpu_s: CPU seconds of Prefect's server meanwhile.
         peak_mib: Memory of the largest process.
+        held_mib: Most that all processes had together, without the server.
         stage_s: Wall seconds of each stage, summed over symbols.
         seen: What readers and locks waited for.
         rows: Rows and digest of each table on Postgres after it, without times.
@@ -84,6 +86,7 @@ class Night:
     cpu_s: float
     server_cpu_s: float
     peak_mib: float
+    held_mib: float
     stage_s: dict[str, float]
     seen: Seen
     rows: dict[str, str]
@@ -199,11 +202,14 @@ def run_night(
     children, before = cpu_of_children(), cpu_of(server)
     with readers(ledger.url, asked, int(count)) if count else nullcontext(Seen()) as seen:
         own = environment | variables(runner) | ledger.environment
-        wall, peak = command("run", "--as-of", str(session), environment=own)
+        with watched_memory() as held:
+            wall, peak = command("run", "--as-of", str(session), environment=own)
         used = cpu_of_children() - children, cpu_of(server) - before  # the readers are not waited for yet
     if count:
         print_seen(seen, int(count))
-    night = Night(variant, wall, *used, peak, seconds_of(ledger, session), seen, rows_of(ledger))
+    night = Night(
+        variant, wall, *used, peak, max(held, default=0.0), seconds_of(ledger, session), seen, rows_of(ledger)
+    )
     print(f"{variant}: {wall:.1f} s, {used[0]:.1f} s of CPU, {peak:.0f} MiB", file=sys.stderr, flush=True)
     return night
 
@@ -254,13 +260,14 @@ def cpu_of(process: "subprocess.Popen[bytes]") -> float:
 def print_table(nights: list[Night], symbols: int) -> None:
     """A row a variant; what the stages leave of the wall time is interpreter, imports, plan and Prefect."""
     stages = " | ".join(f"{stage} s" for stage in STAGES)
-    print(f"| runner | wall s | ratio | CPU s | symbols a CPU-minute | {stages} | server CPU s | peak MiB |")
-    print("| --- |" + " ---: |" * (len(STAGES) + 6))
+    print(f"| runner | wall s | ratio | CPU s | symbols a CPU-minute | {stages} | server CPU s | peak MiB | all MiB |")
+    print("| --- |" + " ---: |" * (len(STAGES) + 7))
     for night in nights:
         seconds = " | ".join(f"{night.stage_s[stage]:.1f}" for stage in STAGES)
         print(
             f"| {night.variant} | {night.wall_s:.1f} | {night.wall_s / nights[0].wall_s:.2f} | {night.cpu_s:.1f} | "
-            f"{60 * symbols / night.cpu_s:.0f} | {seconds} | {night.server_cpu_s:.1f} | {night.peak_mib:.0f} |"
+            f"{60 * symbols / night.cpu_s:.0f} | {seconds} | {night.server_cpu_s:.1f} | {night.peak_mib:.0f} | "
+            f"{night.held_mib:.0f} |"
         )
     for night in nights[1:]:
         if night.rows:

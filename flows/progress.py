@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from forecasting.pipeline.night_progress import after, at_stage
 from forecasting.pipeline.night_run import NightSpec
 from forecasting.vocabulary import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-STAGES = ("preprocess", "train", "predict", "evaluate")
-"""A night's stages after the ingest, which all nights of a run share."""
 
 Update = Callable[[str, int, int], None]
 _display: ContextVar[Update | None] = ContextVar("display", default=None)
@@ -47,20 +45,14 @@ def show_nights(nights: Sequence[NightSpec]) -> None:
 def show_stage(shard: Sequence[NightSpec], stage: str) -> None:
     """Put the bar where `stage` of a shard's nights begins: the same place at every retry."""
     update, nights = _display.get(), _nights.get()
-    if update is None or shard[0] not in nights:
-        return
-    at = nights.index(shard[0])
-    done = 0 if stage == "ingest" else 1 + at * len(STAGES) + len(shard) * STAGES.index(stage)
-    which = f" ({at + 1} of {len(nights)})" if len(nights) > 1 and stage != "ingest" else ""
-    more = f" and {len(shard) - 1} more" if len(shard) > 1 else ""
-    update(f"{shard[0].symbol} {shard[0].session}{more}{which}: {stage}", done, 1 + len(nights) * len(STAGES))
+    if update is not None and shard[0] in nights:
+        update(*at_stage(shard, stage, nights))
 
 
 def show_done(done: int) -> None:
     """Put the bar where so many of the nights are done."""
-    update, nights = _display.get(), len(_nights.get())
-    if update is not None:
-        update(f"{done} of {nights} nights done", 1 + done * len(STAGES), 1 + nights * len(STAGES))
+    if (update := _display.get()) is not None:
+        update(*after(done, len(_nights.get())))
 
 
 @contextmanager
@@ -82,10 +74,7 @@ def _bar(what: str) -> Iterator[Update | None]:
 
 @contextmanager
 def _log_lines_above(console: "Console") -> Iterator[None]:
-    """Within the block Prefect's log lines go through the bar's console, which keeps the bar below them.
-
-    Prefect's handler has a console of its own: a line written there would run into the bar.
-    """
+    """Within the block Prefect's log lines go through the bar's console: from their own they would run into the bar."""
     handlers: list[Any] = [handler for handler in logging.getLogger().handlers if hasattr(handler, "console")]
     own = [handler.console for handler in handlers]
     for handler in handlers:

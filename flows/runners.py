@@ -1,18 +1,19 @@
 """Where shards run: in this process, in processes of this machine, or on Dask workers; the tables are the same."""
 
 import logging
+import os
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
-from functools import partial
 from itertools import chain
-from typing import Any
+from typing import Any, Self
 
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
+from flows import IMPORTED
 from flows.tasks import run_shard, shard_of_nights
-from forecasting.backtest.workers import end_with_parent
+from forecasting.backtest.workers import begin_work, worker_context
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.dask_scheduler import check_dask, own_cluster, wait_for_shard
 from forecasting.pipeline.night_shard import Finished, Shard, every_night_failed, lost_twice, workers_of
@@ -72,19 +73,26 @@ def _noted_where_lost(shard: Shard, lost: list[Shard]) -> Iterator[None]:
         lost.append(shard)
 
 
-def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
-    """Prefect's task runner that the settings name.
+class Workers(ProcessPoolTaskRunner):
+    """Prefect's pool of processes (3.9), whose imports are made once, not by each of them."""
 
-    Raises:
-        ForecastingError: As `check_dask`.
-    """
+    def __enter__(self) -> Self:
+        """Start it; the processes start with the work."""
+        self._context = copy_context()
+        super().__enter__()
+        self._executor._mp_context = worker_context(IMPORTED)  # type: ignore[union-attr]
+        return self
+
+    def _forward_subprocess_messages(self) -> None:
+        # In a thread that would see none of the settings of this run, and start a temporary server for what it sends.
+        self._context.run(super()._forward_subprocess_messages)
+
+
+def task_runner(settings: Settings, shards: int) -> TaskRunner[Any]:
+    """Prefect's task runner that the settings name; raises as `check_dask`."""
     workers = min(workers_of(settings), shards)
     if settings.runner == "processes":
-        pool = ProcessPoolTaskRunner(max_workers=workers, initializer=end_with_parent)
-        # Its thread that passes on the workers' events and logs would otherwise see none of the settings of this run,
-        # and start a temporary server for them (Prefect 3.9).
-        pool._forward_subprocess_messages = partial(copy_context().run, pool._forward_subprocess_messages)  # type: ignore[method-assign]
-        return pool
+        return Workers(max_workers=workers, initializer=begin_work, initargs=(dict(os.environ),))
     check_dask(settings.dask_address)
     from prefect_dask.task_runners import DaskTaskRunner
 

@@ -4,11 +4,24 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=.", re.IGNORECASE)
+
 
 def with_driver(url: str) -> str:
     """The URL, where it names Postgres with its driver."""
     # psycopg 3 is the installed driver; a bare postgresql:// would import psycopg2.
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url)
+
+
+def password_warning(url: str) -> str:
+    """The line about a password in --database-url; empty where there is none. It does not repeat the password."""
+    if not _PASSWORD.search(url):
+        return ""
+    return (
+        "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the URL "
+        "into FORECASTING_DATABASE_URL, or into a file that FORECASTING_DATABASE_URL_FILE names, and change the "
+        "password.\n"
+    )
 
 
 def sqlite_url(path: Path) -> str:

@@ -138,7 +138,8 @@ def prefect_pool() -> None:
     pool, called = ProcessPoolTaskRunner(max_workers=1), list[bool]()
     pool._forward_subprocess_messages = lambda: called.append(True)
     with pool:
-        pass
+        assert pool._executor._mp_context.get_start_method() == "spawn"
+        assert pool._executor._processes == {}
     assert called == [True]
 
 

@@ -54,7 +54,6 @@ OWN_DEFAULTS = {
 """Settings of a server of our own, unless the environment has others."""
 
 OWN_DATABASE = "forecasting.db"  # of temporary servers, in PREFECT_HOME
-
 START_S = 120.0  # seconds until a server must respond: the first start creates its database
 
 _outages: list[str] = []  # since the last response; retries after the first would take minutes for each night

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from forecasting.database_url import password_warning
+from forecasting.pipeline.alarm_texts import secret_warning
+
 if TYPE_CHECKING:
     from forecasting.settings import Settings
-
-_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=.", re.IGNORECASE)
 
 
 def _option(name: str, metavar: str, text: str, default: str | bool = False, variable: str | None = None) -> Any:  # noqa: ANN401
@@ -73,12 +73,7 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
     """
     if (url := options.get("database_url")) is not None:
         os.environ.pop("FORECASTING_DATABASE_URL_FILE", None)
-        if _PASSWORD.search(url):
-            sys.stderr.write(
-                "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put "
-                "the URL into FORECASTING_DATABASE_URL, or into a file that FORECASTING_DATABASE_URL_FILE names, and "
-                "change the password.\n"
-            )
+        sys.stderr.write(password_warning(url))
     if symbols or symbols_file is not None:
         from forecasting.pipeline.symbol_list import asked_symbols
 
@@ -94,10 +89,7 @@ def warn_of_secret(context: typer.Context, name: str) -> None:
     """Warn on stderr when an option that holds a secret was given on the command line, not in its variable."""
     source = context.get_parameter_source(name)
     if source is not None and source.name == "COMMANDLINE":
-        sys.stderr.write(
-            f"Warning: --{name} may contain a secret, which every user of this machine can read in `ps` while this "
-            f"runs. FORECASTING_ALARM_{name.upper()} keeps it out of there.\n"
-        )
+        sys.stderr.write(secret_warning(name))
 
 
 def quieten_prefect() -> None:

@@ -2,10 +2,17 @@
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import forkserver, get_context, parent_process, resource_tracker
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+IMPORTED = ("torch", "forecasting.backtest.refits", "forecasting.pipeline.backtest")
+"""Modules that a backtest's workers need."""
 
 
 def count_of(workers: int | None) -> int:
@@ -17,11 +24,56 @@ def worker_pool(
     workers: int, *, prepare: Callable[..., None] | None = None, given: tuple[object, ...] = ()
 ) -> ProcessPoolExecutor:
     """Processes that start with the work: at most `workers`, each after `prepare(*given)`."""
-    # Spawned, not forked: torch's threads do not survive a fork.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(prepare, given))
+    begin = dict(os.environ), prepare, given
+    return ProcessPoolExecutor(workers, mp_context=worker_context(IMPORTED), initializer=begin_work, initargs=begin)
 
 
-def _begin(prepare: Callable[..., None] | None, given: tuple[object, ...]) -> None:
+def worker_context(imported: Sequence[str]) -> BaseContext:
+    """How worker processes start: on Linux as forks of one process, which imports these modules once for all of them.
+
+    The first call starts that process, which imports while this one goes on, and ends with it; later calls use it. A
+    module that is not installed is left out. Where it cannot have its socket, as under a TMPDIR of a hundred
+    characters, and on macOS, whose own libraries do not survive a fork, each worker is spawned and imports for itself.
+    """
+    if sys.platform != "linux":
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload(list(imported))
+    try:
+        with _inherited():
+            forkserver.ensure_running()
+    except OSError:
+        return get_context("spawn")
+    return context
+
+
+@contextmanager
+def _inherited() -> Iterator[None]:
+    """What the process of the imports begins with: this one's places of modules, and Ctrl-C blocked.
+
+    Its own first place would be the folder where the command was started, which may have a folder `flows` of its own.
+    Ctrl-C at a terminal reaches every process: it ends a worker once `end_with_parent` unblocks it, and prints nothing.
+    """
+    resource_tracker.ensure_running()  # which unblocks Ctrl-C
+    own = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    before = {name: os.environ.pop(name) for name in own if name in os.environ}
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name in own:
+            del os.environ[name]
+        os.environ.update(before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def begin_work(
+    environment: Mapping[str, str], prepare: Callable[..., None] | None = None, given: tuple[object, ...] = ()
+) -> None:
+    """What a worker does first: take the variables of now, where a fork has those of before, and call `prepare`."""
+    os.environ.clear()
+    os.environ.update(environment)
     end_with_parent()
     if prepare is not None:
         prepare(*given)
@@ -35,6 +87,7 @@ def end_with_parent() -> None:
     thread of Prefect's runner that collects results, and the parent would wait for the workers for ever.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 

@@ -22,3 +22,11 @@ RUN_BODY = (
     "{{ flow_run.name }} of {{ deployment.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
     "{% endif %}\n" + _LINK
 )
+
+
+def secret_warning(option: str) -> str:
+    """The line about an address on the command line, which may hold a secret; it does not repeat that."""
+    return (
+        f"Warning: --{option} may contain a secret, which every user of this machine can read in `ps` while this runs. "
+        f"FORECASTING_ALARM_{option.upper()} keeps it out of there.\n"
+    )

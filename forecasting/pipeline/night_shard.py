@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 from forecasting import __version__
-from forecasting.backtest.workers import count_of
+from forecasting.backtest.workers import count_of, worker_context
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.shard import Outcome
@@ -119,6 +119,15 @@ def workers_of(settings: Settings) -> int:
     if settings.runner == "local":
         return 1
     return count_of(settings.workers)
+
+
+def import_for_workers(settings: Settings, imported: Sequence[str]) -> None:
+    """Let the modules be imported in the process of which workers are forks, if the nights will have some.
+
+    That takes seconds, in which this process makes its own imports and fetches bars.
+    """
+    if settings.runner == "processes" and min(len(settings.symbols), workers_of(settings)) > 1:
+        worker_context(imported)
 
 
 def runs_of(shard: Shard, settings: Settings, *, now: Clock, flow_run_id: str | None) -> list[list[NightRun]]:

@@ -14,14 +14,12 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.backtest import workers
 from forecasting.pipeline.backtest import backtest_spec, companion_series, walk_each
 from forecasting.pipeline.companions import companion_file, companions_folder
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import Progress
 from tests.builders import LAST, random_bars
-from tests.faults.forks import forked
 from tests.nights import rows
 
 SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from
@@ -48,7 +46,6 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     parts: list[int],
 ) -> None:
     """As published, two workers replay all three symbols; else they share the refits of the third."""
-    monkeypatch.setattr(workers, "get_context", lambda method: forked())
     documents, kept, shown = [], [], list[tuple[int, int]]()
 
     @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import pickle
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from flows import IMPORTED
 from forecasting.errors import DataLateError, ForecastingError, UsageError
+from forecasting.pipeline import night_shard
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.night_shard import (
     LARGEST,
@@ -18,6 +21,7 @@ from forecasting.pipeline.night_shard import (
     automatic_size,
     every_night_failed,
     finished,
+    import_for_workers,
     in_batches,
     in_turn,
     lost_twice,
@@ -126,3 +130,27 @@ def test_a_batch_has_one_key_and_at_most_its_size() -> None:
 def test_nights_are_in_the_order_in_which_they_run() -> None:
     assert in_turn([["A1", "A2", "A3"], ["B1"], [], ["C1", "C2"]]) == [["A1", "B1", "C1"], ["A2", "C2"], ["A3"]]
     assert in_turn([]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "begins"),
+    [
+        ({"runner": "processes", "workers": 2, "symbols": ["AAA", "BBB"]}, True),
+        ({"runner": "processes", "workers": 1, "symbols": ["AAA", "BBB"]}, False),
+        ({"runner": "processes", "workers": 2, "symbols": ["AAA"]}, False),
+        ({"runner": "local", "workers": 2, "symbols": ["AAA", "BBB"]}, False),
+        ({"runner": "dask", "workers": 2, "symbols": ["AAA", "BBB"]}, False),
+    ],
+)
+def test_imports_begin_early_only_where_nights_will_have_processes(
+    given: dict[str, object], begins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = list[object]()
+    monkeypatch.setattr(night_shard, "worker_context", imported.append)
+    import_for_workers(settings(**given), IMPORTED)
+    assert imported == [IMPORTED] * begins
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_what_workers_import_is_there(name: str) -> None:
+    assert importlib.util.find_spec(name) is not None  # a name that is not would be left out without a word
