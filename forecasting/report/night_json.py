@@ -18,8 +18,9 @@ from forecasting.report.units import Unit, unit_of
 from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
 
 _OF_A_NIGHT = ("name", "role", "kind", "status", "reason", "split_factor")
-_FINER = 2
-"""Digits more than shown: enough for the same rounding, and a third of the size of all digits."""
+_FINER = 4
+"""Digits more than shown: rounded twice, two numbers in 10 ** _FINER can differ in the last digit from the rest of the
+page and from `show`, and all digits would double the size."""
 
 
 def forecasters(data: ReportData) -> dict[str, str]:

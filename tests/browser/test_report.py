@@ -47,6 +47,18 @@ def test_the_forecast_table_and_both_charts_are_visible(opened):
     assert not page.locator("#past > svg.narrow").is_visible()
 
 
+def test_the_script_writes_the_numbers_that_the_page_has_without_it(opened, browser, tmp_path: Path):
+    medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
+    page = opened(report_data(forecasts=forecasts().assign(q50=medians)))
+    plain = browser.new_context(java_script_enabled=False)
+    without = plain.new_page()
+    without.goto((tmp_path / "report.html").as_uri())
+    cells = [shown.locator("#forecasts tbody td:not(.actual)").all_inner_texts() for shown in (page, without)]
+    plain.close()
+    assert len(cells[0]) == 25
+    assert cells[0] == cells[1]
+
+
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
 @pytest.mark.parametrize("with_record", [True, False])
 def test_a_phone_needs_no_sideways_scroll(opened, target: str, with_record: bool):

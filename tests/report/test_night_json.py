@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from forecasting.report.night_json import embedded, forecasters
+from forecasting.report.units import unit_of
 from tests.report.nights import forecasts, report_data, values_of
 
 
@@ -24,6 +25,15 @@ def test_without_past_nights_the_page_has_its_own_in_its_unit() -> None:
     assert night["forecasts"]["lstm"][0][3] == pytest.approx(data.rows["q50"].iloc[0] / 1e6, abs=1e-4)
     assert document["values"][night["origin"]] == pytest.approx(values_of("volume").iloc[-1] / 1e6, abs=1e-4)
     assert document["values"][-1] is None
+
+
+def test_a_number_close_to_a_half_is_rounded_as_elsewhere() -> None:
+    medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
+    data = report_data(forecasts=forecasts().assign(q50=medians))
+    unit = unit_of(data)
+    (night,) = json.loads(embedded(data))["nights"]
+    shown = [f"{quantiles[3]:.{unit.decimals}f}" for quantiles in night["forecasts"]["lstm"]]
+    assert shown == [unit.number(median) for median in medians]
 
 
 def test_every_forecaster_is_in_it_and_the_network_comes_first() -> None:

@@ -14,7 +14,8 @@
   const esc = (text) => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
   const fixed = (value, digits) => {
     if (!Number.isFinite(value)) return DASH;
-    return value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "\u2212");
+    // toFixed rounds the number that is stored, as Python does: 8.225, a little less than that, to 8.22.
+    return Number(value.toFixed(digits)).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }).replace("-", "\u2212");
   };
   const number = (value) => fixed(value, unit.decimals);
   const span = (low, high) => `${number(low)}${DASH}${number(high)}`;
