@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -126,10 +127,12 @@ def test_a_model_is_listed_with_what_its_fit_started_from():
 
 
 def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
-    settings = Settings(symbols=("SBUX", "VOD.L"), database_url="postgresql://me:hunter2@db/x")
+    folders = (Path("/srv/bars"), Path("/srv/events"))
+    settings = Settings(symbols=("SBUX", "VOD.L"), files=folders, database_url="postgresql://me:hunter2@db/x")
     _, rows = listings.settings_listing(settings)
     values = {row[0]: row[1] for row in rows}
     assert values["FORECASTING_SYMBOLS"] == "SBUX,VOD.L"
+    assert values["FORECASTING_FILES"] == "/srv/bars,/srv/events"
     assert values["FORECASTING_EXCHANGES"] == "SBUX=XNYS,VOD.L=XLON"
     assert listings.settings_document(settings)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
     assert "hunter2" not in str(rows)
