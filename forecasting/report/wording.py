@@ -96,13 +96,7 @@ def notices(data: ReportData) -> list[Notice]:
     fallback = rows[rows["status"] == "fallback"]
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
-        found.append(
-            Notice(
-                "warn",
-                "Fallback",
-                f"A baseline is published instead of the network: {reasons or 'no reason was given'}.",
-            )
-        )
+        found.append(Notice("warn", "Fallback", f"The network is not published: {reasons or 'no reason was given'}."))
     out_of_range = _out_of_range(rows)
     if out_of_range:
         found.append(Notice("info", "Never seen before", out_of_range))

@@ -85,7 +85,7 @@ def test_a_first_night_says_that_nothing_is_scored() -> None:
 def test_each_notice_is_a_paragraph_of_its_own() -> None:
     data = report_data(forecasts=forecasts(kind="replay", status="fallback", reason="too old"))
     paragraphs = night_markdown(data, PAGE).split("\n\n")
-    assert "**Fallback.** A baseline is published instead of the network: too old." in paragraphs
+    assert "**Fallback.** The network is not published: too old." in paragraphs
     assert any(part.startswith("**Replay.** ") for part in paragraphs)
 
 

@@ -118,7 +118,7 @@ def test_an_ordinary_night_has_no_notice():
         ),
         (
             {"forecasts": forecasts(status="fallback", reason="the model is 70 sessions old")},
-            Notice("warn", "Fallback", "A baseline is published instead of the network: the model is 70 sessions old."),
+            Notice("warn", "Fallback", "The network is not published: the model is 70 sessions old."),
         ),
         (
             {"forecasts": forecasts(kind="late")},

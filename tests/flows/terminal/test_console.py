@@ -17,7 +17,7 @@ def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pyte
     console.show_nights([report_data(forecasts=forecasts(status="fallback", reason="too old", q50=8e6))])
     shown = capsys.readouterr().out
     assert "SBUX is expected to trade 8.00" in shown
-    assert "Fallback: A baseline is published instead of the network: too old." in shown
+    assert "Fallback: The network is not published: too old." in shown
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("Mon 2024-03-11")]
     assert row.split()[2] == "8.00"
     assert row.split()[-1] == "fallback"
