@@ -14,6 +14,8 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 
+from forecasting.backtest.workers import places_of_modules
+
 _PR_SET_PDEATHSIG = 1
 _WAIT_S = 5.0
 
@@ -24,12 +26,13 @@ def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[s
     Args:
         module: Run as `python -m` does.
         arguments: Its command line; visible to everybody on this machine, so without secrets.
-        environment: All of its variables.
+        environment: All of its variables, but for those that say where its modules are.
     """
     command = [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
     # A session of its own: Ctrl-C at a terminal would stop a server before the interrupted run is reported to it.
+    environment = {**environment, **places_of_modules()}
     return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-        command, env=dict(environment), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )
 
 

@@ -51,11 +51,10 @@ def worker_context(imported: Sequence[str]) -> BaseContext:
 def _inherited() -> Iterator[None]:
     """What the process of the imports begins with: this one's places of modules, and Ctrl-C blocked.
 
-    Its own first place would be the folder where the command was started, which may have a folder `flows` of its own.
     Ctrl-C at a terminal reaches every process: it ends a worker once `end_with_parent` unblocks it, and prints nothing.
     """
     resource_tracker.ensure_running()  # which unblocks Ctrl-C
-    own = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
+    own = places_of_modules()
     before = {name: os.environ.pop(name) for name in own if name in os.environ}
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     os.environ.update(own)
@@ -66,6 +65,14 @@ def _inherited() -> Iterator[None]:
             del os.environ[name]
         os.environ.update(before)
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+def places_of_modules() -> dict[str, str]:
+    """The variables with which a Python that is started finds its modules where this one does.
+
+    Its own first place would be the folder where the command was started, which may have a folder `flows` of its own.
+    """
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
 
 
 def begin_work(

@@ -125,11 +125,23 @@ def test_a_child_is_no_process_of_the_terminal_which_ctrl_c_would_end_with_the_c
 ) -> None:
     (tmp_path / f"{SLEEPER}.py").write_text("import time\nopen('up', 'w').close()\ntime.sleep(60)\n")
     monkeypatch.chdir(tmp_path)
-    child = start_child(
-        SLEEPER, [], environment={"PYTHONPATH": f"{processes.ROOT}:{tmp_path}", "PATH": "/usr/bin:/bin"}
-    )
+    monkeypatch.syspath_prepend(tmp_path)
+    child = start_child(SLEEPER, [], environment={"PATH": "/usr/bin:/bin"})
     try:
         processes.until((tmp_path / "up").exists, "the child")
         assert os.getsid(child.pid) == child.pid != os.getsid(0)
+    finally:
+        stop_child(child)
+
+
+def test_a_child_is_found_where_its_parent_is_not_in_the_folder_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "__init__.py").write_text("raise SystemExit(3)\n")
+    monkeypatch.chdir(tmp_path)
+    child = start_child("platform", [], environment={"PATH": "/usr/bin:/bin"})
+    try:
+        assert child.wait(timeout=60) == 0
     finally:
         stop_child(child)
