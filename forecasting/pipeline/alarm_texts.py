@@ -1,4 +1,7 @@
-"""The texts of alarms, as Prefect's templates (Jinja): of a night's own event, and of a run that is late or crashed."""
+"""The texts of alarms, as Prefect's templates (Jinja): of a night's own event, and of a run that is late or crashed.
+
+And the warning about an address that was typed where others can read it.
+"""
 
 # The address that Prefect gives is that of the first version of its UI, which a browser would show (3.9.1).
 _LINK = "{{ flow_run|ui_url|replace('/runs/', '/v2/runs/', 1) }}"
