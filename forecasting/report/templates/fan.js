@@ -173,7 +173,7 @@
     const origin = data.sessions[night.origin], row = view.rows[0];
     const who = controls.model.value ? controls.model.selectedOptions[0].textContent : `Published (${data.forecasters[night.published]})`;
     const text = `Night of ${longDay(origin)}, ${night.kind}, issued ${night.issued.replace("T", " ").slice(0, 16)} UTC. ${who[0].toUpperCase()}${who.slice(1)}: median ${withUnit(number(row.quantiles[3]))} for ${shortDay(row.session)}, 80${GAP}% interval ${withUnit(span(row.quantiles[1], row.quantiles[5]))}`
-      + (row.actual === null ? "." : `; actual ${withUnit(number(row.actual))}, ${where(row)}.`) + (night.reason ? ` A baseline was published: ${night.reason}` : "");
+      + (row.actual === null ? "." : `; actual ${withUnit(number(row.actual))}, ${where(row)}.`) + (night.reason ? ` The network was not published: ${night.reason}.` : "");
     byId("as-issued").textContent = text;
     byId("coming").textContent = place === newest ? `The next ${view.rows.length} sessions` : `The ${view.rows.length} sessions after ${shortDay(origin)} ${origin.slice(0, 4)}`;
     const { at: lastAt, value: last } = view.last;
