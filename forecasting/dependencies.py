@@ -44,6 +44,9 @@ _YAHOO, _SERVER = "forecasting/ingest/sources/yahoo.py", "flows/operations/serve
 
 ASSUMPTIONS = {
     "alembic_errors": Assumption("alembic", "An unknown revision is a CommandError.", "forecasting/store/migrate.py"),
+    "alembic_table": Assumption(
+        "alembic", "The revision is column version_num of table alembic_version.", "forecasting/store/migrate.py"
+    ),
     "apprise_mail": Assumption(
         "apprise",
         "add() is false for an address it cannot use; a mail plug-in has smtp_host, host, port and secure.",

@@ -83,7 +83,7 @@ assert not {"pandas", "numpy", "sqlalchemy", "torch", "prefect", "pydantic"} & s
 assert "connect" in dir(fc)
 ledger = fc.connect()
 assert len(ledger.latest("SBUX")) == len(ledger.history("SBUX")) == len(ledger.skill("SBUX")) == 0
-assert not {"torch", "prefect", "typer"} & set(sys.modules)
+assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
 import forecasting.pipeline.whole_night
 from flows import clock
 assert not {"prefect", "typer"} & set(sys.modules)

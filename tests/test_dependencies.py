@@ -38,6 +38,16 @@ def alembic_errors() -> None:
         ScriptDirectory.from_config(_config()).get_revision("nowhere")
 
 
+def alembic_table() -> None:
+    import sqlalchemy as sa
+    from alembic.migration import MigrationContext
+
+    with sa.create_engine("sqlite://").connect() as connection:
+        connection.execute(sa.text("CREATE TABLE alembic_version (version_num TEXT)"))
+        connection.execute(sa.text("INSERT INTO alembic_version (version_num) VALUES ('0042')"))
+        assert MigrationContext.configure(connection).get_current_revision() == "0042"
+
+
 def apprise_mail() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own plug-ins

@@ -143,11 +143,15 @@ def _config() -> Config:
     return config
 
 
-@cache  # every command and every call of the Python API asks; alembic runs each migration's file to find them
+@cache
 def _revisions() -> tuple[str, ...]:
-    from alembic.script import ScriptDirectory
+    """The revisions of this code, newest first: their numbers begin the names of the migrations' files.
 
-    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+    Every command asks. Alembic runs each of those files to find them, and takes as long to import as a night's fit.
+    """
+    files = (importlib.resources.files("migrations") / "versions").iterdir()
+    numbers = (re.match(r"([0-9]{4})_\w+\.py$", file.name) for file in files)
+    return tuple(sorted((number[1] for number in numbers if number), reverse=True))
 
 
 def _check_destination(revision: str) -> None:
@@ -157,9 +161,10 @@ def _check_destination(revision: str) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    from alembic.migration import MigrationContext
-
-    return MigrationContext.configure(connection).get_current_revision()
+    """The revision in Alembic's own table; several, which only another program writes, are named together."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return ", ".join(sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))) or None
 
 
 def _check_there(url: str) -> None:

@@ -105,6 +105,12 @@ def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url
             change(database_url)
 
 
+def test_a_table_of_two_revisions_is_another_programs(database_url):
+    with transaction(database_url) as connection:
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0001')"))
+    assert f"is at revision 0001, {NEWEST}, which this code does not have" in refusal(database_url)
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "notes.db"
     path.write_text("not a database, but long enough to be read as a header of one; " * 20)

@@ -51,6 +51,7 @@ def test_no_name_is_longer_than_postgres_keeps():
 
 def test_revisions_form_one_line():
     assert SCRIPTS.get_heads() == [migrate.head()]
+    assert migrate._revisions() == tuple(REVISIONS[::-1])  # found without running the migrations' files
 
 
 @pytest.mark.parametrize("revision", ["base", *REVISIONS])
