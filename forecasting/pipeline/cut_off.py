@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from forecasting.pipeline.folders import delete_files
-from forecasting.pipeline.night_run import ARTIFACTS, BACKTESTS, REPORTS, runs_folder
+from forecasting.pipeline.night_run import ARTIFACTS, BACKTESTS, REPORTS, network_id, runs_folder
 from forecasting.pipeline.output_file import DRAFTS
 from forecasting.pipeline.pruning import delete_windows
 from forecasting.settings import Settings
 from forecasting.store import database, read, writes
 from forecasting.train.checkpoint import FILES
+from forecasting.train.mode import FITS
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
@@ -70,6 +71,22 @@ def delete_leftovers(settings: Settings, *, now: Clock) -> int:
     folder = settings.data_dir.absolute()
     drafts = [*(folder / REPORTS).glob(DRAFTS), *(folder / BACKTESTS).glob(_REFIT_DRAFTS)]
     return deleted + sum(_delete_old(path, before=now() - DRAFT_AGE) for path in drafts)
+
+
+def delete_weights_without_row(settings: Settings) -> int:
+    """The number of folders deleted: weights that a night had fitted when it ended before their row was written.
+
+    Run again, the night may fit by another method, into another folder. The caller holds the lock of the nights.
+
+    Args:
+        settings: The settings in force, with the database.
+    """
+    folder = settings.data_dir.absolute() / ARTIFACTS
+    with database.reading(settings.url) as connection:
+        fits = (network_id(run_id, method) for run_id in read.not_done(connection) for method in FITS)
+        left = [model_id for model_id in fits if (folder / model_id).is_dir()]
+        of_models = read.models_among(connection, left)
+    return sum(delete_files(folder / model_id, FILES) for model_id in left if model_id not in of_models)
 
 
 def _delete_old(draft: Path, *, before: datetime) -> bool:

@@ -154,6 +154,11 @@ def runs_folder(settings: Settings) -> Path:
     return settings.data_dir.absolute() / "runs" / short_id(place(settings.url))
 
 
+def network_id(run_id: str, method: str) -> str:
+    """The id of the network that a night fits by a method, and the name of the folder of its weights."""
+    return short_id("model", run_id, method)
+
+
 def artifact_folder(settings: Settings, model_id: str) -> Path:
     """The folder of a model's weights and their JSON.
 

@@ -13,7 +13,7 @@ from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.events import usable_events
 from forecasting.ingest.sources.regular_file import check_regular
 from forecasting.option_values import source_name
-from forecasting.pipeline.cut_off import delete_leftovers, mark_cut_off
+from forecasting.pipeline.cut_off import delete_leftovers, delete_weights_without_row, mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, failures_of, raise_failed, values_of
 from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
 from forecasting.pipeline.registry import check_champion
@@ -251,6 +251,7 @@ def _begin(settings: Settings, *, now: Clock) -> None:
     migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
     mark_cut_off(settings)
     delete_leftovers(settings, now=now)
+    delete_weights_without_row(settings)
 
 
 def _note_failure(

@@ -14,12 +14,11 @@ import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.ids import short_id
 from forecasting.pipeline import shard
 from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.companions import load_companions
 from forecasting.pipeline.market import check_same_market
-from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder
+from forecasting.pipeline.night_run import NightInputs, NightRun, artifact_folder, network_id
 from forecasting.pipeline.own_weights import own_weights
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
@@ -172,9 +171,9 @@ def _drift_reason(stored: _Stored) -> str:
 
 
 def _fit_and_save(run: NightRun, plan: _Plan, inputs: NightInputs) -> Row:
-    """Fit, write the artifact, return the row: a kill before the row leaves a folder that the next attempt replaces."""
+    """Fit, write the artifact, return the row: a kill before the row leaves a folder, which the next run deletes."""
     method, settings = plan.choice.method, run.settings
-    model_id = short_id("model", run.id, method)
+    model_id = network_id(run.id, method)
     started = time.perf_counter()
     fitted, used = _fit(run, plan)
     verdict = _examine(run, plan, fitted)

@@ -7,6 +7,9 @@ from forecasting.vocabulary import Mode
 
 Method = Literal["scratch", "warm", "skip"]
 
+FITS: tuple[Method, ...] = ("scratch", "warm")
+"""The methods by which a night makes a network."""
+
 MAX_CHAIN_EPOCHS = 60
 """Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80 % intervals fell to 68 %."""
 

@@ -110,6 +110,22 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
     assert files == set(kept)
 
 
+def test_weights_whose_row_was_never_written_are_deleted_though_the_night_then_fits_by_another_method(
+    night_folder: Path, plain_flows: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nightly.nightly(as_of=NIGHTS[-2])
+    with monkeypatch.context() as patch:
+        patch.setattr(writes, "add_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            nightly.nightly(as_of=NIGHTS[-1], mode="warm")
+    folder = read_settings().data_dir / "artifacts"
+    with_row = {row["id"] for row in rows("models") if row["artifact_path"]}
+    (left,) = {path.name for path in folder.iterdir()} - with_row
+    nightly.nightly(as_of=NIGHTS[-1], mode="scratch")
+    assert {path.name for path in folder.iterdir()} == {row["id"] for row in rows("models") if row["artifact_path"]}
+    assert not (folder / left).exists()
+
+
 def test_the_drafts_that_killed_writers_left_are_deleted_a_day_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -74,6 +75,11 @@ def _pretrained(target: str, *columns: sa.Column[Any]) -> sa.Select[Any]:
     table = tables.models
     wanted = (table.c.symbol == OF_MANY, table.c.target == target, table.c.method == "base")
     return sa.select(*columns).where(*wanted).order_by(table.c.created_at.desc(), table.c.id)
+
+
+def models_among(connection: sa.Connection, model_ids: Sequence[str]) -> list[str]:
+    """Those of the ids that are of models."""
+    return list(connection.scalars(sa.select(tables.models.c.id).where(tables.models.c.id.in_(model_ids))))
 
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:

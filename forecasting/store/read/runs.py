@@ -51,6 +51,11 @@ def running(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(tables.runs.c.id).where(tables.RUNNING).order_by(tables.runs.c.as_of)))
 
 
+def not_done(connection: sa.Connection) -> list[str]:
+    """The ids of all runs that have not come to their end, of any symbol and target."""
+    return list(connection.scalars(sa.select(tables.runs.c.id).where(tables.runs.c.status != "done")))
+
+
 def completed_in(connection: sa.Connection, flow_runs: Sequence[str]) -> list[str]:
     """The ids of the completed nights that any of Prefect's runs began, by session and symbol."""
     table = tables.runs
