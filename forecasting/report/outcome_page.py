@@ -14,7 +14,7 @@ from forecasting.report.facts import STAGES
 from forecasting.report.listings import change
 from forecasting.report.run_outcome import SymbolNight, counts_of, names_of
 from forecasting.report.tables import unusual
-from forecasting.report.units import GAP, instant, seconds
+from forecasting.report.units import GAP, instant, quantity, seconds
 
 SLOW_NIGHTS = 20
 """Nights from which on a step beyond their 95th percentile is called slow."""
@@ -135,19 +135,21 @@ def _durations(nights: Sequence[SymbolNight], durations: pd.DataFrame) -> list[s
     if not runs or durations.empty:
         return []
     symbols = [run["symbol"] for run in runs]
-    usual = durations[durations["symbol"].isin(symbols)].groupby("step")[["median_seconds", "p95_seconds"]].sum()
-    least = int(durations.loc[durations["symbol"].isin(symbols), "n"].min())
+    of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
+    usual, known = of_step[["median_seconds", "p95_seconds"]].sum(), of_step["n"].min()
     rows: list[list[object]] = []
     for step in (*STAGES, "total"):
         names = [f"seconds_{name}" for name in (STAGES if step == "total" else (step,))]
         spent = sum(float(run[name] or 0.0) for run in runs for name in names)
         median, high = (float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds"))
-        slow = "slow" if least >= SLOW_NIGHTS and spent > high else ""
+        slow = "slow" if known.get(step, 0) >= SLOW_NIGHTS and spent > high else ""
         rows.append([step, seconds(spent), seconds(median), seconds(high), slow])
     which = f"{len(runs)} symbols together" if len(runs) > 1 else str(symbols[0])
+    # One request brings the bars of several missed nights: the others have no duration of it.
+    least, most = int(known.min()), int(known.max())
+    nights_known = quantity(most, "night") if least == most else f"{least} to {most} nights"
     return [
         "### How long",
-        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of "
-        f"{least} night{'s' if least > 1 else ''}.",
+        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of {nights_known}.",
         table_markdown((["step", "this night", "median", "95th", "note"], rows)),
     ]

@@ -120,5 +120,14 @@ def test_a_young_ledger_calls_no_step_slow() -> None:
     assert lines[-1] == "| total | 5.0 s | 0.5 s | 0.9 s |  |"
 
 
+def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_of_several() -> None:
+    table = durations("A", n=22)
+    table.loc[table["step"] == "ingest", "n"] = 3
+    lines = section(body_of(night_of("A"), durations=table), "How long")
+    assert lines[0].endswith("of A, beside the median and the 95th percentile of 3 to 22 nights.")
+    assert lines[4] == "| ingest | 1.0 s | 0.5 s | 0.9 s |  |"
+    assert lines[-1] == "| total | 5.0 s | 0.5 s | 0.9 s | slow |"
+
+
 def test_a_run_in_which_every_symbol_failed_has_no_durations() -> None:
     assert "How long" not in body_of(failed("A"), failed("B"))
