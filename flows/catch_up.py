@@ -1,4 +1,4 @@
-"""Run a span of missed sessions in one flow run, oldest first, from bars as known at each; marked late or replay."""
+"""Run a span of missed sessions in one flow run, oldest first, from bars as known at each."""
 
 from datetime import date
 from typing import Annotated, Any

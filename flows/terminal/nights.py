@@ -89,7 +89,7 @@ def catch_up(
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Run missed sessions, oldest first. Each has the bars known by then; its forecasts are marked late or replay."""
+    """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
     use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     span = options.parse(first), options.parse(last)
     options.quieten_prefect()

@@ -22,7 +22,7 @@ a run: it says what to do, how late the run was and how long it took.
 More: `docs/operations.md`."""
 
 CATCH_UP = """Forecasts from every session of a span that has no finished run, oldest first, from the bars as known at
-each. The forecasts are marked late or replay and never count as live.
+each. A forecast made after its first session has opened is marked late or replay, and never counts as live.
 
 For nights that are missing in the record: *Run*, *Custom run*, with `first` and `last`. A night that is done is left
 out, so a run may be repeated. The newest nights need no catch-up: the next `nightly` does them."""

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import get_args
 
 import pytest
 
+from forecasting.predict.forecasts import kind_of
 from forecasting.report.artifacts import artifact_key
 from forecasting.report.run_guides import BACKTEST, CATCH_UP, NIGHTLY
+from forecasting.sessions import opens_at
 from forecasting.vocabulary import Target
 
 STATES = ("Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed")
@@ -27,3 +30,11 @@ def test_the_guide_of_a_night_links_to_the_page_of_each_target() -> None:
 def test_the_guides_of_the_forms_name_the_parameters_that_they_need() -> None:
     for guide in (CATCH_UP, BACKTEST):
         assert "with `first` and `last`" in guide
+
+
+def test_the_guide_of_a_catch_up_says_from_when_on_a_forecast_is_not_live() -> None:
+    """Its newest session may be last night's: such a forecast is live, as one of the flow `nightly`."""
+    opens = opens_at(date(2024, 3, 8), "XNYS")
+    kinds = [kind_of(opens + timedelta(minutes=minutes), date(2024, 3, 7), "XNYS") for minutes in (-1, 0)]
+    assert kinds == ["live", "late"]
+    assert "made after its first session has opened is marked late or replay" in " ".join(CATCH_UP.split())
