@@ -29,11 +29,12 @@ CHAMPIONS = View(
     "promotions",
     {
         "from_session": (
-            "Session of the decision. Forecasts of later origins use the model; on the first night its own does too."
+            "Session of the decision. Forecasts of later origins use the model; that of this one too on the first "
+            "night, and where the champion before could not be used."
         ),
         "to_session": (
-            "Session of the decision that replaced it, the last origin it forecast; NULL: still champion. Equal to "
-            "`from_session`: replaced before another forecast."
+            "Session of the decision that replaced it, the last origin it forecast unless it could not be used there; "
+            "NULL: still champion. Equal to `from_session`: replaced before another forecast."
         ),
         "model_id": "The champion, an id of `models`.",
         "model": "Its name: `lstm`.",
