@@ -114,7 +114,7 @@ def pretrain(
     market: options.MarketOption = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Make pretrained weights from your own symbols' stored bars. It takes minutes for a hundred."""
+    """Make pretrained weights from your own symbols' stored bars. A hundred take half a minute of CPU."""
     use(symbol, symbols_file, target=target, market=market, database_url=database_url)
     from flows import clock
     from flows.progress import progress_bar
