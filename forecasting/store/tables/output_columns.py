@@ -10,11 +10,14 @@ OUTPUT_COLUMNS: dict[str, dict[str, str]] = {
         "mode_reason": "Why that mode was chosen; empty until decided.",
         "started_at": "When the night first started, UTC.",
         "finished_at": "When it was done, UTC; NULL before.",
-        "seconds_ingest": "Duration of step ingest, seconds; NULL before it ended.",
-        "seconds_preprocess": "Duration of step preprocess, seconds; NULL before it ended.",
-        "seconds_train": "Duration of step train, seconds; NULL before it ended.",
-        "seconds_predict": "Duration of step predict, seconds; NULL before it ended.",
-        "seconds_evaluate": "Duration of step evaluate, seconds; NULL before it ended.",
+        "seconds_ingest": (
+            "Seconds of step ingest, its share of symbols run together; NULL before it ended, and where the "
+            "request of a later session's night brought the bars."
+        ),
+        "seconds_preprocess": "Seconds of step preprocess, its share of symbols run together; NULL before it ended.",
+        "seconds_train": "Seconds of step train, its share of symbols run together; NULL before it ended.",
+        "seconds_predict": "Seconds of step predict, its share of symbols run together; NULL before it ended.",
+        "seconds_evaluate": "Seconds of step evaluate, its share of symbols run together; NULL before it ended.",
         "flow_run_id": "Id of Prefect's flow run; NULL without Prefect.",
         "settings": "JSON of the settings that shape a forecast.",
         "note": "Remarks for readers: a missing bar, a failed companion or market series; empty without any.",
