@@ -160,7 +160,10 @@ OUTPUT_COLUMNS: dict[str, dict[str, str]] = {
             "at most 1, positive is better than that mean."
         ),
         "n": "Number of origins with an actual value.",
-        "baseline": "Baseline that the figure is of or compares with; empty without one.",
+        "baseline": (
+            "Baseline that the figure is of or compares with; empty without one, and of the naive one, which is "
+            "`last_value`, of close `random_walk`."
+        ),
         "p_value": (
             "Two-sided p of equal absolute error, for close of equal pinball loss, against that baseline "
             "(Diebold-Mariano), 0 to 1; NULL without a test or with fewer than ten origins a session ahead."
