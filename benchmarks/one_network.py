@@ -5,10 +5,13 @@
 PANEL and VIX are as for base_weights.py. At every refit each symbol has a fit from scratch of its own, as on a night,
 and one network for all symbols is made in four ways: "shipped", the newest shipped weights as they are; "all rows",
 these trained on every row of every symbol; "chain", the same with one slower epoch, continued from the refit before;
-"newest tenth", as chain, on the newest tenth of the rows. Each symbol keeps its own effects and scaler. All forecast
+"averaged", the mean of the newest five networks of that chain, shipped weights the first; "newest tenth", as chain, on
+the newest tenth of the rows. Each symbol keeps its own effects and scaler. All forecast
 until the next refit, combined with the linear model by the target's usual weight. Losses are pinball in model scale,
 without the decisions of nights. CPU is that of fits, the preparation of a symbol's rows included, which every network
-needs. By default all symbols of PANEL, and the years that confirm (split.py).
+needs. By default all symbols of PANEL, and the years that confirm (split.py); those that choose settings:
+
+    python benchmarks/one_network.py PANEL.parquet VIX.csv --symbols choosing --from 2019-01-02 --to 2022-03-08
 """
 
 import argparse
@@ -47,11 +50,12 @@ from forecasting.train.training_loop import (
 )
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
-FIRST, LAST = date(2022, 3, 9), date(2024, 2, 29)
 CHAINED = Hyperparameters(1, 3e-4, batch_size=16)
 MEMBERS = 2  # enough for a difference of networks
 TENTH = 10
 """The part of the rows that "newest tenth" is trained on."""
+AVERAGED = 5
+"""Networks of the chain whose mean is "averaged"."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +80,11 @@ def main() -> None:
     symbols = symbols_of(options.symbols, list(panel))
     settings, market = Settings(target=options.target, members=MEMBERS), read_market(options.market)
     whole = [whole_windows(panel[symbol], panel[symbol]["Date"].max().date(), settings, market) for symbol in symbols]
-    part = name_of(symbols, FIRST, LAST)
+    first, last = (date.fromisoformat(day) for day in (options.first, options.last))
+    part = name_of(symbols, first, last)
     print(f"{datetime.now(UTC).date()}, {machine()}\n")
-    print(f"{options.target}, {len(symbols)} symbols, {FIRST} .. {LAST} ({part}), refit every {options.refit}\n")
-    losses, seconds = walk(whole, settings, options.refit)
+    print(f"{options.target}, {len(symbols)} symbols, {first} .. {last} ({part}), refit every {options.refit}\n")
+    losses, seconds = walk(whole, settings, options.refit, first, last)
     print("\n".join(table(losses, seconds)))
 
 
@@ -89,19 +94,24 @@ def symbols_of(asked: str, found: list[str]) -> list[str]:
 
 
 @one_blas_thread()
-def walk(whole: list[Windows], settings: Settings, every: int) -> tuple[dict[str, Floats], dict[str, float]]:
+def walk(
+    whole: list[Windows], settings: Settings, every: int, first: date, last: date
+) -> tuple[dict[str, Floats], dict[str, float]]:
     """Of each network the (symbols,) mean losses over all origins, and the CPU seconds of its fits; own fits first."""
     origins, weight = whole[0].origins, usual_weight(settings.target)
-    sessions = origins[(origins >= np.datetime64(FIRST)) & (origins <= np.datetime64(LAST))]
+    sessions = origins[(origins >= np.datetime64(first)) & (origins <= np.datetime64(last))]
     losses: dict[str, list[list[Floats]]] = {}
     seconds: dict[str, float] = {}
     shared: dict[str, Checkpoint] = {}
+    chain: list[Checkpoint] = []
     for start in range(0, len(sessions), every):
         refit = at_refit(whole, sessions[start : start + every], settings)
         began = time.process_time()
         prepared = [prepare(windows, method="scratch", settings=settings) for windows in refit.known]
         preparing = time.process_time() - began
         shared, training = all_symbols(refit.known, prepared, shared, settings)
+        chain = [*(chain or [shared["shipped"]]), shared["chain"]][-AVERAGED:]
+        shared["averaged"], training["averaged"] = mean_of(chain), training["chain"]
         for name, spent in training.items():
             seconds[name] = seconds.get(name, 0.0) + preparing + spent
         seconds["preparation"] = seconds.get("preparation", 0.0) + preparing
@@ -139,7 +149,7 @@ def all_symbols(
     """Weights for all symbols by the way that they were made, and the CPU seconds of their training."""
     shipped = pretrained_for(known[0])
     if shipped is None:
-        raise SystemExit(f"Expected shipped weights that end before {FIRST}; found none.")
+        raise SystemExit("Expected shipped weights that end before the first session; found none.")
     everything = [symbol.training for symbol in prepared]
     newest = [TrainingRows(one.tensors, one.rows[-(len(one.rows) // TENTH) :]) for one in everything]
     ways = {
@@ -166,6 +176,13 @@ def trained(
     return replace(start, weights=weights)
 
 
+def mean_of(chain: list[Checkpoint]) -> Checkpoint:
+    """The mean of the networks' weights, member by member; the newest one has those that are wanted."""
+    newest = chain[-1]
+    means = {name: sum(one.weights[name] for one in chain) / len(chain) for name in newest.weights}
+    return replace(newest, weights=means)
+
+
 def usual_weight(target: Target) -> float:
     """The network's share of a combined forecast before anything has been learned."""
     none, quantiles = np.empty((0, len(HORIZONS))), np.empty((0, len(HORIZONS), len(QUANTILES)))
@@ -190,6 +207,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("market", type=Path)
     parser.add_argument("--symbols", default="all", help="A,B,C, all, choosing or confirming")
     parser.add_argument("--target", choices=("volume", "range", "close"), default="volume")
+    parser.add_argument("--from", dest="first", default="2022-03-09", help="first session to forecast from")
+    parser.add_argument("--to", dest="last", default="2024-02-29", help="last session to forecast from")
     parser.add_argument("--refit", type=int, default=126, help="sessions from one refit to the next")
     return parser.parse_args()
 
