@@ -7,12 +7,34 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import forkserver, get_context, parent_process, resource_tracker
-from multiprocessing.context import BaseContext
+from multiprocessing import forkserver, parent_process, resource_tracker
+from multiprocessing.context import BaseContext, ForkServerContext, ForkServerProcess, SpawnContext, SpawnProcess
 from pathlib import Path
 
 IMPORTED = ("torch", "forecasting.backtest.refits", "forecasting.pipeline.backtest")
 """Modules that a backtest's workers need."""
+
+_STARTING = threading.Lock()  # what a child inherits is this whole process's
+
+
+class _Forked(ForkServerProcess):
+    def start(self) -> None:
+        with _inherited():
+            super().start()
+
+
+class _Spawned(SpawnProcess):
+    def start(self) -> None:
+        with _inherited():
+            super().start()
+
+
+class _Forks(ForkServerContext):
+    Process = _Forked
+
+
+class _Spawns(SpawnContext):
+    Process = _Spawned
 
 
 def count_of(workers: int | None) -> int:
@@ -36,35 +58,41 @@ def worker_context(imported: Sequence[str]) -> BaseContext:
     characters, and on macOS, whose own libraries do not survive a fork, each worker is spawned and imports for itself.
     """
     if sys.platform != "linux":
-        return get_context("spawn")
-    context = get_context("forkserver")
+        return _Spawns()
+    context = _Forks()
     context.set_forkserver_preload(list(imported))
     try:
         with _inherited():
             forkserver.ensure_running()
     except OSError:
-        return get_context("spawn")
+        return _Spawns()
     return context
 
 
 @contextmanager
 def _inherited() -> Iterator[None]:
-    """What the process of the imports begins with: this one's places of modules, and Ctrl-C blocked.
+    """What a child process begins with: this one's places of modules, Ctrl-C blocked, and nothing of the main program.
 
     Ctrl-C at a terminal reaches every process: it ends a worker once `end_with_parent` unblocks it, and prints nothing.
+    Python would run the main program anew in each worker: without `if __name__ == "__main__"`, its nights with it.
     """
-    resource_tracker.ensure_running()  # which unblocks Ctrl-C
-    own = places_of_modules()
-    before = {name: os.environ.pop(name) for name in own if name in os.environ}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    os.environ.update(own)
-    try:
-        yield
-    finally:
-        for name in own:
-            del os.environ[name]
-        os.environ.update(before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    with _STARTING:
+        resource_tracker.ensure_running()  # which unblocks Ctrl-C
+        own, main = places_of_modules(), vars(sys.modules["__main__"])
+        before = {name: os.environ.pop(name) for name in own if name in os.environ}
+        program: dict[str, object] = {name: main.pop(name) for name in ("__spec__", "__file__") if name in main}
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.environ.update(own)
+        main["__spec__"] = None
+        try:
+            yield
+        finally:
+            for name in own:
+                del os.environ[name]
+            os.environ.update(before)
+            del main["__spec__"]
+            main.update(program)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def places_of_modules() -> dict[str, str]:

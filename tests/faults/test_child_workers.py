@@ -32,13 +32,12 @@ signal.raise_signal(signal.SIGINT)
 STARTS_A_WORKER = """
 import sys
 from forecasting.backtest.workers import worker_context
-if __name__ == "__main__":
-    context = worker_context(["interrupted", "shadow", "not_installed"])
-    worker = context.Process(target=print, args=[context.get_start_method()])
-    worker.start()
-    worker.join()
-    sys.exit(worker.exitcode)
-"""
+context = worker_context(["interrupted", "shadow", "not_installed"])
+worker = context.Process(target=print, args=[context.get_start_method()])
+worker.start()
+worker.join()
+sys.exit(worker.exitcode)
+"""  # without `if __name__ == "__main__"`: a worker that ran it too would start one of its own
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each worker is spawned")
 
 
