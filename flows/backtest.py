@@ -20,7 +20,7 @@ from forecasting.store import database
 from forecasting.vocabulary import Target
 
 
-@flow(name="backtest", description=BACKTEST, flow_run_name=backtest_run_name, on_failure=[emit_failed])
+@flow(name="backtest", description=BACKTEST, flow_run_name=backtest_run_name, on_failure=[emit_failed], retries=0)
 def backtest(
     first: date,
     last: date,

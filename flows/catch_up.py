@@ -21,7 +21,7 @@ from forecasting.store import database
 from forecasting.vocabulary import Target
 
 
-@flow(name="catch-up", description=CATCH_UP, flow_run_name=night_run_name, on_failure=[emit_failed])
+@flow(name="catch-up", description=CATCH_UP, flow_run_name=night_run_name, on_failure=[emit_failed], retries=0)
 def catch_up(
     first: date,
     last: date,

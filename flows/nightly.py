@@ -22,7 +22,7 @@ from forecasting.store import database
 from forecasting.vocabulary import Mode, Target
 
 
-@flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[emit_failed])
+@flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[emit_failed], retries=0)
 def nightly(
     symbols: list[str] | None = None,
     target: Target | None = None,

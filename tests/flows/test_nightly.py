@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from prefect.settings import PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
+from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows.terminal.start import start_catch_up
 from forecasting.errors import HistoryError, UnexpectedError
@@ -125,12 +126,20 @@ def test_catching_up_runs_a_span_oldest_first_and_marks_it(night_folder: Path) -
     assert counts() == before
 
 
-def test_prefects_default_of_retries_repeats_no_step() -> None:
-    # A step's outcomes would be there twice, and each night would get another one's.
-    spec = importlib.util.find_spec("flows.tasks")
+def made_anew(name: str) -> ModuleType:
+    """A module of flows whose decorators read Prefect's settings of now."""
+    spec = importlib.util.find_spec(f"flows.{name}")
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
-    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2}):
-        spec.loader.exec_module(made)
-    assert (made.step.retries, made.shard_of_nights.retries) == (0, 0)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_prefects_default_of_retries_repeats_no_step_and_no_run() -> None:
+    # A step's outcomes would be there twice, and each night would get another one's. A run at a terminal whose bar is
+    # late would not end.
+    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2, PREFECT_FLOW_DEFAULT_RETRIES: 2}):
+        tasks, flows = made_anew("tasks"), [made_anew(name) for name in ("nightly", "catch_up", "backtest")]
+    assert (tasks.step.retries, tasks.shard_of_nights.retries) == (0, 0)
+    assert [flows[0].nightly.retries, flows[1].catch_up.retries, flows[2].backtest.retries] == [0, 0, 0]
