@@ -66,7 +66,7 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
         do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
     elif _is_of_its_settings(error):
         found = f"A setting of Prefect's own is not valid ({kind}: {cause})."
-        do = "Correct it where it is: a variable PREFECT_..., .env or prefect.toml in this folder, a Prefect profile."
+        do = "Correct it: a variable PREFECT_..., .env or prefect.toml in this folder, profiles.toml in PREFECT_HOME."
     elif isinstance(error, MemoryError):
         found = f"This process got no more memory ({kind}: {cause})."
         do = "End other programs or raise the limit (ulimit -v, a container's), then run again; what is stored stays."
@@ -104,7 +104,10 @@ def _is_of_prefect(error: Exception) -> bool:
 
 
 def _is_of_its_settings(error: Exception) -> bool:
-    """Whether pydantic refused one of Prefect's settings, of which it names class and field; ours are another error."""
+    """Whether a file of Prefect's settings cannot be read, or pydantic refused one of them, naming class and field."""
+    frames = [frame.f_globals.get("__name__") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if {"prefect.settings.sources", "prefect.settings.profiles"} & set(frames):
+        return True
     return type(error).__module__.startswith("pydantic_core") and str(getattr(error, "title", "")).endswith("Settings")
 
 

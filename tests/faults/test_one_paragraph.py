@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from prefect.settings import PREFECT_PROFILES_PATH, load_profiles, temporary_settings
 from prefect.settings.models.logging import LoggingSettings
 
 from flows import nightly
@@ -86,7 +87,19 @@ def test_a_setting_of_prefects_that_is_not_valid_is_no_fault_of_the_code(
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith("A setting of Prefect's own is not valid (ValidationError: ")
     assert "LoggingSettings level Input should be 'DEBUG', 'INFO'" in err
-    assert "a variable PREFECT_..., .env or prefect.toml in this folder, a Prefect profile." in err
+    assert "a variable PREFECT_..., .env or prefect.toml in this folder, profiles.toml in PREFECT_HOME." in err
+
+
+@pytest.mark.usefixtures("data")
+def test_a_file_of_prefects_settings_that_cannot_be_read_is_no_fault_of_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "profiles.toml").write_text('active = "local')
+    monkeypatch.setattr(options, "settings", load_profiles)
+    with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
+        code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("A setting of Prefect's own is not valid (TOMLDecodeError: ")
 
 
 @pytest.mark.parametrize(
