@@ -211,9 +211,8 @@ def run_server() -> Iterator[str]:
         own = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events"}
     password = f"forecasting:{secrets.token_urlsafe(24)}"
     # Its thread ends a run with up to a second of sleep, and no automation of this server listens to it.
-    no_heartbeat = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    environment = OWN_DEFAULTS | own | given
-    with _started("uvicorn", arguments, url=url, password=password, environment=environment), no_heartbeat:
+    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    with _started("uvicorn", arguments, url=url, password=password, environment=OWN_DEFAULTS | own | given), quiet:
         yield url
 
 
@@ -271,7 +270,8 @@ def _await_health(child: "subprocess.Popen[bytes]", url: str) -> None:
             raise ForecastingError(
                 f"Our own Prefect server ended early (exit code {child.returncode}). Its message is above; `run` "
                 "and `catch-up` show it with PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=ERROR. Is the disk of "
-                f"{PREFECT_HOME.value()} full, or the port of {url} taken? Free it, or set PREFECT_SERVER_API_PORT."
+                f"{PREFECT_HOME.value()} full, or the port of {url} taken? Free it, or set PREFECT_SERVER_API_PORT. "
+                '"Can\'t locate revision": a newer Prefect made its database; upgrade, or set another PREFECT_HOME.'
             )
         time.sleep(0.1)
     raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {url}.")

@@ -149,6 +149,7 @@ def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_message_a
     ) as error:
         server._await_health(ended, "http://127.0.0.1:9/api")  # type: ignore[arg-type] - what it uses of a process
     assert str(PREFECT_HOME.value()) in str(error.value)
+    assert "a newer Prefect made its database; upgrade, or set another PREFECT_HOME." in str(error.value)
 
 
 def test_no_server_of_our_own_is_started_where_its_database_cannot_be(
