@@ -61,7 +61,10 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     if odd := _odd_value(settings):
         return StoreError(odd)
     kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
-    if _is_of_prefect(error):
+    if kind == "UnfinishedRun":
+        found = f"Prefect did not take the end of this run, as after its UI's Cancel ({kind}: {cause})."
+        do = "Cancel ends only runs of a worker or of `serve`: the nights went on to their end; see `forecasting show`."
+    elif _is_of_prefect(error):
         found = f"Prefect's server did not respond as expected during this command ({kind}: {cause})."
         do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
     elif _is_of_its_settings(error):

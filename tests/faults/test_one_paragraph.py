@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from prefect.exceptions import UnfinishedRun
 from prefect.settings import PREFECT_PROFILES_PATH, load_profiles, temporary_settings
 from prefect.settings.models.logging import LoggingSettings
 
@@ -76,6 +77,20 @@ def test_too_little_memory_is_no_fault_of_the_code_and_says_what_to_do(
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith("This process got no more memory (MemoryError: no message). Its traceback is in ")
     assert "raise the limit (ulimit -v, a container's), then run again" in err
+
+
+@pytest.mark.usefixtures("data")
+def test_a_run_that_was_cancelled_in_prefect_and_went_on_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def cancelled() -> None:
+        raise UnfinishedRun("Run is in CANCELLING state, its result is not available.")
+
+    monkeypatch.setattr(options, "settings", cancelled)
+    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("Prefect did not take the end of this run, as after its UI's Cancel (UnfinishedRun: Run ")
+    assert "the nights went on to their end; see `forecasting show`." in err
 
 
 @pytest.mark.usefixtures("data")
