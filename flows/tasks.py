@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from prefect import runtime, task
+from prefect import context, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import clock
@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 @task(task_run_name="shard-{shard.name}", cache_policy=NO_CACHE, retries=0)
 def shard_of_nights(shard: Shard) -> list[Finished]:
     """Run a shard in a worker's process, under the settings that it finds there."""
-    with readable_errors():
+    with readable_errors(), context.TagsContext():  # it has the slot of a limited tag, for which steps would wait
         return run_shard(shard)
 
 

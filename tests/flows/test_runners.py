@@ -21,16 +21,17 @@ import pandas as pd
 import psutil
 import pytest
 import yaml
-from prefect import get_client
+from prefect import get_client, tags
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.context import serialize_context
+from prefect.context import TagsContext, serialize_context
 from pydantic import BaseModel, model_serializer
 
-from flows import runners
+from flows import runners, tasks
 from flows.runners import task_runner
 from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError
 from forecasting.pipeline import requests
 from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night_shard import Shard
 from forecasting.pipeline.shard import Outcome
 from forecasting.settings import Settings
 from forecasting.store.tables import metadata
@@ -249,6 +250,14 @@ def test_a_worker_asks_no_server_for_its_version_before_its_shard(monkeypatch: p
 
     assert of_workers(submit, monkeypatch)(iter("ab")) == ["a", "b"]
     assert asked == [False, False]
+
+
+def test_steps_of_a_shard_wait_for_no_slot_that_its_own_task_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = list[set[str]]()
+    monkeypatch.setattr(tasks, "run_shard", lambda _: found.append(TagsContext.get().current_tags))
+    with tags("limited"):
+        tasks.shard_of_nights.fn(Shard((), (), 0, ""))
+    assert found == [set()]
 
 
 def test_a_shard_is_submitted_before_the_bars_of_the_next_come(monkeypatch: pytest.MonkeyPatch) -> None:
