@@ -107,7 +107,7 @@ def seconds_until_old(run: FlowRun) -> float:
     """Seconds until a run has been in its state for longer than it takes to get the lock."""
     if run.state is None:
         return 0.0
-    age = clock.now() - run.state.timestamp
+    age = max(timedelta(), clock.now() - run.state.timestamp)  # a clock that was ahead has been corrected since
     return max(0.0, (STARTING.get(run.state.type, timedelta()) - age).total_seconds())
 
 

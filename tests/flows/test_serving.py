@@ -4,10 +4,13 @@ import json
 import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from prefect.client.schemas.objects import FlowRun, State, StateType
 
+from flows.operations.crashed_runs import seconds_until_old
 from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import database, migrate
@@ -17,6 +20,7 @@ from tests.flows.sinks import http_sink, smtp_sink
 from tests.nights import nights_done
 
 NIGHTLY = "nightly/nightly"
+NOW = datetime(2024, 3, 7, 10, 30, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -171,6 +175,17 @@ def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
 def is_late(server: str, run_id: str) -> dict[str, object] | None:
     found = prefect_api.run(server, run_id)
     return found if (found["state_type"], found["state_name"]) == ("RUNNING", "Late") else None
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits"), [(timedelta(seconds=-4), 6.0), (timedelta(days=-1), 0.0), (timedelta(hours=3), 10.0)]
+)
+def test_a_run_of_a_clock_that_was_three_hours_ahead_is_waited_for_no_longer_than_any_other(
+    changed: timedelta, waits: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.clock.now", lambda: NOW)
+    state = State(type=StateType.RUNNING, timestamp=NOW + changed)
+    assert seconds_until_old(FlowRun(flow_id=uuid4(), state=state)) == waits
 
 
 def test_an_invalid_parameter_is_refused_with_the_reason(deployed: str, tmp_path: Path) -> None:
