@@ -11,7 +11,7 @@ from forecasting.pipeline import shard
 from forecasting.pipeline.companions import companion_snapshots, left_out_note, load_companions, save_companions
 from forecasting.pipeline.market import MarketSnapshot, market_snapshot
 from forecasting.pipeline.night_run import WINDOWS, NightInputs, NightRun
-from forecasting.pipeline.run_row import open_run
+from forecasting.pipeline.run_row import note_bar, open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import Snapshot, snapshot_of, windows_of
 from forecasting.preprocess.companions import with_companion_range
@@ -76,5 +76,6 @@ def _save(run: NightRun, stored: _Stored) -> _Saved:
 
 def _open(connection: Connection, run: NightRun, saved: _Saved, started_at: datetime) -> NightInputs:
     open_run(connection, run, started_at=started_at, note=saved.note)
+    note_bar(connection, run)
     writes.update_run(connection, run.id, {"market_fetch": saved.market_fetch})
     return saved.inputs

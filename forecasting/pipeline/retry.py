@@ -30,7 +30,8 @@ INTERACTIVE = timedelta(seconds=2)
 
 # How `waiting_note` and `missing_bar_note` end, which are the beginning of a run's note.
 _WAITS = re.compile(r".*? Retrying until \d\d:\d\d \S+\.\s*", re.DOTALL)
-_CONTINUED = re.compile(r".*?; the night continued with the bars up to \d{4}-\d\d-\d\d\.\s*", re.DOTALL)
+_BARS_BEFORE = re.compile(r"; the night continued with the bars up to (\d{4}-\d\d-\d\d)\.")
+_CONTINUED = re.compile(rf".*?{_BARS_BEFORE.pattern}\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -217,6 +218,16 @@ def without_waiting(note: str) -> str:
 def without_missing_bar(note: str) -> str:
     """A run's note without `missing_bar_note`: what else the night has noted."""
     return _CONTINUED.sub("", note, count=1)
+
+
+def with_later_bar(note: str, session: date) -> str:
+    """The note of a night whose bar came after `missing_bar_note`, which no longer says what it continued with.
+
+    Without a response a night may have continued with the bar of its own `session`, stored before: that stays.
+    """
+    found = _BARS_BEFORE.search(note)
+    has_own = found is not None and found[1] == str(session)
+    return note if has_own else _BARS_BEFORE.sub("; its bar came later.", note, count=1)
 
 
 def waited_note(attempt: Attempt, settings: Settings, *, now: datetime) -> str:

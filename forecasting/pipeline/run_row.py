@@ -14,7 +14,7 @@ from forecasting.option_values import source_name
 from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.night_run import NightRun
 from forecasting.pipeline.pruning import delete_pruned_files, delete_run_folders, prunable_weights
-from forecasting.pipeline.retry import without_missing_bar, without_waiting
+from forecasting.pipeline.retry import with_later_bar, without_missing_bar, without_waiting
 from forecasting.plain_text import plain_text
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
@@ -80,6 +80,13 @@ def mark_late(run: NightRun, note: str) -> None:
         open_run(connection, run, started_at=run.now())
         kept = without_missing_bar(_noted(connection, run))
         writes.update_run(connection, run.id, {"status": "late", "note": f"{note} {kept}".strip()})
+
+
+def note_bar(connection: Connection, run: NightRun) -> None:
+    """Say in the night's row, where its bar had not come, that it has."""
+    noted = _noted(connection, run)
+    if (note := with_later_bar(noted, run.spec.session)) != noted:
+        writes.update_run(connection, run.id, {"note": note})
 
 
 def note_wait(run: NightRun, note: str) -> None:

@@ -118,8 +118,7 @@ def check_nights() -> None:
         (
             str(GIVES_UP),
             "done",
-            "The bar of 2024-03-06 was not available by 05:55 America/New_York; the night continued with the bars up "
-            "to 2024-03-05.",
+            "The bar of 2024-03-06 was not available by 05:55 America/New_York; its bar came later.",
         ),
         (str(AFTER), "done", ""),
     ]

@@ -7,7 +7,15 @@ import pytest
 from forecasting.errors import DataLateError, StoreError
 from forecasting.pipeline.night_run import NightRun, NightSpec, night_run
 from forecasting.pipeline.retry import Attempt, first_attempt, missing_bar_note, next_attempt, waited_note, waiting_note
-from forecasting.pipeline.run_row import close_nights, mark_failed, mark_late, mark_waiting, note_wait, open_run
+from forecasting.pipeline.run_row import (
+    close_nights,
+    mark_failed,
+    mark_late,
+    mark_waiting,
+    note_bar,
+    note_wait,
+    open_run,
+)
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import LAST
@@ -70,7 +78,7 @@ def test_a_night_whose_process_was_killed_while_it_waited_no_longer_says_so_once
     assert noted(run) == ("running", f"{CALENDAR} {WITNESS}")
 
 
-def test_a_night_whose_bar_did_not_come_keeps_what_was_noted_with_its_older_bars(
+def test_a_night_whose_bar_did_not_come_keeps_what_was_noted_with_its_older_bars_until_it_comes(
     waiting: tuple[NightRun, Attempt],
 ) -> None:
     run, attempt = waiting
@@ -80,6 +88,11 @@ def test_a_night_whose_bar_did_not_come_keeps_what_was_noted_with_its_older_bars
         missing = missing_bar_note(attempt, error, date(2024, 3, 7), run.settings, now=now)
         mark_late(run, missing)
         assert noted(run) == ("late", f"{missing} {CALENDAR} {WITNESS}")
+    store_bars(run)
+    with database.transaction(run.settings.url) as connection:
+        note_bar(connection, run)
+    later = "The bar of 2024-03-08 was not available by 10:00 America/New_York; its bar came later."
+    assert noted(run) == ("running", f"{later} {CALENDAR} {WITNESS}")
 
 
 def test_a_run_that_fails_after_another_completed_its_night_leaves_it_done(
