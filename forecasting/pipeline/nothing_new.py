@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from forecasting.pipeline.plan import newest_session
-from forecasting.sessions import holidays, today
+from forecasting.sessions import closes_at, holidays
 from forecasting.settings import Settings
 from forecasting.vocabulary import Clock
 
@@ -27,10 +27,11 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
 
 
 def closed_since(newest: date, exchange: str, *, now: Clock) -> list[date]:
-    """The holidays of the exchange after `newest` and before today.
+    """The holidays of the exchange after `newest`, today's from the hour on at which its session would have closed.
 
     None when `newest` is over ten days old, as in a file: then no holiday is the reason.
     """
-    first, last = newest + timedelta(days=1), today(now(), exchange) - timedelta(days=1)
-    days: list[date] = holidays(first, last, exchange).date.tolist() if (last - newest).days < 10 else []
+    past = (now() - closes_at(newest, exchange)).days
+    first, last = newest + timedelta(days=1), newest + timedelta(days=past)
+    days: list[date] = holidays(first, last, exchange).date.tolist() if past < 10 else []
     return days

@@ -23,6 +23,18 @@ from forecasting.settings import Settings
             date(2026, 11, 27),
             "Nothing new: the newest session there is, 2026-11-27, was already done.",
         ),
+        # Thanksgiving itself, before and after its session would have closed: a schedule in the evening runs after.
+        (
+            datetime(2026, 11, 26, 20, tzinfo=UTC),
+            date(2026, 11, 25),
+            "Nothing new: the newest session there is, 2026-11-25, was already done.",
+        ),
+        (
+            datetime(2026, 11, 27, 3, tzinfo=UTC),
+            date(2026, 11, 25),
+            "Nothing new: the newest session there is, 2026-11-25, was already done. "
+            "XNYS was closed on Thursday 2026-11-26.",
+        ),
         # A weekend is no holiday, and Memorial Day Monday is one on Tuesday morning.
         (
             datetime(2026, 5, 26, 9, 30, tzinfo=UTC),
