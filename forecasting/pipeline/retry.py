@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
@@ -108,8 +108,12 @@ def deadline_of(night: NightSpec, settings: Settings, *, now: datetime) -> datet
 
 
 def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
-    """The instant of an hour on the day that `day` falls on in a time zone."""
-    return datetime.combine(day.astimezone(zone).date(), hour, tzinfo=zone)
+    """The instant, aware UTC, of an hour on the day that `day` falls on in a time zone.
+
+    An hour that the clocks of that day skip is the one after it, as for the schedule; of one that they show twice it is
+    the first.
+    """
+    return datetime.combine(day.astimezone(zone).date(), hour, tzinfo=zone).astimezone(UTC)
 
 
 def next_attempt(attempt: Attempt, error: ForecastingError, *, now: datetime) -> Attempt | None:

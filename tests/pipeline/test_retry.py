@@ -139,6 +139,14 @@ def test_the_hour_of_the_deadline_is_a_setting() -> None:
     assert deadline_of(NIGHT, settings, now=MORNING) == datetime(2024, 3, 7, 12, 15, tzinfo=UTC)
 
 
+def test_a_stated_hour_that_the_clocks_of_a_day_skip_is_named_as_they_show_it() -> None:
+    night, settings = NightSpec("SBUX", date(2024, 3, 8), "volume", "yahoo"), Settings(late_until=time(2, 30))
+    attempt = first_attempt([night], settings, now=datetime(2024, 3, 10, 6, 20, tzinfo=UTC), unattended=True)
+    late = next_attempt(attempt, DataLateError("No bar."), now=attempt.due)
+    assert late is not None
+    assert waiting_message([late], settings) == "No bar. Next request at 01:40, retrying until 03:30 America/New_York."
+
+
 def test_the_note_of_a_night_that_waited_has_its_times_and_the_number_of_requests() -> None:
     attempt = first_attempt([NIGHT], Settings(), now=MORNING, unattended=True)
     for _ in range(2):
