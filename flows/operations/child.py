@@ -38,14 +38,12 @@ def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[s
 
 def stop_child(child: "subprocess.Popen[bytes]") -> None:
     """End the child: SIGTERM, after _WAIT_S seconds SIGKILL."""
-    child.terminate()
-    try:
-        child.wait(timeout=_WAIT_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-    if child.stdin is not None:
-        child.stdin.close()
+    with child:  # which then waits for its end, and closes its standard input
+        child.terminate()
+        try:
+            child.wait(timeout=_WAIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
 
 
 def run_as_child(parent: int, module: str, arguments: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Prefect's worker, started after the orphaned runs of a killed one are cleared."""
 
 import os
+import signal
 import sys
 
 from flows.operations.crashed_runs import restart_crashed_runs
@@ -18,6 +19,7 @@ def start_worker(pool: str) -> None:
     migrate.check_ready(read_settings().url)
     check_server()
     restart_crashed_runs()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # SIGTERM ends it by one, which a script's `worker &` would ignore
     # Replacing this process, rather than starting a child, lets systemd and Docker signal the worker itself.
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", "1"]
     os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
