@@ -83,10 +83,10 @@ def delete_weights_without_row(settings: Settings) -> int:
     """
     folder = settings.data_dir.absolute() / ARTIFACTS
     with database.reading(settings.url) as connection:
-        fits = (network_id(run_id, method) for run_id in read.not_done(connection) for method in FITS)
-        left = [model_id for model_id in fits if (folder / model_id).is_dir()]
-        of_models = read.models_among(connection, left)
-    return sum(delete_files(folder / model_id, FILES) for model_id in left if model_id not in of_models)
+        fits = {network_id(run_id, method) for run_id in read.not_done(connection) for method in FITS}
+        present = fits.intersection(path.name for path in folder.glob("*"))
+        left = present.difference(read.models_among(connection, sorted(present)))
+    return sum(delete_files(folder / model_id, FILES) for model_id in sorted(left))
 
 
 def _delete_old(draft: Path, *, before: datetime) -> bool:
