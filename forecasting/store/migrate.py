@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.resources
 import re
+import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
@@ -22,6 +24,12 @@ from forecasting.store.tables import comments, metadata, views
 if TYPE_CHECKING:
     from alembic.config import Config
 
+LEAST_SQLITE = (3, 25)
+"""Release of SQLite that first has the window functions of the views; Prefect's server refuses an older one too."""
+
+DROPS_COLUMNS = (3, 35)
+"""The release that can first drop a column."""
+
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
@@ -30,11 +38,12 @@ def upgrade(url: str, revision: str = "head") -> None:
     mends the comments.
 
     Raises:
-        StoreError: Not reachable or writable, or newer than this code.
+        StoreError: Not reachable or writable, or newer than this code; SQLite is too old.
         LockedError: Nights or a backtest run, and the schema would change under them.
         UsageError: No such revision.
     """
     parsed = parse(url)
+    _check_sqlite(parsed, LEAST_SQLITE, "for the ledger, as for Prefect")
     if is_sqlite(parsed):
         folder = sqlite_path(parsed).parent
         try:
@@ -53,11 +62,12 @@ def downgrade(url: str, revision: str) -> None:
     """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views.
 
     Raises:
-        StoreError: No database, not reachable or writable, or newer than this code.
+        StoreError: No database, not reachable or writable, or newer than this code; SQLite is too old.
         LockedError: As of `upgrade`.
         UsageError: No such revision.
     """
     _check_there(url)
+    _check_sqlite(parse(url), DROPS_COLUMNS, "for a downgrade")
     from alembic import command
 
     _migrate(url, revision, command.downgrade)
@@ -167,8 +177,19 @@ def _revision(connection: Connection) -> str | None:
     return ", ".join(sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))) or None
 
 
+def _check_sqlite(parsed: sa.URL, least: tuple[int, int], purpose: str) -> None:
+    """Refuse a library that would end in an error of syntax; it is the system's, or came with Python."""
+    if is_sqlite(parsed) and sqlite3.sqlite_version_info < least:
+        raise StoreError(
+            f"Expected SQLite {least[0]}.{least[1]} or newer {purpose}; found {sqlite3.sqlite_version}, which the "
+            f"Python {sys.executable} uses. Nothing was changed. Use a Python that brings its own SQLite, as those of "
+            "uv and conda do."
+        )
+
+
 def _check_there(url: str) -> None:
     parsed = parse(url)
+    _check_sqlite(parsed, LEAST_SQLITE, "for the ledger, as for Prefect")
     if is_sqlite(parsed) and not sqlite_path(parsed).exists():
         raise StoreError(
             f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` creates it; if it should exist "

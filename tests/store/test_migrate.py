@@ -69,6 +69,38 @@ def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
     assert not Path(path).parent.exists()
 
 
+def pretend_sqlite(monkeypatch: pytest.MonkeyPatch, *found: int) -> None:
+    monkeypatch.setattr("sqlite3.sqlite_version_info", found)
+    monkeypatch.setattr("sqlite3.sqlite_version", ".".join(map(str, found)))
+
+
+def test_a_sqlite_that_is_too_old_is_named_before_anything_is_written(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_sqlite(monkeypatch, 3, 24, 0)
+    for command in (upgrade, check_ready, current, lambda url: downgrade(url, "0001")):
+        with pytest.raises(StoreError, match=r"^Expected SQLite 3\.25 or newer .*; found 3\.24\.0, which the Python"):
+            command(sqlite_url)
+    with pytest.raises(StoreError, match="Expected SQLite"):
+        upgrade(f"sqlite:///{tmp_path / 'new' / 'forecasting.db'}")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_downgrade_needs_a_sqlite_that_drops_columns(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend_sqlite(monkeypatch, 3, 34, 1)
+    with pytest.raises(StoreError, match=r"^Expected SQLite 3\.35 or newer for a downgrade; found 3\.34\.1"):
+        downgrade(sqlite_url, "0001")
+    check_ready(sqlite_url)
+
+
+def test_the_least_sqlite_is_enough_for_all_but_a_downgrade(
+    empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_sqlite(monkeypatch, 3, 25, 0)
+    upgrade(empty_sqlite_url)
+    check_ready(empty_sqlite_url)
+
+
 def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(empty_postgres_url):
     assert current(empty_postgres_url) is None
     assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(empty_postgres_url)
