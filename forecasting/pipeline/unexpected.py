@@ -67,6 +67,9 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     elif _is_of_prefect(error):
         found = f"Prefect's server did not respond as expected during this command ({kind}: {cause})."
         do = "Check that it runs, and PREFECT_API_URL; then run again: what is stored is complete."
+    elif isinstance(error, RuntimeError) and "home directory" in cause:  # pathlib's, when Prefect is imported
+        found = f"This user has no home: HOME is not set, and the list of users names none ({kind}: {cause})."
+        do = "Set HOME to a folder that it can write."
     elif _is_of_its_settings(error):
         found = f"A setting of Prefect's own is not valid ({kind}: {cause})."
         do = "Correct it: a variable PREFECT_..., .env or prefect.toml in this folder, profiles.toml in PREFECT_HOME."

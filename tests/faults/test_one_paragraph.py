@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pwd
 import shutil
 import stat
 from datetime import UTC, datetime, timedelta
@@ -115,6 +116,26 @@ def test_a_file_of_prefects_settings_that_cannot_be_read_is_no_fault_of_the_code
         code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
     assert (code, out, len(err.splitlines())) == (1, "", 1)
     assert err.startswith("A setting of Prefect's own is not valid (TOMLDecodeError: ")
+
+
+@pytest.mark.usefixtures("data")
+def test_a_user_without_a_home_is_told_to_set_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def homeless() -> None:  # Prefect's settings ask this while they are imported
+        source = compile("from pathlib import Path; Path.home()", "home", "exec")
+        exec(source, {"__name__": "prefect.settings.sources"})
+
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(options, "settings", homeless)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("This user has no home: HOME is not set, and the list of users names none (RuntimeError: ")
+    assert "Set HOME to a folder that it can write." in err
 
 
 @pytest.mark.parametrize(
