@@ -76,6 +76,9 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     elif isinstance(error, MemoryError):
         found = f"This process got no more memory ({kind}: {cause})."
         do = "End other programs or raise the limit (ulimit -v, a container's), then run again; what is stored stays."
+    elif isinstance(error, RuntimeError) and "can't start new thread" in cause:  # Python's, of every library's threads
+        found = f"This process could start no more threads ({kind}: {cause})."
+        do = "End other programs or raise the limit (ulimit -u, TasksMax, a container's), then run again."
     else:
         found = f"An error that forecasting does not expect, a fault of its code or of this machine ({kind}: {cause})."
         do = "Run again; if it comes back, report it with that file."

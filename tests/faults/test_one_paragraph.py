@@ -138,6 +138,20 @@ def test_a_user_without_a_home_is_told_to_set_it(
     assert "Set HOME to a folder that it can write." in err
 
 
+@pytest.mark.usefixtures("data")
+def test_a_limit_on_threads_is_no_fault_of_the_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def limited() -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(options, "settings", limited)
+    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    assert err.startswith("This process could start no more threads (RuntimeError: can't start new thread). ")
+    assert "raise the limit (ulimit -u, TasksMax, a container's), then run again." in err
+
+
 @pytest.mark.parametrize(
     ("number", "advice"),
     [(errno.ENOSPC, "Free space"), (errno.EROFS, "right to write"), (errno.ENOENT, "deleted during the run")],
