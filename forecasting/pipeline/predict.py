@@ -20,7 +20,7 @@ from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import NO_MODEL
+from forecasting.pipeline.run_row import NO_MODEL, open_run
 from forecasting.pipeline.shard import Outcome
 from forecasting.predict.calibration import MAX_FORECASTS, Past, read_past
 from forecasting.predict.candidates import (
@@ -44,6 +44,12 @@ from forecasting.train.linear_model import linear_quantiles
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
 
 logger = logging.getLogger("forecasting.predict")
+
+ISSUED_BEFORE = (
+    "What is published for this session was issued before, by a run under other settings, and stays as issued: this "
+    "run's settings show from the next session on."
+)
+"""The note of a run whose champion has forecast the session before, as the challenger of another run."""
 
 
 @dataclass(frozen=True)
@@ -227,6 +233,9 @@ def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
     rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
     added = writes.add_forecasts(connection, rows)
     what = made.published.reason or "the champion's is published"
+    if not read.has_forecasts(connection, run.id, role=CHAMPION):
+        what = ISSUED_BEFORE
+        open_run(connection, run, started_at=issued_at, note=what)
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, spec.symbol, spec.session, what)
     return added
 

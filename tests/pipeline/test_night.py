@@ -24,6 +24,7 @@ from forecasting.errors import (
 from forecasting.pipeline import night_steps, pruning, registry, train
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run, runs_folder
+from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
@@ -280,6 +281,20 @@ def test_a_setting_changed_between_two_nights_does_not_fail_the_second(
     assert second["settings_hash"] != first["settings_hash"]
     assert {row["status"] for row in rows("latest_forecasts")} == {"ok"}  # the champion of the old settings still can
     assert len({row["winner"] for row in rows("promotions")}) == 2
+
+
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_published_and_says_so(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(LAST)
+    published, runs = rows("latest_forecasts"), {row["id"] for row in rows("runs")}
+    monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "300")
+    night(LAST)  # its champion is the challenger of the run before
+    assert rows("latest_forecasts") == published
+    assert {row["id"] for row in rows("runs") if ISSUED_BEFORE in str(row["note"])} == {
+        row["id"] for row in rows("runs") if row["id"] not in runs
+    }
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")

@@ -13,7 +13,7 @@ from forecasting.errors import StoreError
 from forecasting.store import tables
 from forecasting.store.frames import frame, kind_rank
 from forecasting.store.read.splits import all_at, next_history, of_present_history, split_factors
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
 
 
 def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
@@ -196,13 +196,13 @@ def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin:
     return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
 
 
-def has_forecasts(connection: sa.Connection, run_id: str) -> bool:
-    """Whether a run has written its forecasts."""
+def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None = None) -> bool:
+    """Whether a run has written its forecasts, or one of a role."""
     table, run = tables.forecasts, tables.runs
     # Forecasts are ordered by symbol, target and origin, the run's own; by its id alone all of them would be read.
     same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target, table.c.origin_session == run.c.as_of)
     own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, table.c.run_id == run_id).limit(1)
-    return connection.scalar(own) is not None
+    return connection.scalar(own if role is None else own.where(table.c.role == role)) is not None
 
 
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
