@@ -7,6 +7,8 @@ nights. PostgreSQL counts by itself.
 
 import sqlalchemy as sa
 
+from forecasting.store.tables import metadata
+
 COUNTS = {
     "sqlite_autoindex_bar_versions_1": "60635 3032 1 1",
     "ix_fetches_symbol_fetched_at": "5100 255 1",
@@ -35,8 +37,9 @@ def write(connection: sa.Connection) -> None:
     if connection.dialect.name != "sqlite":
         return
     connection.exec_driver_sql("ANALYZE sqlite_master")  # makes the table that it reads
-    connection.exec_driver_sql("DELETE FROM sqlite_stat1")
+    connection.execute(sa.delete(_COUNTED).where(_COUNTED.c.tbl.in_(metadata.tables)))  # another program's stay
     connection.exec_driver_sql(_INSERT, [(counts, index) for index, counts in COUNTS.items()])
 
 
+_COUNTED = sa.table("sqlite_stat1", sa.column("tbl"))
 _INSERT = "INSERT INTO sqlite_stat1 (tbl, idx, stat) SELECT tbl_name, name, ? FROM sqlite_master WHERE name = ?"
