@@ -233,7 +233,7 @@ def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
     rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
     added = writes.add_forecasts(connection, rows)
     what = made.published.reason or "the champion's is published"
-    if not read.has_forecasts(connection, run.id, role=CHAMPION):
+    if added < len(rows) and not read.has_forecasts(connection, run.id, role=CHAMPION):
         what = ISSUED_BEFORE
         open_run(connection, run, started_at=issued_at, note=what)
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, spec.symbol, spec.session, what)
