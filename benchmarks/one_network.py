@@ -3,13 +3,13 @@
     python benchmarks/one_network.py PANEL.parquet VIX.csv --target volume
 
 PANEL and VIX are as for base_weights.py. At every refit each symbol has a fit from scratch of its own, as on a night,
-and one network for all symbols is made in four ways: "shipped", the newest shipped weights as they are; "all rows",
+and one network for all symbols is made in five ways: "shipped", the newest shipped weights as they are; "all rows",
 these trained on every row of every symbol; "chain", the same with one slower epoch, continued from the refit before;
 "averaged", the mean of the newest five networks of that chain, shipped weights the first; "newest tenth", as chain, on
-the newest tenth of the rows. Each symbol keeps its own effects and scaler. All forecast
-until the next refit, combined with the linear model by the target's usual weight. Losses are pinball in model scale,
-without the decisions of nights. CPU is that of fits, the preparation of a symbol's rows included, which every network
-needs. By default all symbols of PANEL, and the years that confirm (split.py); those that choose settings:
+the newest tenth of the rows. Each symbol keeps its own effects and scaler. All forecast until the next refit, combined
+with the linear model by the target's usual weight. Losses are pinball in model scale, without the decisions of nights.
+CPU is that of fits, the preparation of a symbol's rows included, which every network needs. By default all symbols of
+PANEL, and the years that confirm (split.py); those that choose settings:
 
     python benchmarks/one_network.py PANEL.parquet VIX.csv --symbols choosing --from 2019-01-02 --to 2022-03-08
 """

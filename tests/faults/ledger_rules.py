@@ -136,12 +136,15 @@ def check_scores(new: Rows, now: Rows) -> None:
 
 def check_runs(rows: Rows) -> None:
     """A finished night has all of its facts; no other has the forecasts of none."""
-    published = Counter(row["run_id"] for row in rows["forecasts"].values() if row["role"] == "champion")
+    issued = [row for row in rows["forecasts"].values() if row["role"] == "champion"]
+    published = Counter(row["run_id"] for row in issued)
+    sessions = {(row["symbol"], row["target"], row["origin_session"]) for row in issued}
     for run in rows["runs"].values():
         assert run["status"] in ("running", "done", "late", "failed"), run
         assert published[run["id"]] in (0, len(HORIZONS)), (run, published[run["id"]])
         if run["status"] == "done":  # run again under other settings, its session may have its forecast already
             assert (published[run["id"]] == len(HORIZONS)) == (ISSUED_BEFORE not in run["note"]), run
+            assert (run["symbol"], run["target"], run["as_of"]) in sessions, run
             assert run["finished_at"] is not None, run
             assert run["error"] is None, run
             assert run["mode"], run

@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,21 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture
+def paragraph(
+    data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Callable[[], object]], str]:
+    """Runs `show` with a function in place of what reads its settings; the one line of its error."""
+
+    def of(fails: Callable[[], object]) -> str:
+        monkeypatch.setattr(options, "settings", fails)
+        code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+        assert (code, out, len(err.splitlines())) == (1, "", 1)
+        return err
+
+    return of
+
+
 def select(what: str, table: str) -> list[tuple[object, ...]]:
     with database.reading(read_settings().url) as connection:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
@@ -66,61 +82,48 @@ def test_a_fault_of_the_code_is_a_paragraph_and_its_traceback_a_private_file(
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-@pytest.mark.usefixtures("data")
 def test_too_little_memory_is_no_fault_of_the_code_and_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paragraph: Callable[[Callable[[], object]], str],
 ) -> None:
     def refused() -> None:
         raise MemoryError
 
-    monkeypatch.setattr(options, "settings", refused)
-    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    err = paragraph(refused)
     assert err.startswith("This process got no more memory (MemoryError: no message). Its traceback is in ")
     assert "raise the limit (ulimit -v, a container's), then run again" in err
 
 
-@pytest.mark.usefixtures("data")
 def test_a_run_that_was_cancelled_in_prefect_and_went_on_says_so(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paragraph: Callable[[Callable[[], object]], str],
 ) -> None:
     def cancelled() -> None:
         raise UnfinishedRun("Run is in CANCELLING state, its result is not available.")
 
-    monkeypatch.setattr(options, "settings", cancelled)
-    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    err = paragraph(cancelled)
     assert err.startswith("Prefect did not take the end of this run, as after its UI's Cancel (UnfinishedRun: Run ")
     assert "the nights went on to their end; see `forecasting show`." in err
 
 
-@pytest.mark.usefixtures("data")
 def test_a_setting_of_prefects_that_is_not_valid_is_no_fault_of_the_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paragraph: Callable[[Callable[[], object]], str],
 ) -> None:
-    monkeypatch.setattr(options, "settings", lambda: LoggingSettings.model_validate({"level": "WRONG"}))
-    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    err = paragraph(lambda: LoggingSettings.model_validate({"level": "WRONG"}))
     assert err.startswith("A setting of Prefect's own is not valid (ValidationError: ")
     assert "LoggingSettings level Input should be 'DEBUG', 'INFO'" in err
     assert "a variable PREFECT_..., .env or prefect.toml in this folder, profiles.toml in PREFECT_HOME." in err
 
 
-@pytest.mark.usefixtures("data")
 def test_a_file_of_prefects_settings_that_cannot_be_read_is_no_fault_of_the_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paragraph: Callable[[Callable[[], object]], str], tmp_path: Path
 ) -> None:
     (tmp_path / "profiles.toml").write_text('active = "local')
-    monkeypatch.setattr(options, "settings", load_profiles)
     with temporary_settings({PREFECT_PROFILES_PATH: tmp_path / "profiles.toml"}):
-        code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
+        err = paragraph(load_profiles)
     assert err.startswith("A setting of Prefect's own is not valid (TOMLDecodeError: ")
 
 
-@pytest.mark.usefixtures("data")
 def test_a_user_without_a_home_is_told_to_set_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paragraph: Callable[[Callable[[], object]], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def homeless() -> None:  # Prefect's settings ask this while they are imported
         source = compile("from pathlib import Path; Path.home()", "home", "exec")
@@ -129,25 +132,20 @@ def test_a_user_without_a_home_is_told_to_set_it(
     def unknown(uid: int) -> None:
         raise KeyError(uid)
 
-    monkeypatch.setattr(options, "settings", homeless)
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     monkeypatch.delenv("HOME")
-    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    err = paragraph(homeless)
     assert err.startswith("This user has no home: HOME is not set, and the list of users names none (RuntimeError: ")
     assert "Set HOME to a folder that it can write." in err
 
 
-@pytest.mark.usefixtures("data")
 def test_a_limit_on_threads_is_no_fault_of_the_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    paragraph: Callable[[Callable[[], object]], str],
 ) -> None:
     def limited() -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(options, "settings", limited)
-    code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
-    assert (code, out, len(err.splitlines())) == (1, "", 1)
+    err = paragraph(limited)
     assert err.startswith("This process could start no more threads (RuntimeError: can't start new thread). ")
     assert "raise the limit (ulimit -u, TasksMax, a container's), then run again." in err
 
