@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from forecasting.api import Backtest, Ledger, connect, hubverse, nixtla
 
-__version__ = "0.2.0"
+__version__ = "0.3.0.dev0"
 __all__ = ["Backtest", "Ledger", "__version__", "connect", "hubverse", "nixtla"]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.sessions import early_closes, holidays, sessions_index
+from forecasting.sessions import calendar, early_closes, holidays, sessions_index
 from forecasting.vocabulary import HORIZONS
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on 
 
 @dataclass(frozen=True)
 class EventPositions:
-    """Events as positions in an ascending index of sessions.
+    """Events as numbers of sessions after a span's first; negative before it.
 
     Attributes:
         reacting: (E,) the session that trades on the news.
         known: (E,) the first session at whose close the event is known.
-        until: (E,) the first session at whose close it is withdrawn; the index's length if it is not withdrawn.
+        until: (E,) the first session at whose close it is withdrawn; after the calendar's last if it is not withdrawn.
     """
 
     reacting: Positions
@@ -71,25 +71,23 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     return np.ascontiguousarray(values[inside]), tuple(flags)
 
 
-def event_positions(events: "pd.DataFrame", sessions: "pd.DatetimeIndex") -> EventPositions:
-    """The earnings among `events` as positions in `sessions`; events that react on another day are left out.
+def event_positions(events: "pd.DataFrame", first: date, exchange: str) -> EventPositions:
+    """The earnings among `events`, counted from the session `first`; events that react on another day are left out.
+
+    They are placed in the whole calendar: a report after a span's end has flags in it, as has one before its start.
 
     Args:
         events: Columns session (the one that reacts), kind, known_from and, for sources that withdraw events,
             withdrawn_from (NaT if not withdrawn); naive midnights.
-        sessions: Every session of the exchange over the span, ascending.
+        first: The span's first session.
+        exchange: The exchange whose sessions count.
     """
-    earnings = events[events["kind"] == "earnings"]
-    reacting = sessions.searchsorted(earnings["session"].to_numpy(dtype="datetime64[ns]"), side="left")
-    known = sessions.searchsorted(earnings["known_from"].to_numpy(dtype="datetime64[ns]"), side="left")
-    inside = reacting < len(sessions)
-    inside[inside] = sessions[reacting[inside]] == earnings["session"].to_numpy(dtype="datetime64[ns]")[inside]
-    until = np.full(len(earnings), len(sessions))
-    if "withdrawn_from" in earnings:
-        gone = earnings["withdrawn_from"].notna().to_numpy()
-        withdrawn_from = earnings["withdrawn_from"].to_numpy(dtype="datetime64[ns]")[gone]
-        until[gone] = sessions.searchsorted(withdrawn_from, side="left")
-    return EventPositions(*(positions[inside].astype(np.int64) for positions in (reacting, known, until)))
+    sessions = calendar(exchange).sessions.to_numpy()
+    earnings = events[(events["kind"] == "earnings") & events["session"].isin(sessions)]
+    withdrawn = earnings.get("withdrawn_from", np.full(len(earnings), np.datetime64("NaT", "D")))  # NaT sorts last
+    days = (earnings["session"], earnings["known_from"], withdrawn, [np.datetime64(first)])
+    *positions, start = (sessions.searchsorted(np.asarray(each, dtype="datetime64[ns]")) for each in days)
+    return EventPositions(*(each - start for each in positions))
 
 
 def own_event_flags(positions: EventPositions, sessions: int) -> Floats:

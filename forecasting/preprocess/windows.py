@@ -240,7 +240,7 @@ def _calendar_and_events(
     """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
     calendar, names = future_covariates.calendar_flags(first, ahead[-1], exchange)
     sessions = len(calendar) - H
-    positions = future_covariates.event_positions(events, sessions_index(first, ahead[-1], exchange))
+    positions = future_covariates.event_positions(events, first, exchange)
     following = np.lib.stride_tricks.sliding_window_view(calendar[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
     own = np.concatenate([calendar[:sessions], future_covariates.own_event_flags(positions, sessions)], axis=-1)
     targets = np.concatenate([following, future_covariates.target_event_flags(positions, sessions)], axis=-1)

@@ -18,14 +18,13 @@ from tests.builders import no_events, random_bars
 from tests.nights import night, rows
 
 BARS = random_bars(days=600, seed=11)
+REPORTS = ("2022-11-28", "2023-02-27", "2023-05-30", "2023-08-28", "2023-11-27", "2024-02-27")
 SETTINGS = Settings(symbols=("TEST",), members=1, train_sessions=300, scratch_every=4)
 
 
-def windows_over(bars, settings=SETTINGS):
-    last = bars.index[-1].date()
-    return make_windows(
-        bars, no_events(), origin=last, target=settings.target, exchange="XNYS", train_sessions=len(bars)
-    )
+def windows_over(bars, settings=SETTINGS, events=None):
+    last, events = bars.index[-1].date(), no_events() if events is None else events
+    return make_windows(bars, events, origin=last, target=settings.target, exchange="XNYS", train_sessions=len(bars))
 
 
 @pytest.fixture
@@ -45,7 +44,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The network's own forecasts, then a baseline's in their place, then its own again."""
+    """The network's own forecasts, then a baseline's in their place, then its own again; a report every quarter."""
     from forecasting.predict import fallback
 
     # Whatever the network loses, it is behind once six origins are scored, and on the night after a fallback it is not.
@@ -53,9 +52,12 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
     monkeypatch.setattr(fallback, "ENTER", -np.inf)
     monkeypatch.setattr(fallback, "LEAVE", np.inf)
     monkeypatch.setenv("FORECASTING_SCRATCH_EVERY", "5")
+    reports = night_folder.parent / "reports.csv"
+    reports.write_text("announced,timing\n" + "".join(f"{day},amc\n" for day in REPORTS))
+    monkeypatch.setenv("FORECASTING_EVENTS", f"csv:{reports}")
     settings = read_settings().for_symbol("TEST")
-    bars, _, _ = load_series(settings, last=None, now=clock.now)
-    windows = windows_over(bars, settings)
+    bars, events, _ = load_series(settings, last=None, now=clock.now)
+    windows = windows_over(bars, settings, events)
     last = windows.origins[-6].item()
     sessions = between(windows.origins[-18].item(), last)
     for session in sessions:

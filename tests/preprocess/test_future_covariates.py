@@ -60,27 +60,40 @@ def earnings(session: str, known_from: str) -> pd.DataFrame:
     return pd.DataFrame(days | {"kind": ["earnings"]})
 
 
-SESSIONS = sessions_index(date(2024, 1, 2), date(2024, 2, 29))
+FIRST = date(2024, 1, 2)
+SESSIONS = sessions_index(FIRST, date(2024, 2, 29))
 
 
 def test_a_target_session_has_the_flag_of_its_position_relative_to_earnings():
     reacting = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
-    flags = target_event_flags(event_positions(earnings("2024-01-31", "2024-01-02"), SESSIONS), len(SESSIONS))
+    flags = target_event_flags(event_positions(earnings("2024-01-31", "2024-01-02"), FIRST, "XNYS"), len(SESSIONS))
     places = [EVENT_NAMES[int(flags[reacting - 1, h].argmax())] for h in range(5)]
     assert places == ["earnings+0", "earnings+1", "earnings+2", "earnings+3", "earnings+4"]
+
+
+def test_the_sessions_around_earnings_have_the_flags_of_their_position():
+    """Those of a span that ends before the report, and of one that starts after it, too."""
+    run_up = [*["earnings-5..-3"] * 3, "earnings-2", "earnings-1"]
+    after = [f"earnings+{k}" for k in range(6)] + ["earnings+6..10"] * 5
+    at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-31")))
+    for start, stop in ((at - 6, at + 12), (at - 6, at - 3), (at + 3, at + 12)):
+        positions = event_positions(earnings("2024-01-31", "2024-01-02"), SESSIONS[start].date(), "XNYS")
+        own = own_event_flags(positions, stop - start)
+        names = [[name for name, value in zip(EVENT_NAMES, row, strict=True) if value] for row in own]
+        assert names == [[], *([name] for name in run_up + after), []][start - at + 6 : stop - at + 6]
 
 
 def test_no_row_uses_an_event_before_it_is_known():
     events = earnings("2024-01-31", "2024-01-29")
     known = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-29")))
-    flags = target_event_flags(event_positions(events, SESSIONS), len(SESSIONS))
+    flags = target_event_flags(event_positions(events, FIRST, "XNYS"), len(SESSIONS))
     assert not flags[:known].any()
     assert flags[known].any()
 
 
 def test_an_event_first_known_after_it_reacted_is_flagged_only_from_then_on():
     events = earnings("2024-01-31", "2024-02-02")
-    own = own_event_flags(event_positions(events, SESSIONS), len(SESSIONS))
+    own = own_event_flags(event_positions(events, FIRST, "XNYS"), len(SESSIONS))
     first = int(SESSIONS.searchsorted(pd.Timestamp("2024-02-02")))
     assert not own[:first].any()
     assert own[first, EVENT_NAMES.index("earnings+2")] == 1.0
@@ -91,7 +104,7 @@ def test_a_withdrawn_event_is_flagged_only_before_its_withdrawal():
     gone = events.assign(withdrawn_from=pd.Timestamp("2024-01-29"))
     at = int(SESSIONS.searchsorted(pd.Timestamp("2024-01-29")))
     for flags in (target_event_flags, own_event_flags):
-        kept, withdrawn = (flags(event_positions(frame, SESSIONS), len(SESSIONS)) for frame in (events, gone))
+        kept, withdrawn = (flags(event_positions(frame, FIRST, "XNYS"), len(SESSIONS)) for frame in (events, gone))
         np.testing.assert_array_equal(withdrawn[:at], kept[:at])
         assert kept[at:].any()
         assert not withdrawn[at:].any()
@@ -100,6 +113,6 @@ def test_a_withdrawn_event_is_flagged_only_before_its_withdrawal():
 def test_other_kinds_and_days_that_are_no_sessions_are_left_out():
     other = earnings("2024-01-31", "2024-01-02").assign(kind="dividend")
     weekend = earnings("2024-02-03", "2024-01-02")
-    beyond = earnings("2025-01-29", "2024-01-02")
-    positions = event_positions(pd.concat([other, weekend, beyond]), SESSIONS)
+    beyond = earnings("2061-01-26", "2024-01-02")
+    positions = event_positions(pd.concat([other, weekend, beyond]), FIRST, "XNYS")
     assert (positions.reacting.tolist(), positions.known.tolist()) == ([], [])

@@ -11,7 +11,7 @@ from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
-from forecasting.sessions import next_sessions
+from forecasting.sessions import next_sessions, sessions_index
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars
@@ -21,9 +21,11 @@ BARS = random_bars(days=DAYS, seed=5)
 ORIGIN = BARS.index[-30].date()
 
 
-def windows_of(bars=BARS, events=None, origin=ORIGIN, target: Target = "volume", train_sessions=300) -> Windows:
+def windows_of(
+    bars=BARS, events=None, origin=ORIGIN, target: Target = "volume", train_sessions=300, exchange="XNYS"
+) -> Windows:
     events = no_events() if events is None else events
-    return make_windows(bars, events, origin=origin, target=target, exchange="XNYS", train_sessions=train_sessions)
+    return make_windows(bars, events, origin=origin, target=target, exchange=exchange, train_sessions=train_sessions)
 
 
 def row_of(windows: Windows, origin: date) -> int:
@@ -73,11 +75,22 @@ def test_bars_of_days_without_a_session_are_left_out() -> None:
     assert_same(windows_of(both), windows_of(bars))
 
 
+@pytest.mark.parametrize("exchange", ["XNYS", "XTKS", "XSAU"])
 @pytest.mark.parametrize("target", ["volume", "close", "range"])
-def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target):
-    whole = windows_of(origin=BARS.index[-1].date(), target=target, train_sessions=DAYS)
-    row = row_of(whole, ORIGIN)
-    assert_same(whole.cut(row - 249, row + 1, known_to=row), windows_of(target=target, train_sessions=250))
+def test_a_cut_of_all_rows_equals_a_call_for_its_origin(target: Target, exchange: str) -> None:
+    """As a backtest's windows and a night's, with reports in the window and shortly before and after it."""
+    rng = np.random.default_rng(7)
+    bars = random_bars(days=DAYS, seed=5, exchange=exchange)
+    around = sessions_index(date(2021, 1, 4), date(2024, 5, 31), exchange)
+    at = np.sort(rng.choice(np.arange(60, len(around)), size=40, replace=False))
+    gone = around[at - rng.integers(0, 10, len(at))].where(rng.random(len(at)) < 0.3)
+    days = {"session": around[at], "known_from": around[at - rng.integers(-5, 40, len(at)).clip(at - len(around) + 1)]}
+    events = pd.DataFrame(days | {"kind": "earnings", "withdrawn_from": gone})
+    whole = windows_of(bars, events, bars.index[-1].date(), target, DAYS, exchange)
+    assert whole.future_flags[-1].any()
+    for row in rng.integers(249, len(whole), size=8):
+        of_origin = windows_of(bars, events, whole.origins[row].item(), target, 250, exchange)
+        assert_same(whole.cut(row - 249, row + 1, known_to=row), of_origin)
 
 
 def test_an_event_becoming_known_later_changes_no_earlier_row():
