@@ -497,6 +497,15 @@ def test_too_little_history_names_the_length_needed_and_leaves_a_failed_run_alon
     assert "found 100" in failed_run()
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
+def test_a_newest_row_that_cannot_be_read_makes_the_night_late_with_a_finding(csv_of_bars: Path) -> None:
+    csv_of_bars.write_text(csv_of_bars.read_text().rstrip("\n") + "x\n")
+    with pytest.raises(DataLateError, match="2024-03-08 is kept out"):
+        start_night(as_of=None, mode="auto", switch_source=False)
+    found = [row for row in rows("findings") if row["rule"] == "row_unreadable"]
+    assert [str(row["session"]) for row in found] == [str(LAST)]
+
+
 def test_a_database_that_is_not_migrated_is_refused(
     night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

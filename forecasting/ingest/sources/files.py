@@ -40,9 +40,13 @@ class _Fault:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The symbol's rows by session, numbers as float64, in the file's order; and those that cannot be read."""
+    """The symbol's rows by session, numbers as float64, in the file's order; and those that cannot be read.
+
+    `newest` is the newest session of all, also of a row that cannot be read: it is there, and its night is late.
+    """
 
     frame: pd.DataFrame
+    newest: date
     unreadable: tuple[UnreadableRow, ...]
     names_symbol: bool
 
@@ -105,9 +109,8 @@ class Files:
         )
 
     def newest(self, symbol: str) -> date:
-        """The newest session of `symbol` in the file; raises the errors of `fetch`."""
-        newest: date = self._rows(symbol).frame.index.max().date()
-        return newest
+        """The newest session that the file has a row of, readable or not; raises the errors of `fetch`."""
+        return self._rows(symbol).newest
 
     def states_symbol(self) -> bool:
         """Whether the file has a column for the symbol; raises the errors of `fetch` for one that cannot be read."""
@@ -117,20 +120,20 @@ class Files:
         whole = whole_file(self.path, self.kind, self.option, one_series=self.one_series)
         table, ragged = whole.of_symbol(symbol)
         days, undated = _days(table["session"])
-        again = days.duplicated(keep=False) & days.notna()
         numbers = {}
-        faults = [
-            _Fault(ragged, "expected as many fields as the header", table["session"]),
-            undated,
-            _Fault(again, "expected each session once", table["session"]),
-        ]
+        faults = [_Fault(ragged, "expected as many fields as the header", table["session"]), undated]
         for name in (*NEEDED[1:], "adj_close", "dividends", "splits"):
             if name in table:
                 numbers[name], fault = _numbers(table[name])
                 faults.append(fault)
+        rows = pd.DataFrame(numbers).set_axis(days, axis=0)
+        broken = np.any([fault.rows for fault in faults], axis=0)
+        repeated = rows.reset_index().duplicated().to_numpy() & ~broken  # equal rows are one
+        others = pd.Series(days.where(~repeated))
+        again = (others.duplicated(keep=False) & others.notna()).to_numpy()
+        faults.append(_Fault(again, "expected each session once", table["session"]))
         unreadable = self._unreadable(faults, days)
-        kept = ~np.any([fault.rows for fault in faults], axis=0)
-        return _Rows(pd.DataFrame(numbers).set_axis(days, axis=0)[kept], unreadable, whole.names_symbol)
+        return _Rows(rows[~(broken | repeated | again)], days.max().date(), unreadable, whole.names_symbol)
 
     def _unreadable(self, faults: list[_Fault], days: pd.DatetimeIndex) -> tuple[UnreadableRow, ...]:
         """The rows that cannot be read, each once, by the session of its own date or of the row before.

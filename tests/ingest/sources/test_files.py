@@ -152,10 +152,10 @@ LINE = "2024-03-07,90,92,89,91,700\n"
         (HEADER + LINE + "\n" + "2024-03-08,90,9O,89,91,700\n", r"line 4: expected a number for high; found '9a'"),
         (
             HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n' * 2,
-            r"line 3: expected each session once; found '9999-99-99', and 1 more line cannot",
+            r"line 3: expected a number for volume; found '9,999', and 1 more line cannot",
         ),
         (HEADER + LINE + '2024-03-08,90,92,89,91,"7,000"\n', r"line 3: expected a number for volume; found '9,999'"),
-        (HEADER + LINE + LINE, r"line 2: expected each session once"),
+        (HEADER + LINE + LINE.replace("700", "800"), r"line 2: expected each session once"),
         (HEADER + LINE + "2024-03-08,90,92,89,91,700,800\n", r"line 3: expected as many fields as the header"),
         ("Date,session,Open,High,Low,Close,Volume\n2024-03-07," + LINE, r"two columns for session"),
         (HEADER + "2020-01-02,90,92,89,91,700\n", r"bars of SBUX from 2020-01-02 to 2020-01-02; none lies between"),
@@ -227,12 +227,27 @@ def test_one_damaged_line_of_600_is_a_finding_and_the_rest_is_read(tmp_path, old
     )
 
 
-def test_a_day_that_is_there_twice_is_left_out_and_found(tmp_path):
-    path = write(tmp_path, as_yahoo(MANY))
-    days = [day.date() for day in MANY.index]
-    damage(path, 400, str(days[398]).encode(), str(days[397]).encode())
-    assert {row.session for row in fetch(path, first=days[0]).unreadable} == {days[397]}
-    assert len(fetch(path, first=days[0]).bars) == 598
+@pytest.mark.parametrize(
+    ("change", "unreadable"),
+    [
+        (lambda lines: [*lines[:-1], lines[-1][:-1] + "x"], [601]),
+        (lambda lines: [*lines[:-1], lines[-1][:30]], [601]),
+        (lambda lines: [*lines, lines[-1]], []),
+        (lambda lines: [*lines, lines[-1].removesuffix(".0")], []),
+        (lambda lines: [*lines, lines[-1] + "1"], [601]),
+        (lambda lines: [*lines, lines[-1][:20]], [601]),
+        (lambda lines: [*lines, *lines[1:]], []),
+    ],
+    ids=["no number", "cut off", "equal", "equal numbers", "other numbers", "written and cut off", "whole file twice"],
+)
+def test_a_newest_row_that_cannot_be_used_is_there_and_of_equal_rows_one_is_kept(tmp_path, change, unreadable):
+    path = tmp_path / "SBUX.csv"
+    path.write_text("\n".join(change(as_yahoo(MANY).to_csv().splitlines())))
+    fetched = fetch(path, first=MANY.index[0].date())
+    assert Files("csv", path).newest("SBUX") == DAYS[-1]
+    assert [row.line for row in fetched.unreadable] == unreadable
+    assert {row.session for row in fetched.unreadable} <= {DAYS[-1]}
+    assert_bars(fetched, MANY[:-1] if unreadable else MANY)
 
 
 def test_more_than_one_unreadable_row_in_a_hundred_is_another_format(tmp_path):
