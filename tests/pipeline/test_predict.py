@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from forecasting.pipeline.whole_night import run_nights
+from forecasting.sessions import closes_at, shift
+from forecasting.settings import read_settings
+from forecasting.store.database import reading
+from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+
+
+@pytest.mark.parametrize(("target", "usual"), [("volume", 1.0), ("close", 1.02)])
+def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, target: str, usual: float
+) -> None:
+    """Split 2:1: the first new bar is the median of its old forecast, so every factor falls by its nominal share."""
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, target=target)
+    settings = read_settings()
+    eve = shift(LAST, -1)
+    bars = random_bars(days=560, seed=4, last=LAST).assign(**{"Dividends": 0.0, "Stock Splits": 0.0})
+    prices = ["open", "high", "low", "close", "adj_close"]
+    for night in (eve, LAST):
+        if night == LAST:
+            with reading(settings.url) as connection:
+                asked = "SELECT q50 FROM forecasts WHERE role = 'champion' AND horizon = 1"
+                median = connection.scalar(sa.text(asked))
+            bars[prices] /= 2.0
+            bars["volume"] *= 2.0
+            bars.loc[str(LAST), "Stock Splits"] = 2.0
+            if target == "volume":
+                bars.loc[str(LAST), "volume"] = round(2.0 * median)
+            else:
+                bars.loc[str(LAST), prices] *= median / 2.0 / bars.loc[str(LAST), "close"]
+        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
+        moment = closes_at(night) + timedelta(hours=13)
+        run_nights(settings, as_of=night, mode="auto", now=lambda moment=moment: moment)
+    with reading(settings.url) as connection:
+        asked = (
+            f"SELECT calibration FROM forecasts WHERE role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"
+        )
+        factors = json.loads(connection.scalar(sa.text(asked)) or "")["factors"]
+    outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])  # of each pair; one of the five horizons has closed
+    by_hand = np.where(outside > 0.0, usual * np.exp(-0.015 / 5.0 * outside), 1.0)
+    np.testing.assert_allclose(factors, by_hand, rtol=1e-12)
