@@ -74,7 +74,7 @@ class _Plan:
 class _Fit:
     """The fit that was chosen, and its model row; without a choice the model that is there already.
 
-    A fit that the numbers do not allow has no row, and a note with the reason.
+    A fit that the numbers do not allow has no row. The note has the reason for that, or for a refusal by the gate.
     """
 
     choice: ModeChoice | None
@@ -118,6 +118,8 @@ def _fit_or_find(run: NightRun, stored: _Stored, inputs: NightInputs) -> _Fit:
     if plan.choice.method == "skip":
         return _Fit(plan.choice, Outcome(run, None))
     fitted: Outcome[Row | None] = shard.attempt(run, lambda: _fit_and_save(run, plan, inputs))
+    if fitted.value and fitted.value["refused"]:
+        return _Fit(plan.choice, fitted, f"The gate refused the fit {fitted.value['id']}: {fitted.value['refused']}.")
     if isinstance(fitted.error, NUMERICAL_ERRORS):
         logger.warning("no model of %s at %s: %s", run.spec.symbol, run.spec.session, fitted.error)
         return _Fit(plan.choice, Outcome(run, None), f"{NO_MODEL}{fitted.error}")

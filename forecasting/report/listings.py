@@ -164,6 +164,7 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
             row["trained_to"],
             row["chain_epochs"],
             row["weights"],
+            row["refused"],
         ]
         for row in models
     ]
@@ -176,6 +177,7 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
         "trained to",
         "epochs",
         "weights",
+        "refused by the gate",
     ], rows
 
 

@@ -25,6 +25,8 @@ from forecasting.pipeline import night_steps, pruning, registry, train
 from forecasting.pipeline.freshness import check_fresh
 from forecasting.pipeline.night_run import NightSpec, night_run, runs_folder
 from forecasting.pipeline.predict import ISSUED_BEFORE
+from forecasting.report.listings import model_listing
+from forecasting.report.wording import notices
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read, writes
@@ -38,6 +40,7 @@ from tests.nights import (
     forget_derived_rows,
     killed,
     leave_nights,
+    newest_reports,
     night,
     rows,
     timeless,
@@ -566,6 +569,11 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(
     (refused,) = [row for row in rows("models") if row["refused"]]
     assert "from where the fit started" in str(refused["refused"])
     assert not any(row["model_id"] == refused["id"] for row in rows("forecasts"))
+    (shown,) = [one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"]
+    assert str(refused["id"]) in shown
+    assert str(refused["refused"]) in shown
+    _, listed = model_listing(registry.list_models(read_settings(), now=clock.now)[0])
+    assert [row[-1] for row in listed] == [refused["refused"], ""]
     night(LAST)
     assert refused["id"] not in {row["winner"] for row in rows("promotions")}
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}

@@ -20,6 +20,7 @@ MODEL = {
     "trained_to": ORIGIN,
     "chain_epochs": 6,
     "weights": "kept",
+    "refused": "",
 }
 
 FIGURES = {
@@ -120,7 +121,7 @@ def test_a_fact_of_a_model_is_text_for_people():
 
 def test_a_model_is_listed_with_what_its_fit_started_from():
     _, rows = listings.model_listing([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
-    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "kept"]
+    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "kept", ""]
     assert rows[1][:4] == ["other", "", "scratch", MODEL["id"]]
     columns, rows = listings.model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
     assert (columns[0], [row[0] for row in rows]) == ("symbol", ["SBUX", "MSFT"])
