@@ -15,6 +15,7 @@ from forecasting.report.costs import (
     quantile_listing,
 )
 from forecasting.report.data import ReportData
+from forecasting.report.days import as_day
 from forecasting.report.listings import (
     Listing,
     change,
@@ -126,9 +127,21 @@ def _facts(data: ReportData, record: TrackRecord, now: datetime) -> list[tuple[s
     facts = [
         ("Published", f"{model['name']} {model['id']}, {model['method']}{trained}"),
         ("Data", f"{bars}, fetched {instant(data.fetch['fetched_at'])}"),
+        ("Findings", _findings(data)),
         ("Last result", last_result(data, record)),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _findings(data: ReportData) -> str:
+    """The newest session of each rule that a bar is missing or rejected by; empty without any."""
+    found = data.findings
+    without_bar = found[(found["severity"] == "reject") | (found["rule"] == "missing_session")]
+    each = {str(rule).replace("_", " "): rows["session"] for rule, rows in without_bar.groupby("rule")}
+    return "; ".join(
+        f"{rule} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
+        for rule, days in each.items()
+    )
 
 
 def _line(data: ReportData, now: datetime) -> list[object]:
@@ -149,13 +162,14 @@ def _line(data: ReportData, now: datetime) -> list[object]:
 
 
 def _flags(data: ReportData) -> list[str]:
-    """Whether the newest night is unfinished, and how the published forecast differs from a live one of the network."""
-    row = data.rows.iloc[0]
+    """What is unusual: an unfinished newest night, a forecast that is no live one of the network, inputs, bars."""
+    row, new = data.rows.iloc[0], data.findings[data.findings["since"] >= data.fetch["fetched_at"]]
     unfinished = [] if data.unfinished is None else [f"night {data.unfinished['as_of']} {data.unfinished['status']}"]
     return [
         *unfinished,
         *([str(row["kind"])] if row["kind"] != "live" else []),
         *([str(row["status"])] if row["status"] != "ok" else []),
+        *(["rows rejected"] if new[new["severity"] == "reject"].size else []),
     ]
 
 

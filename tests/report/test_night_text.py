@@ -7,8 +7,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 
+from forecasting.report.data import FINDING_COLUMNS
 from forecasting.report.night_text import age, line_listing, night_text
 from forecasting.report.text_table import text_table
 from tests.report.nights import ORIGIN, forecasts, report_data, scored
@@ -102,6 +104,16 @@ def test_many_symbols_are_a_line_each_at_80_columns() -> None:
         ),
     ]
     assert text_table(*line_listing(nights, now=NOW), width=80) == LINES
+
+
+def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
+    found = [("2024-03-01", "high_below_low", "reject"), ("2024-03-07", "high_below_low", "reject")]
+    found += [("2024-02-01", "missing_session", "flag"), ("2024-03-05", "price_jump", "flag")]
+    rows = [dict(zip(FINDING_COLUMNS, (*one, None, "why", NOW), strict=True)) for one in found]
+    data = report_data(findings=pd.DataFrame(rows))
+    (line,) = [one for one in night_text(data, now=NOW, width=None).splitlines() if one.startswith("Findings:")]
+    assert line == "Findings:    high below low 2024-03-07 and 1 more; missing session 2024-02-01"
+    assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
 
 
 def test_the_first_night_has_neither_a_result_nor_a_record() -> None:
