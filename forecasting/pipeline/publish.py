@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from forecasting.sessions import span
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
 from forecasting.store.database import Connection
+from forecasting.store.frames import Row
 from forecasting.vocabulary import Clock, Target
 
 logger = logging.getLogger("forecasting.night")
@@ -201,11 +203,27 @@ def report_data(
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
         scored=_scored(connection, published, last=origin, brief=brief),
         findings=read.findings(connection, str((request or fetch)["id"])),
+        changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),
     )
+
+
+def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
+    """What the night ran under that the last finished one did not: name, value then and now."""
+    before = read.done_before(connection, run)
+    if before is None:
+        return []
+    now, then = _inputs(connection, run), _inputs(connection, before)
+    then = {"events": now.get("events"), **then}  # the rows of earlier releases do not name it
+    return [(name, then.get(name), now.get(name)) for name in sorted(then | now) if then.get(name) != now.get(name)]
+
+
+def _inputs(connection: Connection, run: Row) -> Row:
+    used = {"source": run["source"], "market": read.market_of_run(connection, str(run["id"]))}
+    return {**json.loads(run["settings"]), **used}
 
 
 def _scored(connection: Connection, published: pd.DataFrame, *, last: date | None, brief: bool) -> pd.DataFrame:

@@ -49,7 +49,9 @@ def open_run(connection: Connection, run: NightRun, *, started_at: datetime, not
         "flow_run_id": run.flow_run_id,
         "code_version": code_version(),
         "settings_hash": run.settings.hash,
-        "settings": json.dumps(run.settings.forecast_fields(), sort_keys=True),
+        "settings": json.dumps(
+            run.settings.forecast_fields() | {"events": source_name(run.spec.events or "")}, sort_keys=True
+        ),
         "note": note,
     }
     if writes.start_run(connection, row):

@@ -69,6 +69,7 @@ class ReportData:
         lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.
         decision: The row of `promotions` of this night; None when nothing was decided.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
+        changed: Inputs that are not those of the last finished night: name, value then and now.
         exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty where it is unknown.
         cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
@@ -88,6 +89,7 @@ class ReportData:
     lineage: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None
     unfinished: Mapping[str, Any] | None = None
+    changed: Sequence[tuple[str, object, object]] = ()
     exchange: str = "XNYS"
     currency: str = "USD"
     cost_ratio: float | None = None

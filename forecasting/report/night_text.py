@@ -169,6 +169,7 @@ def _flags(data: ReportData) -> list[str]:
         *unfinished,
         *([str(row["kind"])] if row["kind"] != "live" else []),
         *([str(row["status"])] if row["status"] != "ok" else []),
+        *(["other inputs"] if data.changed else []),
         *(["rows rejected"] if new[new["severity"] == "reject"].size else []),
     ]
 

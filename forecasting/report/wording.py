@@ -108,6 +108,9 @@ def notices(data: ReportData) -> list[Notice]:
     if "replay" in kinds:
         text = "Made afterwards for a past session, from the data known at that session; never counted as live."
         found.append(Notice("info", "Replay", text))
+    if data.changed:
+        each = "; ".join(f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed)
+        found.append(Notice("warn", "Other inputs than the night before", f"{each}."))
     if str(data.fetch["source"]) == "sample":
         found.append(Notice("info", "Sample data", f"{data.fetch['title']}. Real bars, but not current ones."))
     if run.get("note"):
@@ -155,6 +158,13 @@ def _unfinished(data: ReportData, run: Mapping[str, Any]) -> Notice:
     title = "Data late" if run["status"] == "late" else "Newest night failed"
     origin, missing = long_day(data.origin), long_day(as_day(run["as_of"]))
     return Notice("warn", title, f"{message} These forecasts are from {origin}; there are none from {missing} yet.")
+
+
+def _input(value: object) -> str:
+    """An input in words: a setting that the night did not have was left at its default."""
+    if value is None:
+        return "default"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "none")
 
 
 def _out_of_range(rows: pd.DataFrame) -> str:

@@ -548,6 +548,38 @@ def test_a_champion_out_of_bounds_leads_to_a_fit_from_scratch(
     assert modes[2][0] == "scratch"  # trained up to the 7th itself: the run outside may not be answered yet
 
 
+@pytest.mark.usefixtures("done_on_the_seventh")
+@pytest.mark.parametrize(
+    ("chosen", "changed"),
+    [
+        ({}, []),
+        ({"MEMBERS": "2"}, [("members", 1, 2)]),
+        ({"TRAIN_SESSIONS": "330"}, [("train_sessions", 320, 330)]),
+        ({"SCRATCH_EVERY": "5"}, [("scratch_every", None, 5)]),
+        ({"EVENTS": "csv:earnings.csv"}, [("events", "", "csv:earnings.csv")]),
+        ({"MARKET": "csv:VIX.csv"}, [("market", "", "^VIX")]),
+        ({"SOURCE": "csv:other.csv"}, [("source", "csv:TEST.csv", "csv:other.csv")]),
+    ],
+)
+def test_a_night_names_the_inputs_that_the_one_before_did_not_have(
+    chosen: dict[str, str],
+    changed: list[tuple[str, object, object]],
+    csv_of_bars: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(csv_of_bars.parent)
+    shutil.copy(csv_of_bars, "other.csv")
+    shutil.copy(csv_of_bars, "VIX.csv")
+    Path("earnings.csv").write_text("announced,timing\n2024-03-20,amc\n")
+    for name, value in chosen.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    start_night(as_of=LAST, mode="skip", switch_source=True)
+    (data,) = newest_reports(read_settings())
+    assert data.changed == changed
+    shown = [one.text for one in notices(data) if one.title.startswith("Other inputs")]
+    assert [str(now) in text for text in shown for _, _, now in changed] == [True] * len(changed)
+
+
 @pytest.mark.usefixtures("done_on_the_sixth")
 def test_a_damaged_fit_is_refused_recorded_and_never_published(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch

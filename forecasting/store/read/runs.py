@@ -38,6 +38,17 @@ def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date
     return found
 
 
+def done_before(connection: sa.Connection, run: Row) -> Row | None:
+    """The newest night before that of a row that is done, a row of table runs; None before the first."""
+    table = tables.runs
+    wanted = (table.c.symbol == run["symbol"], table.c.target == run["target"], table.c.status == "done")
+    earlier = (table.c.as_of < run["as_of"]) | (
+        (table.c.as_of == run["as_of"]) & (table.c.started_at < run["started_at"])
+    )
+    newest = sa.select(table).where(*wanted, earlier).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
+    return first_row(connection, newest)
+
+
 def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | None:
     """The run of the newest session, whatever came of it, a row of table runs; None before the first."""
     table = tables.runs

@@ -19,7 +19,7 @@ OUTPUT_COLUMNS: dict[str, dict[str, str]] = {
         "seconds_predict": "Seconds of step predict, its share of symbols run together; NULL before it ended.",
         "seconds_evaluate": "Seconds of step evaluate, its share of symbols run together; NULL before it ended.",
         "flow_run_id": "Id of Prefect's flow run; NULL without Prefect.",
-        "settings": "JSON of the settings that shape a forecast.",
+        "settings": "JSON of the settings that shape a forecast, and the file of earnings dates.",
         "note": "Remarks for readers: a missing bar, a failed companion or market series; empty without any.",
         "market_fetch": (
             "The newest fetch of the market series when the night's bars were fetched: its windows have the closes "
