@@ -1,8 +1,8 @@
 """The walk-forward backtest: the nightly path replayed at past origins, with a refit every `refit_every` sessions.
 
 Between refits all models keep their parameters and forecast from the features of each new session; a night refits the
-closed forms every time, so `refit_every=1` equals the nightly path bit for bit. Combination weights and calibration
-factors are learned at every origin, from the backtest's own earlier forecasts.
+closed forms every time, so `refit_every=1` equals nights that are fitted from scratch, bit for bit. Combination
+weights and calibration factors are learned at every origin, from the backtest's own earlier forecasts.
 
 Fits are from scratch and independent, so the refits run in parallel processes; their forecasts are then combined and
 calibrated in order.

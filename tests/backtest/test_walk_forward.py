@@ -49,13 +49,15 @@ def past_forecasts(ledger: list[dict[str, object]], origin: date) -> pd.DataFram
 @pytest.mark.parametrize("target", ["volume", "close"])
 def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(target):
     settings = SETTINGS.model_copy(update={"target": target})
-    result = backtest(BARS, no_events(), spec=spec(-10, -8, refit_every=1, settings=settings))
+    at = -3 - 63 * np.arange(6)  # a report each quarter, the next one seven sessions after the first origin
+    reports = pd.DataFrame({"session": BARS.index[at], "kind": "earnings", "known_from": BARS.index[at - 21]})
+    result = backtest(BARS, reports, spec=spec(-10, -8, refit_every=1, settings=settings))
     actual = actual_of(target, BARS)
     ledger: list[dict[str, object]] = []
     for at, origin in enumerate(result.origins.tolist()):
         windows = make_windows(
             BARS.loc[: pd.Timestamp(origin)],
-            no_events(),
+            reports,
             origin=origin,
             target=target,
             exchange="XNYS",
