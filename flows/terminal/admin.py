@@ -14,7 +14,7 @@ ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)
-db_app = typer.Typer(help="Manage the database schema and its partitions.", no_args_is_help=True, rich_markup_mode=None)
+db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @db_app.command("upgrade", epilog="Example: forecasting db upgrade")
@@ -44,16 +44,6 @@ def db_current(database_url: DatabaseUrl = None) -> None:
     from forecasting.store import migrate
 
     echo(f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})")
-
-
-@db_app.command("partition", epilog="Example: forecasting db partition")
-def db_partition(database_url: DatabaseUrl = None) -> None:
-    """Partition the large tables by year, on Postgres. Run it between nights, and again when a year has passed."""
-    use(database_url=database_url)
-    from forecasting.store.partitions import partition
-
-    for name, years in partition(settings().url).items():
-        echo(f"{name}: {', '.join(map(str, years)) or 'no new year'}")
 
 
 @models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from forecasting.errors import ForecastingError, StoreError, UnexpectedError
+from forecasting.errors import ForecastingError, UnexpectedError
 from forecasting.vocabulary import Clock
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     Args:
         error: Any error.
         now: The clock.
-        settings: Those of the work that failed, whose ledger is examined and whose data folder has the file; without
+        settings: Those of the work that failed, whose data folder has the file; without
             them, those of the environment.
     """
     if isinstance(error, ForecastingError):
@@ -58,8 +58,6 @@ def explained(error: Exception, *, now: Clock, settings: Settings | None = None)
     if isinstance(error, OSError) and error.errno in _ADVICE:
         what = f"access to {str(error.filename)[-300:]}" if error.filename else "an access to a file"
         return UnexpectedError(f"The operating system refused {what}: {error.strerror}. {_ADVICE[error.errno]}")
-    if odd := _odd_value(settings):
-        return StoreError(odd)
     kind, cause = type(error).__name__, " ".join(str(error).split())[:300] or "no message"
     if kind == "UnfinishedRun":
         found = f"Prefect did not take the end of this run, as after its UI's Cancel ({kind}: {cause})."
@@ -94,17 +92,6 @@ def explained_errors(now: Clock) -> Iterator[None]:
         raise
     except Exception as error:
         raise explained(error, now=now) from error
-
-
-def _odd_value(settings: Settings | None) -> str:
-    """What is wrong with a row of the ledger, as `odd_value`; empty where it cannot be examined."""
-    from forecasting.settings import read_settings  # takes pydantic, and the next SQLAlchemy: --help needs neither
-    from forecasting.store.odd_values import odd_value
-
-    try:
-        return odd_value((settings or read_settings()).url)
-    except Exception:  # the error that led here is what the user must see, whatever else fails
-        return ""
 
 
 def _is_of_prefect(error: Exception) -> bool:

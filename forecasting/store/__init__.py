@@ -1,4 +1,4 @@
 """The ledger in SQL. Reads and writes take an open connection and never commit; the caller holds the transaction.
 
-`migrate`, `partitions`, `odd_values` and `lock` take the URL, and open and close their own transaction or lock.
+`migrate` and `lock` take the URL, and open and close their own transaction or lock.
 """

@@ -19,7 +19,7 @@ from forecasting.store import standings
 from forecasting.store.database import begun, reading, transaction
 from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
 from forecasting.store.lock import no_run
-from forecasting.store.tables import comments, metadata, statistics, views
+from forecasting.store.tables import comments, metadata, views
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -34,8 +34,8 @@ DROPS_COLUMNS = (3, 35)
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
 
-    All of it is one transaction, on both databases. On a database at `revision` it only re-creates the views, and
-    mends the comments or the planner's counts.
+    All of it is one transaction, on both databases. On a database at `revision` it only re-creates the views and
+    mends the comments.
 
     Raises:
         StoreError: Not reachable or writable, or newer than this code; SQLite is too old.
@@ -113,7 +113,6 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         if _revision(connection) == head():
             views.create(connection, grants)
             comments.write(connection)
-            statistics.write(connection)
             if found != head():
                 standings.rebuild(connection)
 

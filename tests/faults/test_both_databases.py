@@ -36,7 +36,6 @@ from forecasting.sessions import next_sessions
 from forecasting.store import read, standings, writes
 from forecasting.store.database import savepoint
 from forecasting.store.migrate import downgrade, upgrade
-from forecasting.store.partitions import partition
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import random_bars
 from tests.faults.ledger_pair import LedgerPair
@@ -293,18 +292,13 @@ class SameSteps(RuleBasedStateMachine):
 
 
 class WithMigrations(SameSteps):
-    """Also downgrades and upgrades both, partitions the one on PostgreSQL, and reads the views after any step."""
+    """Also downgrades and upgrades both, and reads the views after any step."""
 
     @rule(revision=st.sampled_from(["0001", "0003", "0005", "0007"]))
     def migrate(self, revision: str) -> None:
         for url in self.ledgers:
             downgrade(url, revision)
             upgrade(url)
-        self.ledgers.check_tables()
-
-    @rule()
-    def partition(self) -> None:
-        partition(self.ledgers.postgres)
         self.ledgers.check_tables()
 
     @rule()

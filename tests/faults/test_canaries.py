@@ -17,7 +17,7 @@ from forecasting.errors import ForecastingError
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
-from tests.faults.test_fuzzed_rows import AT
+from tests.faults.test_hostile_pages import AT
 from tests.plain_flows import without_prefect
 
 CANARIES = [f"canary{number}" for number in range(8)]
