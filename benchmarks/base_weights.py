@@ -65,15 +65,6 @@ def read_market(path: Path) -> MarketSeries:
     return MarketSeries(pd.read_csv(path, parse_dates=["Date"], index_col="Date")["Close"])
 
 
-def of_panel(about: str | None, symbols: str) -> argparse.ArgumentParser:
-    """The options panel, market and symbols of a benchmark; `about` is its docstring, `symbols` its default."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("panel", type=Path)
-    parser.add_argument("market", type=Path)
-    parser.add_argument("--symbols", default=symbols, help="A,B,C")
-    return parser
-
-
 def make_weights(
     panel: pd.DataFrame, target: Target, last: date, *, earnings: bool, market: MarketSeries | None
 ) -> dict[str, str | int | bool]:

@@ -2,11 +2,8 @@
 
 They are used in pretraining alone: the reaction to an announcement, and the sessions between announcements once its
 effect is removed, are similar for all stocks. The dates are inferred with hindsight, so forecasts of these stocks must
-not be evaluated with them; pretrained weights are never used inside the span of their training. `dates_worth.py`
-evaluates forecasts with dates that it infers from the past alone.
+not be evaluated with them; pretrained weights are never used inside the span of their training.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,23 +16,9 @@ KNOWN_AHEAD = 21
 
 _QUARTER = 63.2  # sessions
 _INTERVALS = np.arange(50, 80)
-_PENALTY = (
-    0.06  # per session of deviation from a quarter; of SBUX's 57 dates 88 % are found to the day, 95 % within one
-)
+_PENALTY = 0.06  # per session of deviation from a quarter; finds 88 % of SBUX's 57 dates to the day
 _MIN_MEDIAN_SCORE = 1.4  # of a stock's dates: SBUX has 2.1, a calm utility 1.0; 53 to 60 of 94 stocks reach it
 _MONTH, _TWO_MONTHS = 22, 44
-
-
-class Chains(NamedTuple):
-    """The best series of reactions that ends at each of D sessions.
-
-    Attributes:
-        total: (D,) its scores less its penalties.
-        before: (D,) the position before the last of it; -1 for none.
-    """
-
-    total: Floats
-    before: NDArray[np.int64]
 
 
 def inferred_earnings(bars: pd.DataFrame) -> pd.DataFrame:
@@ -69,15 +52,9 @@ def reaction_scores(bars: pd.DataFrame) -> Floats:
 
 
 def quarterly_positions(scores: Floats) -> NDArray[np.int64]:
-    """Positions, ascending, a quarter apart, whose scores (D,) add up to most, less a penalty for irregularity."""
-    return positions_at(quarterly_chains(scores), len(scores) - 1)
+    """Positions, ascending, a quarter apart, whose scores (D,) add up to most, less a penalty for irregularity.
 
-
-def quarterly_chains(scores: Floats) -> Chains:
-    """The best series of positions that ends at each session, by dynamic programming.
-
-    The best one that ends at a session extends the best one that ends a quarter before it, so that no session's depends
-    on a later score.
+    By dynamic programming: the best series that ends at a session extends the best one that ends a quarter before it.
     """
     total, before = scores.copy(), np.full(len(scores), -1)
     penalties = _PENALTY * np.abs(_INTERVALS - _QUARTER)
@@ -87,13 +64,8 @@ def quarterly_chains(scores: Floats) -> Chains:
         best = int(np.argmax(candidates))
         if candidates[best] > 0.0 or at >= _INTERVALS[-1]:
             total[at], before[at] = scores[at] + candidates[best], at - intervals[best]
-    return Chains(total, before)
-
-
-def positions_at(chains: Chains, last: int) -> NDArray[np.int64]:
-    """The best series that ends within the last quarter up to the session `last`, ascending."""
-    first = max(0, last + 1 - _INTERVALS[-1])
-    positions = [first + int(np.argmax(chains.total[first : last + 1]))]
-    while chains.before[positions[-1]] >= 0:
-        positions.append(int(chains.before[positions[-1]]))
+    first = max(0, len(scores) - _INTERVALS[-1])
+    positions = [first + int(np.argmax(total[first:]))]
+    while before[positions[-1]] >= 0:
+        positions.append(int(before[positions[-1]]))
     return np.array(positions[::-1], dtype=np.int64)

@@ -13,8 +13,6 @@ Prints one Markdown table, and a note for each peer whose library is missing.
 import argparse
 import importlib.util
 import logging
-import os
-import platform
 import sys
 import time
 import warnings
@@ -22,11 +20,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
-from peer_models import run_fracast, run_lightgbm, run_neural, run_statistical
-from peer_walks import Comparison, H, Predict, Walk, make_comparison, walk
+from peer_models import (
+    Comparison,
+    H,
+    Predict,
+    Walk,
+    make_comparison,
+    run_fracast,
+    run_lightgbm,
+    run_neural,
+    run_statistical,
+    walk,
+)
+from skill import machine
 
 from forecasting.backtest.refits import Block
 from forecasting.evaluate.scores import inside, skill
@@ -64,7 +72,7 @@ def main() -> None:
         started = time.perf_counter()
         walks |= run(comparison)
         print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    print(f"{datetime.now(UTC).date()}, {machine()}\n")
+    print(f"{datetime.now(UTC).date()}, {machine(LIBRARIES)}\n")
     print(describe(options, comparison) + "\n")
     print("\n".join(table(walks, comparison.actual)))
 
@@ -98,7 +106,7 @@ def forecasters(options: argparse.Namespace) -> list[tuple[str, Callable[[Compar
 
 
 def run_ours(comparison: Comparison) -> dict[str, Walk]:
-    """Ours as a night issues it; without earlier forecasts for calibration; and without pretrained weights."""
+    """Ours as a night issues it, and without pretrained weights."""
     rows = np.concatenate(comparison.earlier + comparison.blocks)
     count = sum(map(len, comparison.blocks))
 
@@ -112,11 +120,9 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
     blocks = comparison.earlier + comparison.blocks
     ours = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=True))
     scratch = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=False))
-    windows, uncalibrated = comparison.windows, ours.forecasts[-count:]
     return {
-        "**ours**": replace(ours, forecasts=issued(windows, rows, ours.forecasts)[-count:]),
-        "ours, no earlier forecasts": replace(ours, forecasts=issued(windows, rows[-count:], uncalibrated)),
-        "ours, no pretrained weights": replace(scratch, forecasts=issued(windows, rows, scratch.forecasts)[-count:]),
+        name: replace(walked, forecasts=issued(comparison.windows, rows, walked.forecasts)[-count:])
+        for name, walked in (("**ours**", ours), ("ours, no pretrained weights", scratch))
     }
 
 
@@ -188,20 +194,6 @@ def silence_libraries() -> None:
     """Turn off the warnings and logs of other libraries."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.INFO)
-
-
-def machine() -> str:
-    """Platform, cores and versions."""
-    versions = ", ".join(f"{name} {version_of(name)}" for name in LIBRARIES)
-    return f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
-
-
-def version_of(library: str) -> str:
-    """The version of a library, or `missing`."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "missing"
 
 
 if __name__ == "__main__":

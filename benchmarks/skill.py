@@ -9,23 +9,22 @@ Prints one Markdown table. One symbol: a row per forecaster. Several: a row per 
 the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over
 horizons. With --as-published every night's fit and decisions are replayed, and the figures are of what was published;
 the model alone, refitted every `--refit-every` sessions, is a row or column beside it. For volume a second table has R²
-of log dollar volume (r2.py). The first lines say whether these symbols and years chose settings or confirm them
-(split.py).
+of log dollar volume. The first lines say whether these symbols and years chose settings or confirm them.
 """
 
 import argparse
+import hashlib
 import os
 import platform
 import sys
 from datetime import UTC, date, datetime
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from r2 import r2_table
-from split import PARTS, name_of, split
 
 from flows.clock import now
 from forecasting.backtest.figures import Loss, best_set
@@ -35,7 +34,7 @@ from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.option_values import parse_date
-from forecasting.pipeline.backtest import companion_series, load_series, market_series
+from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS
 
@@ -45,7 +44,14 @@ UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"
 LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
 """The losses compared, each in its mean over the horizons."""
 
-PACKAGES = ("numpy", "pandas", "scikit-learn", "torch")
+PACKAGES = ("numpy", "pandas", "torch")
+
+PARTS = ("all", "choosing", "confirming")
+
+LAST_CHOOSING = date(2022, 3, 8)
+"""The last origin on which settings are chosen, of half of the stocks: by a hash of their name, so that no taste is in
+it. The other half and the years after are looked at once a release: what they show confirms what was chosen since the
+split was made, on 2026-11-26."""
 
 
 def main() -> None:
@@ -78,7 +84,6 @@ def arguments() -> argparse.Namespace:
         help="A,B,C; of a panel also all, choosing, confirming",
     )
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
-    parser.add_argument("--companions", default="", help="companion series of the same source, A,B,C")
     parser.add_argument("--market", help="market series: a symbol of the source, csv:PATH, parquet:PATH or none")
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
@@ -101,7 +106,20 @@ def symbols_of(options: argparse.Namespace) -> list[str]:
     if not named:
         raise SystemExit(f"--symbols all needs a column symbol or ticker in {path}; found {', '.join(panel.columns)}.")
     found = sorted(panel[named[0]].astype(str).unique())
-    return split(found, options.symbols)
+    chosen = options.symbols == "choosing"
+    return [symbol for symbol in found if options.symbols == "all" or symbol == "SBUX" or chooses(symbol) == chosen]
+
+
+def chooses(symbol: str) -> bool:
+    """Whether settings may be chosen on the symbol's origins up to LAST_CHOOSING."""
+    return symbol == "SBUX" or int(hashlib.sha256(symbol.encode()).hexdigest(), 16) % 2 == 0
+
+
+def name_of(symbols: list[str], first: date, last: date) -> str:
+    """What a table over these symbols and origins is of: it chose settings, confirms them, or is mixed."""
+    if last <= LAST_CHOOSING and all(chooses(symbol) for symbol in symbols):
+        return "choosing"
+    return "confirming" if first > LAST_CHOOSING or not any(chooses(symbol) for symbol in symbols) else "mixed"
 
 
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
@@ -111,7 +129,6 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
         symbols=(symbol,),
         events=options.events,
         target=options.target,
-        companions=options.companions,
         market=options.market,
     )
     spec = BacktestSpec(
@@ -125,8 +142,7 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
     )
     try:
         bars, events, _ = load_series(settings, last=None, now=now)
-        companions, market = companion_series(settings, now=now), market_series(settings, now=now)
-        result = backtest(bars, events, spec=spec, companions=companions, market=market)
+        result = backtest(bars, events, spec=spec, market=market_series(settings, now=now))
     except ForecastingError as error:
         print(f"{symbol} left out: {error}", file=sys.stderr)
         return None
@@ -143,7 +159,6 @@ def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
     return (
         f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {options.refit_every} sessions), "
         f"{seconds:.0f} s in all"
-        + (f", companions {options.companions}" if options.companions else "")
         + (f", market {options.market}" if options.market else "")
         + (f"; as published: {nights_text(results)}" if options.as_published else "")
     )
@@ -263,6 +278,29 @@ def summary(skills: Floats) -> str:
     return f"Ahead of the best baseline: {'; '.join(by_loss)}."
 
 
+def r2_table(results: list[BacktestResult]) -> list[str]:
+    """R² of log dollar volume over its mean of five sessions, ours and the ridge's: a row per symbol and the median."""
+    rows = {result.spec.symbol: r2_of(result) for result in results}
+    titles = list(rows[results[0].spec.symbol])
+    if len(rows) > 1:
+        rows["median"] = {title: float(np.median([row[title] for row in rows.values()])) for title in titles}
+    lines = [f"| R² over the mean of 5 | {' | '.join(titles)} |", "|---|" + "---:|" * len(titles)]
+    cells = {symbol: " | ".join(f"{100 * value:.1f} %" for value in of.values()) for symbol, of in rows.items()}
+    return lines + [f"| {symbol} | {values} |" for symbol, values in cells.items()]
+
+
+def r2_of(result: BacktestResult) -> dict[str, float]:
+    """R² by column of the table; as published too where nights were replayed."""
+    published = {} if result.nights is None else {"as published": partial(result.published_figures, result.nights)}
+    found: dict[str, float] = {}
+    for title, horizon in (("next session", 1), ("all horizons", None)):
+        for name, figures in {"model alone": result.figures, **published}.items():
+            part = figures(horizon)
+            found[f"{name}, {title}"] = part.r2_dollar_volume if part.r2_dollar_volume is not None else np.nan
+        found[f"ridge, {title}"] = part.r2_baselines["ridge"]
+    return found
+
+
 def covered(result: BacktestResult, quantiles: Floats, percent: int) -> float:
     """Share of the actuals inside the central interval."""
     known = np.isfinite(result.actual)
@@ -290,9 +328,9 @@ def row(*cells: str) -> list[str]:
     return ["| " + " | ".join(cells) + " |"]
 
 
-def machine() -> str:
+def machine(packages: tuple[str, ...] = PACKAGES) -> str:
     """Platform, cores and versions."""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    versions = ", ".join(f"{name} {version(name) if find_spec(name) else 'missing'}" for name in packages)
     return f"{platform.platform()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 

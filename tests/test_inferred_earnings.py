@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from dates_worth import LAST, Inferred
 from inferred_earnings import inferred_earnings, quarterly_positions
 
 from forecasting.ingest.events import bundled_events, reacting
@@ -48,38 +47,3 @@ def test_most_dates_of_a_real_calendar_of_earnings_are_found_to_the_day():
     bars.loc[dates, "open"] *= 1.04
     assert len(dates) > 50
     assert dates.isin(pd.DatetimeIndex(inferred_earnings(bars)["session"])).mean() > 0.8
-
-
-def test_dates_believed_at_an_origin_do_not_change_when_later_bars_do():
-    bars = bars_with_reactions()
-    altered = bars.copy()
-    altered.iloc[1001:] *= 3.0
-    assert Inferred(bars).believed(1000) == Inferred(altered).believed(1000)
-    block = np.arange(990, 1001)
-    pd.testing.assert_frame_equal(Inferred(bars).as_of(block), Inferred(altered).as_of(block))
-
-
-def test_the_next_reaction_is_projected_from_the_year_before():
-    bars = bars_with_reactions()
-    at = REACTIONS[-1] - 10
-    ahead = [one for one in Inferred(bars).believed(at) if at < one <= at + 40]
-    assert [abs(one - REACTIONS[-1]) <= 5 for one in ahead] == [True]
-
-
-def test_an_origin_has_the_dates_that_were_believed_then():
-    inferred, block = Inferred(bars_with_reactions()), np.arange(960, 1080)
-    events = inferred.as_of(block)
-    for at in block.tolist():
-        day = inferred.calendar[at]
-        valid = events[(events["known_from"] <= day) & ~(events["withdrawn_from"] <= day)]
-        known = {one for one in inferred.believed(at) if one - 21 <= at}
-        assert set(inferred.calendar.searchsorted(pd.DatetimeIndex(valid["session"])).tolist()) == known
-
-
-def test_dates_in_hindsight_are_those_of_the_whole_span_known_ahead():
-    inferred = Inferred(bars_with_reactions())
-    events = inferred.in_hindsight()
-    found = inferred.calendar.searchsorted(pd.DatetimeIndex(events["session"]))
-    newest = inferred.bars.index.searchsorted(pd.Timestamp(LAST))
-    assert set(REACTIONS[newest > REACTIONS].tolist()) <= set(found.tolist())
-    assert (inferred.calendar.searchsorted(pd.DatetimeIndex(events["known_from"])) == np.maximum(found - 21, 0)).all()
