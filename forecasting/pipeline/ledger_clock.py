@@ -17,7 +17,7 @@ _TOLERANCE = timedelta(minutes=5)  # between two machines that write to one ledg
 
 
 def ledger_instant(newest: datetime | None, now: datetime) -> datetime:
-    """The instant of a fetch: now, but always after the newest fetch of the ledger.
+    """The instant of a write: now, but always after the newest instant of the ledger.
 
     What was known at a fetch is every row that an earlier one has stored. A clock that once was ahead would hide its
     rows from the nights after it, and from their replay.
@@ -64,9 +64,14 @@ def name_clock(error: ForecastingError | None, session: date, run: NightRun) -> 
     )
 
 
+def is_before(now: datetime, newest: datetime | None) -> bool:
+    """Whether the clock is before the newest instant of the ledger by more than two machines differ."""
+    return newest is not None and now < newest - _TOLERANCE
+
+
 def clock_note(newest: datetime | None, *, now: datetime) -> str:
     """The run's note on a clock that is, or once was, wrong; empty for a clock that agrees with the ledger."""
-    if newest is None or now >= newest - _TOLERANCE:
+    if newest is None or not is_before(now, newest):
         return ""
     note = (
         f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "

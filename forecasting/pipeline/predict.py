@@ -16,6 +16,7 @@ from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
 from forecasting.pipeline import shard
 from forecasting.pipeline.code_version import code_version
+from forecasting.pipeline.ledger_clock import is_before, ledger_instant
 from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.night_run import NightInputs, NightRun
 from forecasting.pipeline.past_losses import past_losses
@@ -213,7 +214,7 @@ def _champion_facts(
 
 def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
     """Write the baselines' model rows and every candidate's forecasts; the number of forecasts added."""
-    issued_at, spec, exchange = run.now(), run.spec, run.settings.exchange
+    issued_at, spec, exchange = _issue_instant(connection, run), run.spec, run.settings.exchange
     about = {
         "symbol": spec.symbol,
         "target": spec.target,
@@ -238,6 +239,15 @@ def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
         open_run(connection, run, started_at=issued_at, note=what)
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, spec.symbol, spec.session, what)
     return added
+
+
+def _issue_instant(connection: Connection, run: NightRun) -> datetime:
+    """Now; by a clock that is behind, as a later bar of the symbol shows, after all fetches and forecasts of it."""
+    now, symbol = run.now(), run.spec.symbol
+    fetched, newest = read.newest_instant(connection, [symbol]), read.newest_session(connection, symbol)
+    if newest is None or newest <= run.spec.session or not is_before(now, fetched):
+        return now
+    return ledger_instant(max(filter(None, (fetched, read.newest_issue(connection, symbol)))), now)
 
 
 def _baseline_row(run: NightRun, candidate: Candidate, *, created_at: datetime) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,22 @@ def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
         known = read.bars(connection, "TEST", known_at=newest["fetched_at"] if newest else None)
     assert known.index[-1].date() == LAST
     assert replay(read_settings(), now=clock.now).startswith(f"TEST: {len(sessions)} nights")
+
+
+@pytest.mark.parametrize("behind", [timedelta(days=-4), timedelta(days=-3)])
+def test_a_night_by_a_clock_that_is_days_behind_is_not_live_and_can_be_replayed(
+    small: Path, monkeypatch: pytest.MonkeyPatch, behind: timedelta
+) -> None:
+    write_yahoo_csv(BARS, small / "TEST.csv")
+    for wrong_by in (timedelta(), behind):
+        ticks = count()
+        start = at(LAST, wrong_by=wrong_by)
+        monkeypatch.setattr(clock, "now", lambda start=start, ticks=ticks: start + timedelta(seconds=next(ticks)))
+        nightly.nightly()
+    kinds = dict(select("DISTINCT origin_session, kind", "forecasts"))
+    assert kinds == {str(LAST): "live", str((at(LAST) + behind).date() - timedelta(days=1)): "replay"}
+    monkeypatch.setattr(clock, "now", lambda: at(LAST, wrong_by=timedelta(hours=1)))
+    assert replay(read_settings(), now=clock.now).startswith("TEST: 2 nights")
 
 
 def test_the_run_after_a_clock_that_was_ahead_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

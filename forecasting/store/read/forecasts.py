@@ -31,6 +31,15 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
     return frame(connection, statement.order_by(*order))
 
 
+def newest_issue(connection: sa.Connection, symbol: str) -> datetime | None:
+    """The newest instant at which a forecast of the symbol was issued; None before the first."""
+    table = tables.forecasts
+    newest: datetime | None = connection.scalar(
+        sa.select(sa.func.max(table.c.issued_at)).where(table.c.symbol == symbol)
+    )
+    return newest
+
+
 def past_forecasts(
     connection: sa.Connection,
     symbol: str,
