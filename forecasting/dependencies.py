@@ -78,11 +78,6 @@ ASSUMPTIONS = {
         "weekmask has a 1 for each usual weekday, Monday first; special_weekmasks has (first, last, other weekmask).",
         "forecasting/sessions.py",
     ),
-    "pandas_texts": Assumption(
-        "pandas",
-        'A column of any dtype becomes nullable texts by astype("string").',
-        "forecasting/ingest/sources/files.py",
-    ),
     "pandas_string_storage": Assumption(
         "pandas", "The option mode.string_storage can be `python`.", "forecasting/store/frames.py"
     ),

@@ -126,15 +126,6 @@ def _bounds_of(kind: type) -> list[Callable[[], object]]:
     return [kind.bound_min, kind.bound_max]  # type: ignore[attr-defined]
 
 
-def pandas_texts() -> None:
-    import pandas as pd
-
-    columns = [pd.Series(["1.5", None]), pd.Series([1.5, None], dtype=object), pd.Series([1.5, float("nan")])]
-    for column in columns:
-        text = column.astype("string")
-        assert (text[0], text.isna().tolist()) == ("1.5", [False, True])
-
-
 def pandas_string_storage() -> None:
     import pandas as pd
 

@@ -1,9 +1,5 @@
 """Earnings dates: read from a file, mapped to the session that reacts, and usable from the day they were known."""
 
-import csv
-import io
-import re
-from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import BadDataError, UsageError
-from forecasting.ingest.sources.regular_file import form_of, read_regular, text_of
+from forecasting.ingest.sources.files import Fault, read_days, read_file
 from forecasting.sessions import calendar
 
 COLUMNS = ["session", "kind", "known_from", "announced", "timing", "known_rule"]
@@ -28,6 +24,8 @@ MOVED_WITHIN = 30
 _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is not known
 _YEARS = range(1962, 2060)  # those of the calendars; an older or later day has no session that reacts
 
+_HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
+
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
 
 
@@ -35,31 +33,35 @@ def read_events_csv(path: Path) -> pd.DataFrame:
     """Earnings dates of a CSV: columns announced (naive midnight), timing (`bmo`, `amc` or empty), first_seen (or NaT).
 
     Args:
-        path: A file with the header `announced,timing` or `announced,timing,first_seen_at`; dates as 2024-01-30.
+        path: A file with the columns announced, timing and optionally first_seen_at; dates as 2024-01-30.
 
     Raises:
         UsageError: No such file, no regular one, or too large.
-        BadDataError: Not UTF-8, a column is missing, or a line holds no date or another timing; the message names the
-            line and quotes no cell.
+        BadDataError: A column is missing, or a line holds no date or another timing; the message names the line and
+            quotes no cell.
     """
-    text, damaged_line = text_of(read_regular(path, "--events csv:PATH"))
-    if damaged_line is not None:
-        raise BadDataError(f"Expected UTF-8 in {path.name}; found other bytes in line {damaged_line}. Correct it.")
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        if not {"announced", "timing"} <= set(rows.fieldnames or ()):
-            raise BadDataError(
-                f"Expected the columns announced and timing in {path.name}; found {_columns(rows.fieldnames)}. "
-                "Write one line per earnings date, for example 2024-01-30,amc."
-            )
-        return _events([_event(row, rows.line_num, path.name) for row in rows])
-    except csv.Error as error:  # a cell of more than 128 KiB, a NUL
-        raise BadDataError(f"{path.name} line {rows.line_num} cannot be read: {error}. Correct it.") from None
+    table = read_file(path, "csv", "--events csv:PATH", needed=("announced", "timing"))
+    rows, misfits = table.rows, table.misfits
+    seen = rows["first_seen_at"] if "first_seen_at" in rows else pd.Series("", index=rows.index)
+    timing = rows["timing"].str.strip().str.lower()
+    announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
+    first_seen, unseen = read_days(seen.str.replace(_HOUR, "", regex=True), _YEARS)
+    for fault in (
+        Fault(misfits, "expected as many fields as the header", rows["announced"]),
+        undated,
+        Fault(~timing.isin(TIMINGS).to_numpy(), "expected the timing bmo, amc or empty", timing),
+        Fault(unseen.rows & (seen.str.strip() != "").to_numpy(), unseen.expected, seen),
+    ):
+        if fault.rows.any():
+            reason = fault.reason(int(np.flatnonzero(fault.rows)[0]), table.unit)
+            raise BadDataError(f"{table.name} {reason}. Correct that line.")
+    return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "first_seen": first_seen})
 
 
 def no_events() -> pd.DataFrame:
     """No earnings dates, as read_events_csv."""
-    return _events([])
+    never = pd.DatetimeIndex([]).as_unit("ns")
+    return pd.DataFrame({"announced": never, "timing": pd.Series(dtype=str), "first_seen": never})
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
@@ -152,42 +154,3 @@ def _first_seen(events: pd.DataFrame, sessions: pd.DatetimeIndex, seen: date | N
     if seen is None:
         return first_seen
     return first_seen.where(first_seen.notna() | (sessions <= pd.Timestamp(seen)), pd.Timestamp(seen))
-
-
-def _event(row: dict[str, str], line: int, name: str) -> tuple[date, str, date | None]:
-    timing = (row["timing"] or "").strip().lower()
-    if timing not in TIMINGS:
-        raise BadDataError(
-            f"{name} line {line}: expected the timing bmo, amc or empty; found {form_of(timing)}. Correct that line."
-        )
-    first_seen = (row.get("first_seen_at") or "").strip()
-    return _day(row["announced"], line, name), timing, _day(first_seen, line, name) if first_seen else None
-
-
-def _day(text: str | None, line: int, name: str) -> date:
-    try:
-        day = date.fromisoformat(re.sub(r"[T ]\d\d:.*$", "", (text or "").strip()))
-    except ValueError:
-        day = date.min
-    if day.year not in _YEARS:
-        raise BadDataError(
-            f"{name} line {line}: expected a date like 2024-01-30, from {_YEARS[0]} to {_YEARS[-1]}; found "
-            f"{form_of(text or '')}. Correct that line."
-        )
-    return day
-
-
-def _columns(names: Sequence[str] | None) -> str:
-    """The columns of an event file among `names`, and how many others there are."""
-    known = [name for name in names or () if name in ("announced", "timing", "first_seen_at")]
-    others = len(names or ()) - len(known)
-    more = [f"{others} other{'s' * (others > 1)}"] if others else []
-    return ", ".join([*known, *more]) if names else "an empty file"
-
-
-def _events(rows: list[tuple[date, str, date | None]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=["announced", "timing", "first_seen"])
-    frame["announced"] = pd.to_datetime(frame["announced"]).dt.as_unit("ns")
-    frame["first_seen"] = pd.to_datetime(frame["first_seen"]).dt.as_unit("ns")
-    frame["timing"] = frame["timing"].astype(str)
-    return frame

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.events import usable_events
-from forecasting.ingest.sources.regular_file import check_regular
+from forecasting.ingest.sources.files import check_regular
 from forecasting.option_values import source_name
 from forecasting.pipeline.cut_off import delete_leftovers, delete_weights_without_row, mark_cut_off
 from forecasting.pipeline.each_symbol import each_symbol, failures_of, raise_failed, values_of

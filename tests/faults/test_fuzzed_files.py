@@ -49,7 +49,10 @@ def number(cell: object) -> float:
 def naive_rows(text: str) -> dict[str, list[Row]]:
     """By day, the five numbers of each line, read once with and once without a meaning of quotes."""
     found: dict[str, list[Row]] = {}
-    for lines in (csv.reader(io.StringIO(text, newline="")), (re.split(",", line) for line in re.split("\r?\n", text))):
+    for lines in (
+        csv.reader(io.StringIO(text, newline="")),
+        (re.split(",", line) for line in re.split("\r\n?|\n", text)),
+    ):
         header: list[str] | None = None
         for cells in _readable(lines):
             if header is None:
@@ -57,7 +60,7 @@ def naive_rows(text: str) -> dict[str, list[Row]]:
                 continue
             named = dict(zip(header, cells, strict=False))
             stated = DAY.fullmatch(named.get("date", "").strip().strip('"'))
-            if stated and len(cells) == len(header):
+            if stated and len(cells) >= len(header) and not any(cells[len(header) :]):
                 row = tuple(number(re.sub(r'^"(.*)"$', r"\1", named.get(name, "x"))) for name in NUMBERS)
                 found.setdefault(stated[1], []).append(row)
     return found

@@ -105,8 +105,8 @@ def test_other_symbols_have_no_bundled_events():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "found an empty file"),
-        ("day,timing\n2024-01-30,amc\n", "found timing, 1 other"),
+        ("", "is empty"),
+        ("day,timing\n2024-01-30,amc\n", "lacks the column announced; it has timing, 1 other"),
         (
             "announced,timing\n2024-01-30,amc\n30.4.2024,amc\n",
             r"line 3: expected a date like 2024-01-30, from 1962 to 2059; found '99\.9\.",

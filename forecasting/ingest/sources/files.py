@@ -1,7 +1,18 @@
-"""Bars from a CSV or Parquet file: Yahoo's column names or ours, one symbol or many."""
+"""Bars from a CSV or Parquet file, with Yahoo's column names or ours, of one symbol or many; and how files are read.
 
+pandas reads them. A row that does not parse is a finding; messages reach logs and e-mails, so they quote no cell.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -10,17 +21,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.errors import BadDataError
+from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import implied_dividends, make_actions
+from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
-from forecasting.ingest.sources.regular_file import check_regular, form_of
-from forecasting.ingest.sources.whole_file import NEEDED, whole_file
 from forecasting.option_values import source_name
+
+Kind = Literal["csv", "parquet"]
+
+MAX_BYTES = 512 * 2**20
+"""Largest file that is read, 512 MiB. 95 symbols from 2000 on are 12 MB of Parquet; 500 as CSV are about 250 MB."""
 
 UNREADABLE_SHARE = 0.01
 """Largest share of a symbol's rows that may be unreadable; above it the format is another one and the file refused."""
 
+_BARS, _SERIES = ("session", *PRICES, "volume"), ("session", "close")
+"""The columns that bars need, and a market series in a file of its own."""
+
+_OPTIONAL = ("adj_close", "dividends", "splits")
+_NAMES = {
+    **{name: name for name in (*_BARS, *_OPTIONAL, "symbol", "announced", "timing", "first_seen_at")},
+    "date": "session",
+    "ticker": "symbol",
+    "adjclose": "adj_close",
+    "adjusted_close": "adj_close",
+    "stock_splits": "splits",
+}
+_END = "|"
 _EMPTY = ("", "nan", "null", "none", "n/a", "-")
 _YEARS = range(1900, 2101)  # one flipped bit makes 1022 of 2022, and 9999 is a usual word for unknown
 _SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, and ratios of such overflow
@@ -28,14 +56,46 @@ _SIZES = (1e-12, 1e30)  # a flipped bit of an exponent makes 1e-300 of a price, 
 # Yahoo's own frames have the exchange's midnight; a row at any other hour is not a daily bar.
 _DAY = r"^(\d{4}-\d{2}-\d{2})(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
 
+_KERNEL = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev"))  # their "files" are the kernel's, not data
+
 
 @dataclass(frozen=True)
-class _Fault:
-    """Rows that cannot be read, for one reason: a mask over the symbol's rows, what was expected, and the cells."""
+class Table:
+    """The rows of a file under our column names, texts in a CSV.
+
+    Attributes:
+        name: The file's.
+        rows: Index: the line of a CSV, whose header is line 1; the row of a Parquet file from 1 on.
+        unit: `line` or `row`.
+        misfits: (R,) whether the fields of a row do not fit the header.
+        places: Where in `rows` each symbol's rows are; None where the file has no column of symbols.
+    """
+
+    name: str
+    rows: pd.DataFrame
+    unit: str
+    misfits: NDArray[np.bool_]
+    places: dict[str, NDArray[np.intp]] | None
+
+    def of_symbol(self, symbol: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+        """The symbol's rows in the file's order, and which of them are misfits; all of a file without such a column."""
+        if self.places is None:
+            return self.rows, self.misfits
+        places = self.places.get(symbol, np.array([], dtype=np.intp))
+        return self.rows.take(places), self.misfits[places]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Rows that cannot be read for one reason: a mask over the symbol's rows, what was expected, and the cells."""
 
     rows: NDArray[np.bool_]
     expected: str
     cells: pd.Series
+
+    def reason(self, row: int, unit: str) -> str:
+        """Line, expectation and the form of the cell, for messages."""
+        return f"{unit} {self.cells.index[row]}: {self.expected}; found {form_of(self.cells.iloc[row])}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +108,6 @@ class _Rows:
     frame: pd.DataFrame
     newest: date
     unreadable: tuple[UnreadableRow, ...]
-    names_symbol: bool
 
 
 class Files:
@@ -59,7 +118,7 @@ class Files:
     Without a dividends column, dividends are derived from adj close. Messages quote no cell of the file, only its form.
     """
 
-    def __init__(self, kind: Literal["csv", "parquet"], path: Path, *, one_series: bool = False) -> None:
+    def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
         """A source of the file at `path`.
 
         Args:
@@ -105,7 +164,7 @@ class Files:
             title=f"{symbol}, daily, from the file {self.path.name}",
             live=not (bars.index > pd.Timestamp(last)).any(),  # a bar that newer ones follow is finished
             unreadable=rows.unreadable,
-            names_symbol=rows.names_symbol,
+            names_symbol=self.states_symbol(),
         )
 
     def newest(self, symbol: str) -> date:
@@ -114,91 +173,199 @@ class Files:
 
     def states_symbol(self) -> bool:
         """Whether the file has a column for the symbol; raises the errors of `fetch` for one that cannot be read."""
-        return whole_file(self.path, self.kind, self.option, one_series=self.one_series).names_symbol
+        return not self.one_series and self._table().places is not None
+
+    def _table(self) -> Table:
+        return read_file(self.path, self.kind, self.option, needed=_SERIES if self.one_series else _BARS)
 
     def _rows(self, symbol: str) -> _Rows:
-        whole = whole_file(self.path, self.kind, self.option, one_series=self.one_series)
-        table, ragged = whole.of_symbol(symbol)
-        days, undated = _days(table["session"])
+        table = self._table()
+        rows, misfits = (table.rows, table.misfits) if self.one_series else table.of_symbol(symbol)
+        if rows.empty:
+            raise BadDataError(_nothing(table, symbol))
+        days, undated = read_days(rows["session"])
+        faults = [Fault(misfits, "expected as many fields as the header", rows["session"]), undated]
         numbers = {}
-        faults = [_Fault(ragged, "expected as many fields as the header", table["session"]), undated]
-        for name in (*NEEDED[1:], "adj_close", "dividends", "splits"):
-            if name in table:
-                numbers[name], fault = _numbers(table[name])
+        for name in (*_BARS[1:], *_OPTIONAL):
+            if name in rows:
+                numbers[name], fault = _numbers(rows[name])
                 faults.append(fault)
-        rows = pd.DataFrame(numbers).set_axis(days, axis=0)
+        if self.one_series:
+            numbers = dict.fromkeys(PRICES, numbers["close"]) | numbers
+        frame = pd.DataFrame(numbers).set_axis(days, axis=0)
         broken = np.any([fault.rows for fault in faults], axis=0)
-        repeated = rows.reset_index().duplicated().to_numpy() & ~broken  # equal rows are one
+        repeated = frame.reset_index().duplicated().to_numpy() & ~broken  # equal rows are one
         others = pd.Series(days.where(~repeated))
         again = (others.duplicated(keep=False) & others.notna()).to_numpy()
-        faults.append(_Fault(again, "expected each session once", table["session"]))
-        unreadable = self._unreadable(faults, days)
-        return _Rows(rows[~(broken | repeated | again)], days.max().date(), unreadable, whole.names_symbol)
-
-    def _unreadable(self, faults: list[_Fault], days: pd.DatetimeIndex) -> tuple[UnreadableRow, ...]:
-        """The rows that cannot be read, each once, by the session of its own date or of the row before.
-
-        Raises:
-            BadDataError: They are more than 1 % of the rows; it names the first line of the first kind.
-        """
-        broken = np.any([fault.rows for fault in faults], axis=0)
-        count = int(broken.sum())
-        if count > UNREADABLE_SHARE * len(broken):
-            first = next(fault for fault in faults if fault.rows.any())
-            more = f", and {count - 1} more line{'s' * (count > 2)} cannot be read" if count > 1 else ""
-            raise BadDataError(
-                f"{self.path.name} {self._reason(first, int(np.flatnonzero(first.rows)[0]))}{more}. Correct the file."
-            )
-        dated = pd.Series(days).ffill().bfill()
-        found: dict[date, UnreadableRow] = {}
-        for row in np.flatnonzero(broken).tolist():
-            fault = next(fault for fault in faults if fault.rows[row])
-            session = dated.iloc[row].date()
-            found.setdefault(session, UnreadableRow(session, self._number(fault, row), self._reason(fault, row)))
-        return tuple(found.values())
-
-    def _reason(self, fault: _Fault, row: int) -> str:
-        line = f"{'line' if self.kind == 'csv' else 'row'} {self._number(fault, row)}"
-        return f"{line}: {fault.expected}; found {form_of(fault.cells.iloc[row])}"
-
-    def _number(self, fault: _Fault, row: int) -> int:
-        """The line of the file, 1 for the header of a CSV; the row of a Parquet file, 1 for the first."""
-        return int(fault.cells.index[row]) + (2 if self.kind == "csv" else 1)
+        faults.append(Fault(again, "expected each session once", rows["session"]))
+        unreadable = _unreadable(faults, days, table)
+        return _Rows(frame[~(broken | repeated | again)], days.max().date(), unreadable)
 
 
-def _days(column: pd.Series) -> tuple[pd.DatetimeIndex, _Fault]:
+def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
+    """The file's table, read anew only when it has changed: a night of 500 symbols reads it once.
+
+    Args:
+        path: Of the file.
+        kind: Its format.
+        option: The option that names it, for messages.
+        needed: Our names of the columns without which it is refused.
+
+    Raises:
+        UsageError: It is no regular file, or too large.
+        BadDataError: Another format, or a column is missing or there twice.
+    """
+    state = check_regular(path, option).stat()
+    return _read(path, kind, option, needed, (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns))
+
+
+@lru_cache(maxsize=3)  # bars, a market series, earnings dates
+def _read(path: Path, kind: Kind, option: str, needed: tuple[str, ...], state: tuple[int, ...]) -> Table:
+    content = read_regular(path, option)
+    if not content.strip():
+        raise BadDataError(f"{path.name} is empty. Expected a header and a line for each day.")
+    rows = (_csv if kind == "csv" else _parquet)(content, path.name, needed)
+    misfits = rows.pop("misfits").to_numpy(dtype=bool)
+    named = None if "symbol" not in rows else _texts(rows["symbol"]).reset_index(drop=True)
+    places = None if named is None else {str(one): np.asarray(at) for one, at in named.groupby(named).indices.items()}
+    return Table(path.name, rows, "line" if kind == "csv" else "row", misfits, places)
+
+
+def _csv(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
+    """All cells as text, and column `misfits`; without blank lines, which are read too, so that lines are counted."""
+    lines = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    header = lines.partition(b"\n")[0]
+    ours = _our_names(header.decode(errors="replace").split(","), name, needed)
+    known = [place for place, our in enumerate(ours) if our in _NAMES.values()]
+    # Each line gets one field more, _END: where another field follows the last one of the header, fields are missing or
+    # too many. A file that ends in a comma is cut off, and so is its last line.
+    marked = lines[len(header) :].replace(b"\n", f",{_END}\n".encode()).partition(b"\n")[2]
+    marked += b"" if lines.endswith((b"\n", b",")) else f",{_END}".encode()
+    try:
+        cells = pd.read_csv(
+            io.BytesIO(b"," * len(ours) + b"\n" + marked),
+            header=None,
+            usecols=[*known, len(ours)],
+            dtype=str,  # each cell is converted alone: one that is no number leaves the others' bits as they are
+            keep_default_na=False,
+            skip_blank_lines=False,
+            encoding_errors="replace",
+        )
+    except ValueError as error:  # a quote that nothing closes
+        raise BadDataError(f"{name} cannot be read as CSV: {str(error).splitlines()[0]:.100}. Correct it.") from None
+    rows = cells.rename(columns={place: ours[place] for place in known} | {len(ours): "misfits"})
+    rows = rows.assign(misfits=rows["misfits"] != _END)[~rows.isin(["", _END]).all(axis=1)]
+    return rows.set_axis(rows.index + 1, axis=0)
+
+
+def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        table = pd.read_parquet(io.BytesIO(content))
+    except Exception as error:  # pyarrow raises a dozen kinds for damaged bytes, and their texts may quote them
+        raise BadDataError(
+            f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; write the file again."
+        ) from None
+    table = table.reset_index(
+        drop=isinstance(table.index, pd.RangeIndex)
+    )  # rows counted anew: a tail keeps its numbers
+    ours = _our_names(list(map(str, table.columns)), name, needed)
+    rows = table.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
+    return rows.set_axis(rows.index + 1, axis=0).assign(misfits=False)
+
+
+def _our_names(columns: Sequence[str], name: str, needed: tuple[str, ...]) -> list[str]:
+    """Our name of each column of a file, or its own where it is not known.
+
+    Raises:
+        BadDataError: A column is missing, or there twice.
+    """
+    plain = [column.strip().strip('"').strip() for column in columns]
+    ours = [_NAMES.get(column.lower().replace(" ", "_"), "") for column in plain]
+    missing = [our for our in needed if our not in ours]
+    if missing:
+        known = [column for column, our in zip(plain, ours, strict=True) if our][:12]
+        others = len(plain) - len(known)
+        found = [*known, *([f"{others} other{'s' * (others > 1)}"] if others else [])]
+        raise BadDataError(
+            f"{name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; it has {', '.join(found)}. "
+            f"Its header names {', '.join(needed).replace('session', 'date')}, in any order and case."
+        )
+    twice = [our for our in _NAMES.values() if ours.count(our) > 1]
+    if twice:
+        raise BadDataError(f"{name} has two columns for {twice[0]}. Remove one of them.")
+    return ours
+
+
+def _nothing(table: Table, symbol: str) -> str:
+    if table.places is None or table.rows.empty:
+        return f"Expected one line per session in {table.name}; found only a header."
+    count = len(table.places.keys() - {""})
+    return (
+        f"{table.name} has no rows of {symbol}; it has rows of {count} other symbol{'s' * (count != 1)}. "
+        "Name one of them with --symbol, as the file writes it."
+    )
+
+
+def _unreadable(faults: Sequence[Fault], days: pd.DatetimeIndex, table: Table) -> tuple[UnreadableRow, ...]:
+    """The rows that cannot be read, each once, by the session of its own date or of the row before.
+
+    Raises:
+        BadDataError: They are more than 1 % of the rows; it names the first line of the first kind.
+    """
+    broken = np.any([fault.rows for fault in faults], axis=0)
+    count = int(broken.sum())
+    if count > UNREADABLE_SHARE * len(broken):
+        first = next(fault for fault in faults if fault.rows.any())
+        reason = first.reason(int(np.flatnonzero(first.rows)[0]), table.unit)
+        more = f", and {count - 1} more line{'s' * (count > 2)} cannot be read" if count > 1 else ""
+        raise BadDataError(f"{table.name} {reason}{more}. Correct the file.")
+    dated = pd.Series(days).ffill().bfill()
+    found: dict[date, UnreadableRow] = {}
+    for row in np.flatnonzero(broken).tolist():
+        fault = next(fault for fault in faults if fault.rows[row])
+        session = dated.iloc[row].date()
+        found.setdefault(session, UnreadableRow(session, int(fault.cells.index[row]), fault.reason(row, table.unit)))
+    return tuple(found.values())
+
+
+def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeIndex, Fault]:
     """Naive midnights, NaT where unreadable; a text must be an ISO day, at most followed by the exchange's midnight."""
     if pd.api.types.is_datetime64_any_dtype(column):
         local = column.dt.tz_localize(None)
         days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")  # no other hour, as in a text
     else:
-        text = column.astype("string").str.strip()
-        days = pd.to_datetime(text.str.extract(_DAY)[0], format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
-    readable = days.dt.year.isin(_YEARS)
-    expected = f"expected a date like 2024-03-08, from {_YEARS[0]} to {_YEARS[-1]}"
-    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), _Fault(~readable.to_numpy(), expected, column)
+        text = _texts(column).str.extract(_DAY)[0]
+        days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
+    readable = days.dt.year.isin(years)
+    expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"
+    return pd.DatetimeIndex(days.where(readable)).as_unit("ns"), Fault(~readable.to_numpy(), expected, column)
 
 
-def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], _Fault]:
+def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], Fault]:
     """float64; an empty cell, nan, null or none is NaN, any other must be a number, 0 or of a size within _SIZES."""
-    expected = f"expected a number for {column.name}"
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(dtype="float64", na_value=np.nan)
-        return numbers, _Fault(_impossible(numbers), expected, column)
-    text = column.astype("string").str.strip().fillna("")
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan, copy=True)
-    # Which texts are numbers is pandas' rule, their value is Python's: pandas before 3.1 misses the nearest double of
-    # 18 % of texts with 17 digits, and a file's bars must be the same bits under every release.
-    written = ~np.isnan(numbers)
-    numbers[written] = [float(number) for number in text[written]]
-    empty = text.str.lower().isin(_EMPTY).to_numpy(dtype=bool)
-    return numbers, _Fault((np.isnan(numbers) & ~empty) | _impossible(numbers), expected, column)
-
-
-def _impossible(numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether a number is not 0 and outside _SIZES."""
+        broken = np.zeros(len(numbers), dtype=bool)
+    else:
+        text = _texts(column)
+        numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype="float64", na_value=np.nan, copy=True)
+        # Which texts are numbers is pandas' rule, their value is Python's: pandas before 3.1 misses the nearest double
+        # of 18 % of texts with 17 digits, and a file's bars must be the same bits under every release.
+        written = ~np.isnan(numbers)
+        numbers[written] = [float(number) for number in text[written]]
+        broken = ~written & ~text.str.lower().isin(_EMPTY).to_numpy()
     size = np.abs(numbers)
-    return np.asarray((size > _SIZES[1]) | ((size < _SIZES[0]) & (size > 0.0)))
+    broken |= (size > _SIZES[1]) | ((size < _SIZES[0]) & (size > 0.0))
+    return numbers, Fault(broken, f"expected a number for {column.name}", column)
+
+
+def _texts(column: pd.Series) -> pd.Series:
+    """The cells as texts, an unknown cell as an empty one."""
+    return column.astype(object).where(column.notna(), "").map(_text).str.strip()
+
+
+def _text(cell: object) -> str:
+    return cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
@@ -210,3 +377,68 @@ def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
         )
     paid = rows["dividends"]
     return make_actions([*((day, "dividend", value) for day, value in paid[paid > 0].items()), *named])
+
+
+def check_regular(path: Path, option: str) -> Path:
+    """The resolved path of a regular file that may be read, symbolic links followed.
+
+    Args:
+        path: As the user wrote it.
+        option: The option that names it, for the message.
+
+    Raises:
+        UsageError: Nothing there, a folder, a device, a pipe, a file of the kernel, or one above MAX_BYTES.
+    """
+    try:
+        real = path.resolve()
+        state = real.stat()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, a NUL in it
+        is_absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        found = "nothing" if is_absent else f"no readable path ({_reason(error)})"
+        raise UsageError(f"Expected a file in {option}; found {found} at {_short(path)}.") from None
+    if stat.S_ISDIR(state.st_mode):
+        found = "a folder"
+    elif not stat.S_ISREG(state.st_mode) or any(real.is_relative_to(folder) for folder in _KERNEL):
+        found = "a device, a pipe or a file of the kernel"
+    elif state.st_size > MAX_BYTES:
+        found = f"{state.st_size / 2**20:,.0f} MiB"
+    else:
+        return real
+    raise UsageError(
+        f"Expected a regular file of at most {MAX_BYTES // 2**20} MiB in {option}; found {found} at {_short(path)}."
+    )
+
+
+def read_regular(path: Path, option: str) -> bytes:
+    """The whole content of a regular file.
+
+    Raises:
+        UsageError: As `check_regular`.
+        BadDataError: It cannot be opened, or grows past MAX_BYTES.
+    """
+    real = check_regular(path, option)
+    try:
+        # Without O_NONBLOCK the open itself would wait for ever on a pipe that has taken the file's place since.
+        with os.fdopen(os.open(real, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadDataError(f"{_short(path)} cannot be read: {_reason(error)}. Check its owner and mode.") from None
+    if len(content) > MAX_BYTES:
+        raise BadDataError(f"Expected at most {MAX_BYTES // 2**20} MiB in {_short(path)}; found more. Split it.")
+    return content
+
+
+def form_of(cell: object) -> str:
+    """The form of a cell, at most 20 characters, for messages: `9a` for 9O, `99/99/9999` for 03/08/2024."""
+    form = re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", str(cell)))
+    form = re.sub(r"[^a9 .,:;/+\-]", "?", form)
+    return repr(form if len(form) <= 20 else f"{form[:20]}...")
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 200 else f"{text[:200]}..."
