@@ -5,7 +5,7 @@ import textwrap
 
 import sqlalchemy as sa
 
-from forecasting.store.tables import draw, meanings, metadata, views
+from forecasting.store.tables import meanings, metadata, views
 from forecasting.store.tables.types import type_text
 
 _INTRO = """# Tables and views
@@ -20,20 +20,19 @@ that may be NULL is marked *null*."""
 
 
 def document() -> str:
-    """The Markdown of docs/tables.md: an introduction, the contents, the schema, and a section a table and a view.
+    """The Markdown of docs/tables.md: an introduction, the contents, and a section a table and a view.
 
     Raises:
         KeyError: A table, view or column has no text.
     """
     tables = list(metadata.tables.values())  # fetched data first, then what is derived
     contents = [
-        "[The schema](#the-schema): a drawing of the tables, and what each view reads.",
         "Tables: " + ", ".join(f"[{table.name}](#{table.name})" for table in tables) + ".",
         "Views: " + ", ".join(f"[{name}](#{name}-view)" for name in views.VIEWS) + ".",
     ]
     sections = [_table_section(table) for table in tables]
     sections += [_view_section(name, columns) for name, columns in view_columns().items()]
-    return "\n\n".join([_INTRO, *map(_wrapped, contents), draw.schema(), *sections]) + "\n"
+    return "\n\n".join([_INTRO, *map(_wrapped, contents), *sections]) + "\n"
 
 
 def view_columns() -> dict[str, list[str]]:
@@ -57,10 +56,13 @@ def _table_section(table: sa.Table) -> str:
 
 
 def _view_section(name: str, columns: list[str]) -> str:
-    rows = [f"| `{column}` | {views.text_of(name, column)} |" for column in columns]
-    return "\n".join(
-        [f"## {name} (view)", "", _wrapped(views.VIEWS[name].row), "", "| column | meaning |", "| --- | --- |", *rows]
-    )
+    view = views.VIEWS[name]
+    same = [
+        column for column in columns if column not in view.columns and column in metadata.tables[view.table].columns
+    ]
+    rows = [f"| `{column}` | {views.text_of(name, column)} |" for column in columns if column not in same]
+    rows += [f"| {', '.join(f'`{column}`' for column in same)} | as in [{view.table}](#{view.table}) |"] if same else []
+    return "\n".join([f"## {name} (view)", "", _wrapped(view.row), "", "| column | meaning |", "| --- | --- |", *rows])
 
 
 def _wrapped(text: str) -> str:
