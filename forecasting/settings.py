@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     alpaca_keys_file: Path | None = Field(
         None, description="File with KEY_ID:SECRET, in place of alpaca_keys: a mounted secret, or mode 0600."
     )
-    events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing).")
+    events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
     market: str | None = Field(
         None,
         description="Market series, an input for every symbol: a symbol of the source, csv:PATH, parquet:PATH or none; "

@@ -1,5 +1,6 @@
 """Earnings dates: read from a file, mapped to the session that reacts, and usable from the day they were known."""
 
+from collections.abc import Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import BadDataError, UsageError
-from forecasting.ingest.sources.files import Fault, read_days, read_file
+from forecasting.ingest.sources.files import Fault, Table, read_days, read_file
 from forecasting.sessions import calendar
 
 COLUMNS = ["session", "kind", "known_from", "announced", "timing", "known_rule"]
@@ -29,19 +30,20 @@ _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
 
 
-def read_events_csv(path: Path) -> pd.DataFrame:
+def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
     """Earnings dates of a CSV: columns announced (naive midnight), timing (`bmo`, `amc` or empty), first_seen (or NaT).
 
     Args:
-        path: A file with the columns announced, timing and optionally first_seen_at; dates as 2024-01-30.
+        path: A file with the columns announced, timing and optionally first_seen_at and symbol; dates as 2024-01-30.
+        symbol: Whose rows are read where the file has a column symbol.
 
     Raises:
         UsageError: No such file, no regular one, or too large.
         BadDataError: A column is missing, or a line holds no date or another timing; the message names the line and
             quotes no cell.
     """
-    table = read_file(path, "csv", "--events csv:PATH", needed=("announced", "timing"))
-    rows, misfits = table.rows, table.misfits
+    table = _table(path)
+    rows, misfits = table.of_symbol(symbol)
     seen = rows["first_seen_at"] if "first_seen_at" in rows else pd.Series("", index=rows.index)
     timing = rows["timing"].str.strip().str.lower()
     announced, undated = read_days(rows["announced"].str.replace(_HOUR, "", regex=True), _YEARS)
@@ -56,6 +58,10 @@ def read_events_csv(path: Path) -> pd.DataFrame:
             reason = fault.reason(int(np.flatnonzero(fault.rows)[0]), table.unit)
             raise BadDataError(f"{table.name} {reason}. Correct that line.")
     return pd.DataFrame({"announced": announced, "timing": timing.to_numpy(dtype=str), "first_seen": first_seen})
+
+
+def _table(path: Path) -> Table:
+    return read_file(path, "csv", "--events csv:PATH", needed=("announced", "timing"))
 
 
 def no_events() -> pd.DataFrame:
@@ -80,12 +86,35 @@ def usable_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataF
     """
     if option is None:
         return reacting(bundled_events(symbol), exchange=exchange)
+    return reacting(read_events_csv(_path(option), symbol), exchange=exchange)
+
+
+def check_events(option: str | None, symbols: Sequence[str]) -> None:
+    """Return when the file of --events, if there is one, can be read and says which of several symbols a date is of.
+
+    Raises:
+        UsageError: As `usable_events`; or there are several symbols, and the file has no column for theirs.
+        BadDataError: As `usable_events`.
+    """
+    if option is None:
+        return
+    path = _path(option)
+    if len(symbols) == 1:
+        read_events_csv(path, symbols[0])
+    elif _table(path).places is None:
+        raise UsageError(
+            f"Expected a column symbol in {path.name}, whose earnings dates would count for each of {len(symbols)} "
+            "symbols. Add it, or run one symbol with this file."
+        )
+
+
+def _path(option: str) -> Path:
     kind, _, path = option.partition(":")
     if kind != "csv" or not path:
         raise UsageError(
             "Expected --events csv:PATH, a file with the columns announced and timing; found another form."
         )
-    return reacting(read_events_csv(Path(path)), exchange=exchange)
+    return Path(path)
 
 
 def reacting(events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None = None) -> pd.DataFrame:

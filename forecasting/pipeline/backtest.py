@@ -18,7 +18,7 @@ from forecasting.backtest.workers import count_of, worker_pool
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars, check_index_bars
-from forecasting.ingest.events import usable_events
+from forecasting.ingest.events import check_events, usable_events
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
 from forecasting.ingest.sources.installed import fetched_from
@@ -100,8 +100,9 @@ def walk_each(
         out: Where the document is written as JSON; of several symbols a list of those that did not fail.
 
     Raises:
-        UsageError: `out` cannot be written; raised before the first backtest begins.
+        UsageError: `out` cannot be written, or as `check_events`; raised before the first backtest begins.
     """
+    check_events(settings.events, settings.symbols)
     if out is not None:
         check_writable(out)
     spec = spec_of(settings)

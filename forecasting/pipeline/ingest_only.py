@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from forecasting.ingest.events import check_events
 from forecasting.pipeline import plan
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol
 from forecasting.pipeline.ingest import fetch_and_store
@@ -26,6 +27,7 @@ def ingest_only(
     migrate.check_ready(settings.url)
 
     def ingest(own: Settings) -> dict[str, Any]:
+        check_events(settings.events, settings.symbols)
         symbol = own.symbols[0]
         session = as_of or plan.newest_session(symbol, own, now=now)
         plan.check_session(session, own.exchange, now=now)

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
-from forecasting.ingest.events import usable_events
+from forecasting.ingest.events import check_events
 from forecasting.ingest.sources.files import check_regular
 from forecasting.option_values import source_name
 from forecasting.pipeline.cut_off import delete_leftovers, delete_weights_without_row, mark_cut_off
@@ -40,12 +40,12 @@ def planned_nights(
     _begin(settings, now=now)
     nights: list[list[NightSpec]] = []
     failed: list[tuple[str, ForecastingError]] = []
-    outcomes = each_symbol(
-        settings,
-        lambda own: missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now, trigger=trigger),
-        now=now,
-    )
-    for outcome in outcomes:
+
+    def missed(own: Settings) -> list[NightSpec]:
+        check_events(settings.events, settings.symbols)
+        return missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now, trigger=trigger)
+
+    for outcome in each_symbol(settings, missed, now=now):
         if outcome.error is None:
             nights.append(outcome.get())
             continue
@@ -93,8 +93,7 @@ def _check_files(settings: Settings) -> None:
         form, colon, path = (text or "").partition(":")
         if colon and form in ("csv", "parquet"):
             check_regular(Path(path), f"{option} {form}:PATH")
-    if settings.events:  # also where every night is done already, whose old forecasts would hide a mistake in it
-        usable_events(settings.symbols[0], settings.events, exchange=settings.exchange)
+    check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
 
 
 def missed_nights(
@@ -126,6 +125,7 @@ def planned_span(
 ) -> tuple[list[list[NightSpec]], list[tuple[str, ForecastingError]]]:
     """As `planned_nights`, each symbol's nights of a span as `nights_of_span`; no row keeps the errors."""
     _begin(settings, now=now)
+    check_events(settings.events, settings.symbols)
     nights = each_symbol(
         settings, lambda own: nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every), now=now
     )

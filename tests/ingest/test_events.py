@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import BadDataError, UsageError
-from forecasting.ingest.events import COLUMNS, bundled_events, reacting, read_events_csv, withdrawn
+from forecasting.ingest.events import COLUMNS, bundled_events, check_events, reacting, read_events_csv, withdrawn
 from forecasting.sessions import shift
 
 
@@ -121,6 +121,28 @@ def test_other_symbols_have_no_bundled_events():
 def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, message):
     with pytest.raises(BadDataError, match=message):
         read_events_csv(write(tmp_path, text))
+
+
+def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_another_stops_none(tmp_path):
+    lines = ["2024-01-30,amc,ADBE", "2024-02-06,bmo,PEP", "2024-04-30,amc,ADBE", "soon,amc,KO"]
+    path = write(tmp_path, "\n".join(["announced,timing,Ticker", *lines]))
+    announced = {symbol: rows(read_events_csv(path, symbol), "announced") for symbol in ("ADBE", "PEP", "SBUX")}
+    assert announced == {
+        "ADBE": [(date(2024, 1, 30),), (date(2024, 4, 30),)],
+        "PEP": [(date(2024, 2, 6),)],
+        "SBUX": [],
+    }
+    check_events(f"csv:{path}", ["ADBE", "PEP"])
+    with pytest.raises(BadDataError, match="line 5: expected a date"):
+        check_events(f"csv:{path}", ["KO"])
+
+
+def test_a_file_that_says_no_symbol_is_refused_for_several(tmp_path):
+    option = "csv:" + str(write(tmp_path, "announced,timing\n2024-01-30,amc\n"))
+    check_events(option, ["ADBE"])
+    check_events(None, ["ADBE", "PEP"])
+    with pytest.raises(UsageError, match="column symbol"):
+        check_events(option, ["ADBE", "PEP"])
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path):

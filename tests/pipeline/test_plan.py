@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from flows import clock
 from forecasting.errors import BadDataError, StoreError, UsageError
+from forecasting.pipeline.backtest import walk_each
+from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.plan import (
     check_nights,
     check_session,
@@ -54,6 +56,22 @@ def test_earnings_dates_that_cannot_be_read_are_refused_before_anything_starts(s
                 mode="auto",
                 now=clock.now,
             )
+
+
+def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlite_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "dates.csv"
+    path.write_text("announced,timing\n2024-01-30,amc\n")
+    settings = Settings(database_url=sqlite_url, source="sample", symbols="ADBE,PEP", events=f"csv:{path}")
+    with pytest.raises(UsageError, match="column symbol"):
+        check_nights(settings, as_of=None, mode="auto", now=clock.now)
+    with pytest.raises(UsageError, match="column symbol"):
+        walk_each(settings, lambda own: pytest.fail("begun"), store=False, now=clock.now)
+    _, failed = planned_nights(settings, as_of=None, mode="auto", now=clock.now)
+    ingested = ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
+    for symbol, error in [*failed, *((outcome.symbol, outcome.error) for outcome in ingested)]:
+        assert (symbol in settings.symbols, "column symbol" in str(error)) == (True, True)
+    with transaction(sqlite_url) as connection:
+        assert connection.execute(sa.select(tables.events)).all() == []
 
 
 def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database_url: str) -> None:
