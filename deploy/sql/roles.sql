@@ -36,7 +36,7 @@ BEGIN
     GRANT UPDATE (superseded_at, settled_at) ON bar_versions TO forecasting_writer;
     GRANT UPDATE (cleared_at) ON findings TO forecasting_writer;
     GRANT UPDATE (artifact_path) ON models TO forecasting_writer; -- emptied when weights are pruned
-    -- Whole tables, both of figures that can be computed again: LOCK TABLE of nights and backtests asks for it.
-    GRANT UPDATE ON standings, metrics TO forecasting_writer;
+    GRANT UPDATE ON standings TO forecasting_writer; -- sums that can be computed again
+    GRANT UPDATE ON night_lock, backtest_lock TO forecasting_writer; -- LOCK TABLE of nights and backtests asks for it
 END
 $$;

@@ -27,7 +27,7 @@ def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) ->
     echo(f"The database is at revision {migrate.current(settings().url)}.")
 
 
-@db_app.command("downgrade", epilog="Example: forecasting db downgrade 0001")
+@db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
 def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> None:
     """Downgrade the schema. Data that only the later revision holds is lost."""
     use(database_url=database_url)

@@ -19,22 +19,16 @@ logger = logging.getLogger("forecasting.store")
 
 LockName = Literal["night", "backtest"]
 
-VACUUM_S = 5
-"""Seconds that a run waits for its lock while another program than a run holds it."""
-
-# The writer role has the right to update all of both tables (deploy/sql/roles.sql), which LOCK TABLE asks for: figures
-# that can be computed again, unlike the provenance in runs.
-_LOCKED: dict[LockName, str] = {"night": "standings", "backtest": "metrics"}
+LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
+"""Empty tables, one a lock: LOCK TABLE needs the right to update, which no reader has, and VACUUM has nothing to do."""
 
 
 @contextmanager
 def night_lock(url: str, name: LockName) -> Iterator[None]:
     """A block that holds the lock `name` of this database; it is released with the process, however that ends.
 
-    Postgres: a lock on a table, in a transaction of its own without writes: a role must have the right to update the
-    table to take it, so no reader can, as it can an advisory lock. Rows are read, added and updated meanwhile; VACUUM
-    and ALTER TABLE wait. SQLite: a lock on the file `DATABASE.NAME.lock` beside it; the file remains, and a file alone
-    locks nothing.
+    Postgres: a lock on an empty table, in a transaction of its own without writes. SQLite: a lock on the file
+    `DATABASE.NAME.lock` beside it; the file remains, and a file alone locks nothing.
 
     Raises:
         LockedError: Another process holds it; raised at once, without waiting.
@@ -58,13 +52,13 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
     """
     if is_sqlite(parse(url)):
         with ExitStack() as held:
-            for name in _LOCKED:
+            for name in LOCKED:
                 # Without a file no run holds it, and the runs' user could not lock one that another user makes here.
                 if _lock_path(url, name).exists():
                     held.enter_context(_file_lock(url, name))
             yield
         return
-    for name, table in _LOCKED.items():
+    for name, table in LOCKED.items():
         if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": table}) is not None:
             _take(connection, url, name)
     yield
@@ -161,28 +155,12 @@ def _table_lock(url: str, name: LockName) -> Iterator[None]:
 
 def _take(connection: sa.Connection, url: str, name: LockName) -> None:
     """Lock the table of `name` until the transaction of the connection ends."""
-    table = _LOCKED[name]
-    statement = f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"
     try:
-        with connection.begin_nested():
-            connection.execute(sa.text(f"{statement} NOWAIT"))
+        connection.execute(sa.text(f"LOCK TABLE {LOCKED[name]} IN SHARE UPDATE EXCLUSIVE MODE NOWAIT"))
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
-    else:
-        return
-    holder = lock_holder(url, table)
-    if "forecasting, process" in holder:
-        raise _locked(name, holder)
-    # VACUUM and ANALYZE take the same lock; the server ends an automatic one a second after somebody waits for it.
-    try:
-        connection.execute(sa.text(f"SET LOCAL lock_timeout = '{VACUUM_S}s'"))
-        connection.execute(sa.text(statement))
-        connection.execute(sa.text("SET LOCAL lock_timeout TO DEFAULT"))
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
-            raise
-        raise _locked(name, lock_holder(url, table)) from None
+        raise _locked(name, lock_holder(url, LOCKED[name])) from None
 
 
 def _release(connection: sa.Connection, name: LockName) -> None:

@@ -15,10 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.store import standings
 from forecasting.store.database import begun, reading, transaction
 from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
-from forecasting.store.lock import no_run
+from forecasting.store.lock import LOCKED, no_run
 from forecasting.store.tables import comments, metadata, views
 
 if TYPE_CHECKING:
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
 
 LEAST_SQLITE = (3, 25)
 """Release of SQLite that first has the window functions of the views; Prefect's server refuses an older one too."""
-
-DROPS_COLUMNS = (3, 35)
-"""The release that can first drop a column."""
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -62,12 +58,11 @@ def downgrade(url: str, revision: str) -> None:
     """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views.
 
     Raises:
-        StoreError: No database, not reachable or writable, or newer than this code; SQLite is too old.
+        StoreError: No database, not reachable or writable, or newer than this code.
         LockedError: As of `upgrade`.
         UsageError: No such revision.
     """
     _check_there(url)
-    _check_sqlite(parse(url), DROPS_COLUMNS, "for a downgrade")
     from alembic import command
 
     _migrate(url, revision, command.downgrade)
@@ -113,8 +108,6 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
         if _revision(connection) == head():
             views.create(connection, grants)
             comments.write(connection)
-            if found != head():
-                standings.rebuild(connection)
 
 
 def _check_encoding(url: str, connection: Connection) -> None:
@@ -198,6 +191,11 @@ def _check_there(url: str) -> None:
 
 
 def _check_known(url: str, found: str) -> None:
+    if re.fullmatch("000[1-8]", found):
+        raise StoreError(
+            f"The database {place(url)} is at revision {found}, which this release cannot upgrade. Upgrade it with "
+            "release 0.2 first (forecasting db upgrade), after a backup."
+        )
     if found not in _revisions():
         raise StoreError(
             f"The database {place(url)} is at revision {found}, which this code does not have "
@@ -247,8 +245,9 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
             f"The database {place(url)} cannot be written: the server, or this role's session, is read-only. "
             "Connect to the primary, as the writer role."
         )
-    needed = [(name, right) for name in metadata.tables for right in ("SELECT", "INSERT")]
-    needed += [(name, "UPDATE") for name in ("runs", "bar_versions", "findings", "models", "standings", "metrics")]
+    needed = [(name, right) for name in metadata.tables.keys() - LOCKED.values() for right in ("SELECT", "INSERT")]
+    updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
+    needed += [(name, "UPDATE") for name in updated]
     missing = [
         f"{right} on {name}"
         for name, right in needed

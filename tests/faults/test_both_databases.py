@@ -294,7 +294,7 @@ class SameSteps(RuleBasedStateMachine):
 class WithMigrations(SameSteps):
     """Also downgrades and upgrades both, and reads the views after any step."""
 
-    @rule(revision=st.sampled_from(["0001", "0003", "0005", "0007"]))
+    @rule(revision=st.just("0009"))
     def migrate(self, revision: str) -> None:
         for url in self.ledgers:
             downgrade(url, revision)

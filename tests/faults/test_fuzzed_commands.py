@@ -130,7 +130,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
         forms = st.sampled_from(["latest", "history", "bars", "hubverse", "nixtla", "", "all"])
         words += [draw(forms), "--out", draw(out)]
     if command in ("models show", "models promote", "db upgrade", "db downgrade"):
-        words.append(draw(TEXTS | st.sampled_from(["head", "0001", "..", "3aad43eeeedd", "-1"])))
+        words.append(draw(TEXTS | st.sampled_from(["head", "0009", "..", "3aad43eeeedd", "-1"])))
     return words
 
 

@@ -124,7 +124,7 @@ def test_a_reader_cannot_take_a_lock_of_the_nights(postgres_url: str) -> None:
         for name in ("night", "backtest"):
             with pytest.raises(StoreError, match="as the writer role"):
                 lock.night_lock(reader, name).__enter__()
-        every = " ".join(f"LOCK TABLE {name} IN ACCESS SHARE MODE;" for name in ("standings", "runs"))
+        every = " ".join(f"LOCK TABLE {name} IN ACCESS SHARE MODE;" for name in ("night_lock", "runs"))
         with forgotten(reader, every, "SELECT pg_advisory_lock(1)"), lock.night_lock(postgres_url, "night"):
             pass
 
@@ -136,22 +136,11 @@ def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
                 lock.night_lock(postgres_url, name).__enter__()
 
 
-def test_a_vacuum_delays_a_night_and_does_not_stop_it(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "VACUUM_S", 1)
-    with (
-        forgotten(postgres_url, "LOCK TABLE standings IN SHARE UPDATE EXCLUSIVE MODE") as pid,
-        pytest.raises(LockedError, match=rf"Process {pid} \(psql"),
-    ):
-        lock.night_lock(postgres_url, "night").__enter__()
-    with lock.night_lock(postgres_url, "night"):
-        pass
-
-
 def test_a_lost_lock_connection_is_a_warning_after_a_finished_night(
     postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with lock.night_lock(postgres_url, "night"), database.transaction(postgres_url) as connection:
-        held = "SELECT pid FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND relation = 'standings'::regclass"
+        held = "SELECT pid FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND relation = 'night_lock'::regclass"
         pid = connection.scalar(sa.text(held))
         connection.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
     assert "connection that held the lock 'night' was lost" in caplog.text

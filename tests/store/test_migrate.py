@@ -47,14 +47,22 @@ def test_a_migrated_database_is_ready(database_url):
 def test_the_schema_does_not_change_under_a_run(database_url: str, name: LockName) -> None:
     with night_lock(database_url, name):
         with pytest.raises(LockedError, match=f"The lock '{name}' of this database is held by another run"):
-            downgrade(database_url, "0007")
+            downgrade(database_url, "0009")
         assert current(database_url) == NEWEST
         upgrade(database_url)  # which changes nothing
-    downgrade(database_url, "0007")
-    with night_lock(database_url, name), pytest.raises(LockedError):
-        upgrade(database_url)
-    assert current(database_url) == "0007"
-    upgrade(database_url)
+    downgrade(database_url, "0009")
+
+
+def test_an_upgrade_waits_for_the_nights_of_0009(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    downgrade(postgres_url, "0009")
+    monkeypatch.setattr("forecasting.store.engine.BUSY_TIMEOUT_S", 1)
+    engine.cache_clear()
+    with engine(postgres_url).begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE standings IN SHARE UPDATE EXCLUSIVE MODE")
+        with pytest.raises(StoreError, match="holds a lock on standings"):
+            upgrade(postgres_url)
+    engine.cache_clear()
+    upgrade(postgres_url)
 
 
 def test_a_missing_sqlite_file_is_named_and_not_created(empty_sqlite_url):
@@ -78,7 +86,7 @@ def test_a_sqlite_that_is_too_old_is_named_before_anything_is_written(
     sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend_sqlite(monkeypatch, 3, 24, 0)
-    for command in (upgrade, check_ready, current, lambda url: downgrade(url, "0001")):
+    for command in (upgrade, check_ready, current, lambda url: downgrade(url, "0009")):
         with pytest.raises(StoreError, match=r"^Expected SQLite 3\.25 or newer .*; found 3\.24\.0, which the Python"):
             command(sqlite_url)
     with pytest.raises(StoreError, match="Expected SQLite"):
@@ -86,19 +94,10 @@ def test_a_sqlite_that_is_too_old_is_named_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_downgrade_needs_a_sqlite_that_drops_columns(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_sqlite(monkeypatch, 3, 34, 1)
-    with pytest.raises(StoreError, match=r"^Expected SQLite 3\.35 or newer for a downgrade; found 3\.34\.1"):
-        downgrade(sqlite_url, "0001")
-    check_ready(sqlite_url)
-
-
-def test_the_least_sqlite_is_enough_for_all_but_a_downgrade(
-    empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_least_sqlite_is_enough(empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend_sqlite(monkeypatch, 3, 25, 0)
     upgrade(empty_sqlite_url)
-    check_ready(empty_sqlite_url)
+    downgrade(empty_sqlite_url, "base")
 
 
 def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(empty_postgres_url):
@@ -139,8 +138,8 @@ def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url
 
 def test_a_table_of_two_revisions_is_another_programs(database_url):
     with transaction(database_url) as connection:
-        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0001')"))
-    assert f"is at revision 0001, {NEWEST}, which this code does not have" in refusal(database_url)
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0009')"))
+    assert f"is at revision 0009, {NEWEST}, which this code does not have" in refusal(database_url)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
@@ -219,7 +218,7 @@ def test_upgrade_and_downgrade_undo_each_other(empty_database_url):
 
 def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):
     for change in (upgrade, downgrade):
-        with pytest.raises(UsageError, match=r"Expected a revision, one of head, base, 0001, .*; found 'nonsense'"):
+        with pytest.raises(UsageError, match=r"Expected a revision, one of head, base, 0009, .*; found 'nonsense'"):
             change(database_url, "nonsense")
     check_ready(database_url)
 

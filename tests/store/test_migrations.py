@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
-
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from forecasting.store import migrate, tables, writes
+from forecasting.errors import StoreError
+from forecasting.store import migrate, tables
 from forecasting.store.database import reading, transaction
-from forecasting.store.engine import engine
 from forecasting.store.migrate import current, downgrade, upgrade
-from tests.store.mixed_nights import mixed_scores
-from tests.store.rows import SYMBOL, at, forecast_row, model_row, run_row, score_row
 
 SCRIPTS = ScriptDirectory.from_config(migrate._config())
 REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
@@ -62,117 +58,11 @@ def test_every_revision_can_be_left_upwards_and_reached_again(database_url, revi
     assert current(database_url) == migrate.head()
 
 
-ADDED_LATER = {
-    "fetches": {"currency"},
-    "findings": {"cleared_at"},
-    "forecasts": {"calendar", "outside"},
-    "models": {"base", "companion_fetches", "gate", "refused"},
-    "promotions": {"compared", "first_origin", "last_origin"},
-    "runs": {"market_fetch"},
-    "scores": {"role", "model", "issued_at"},
-}
-
-
-def test_an_upgrade_from_0001_with_rows_and_the_way_back_keep_every_row(empty_database_url):
-    upgrade(empty_database_url, "0001")
-    with engine(empty_database_url).begin() as connection:
-        for name, rows in rows_of_0001().items():
-            table = tables.metadata.tables[name]
-            connection.execute(sa.insert(without(table, ADDED_LATER.get(name, set()))), rows)
-    before = stored(empty_database_url)
-    upgrade(empty_database_url)
-    with reading(empty_database_url) as connection:
-        judged = connection.execute(sa.text("SELECT role, model, stage FROM scores ORDER BY stage, model")).all()
-        issued = connection.scalars(sa.select(tables.scores.c.issued_at).distinct()).all()
-        standing = connection.execute(sa.text("SELECT window_sessions, n, best_baseline, skill FROM live_skill")).all()
-    assert [tuple(row) for row in judged] == [
-        ("champion", "lstm", "first_print"),
-        ("baseline", "ridge", "first_print"),
-        ("champion", "lstm", "settled"),
-    ]
-    assert issued == [datetime(2024, 3, 7, 22, tzinfo=UTC)]
-    assert sorted(tuple(row) for row in standing) == [(window, 1, "ridge", 0.5) for window in (20, 60, 250)]
-    assert stored(empty_database_url) == before
-    downgrade(empty_database_url, "0001")
-    assert stored(empty_database_url) == before
-
-
-def test_an_upgrade_from_0004_writes_the_standings_anew(database_url):
-    """Code of revision 0004 left a published baseline out of its own line, and had none for the network."""
-    scores = mixed_scores(database_url, seed=4, days=30)
+@pytest.mark.parametrize("revision", ["0001", "0008"])
+def test_a_ledger_older_than_0009_is_left_alone_and_named(database_url, revision):
     with transaction(database_url) as connection:
-        writes.add_scores(connection, scores)
-    by_forecaster = standing_rows(database_url)
-    downgrade(database_url, "0004")
-    assert standing_rows(database_url) == []
-    with transaction(database_url) as connection:
-        rows = [dict(row) for row in by_forecaster if row["line"] != "lstm"]
-        connection.execute(sa.insert(tables.standings), [row | {"n": 1, "error": 0.5} for row in rows])
-    upgrade(database_url)
-    assert standing_rows(database_url) == by_forecaster
-
-
-def standing_rows(url: str) -> list[sa.RowMapping]:
-    table = tables.standings
-    with reading(url) as connection:
-        return list(connection.execute(sa.select(table).order_by(*table.primary_key.columns)).mappings())
-
-
-def rows_of_0001() -> dict[str, list[dict[str, object]]]:
-    """A night as revision 0001 kept it: the rows of a current one, short of the columns that came later."""
-    shared = {"model_id": "ridge", "role": "baseline"}
-    champion, baseline = forecast_row("lstm", "2024-03-07"), forecast_row("lstm", "2024-03-07") | shared
-    settled = score_row(champion, stage="settled", error=-5.0)
-    return {
-        "runs": [run_row("2024-03-07", "2024-03-07")],
-        "fetches": [FETCH],
-        "models": [model_row("lstm"), model_row("ridge", "ridge")],
-        "forecasts": [champion, baseline],
-        "scores": [score_row(champion), score_row(baseline), settled],
-        "findings": [FINDING],
-    }
-
-
-FETCH = {
-    "id": "2024-01-02T21:00",
-    "source": "csv:SBUX.csv",
-    "symbol": SYMBOL,
-    "title": "Starbucks",
-    "first_asked": date(2024, 1, 2),
-    "last_asked": date(2024, 1, 2),
-    "fetched_at": at("2024-01-02T21:00"),
-    "row_count": 1,
-    "payload_hash": "0" * 64,
-    "library_version": "pandas 3",
-    "verdict": "extended",
-}
-FINDING = {
-    "id": "f1",
-    "symbol": SYMBOL,
-    "session": date(2024, 1, 2),
-    "rule": "low_volume",
-    "severity": "flag",
-    "fetch_id": FETCH["id"],
-}
-
-
-def without(table: sa.Table, names: set[str]) -> sa.Table:
-    """The table as it was before it had the columns `names`."""
-    kept = [sa.Column(column.name, column.type) for column in table.columns if column.name not in names]
-    return sa.Table(table.name, sa.MetaData(), *kept)
-
-
-def stored(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of the tables of 0001, under the columns of 0001."""
-    with reading(url) as connection:
-        return {
-            table.name: sorted(
-                (
-                    tuple(row)
-                    for row in connection.execute(sa.select(without(table, ADDED_LATER.get(table.name, set()))))
-                ),
-                key=str,
-            )
-            for table in tables.metadata.sorted_tables
-            if table.name != "standings"
-        }
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    for command in (upgrade, migrate.check_ready):
+        with pytest.raises(StoreError, match=f"at revision {revision}.* with release 0.2 first"):
+            command(database_url)
+    assert current(database_url) == revision

@@ -36,6 +36,7 @@ def all_rows(url: str) -> dict[str, list[tuple]]:
         return {
             table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
             for table in tables.metadata.sorted_tables
+            if not table.name.endswith("_lock")
         }
 
 

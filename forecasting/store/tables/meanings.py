@@ -37,6 +37,8 @@ TABLES = {
         "Running sums over a window of nights, one row a forecaster and horizon; derived from scores and written with "
         "them. live_skill divides them. Losses are rounded to a power of two, so that sums stay exact."
     ),
+    "night_lock": "Always empty: nights lock it on Postgres, so that one runs at a time.",
+    "backtest_lock": "Always empty: backtests lock it.",
     "metrics": "One figure over a window of origins; today those of backtests. Insert-only.",
 }
 """What a row of each table is."""

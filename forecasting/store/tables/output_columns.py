@@ -143,6 +143,8 @@ OUTPUT_COLUMNS: dict[str, dict[str, str]] = {
         "champion_error": "Sum of the published forecasts' absolute errors on the same nights, in the target's unit.",
         "champion_pinball": "Sum of the published forecasts' pinball losses on the same nights, in the target's unit.",
     },
+    "night_lock": {"unused": "Never filled in."},
+    "backtest_lock": {"unused": "Never filled in."},
     "metrics": {
         "model_id": "Model of the figure, an id of `models`; the row of a backtest.",
         "horizon": "1 to 5, or 0 for the mean over all horizons.",

@@ -1,4 +1,4 @@
-"""Derived tables: runs, models, promotions, forecasts, scores, standings, metrics."""
+"""Derived tables: runs, models, promotions, forecasts, scores, standings, metrics; and two that are only locked."""
 
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, Date, ForeignKey, Index, Integer, String, Table, Text
@@ -215,3 +215,6 @@ metrics = Table(
     Column("baseline", String(30), nullable=False, server_default=EMPTY),
     Column("p_value", Real),
 )
+
+for _name in ("night_lock", "backtest_lock"):  # locked by nights and backtests on Postgres, see lock.py
+    Table(_name, metadata, Column("unused", Integer, primary_key=True))

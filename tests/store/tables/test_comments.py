@@ -35,7 +35,7 @@ def test_only_a_comment_that_differs_is_written_again(postgres_url):
 
 def test_an_upgrade_from_the_first_revision_writes_every_comment(empty_postgres_url):
     upgrade(empty_postgres_url)
-    downgrade(empty_postgres_url, "0001")
+    downgrade(empty_postgres_url, "0009")
     upgrade(empty_postgres_url)
     with reading(empty_postgres_url) as connection:
         assert comments.stored(connection) == comments.wanted(connection)

@@ -1,7 +1,7 @@
-"""Ledgers that earlier releases wrote: this code upgrades them, goes on with their nights, and can verify its own.
+"""A ledger at revision 0009: this code upgrades it, goes on with its nights, and can verify its own.
 
-`ledgers/VERSION.tar.xz` is the data folder of `forecasting catch-up --from 2018-12-17 --to 2018-12-20` with that
-release, source sample and the settings below. A release adds its own.
+`ledgers/0009.tar.xz` is the ledger of `forecasting catch-up --from 2018-12-17 --to 2018-12-20` with source sample and
+the settings below, and the weights of its champion.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.terminal.start import start_catch_up
-from forecasting.errors import ReplayError, StoreError
-from forecasting.pipeline.code_version import code_version
+from forecasting.errors import StoreError
 from forecasting.pipeline.replay import replay
 from forecasting.settings import read_settings
 from forecasting.store import migrate
@@ -24,9 +23,9 @@ from forecasting.store.engine import engine
 from tests.builders import set_small_night
 from tests.plain_flows import without_prefect
 
-LEDGERS = sorted((Path(__file__).parent / "ledgers").glob("*.tar.xz"))
+LEDGER = Path(__file__).parent / "ledgers" / "0009.tar.xz"
 NEXT = date(2018, 12, 21)
-"""The night of this code, after those of the release."""
+"""The night of this code, after those of the ledger."""
 
 Rows = dict[str, list[dict[str, object]]]
 
@@ -46,7 +45,7 @@ def rows(url: str) -> Rows:
 
 
 def copy_to(url: str, file: Path) -> None:
-    """Copy the ledger of a release to another database, at the revision that it has."""
+    """Copy a ledger to another database, at the revision that it has."""
     with sa.create_engine(f"sqlite:///{file}").connect() as source:
         revision = source.scalar(sa.text("SELECT version_num FROM alembic_version"))
         migrate.upgrade(url, str(revision))
@@ -60,12 +59,10 @@ def copy_to(url: str, file: Path) -> None:
                         target.execute(sa.insert(table), stored)
 
 
-@pytest.fixture(params=LEDGERS, ids=lambda path: path.name.removesuffix(".tar.xz"))
-def old_url(
-    request: pytest.FixtureRequest, empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> str:
-    """The ledger of a release, in force with its weights, not upgraded."""
-    with tarfile.open(request.param) as packed:
+@pytest.fixture
+def old_url(empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The ledger, in force with its weights, not upgraded."""
+    with tarfile.open(LEDGER) as packed:
         packed.extractall(tmp_path / "data", filter="data")
     copy_to(empty_database_url, tmp_path / "data" / "forecasting.db")
     sample = {"SOURCE": "sample", "SYMBOLS": "^GSPC"}
@@ -75,31 +72,23 @@ def old_url(
 
 
 @pytest.mark.slow
-def test_a_ledger_of_an_earlier_release_goes_on_and_can_be_verified(old_url: str) -> None:
+def test_a_ledger_at_0009_is_upgraded_goes_on_and_can_be_verified(old_url: str) -> None:
     before = rows(old_url)
     with pytest.raises(StoreError, match="Run `forecasting db upgrade`"):
         start_catch_up(first=NEXT, last=NEXT, refit_every=1)
     assert rows(old_url) == before
     migrate.upgrade(old_url)
+    upgraded = rows(old_url)
+    assert {name: upgraded[name] for name in before if name != "alembic_version"} == {
+        name: stored for name, stored in before.items() if name != "alembic_version"
+    }
     start_catch_up(first=NEXT, last=NEXT, refit_every=1)
     after = rows(old_url)
     for name in ("fetches", "runs", "models", "promotions", "forecasts", "scores"):
         assert before[name]
-        columns = set(before[name][0])
-        kept = [{column: row[column] for column in columns} for row in after[name]]
-        assert [row for row in before[name] if row not in kept] == [], name
-    (night,) = [row for row in after["runs"] if row not in before["runs"] and row["code_version"] == code_version()]
+        assert [row for row in before[name] if row not in after[name]] == [], name
+    (night,) = [row for row in after["runs"] if row not in before["runs"]]
     assert (night["as_of"], night["status"]) == (str(NEXT), "done")
-    champions = [row for row in after["forecasts"] if row["role"] == "champion"]
-    published = [row for row in champions if str(row["origin_session"]) >= str(NEXT)]
-    # The weights of these releases are of an older format: the night's fit from scratch takes over at once.
-    assert {(row["origin_session"], row["status"]) for row in published} == {(str(NEXT), "ok")}
-    fits = {str(row["id"]): row for row in after["models"]}
-    assert all(fits[str(row["model_id"])]["code_version"] == code_version() for row in published)
-    assert (night["mode"], "it was written by other code" in str(night["mode_reason"])) == ("scratch", True)
-    # A replay runs on SQLite whatever the ledger is on: one of them with all nights of the release is enough.
-    count, first = (4, None) if old_url.startswith("sqlite") else (1, date(2018, 12, 20))
-    told = rf"{count} of the nights, up to 2018-12-20, were made by other code.*--from {NEXT} replays"
-    with pytest.raises(ReplayError, match=told):
-        replay(read_settings(), now=clock.now, first=first)
+    published = [row for row in after["forecasts"] if row["run_id"] == night["id"] and row["role"] == "champion"]
+    assert {row["status"] for row in published} == {"ok"}
     assert f": 1 night, {NEXT} to {NEXT}: all " in replay(read_settings(), now=clock.now, first=NEXT)
