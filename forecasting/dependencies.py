@@ -105,11 +105,6 @@ ASSUMPTIONS = {
         "The message of a failed run begins `Flow run encountered an exception:`.",
         "flows/operations/events.py",
     ),
-    "prefect_stopped": Assumption(
-        "prefect",
-        "The message of a run that its runner stopped is `Runner is shutting down.`.",
-        "flows/operations/crashed_runs.py",
-    ),
     "prefect_loggers": Assumption(
         "prefect", "Runs log to prefect.flow_runs, tasks to prefect.task_runs.", "flows/operations/logs.py"
     ),

@@ -29,7 +29,7 @@ def check_cron(text: str) -> str:
         return text
     if len(found) != len(_CRON_RANGES):
         raise ValueError(
-            f"Expected five fields (minute hour day month weekday: 30 5 * * 2-6), found {len(found)} in {text[:40]!r}"
+            f"Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found {len(found)} in {text[:40]!r}"
         )
     for field, (name, (low, high)) in zip(found, _CRON_RANGES.items(), strict=True):
         parts = field.split(",")

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     scratch_every: int = Field(21, ge=1, le=MOST, description="Sessions between fits from scratch in mode auto.")
     max_model_age: int = Field(63, ge=1, le=MOST, description="Sessions after which a champion is no longer published.")
     cron: Annotated[str, AfterValidator(check_cron)] = Field(
-        "30 5 * * 2-6", description="When `serve` starts the night."
+        "30 5-8 * * 2-6", description="When `serve` starts the night; a later hour finds it done, or makes up for it."
     )
     timezone: Annotated[str, AfterValidator(check_time_zone)] = Field(
         "America/New_York", description="Time zone of cron and late_until."

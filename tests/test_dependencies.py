@@ -193,13 +193,6 @@ def prefect_failed() -> None:
     assert '"Flow run encountered an exception:"' in inspect.getsource(flow_engine)
 
 
-def prefect_stopped() -> None:
-    import prefect.runner
-
-    folder = Path(prefect.runner.__path__[0])
-    assert [path for path in folder.rglob("*.py") if '"Runner is shutting down."' in path.read_text(encoding="utf-8")]
-
-
 def prefect_loggers() -> None:
     from prefect.client.schemas.objects import FlowRun, TaskRun
     from prefect.logging.loggers import flow_run_logger, task_run_logger

@@ -8,7 +8,6 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows import clock
-from flows.operations.crashed_runs import orphans_before
 from flows.operations.events import emit
 from flows.operations.server import tolerate_outage
 from forecasting.pipeline.night_run import NightRun
@@ -33,15 +32,15 @@ def publish_artifacts(run: NightRun, page: PublishedPage, *, symbols: int) -> No
 def publish_outcomes(settings: Settings, done: Sequence[str]) -> str:
     """Emit the events of the nights done, add the page of all symbols, and tags; a sentence for the run's last state.
 
-    `done` are ids of table runs; nights of killed runs in whose place this one was started have their events too.
-    Outside a flow run there is none of the four; where one fails, a warning in place of it and of those after it.
+    `done` are ids of table runs. Outside a flow run there is none of the four; where one fails, a warning in place of
+    it and of those after it.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return ""
     run, now = context.flow_run, clock.now()
     try:
-        emit(notable_outcomes(settings, done, flow_runs=orphans_before(run)))
+        emit(notable_outcomes(settings, done))
         nights = newest_nights(settings)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifacts([outcome_page(settings, nights, times)], "the page of outcomes")

@@ -57,20 +57,25 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
 
 def start_serving() -> None:
     """Serve the nightly deployment on its schedule; runs missed while this was down start first."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
     from prefect.server.schemas.schedules import CronSchedule
 
     from flows.nightly import nightly
-    from flows.operations.crashed_runs import restart_crashed_runs
     from flows.operations.server import ensure_server
 
     settings = read_settings()
     migrate.check_ready(settings.url)
     with database.serve_lock(settings.data_dir), ensure_server():
-        restart_crashed_runs()
         (due,) = asyncio.run(CronSchedule(cron=settings.cron, timezone=settings.timezone).get_dates(1, clock.now()))
         echo(next_night_sentence(settings, due, now=clock.now()))
         every, patient = Cron(settings.cron, timezone=settings.timezone, slug="nightly"), {"patient": True}
+        one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
         nightly.serve(
-            "nightly", schedule=every, parameters=patient, tags=["forecasting"], pause_on_shutdown=False, limit=1
+            "nightly",
+            schedule=every,
+            parameters=patient,
+            tags=["forecasting"],
+            pause_on_shutdown=False,
+            global_limit=one,
         )

@@ -28,7 +28,7 @@ def worker(
     pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
     database_url: options.DatabaseUrl = None,
 ) -> None:
-    """Run Prefect's worker. First the runs of a killed one are marked Crashed and started again."""
+    """Run Prefect's worker, where ledger and Prefect server are ready."""
     options.use(database_url=database_url)
     from flows.operations.worker import start_worker
 

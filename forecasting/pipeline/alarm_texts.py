@@ -20,7 +20,7 @@ RUN_SUBJECT = "forecasting: {{ deployment.name }}, a run is {{ flow_run.state.na
 RUN_BODY = (
     "{% if event.event == 'prefect.flow-run.Late' %}"
     "A run of {{ deployment.name }} was due at {{ flow_run.expected_start_time.strftime('%Y-%m-%d %H:%M') }} UTC and "
-    "no worker has started it. If no worker runs, start one; a busy worker takes this run next."
+    "no worker has started it. Start the worker, which then runs it."
     "{% else %}"
     "{{ flow_run.name }} of {{ deployment.name }} is {{ flow_run.state.name }}: {{ flow_run.state.message }}"
     "{% endif %}\n" + _LINK

@@ -69,20 +69,12 @@ def _together(same: list[Alert]) -> list[Alert]:
     return [Alert(same[0].event, joined(symbols), same[0].target, max(one.session for one in same), words)]
 
 
-def notable_outcomes(settings: Settings, run_ids: Sequence[str], *, flow_runs: Sequence[str] = ()) -> list[Alert]:
-    """What happened in completed nights; empty where all were ordinary.
-
-    Args:
-        settings: Of the database.
-        run_ids: Ids of the nights' rows in `runs`.
-        flow_runs: Prefect's runs that were killed before their end; the alerts of the nights that they completed were
-            not sent.
-    """
-    if not run_ids and not flow_runs:
+def notable_outcomes(settings: Settings, run_ids: Sequence[str]) -> list[Alert]:
+    """What happened in completed nights, by the ids of their rows in `runs`; empty where all were ordinary."""
+    if not run_ids:
         return []
     with database.reading(settings.url) as connection:
-        nights = dict.fromkeys([*read.completed_in(connection, flow_runs), *run_ids])
-        rows = [row for run_id in nights if (row := read.run(connection, run_id)) is not None]
+        rows = [row for run_id in run_ids if (row := read.run(connection, run_id)) is not None]
         return [
             Alert(event, row["symbol"], row["target"], row["as_of"], words)
             for row in rows

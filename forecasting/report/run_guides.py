@@ -15,9 +15,9 @@ a run: it says what to do, how late the run was and how long it took.
 | Late, after its start | a bar is missing, or the source does not respond; *Details* has the hours | nothing |
 | Late, never started | no worker took it | start one: `forecasting worker` |
 | WithoutBar | the bar did not come by the stated hour | nothing: the next night makes up for it |
-| PartlyFailed, Failed | *Details* names the symbols and why | what the message says, then *Run*, *Quick run* |
-| Cancelled | another run was at work | nothing: that one did all |
-| Crashed | its process ended | nothing: it is started again with the worker |
+| PartlyFailed, Failed | *Details* names the symbols and why | what the message says; the next hour's run tries again |
+| Cancelled | another run was at work | nothing: that one does all |
+| Crashed | its process was killed | nothing: the next hour's run, or the next night, makes up for it |
 
 More: `docs/operations.md`."""
 

@@ -62,11 +62,6 @@ def runs(url: str) -> list[dict[str, Any]]:
     return found
 
 
-def unfinished(url: str) -> list[dict[str, Any]]:
-    """The runs that a process works on, or has left."""
-    return [run for run in runs(url) if run["state_type"] in ("PENDING", "RUNNING", "CANCELLING")]
-
-
 def ended(url: str, run_id: str) -> dict[str, Any] | None:
     found = run(url, run_id)
     return found if found["state_type"] in ("COMPLETED", "FAILED", "CANCELLED", "CRASHED") else None

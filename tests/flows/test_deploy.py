@@ -56,16 +56,11 @@ def test_prefect_yaml_names_flows_that_load_and_lets_one_run_at_a_time() -> None
         assert isinstance(load_flow_from_entrypoint(str(ROOT / str(entry["entrypoint"]))), Flow)
 
 
-def test_every_deployment_has_its_lock() -> None:
-    from flows.operations.crashed_runs import LOCKS
-
-    assert {name.partition("/")[2] for name in LOCKS} == set(deployments())
-
-
-def test_the_schedules_cover_the_mornings_after_monday_to_friday_once() -> None:
+def test_a_night_is_tried_four_times_on_each_morning_after_monday_to_friday() -> None:
     crons = [schedule for entry in deployments().values() for schedule in entry.get("schedules", ())]  # type: ignore[attr-defined]
     assert {entry["timezone"] for entry in crons} == {"America/New_York"}
-    assert sorted(entry["cron"] for entry in crons) == ["30 5 * * 2-5", "30 5 * * 6"]
+    assert sorted(entry["cron"] for entry in crons) == ["30 5-8 * * 2-5", "30 5-8 * * 6"]
+    assert Settings().cron == "30 5-8 * * 2-6"
 
 
 def test_compose_names_the_password_that_is_missing() -> None:

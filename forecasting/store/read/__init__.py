@@ -52,7 +52,6 @@ from forecasting.store.read.promotions import (
     newest_decision,
 )
 from forecasting.store.read.runs import (
-    completed_in,
     count_done,
     done_among,
     done_before,
@@ -77,7 +76,6 @@ __all__ = [
     "bars_of_symbols",
     "champion",
     "champion_before",
-    "completed_in",
     "count_done",
     "decision_of_run",
     "decisions_by_hand",

@@ -67,13 +67,6 @@ def not_done(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(tables.runs.c.id).where(tables.runs.c.status != "done")))
 
 
-def completed_in(connection: sa.Connection, flow_runs: Sequence[str]) -> list[str]:
-    """The ids of the completed nights that any of Prefect's runs began, by session and symbol."""
-    table = tables.runs
-    done = sa.select(table.c.id).where(table.c.flow_run_id.in_(flow_runs), table.c.status == "done")
-    return list(connection.scalars(done.order_by(table.c.as_of, table.c.symbol)))
-
-
 def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
     """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
     table = tables.runs

@@ -6,16 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from prefect import get_client
-from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
-from prefect.flow_engine import run_flow
 
-from flows import nightly as nightly_module
 from flows.nightly import nightly
 from flows.operations import events
-from flows.operations.crashed_runs import INSTEAD_OF
 from flows.terminal.start import start_night
 from forecasting.errors import UsageError
 from forecasting.pipeline.night_run import NightSpec
@@ -77,44 +70,6 @@ def test_restated_bars_are_emitted(csv_of_bars: Path, emitted: list[Any]) -> Non
     revised = [payload for name, payload in emitted if name == "data.revised"]
     assert [payload["session"] for payload in revised] == [str(LAST)]
     assert revised[0]["words"].startswith("revised: ")
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
-def test_a_run_in_the_place_of_killed_ones_emits_what_they_did_not_live_to_tell(
-    night_folder: Path, csv_of_bars: Path, emitted: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    restate(csv_of_bars)
-    with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(nightly_module, "publish_outcomes", die)
-        nightly(as_of=LAST)
-    assert "data.revised" not in dict(emitted)
-    with get_client(sync_client=True) as client:
-        first = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
-        third = in_place_of(client, in_place_of(client, first))
-    run_flow(nightly, flow_run=third, parameters={"as_of": LAST})
-    revised = [payload for name, payload in emitted if name == "data.revised"]
-    assert [payload["session"] for payload in revised] == [str(LAST)]
-    night(LAST)
-    assert len([name for name, _ in emitted if name == "data.revised"]) == 1
-
-
-def in_place_of(client: SyncPrefectClient, orphan: FlowRun) -> FlowRun:
-    """A run that was started in an orphan's place."""
-    asked = {
-        "flow_id": str(orphan.flow_id),
-        "idempotency_key": f"{INSTEAD_OF}{orphan.id}",
-        "state": {"type": "PENDING"},
-    }
-    made = client.request("POST", "/flow_runs/", json=asked)
-    return client.read_flow_run(made.json()["id"])
-
-
-class KilledError(Exception):
-    """In place of a kill between the last night and its events."""
-
-
-def die(*_: object) -> str:
-    raise KilledError
 
 
 @pytest.mark.usefixtures("done_on_the_sixth")

@@ -19,12 +19,11 @@ def test_a_script_that_starts_a_worker_in_the_background_can_end_it(
     migrate.upgrade(read_settings().url)
     became = []
     monkeypatch.setattr(worker, "check_server", lambda: None)
-    monkeypatch.setattr(worker, "restart_crashed_runs", lambda: None)
     monkeypatch.setattr(os, "execv", lambda _, words: became.append((words[1:], signal.getsignal(signal.SIGINT))))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         worker.start_worker("nights")
     finally:
         signal.signal(signal.SIGINT, before)
-    words = ["-m", "prefect", "worker", "start", "--pool", "nights", "--limit", "1"]
+    words = ["-m", "prefect", "worker", "start", "--pool", "nights"]
     assert became == [(words, signal.SIG_DFL)]
