@@ -47,7 +47,9 @@ def night_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     """
     settings = read_settings()
     symbols, target = given.get("symbols") or settings.symbols, given.get("target") or settings.target
-    session = given.get("as_of") or given.get("last") or newest_named(symbols[0], given.get("source"), now=now)
+    unattended = bool(given.get("patient"))
+    session = given.get("as_of") or given.get("last")
+    session = session or newest_named(symbols[0], given.get("source"), now=now, unattended=unattended)
     return f"{flow}-{joined(symbols)}-{target}-{session}"
 
 
@@ -66,7 +68,7 @@ def backtest_name(given: Mapping[str, Any]) -> str:
     return f"backtest-{symbol}-{target}-{given['first']}-{given['last']}"
 
 
-def newest_named(symbol: str, source: str | None, *, now: Clock) -> date:
+def newest_named(symbol: str, source: str | None, *, now: Clock, unattended: bool = False) -> date:
     """The session a night without as_of will end with, for its name.
 
     A source that is refused or broken fails later, with its error; here it is not read, or counts as one without rows.
@@ -81,6 +83,6 @@ def newest_named(symbol: str, source: str | None, *, now: Clock) -> date:
     except UsageError:
         return now().date()
     try:
-        return newest_session(symbol, settings, now=now)
+        return newest_session(symbol, settings, now=now, unattended=unattended)
     except ForecastingError:
         return completed

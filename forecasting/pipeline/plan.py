@@ -111,7 +111,7 @@ def missed_nights(
         check_session(as_of, settings.exchange, now=now)
         sessions = [as_of]
     else:
-        last = newest_session(symbol, settings, now=now)
+        last = newest_session(symbol, settings, now=now, unattended=trigger == "schedule")
         with database.reading(settings.url) as connection:
             finished = read.newest_finished(connection, symbol, settings.target)
         missed = after(finished, last, settings.exchange) if finished else []
@@ -198,16 +198,20 @@ def check_session(day: date, exchange: str, *, now: Clock) -> None:
     check_closed(day, exchange, now=now)
 
 
-def newest_session(symbol: str, settings: Settings, *, now: Clock) -> date:
+def newest_session(symbol: str, settings: Settings, *, now: Clock, unattended: bool = False) -> date:
     """The newest session a night may work on: the newest completed one, or the newest of a file that ends before it.
 
+    An unattended night waits for the newest completed one, for a file that ends before it is a feed that is late.
     A file whose last day is no session, as of another exchange or a market without weekends, ends the session before.
     """
     from forecasting.ingest.sources.choose import newest_session as newest_in_file
     from forecasting.ingest.sources.choose import source_of
 
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
-    completed, held = last_completed(now(), settings.exchange), newest_in_file(source, symbol)
+    completed = last_completed(now(), settings.exchange)
+    if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
+        return completed
+    held = newest_in_file(source, symbol)
     if held is not None and held > completed:
         logger.warning("%s has rows of %s up to %s; those after %s are not used", source.name, symbol, held, completed)
     return completed if held is None else newest_up_to(min(held, completed), settings.exchange)

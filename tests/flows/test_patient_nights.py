@@ -169,6 +169,19 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
     assert str(note).endswith("the night continued with the bars up to 2024-03-05.")
 
 
+def test_a_file_that_has_ended_makes_an_unattended_night_late(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
+) -> None:
+    for day, waits in ((9, []), (13, ["05:50", "06:10"])):
+        set_clock(datetime(2024, 3, day, 9 + (day == 9), 30, tzinfo=UTC), monkeypatch)
+        monkeypatch.setenv("FORECASTING_LATE_UNTIL", "06:10")
+        seen = record_waits(monkeypatch)
+        state = nightly(patient=True, return_state=True)
+        assert [at for at, *_ in seen] == waits
+    assert (state.name, emitted) == ("WithoutBar", [("night.late", "TEST")])
+    assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
+
+
 def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
 ) -> None:
