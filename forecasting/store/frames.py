@@ -11,8 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.types import TypeEngine
 
-from forecasting.store.tables import metadata
-from forecasting.store.tables.types import UtcDateTime
+from forecasting.store.tables import UtcDateTime, metadata
 
 # A view's columns have no type on SQLite; they take that of the table column of the same name, or are listed here.
 _TYPE_OF: dict[str, TypeEngine[Any]] = {

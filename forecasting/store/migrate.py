@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
+from forecasting.store import views
 from forecasting.store.database import begun, reading, transaction
 from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
 from forecasting.store.lock import LOCKED, no_run
-from forecasting.store.tables import comments, metadata, views
+from forecasting.store.tables import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -107,7 +108,7 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
             raise UsageError(f"There is no migration to {revision!r} from {found or 'base'}: {error}") from error
         if _revision(connection) == head():
             views.create(connection, grants)
-            comments.write(connection)
+            views.comment(connection)
 
 
 def _check_encoding(url: str, connection: Connection) -> None:

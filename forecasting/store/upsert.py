@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from forecasting.store.frames import Row
-from forecasting.store.tables.types import UtcDateTime, in_utc
+from forecasting.store.tables import UtcDateTime, in_utc
 
 _POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
 

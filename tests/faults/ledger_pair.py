@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from forecasting.errors import ForecastingError
-from forecasting.store import read
+from forecasting.store import read, views
 from forecasting.store.database import reading, transaction
-from forecasting.store.tables import metadata, views
+from forecasting.store.tables import metadata
 
 
 class LedgerPair(NamedTuple):

@@ -14,7 +14,7 @@ from flows.terminal.start import start_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
 from forecasting.store.tables import metadata
-from forecasting.store.tables.views import VIEWS
+from forecasting.store.views import VIEWS
 from tests.builders import LAST
 
 ROOT = Path(__file__).parents[2]

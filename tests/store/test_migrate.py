@@ -14,12 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import tables
+from forecasting.store import tables, views
 from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
 from forecasting.store.lock import LockName, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
-from forecasting.store.tables import views
 
 ROOT = Path(__file__).parents[2]
 NEWEST = head()
@@ -247,7 +246,7 @@ def test_two_upgrades_at_once_both_succeed(empty_database_url):
 STOPS_HALF_WAY = """
 import sys
 from forecasting.store import migrate
-from forecasting.store.tables import views
+from forecasting.store import views
 views.create = lambda *_: (print("migrated", flush=True), sys.stdin.read())
 migrate.upgrade(sys.argv[1])
 """

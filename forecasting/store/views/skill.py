@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
-from forecasting.store.tables.views.view import View
+from forecasting.store.views.view import View
 from forecasting.vocabulary import LSTM, PUBLISHED_LINE
 
 _NIGHTS = "the nights of the window with a score of both"

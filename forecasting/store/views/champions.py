@@ -1,6 +1,6 @@
 """View champions: which model was champion from when to when, and why."""
 
-from forecasting.store.tables.views.view import View
+from forecasting.store.views.view import View
 
 # The newest session counts before the newest decision, as in read.champion: a span replayed today changes its own days.
 _SELECT = """

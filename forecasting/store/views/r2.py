@@ -11,8 +11,8 @@ reads its own nights by the key of scores, 1,650 nights for all rows of a symbol
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 from forecasting.evaluate.dollar_volume import MEAN_SESSIONS
-from forecasting.store.tables.views.counted import BEST_FIRST
-from forecasting.store.tables.views.view import View
+from forecasting.store.views.counted import BEST_FIRST
+from forecasting.store.views.view import View
 from forecasting.vocabulary import CHAMPION, PUBLISHED_LINE
 
 

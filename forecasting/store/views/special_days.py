@@ -3,7 +3,7 @@
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 from forecasting.ingest.events import WITHDRAWN
-from forecasting.store.tables.views.view import View
+from forecasting.store.views.view import View
 from forecasting.vocabulary import CHAMPION
 
 # As in read.events: the newest row of a session and kind counts unless it withdraws the event; of an announcement that

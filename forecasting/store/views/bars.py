@@ -1,6 +1,6 @@
 """View bars: the current version of each bar."""
 
-from forecasting.store.tables.views.view import View
+from forecasting.store.views.view import View
 
 _SELECT_BARS = """
 SELECT symbol, session, open, high, low, close, volume, version, settled_at IS NOT NULL AS settled, first_seen_at

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
-from forecasting.store.tables.views.counted import (
+from forecasting.store.views.counted import (
     BEST_FIRST,
     COUNTS,
     FORECASTER,
@@ -11,7 +11,7 @@ from forecasting.store.tables.views.counted import (
     LINES,
     same_slot,
 )
-from forecasting.store.tables.views.view import View, skill
+from forecasting.store.views.view import View, skill
 
 _PAIR = "a.symbol, a.target, a.kind, a.horizon, a.forecaster, b.forecaster"
 _OF_PAIR = f"OVER (PARTITION BY {_PAIR})"

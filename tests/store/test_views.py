@@ -5,11 +5,10 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.sessions import between
-from forecasting.store import writes
+from forecasting.store import views, writes
 from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
 from forecasting.store.migrate import upgrade
-from forecasting.store.tables import views
 from tests.store.rows import at, forecast_row, score_row, start, store_bars, view_rows
 
 

@@ -2,7 +2,7 @@
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
-from forecasting.store.tables.views.view import View
+from forecasting.store.views.view import View
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, QUANTILES
 
 _HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)

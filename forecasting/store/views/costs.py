@@ -7,7 +7,7 @@ The formula is in evaluate/costs.py; its ratios are those whose level is issued,
 
 from forecasting.evaluate.costs import RATIOS, nearest_level
 from forecasting.evaluate.standings import WINDOWS
-from forecasting.store.tables.views.counted import (
+from forecasting.store.views.counted import (
     BEST_FIRST,
     COUNTS,
     FORECASTER,
@@ -16,7 +16,7 @@ from forecasting.store.tables.views.counted import (
     LINES,
     SLOT,
 )
-from forecasting.store.tables.views.view import View, skill
+from forecasting.store.views.view import View, skill
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 
 _COLUMN_OF = {ratio: QUANTILE_COLUMNS[QUANTILES.index(nearest_level(ratio))] for ratio in RATIOS}

@@ -1,0 +1,83 @@
+"""docs/tables.md, made of the schema: `python docs/tables.py > docs/tables.md`."""
+
+import sys
+import textwrap
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from forecasting.store.tables import metadata
+from forecasting.store.views import VIEWS, create, text_of
+
+INTRO = """# Tables and views
+
+Every table, view and column of the ledger, made by `python docs/tables.py`. Names are a contract: a new table, view or
+column may be added, an existing name keeps its meaning. Sessions are dates, instants are UTC. Units follow the target:
+shares for volume, the currency of the bars for close, log(high / low) for range. An error is forecast minus actual,
+positive when the forecast was too high. Tables marked insert-only never change a row.
+
+Types are those of Postgres; SQLite stores the same values. The columns of the primary key are marked *key*; a column
+that may be NULL is marked *null*."""
+TABLE_HEAD = ["| column | type | | meaning |", "| --- | --- | --- | --- |"]
+VIEW_HEAD = ["| column | meaning |", "| --- | --- |"]
+
+
+def document() -> str:
+    """The Markdown: an introduction, the contents, and a section a table and a view."""
+    tables = list(metadata.tables.values())  # fetched data first, then what is derived
+    contents = [
+        "Tables: " + ", ".join(f"[{table.name}](#{table.name})" for table in tables) + ".",
+        "Views: " + ", ".join(f"[{name}](#{name}-view)" for name in VIEWS) + ".",
+    ]
+    sections = [section(table.name, str(table.comment), TABLE_HEAD, table_rows(table)) for table in tables]
+    sections += [
+        section(f"{view} (view)", VIEWS[view].row, VIEW_HEAD, view_rows(view, names))
+        for view, names in view_columns().items()
+    ]
+    return "\n\n".join([INTRO, *map(wrapped, contents), *sections]) + "\n"
+
+
+def section(title: str, text: str, head: list[str], rows: list[str]) -> str:
+    """A heading, a paragraph and a table."""
+    return "\n".join([f"## {title}", "", wrapped(text), "", *head, *rows])
+
+
+def table_rows(table: sa.Table) -> list[str]:
+    """The row of each column: its type, what it refers to, and its meaning."""
+    found = []
+    for column in table.columns:
+        refers = [f"-> {key.target_fullname}" for key in column.foreign_keys if table.name != "scores"]
+        marks = ["key"] * column.primary_key + ["null"] * bool(column.nullable) + refers
+        found.append(f"| `{column.name}` | {type_text(column)} | {', '.join(marks)} | {column.comment} |")
+    return found
+
+
+def view_rows(view: str, columns: list[str]) -> list[str]:
+    """A row a column with a meaning of its own, then one for all that mean what those of its table do."""
+    table = VIEWS[view].table
+    same = [name for name in columns if name not in VIEWS[view].columns and name in metadata.tables[table].c]
+    rows = [f"| `{name}` | {text_of(view, name)} |" for name in columns if name not in same]
+    return rows + ([f"| {', '.join(f'`{name}`' for name in same)} | as in [{table}](#{table}) |"] if same else [])
+
+
+def view_columns() -> dict[str, list[str]]:
+    """The columns of each view in their order, from an empty SQLite database in memory."""
+    with sa.create_engine("sqlite://").begin() as connection:
+        metadata.create_all(connection)
+        create(connection, [])
+        return {name: [one["name"] for one in sa.inspect(connection).get_columns(name)] for name in VIEWS}
+
+
+def type_text(column: "sa.Column[object]") -> str:
+    """The type of a column in Postgres: varchar(16), double precision, timestamptz."""
+    written = column.type.compile(postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+    return written.lower().replace("timestamp with time zone", "timestamptz")
+
+
+def wrapped(text: str) -> str:
+    """The text in lines of at most 120 characters."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,556 @@
+"""The tables, as SQLAlchemy Core metadata. Names are a contract: people query them; docs/tables.md is made of this.
+
+Times are aware UTC, sessions are dates, ids are short text derived from what they name, so that a run repeated after a
+kill writes the same rows. Every constraint is named, so that a migration can address it on both databases. Comments are
+those that Postgres stores; `migrate.upgrade` writes them, so that a changed text needs no migration.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import sqlalchemy as sa
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from forecasting.errors import FailedVerdict
+from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+
+
+def in_utc(value: datetime) -> datetime:
+    """`value` in UTC; raises ValueError for a naive instant, which is a fault of the code."""
+    if value.tzinfo is None:
+        raise ValueError(f"Expected an instant with a time zone; found the naive {value.isoformat()}.")
+    return value.astimezone(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant: aware UTC in Python; timestamptz on Postgres, ISO text on SQLite, which keeps no zone."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """`value` in UTC; raises ValueError for a naive instant, which is a fault of the code."""
+        return None if value is None else in_utc(value)
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """The stored instant, aware again."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+NO_BARS = get_args(FailedVerdict)
+"""Verdicts of requests that stored no bar: their rows record when the request was made, and why it stored none."""
+
+RUNNING = sa.text("status = 'running'")
+"""As text, without a parameter: SQLite uses the index of these rows for this very condition alone."""
+
+_EMPTY = "''"
+
+
+def _column(
+    name: str,
+    kind: type[TypeEngine[Any]] | TypeEngine[Any],
+    comment: str,
+    *,
+    key: bool = False,
+    null: bool = False,
+    default: str | None = None,
+) -> Column[Any]:
+    """A column that is never NULL unless `null`; its `default` as SQL."""
+    return Column(
+        name,
+        kind,
+        primary_key=key,
+        autoincrement=False,
+        nullable=null,
+        # Alembic takes a plain text for another default than the one it finds on SQLite.
+        server_default=default if default is None else sa.text(default),
+        comment=comment,
+    )
+
+
+_SYMBOL = "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC."
+_TARGET = "What is forecast: `volume`, `close` or `range`, which is log(high / low)."
+_HORIZON = "Sessions from the origin to the target session: 1 to 5."
+_ORIGIN = "Origin: the last session whose bar the forecast used."
+_FORECAST = "Session that is forecast: the origin plus the horizon, in sessions of the exchange."
+_KIND = "`live`, `late`, `replay`: issued before the first target session opened, before it closed, or afterwards."
+_MODEL_ID = "Model that made the forecast, an id of `models`."
+_ROLE = (
+    "Role when issued: `champion` (the published forecast, also where a baseline made it), `challenger`, `baseline` or "
+    "`silenced` (the champion's own forecast on a night on which a baseline was published)."
+)
+_SETTINGS = "Hash of the settings that shape a forecast; equal for equal settings."
+_CODE = "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab."
+_PINBALL = "Pinball loss, mean over the seven quantile levels, in the target's unit; lower is better."
+_QUANTILE = "Quantile of level {level:.2f}, in the target's unit: shares, the bars' currency, or log(high / low)."
+
+# Tables of fetched data. All others can be computed from these and the settings.
+
+fetches = Table(
+    "fetches",
+    metadata,
+    _column("id", String(16), "Id, derived from source, symbol, requested span, payload and run.", key=True),
+    _column("run_id", String(16), "Run that made the request, an id of `runs`; NULL for an ingest alone.", null=True),
+    _column("source", Text, "`yahoo`, `sample`, `alpaca`, `csv:FILE`, `parquet:FILE`, or an installed source's name."),
+    _column("symbol", String(15), _SYMBOL),
+    _column("title", Text, "Description of the series: SBUX, daily, from Yahoo Finance."),
+    _column("currency", String(6), "Of the prices: USD, EUR, GBp for pence; empty if unknown.", default=_EMPTY),
+    _column("first_asked", Date, "First session requested."),
+    _column("last_asked", Date, "Last session requested; no bar is newer."),
+    _column("first_received", Date, "Oldest session of the response; NULL without bars.", null=True),
+    _column("last_received", Date, "Newest session of the response, also if that bar was held back.", null=True),
+    _column("fetched_at", UtcDateTime, "When the response was received, UTC."),
+    _column("row_count", Integer, "Bars in the response, before any check."),
+    _column(
+        "payload_hash",
+        String(64),
+        "SHA-256 over symbol, sessions, prices to 4 decimals, volumes and actions, without Adj Close.",
+    ),
+    _column("library_version", String(60), "Library that read the response: yfinance 1.7.0, pandas 3.0.0."),
+    _column("adjustment_session", Date, "Newest session with an Adj Close; NULL without one.", null=True),
+    _column("adjustment", Double, "Adj Close / Close of it, 0 to 1; the next dividend lowers it.", null=True),
+    _column(
+        "verdict",
+        String(12),
+        "Outcome: `first`, `extended`, `unchanged`, `dividend`, `split`, `revised`, `held`; no bar stored: `late`, "
+        "`rate_limited`, `unavailable`, `bad_data`.",
+    ),
+    _column("detail", Text, "All changes in one line, or the error's message.", default=_EMPTY),
+    Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
+    comment="One request to a source and its outcome, also where no bar was stored. Insert-only.",
+)
+
+bar_versions = Table(
+    "bar_versions",
+    metadata,
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("session", Date, "Session of the bar, a trading day of the symbol's exchange.", key=True),
+    _column("version", Integer, "1 for the first stored bar, then ascending.", key=True),
+    _column("open", Double, "Opening price, split-adjusted, in the fetch's currency.", null=True),
+    _column("high", Double, "Highest price, as open.", null=True),
+    _column("low", Double, "Lowest price, as open.", null=True),
+    _column("close", Double, "Closing price, as open; not adjusted for dividends.", null=True),
+    _column("volume", BigInteger, "Shares traded, split-adjusted; NULL if unknown, never 0 for unknown.", null=True),
+    _column("fetch_id", String(16), "Fetch that added the version."),
+    _column("first_seen_at", UtcDateTime, "When that fetch was made, UTC."),
+    _column("superseded_at", UtcDateTime, "When a later version replaced it, UTC; NULL for the current.", null=True),
+    _column("settled_at", UtcDateTime, "When a later night's fetch confirmed it, UTC; NULL: provisional.", null=True),
+    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
+    comment="One version of one session's bar. Values never change: a restatement or a split adds a version; only "
+    "superseded_at and settled_at are filled in, once. Values are on the share basis of the version's fetch.",
+)
+
+corporate_actions = Table(
+    "corporate_actions",
+    metadata,
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("session", Date, "Ex-date, or first session on the new share basis.", key=True),
+    _column("kind", String(10), "`dividend` or `split`.", key=True),
+    _column("first_seen_at", UtcDateTime, "When its fetch was made, UTC.", key=True),
+    _column("value", Double, "Dividend in the fetch's currency per share, or new shares per old share; above 0."),
+    _column("fetch_id", String(16), "Fetch that added it."),
+    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    comment="One dividend or split as first seen with one value; the newest first_seen_at is valid.",
+)
+
+events = Table(
+    "events",
+    metadata,
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("session", Date, "Session that reacts: the announcement's own, or the next after the close.", key=True),
+    _column("kind", String(10), "`earnings`.", key=True),
+    _column("first_seen_at", UtcDateTime, "When it was read, UTC.", key=True),
+    _column("known_from", Date, "First origin session that may use the event; of a withdrawal the first that may not."),
+    _column(
+        "known_rule",
+        String(20),
+        "`seen`, `21 sessions ahead` (the default where the first day is unknown) or `withdrawn` (it ends the event).",
+    ),
+    _column("announced", Date, "Day of the announcement."),
+    _column("timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."),
+    _column("source", Text, "List of the event: a file, the bundled list or the source of the bars."),
+    comment="One event (an earnings date) as first seen in one form; a later row of the same session and kind replaces "
+    "it.",
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    _column("id", String(16), "Id, derived from fetch, session and rule.", key=True),
+    _column("symbol", String(15), _SYMBOL),
+    _column("session", Date, "Session of the bar; of `earnings_stale` the newest one that reacted to earnings."),
+    _column("rule", String(40), "The rule: `price_unknown`, `price_spike`, `split_like_jump`, `volume_restated`, ..."),
+    _column("severity", String(6), "`reject` (the row is kept out of the bars) or `flag` (recorded only)."),
+    _column("value", Double, "The offending number, in its rule's unit; of `witness_*` a multiple.", null=True),
+    _column("detail", Text, "One sentence that explains the rule.", default=_EMPTY),
+    _column("fetch_id", String(16), "Fetch that first showed it."),
+    _column(
+        "cleared_at",
+        UtcDateTime,
+        "When a fetch no longer showed it, UTC; for a flag about one row, its own fetch. NULL: still open.",
+        null=True,
+    ),
+    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    Index("ix_findings_symbol_session", "symbol", "session"),
+    comment="One fault of a fetched or stored bar. A persistent finding stays open until a later fetch no longer shows "
+    "it; a flag about a new or changed row, and one of the witness, is cleared by its own fetch.",
+)
+
+# Tables derived from them.
+
+runs = Table(
+    "runs",
+    metadata,
+    _column("id", String(16), "Id, derived from symbol, session, target, source and settings.", key=True),
+    _column("as_of", Date, "The night's session: the newest whose bar it may use, the origin of its forecasts."),
+    _column("symbol", String(15), _SYMBOL),
+    _column("target", String(10), _TARGET),
+    _column("source", Text, "Source of the bars: `yahoo`, `sample`, `csv:FILE`, ..., or `NAME:ARGUMENT` of a package."),
+    _column("trigger", String(10), "What started the night: `run` (by hand), `schedule` (unattended) or `catch-up`."),
+    _column("status", String(10), "`running`, `done`, `late` (its bar is missing) or `failed`."),
+    _column("mode", String(10), "How the challenger was fitted: `scratch`, `warm` or `skip`.", default=_EMPTY),
+    _column("mode_reason", Text, "Why that mode was chosen; empty until decided.", default=_EMPTY),
+    _column("started_at", UtcDateTime, "When the night first started, UTC."),
+    _column("finished_at", UtcDateTime, "When it was done, UTC; NULL before.", null=True),
+    _column(
+        "seconds_ingest",
+        Double,
+        "Seconds of step ingest, its share of symbols run together; NULL before it ended, and where the request of a "
+        "later session's night brought the bars.",
+        null=True,
+    ),
+    *(
+        _column(
+            f"seconds_{step}",
+            Double,
+            f"Seconds of step {step}, its share of symbols run together; NULL before it ended.",
+            null=True,
+        )
+        for step in ("preprocess", "train", "predict", "evaluate")
+    ),
+    _column("flow_run_id", String(36), "Id of Prefect's flow run; NULL without Prefect.", null=True),
+    _column("code_version", String(40), _CODE),
+    _column("settings_hash", String(12), _SETTINGS),
+    _column("settings", Text, "JSON of the settings that shape a forecast, and the file of earnings dates."),
+    _column("note", Text, "Remarks for readers: a missing bar or market series; empty without any.", default=_EMPTY),
+    _column("error", Text, "Message of the error of the last attempt; NULL without one.", null=True),
+    _column(
+        "market_fetch",
+        String(16),
+        "The newest fetch of the market series when the night's bars were fetched: its windows have the closes known "
+        "then; empty without a series.",
+        default=_EMPTY,
+    ),
+    Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
+    Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
+    comment="One night of one symbol, target and source under one set of settings. Updated while it proceeds.",
+)
+
+models = Table(
+    "models",
+    metadata,
+    _column(
+        "id",
+        String(16),
+        "Id derived from run and method; of a baseline, from name, version, symbol, target and settings; of pretrained "
+        "weights, from the fetches of their bars and the settings of their fit.",
+        key=True,
+    ),
+    _column("name", String(30), "`lstm`, a baseline's name, or `backtest`."),
+    _column("version", String(20), "Architecture of a network, version of baselines, or a backtest's refit interval."),
+    _column("method", String(10), "`scratch`, `warm`, `baseline`, `backtest`; `base`: of `forecasting pretrain`."),
+    _column("parent_id", String(16), "Model that a warm fit started from, an id of `models`; else NULL.", null=True),
+    _column(
+        "base",
+        String(40),
+        "Weights that the chain of fits began with: the name of a shipped set or of one of method `base`, `companions` "
+        "(before 0.3) or `drawn` (random); of method `base` its own name; empty for a baseline.",
+        default=_EMPTY,
+    ),
+    _column("symbol", String(15), f"{_SYMBOL[:-1]}; empty for pretrained weights, which are of many."),
+    _column("target", String(10), _TARGET),
+    _column(
+        "scope", String(10), "Bars that trained the weights: `symbol`, or `panel` with others (pretrained weights)."
+    ),
+    _column("seed", Integer, "Seed of the random numbers."),
+    _column("trained_from", Date, "First training session; NULL for a baseline.", null=True),
+    _column("trained_to", Date, "Last session whose value a weight has used; NULL for a baseline.", null=True),
+    _column("epochs", Integer, "Training epochs of this fit.", default="'0'"),
+    _column("chain_epochs", Integer, "Epochs since the last fit from scratch, this fit included.", default="'0'"),
+    _column(
+        "fetch_id",
+        String(16),
+        "Fetch of the training bars, an id of `fetches`; NULL for a baseline and method `base`.",
+        null=True,
+    ),
+    _column(
+        "companion_fetches",
+        Text,
+        "JSON: symbol and fetch id of each series that trained weights of method `base`; empty without any.",
+        default=_EMPTY,
+    ),
+    _column("run_id", String(16), "Run that fitted it, an id of `runs`; NULL for a baseline and `base`.", null=True),
+    _column("settings_hash", String(12), _SETTINGS),
+    _column("code_version", String(40), _CODE),
+    _column(
+        "artifact_path",
+        Text,
+        "Folder of the weights, relative to the data folder; NULL for a baseline or once pruned.",
+        null=True,
+    ),
+    _column("artifact_hash", String(64), "SHA-256 of the weights; NULL for a baseline.", null=True),
+    _column("seconds", Double, "Duration of the fit, seconds.", default="'0'"),
+    _column("refused", Text, "Why the gate refused the fit, never published; empty when it passed.", default=_EMPTY),
+    _column(
+        "gate",
+        Text,
+        "JSON of what the gate compared: `origins`, `first`, `last`, mean pinball loss of `challenger` and `champion` "
+        "(NULL without one) on them; empty for a baseline.",
+        default=_EMPTY,
+    ),
+    _column("created_at", UtcDateTime, "When the row was written, UTC."),
+    Index("ix_models_symbol_target_name", "symbol", "target", "name"),
+    comment="One fitted network, baseline or backtest, or one set of pretrained weights. Only artifact_path changes, "
+    "when weights are pruned.",
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    _column("id", String(16), "Id, derived from the run or the command.", key=True),
+    _column("symbol", String(15), _SYMBOL),
+    _column("target", String(10), _TARGET),
+    _column("session", Date, "Session of the decision; forecasts of later origins use the winner."),
+    _column("champion", String(16), "Champion before, an id of `models`; NULL on the first night.", null=True),
+    _column("challenger", String(16), "The night's fit, or the model named by a command, an id of `models`."),
+    _column("winner", String(16), "Champion from now on, an id of `models`."),
+    _column("best_baseline", String(30), "Empty: the gate compares no baseline.", default=_EMPTY),
+    _column("champion_pinball", Double, "Mean pinball loss of the champion on them; NULL without any.", null=True),
+    _column("challenger_pinball", Double, "Mean pinball loss of the challenger on them; NULL without any.", null=True),
+    _column("baseline_pinball", Double, "NULL: the gate compares no baseline.", null=True),
+    _column("p_value", Double, "NULL: the gate makes no test.", null=True),
+    _column("origins", Integer, "Number of origins compared; 0 for a command."),
+    _column("first_origin", Date, "Oldest of them; NULL where none was compared.", null=True),
+    _column("last_origin", Date, "Newest of them; NULL where none was compared.", null=True),
+    _column(
+        "compared",
+        String(10),
+        "`hindcasts`: both models were run over the same closed origins by the gate; empty for a command.",
+        default=_EMPTY,
+    ),
+    _column("reason", Text, "The decision's reason, as text."),
+    _column("trigger", String(10), "`night`, `promote` or `rollback`."),
+    _column("decided_at", UtcDateTime, "When it was decided, UTC."),
+    _column("run_id", String(16), "Run that decided it, an id of `runs`; NULL for a command.", null=True),
+    Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
+    Index("ix_promotions_run_id", "run_id"),
+    comment="One decision which model is champion next: one a night with a challenger, and one a command. Insert-only; "
+    "the newest session, then the newest decision, is valid.",
+)
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("target", String(10), _TARGET, key=True),
+    _column("origin_session", Date, _ORIGIN, key=True),
+    _column("horizon", Integer, _HORIZON, key=True),
+    _column("model_id", String(16), _MODEL_ID, key=True),
+    _column("kind", String(6), _KIND, key=True),
+    _column("target_session", Date, _FORECAST),
+    *(
+        _column(name, Double, _QUANTILE.format(level=level))
+        for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+    ),
+    _column("role", String(10), _ROLE),
+    _column("status", String(8), "`ok`, or `fallback` where a baseline was published in the champion's place."),
+    _column("reason", Text, "Why the fallback was published; empty otherwise.", default=_EMPTY),
+    _column("last_value", Double, "Value of the target on the origin session; NULL if unknown.", null=True),
+    _column("past_forecasts", Integer, "Closed forecasts of this horizon that calibrated it.", default="'0'"),
+    _column(
+        "calibration",
+        Text,
+        "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), `level`, `spread`, "
+        "`weight`, `factors`; empty for a baseline.",
+        default=_EMPTY,
+    ),
+    _column(
+        "outside",
+        Text,
+        "Inputs beyond the training range, each with its session: `volume 2024-05-01`; empty for none.",
+        default=_EMPTY,
+    ),
+    _column(
+        "calendar",
+        Text,
+        "What is special about the target session by the exchange's calendar: `half day`, `triple witching`, `options "
+        "expiry`, `after a holiday`, separated by a comma; empty for none.",
+        default=_EMPTY,
+    ),
+    _column("issued_at", UtcDateTime, "When the forecast was written, UTC."),
+    _column("data_as_of", UtcDateTime, "When the bars that it used were fetched, UTC."),
+    _column("fetch_id", String(16), "Fetch whose bars it used."),
+    _column("run_id", String(16), "Run that issued it."),
+    ForeignKeyConstraint(["model_id"], ["models.id"]),
+    ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
+    ForeignKeyConstraint(["run_id"], ["runs.id"]),
+    CheckConstraint("target_session > origin_session", name="target_after_origin"),
+    CheckConstraint(
+        "q05 <= q10 AND q10 <= q25 AND q25 <= q50 AND q50 <= q75 AND q75 <= q90 AND q90 <= q95", name="quantiles_ascend"
+    ),
+    Index("ix_forecasts_symbol_target_target_session", "symbol", "target", "target_session"),
+    sqlite_with_rowid=False,  # rows are stored in the key's tree: a third less on disk, one look-up instead of two
+    comment="One forecast as issued: seven quantiles of one target session by one model. Insert-only.",
+)
+
+scores = Table(
+    "scores",
+    metadata,
+    # The key's order is that of the standings: the newest scores of one forecaster lie together.
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("target", String(10), _TARGET, key=True),
+    _column("kind", String(6), _KIND, key=True),
+    _column("horizon", Integer, _HORIZON, key=True),
+    _column("origin_session", Date, _ORIGIN, key=True),
+    _column("model_id", String(16), _MODEL_ID, key=True),
+    _column(
+        "stage", String(11), "`first_print` or `settled`: against the first stored or the confirmed bar.", key=True
+    ),
+    _column("bar_version", Integer, "Version of the bar scored against; a restated bar adds a row.", key=True),
+    _column("target_session", Date, _FORECAST),
+    _column("actual", Double, "Actual value in the target's unit, on the share basis of the day of the forecast."),
+    _column("error", Double, "q50 - actual, in the target's unit: positive when the forecast was too high."),
+    _column("pinball", Double, _PINBALL),
+    _column(
+        "interval_score",
+        Double,
+        "Weighted interval score of the median and the 80 and 90 % intervals, in the target's unit; lower is better.",
+    ),
+    _column("inside_80", Boolean, "Whether the actual value is inside the 80 % interval, q10 to q90, ends included."),
+    _column("inside_90", Boolean, "Whether it is inside the 90 % interval, q05 to q95, ends included."),
+    _column("scored_at", UtcDateTime, "When it was scored, UTC."),
+    # Copied from forecast and model: standings need them of every score, without two look-ups each.
+    _column("role", String(10), "Role of the forecast, as in `forecasts`.", default=_EMPTY),
+    _column("model", String(30), "Name of the model: `lstm` or a baseline's name.", default=_EMPTY),
+    _column("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL.", null=True),
+    ForeignKeyConstraint(
+        ["symbol", "target", "origin_session", "horizon", "model_id", "kind"],
+        [f"forecasts.{name}" for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")],
+        name="fk_scores_forecasts",
+    ),
+    sqlite_with_rowid=False,
+    comment="One forecast scored against one version of its target session's bar. Insert-only.",
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("target", String(10), _TARGET, key=True),
+    _column("kind", String(6), _KIND, key=True),
+    _column("horizon", Integer, _HORIZON, key=True),
+    _column("window_sessions", Integer, "Nights of the window: 20, 60 or 250.", key=True),
+    _column(
+        "line",
+        String(30),
+        "Forecaster: a baseline's name or `lstm`, each with its own forecasts of all nights, published or not; empty "
+        "for the published forecasts, whichever model made them.",
+        key=True,
+    ),
+    _column("first_origin", Date, "First night of the window."),
+    _column("last_origin", Date, "Newest night with a score of the published forecast."),
+    _column(
+        "n",
+        Integer,
+        "Nights of the window with a score of both the forecaster and the published forecast; 0 for one that no longer "
+        "forecasts.",
+    ),
+    _column("error", Double, "Sum of the forecaster's absolute errors over these n, in the target's unit."),
+    _column("pinball", Double, "Sum of its pinball losses, in the target's unit."),
+    _column("inside_80", Integer, "Number of its actual values inside the 80 % interval."),
+    _column("inside_90", Integer, "Number inside the 90 % interval."),
+    _column("champion_error", Double, "Sum of the published forecasts' absolute errors on the same nights."),
+    _column("champion_pinball", Double, "Sum of the published forecasts' pinball losses on the same nights."),
+    comment="Running sums over a window of nights, one row a forecaster and horizon; derived from scores and written "
+    "with them. live_skill divides them. Losses are rounded to a power of two, so that sums stay exact.",
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    _column("model_id", String(16), "Model of the figure, an id of `models`; the row of a backtest.", key=True),
+    _column("symbol", String(15), _SYMBOL, key=True),
+    _column("target", String(10), _TARGET, key=True),
+    _column("horizon", Integer, "1 to 5, or 0 for the mean over all horizons.", key=True),
+    _column(
+        "metric",
+        String(20),
+        "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, "
+        "`coverage_90`; of volume also `r2_dollar_volume` and `r2_BASELINE`.",
+        key=True,
+    ),
+    _column("scope", String(10), "`backtest`, the model alone; `published`, what replayed nights published.", key=True),
+    _column("window_to", Date, "Last origin session.", key=True),
+    _column("run_id", String(16), "Run that computed it; for a backtest its own id.", key=True),
+    _column("window_from", Date, "First origin session."),
+    _column(
+        "value",
+        Double,
+        "The figure: losses in the target's unit, lower is better; skills as 1 - loss / baseline's loss, positive is "
+        "better than the baseline; coverages 0 to 1; R² of log dollar volume over its mean of five sessions, at most "
+        "1, positive is better than that mean.",
+    ),
+    _column("n", Integer, "Number of origins with an actual value."),
+    _column(
+        "baseline",
+        String(30),
+        "Baseline that the figure is of or compares with; empty without one, and of the naive one, which is "
+        "`last_value`, of close `random_walk`.",
+        default=_EMPTY,
+    ),
+    _column(
+        "p_value",
+        Double,
+        "Two-sided p of equal absolute error, for close of equal pinball loss, against that baseline (Diebold-"
+        "Mariano), 0 to 1; NULL without a test or with fewer than ten origins a session ahead.",
+        null=True,
+    ),
+    comment="One figure over a window of origins; today those of backtests. Insert-only.",
+)
+
+# Nights and backtests lock them on Postgres (lock.py).
+for _name in ("night_lock", "backtest_lock"):
+    Table(
+        _name,
+        metadata,
+        _column("unused", Integer, "Never filled in.", key=True),
+        comment="Always empty: it is locked so that one run proceeds at a time.",
+    )
