@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-_PASSWORD = re.compile(r"://[^:/@]*:[^@]+@|[?&](ssl)?password=.", re.IGNORECASE)
+from forecasting.plain_text import without_password
 
 
 def with_driver(url: str) -> str:
@@ -15,7 +15,7 @@ def with_driver(url: str) -> str:
 
 def password_warning(url: str) -> str:
     """The line about a password in --database-url; empty where there is none. It does not repeat the password."""
-    if not _PASSWORD.search(url):
+    if without_password(url) == url:
         return ""
     return (
         "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the URL "

@@ -13,11 +13,17 @@ LIMIT = 1500
 
 _MARKDOWN = re.compile(r"([\\`\[\]<>|])")
 _SPECIAL = re.compile(r"[^ -~]")
+# A URL's password up to the end of the word, which may have been cut before its @; a port is none. Paths drop a slash.
+_PASSWORD = re.compile(
+    r"""(\b[a-z][\w+.-]{1,30}:/{1,2}[^\s/:@'"[]*:)(?!(?:\d{1,5}|(?-i:PORT))(?:[/?#\s'",;.)]|$)|(?-i:PASSWORD@))[^\s'"]+"""
+    r"""|([?&](?:ssl)?password=)[^\s'"&]+""",
+    re.IGNORECASE,
+)
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 def plain_text(text: object, *, limit: int = LIMIT) -> str:
-    """The text in one line of at most `limit` characters, without control characters.
+    """The text in one line of at most `limit` characters, without control characters and passwords of URLs.
 
     Line ends and tabs become spaces. Escape codes, marks that reverse the direction of writing, invisible characters
     and halves of surrogate pairs become U+FFFD: they could move the cursor, hide text or make a print fail.
@@ -26,7 +32,12 @@ def plain_text(text: object, *, limit: int = LIMIT) -> str:
     if len(whole) > limit:
         end = f" ... ({len(whole):,} characters in all)"
         whole = whole[: max(0, limit - len(end))] + end
-    return _SPECIAL.sub(_visible, whole)
+    return _SPECIAL.sub(_visible, without_password(whole))
+
+
+def without_password(text: str) -> str:
+    """The text with *** in place of the password of each URL in it, and of the rest of that URL."""
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def named(names: Sequence[str], limit: int, *, separator: str = ", ") -> str:

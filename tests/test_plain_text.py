@@ -26,6 +26,23 @@ def test_a_text_of_five_megabytes_is_cut_and_its_length_stated(limit: int) -> No
     assert found.endswith(" ... (5,000,000 characters in all)")
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at postgresql://me:hunter2@db:5432/x, say", "at postgresql://me:*** say"),
+        ("found 'postgresql+psycopg://me:hun'", "found 'postgresql+psycopg://me:***'"),  # cut before its @
+        ("file postgresql:/me:hunter2@db/x", "file postgresql:/me:***"),  # as pathlib writes it
+        ("https://:hunter2@gate/api", "https://:***"),
+        ("db/x?password=hunter2&sslpassword=hunter2", "db/x?password=***&sslpassword=***"),
+        *((text, text) for text in ("http://127.0.0.1:4200/api", "tcp://host:8786.", "sqlite:////a:b@c/x.db")),
+        *((text, text) for text in ("postgresql://me@db/x", "csv:/srv/bars:2.csv", "http://[::1]:80/", "12:30:45")),
+        *((text, text) for text in ("like postgresql://USER:PASSWORD@HOST:5432/NAME", "http://HOST:PORT/PATH")),
+    ],
+)
+def test_the_password_of_a_url_is_not_repeated(text: str, shown: str) -> None:
+    assert plain_text(text) == shown
+
+
 def test_neither_image_nor_link_html_code_or_cell_arises_in_markdown() -> None:
     assert markdown_text("![a](http://x/y) <img src=x> `c` | \\") == (
         r"!\[a\](http://x/y) \<img src=x\> \`c\` \| " + "\\\\"

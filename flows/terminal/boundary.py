@@ -3,10 +3,12 @@
 import os
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 
 from flows import clock
 from forecasting.option_values import refuse_empty_values
 from forecasting.pipeline.unexpected import explained
+from forecasting.plain_text import without_password
 from forecasting.standard_streams import open_closed_streams
 
 
@@ -21,8 +23,16 @@ def run_command(command: Callable[[], object]) -> None:
     getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
     try:
         refuse_empty_values(sys.argv[1:])
+        sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
         command()
     except Exception as error:
         ended = explained(error, now=clock.now)
         sys.stderr.write(f"{ended}\n")
         sys.exit(ended.exit_code)
+
+
+def _as_echoed(before: str, argument: str) -> str:
+    """The argument, without its password unless it is for an option that takes one: Click repeats what it refuses."""
+    name, option, _ = argument.partition("=")
+    takes_one = {before, name if option else before} & {"--database-url", "--source", "--webhook", "--email"}
+    return argument if takes_one else without_password(argument)

@@ -10,6 +10,7 @@ import pytest
 from flows.terminal.options import use
 from forecasting.errors import UsageError
 from forecasting.settings import read_settings
+from tests.flows.test_cli import run
 
 SECRET = "hunter2"
 
@@ -45,6 +46,40 @@ def test_a_password_on_the_command_line_is_warned_about_on_stderr_without_repeat
 def test_a_url_without_a_password_is_not_warned_about(url: str | None, capsys: pytest.CaptureFixture[str]) -> None:
     use(database_url=url)
     assert capsys.readouterr().err == ""
+
+
+URL = f"postgresql://me:{SECRET}@db.example/forecasting"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--symbol", URL],
+        ["run", "--symbols-file", URL],
+        ["run", "--as-of", URL],
+        ["run", URL],
+        [URL],
+        ["db", "upgrade", URL],
+        ["show", f"--cost-ratio={URL}"],
+        ["backtest", URL, "--from", "2023-01-03", "--to", "2023-12-29"],
+        ["export", URL, "--out", "x.csv"],
+    ],
+)
+def test_a_url_in_the_wrong_place_is_refused_without_its_password(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
+    assert code == 2
+    assert "postgresql:" in err
+    assert SECRET not in out + err
+
+
+@pytest.mark.parametrize("name", ["SYMBOLS", "TARGET", "EXCHANGE", "TRAIN_SESSIONS", "CRON", "RUNNER"])
+def test_a_variable_that_has_a_url_is_refused_without_its_password(name: str) -> None:
+    os.environ[f"FORECASTING_{name}"] = URL
+    with pytest.raises(UsageError, match="postgresql:") as refused:
+        read_settings()
+    assert SECRET not in str(refused.value)
 
 
 def test_the_url_can_come_from_a_file_and_the_option_overrides_it(
