@@ -48,10 +48,11 @@ def backtest(
     Returns:
         The document that `forecasting backtest --json` prints.
     """
-    settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
-    spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
-    add_tags(subject_tags([spec.symbol], settings.target))
-    with readable_errors(), database.night_lock(settings.url, "backtest"):
-        document = walk_forward(spec, store=True, now=clock.now)
+    with readable_errors():
+        settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
+        spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
+        add_tags(subject_tags([spec.symbol], settings.target))
+        with database.night_lock(settings.url, "backtest"):
+            document = walk_forward(spec, store=True, now=clock.now)
     add_artifacts([backtest_artifact(document)], f"the figures of {spec.symbol}")  # the table metrics has them too
     return document

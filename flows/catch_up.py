@@ -47,11 +47,12 @@ def catch_up(
     Returns:
         As `last_state`.
     """
-    settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
-    add_tags(subject_tags(settings.symbols, settings.target))
-    with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-        nights, failed = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
-        outcomes = run_all(nights, settings)
+    with readable_errors():
+        settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
+        add_tags(subject_tags(settings.symbols, settings.target))
+        with database.night_lock(settings.url, "night"), database.kept_open(settings.url):
+            nights, failed = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+            outcomes = run_all(nights, settings)
     done = publish_outcomes(settings, outcomes.done)
     nothing = f"Every session from {first} to {last} was already done."
     return last_state(outcomes, failed, of=len(settings.symbols), done=done, nothing=lambda: nothing)

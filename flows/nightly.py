@@ -51,12 +51,13 @@ def nightly(
     Returns:
         As `last_state`.
     """
-    settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
-    add_tags(subject_tags(settings.symbols, settings.target))
-    with readable_errors(), database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-        trigger = "schedule" if patient else "run"
-        nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
-        outcomes = run_all(nights, settings, unattended=patient, switch_source=switch_source)
+    with readable_errors():
+        settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
+        add_tags(subject_tags(settings.symbols, settings.target))
+        with database.night_lock(settings.url, "night"), database.kept_open(settings.url):
+            trigger = "schedule" if patient else "run"
+            nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
+            outcomes = run_all(nights, settings, unattended=patient, switch_source=switch_source)
     done = publish_outcomes(settings, outcomes.done)
     nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
     return last_state(outcomes, failed, of=len(settings.symbols), done=done, nothing=nothing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
+from flows import backtest, catch_up, nightly
 from flows.terminal.start import start_catch_up
-from forecasting.errors import HistoryError, UnexpectedError
+from forecasting.errors import HistoryError, UnexpectedError, UsageError
 from forecasting.pipeline.night_run import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
@@ -58,6 +60,28 @@ def test_the_same_night_run_twice_adds_no_row() -> None:
     before = {name: rows(name) for name in metadata.tables}
     night(LAST)
     assert {name: rows(name) for name in metadata.tables} == before
+
+
+@pytest.mark.parametrize(
+    ("flow", "given"),
+    [
+        (nightly.nightly, {"symbols": ["sbux"]}),
+        (catch_up.catch_up, {"symbols": ["sbux"], "first": LAST, "last": LAST}),
+        (backtest.backtest, {"symbol": "sbux", "first": LAST, "last": LAST}),
+    ],
+)
+def test_a_refused_parameter_logs_no_traceback(
+    flow: Any, given: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("prefect.flow_runs")
+    for kept in list(logger.filters):  # as in a new process
+        logger.removeFilter(kept)
+    logger.addHandler(caplog.handler)
+    with pytest.raises(UsageError, match="Invalid symbol"):
+        flow(**given)
+    logger.removeHandler(caplog.handler)
+    assert "Invalid symbol" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
