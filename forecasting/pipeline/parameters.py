@@ -12,9 +12,13 @@ from forecasting.errors import ForecastingError, UsageError
 from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.symbol_list import joined
+from forecasting.plain_text import plain_text
 from forecasting.sessions import last_completed
 from forecasting.settings import SECRET_FILES, Settings, read_settings
 from forecasting.vocabulary import Clock
+
+LONGEST_NAME = 100
+"""Characters of a run's name, which has symbols that nothing has checked yet."""
 
 
 def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
@@ -50,7 +54,7 @@ def night_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     unattended = bool(given.get("patient"))
     session = given.get("as_of") or given.get("last")
     session = session or newest_named(symbols[0], given.get("source"), now=now, unattended=unattended)
-    return f"{flow}-{joined(symbols)}-{target}-{session}"
+    return plain_text(f"{flow}-{joined(symbols)}-{target}-{session}", limit=LONGEST_NAME)
 
 
 def subject_of(given: Mapping[str, Any]) -> dict[str, str]:
@@ -58,14 +62,14 @@ def subject_of(given: Mapping[str, Any]) -> dict[str, str]:
     settings = read_settings()
     of_backtest = [given["symbol"] or settings.symbols[0]] if "symbol" in given else None
     symbols = of_backtest or given.get("symbols") or settings.symbols
-    return {"symbol": joined(symbols), "target": given.get("target") or settings.target}
+    return {"symbol": plain_text(joined(symbols), limit=LONGEST_NAME), "target": given.get("target") or settings.target}
 
 
 def backtest_name(given: Mapping[str, Any]) -> str:
     """`backtest-SBUX-volume-2023-01-03-2023-12-29`, from the parameters of a backtest."""
     settings = read_settings()
     symbol, target = given.get("symbol") or settings.symbols[0], given.get("target") or settings.target
-    return f"backtest-{symbol}-{target}-{given['first']}-{given['last']}"
+    return plain_text(f"backtest-{symbol}-{target}-{given['first']}-{given['last']}", limit=LONGEST_NAME)
 
 
 def newest_named(symbol: str, source: str | None, *, now: Clock, unattended: bool = False) -> date:
