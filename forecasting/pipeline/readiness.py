@@ -10,6 +10,7 @@ from pathlib import Path
 from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.sources.choose import source_of
+from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import ends_soon, last_completed
 from forecasting.settings import Settings
@@ -58,6 +59,8 @@ def _result(name: str, check: Callable[[], str]) -> dict[str, str]:
 
 
 def _disk(settings: Settings) -> str:
+    for folder in (settings.data_dir, *(settings.data_dir / name for name in (ARTIFACTS, PRETRAINED, REPORTS))):
+        check_writable(_existing(folder), variable="FORECASTING_DATA_DIR")
     free = shutil.disk_usage(_existing(settings.data_dir)).free
     found = f"{free / 2**30:.1f} GiB free"
     if free < LEAST_FREE:

@@ -49,6 +49,15 @@ def test_a_disk_that_is_almost_full_is_wrong(folder: Path, monkeypatch: pytest.M
     assert said.startswith(f"Expected {2**40} GiB or more free at {folder / 'data'}; found ")
 
 
+@pytest.mark.parametrize("name", ["artifacts", "weights", "reports"])
+def test_a_folder_that_cannot_be_written_is_wrong(folder: Path, name: str) -> None:
+    (folder / "data").mkdir()
+    (folder / "data" / name).touch()  # in place of a folder: root may write to any
+    state, said = found()["disk"]
+    assert state == "wrong"
+    assert str(folder / "data" / name) in said
+
+
 def test_a_migrated_database_is_ok_with_its_revision() -> None:
     migrate.upgrade(read_settings().url)
     assert found()["database"] == ("ok", f"at revision {migrate.head()}")
