@@ -177,7 +177,9 @@ def article(
     symbol: options.OneSymbol = None,
     as_of: options.AsOf = None,
     out: options.OutNeeded = Path("article.html"),
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="First of the five seeds of its networks.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="First of the five seeds of its networks.")
+    ] = 0,
 ) -> None:
     """Compare the model of the article that this project began with.
 

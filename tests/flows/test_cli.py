@@ -111,6 +111,13 @@ def test_wrong_usage_is_one_paragraph_and_exit_code_2(
     assert len([line for line in err.strip().splitlines() if not line.startswith("Warning: --database-url")]) == 1
 
 
+def test_a_seed_that_torch_cannot_take_is_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run("article", "--seed", str(2**63), monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, "'--seed'" in err) == (2, True)
+
+
 def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
