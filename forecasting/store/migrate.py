@@ -31,8 +31,8 @@ LEAST_SQLITE = (3, 25)
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
 
-    All of it is one transaction, on both databases. On a database at `revision` it only re-creates the views and
-    mends the comments.
+    All of it is one transaction, on both databases. On a database at `revision` it only mends views and
+    comments that are others.
 
     Raises:
         StoreError: Not reachable or writable, or newer than this code; SQLite is too old.
@@ -93,21 +93,23 @@ def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> 
     with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
             _lock_migration(connection)
-        found = _revision(connection)
+        found, destination = _revision(connection), head() if revision == "head" else revision
         if found is not None:
             _check_known(url, found)
-            if found != (head() if revision == "head" else revision):
+            if found != destination:
                 until_committed.enter_context(no_run(url, connection))
         else:
             _check_encoding(url, connection)
         config.attributes["connection"] = connection
-        grants = views.drop(connection)  # SQLite refuses to rebuild a table that a view reads
+        stay = found == destination == head() and views.are_current(connection)
+        grants = [] if stay else views.drop(connection)  # SQLite refuses to rebuild a table that a view reads
         try:
             action(config, revision)
         except CommandError as error:
             raise UsageError(f"There is no migration to {revision!r} from {found or 'base'}: {error}") from error
         if _revision(connection) == head():
-            views.create(connection, grants)
+            if not stay:
+                views.create(connection, grants)
             views.comment(connection)
 
 

@@ -41,6 +41,13 @@ def test_a_unit_limits_capabilities_system_calls_addresses_and_memory(unit: Path
     assert any(line.startswith("RestrictAddressFamilies=") for line in lines)
 
 
+def test_the_worker_starts_again_after_an_upgrade_that_failed() -> None:
+    """A unit that requires one that failed is not started, and not restarted either."""
+    assert not [unit.name for unit in UNITS if "\nRequires=" in unit.read_text()]
+    wanted = re.findall(r"^Wants=(.*)$", (DEPLOY / "systemd" / "forecasting-worker.service").read_text(), re.MULTILINE)
+    assert "forecasting-migrate.service" in wanted[0].split()
+
+
 @pytest.mark.parametrize("name", COMPOSE)
 def test_a_container_has_no_rights_and_no_memory_that_it_does_not_need(name: str) -> None:
     service = COMPOSE[name]

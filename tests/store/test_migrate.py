@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError, UsageError
+from forecasting.store import engine as engines
 from forecasting.store import tables, views
 from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
@@ -213,6 +214,34 @@ def test_upgrade_and_downgrade_undo_each_other(empty_database_url):
     assert current(empty_database_url) is None
     upgrade(empty_database_url)
     check_ready(empty_database_url)
+
+
+def test_a_reader_of_a_view_does_not_hold_up_an_upgrade_that_changes_none(postgres_url, monkeypatch):
+    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 1)  # seconds that it would wait for the reader
+    engines.engine.cache_clear()  # it keeps its engines by URL
+    with reading(postgres_url) as reader:
+        made = sa.text("SELECT 'bars'::regclass::oid")
+        before = reader.scalar(made)
+        reader.execute(sa.text("SELECT * FROM bars, live_skill"))
+        upgrade(postgres_url)
+        assert reader.scalar(made) == before
+    engines.engine.cache_clear()
+
+
+@pytest.mark.parametrize("stale", ["DROP VIEW night_durations", "another"])
+def test_a_view_that_is_missing_or_has_changed_is_made_anew(postgres_url, stale, monkeypatch):
+    with reading(postgres_url) as connection:
+        columns = [column["name"] for column in sa.inspect(connection).get_columns("night_durations")]
+    if stale == "another":
+        monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
+        upgrade(postgres_url)
+        monkeypatch.undo()
+    else:
+        with transaction(postgres_url) as connection:
+            connection.exec_driver_sql(stale)
+    upgrade(postgres_url)
+    with reading(postgres_url) as connection:
+        assert [column["name"] for column in sa.inspect(connection).get_columns("night_durations")] == columns
 
 
 def test_a_revision_that_does_not_exist_is_a_usage_error(database_url):

@@ -1,4 +1,4 @@
-"""The views that people query, as SQL for both databases. `migrate.upgrade` re-creates them each time.
+"""The views that people query, as SQL for both databases. `migrate.upgrade` creates them, again where one has changed.
 
 Filters on symbol and target reach the tables' keys through every step: each window starts with both, and a symbol's
 newest rows are searched from the newest backwards. SQLite passes a filter on through a window only when all windows of
@@ -8,6 +8,7 @@ that is used twice.
 
 import sqlalchemy as sa
 
+from forecasting.ids import short_id
 from forecasting.store.tables import metadata
 from forecasting.store.views.bars import BARS
 from forecasting.store.views.champions import CHAMPIONS
@@ -44,6 +45,16 @@ def text_of(view: str, column: str) -> str:
     return own[column] if column in own else str((source if column in source.c else scores).c[column].comment)
 
 
+def are_current(connection: sa.Connection) -> bool:
+    """Whether Postgres has these very views: dropped and created, they would wait for every reader of one.
+
+    Postgres rewrites their text, so a comment on a constraint that no reader locks has a digest of it.
+    """
+    if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(sa.inspect(connection).get_view_names()):
+        return False
+    return bool(connection.scalar(_STORED_DIGEST) == _digest())
+
+
 def drop(connection: sa.Connection) -> list[str]:
     """The GRANT statements that people had issued on the views, for `create`; the views are dropped."""
     grants: list[str] = []
@@ -60,6 +71,18 @@ def create(connection: sa.Connection, grants: list[str]) -> None:
         connection.exec_driver_sql(f"CREATE VIEW {name} AS {view.select}")
     for grant in grants:
         connection.exec_driver_sql(grant)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"COMMENT ON CONSTRAINT alembic_version_pkc ON alembic_version IS '{_digest()}'")
+
+
+def _digest() -> str:
+    return short_id(*(f"{name} {view.select}" for name, view in VIEWS.items()))
+
+
+_STORED_DIGEST = sa.text(
+    "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint "
+    "WHERE conname = 'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
+)
 
 
 def comment(connection: sa.Connection) -> int:
