@@ -75,9 +75,9 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
 
 
 def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database_url: str) -> None:
-    migrate.downgrade(database_url, "0007")
+    migrate.downgrade(database_url, "0009")
     settings = Settings(database_url=database_url, source="sample")
-    with pytest.raises(StoreError, match=r"is at revision 0007; this code needs \d{4}\. Run `forecasting db upgrade`"):
+    with pytest.raises(StoreError, match=r"is at revision 0009; this code needs \d{4}\. Run `forecasting db upgrade`"):
         planned_nights(settings, as_of=None, mode="auto", now=clock.now)
 
 
