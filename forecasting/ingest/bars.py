@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from forecasting.errors import BadDataError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import (
     PRICES,
@@ -26,6 +27,9 @@ from forecasting.sessions import sessions_index
 
 LEAST_VOLUME = 0.5
 """Shares below which a volume is 0, which is unknown: the ledger has whole shares."""
+
+OFF_CALENDAR_SHARE = 0.01
+"""Largest share of bars that may lie on days without a session."""
 
 PRICE_TOLERANCE = 1e-5
 """Relative difference up to which two prices are the same; prices in Yahoo's responses jitter below it."""
@@ -65,9 +69,10 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
         The canonical bars without rejected rows, and the findings, ascending by session.
 
     Raises:
-        BadDataError: The source returned bars of another shape than the canonical one.
+        BadDataError: The source returned bars of another shape than the canonical one, or of other days.
     """
     check_shape(fetched)
+    _check_days(fetched, exchange)
     bars, findings = without(fetched.bars, impossible_rows(fetched.bars, exchange))
     bars, more = without(bars, impossible_neighbours(bars, exchange, live=fetched.live))
     changed = changed_rows(bars, known)
@@ -86,12 +91,35 @@ def check_index_bars(
     calculated by itself, and on 47 of 8,623 sessions of the VIX lies outside low .. high.
     """
     check_shape(fetched)
+    _check_days(fetched, exchange)
     days = fetched.bars.index
     traded = days[days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))] if len(days) else days
     rules = [rule for rule in impossible_rows(fetched.bars.loc[traded], exchange) if rule.name != "open_outside_range"]
     bars, findings = without(fetched.bars.loc[traded], rules)
     bars, spikes = without(bars, [spike_rule(bars, SPIKE_REJECT)])
     return bars, _in_order([*findings, *spikes, *_left_out(fetched, known, exchange=exchange)])
+
+
+def _check_days(fetched: Fetched, exchange: str) -> None:
+    """Refuse bars of which more than 1 % lie on days without a session: a time zone has shifted every date.
+
+    Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has empty rows of holidays.
+
+    Raises:
+        BadDataError: They do; it names the newest such day.
+    """
+    days = pd.DatetimeIndex(fetched.bars.index)
+    if not len(days):
+        return
+    off = ~days.isin(sessions_index(days[0].date(), days[-1].date(), exchange))
+    off &= fetched.bars["volume"].notna().to_numpy() | (days.day_of_week >= 5)
+    if off.sum() > OFF_CALENDAR_SHARE * len(days):
+        raise BadDataError(
+            f"{off.sum()} of {len(days)} bars of {fetched.symbol} from {fetched.source} lie on days on which "
+            f"{exchange} does not trade, the newest on {days[off][-1]:%A, %Y-%m-%d}; expected at most "
+            f"{OFF_CALENDAR_SHARE:.0%}. Correct dates that a time zone has moved by a day, or name the exchange in "
+            "FORECASTING_EXCHANGES."
+        )
 
 
 def _left_out(fetched: Fetched, known: pd.DataFrame | None, *, exchange: str) -> list[Finding]:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from forecasting.errors import BadDataError
 from forecasting.ingest.actions import adjusted_close, make_actions
-from forecasting.ingest.bars import canonical, check_bars, missing_sessions, payload_hash
+from forecasting.ingest.bars import canonical, check_bars, check_index_bars, missing_sessions, payload_hash
 from forecasting.ingest.usual import is_partial
 from tests.builders import random_bars
 from tests.ingest.memory_store import fetched_of
@@ -62,13 +63,29 @@ def test_a_close_outside_its_range_by_rounding_is_kept():
 
 
 def test_a_row_of_a_day_without_trading_is_rejected():
-    bars = random_bars(100, seed=3, last=date(2025, 2, 28))
+    bars = random_bars(300, seed=3, last=date(2025, 2, 28))
     saturday = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 4)])
     mourning = bars.iloc[[50]].set_axis([pd.Timestamp(2025, 1, 9)])
     both = pd.concat([bars, saturday, mourning]).sort_index().rename_axis("session")
     clean, findings = check(both)
     assert found(findings) == [(date(2025, 1, day), "off_calendar", "reject") for day in (4, 9)]
     pd.testing.assert_frame_equal(clean, bars, check_freq=False)
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_bars_whose_dates_are_a_day_off_are_refused(days):
+    shifted = random_bars(300, seed=3).shift(days, freq="D")
+    with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
+        check(shifted)
+    with pytest.raises(BadDataError, match="on days on which XNYS does not trade"):
+        check_index_bars(fetched_of(shifted.assign(volume=np.nan)), exchange="XNYS", known=None)
+
+
+def test_an_index_that_is_calculated_on_holidays_is_not_refused():
+    bars = random_bars(300, seed=3).assign(volume=np.nan)
+    days = pd.bdate_range(bars.index[0], bars.index[-1], name="session")
+    checked, findings = check_index_bars(fetched_of(bars.reindex(days, method="ffill")), exchange="XNYS", known=None)
+    assert (len(days) > 1.03 * len(bars), len(checked), findings) == (True, len(bars), [])
 
 
 def test_a_hundredfold_row_between_valid_ones_is_rejected_and_a_doubled_one_flagged():
