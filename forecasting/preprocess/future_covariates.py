@@ -38,6 +38,9 @@ _PHASES = {
 EVENT_NAMES = tuple(_PHASES)
 """Flags of a session's position relative to earnings."""
 
+RUN_UP = 3
+"""The first of them are of sessions before earnings."""
+
 _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span starts or ends
 
 

@@ -181,7 +181,7 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     steps, values = _steps(bars, target)[kept], values_of(target, bars)[kept]
     sessions = bars.index[kept]
     ahead = next_sessions(origin, H, exchange)
-    flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange)
+    flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange, target)
     scale = _scale(steps, values, target)
     return Windows(
         target=target,
@@ -235,7 +235,7 @@ def _steps(bars: "pd.DataFrame", target: Target) -> Floats:
 
 
 def _calendar_and_events(
-    events: "pd.DataFrame", first: date, ahead: list[date], exchange: str
+    events: "pd.DataFrame", first: date, ahead: list[date], exchange: str, target: Target
 ) -> tuple[Floats, Floats, tuple[str, ...]]:
     """Flags (D, C) of each session, (D, H, C) of the H after each, and their names."""
     calendar, names = future_covariates.calendar_flags(first, ahead[-1], exchange)
@@ -243,7 +243,10 @@ def _calendar_and_events(
     positions = future_covariates.event_positions(events, first, exchange)
     following = np.lib.stride_tricks.sliding_window_view(calendar[1:], H, axis=0).transpose(0, 2, 1)  # (D, H, C)
     own = np.concatenate([calendar[:sessions], future_covariates.own_event_flags(positions, sessions)], axis=-1)
-    targets = np.concatenate([following, future_covariates.target_event_flags(positions, sessions)], axis=-1)
+    of_targets = future_covariates.target_event_flags(positions, sessions)
+    if target == "range":  # what earlier run-ups say of the next one is worse than nothing (docs/experiments.md)
+        of_targets[..., : future_covariates.RUN_UP] = 0.0
+    targets = np.concatenate([following, of_targets], axis=-1)
     return own, targets, names + future_covariates.EVENT_NAMES
 
 

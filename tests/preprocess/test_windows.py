@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions, sessions_index
@@ -98,6 +99,15 @@ def test_an_event_becoming_known_later_changes_no_earlier_row():
     without, given = windows_of(), windows_of(events=event)
     changed = (without.future_flags != given.future_flags).any(axis=(1, 2))
     assert given.origins[np.flatnonzero(changed)[0]] == BARS.index[-36].to_datetime64().astype("datetime64[D]")
+
+
+@pytest.mark.parametrize(("target", "run_up"), [("volume", 3), ("close", 3), ("range", 0)])
+def test_a_range_has_no_flags_of_target_sessions_before_earnings(target: Target, run_up: int) -> None:
+    event = pd.DataFrame({"session": [BARS.index[-60]], "kind": ["earnings"], "known_from": [BARS.index[-90]]})
+    windows = windows_of(events=event, target=target)
+    first = windows.flag_names.index(EVENT_NAMES[0])
+    assert windows.future_flags.any(axis=(0, 1))[first:].sum() == run_up + 7
+    assert windows.flags.any(axis=0)[first:].all()
 
 
 def test_the_last_row_is_the_origin_and_has_no_known_target():
