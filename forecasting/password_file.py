@@ -15,7 +15,7 @@ def stored_password(path: Path) -> str:
         ForecastingError: The file cannot be written or read, has no password, or others can read it.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _create(path)
         # A link or a fifo in its place is refused, not followed or waited for.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))

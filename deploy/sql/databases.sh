@@ -1,11 +1,18 @@
 #!/bin/sh
 # The Postgres image runs this once, on an empty volume: two owners, each with a database that the other cannot connect
 # to; and the role of the nights, a member of forecasting_writer, whose rights roles.sql grants. By hand: the same variables, and PGHOST, PGUSER, PGPASSWORD of a superuser.
+# No password is an argument, which every user of the machine could read, or in the server's log. psql 14 or newer.
 set -eu
-psql --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
-    --set prefect_password="${PREFECT_DB_PASSWORD:?set PREFECT_DB_PASSWORD}" \
-    --set forecasting_password="${FORECASTING_DB_PASSWORD:?set FORECASTING_DB_PASSWORD}" \
-    --set nights_password="${FORECASTING_NIGHTS_PASSWORD:?set FORECASTING_NIGHTS_PASSWORD}" <<'SQL'
+: "${PREFECT_DB_PASSWORD:?set it}" "${FORECASTING_DB_PASSWORD:?set it}" "${FORECASTING_NIGHTS_PASSWORD:?set it}"
+psql --quiet --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres <<'SQL'
+\getenv prefect_password PREFECT_DB_PASSWORD
+\getenv forecasting_password FORECASTING_DB_PASSWORD
+\getenv nights_password FORECASTING_NIGHTS_PASSWORD
+SET log_statement = 'none';
+SET log_min_duration_statement = -1;
+SET log_min_duration_sample = -1;
+SET log_transaction_sample_rate = 0;
+SET log_min_error_statement = 'panic';
 CREATE ROLE prefect LOGIN PASSWORD :'prefect_password';
 CREATE ROLE forecasting LOGIN PASSWORD :'forecasting_password';
 -- Created here, so that roles.sql needs no right to create roles.

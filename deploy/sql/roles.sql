@@ -5,7 +5,7 @@
 -- Run it in the migrated database, as its owner (who needs the right to create roles only where the two do not exist)
 -- or as a superuser; again after an upgrade, any number of times, also during a night. Plain SQL, for any client:
 --   psql --dbname forecasting --file deploy/sql/roles.sql
---   psql --dbname forecasting --command "CREATE ROLE anna LOGIN PASSWORD '...' IN ROLE forecasting_reader"
+--   psql --dbname forecasting --command "CREATE ROLE anna LOGIN IN ROLE forecasting_reader" --command '\password anna'
 DO $$ -- one statement: no program is without a right between two of them
 DECLARE
     owner text := (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'runs'::regclass);

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
@@ -73,7 +74,7 @@ def serve_lock(folder: Path) -> Iterator[None]:
         StoreError: The lock file cannot be written.
     """
     with suppress(OSError):  # the error of the lock file says what is wrong
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _held(folder / "serve.lock") as holder:
         if holder is not None:
             raise LockedError(
@@ -102,7 +103,7 @@ def _held(path: Path) -> Iterator[str | None]:
             # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield handle.read()
+            yield _writer(handle)
             return
         _write_holder(handle)
         yield None  # closing the file releases the lock
@@ -111,6 +112,19 @@ def _held(path: Path) -> Iterator[str | None]:
 def _lock_path(url: str, name: LockName) -> Path:
     database = sqlite_path(parse(url)).resolve()  # by whatever symbolic link it is reached
     return database.with_name(f"{database.name}.{name}.lock")
+
+
+def _writer(handle: TextIOWrapper) -> str:
+    """The process that wrote its name into the file; where that has ended, one that wrote none holds the lock."""
+    name = handle.read()
+    process, _, host = name.removeprefix("process ").partition(" on ")
+    with suppress(ValueError, OverflowError, PermissionError):
+        if host.strip() == socket.gethostname():
+            try:
+                os.kill(int(process), 0)
+            except ProcessLookupError:
+                return ""
+    return name
 
 
 def _write_holder(handle: TextIOWrapper) -> None:
@@ -127,7 +141,10 @@ def _write_holder(handle: TextIOWrapper) -> None:
 
 def _lock_file(path: os.PathLike[str]) -> TextIOWrapper:
     try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+", encoding="utf-8")
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        with suppress(PermissionError):  # another user's
+            os.fchmod(handle, 0o600)  # who can read it can lock it; of a release before 0.3 all could
+        return os.fdopen(handle, "r+", encoding="utf-8")
     except OSError as error:
         raise StoreError(
             f"The lock file {path} cannot be opened: {error.strerror}. Check that its folder exists and that this "

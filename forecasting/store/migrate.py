@@ -44,7 +44,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     if is_sqlite(parsed):
         folder = sqlite_path(parsed).parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who can read a ledger's lock can hold it
         except OSError as error:
             raise StoreError(
                 f"The folder {folder} for the database cannot be created: {error.strerror}. "

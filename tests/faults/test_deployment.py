@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,20 +84,43 @@ def test_every_server_that_is_shipped_requires_a_password() -> None:
     assert "${PREFECT_SERVER_API_AUTH_STRING:?" in (DEPLOY / "systemd" / "prefect-server.service").read_text()
 
 
+PASSWORDS = {f"{name}_PASSWORD": f"pw-of-{name}" for name in ("PREFECT_DB", "FORECASTING_DB", "FORECASTING_NIGHTS")}
+
+
+@contextmanager
+def logged(server: sa.Engine) -> Iterator[None]:
+    """Within the block the server logs every statement."""
+    with server.connect() as connection:
+        for reset in (False, True):
+            for setting, value in {"log_statement": "'all'", "log_min_duration_statement": "0"}.items():
+                change = f"RESET {setting}" if reset else f"SET {setting} = {value}"
+                connection.exec_driver_sql(f"ALTER SYSTEM {change}")
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
+            if not reset:
+                yield
+
+
 @pytest.fixture
-def deployed(postgres_server: sa.Engine) -> Iterator[sa.URL]:
+def deployed(postgres_server: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sa.URL]:
     """The URL of the ledger's owner, after databases.sh, `db upgrade` and roles.sql, as deploy/README.md has them."""
     if shutil.which("psql") is None:
         pytest.skip("psql is not installed: deploy/sql was not run")
     url = postgres_server.url
     host = str(url.host or url.query["host"])
-    passwords = {"PREFECT_DB_PASSWORD": "p", "FORECASTING_DB_PASSWORD": "f", "FORECASTING_NIGHTS_PASSWORD": "n"}
-    superuser = os.environ | passwords | {"PGHOST": host, "POSTGRES_USER": str(url.username)}
-    superuser |= {"PGPORT": str(url.port)} if url.port else {}
-    subprocess.run(["sh", DEPLOY / "sql" / "databases.sh"], env=superuser, check=True, timeout=60)
+    (tmp_path / "psql").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/arguments\nexec {shutil.which("psql")} "$@"\n')
+    (tmp_path / "psql").chmod(0o700)
+    superuser = os.environ | PASSWORDS | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PGHOST": host}
+    superuser |= {"POSTGRES_USER": str(url.username)} | ({"PGPORT": str(url.port)} if url.port else {})
+    with postgres_server.connect() as connection:  # which tests of other files have left
+        connection.exec_driver_sql("DROP ROLE IF EXISTS forecasting_reader, forecasting_writer")
+    with logged(postgres_server):
+        subprocess.run(["sh", DEPLOY / "sql" / "databases.sh"], env=superuser, check=True, timeout=60)
     owner = url.set(username="forecasting", password=None, database="forecasting")
     plain = owner.set(drivername="postgresql").render_as_string()
-    environment = without_server(os.environ) | {"FORECASTING_DATABASE_URL": plain, "PGPASSWORD": "f"}
+    environment = without_server(os.environ) | {
+        "FORECASTING_DATABASE_URL": plain,
+        "PGPASSWORD": PASSWORDS["FORECASTING_DB_PASSWORD"],
+    }
     grant = ["psql", "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--dbname", plain]
     for _ in range(2):  # as at each start of the worker
         for command in (
@@ -114,6 +138,18 @@ def deployed(postgres_server: sa.Engine) -> Iterator[sa.URL]:
 
 
 @pytest.mark.slow
+def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
+    deployed: sa.URL, postgres_server: sa.Engine, tmp_path: Path
+) -> None:
+    with postgres_server.connect() as connection:
+        log = Path(str(connection.scalar(sa.text("SHOW data_directory"))), "log").read_text()
+    assert "SET log_statement = 'none'" in log
+    arguments = (tmp_path / "arguments").read_text()
+    assert "--dbname postgres" in arguments
+    assert not [word for word in PASSWORDS.values() if word in log + arguments]
+
+
+@pytest.mark.slow
 def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
     deployed: sa.URL, csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_flows: None
 ) -> None:
@@ -121,7 +157,8 @@ def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewr
     from forecasting.settings import read_settings
     from tests.builders import LAST
 
-    url = deployed.set(username="forecasting_nights", password="n").render_as_string(hide_password=False)
+    nights = PASSWORDS["FORECASTING_NIGHTS_PASSWORD"]
+    url = deployed.set(username="forecasting_nights", password=nights).render_as_string(hide_password=False)
     settings = {"DATA_DIR": str(tmp_path), "SOURCE": f"csv:{csv_of_bars}", "SYMBOLS": "TEST", "MEMBERS": "1"}
     settings |= {"TRAIN_SESSIONS": "320", "DATABASE_URL": url}
     for name, value in settings.items():
@@ -129,7 +166,7 @@ def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewr
     start_night(as_of=LAST, mode="auto", switch_source=False)
     with database.night_lock(read_settings().url, "backtest"), database.reading(url) as connection:
         assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
-    engine = sa.create_engine(deployed.set(username="forecasting_nights", password="n"), poolclass=sa.pool.NullPool)
+    engine = sa.create_engine(deployed.set(username="forecasting_nights", password=nights), poolclass=sa.pool.NullPool)
     for statement in (
         "UPDATE runs SET code_version = 'x'",
         "UPDATE forecasts SET q50 = 0",

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from forecasting.errors import LockedError, StoreError
 from forecasting.pipeline import freshness
 from forecasting.settings import read_settings
-from forecasting.store import database, engine, lock, migrate, tables, writes
+from forecasting.store import database, engine, lock, migrate, tables, views, writes
 from forecasting.store.migrate import upgrade
 from tests.store.rows import at, model_row
 
@@ -60,12 +60,14 @@ def test_a_forgotten_row_lock_names_its_process_too(postgres_url: str, short_wai
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
 
 
-def test_an_upgrade_behind_a_forgotten_reader_ends_and_names_it(postgres_url: str, short_waits: None) -> None:
-    with (
-        forgotten(postgres_url, "SELECT * FROM night_log") as pid,
-        pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
-    ):
+def test_an_upgrade_waits_for_a_forgotten_reader_only_where_a_view_has_changed_and_names_it(
+    postgres_url: str, short_waits: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with forgotten(postgres_url, "SELECT * FROM night_log") as pid:
         upgrade(postgres_url)
+        monkeypatch.setitem(views.VIEWS, "night_durations", views.VIEWS["bars"])
+        with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
+            upgrade(postgres_url)
     upgrade(postgres_url)
 
 

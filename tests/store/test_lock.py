@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
+import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +20,7 @@ from forecasting.errors import LockedError, StoreError
 from forecasting.store.database import night_lock, reading, serve_lock
 from forecasting.store.engine import engine
 from forecasting.store.failures import session_name
+from forecasting.store.migrate import upgrade
 
 HOLDER = """
 import sys
@@ -118,6 +122,38 @@ def test_a_ledger_reached_by_a_symbolic_link_has_one_lock(sqlite_url, tmp_path):
         night_lock(f"sqlite:///{tmp_path / 'link.db'}", "night"),
     ):
         pass
+
+
+def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_url):
+    folder = Path(sa.make_url(empty_sqlite_url).database or "").parent
+    before = os.umask(0o022)
+    try:
+        upgrade(empty_sqlite_url)
+        (folder / "forecasting.db.backtest.lock").touch(0o644)  # of an earlier release
+        with night_lock(empty_sqlite_url, "night"), night_lock(empty_sqlite_url, "backtest"):
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.lock")}
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert modes == {"forecasting.db.night.lock": 0o600, "forecasting.db.backtest.lock": 0o600}
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [
+        (f"process 4194305 on {socket.gethostname()}", "process unknown"),  # no process has this number
+        ("process 4194305 on another-machine", "process 4194305 on another-machine"),
+        (f"process {os.getpid()} on {socket.gethostname()}", f"process {os.getpid()} on"),
+        ("", "process unknown"),
+    ],
+)
+def test_the_error_of_a_lock_names_no_process_that_has_ended(sqlite_url, written, named):
+    path = Path(f"{sa.make_url(sqlite_url).database}.night.lock")
+    path.write_text(written)
+    with path.open() as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match=rf"held by another run \({named}"):
+            night_lock(sqlite_url, "night").__enter__()
 
 
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):

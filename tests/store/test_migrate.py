@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import engine as engines
 from forecasting.store import tables, views
 from forecasting.store.database import reading, transaction
 from forecasting.store.engine import engine
@@ -214,18 +213,6 @@ def test_upgrade_and_downgrade_undo_each_other(empty_database_url):
     assert current(empty_database_url) is None
     upgrade(empty_database_url)
     check_ready(empty_database_url)
-
-
-def test_a_reader_of_a_view_does_not_hold_up_an_upgrade_that_changes_none(postgres_url, monkeypatch):
-    monkeypatch.setattr(engines, "BUSY_TIMEOUT_S", 1)  # seconds that it would wait for the reader
-    engines.engine.cache_clear()  # it keeps its engines by URL
-    with reading(postgres_url) as reader:
-        made = sa.text("SELECT 'bars'::regclass::oid")
-        before = reader.scalar(made)
-        reader.execute(sa.text("SELECT * FROM bars, live_skill"))
-        upgrade(postgres_url)
-        assert reader.scalar(made) == before
-    engines.engine.cache_clear()
 
 
 @pytest.mark.parametrize("stale", ["DROP VIEW night_durations", "another"])
