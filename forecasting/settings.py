@@ -38,7 +38,7 @@ _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 # Those that joined later count where they differ from the default, so that hashes and ids from before do not change.
 _LATER_FIELDS = ("companions", "scratch_every", "max_model_age")
 
-_SECRETS = {"database_url": "a database URL", "alpaca_keys": "KEY_ID:SECRET"}
+_SECRETS = {"database_url": "a database URL"}
 """Settings that may come from a file, which the same name with `_file` names; and what its line is."""
 
 SECRET_FILES = tuple(f"{name}_file" for name in _SECRETS)
@@ -64,16 +64,10 @@ class Settings(BaseSettings):
         (), description="Symbols fetched each night as training data, not forecast, comma separated."
     )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
-    source: str = Field(
-        "yahoo", description="yahoo, csv:PATH, parquet:PATH, sample, alpaca or an installed NAME:ARGUMENT."
-    )
+    source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(
         None,
         description="Second source, as source; each night compares its newest volumes and closes. If not set, none.",
-    )
-    alpaca_keys: SecretStr | None = Field(None, description="KEY_ID:SECRET of Alpaca, for source or witness alpaca.")
-    alpaca_keys_file: Path | None = Field(
-        None, description="File with KEY_ID:SECRET, in place of alpaca_keys: a mounted secret, or mode 0600."
     )
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
     market: str | None = Field(
@@ -161,13 +155,6 @@ class Settings(BaseSettings):
     def _check_market(cls, value: str | None) -> str | None:
         if value is not None and not chooses_market(value):
             raise ValueError(f"Expected {MARKET_FORMS}, found {value[:40]!r}")
-        return value
-
-    @field_validator("alpaca_keys")
-    @classmethod
-    def _check_keys(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[^\s:]+:[^\s:]+", value.get_secret_value()):
-            raise ValueError("Expected KEY_ID:SECRET, found something else")  # never quoted
         return value
 
     @field_validator("witness")

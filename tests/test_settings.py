@@ -84,8 +84,8 @@ def test_a_schedule_and_a_time_zone_are_checked_with_the_settings(monkeypatch):
 
 def test_a_witness_is_another_source_and_changes_no_forecast(monkeypatch):
     unset = read_settings()
-    monkeypatch.setenv("FORECASTING_WITNESS", "alpaca")
-    assert (unset.witness, read_settings().witness, read_settings().hash) == (None, "alpaca", unset.hash)
-    monkeypatch.setenv("FORECASTING_SOURCE", "alpaca")
+    monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
+    assert (unset.witness, read_settings().witness, read_settings().hash) == (None, "house:x", unset.hash)
+    monkeypatch.setenv("FORECASTING_SOURCE", "house:x")
     with pytest.raises(UsageError, match=r"FORECASTING_WITNESS: .*another source"):
         read_settings()

@@ -180,9 +180,7 @@ def load_series(
     As by night, no source is asked for the earnings dates of a companion.
     """
     symbol, exchange = settings.symbols[0], settings.exchange
-    source = source_of(
-        settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys, exchange=exchange
-    )
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache, exchange=exchange)
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(fetched, exchange=exchange, known=None)
@@ -218,7 +216,7 @@ def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbols[0]:
         return None
-    source = market_source_of(choice, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
+    source = market_source_of(choice, cache_dir=settings.yahoo_cache)
     newest = newest_session(source, choice.symbol) or last_completed(now(), choice.exchange)
     fetched = prices_alone(fetched_from(source, choice.symbol, OLDEST_DAY, newest))
     bars, _ = check_index_bars(fetched, exchange=choice.exchange, known=None)

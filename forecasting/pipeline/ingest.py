@@ -73,12 +73,11 @@ def _read_stored(
     connection: Connection, run: NightRun, asked: Asked, *, switch_source: bool, purpose: Purpose
 ) -> Stored:
     symbol, choice = run.spec.symbol, run.settings.market_choice
-    cache_dir, keys = run.settings.yahoo_cache, run.settings.alpaca_keys
     if purpose == "market" and choice is not None:
-        source = market_source_of(choice, cache_dir=cache_dir, alpaca_keys=keys)
+        source = market_source_of(choice, cache_dir=run.settings.yahoo_cache)
     else:
         own = run.settings.exchange
-        source = source_of(run.spec.source, cache_dir=cache_dir, alpaca_keys=keys, exchange=own)
+        source = source_of(run.spec.source, cache_dir=run.settings.yahoo_cache, exchange=own)
     newest = read.newest_fetch(connection, symbol)
     adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
     return Stored(

@@ -14,7 +14,7 @@ def unnamed_new_symbols(settings: Settings) -> str:
 
     A misspelt --symbol would otherwise have forecasts of its own for good: the file fits every name.
     """
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
     if not isinstance(source, Files):
         return ""
     with database.reading(settings.url) as connection:

@@ -40,7 +40,7 @@ class NightSpec:
         symbol: Yahoo's ticker.
         session: The origin: the newest session whose bar the night may use.
         target: What is forecast.
-        source: `yahoo`, `csv:PATH`, `parquet:PATH`, `sample`, `alpaca` or an installed `NAME:ARGUMENT`.
+        source: `yahoo`, `csv:PATH`, `parquet:PATH`, `sample` or an installed `NAME:ARGUMENT`.
         events: `csv:PATH` of earnings dates, or None for the bundled ones.
         mode: How the challenger is fitted.
         trigger: `run` (by hand), `schedule` (unattended) or `catch-up`.

@@ -207,7 +207,7 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock, unattended: b
     from forecasting.ingest.sources.choose import newest_session as newest_in_file
     from forecasting.ingest.sources.choose import source_of
 
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
     completed = last_completed(now(), settings.exchange)
     if unattended and settings.source != "sample":  # which ends in 2018, and is no feed
         return completed

@@ -81,7 +81,7 @@ def _newest_sessions(settings: Settings, now: Clock) -> str:
 
 
 def _source(settings: Settings) -> str:
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
+    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
     return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
 
 

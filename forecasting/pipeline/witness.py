@@ -52,7 +52,7 @@ def witness_of(settings: Settings) -> Source | None:
     if settings.witness is None:
         return None
     try:
-        return source_of(settings.witness, cache_dir=settings.yahoo_cache, alpaca_keys=settings.alpaca_keys)
+        return source_of(settings.witness, cache_dir=settings.yahoo_cache)
     except UsageError as error:
         raise UsageError(f"FORECASTING_WITNESS names no source that can be used. {error}") from None
 

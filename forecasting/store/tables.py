@@ -117,7 +117,7 @@ fetches = Table(
     metadata,
     _column("id", String(16), "Id, derived from source, symbol, requested span, payload and run.", key=True),
     _column("run_id", String(16), "Run that made the request, an id of `runs`; NULL for an ingest alone.", null=True),
-    _column("source", Text, "`yahoo`, `sample`, `alpaca`, `csv:FILE`, `parquet:FILE`, or an installed source's name."),
+    _column("source", Text, "`yahoo`, `sample`, `csv:FILE`, `parquet:FILE`, or an installed source's name."),
     _column("symbol", String(15), _SYMBOL),
     _column("title", Text, "Description of the series: SBUX, daily, from Yahoo Finance."),
     _column("currency", String(6), "Of the prices: USD, EUR, GBp for pence; empty if unknown.", default=_EMPTY),

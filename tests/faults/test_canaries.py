@@ -20,7 +20,7 @@ from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.test_hostile_pages import AT
 from tests.plain_flows import without_prefect
 
-CANARIES = [f"canary{number}" for number in range(8)]
+CANARIES = [f"canary{number}" for number in range(6)]
 """In the database's password, its option, the webhook, the mail address, three keys and a password of Prefect's."""
 
 COMMANDS = [
@@ -62,13 +62,13 @@ def secrets(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "broken.csv").write_text("Date,Open\nx,y\n")
     with_password = sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
     set_small_night(monkeypatch, tmp_path, with_password)
-    others = {"ALARM_WEBHOOK": "http://127.0.0.1:1/canary2", "DB_PASSWORD": "canary4", "ALPACA_KEYS": "canary5:canary6"}
+    others = {"ALARM_WEBHOOK": "http://127.0.0.1:1/canary2", "DB_PASSWORD": "canary4"}
     for name, value in {
         **others,
         "ALARM_EMAIL": "mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org",
     }.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
-    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:canary7")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:canary5")
     monkeypatch.setattr(clock, "now", lambda: AT)
     monkeypatch.chdir(tmp_path)
     return with_password

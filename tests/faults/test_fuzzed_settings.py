@@ -25,8 +25,6 @@ SOUND = {
     "events": ("csv:events.csv",),
     "market": ("none", "^VIX", "csv:VIX.csv", "parquet:a/vix.parquet"),
     "witness": ("csv:other.csv", "sample", "house:x"),
-    "alpaca_keys": ("id:hunter2",),
-    "alpaca_keys_file": ("/nowhere/keys",),
     "files": ("/srv/a,/srv/b",),
     "exchange": ("XNYS", "XLON", "24/7"),
     "exchanges": ("VOD=XLON,ES=F=CMES",),

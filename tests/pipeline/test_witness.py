@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from datetime import date
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,6 @@ from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.sources.alpaca import Alpaca
 from forecasting.pipeline import witness
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.night_steps import bring_up_to_date
@@ -23,7 +21,6 @@ from forecasting.pipeline.readiness import checked, night_checks
 from forecasting.pipeline.replay import replay
 from forecasting.pipeline.shard import Outcome
 from forecasting.settings import read_settings
-from tests.alpaca_stand_in import KEYS, SECRET, alpaca_stand_in
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, broken, counts, killed, night, rows, timeless
 
@@ -248,24 +245,3 @@ def test_a_witness_that_cannot_be_used_is_refused_before_anything_starts(
     assert sum(counts().values()) == 0
     (row,) = [row for row in checked(night_checks(read_settings(), now=clock.now)) if row["check"] == "witness"]
     assert (row["state"], "alpacca" in row["found"]) == ("wrong", True)
-
-
-def test_alpaca_as_a_witness_keeps_its_keys_to_itself(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("FORECASTING_WITNESS", "alpaca")
-    monkeypatch.setenv("FORECASTING_ALPACA_KEYS", KEYS)
-    caplog.set_level(0)
-    with alpaca_stand_in() as served:
-        monkeypatch.setattr("forecasting.ingest.sources.choose.Alpaca", partial(Alpaca, url=served.url))
-        served.put("TEST", with_volume(1.5, place=-2))
-        fetched("TEST")
-        (request,) = served.requests
-        assert (request["symbols"], request["start"][:10], request["end"][:10]) == ("TEST", "2024-02-09", str(LAST))
-        assert findings() == [("TEST", "2024-03-07", "witness_volume", 1.5)]
-        served.refusals = [(403, f'{{"message": "forbidden for {SECRET[:3]}..."}}')]
-        fetched("REFUSED")
-    assert "Alpaca refuses these keys" in notes()["REFUSED"]
-    kept = b"".join(path.read_bytes() for path in night_folder.parent.rglob("*") if path.is_file())
-    assert SECRET.encode() not in kept
-    assert SECRET not in caplog.text + repr(read_settings())

@@ -3,11 +3,8 @@
 from datetime import date
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from forecasting.errors import UsageError
 from forecasting.ingest.sources import EndedSource, Source
-from forecasting.ingest.sources.alpaca import Alpaca
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.installed import called, installed_in_words, installed_source
 from forecasting.ingest.sources.sample import Sample
@@ -16,33 +13,30 @@ from forecasting.market_choice import MarketChoice
 from forecasting.option_values import check_day
 
 
-def source_of(text: str, *, cache_dir: Path, alpaca_keys: SecretStr | None = None, exchange: str = "XNYS") -> Source:
-    """The source that `text` names: yahoo, csv:PATH, parquet:PATH, sample, alpaca, or NAME:ARGUMENT of a package.
+def source_of(text: str, *, cache_dir: Path, exchange: str = "XNYS") -> Source:
+    """The source that `text` names: yahoo, csv:PATH, parquet:PATH, sample, or NAME:ARGUMENT of a package.
 
     Args:
         text: The option --source.
         cache_dir: Folder where Yahoo's time zones and cookies are kept between nights.
-        alpaca_keys: KEY_ID:SECRET; None where there are none, which only Alpaca minds.
         exchange: Of the symbols whose earnings dates are requested from it; only Yahoo needs it.
 
     Raises:
-        UsageError: Another name, a path without a file, missing keys, or a package that cannot be imported.
+        UsageError: Another name, a path without a file, or a package that cannot be imported.
     """
     kind, _, path = text.partition(":")
     if text == "yahoo":
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":
         return Sample()
-    if text == "alpaca":
-        return Alpaca(alpaca_keys)
     if kind == "csv" and path:
         return Files("csv", Path(path))
     if kind == "parquet" and path:
         return Files("parquet", Path(path))
-    if kind not in ("yahoo", "sample", "alpaca", "csv", "parquet") and (found := installed_source(kind, path)):
+    if kind not in ("yahoo", "sample", "csv", "parquet") and (found := installed_source(kind, path)):
         return found
     others = installed_in_words()
-    names = f", sample, alpaca or {others}" if others else ", sample or alpaca"
+    names = f", sample or {others}" if others else " or sample"
     no_package = "" if others else "No package with a source of its own is installed here. "
     raise UsageError(
         f"Invalid --source {text!r}: expected yahoo, csv:PATH, parquet:PATH{names}. {no_package}How to write one: "
@@ -50,14 +44,14 @@ def source_of(text: str, *, cache_dir: Path, alpaca_keys: SecretStr | None = Non
     )
 
 
-def market_source_of(choice: MarketChoice, *, cache_dir: Path, alpaca_keys: SecretStr | None = None) -> Source:
+def market_source_of(choice: MarketChoice, *, cache_dir: Path) -> Source:
     """The source of a market series: a file of its own, or what `source_of` gives for the symbols' own source.
 
     Raises:
         UsageError: As `source_of`.
     """
     if not choice.has_own_file:
-        return source_of(choice.source, cache_dir=cache_dir, alpaca_keys=alpaca_keys)
+        return source_of(choice.source, cache_dir=cache_dir)
     kind, _, path = choice.source.partition(":")
     return Files("csv" if kind == "csv" else "parquet", Path(path), one_series=True)
 

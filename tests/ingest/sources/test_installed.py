@@ -204,13 +204,13 @@ def test_a_source_without_a_newest_session_is_live(house: None, server: HouseSer
 
 
 def test_an_unknown_source_lists_the_installed_ones(house: None, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"Invalid --source 'home:x'.*alpaca or house:ARGUMENT of house-bars 1\.0"):
+    with pytest.raises(UsageError, match=r"Invalid --source 'home:x'.*sample or house:ARGUMENT of house-bars 1\.0"):
         source_of("home:x", cache_dir=tmp_path)
 
 
 def test_an_unknown_source_without_installed_ones_says_that_there_are_none(tmp_path: Path) -> None:
     assert not entry_points(group="forecasting.sources")
-    with pytest.raises(UsageError, match=r"'home:x': .* or alpaca\. No package with a source of its own"):
+    with pytest.raises(UsageError, match=r"'home:x': .* or sample\. No package with a source of its own"):
         source_of("home:x", cache_dir=tmp_path)
 
 
