@@ -21,8 +21,8 @@ from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.snapshot import first_session
 from forecasting.store import read, writes
 from forecasting.store.database import Connection
-from forecasting.store.findings import open_stale_dates
 from forecasting.store.frames import Row
+from forecasting.store.read import open_stale_dates
 
 logger = logging.getLogger("forecasting.ingest")
 

@@ -1,9 +1,9 @@
-"""Query results as frames, in the types that the library computes with, or as one row."""
+"""Query results as frames, in the types that the library computes with, or as rows; and parts of many queries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,46 +13,59 @@ from sqlalchemy.types import TypeEngine
 
 from forecasting.store.tables import UtcDateTime, metadata
 
-# A view's columns have no type on SQLite; they take that of the table column of the same name, or are listed here.
-_TYPE_OF: dict[str, TypeEngine[Any]] = {
+Row = dict[str, Any]
+"""One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
+
+Value = TypeVar("Value")
+
+# A view's columns have no type of their own; they take that of the table column of the same name, or are listed here.
+_OF_VIEWS: dict[str, TypeEngine[Any]] = {
     **{column.name: column.type for table in metadata.sorted_tables for column in table.columns},
     **dict.fromkeys(("settled", "ahead"), sa.Boolean()),
     **dict.fromkeys(("origin_date", "target_end_date", "from_session", "to_session"), sa.Date()),
     **dict.fromkeys(("first_night", "last_night"), sa.Date()),
 }
-_CONVERTED = (sa.Date, sa.Boolean, UtcDateTime)
-_WHOLE = {
-    "horizon",
-    "version",
-    "bar_version",
-    "n",
-    "window_sessions",
-    "better",
-    "step_order",
-    "cost_ratio",
-}  # never NULL; other numbers become floats
+_CONVERTED = {name: kind for name, kind in _OF_VIEWS.items() if isinstance(kind, sa.Date | sa.Boolean | UtcDateTime)}
+_WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions", "better", "step_order", "cost_ratio"}
+"""Whole numbers that are never NULL; other numbers become floats."""
 
 
 def frame(connection: sa.Connection, statement: sa.Select[Any]) -> pd.DataFrame:
-    """The statement's rows in its order: dates as naive midnights, instants as aware UTC, numbers as floats.
-
-    Raises:
-        ValueError: A text of SQLite's that is no day or instant, where one is expected.
-    """
-    result = connection.execute(statement)
-    names = list(result.keys())
-    columns = list(zip(*_driver_rows(result), strict=True)) or [()] * len(names)
-    renamed = {one.name: one.type for one in statement.selected_columns if isinstance(one.type, _CONVERTED)}
-    kinds = {name: _TYPE_OF.get(name, renamed.get(name)) for name in names}
-    return pd.DataFrame({name: _typed(values, name, kinds[name]) for name, values in zip(names, columns, strict=True)})
+    """The statement's rows in its order: dates as naive midnights, instants as aware UTC, numbers as floats."""
+    kinds = {column.name: column.type for column in statement.selected_columns}
+    return _frame(connection.execute(statement), kinds)
 
 
-def _driver_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
-    # As the driver has them: SQLAlchemy converts a value at a time, which took half of a night with a year of scores.
-    cursor = result.cursor
-    rows: list[tuple[Any, ...]] = [] if cursor is None else list(cursor.fetchall())
-    result.close()
-    return rows
+def view_frame(connection: sa.Connection, view: str, condition: str, **values: object) -> pd.DataFrame:
+    """The rows of a view under a condition in SQL with its values, typed as by `frame`."""
+    query = sa.text(f"SELECT * FROM {view} WHERE {condition}")  # noqa: S608 - both are of this package's code
+    return _frame(connection.execute(query.columns(**_CONVERTED), values), _OF_VIEWS)
+
+
+def rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
+    """The statement's rows in its order."""
+    return [dict(row) for row in connection.execute(statement).mappings()]
+
+
+def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
+    """The statement's first row; None when it has none."""
+    found = connection.execute(statement).mappings().first()
+    return None if found is None else dict(found)
+
+
+def newest(connection: sa.Connection, column: sa.Column[Value], *conditions: sa.ColumnElement[bool]) -> Value | None:
+    """The largest value of a column in the rows under these conditions; None without any."""
+    return connection.scalar(sa.select(sa.func.max(column)).where(*conditions))
+
+
+def of_series(table: sa.FromClause, symbol: str | None, target: str | None) -> tuple[sa.ColumnElement[bool], ...]:
+    """The conditions that a row is of a symbol and target."""
+    return table.c.symbol == symbol, table.c.target == target
+
+
+def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
+    """A sort key: live forecasts before late ones before replays."""
+    return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
 
 
 @contextmanager
@@ -66,55 +79,30 @@ def python_strings() -> Iterator[None]:
         yield
 
 
-Row = dict[str, Any]
-"""One row of a table: column names, and values as SQLAlchemy returns or accepts them."""
-
-
-def first_row(connection: sa.Connection, statement: sa.Select[Any]) -> Row | None:
-    """The statement's first row; None when it has none."""
-    found = connection.execute(statement).mappings().first()
-    return None if found is None else dict(found)
-
-
-def kind_rank(kind: sa.ColumnElement[str]) -> sa.Case[int]:
-    """A sort key: live forecasts before late ones before replays."""
-    return sa.case({"live": 0, "late": 1}, value=kind, else_=2)
+def _frame(result: sa.CursorResult[Any], kinds: dict[str, TypeEngine[Any]]) -> pd.DataFrame:
+    names = list(result.keys())
+    columns: list[tuple[Any, ...]] = list(zip(*result.all(), strict=True)) or [()] * len(names)
+    typed = {name: _typed(values, name, kinds.get(name)) for name, values in zip(names, columns, strict=True)}
+    return pd.DataFrame(typed)
 
 
 def _typed(values: tuple[Any, ...], name: str, kind: TypeEngine[Any] | None) -> NDArray[Any] | pd.Index | pd.Series:
     if isinstance(kind, sa.Date):
-        _check_texts(values, {len("2024-03-08")}, "a day")
         return np.array(values, dtype="datetime64[D]").astype("datetime64[ns]")  # ten times as fast as to_datetime
     if isinstance(kind, UtcDateTime):
-        are_texts = _check_texts(values, {len("2024-03-08 10:00:00"), len("2024-03-08 10:00:00.000000")}, "an instant")
-        naive = values if are_texts else [_naive(value) for value in values]
+        naive = [None if value is None else value.replace(tzinfo=None) for value in values]
         return pd.DatetimeIndex(np.array(naive, dtype="datetime64[us]"), tz=UTC)
     if name in _WHOLE:
         return np.array(values, dtype=np.int64)
     if isinstance(kind, sa.Boolean):
-        return pd.Series(
-            [None if value is None else bool(value) for value in values], dtype=object if None in values else bool
-        )
+        known = [None if value is None else bool(value) for value in values]
+        return pd.Series(known, dtype=object if None in known else bool)
     if _is_number(values, kind):
         return np.array(values, dtype=np.float64)
     return pd.Series(values, dtype=object)
-
-
-def _check_texts(values: tuple[Any, ...], lengths: set[int], what: str) -> bool:
-    """Whether the values are SQLite's texts; NumPy also takes numbers, years and words for a day."""
-    kinds = set(map(type, values))
-    known = [value for value in values if value is not None] if type(None) in kinds else values
-    kinds -= {type(None)}
-    if kinds & {str, int, float, bytes} and not (kinds == {str} and set(map(len, known)) <= lengths):
-        raise ValueError(f"Expected {what} in each row, as this program writes it; found another value.")
-    return kinds == {str}
 
 
 def _is_number(values: tuple[Any, ...], kind: TypeEngine[Any] | None) -> bool:
     if isinstance(kind, sa.Float | sa.Integer):  # but `error`, a number in scores, is a text in runs
         return not isinstance(next((value for value in values if value is not None), None), str)
     return float in set(map(type, values))
-
-
-def _naive(value: datetime | None) -> datetime | None:
-    return None if value is None else value.astimezone(UTC).replace(tzinfo=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from forecasting.ids import finding_id
 from forecasting.ingest.event_history import KEY, VALUES, unseen
 from forecasting.store import read, standings, tables
-from forecasting.store.findings import covered_span, diff, open_findings
 from forecasting.store.frames import Row
+from forecasting.store.read.inputs import PRICES
 from forecasting.store.upsert import insert, insert_or_replace, plain
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
 
-_BAR_VALUES = ["open", "high", "low", "close", "volume"]
+_SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
 def add_fetch(
@@ -94,7 +94,7 @@ def add_findings(
     A persistent finding keeps the fetch that first showed it and is not written again. A flag about one row is cleared
     by its own fetch, so that `cleared_at IS NULL` selects what is still wrong. Ids derive from fetch, session and rule.
     """
-    new, cleared = diff(open_findings(connection, fetched.symbol), found, span=covered_span(fetched))
+    new, cleared = diff(read.open_findings(connection, fetched.symbol), found, span=covered_span(fetched))
     if cleared:
         table = tables.findings
         clear = sa.update(table).where(table.c.id == sa.bindparam("cleared")).values(cleared_at=fetched_at)
@@ -216,7 +216,7 @@ def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
     table, at = tables.bar_versions, seen["first_seen_at"]
     settled = {pd.Timestamp(day) for day in revision.settled}
-    rows = _rows(revision.versions[["session", "version", *_BAR_VALUES]], seen)
+    rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
     for row in rows:
         row["settled_at"] = at if row["session"] in settled else None
     insert(connection, table, rows)
@@ -238,3 +238,49 @@ def _rows(frame: pd.DataFrame, constant: Row) -> list[dict[str, Any]]:
     names = frame.columns.tolist()  # once: iterating over an index of texts takes longer than building the row
     columns = [frame[name].tolist() for name in names]
     return [{**dict(zip(names, values, strict=True)), **constant} for values in zip(*columns, strict=True)]
+
+
+def covered_span(fetched: Fetched) -> tuple[date, date] | None:
+    """The first and last session that a fetch covers: requested, and not before its first bar; None without bars."""
+    if fetched.bars.empty:
+        return None
+    return max(fetched.first_asked, fetched.bars.index[0].date()), fetched.last_asked
+
+
+def diff(
+    stored: Sequence[Row], found: Sequence[Finding], *, span: tuple[date, date] | None
+) -> tuple[list[Finding], list[str]]:
+    """The findings that are not open yet, and the ids of open ones that the fetch no longer shows.
+
+    Two findings are the same when session, rule and severity are equal and the values differ by less than 1e-5 of
+    themselves: a bar that is wrong in another way is another finding.
+
+    Args:
+        stored: The open findings, rows of table findings.
+        found: What the fetch shows.
+        span: The sessions that the fetch covers; an open finding outside it stays open. None for no session.
+    """
+    before = {(row["session"], row["rule"], row["severity"]): row for row in stored}
+    shown = {(finding.session, finding.rule, finding.severity): finding for finding in found if finding.is_persistent}
+    new = [
+        finding
+        for finding in found
+        if not finding.is_persistent
+        or (row := before.get((finding.session, finding.rule, finding.severity))) is None
+        or not _same(finding.value, row["value"])
+    ]
+    cleared = [
+        str(row["id"])
+        for key, row in before.items()
+        if span is not None
+        and span[0] <= row["session"] <= span[1]
+        and (key not in shown or not _same(shown[key].value, row["value"]))
+    ]
+    return new, cleared
+
+
+def _same(value: float | None, other: float | None) -> bool:
+    is_number, is_other_number = (number is not None and math.isfinite(number) for number in (value, other))
+    if not is_number or not is_other_number:
+        return is_number == is_other_number
+    return math.isclose(float(value or 0.0), float(other or 0.0), rel_tol=_SAME_VALUE)

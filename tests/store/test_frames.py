@@ -4,8 +4,6 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-import pytest
-import sqlalchemy as sa
 
 from forecasting.store import read, tables, writes
 from forecasting.store.database import transaction
@@ -58,15 +56,3 @@ def test_a_night_without_durations_took_0_seconds_as_a_float(database_url):
     assert (nights["seconds_total"].dtype, nights["seconds_total"].tolist()) == (np.float64, [0.0])
     total = durations[durations["step"] == "total"]
     assert (total["max_seconds"].dtype, total["max_seconds"].tolist()) == (np.float64, [0.0])
-
-
-@pytest.mark.parametrize("day", ["today", "2024", "2024-03", 19790, "2024-13-01"])
-@pytest.mark.parametrize("column", ["session", "first_seen_at"])
-def test_a_day_that_numpy_would_take_and_no_night_wrote_is_refused(sqlite_url: str, column: str, day: object) -> None:
-    with transaction(sqlite_url) as connection:
-        store_bars(connection, {"2024-03-07": 1.0, "2024-03-08": 1.0}, seen="2024-03-08T21:00")
-        connection.execute(
-            sa.text(f"UPDATE bar_versions SET {column} = :day WHERE session = '2024-03-08'"), {"day": day}
-        )
-        with pytest.raises(ValueError, match=r"Expected|Error parsing|out of range"):
-            read.view(connection, "bars", SYMBOL)

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError
 from forecasting.store import tables
-from forecasting.store.frames import frame, kind_rank
-from forecasting.store.read.splits import all_at, next_history, of_present_history, split_factors
+from forecasting.store.frames import frame, kind_rank, newest, of_series, view_frame
+from forecasting.store.read.inputs import all_at, next_history, of_present_history, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
 
 
@@ -25,7 +25,7 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
     statement = (
         sa.select(table, model.c.name.label("model"))
         .join(model, model.c.id == table.c.model_id)
-        .where(table.c.symbol == symbol, table.c.target == target)
+        .where(*of_series(table, symbol, target))
     )
     order = (table.c.origin_session, table.c.horizon, table.c.role, model.c.name, table.c.model_id, table.c.kind)
     return frame(connection, statement.order_by(*order))
@@ -33,11 +33,7 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
 
 def newest_issue(connection: sa.Connection, symbol: str) -> datetime | None:
     """The newest instant at which a forecast of the symbol was issued; None before the first."""
-    table = tables.forecasts
-    newest: datetime | None = connection.scalar(
-        sa.select(sa.func.max(table.c.issued_at)).where(table.c.symbol == symbol)
-    )
-    return newest
+    return newest(connection, tables.forecasts.c.issued_at, tables.forecasts.c.symbol == symbol)
 
 
 def past_forecasts(
@@ -51,13 +47,8 @@ def past_forecasts(
 ) -> pd.DataFrame:
     """The network's forecasts for sessions up to `origin`, from which calibration may be estimated.
 
-    Args:
-        connection: An open connection.
-        symbol: Symbol of the forecasts.
-        target: Target of the forecasts.
-        origin: The last target session.
-        limit: Rows per horizon, the newest ones.
-        known_at: An aware instant, that of the bars to compare with: no split stored later counts. None for now.
+    The newest `limit` rows per horizon; with `known_at`, the instant of the bars to compare with, no split stored later
+    counts.
 
     Returns:
         One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
@@ -71,8 +62,8 @@ def past_forecasts(
         partition_by=(table.c.origin_session, table.c.horizon),
         order_by=(kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id),
     )
-    wanted: list[sa.ColumnElement[bool]] = [table.c.symbol == symbol, table.c.target == target]
-    wanted += [table.c.target_session <= origin, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM]
+    closed = (*of_series(table, symbol, target), table.c.target_session <= origin)
+    wanted = (*closed, table.c.role.in_((CHAMPION, SILENCED)), model.c.name == LSTM)
     # The longest horizon has the fewest closed forecasts, so its oldest origin is the oldest that any horizon needs.
     longest = sa.select(table.c.origin_session).join(model, model.c.id == table.c.model_id)
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
@@ -87,10 +78,10 @@ def past_forecasts(
     statement = sa.select(ranked).where(ranked.c.rank == 1).order_by(ranked.c.origin_session, ranked.c.horizon)
     found = frame(connection, statement)
     found = found[found.groupby("horizon").cumcount(ascending=False) < limit].reset_index(drop=True)
-    newest = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
-    # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in 2262, before `newest`.
+    last = pd.Timestamp(known_at or datetime.max.replace(tzinfo=UTC))
+    # Before pandas 3 a Timedelta is of nanoseconds, and so would be the difference; these end in 2262, before `last`.
     before = next_history(connection, symbol, found["data_as_of"]) - pd.Timedelta(microseconds=1).as_unit("us")
-    found["bars_at"] = before.where(before < newest, newest)
+    found["bars_at"] = before.where(before < last, last)
     found["split_factor"] = split_factors(connection, symbol, found, until=found["bars_at"])
     return found[["origin_session", "horizon", "target_session", "calibration", "bars_at", "split_factor"]]
 
@@ -102,9 +93,9 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
         StoreError: No forecast of that origin; names the oldest and the newest origin there is.
     """
     table = tables.forecasts
-    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.role == CHAMPION]
-    newest = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
-    of_origin = table.c.origin_session == (newest if origin is None else origin)
+    wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
+    newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
+    of_origin = table.c.origin_session == (newest_origin if origin is None else origin)
     found = frame(
         connection,
         sa.select(table)
@@ -145,7 +136,7 @@ def issued(
         issued).
     """
     table, model, fetch = tables.forecasts, tables.models, tables.fetches
-    wanted = [table.c.symbol == symbol, table.c.target == target]
+    wanted = [*of_series(table, symbol, target)]
     if last is not None:
         wanted.append(table.c.origin_session <= last)
     oldest = oldest_of_newest(wanted, origins=origins)
@@ -167,8 +158,8 @@ def issued(
 def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) -> sa.ScalarSelect[date]:
     """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
     origin = tables.forecasts.c.origin_session
-    newest = sa.select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
-    return sa.select(sa.func.min(newest.c.origin_session)).scalar_subquery()
+    newer = sa.select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
+    return sa.select(sa.func.min(newer.c.origin_session)).scalar_subquery()
 
 
 def issued_before(
@@ -193,7 +184,7 @@ def network_silenced(connection: sa.Connection, symbol: str, target: str, *, bef
 def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[Any]:
     """Columns of the forecasts of origins before a session: newest origin first, then live, then the last issued."""
     table = tables.forecasts
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session < session)
+    wanted = (*of_series(table, symbol, target), table.c.origin_session < session)
     order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
     return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
 
@@ -201,7 +192,7 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
     """Whether there is a forecast of any kind from an origin session."""
     table = tables.forecasts
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.origin_session == origin)
+    wanted = (*of_series(table, symbol, target), table.c.origin_session == origin)
     return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
 
 
@@ -217,13 +208,11 @@ def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None =
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest origin with a live forecast; None when there is none."""
     table = tables.forecasts
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.kind == "live", table.c.role == CHAMPION)
-    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.origin_session)).where(*wanted))
-    return found
+    live = (table.c.kind == "live", table.c.role == CHAMPION)
+    return newest(connection, table.c.origin_session, *of_series(table, symbol, target), *live)
 
 
 def view(connection: sa.Connection, name: str, symbol: str, target: str | None = None) -> pd.DataFrame:
     """The rows of a view for a symbol, and for a target unless None."""
-    table = sa.table(name, sa.column("symbol"), sa.column("target"))
-    statement = sa.select(sa.text("*")).select_from(table).where(table.c.symbol == symbol)
-    return frame(connection, statement if target is None else statement.where(table.c.target == target))
+    of_target = "symbol = :symbol" if target is None else "symbol = :symbol AND target = :target"
+    return view_frame(connection, name, of_target, symbol=symbol, target=target)

@@ -1,4 +1,4 @@
-"""Fitted models and their lineage."""
+"""Fitted models, their lineage, and the decisions which of them is champion."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from forecasting.store import tables
-from forecasting.store.frames import Row, first_row
-from forecasting.store.read.fetches import fetch
+from forecasting.store.frames import Row, first_row, newest, of_series, rows
 from forecasting.store.read.forecasts import oldest_of_newest
+from forecasting.store.read.inputs import fetch
 from forecasting.vocabulary import OF_MANY
 
 _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_received", "payload_hash")
@@ -20,18 +20,13 @@ _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_r
 def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     """Every model of the symbol and target, newest first, as rows of table models."""
     table = tables.models
-    statement = (
-        sa.select(table)
-        .where(table.c.symbol == symbol, table.c.target == target)
-        .order_by(table.c.created_at.desc(), table.c.id)
-    )
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    of_symbol = sa.select(table).where(*of_series(table, symbol, target))
+    return rows(connection, of_symbol.order_by(table.c.created_at.desc(), table.c.id))
 
 
 def with_weights(connection: sa.Connection, symbol: str, target: str) -> list[str]:
     """The ids of the symbol's networks whose weights were not pruned, newest first."""
-    table = tables.models
-    return _ids(connection, symbol, target, table.c.artifact_path.is_not(None))
+    return _ids(connection, symbol, target, tables.models.c.artifact_path.is_not(None))
 
 
 def pruned(connection: sa.Connection, symbol: str, target: str) -> list[str]:
@@ -43,14 +38,13 @@ def pruned(connection: sa.Connection, symbol: str, target: str) -> list[str]:
 def _ids(connection: sa.Connection, symbol: str, target: str, wanted: sa.ColumnElement[bool]) -> list[str]:
     """Without the other columns, a document among them: each night asks, and a year has 250 models."""
     table = tables.models
-    of_symbol = (table.c.symbol == symbol, table.c.target == target)
-    statement = sa.select(table.c.id).where(*of_symbol, wanted).order_by(table.c.created_at.desc(), table.c.id)
-    return list(connection.scalars(statement))
+    of_symbol = sa.select(table.c.id).where(*of_series(table, symbol, target), wanted)
+    return list(connection.scalars(of_symbol.order_by(table.c.created_at.desc(), table.c.id)))
 
 
 def pretrained(connection: sa.Connection, target: str) -> list[Row]:
     """The pretrained weights that `forecasting pretrain` made of many symbols, newest first: rows of table models."""
-    return [dict(row) for row in connection.execute(_pretrained(target, *tables.models.c)).mappings()]
+    return rows(connection, _pretrained(target, *tables.models.c))
 
 
 def pretrained_by(connection: sa.Connection, target: str, *, known_at: datetime) -> list[Row]:
@@ -59,22 +53,15 @@ def pretrained_by(connection: sa.Connection, target: str, *, known_at: datetime)
     Not the fetches, a column of up to thousands of symbols that each symbol's night would read.
     """
     table = tables.models
-    needed = (
-        table.c.id,
-        table.c.method,
-        table.c.base,
-        table.c.trained_to,
-        table.c.artifact_path,
-        table.c.artifact_hash,
-    )
-    statement = _pretrained(target, *needed).where(table.c.created_at <= known_at)
-    return [dict(row) for row in connection.execute(statement).mappings()]
+    names = ("id", "method", "base", "trained_to", "artifact_path", "artifact_hash")
+    made = _pretrained(target, *(table.c[name] for name in names))
+    return rows(connection, made.where(table.c.created_at <= known_at))
 
 
 def _pretrained(target: str, *columns: sa.Column[Any]) -> sa.Select[Any]:
     table = tables.models
-    wanted = (table.c.symbol == OF_MANY, table.c.target == target, table.c.method == "base")
-    return sa.select(*columns).where(*wanted).order_by(table.c.created_at.desc(), table.c.id)
+    of_many = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
+    return of_many.order_by(table.c.created_at.desc(), table.c.id)
 
 
 def models_among(connection: sa.Connection, model_ids: Sequence[str]) -> list[str]:
@@ -90,8 +77,8 @@ def model(connection: sa.Connection, model_id: str) -> Row | None:
 def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
     """The first `limit` models by id whose ids begin so, rows of table models."""
     table = tables.models
-    wanted = sa.select(table).where(table.c.id.startswith(beginning, autoescape=True)).order_by(table.c.id).limit(limit)
-    return [dict(row) for row in connection.execute(wanted).mappings()]
+    named = sa.select(table).where(table.c.id.startswith(beginning, autoescape=True))
+    return rows(connection, named.order_by(table.c.id).limit(limit))
 
 
 def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
@@ -104,9 +91,9 @@ def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
 def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
     """Ids of the models with a forecast at the newest `origins` origin sessions."""
     forecasts = tables.forecasts
-    wanted = (forecasts.c.symbol == symbol, forecasts.c.target == target)
-    oldest = oldest_of_newest(wanted, origins=origins)
-    return set(connection.scalars(sa.select(forecasts.c.model_id).where(*wanted, forecasts.c.origin_session >= oldest)))
+    of_symbol = of_series(forecasts, symbol, target)
+    newer = forecasts.c.origin_session >= oldest_of_newest(of_symbol, origins=origins)
+    return set(connection.scalars(sa.select(forecasts.c.model_id).where(*of_symbol, newer)))
 
 
 def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, session: date) -> date | None:
@@ -115,10 +102,8 @@ def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, sessi
     One that the gate refused does not count.
     """
     table = tables.models
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.method == "scratch", table.c.refused == "")
-    until = table.c.trained_to <= session
-    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.trained_to)).where(*wanted, until))
-    return found
+    passed = (table.c.method == "scratch", table.c.refused == "", table.c.trained_to <= session)
+    return newest(connection, table.c.trained_to, *of_series(table, symbol, target), *passed)
 
 
 def lineage(connection: sa.Connection, model_id: str, *, last: date | None = None) -> Row:
@@ -130,21 +115,20 @@ def lineage(connection: sa.Connection, model_id: str, *, last: date | None = Non
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
     fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
     forecasts = tables.forecasts
-    same = [forecasts.c.symbol == found.get("symbol"), forecasts.c.target == found.get("target")]
+    made = [*of_series(forecasts, found.get("symbol"), found.get("target")), forecasts.c.model_id == model_id]
     if last is not None:
-        same.append(forecasts.c.origin_session <= last)
+        made.append(forecasts.c.origin_session <= last)
     origins = (sa.func.min(forecasts.c.origin_session), sa.func.max(forecasts.c.origin_session))
-    by_model = sa.select(sa.func.count(), *origins).where(*same, forecasts.c.model_id == model_id)
-    counted = connection.execute(by_model).one()
+    count, first_origin, last_origin = connection.execute(sa.select(sa.func.count(), *origins).where(*made)).one()
     return {
         "parents": _parents(connection, found.get("parent_id")),
         "settings": fitted_by.get("settings"),
         "fitted_on_the_night_of": fitted_by.get("as_of"),
         "why_so": fitted_by.get("mode_reason"),
         **{f"bars_{name}": trained_on[name] if trained_on else None for name in _FETCH_COLUMNS},
-        "forecasts": counted[0],
-        "first_origin": counted[1],
-        "last_origin": counted[2],
+        "forecasts": count,
+        "first_origin": first_origin,
+        "last_origin": last_origin,
     }
 
 
@@ -158,3 +142,46 @@ def _parents(connection: sa.Connection, parent_id: str | None) -> list[str]:
         chain.append(parent_id)
         parent_id = parents.get(parent_id)
     return chain
+
+
+def champion(connection: sa.Connection, symbol: str, target: str, *, session: date | None = None) -> Row | None:
+    """The winner of the newest promotion, a row of table models; None before the first promotion.
+
+    With `session`, of those up to it, so that a night run later gets the champion of its own day. The newest session
+    counts before the newest decision: replaying a span today does not change tomorrow's champion.
+    """
+    winners = _winners(symbol, target)
+    if session is not None:
+        winners = winners.where(tables.promotions.c.session <= session)
+    newest_winner = winners.limit(1).scalar_subquery()
+    return first_row(connection, sa.select(tables.models).where(tables.models.c.id == newest_winner))
+
+
+def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row | None:
+    """The champion before the present one; None without another."""
+    winners = connection.scalars(_winners(symbol, target)).all()
+    before = next((winner for winner in winners if winner != winners[0]), None)
+    return model(connection, before) if before is not None else None
+
+
+def _winners(symbol: str, target: str) -> sa.Select[Any]:
+    table = tables.promotions
+    newest_first = (table.c.session.desc(), table.c.decided_at.desc(), table.c.id.desc())
+    return sa.select(table.c.winner).where(*of_series(table, symbol, target)).order_by(*newest_first)
+
+
+def newest_decision(connection: sa.Connection, symbol: str, target: str) -> date | None:
+    """The newest session of a promotion; None before the first."""
+    return newest(connection, tables.promotions.c.session, *of_series(tables.promotions, symbol, target))
+
+
+def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
+    """The promotion that a run decided, a row of table promotions; None without one."""
+    return first_row(connection, sa.select(tables.promotions).where(tables.promotions.c.run_id == run_id))
+
+
+def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
+    """The promotions and rollbacks by command, oldest first, rows of table promotions."""
+    table = tables.promotions
+    by_hand = sa.select(table).where(*of_series(table, symbol, target), table.c.trigger != "night")
+    return rows(connection, by_hand.order_by(table.c.session, table.c.decided_at))

@@ -1,15 +1,25 @@
-"""Runs: one row a night."""
+"""Runs, one a night, and the newest night of every symbol and target, which the index of the pages lists.
+
+The overview has statements for all symbols at once, since an index of hundreds is written each night. Each names
+symbols and a span of sessions, the beginning of a key; a window function over a whole table would read years of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
+from typing import Any, get_args
 
 import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.store import tables
-from forecasting.store.frames import Row, first_row, frame
+from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, rows, view_frame
+from forecasting.store.read.inputs import PRICES, events_of_symbols
+from forecasting.vocabulary import CHAMPION, KINDS, Target
+
+_PARAMETERS = 500
+"""Symbols named in one statement."""
 
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
@@ -33,9 +43,7 @@ def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
     table = tables.runs
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.status == "done")
-    found: date | None = connection.scalar(sa.select(sa.func.max(table.c.as_of)).where(*wanted))
-    return found
+    return newest(connection, table.c.as_of, *of_series(table, symbol, target), table.c.status == "done")
 
 
 def done_before(connection: sa.Connection, run: Row) -> Row | None:
@@ -51,10 +59,13 @@ def done_before(connection: sa.Connection, run: Row) -> Row | None:
 
 def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | None:
     """The run of the newest session, whatever came of it, a row of table runs; None before the first."""
+    return first_row(connection, _newest_first(symbol, target).limit(1))
+
+
+def _newest_first(symbol: str, target: str) -> sa.Select[Any]:
     table = tables.runs
-    wanted = (table.c.symbol == symbol, table.c.target == target)
-    newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
-    return first_row(connection, newest)
+    of_symbol = sa.select(table).where(*of_series(table, symbol, target))
+    return of_symbol.order_by(table.c.as_of.desc(), table.c.started_at.desc())
 
 
 def running(connection: sa.Connection) -> list[str]:
@@ -70,18 +81,15 @@ def not_done(connection: sa.Connection) -> list[str]:
 def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
     """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
     table = tables.runs
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of == session, table.c.status == "done")
-    found = connection.execute(sa.select(table).where(*wanted).order_by(table.c.started_at, table.c.id)).mappings()
-    return [dict(row) for row in found]
+    of_session = (*of_series(table, symbol, target), table.c.as_of == session, table.c.status == "done")
+    return rows(connection, sa.select(table).where(*of_session).order_by(table.c.started_at, table.c.id))
 
 
 def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
     """The number of sessions of a span whose night is done."""
     table = tables.runs
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.status == "done")
-    span = (table.c.as_of >= first, table.c.as_of <= last)
-    counted = sa.select(sa.func.count(sa.distinct(table.c.as_of))).where(*wanted, *span)
-    return int(connection.scalar(counted) or 0)
+    done = (*of_series(table, symbol, target), table.c.status == "done", table.c.as_of.between(first, last))
+    return int(connection.scalar(sa.select(sa.func.count(sa.distinct(table.c.as_of))).where(*done)) or 0)
 
 
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:
@@ -92,7 +100,7 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     """
     table, made, fetches = tables.runs, tables.forecasts, tables.fetches
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
-    of_symbol = sa.select(made.c.run_id, *columns).where(made.c.symbol == symbol, made.c.target == target)
+    of_symbol = sa.select(made.c.run_id, *columns).where(*of_series(made, symbol, target))
     issued = of_symbol.group_by(made.c.run_id).subquery()
     instant = sa.func.max(fetches.c.fetched_at).label("fetched_at")
     fetched = (
@@ -102,23 +110,126 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
         sa.select(table, issued.c.issued_at, issued.c.fetch_id, fetched.c.fetched_at)
         .join(issued, issued.c.run_id == table.c.id)
         .outerjoin(fetched, fetched.c.run_id == table.c.id)
-        .where(table.c.symbol == symbol, table.c.target == target, table.c.settings_hash == settings_hash)
-        .where(table.c.status == "done")
+        .where(*of_series(table, symbol, target), table.c.settings_hash == settings_hash, table.c.status == "done")
     )
-    return [dict(row) for row in connection.execute(done.order_by(table.c.as_of, table.c.started_at)).mappings()]
+    return rows(connection, done.order_by(table.c.as_of, table.c.started_at))
 
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
-    table = tables.runs
-    wanted = (table.c.symbol == symbol, table.c.target == target, table.c.as_of > after)
-    newest = sa.select(table).where(*wanted).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
-    found = first_row(connection, newest)
+    found = first_row(connection, _newest_first(symbol, target).where(tables.runs.c.as_of > after).limit(1))
     return found if found is not None and found["status"] in ("late", "failed") else None
 
 
 def durations(connection: sa.Connection, symbols: Sequence[str], target: str) -> pd.DataFrame:
     """The rows of view night_durations for a target and any of the symbols, a row a symbol and step."""
-    table = sa.table("night_durations", sa.column("symbol"), sa.column("target"))
-    wanted = (table.c.symbol.in_(symbols), table.c.target == target)
-    return frame(connection, sa.select(sa.text("*")).select_from(table).where(*wanted))
+    names = {f"symbol_{place}": symbol for place, symbol in enumerate(symbols)}
+    of_symbols = f"symbol IN ({', '.join(f':{name}' for name in names) or 'NULL'}) AND target = :target"
+    return view_frame(connection, "night_durations", of_symbols, target=target, **names)
+
+
+def newest_nights(connection: sa.Connection) -> list[Row]:
+    """The published forecast one session ahead of the newest origin, of every symbol and target in this order.
+
+    Rows of table forecasts with the title and currency of the fetch.
+    """
+    table, fetch = tables.forecasts, tables.fetches
+    best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
+    wanted = (
+        sa.select(table, fetch.c.title, fetch.c.currency)
+        .join(fetch, fetch.c.id == table.c.fetch_id)
+        .where(table.c.target.in_(get_args(Target)), table.c.horizon == 1, table.c.role == CHAMPION)
+        .order_by(table.c.symbol, table.c.target, *best)
+    )
+    found: dict[tuple[str, str], Row] = {}
+    for origin, lines in _lines_by_origin(connection).items():
+        for some in _in_parts({symbol for symbol, _ in lines}):
+            of_origin = wanted.where(table.c.symbol.in_(some), table.c.origin_session == origin)
+            for row in rows(connection, of_origin):
+                if (key := (row["symbol"], row["target"])) in lines:
+                    found.setdefault(key, row)
+    return [found[key] for key in sorted(found)]
+
+
+def _lines_by_origin(connection: sa.Connection) -> dict[date, set[tuple[str, str]]]:
+    """Every symbol and target with a published forecast, by its newest origin."""
+    runs, table = tables.runs, tables.forecasts
+    lines = sa.select(runs.c.symbol, runs.c.target).distinct().subquery()
+    newest_origin = (
+        sa.select(table.c.origin_session)
+        .where(table.c.symbol == lines.c.symbol, table.c.target == lines.c.target, table.c.role == CHAMPION)
+        .order_by(table.c.origin_session.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    found: dict[date, set[tuple[str, str]]] = {}
+    for symbol, target, origin in connection.execute(sa.select(lines.c.symbol, lines.c.target, newest_origin)):
+        if origin is not None:
+            found.setdefault(origin, set()).add((symbol, target))
+    return found
+
+
+def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
+    """Every version of the bars of several symbols, ascending by symbol and session.
+
+    Columns symbol, session, open, high, low, close, volume, first_seen_at and superseded_at: nights of the same bars
+    may be of different fetches.
+    """
+    table = tables.bar_versions
+    names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
+    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.session.between(first, last))
+    frames = [frame(connection, wanted.where(table.c.symbol.in_(some))) for some in _in_parts(symbols)]
+    return pd.concat(frames).sort_values(["symbol", "session"], ignore_index=True)
+
+
+def last_results(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
+    """The newest scored forecast one session ahead, of origins from `first` on, by symbol and target.
+
+    Rows of table scores and the median `q50`; live before late before replay, the settled score before the first print.
+    """
+    table, forecasts = tables.scores, tables.forecasts
+    key = [forecasts.c[column.name] == table.c[column.name] for column in forecasts.primary_key]
+    best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
+    wanted = (
+        sa.select(table, forecasts.c.q50)
+        .join(forecasts, sa.and_(*key))
+        .where(table.c.kind.in_(KINDS), table.c.horizon == 1, table.c.role == CHAMPION)
+        .where(table.c.origin_session >= first, table.c.target.in_(get_args(Target)))
+        .order_by(table.c.symbol, table.c.target, table.c.origin_session.desc(), *best)
+    )
+    found: dict[tuple[str, str], Row] = {}
+    for some in _in_parts(symbols):
+        for row in rows(connection, wanted.where(table.c.symbol.in_(some))):
+            found.setdefault((row["symbol"], row["target"]), row)
+    return found
+
+
+def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
+    """The run of the newest session from `first` on, by symbol and target: as_of, status, note, error."""
+    table = tables.runs
+    names = ("symbol", "target", "as_of", "status", "note", "error")
+    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.as_of >= first)
+    found: dict[tuple[str, str], Row] = {}
+    for some in _in_parts(symbols):
+        newest_first = wanted.where(table.c.symbol.in_(some)).order_by(table.c.as_of.desc(), table.c.started_at.desc())
+        for row in rows(connection, newest_first):
+            found.setdefault((row["symbol"], row["target"]), row)
+    return found
+
+
+def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tuple[str, date], list[str]]:
+    """The kinds of the valid events on some sessions, by symbol and session."""
+    table = tables.events
+    named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions))).distinct()
+    found: dict[tuple[str, date], list[str]] = {}
+    for some in _in_parts(connection.scalars(named).all()):
+        for symbol, valid in events_of_symbols(connection, some).items():
+            for row in valid[valid["withdrawn_from"].isna()].to_dict("records"):
+                if (session := row["session"].date()) in sessions:
+                    found.setdefault((symbol, session), []).append(str(row["kind"]))
+    return found
+
+
+def _in_parts(symbols: Collection[str]) -> Iterator[Sequence[str]]:
+    names = sorted(set(symbols))
+    return (names[start : start + _PARAMETERS] for start in range(0, len(names), _PARAMETERS))

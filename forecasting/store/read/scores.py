@@ -1,4 +1,4 @@
-"""Scored forecasts."""
+"""Scores: of scored forecasts, the losses that decide, and the forecasts that are still to be scored."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import sqlalchemy as sa
 
 from forecasting.evaluate.evidence import LOSS_COLUMNS, newest_origins
 from forecasting.store import tables
-from forecasting.store.frames import frame, kind_rank
-from forecasting.store.read.splits import has_other_basis, on_basis_at
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS
+from forecasting.store.frames import frame, kind_rank, of_series
+from forecasting.store.read.inputs import PRICES, has_other_basis, next_history, on_basis_at, split_factors
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS, Target
 
 _FORECAST = (
     *("origin_session", "horizon", "model_id", "kind", "target_session"),
@@ -38,7 +38,7 @@ def scored(
     stored and settled at `known_at`.
     """
     forecasts, scores, model, fetch = tables.forecasts, tables.scores, tables.models, tables.fetches
-    wanted = [scores.c.symbol == symbol, scores.c.target == target]
+    wanted = [*of_series(scores, symbol, target)]
     later = scores.alias("later")
     superseded = [_same_forecast(later, scores), operator.gt(_place(later), _place(scores))]
     if last is not None:
@@ -102,21 +102,13 @@ def losses(
     place counts under its own name, and the champion it replaced (role `silenced`) as champion: otherwise a champion
     that was once behind could never be published again. Challengers are left out.
 
-    Args:
-        connection: An open connection.
-        symbol: Symbol of the scores.
-        target: Target of the scores.
-        last: The last target session.
-        origins: Number of newest scored origins.
-        known_at: An aware instant: only scores that could be computed then, from bars stored and settled. None for all.
-
-    Returns:
-        Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, on the share basis that was known at `known_at`;
-        inside_80 1.0 or 0.0.
+    Of target sessions up to `last`; with `known_at`, only scores that could be computed at that instant, from bars
+    stored and settled. Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, on the share basis known at
+    `known_at`; inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
     table = tables.scores
-    wanted = [table.c.symbol == symbol, table.c.target == target, table.c.target_session <= last]
+    wanted = [*of_series(table, symbol, target), table.c.target_session <= last]
     if known_at is not None:
         wanted.append(_bar_known(table, known_at))
     forecaster = sa.case((table.c.model == LSTM, CHAMPION), else_=table.c.model).label("forecaster")
@@ -167,3 +159,92 @@ def _newer(
     oldest = max((origin for origin in found if origin is not None), default=date.min)
     # Kind and horizon precede the origin in the key: without them SQLite reads every year.
     return [scores.c.kind.in_(KINDS), scores.c.horizon.in_(HORIZONS), scores.c.origin_session >= oldest]
+
+
+def unscored_forecasts(
+    connection: sa.Connection, symbol: str, target: Target, *, last: date, known_at: datetime | None = None
+) -> pd.DataFrame:
+    """Forecasts whose target session has a bar that they were not yet scored against.
+
+    Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
+    once it is settled, so a settled bar that is restated, and settled again, is scored again. A bar of a history that
+    the user accepted after the forecast is no bar to score it against.
+
+    Of target sessions up to `last`; with `known_at`, by the bars as of that instant, so that a night run later scores
+    what it would have scored on time.
+
+    Returns:
+        All columns of table forecasts, model (the model's name), stage, bar_version, and the bar's open, high, low,
+        close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
+        day, is divided out.
+    """
+    forecasts, scores = tables.forecasts, tables.scores
+    of_symbol = of_series(forecasts, symbol, target)
+    # The oldest target session, from the index: of a first year of nights all other bars are older.
+    oldest = connection.scalar(sa.select(sa.func.min(forecasts.c.target_session)).where(*of_symbol))
+    actual = _actuals(symbol, target, oldest or date.max, last, known_at)
+    key = [scores.c[column.name] == column for column in forecasts.primary_key]
+    order = ("target_session", "horizon", "model_id", "kind")
+    done = sa.exists().where(*key, scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
+    statement = (
+        sa.select(forecasts, *actual.c, tables.fetches.c.first_received, tables.models.c.name.label("model"))
+        .join(actual, actual.c.session == forecasts.c.target_session)
+        .join(tables.models, tables.models.c.id == forecasts.c.model_id)
+        .join(tables.fetches, tables.fetches.c.id == forecasts.c.fetch_id)
+        .where(*of_symbol, ~done)
+        .where(forecasts.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
+        .order_by(*(forecasts.c[name] for name in order), actual.c.stage)
+    )
+    found = frame(connection, statement)
+    accepted = next_history(connection, symbol, found["data_as_of"])
+    found = found[~(found["first_seen_at"] >= accepted)].reset_index(drop=True)
+    factor = split_factors(connection, symbol, found, until=found["first_seen_at"])
+    found[["open", "high", "low", "close"]] = found[["open", "high", "low", "close"]].mul(factor, axis=0)
+    found["volume"] /= factor
+    return found.drop(columns=["session", "first_seen_at", "first_received"]).assign(split_factor=factor)
+
+
+def _actuals(symbol: str, target: Target, first: date, last: date, known_at: datetime | None) -> sa.Subquery:
+    bar, earlier = tables.bar_versions, tables.bar_versions.alias("earlier")
+    needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
+    columns = (
+        bar.c.session,
+        bar.c.version.label("bar_version"),
+        bar.c.first_seen_at,
+        *(bar.c[name] for name in PRICES),
+    )
+    sessions = bar.c.session.between(first, last)
+    usable = (bar.c.symbol == symbol, sessions, *(bar.c[name].is_not(None) for name in needed))
+    before = sa.exists().where(
+        earlier.c.symbol == bar.c.symbol,
+        earlier.c.session == bar.c.session,
+        earlier.c.version < bar.c.version,
+        *(earlier.c[name].is_not(None) for name in needed),
+    )
+    current: sa.ColumnElement[bool] = bar.c.superseded_at.is_(None)
+    confirmed: sa.ColumnElement[bool] = bar.c.settled_at.is_not(None)
+    if known_at is not None:
+        usable += (bar.c.first_seen_at <= known_at,)
+        current, confirmed = current | (bar.c.superseded_at > known_at), bar.c.settled_at <= known_at
+    first_print = sa.select(sa.literal("first_print").label("stage"), *columns).where(*usable, ~before)
+    settled = sa.select(sa.literal("settled").label("stage"), *columns).where(*usable, current, confirmed)
+    return sa.union_all(first_print, settled).subquery("actual")
+
+
+def _sessions_not_all_scored(connection: sa.Connection, symbol: str, target: Target, actual: sa.Subquery) -> list[date]:
+    # Counting first is several times as fast as looking up the scores of every forecast of five years.
+    forecasts, scores = tables.forecasts, tables.scores
+    issued = sa.select(forecasts.c.target_session.label("session"), sa.func.count().label("n"))
+    issued = issued.where(*of_series(forecasts, symbol, target)).group_by(forecasts.c.target_session)
+    key = (scores.c.target_session.label("session"), scores.c.stage, scores.c.bar_version)
+    done = sa.select(*key, sa.func.count().label("n")).where(*of_series(scores, symbol, target))
+    counts = frame(connection, sa.select(actual.c.session, actual.c.stage, actual.c.bar_version))
+    counts = counts.merge(frame(connection, issued), on="session")
+    counts = counts.merge(
+        frame(connection, done.group_by(*key)),
+        on=["session", "stage", "bar_version"],
+        how="left",
+        suffixes=("", "_done"),
+    )
+    missing = counts.loc[counts["n_done"].fillna(0) < counts["n"], "session"]
+    return [day.date() for day in missing.unique()]

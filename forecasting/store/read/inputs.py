@@ -1,0 +1,335 @@
+"""Fetched data: fetches, bars, corporate actions, events and findings, as known now or at any instant."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from forecasting.errors import StoreError
+from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
+from forecasting.ingest.event_history import COLUMNS, drop_moved, validity_intervals
+from forecasting.ingest.restatements import ACCEPTED
+from forecasting.ingest.splits import rebase
+from forecasting.store import tables
+from forecasting.store.frames import Row, first_row, frame, newest, of_series, rows
+
+PRICES = ("open", "high", "low", "close", "volume")
+_VALID = ["session", "kind", "known_from", "withdrawn_from"]
+
+
+def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
+    """The row of table fetches; None when there is none."""
+    return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
+
+
+def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
+    """The newest fetch of the symbol, now or as of an instant, whether it stored bars or not; None before the first."""
+    return first_row(connection, _newest_first(symbol, known_at))
+
+
+def newest_fetch(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
+    """As `newest_request`, of those that stored bars."""
+    return first_row(connection, _newest_first(symbol, known_at).where(_has_bars()))
+
+
+def fetch_of_run(connection: sa.Connection, symbol: str, run_id: str) -> Row | None:
+    """The newest fetch of the symbol that stored bars and that a night made, a row of table fetches; None if none."""
+    made = tables.fetches.c.run_id == run_id
+    return first_row(connection, _newest_first(symbol, None).where(_has_bars(), made))
+
+
+def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: date) -> Row | None:
+    """The fetch that the newest forecasts of a session's night were made from, a row of table fetches; None if none."""
+    fetches, forecasts = tables.fetches, tables.forecasts
+    of_session = (*of_series(forecasts, symbol, target), forecasts.c.origin_session == session)
+    joined = sa.select(fetches).join(forecasts, forecasts.c.fetch_id == fetches.c.id).where(*of_session)
+    return first_row(connection, joined.order_by(forecasts.c.issued_at.desc(), fetches.c.id).limit(1))
+
+
+def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datetime | None:
+    """The newest instant at which any of these symbols was fetched, with bars or without; None before the first."""
+    return newest(connection, tables.fetches.c.fetched_at, tables.fetches.c.symbol.in_(symbols))
+
+
+def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
+    """The fetch whose bars a night at `session` uses, a row of table fetches.
+
+    The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast. Without one, the first
+    fetch with that bar that asked for the sessions from `first` on; a fetch for a later night asked for fewer of them.
+    Without such a one, the first fetch with that bar. In both of these cases fetches of nights come first: no market
+    series is fetched before an `ingest` alone.
+
+    Raises:
+        StoreError: No stored fetch reaches the session.
+    """
+    table = tables.fetches
+    reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _has_bars())
+    in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
+    late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
+    for statement in (in_time, late.where(table.c.first_asked <= first), late):
+        if (found := first_row(connection, statement)) is not None:
+            return found
+    raise StoreError(f"Expected a fetch of {symbol} that reaches the session {session}; found none. Run ingest first.")
+
+
+def _newest_first(symbol: str, known_at: datetime | None) -> sa.Select[Any]:
+    table = tables.fetches
+    fetched = sa.select(table).where(table.c.symbol == symbol)
+    fetched = fetched if known_at is None else fetched.where(table.c.fetched_at <= known_at)
+    return fetched.order_by(table.c.fetched_at.desc(), table.c.id.desc())
+
+
+def _has_bars() -> sa.ColumnElement[bool]:
+    return tables.fetches.c.verdict.not_in(tables.NO_BARS)  # a bar that was held back was received too
+
+
+def bars(
+    connection: sa.Connection,
+    symbol: str,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    known_at: datetime | None = None,
+) -> pd.DataFrame:
+    """One row per session, the newest version known: index session; open, high, low, close, volume, version, settled.
+
+    From `first` to `last`, both inclusive; with `known_at`, an aware instant, as they were stored then.
+    """
+    table = tables.bar_versions
+    columns = [table.c[name] for name in ("session", *PRICES, "version")]
+    is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
+    settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label(
+        "settled"
+    )  # reading every instant takes longer than all the rest
+    known = table.c.superseded_at.is_(None) if known_at is None else table.c.first_seen_at <= known_at
+    statement = sa.select(*columns, settled).where(table.c.symbol == symbol, known)
+    if first is not None:
+        statement = statement.where(table.c.session >= first)
+    if last is not None:
+        statement = statement.where(table.c.session <= last)
+    found = frame(connection, statement.order_by(table.c.session, table.c.version))
+    return found.drop_duplicates("session", keep="last").set_index("session")  # the highest version comes last
+
+
+def first_prints(
+    connection: sa.Connection, symbol: str, *, first: date, last: date, basis_at: datetime | None = None
+) -> pd.DataFrame:
+    """The bars as first stored, on the share basis known at `basis_at` (None: now).
+
+    Index session; open, high, low, close, volume; NaN if unknown.
+    """
+    table, fetches = tables.bar_versions, tables.fetches
+    basis = (table.c.first_seen_at.label("data_as_of"), fetches.c.first_received)
+    statement = (
+        sa.select(table.c.session, *(table.c[name] for name in PRICES), *basis)
+        .join(fetches, fetches.c.id == table.c.fetch_id)
+        .where(table.c.symbol == symbol, table.c.session.between(first, last))
+        .order_by(table.c.session, table.c.version)
+    )
+    found = frame(connection, statement).drop_duplicates("session", keep="first", ignore_index=True)
+    rebased = rebase(found, split_factors(connection, symbol, found, until=all_at(basis_at, found)))
+    return rebased.drop(columns=["data_as_of", "first_received"]).set_index("session")
+
+
+def newest_session(connection: sa.Connection, symbol: str) -> date | None:
+    """The newest session whose bar is stored; None without any."""
+    return newest(connection, tables.bar_versions.c.session, tables.bar_versions.c.symbol == symbol)
+
+
+def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
+    """Dividends and splits, the newest value of each: columns session, kind, value."""
+    table = tables.corporate_actions
+    statement = sa.select(table.c.session, table.c.kind, table.c.value).where(table.c.symbol == symbol)
+    found = frame(connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at))
+    return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
+
+
+def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """Events as last seen: columns session, kind, known_from, withdrawn_from (NaT: still valid).
+
+    Origins from known_from on may use an event, those from withdrawn_from on no longer. An announcement that moved is
+    stored under each of its sessions; only its newest session counts, unless the source withdrew the other.
+    """
+    return _valid(event_rows(connection, symbol, known_at=known_at))
+
+
+def events_of_symbols(connection: sa.Connection, symbols: Collection[str]) -> dict[str, pd.DataFrame]:
+    """By symbol, what `events` returns, from one statement; without symbols that have no event."""
+    table = tables.events
+    statement = sa.select(table.c.symbol, *(table.c[name] for name in COLUMNS)).where(table.c.symbol.in_(symbols))
+    found = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
+    return {str(symbol): _valid(own) for symbol, own in found.groupby("symbol")}
+
+
+def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
+    """Rows of table events without the symbol, ascending by first_seen_at and session; with known_at, as of then."""
+    table = tables.events
+    statement = sa.select(*(table.c[name] for name in COLUMNS)).where(table.c.symbol == symbol)
+    if known_at is not None:
+        statement = statement.where(table.c.first_seen_at <= known_at)
+    return frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))
+
+
+def _valid(seen: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one symbol, in the order in which they were first seen, as `events` returns them."""
+    if seen.empty:  # as of most symbols of a file; a fifth of the time of a line of `show`
+        return seen.assign(withdrawn_from=seen["known_from"])[_VALID]
+    valid = drop_moved(validity_intervals(seen))
+    return valid.sort_values(["session", "kind", "known_from"], ignore_index=True)[_VALID]
+
+
+def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
+    """The findings that were open once a fetch was written, and those that it added, ascending by session.
+
+    Columns session, rule, severity, value, detail and since, the instant of the fetch that first showed the finding.
+    """
+    table, fetched, first = tables.findings, tables.fetches.alias("fetch"), tables.fetches.alias("first")
+    columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
+    was_open = (first.c.fetched_at <= fetched.c.fetched_at) & (
+        table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
+    )
+    statement = (
+        sa.select(*columns, first.c.fetched_at.label("since"))
+        .join(first, first.c.id == table.c.fetch_id)
+        .join(fetched, fetched.c.symbol == table.c.symbol)
+        .where(fetched.c.id == fetch_id, was_open | (table.c.fetch_id == fetch_id))
+        .order_by(table.c.session, table.c.rule, first.c.fetched_at)
+    )
+    return frame(connection, statement)
+
+
+def findings_of(
+    connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date
+) -> list[tuple[date, str, float | None]]:
+    """Session, rule and value of the findings by these rules on the session `first` or later, cleared or not."""
+    table = tables.findings
+    statement = sa.select(table.c.session, table.c.rule, table.c.value).where(
+        table.c.symbol == symbol, table.c.session >= first, table.c.rule.in_(rules)
+    )
+    return [(row.session, row.rule, row.value) for row in connection.execute(statement)]
+
+
+def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
+    """The rows of table findings that no fetch has cleared."""
+    table = tables.findings
+    return rows(connection, sa.select(table).where(table.c.symbol == symbol, table.c.cleared_at.is_(None)))
+
+
+def open_stale_dates(connection: sa.Connection, symbol: str) -> list[Finding]:
+    """The open findings on earnings dates, which a fetch that requests none of them leaves open."""
+    names = ("session", "rule", "severity", "value", "detail")
+    stale = [row for row in open_findings(connection, symbol) if row["rule"] == STALE_EARNINGS]
+    return [Finding(**{name: row[name] for name in names}) for row in stale]
+
+
+def split_factors(
+    connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, until: pd.Series | None = None
+) -> pd.Series:
+    """New shares per share of the day each forecast was issued, 1.0 without a split in between.
+
+    A split counts when the bars of the forecast could not show it yet, and those at `until` do. Splits of years before
+    the bars begin do not count: bars stored without them are on the new basis already.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the splits.
+        forecasts: Columns data_as_of, the instant its bars were fetched, and first_received, their oldest session.
+        until: The instant that the bars to compare with were first seen, one per row; None for now.
+    """
+    table = tables.corporate_actions
+    splits = frame(
+        connection,
+        sa.select(table.c.session, table.c.first_seen_at, table.c.value)
+        .where(table.c.symbol == symbol, table.c.kind == "split")
+        .order_by(table.c.session, table.c.first_seen_at),
+    )
+    factor = np.ones(len(forecasts))
+    for _, versions in splits.groupby("session"):
+        inside = (forecasts["first_received"] < versions["session"].iloc[0]).to_numpy()
+        before = _value_at(versions, forecasts["data_as_of"])
+        after = _value_at(versions, until) if until is not None else np.full(len(factor), versions["value"].iloc[-1])
+        factor = np.where(inside, factor * after / before, factor)
+    return pd.Series(factor, index=forecasts.index)
+
+
+def _value_at(versions: pd.DataFrame, instants: pd.Series) -> NDArray[np.float64]:
+    """The newest value of a split at each instant; 1.0 before it was first seen."""
+    position = versions["first_seen_at"].searchsorted(instants, side="right")
+    return np.concatenate([[1.0], versions["value"].to_numpy()])[position]
+
+
+def all_at(at: datetime | None, forecasts: pd.DataFrame) -> pd.Series | None:
+    """One instant for every row, as `split_factors` takes them; None for now."""
+    return None if at is None else pd.Series(pd.Timestamp(at), index=forecasts.index)
+
+
+def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
+    """Whether past forecasts of the symbol may be on another basis: a split is stored, or another history accepted."""
+    table = tables.corporate_actions
+    split = sa.exists().where(table.c.symbol == symbol, table.c.kind == "split")
+    return bool(connection.scalar(sa.select(split))) or len(_accepted(connection, symbol)) > 0
+
+
+def next_history(connection: sa.Connection, symbol: str, instants: pd.Series) -> pd.Series:
+    """The next instant after each at which the user accepted another history of a symbol's bars; NaT where none.
+
+    That history is in another unit or another vendor's, by a ratio that nothing states: no forecast made before it may
+    be compared with its bars.
+    """
+    accepted = _accepted(connection, symbol)
+    following = pd.Series([*accepted, None], dtype="datetime64[us, UTC]")
+    return following.iloc[accepted.searchsorted(instants, side="right")].set_axis(instants.index)
+
+
+def of_present_history(
+    connection: sa.Connection, symbol: str, forecasts: pd.DataFrame, *, at: datetime | None
+) -> pd.DataFrame:
+    """Forecasts (data_as_of) without those before another history that was accepted by an instant, None for now."""
+    accepted = next_history(connection, symbol, forecasts["data_as_of"])
+    present: pd.DataFrame = forecasts[(accepted.isna() if at is None else ~(accepted <= at)).to_numpy()]
+    return present.reset_index(drop=True)
+
+
+def _accepted(connection: sa.Connection, symbol: str) -> pd.Series:
+    """The instants at which the user accepted another history of the symbol's bars, ascending."""
+    table, fetches = tables.findings, tables.fetches
+    statement = sa.select(fetches.c.fetched_at).distinct().join(table, table.c.fetch_id == fetches.c.id)
+    statement = statement.where(table.c.symbol == symbol, table.c.rule == ACCEPTED).order_by(fetches.c.fetched_at)
+    return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")
+
+
+def on_basis_at(
+    connection: sa.Connection,
+    symbol: str,
+    target: str,
+    forecasts: pd.DataFrame,
+    columns: Sequence[str],
+    *,
+    at: datetime | None,
+) -> pd.DataFrame:
+    """Past forecasts with these columns, in the target's unit, on the share basis known at an instant (None: now).
+
+    A split changes how many shares trade and what one costs; a forecast, its score and its losses stay on the basis of
+    the day it was made. What is averaged or compared over a split must be on one. Rows from before another history that
+    the user accepted are left out: nothing states what would bring them to its unit.
+
+    Args:
+        connection: An open connection.
+        symbol: Symbol of the forecasts.
+        target: Their target.
+        forecasts: With data_as_of and first_received, as for `split_factors`, which the result lacks.
+        columns: What is brought to that basis.
+        at: An aware instant; None for now.
+    """
+    forecasts = of_present_history(connection, symbol, forecasts, at=at)
+    factor = split_factors(connection, symbol, forecasts, until=all_at(at, forecasts))
+    found = forecasts.drop(columns=["data_as_of", "first_received"])
+    if (factor != 1.0).any() and target != "range":
+        found[list(columns)] = found[list(columns)].mul(factor if target == "volume" else 1.0 / factor, axis=0)
+    return found
