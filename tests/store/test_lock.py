@@ -146,6 +146,7 @@ def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_ur
         (f"process {os.getpid()} on {socket.gethostname()}", f"process {os.getpid()} on"),
         ("", "process unknown"),
     ],
+    ids=["ended", "elsewhere", "alive", "none"],
 )
 def test_the_error_of_a_lock_names_no_process_that_has_ended(sqlite_url, written, named):
     path = Path(f"{sa.make_url(sqlite_url).database}.night.lock")
