@@ -1,7 +1,7 @@
-"""The canonical frame of bars: how it is made, checked by the rules of bar_rules.py, and compared."""
+"""The canonical frame of bars: how it is made, its shape and rules (bar_rules.py) checked, and compared."""
 
 import hashlib
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,13 @@ from forecasting.ingest.bar_rules import (
     unknown_volume,
     without,
 )
-from forecasting.ingest.sources import Fetched
-from forecasting.ingest.sources.shape import COLUMNS, check_shape
+from forecasting.ingest.sources import Fetched, UnreadableRow
 from forecasting.sessions import sessions_index
+
+COLUMNS = ["open", "high", "low", "close", "adj_close", "volume"]
+
+_LONGEST = {"source": 300, "symbol": 15, "library_version": 60, "title": 1000, "currency": 6}
+"""Most characters of each text."""
 
 LEAST_VOLUME = 0.5
 """Shares below which a volume is 0, which is unknown: the ledger has whole shares."""
@@ -181,3 +185,89 @@ def _unexplained_gaps(fetched: Fetched, known: pd.DataFrame | None, exchange: st
     seen = fetched.bars.index.union(known.index).to_frame()
     first = min(first, max(fetched.first_asked, known.index[-1].date()))  # also between the stored bars and these
     return missing_sessions(seen, first, fetched.last_asked, exchange)
+
+
+def check_shape(fetched: object) -> None:
+    """Return when a response is a `Fetched` whose fields, bars and actions have the shape that it states.
+
+    Raises:
+        BadDataError: Names the source, what was expected and what was found.
+    """
+    if not isinstance(fetched, Fetched):
+        raise BadDataError(
+            f"Expected a Fetched from the source's fetch; found {type(fetched).__name__}. Its code is of an installed "
+            "package: correct it, or report it there."
+        )
+    wrong = (
+        _wrong_fields(fetched)
+        or _wrong_index(fetched)
+        or _wrong_columns(fetched.bars)
+        or _wrong_actions(fetched.actions)
+    )
+    if wrong:
+        raise BadDataError(
+            f"The source {fetched.source!r:.60} returned bars of {str(fetched.symbol)[:20]} in another shape than the "
+            f"canonical one: {wrong}. In its code, build the frame with forecasting.ingest.bars.canonical."
+        )
+
+
+def _wrong_fields(fetched: Fetched) -> str:
+    for name, longest in _LONGEST.items():
+        text = getattr(fetched, name)
+        if not isinstance(text, str) or len(text) > longest:
+            found = repr(text[:30]) if isinstance(text, str) else type(text).__name__
+            return f"expected a text of at most {longest} characters as {name}; found {found}"
+    for name in ("first_asked", "last_asked", "newest"):
+        day = getattr(fetched, name)
+        if not (isinstance(day, date) and not isinstance(day, datetime)) and not (day is None and name == "newest"):
+            return f"expected a date as {name}; found {type(day).__name__}"
+    if not all(isinstance(getattr(fetched, name), bool) for name in ("live", "names_symbol")):
+        return "expected True or False as live and names_symbol"
+    rows: object = fetched.unreadable
+    if not isinstance(rows, tuple) or not all(isinstance(row, UnreadableRow) for row in rows):
+        return "expected a tuple of UnreadableRow as unreadable"
+    frames = all(isinstance(getattr(fetched, name), pd.DataFrame) for name in ("bars", "actions"))
+    return "" if frames else "expected frames as bars and actions"
+
+
+def _wrong_index(fetched: Fetched) -> str:
+    days = fetched.bars.index
+    if not isinstance(days, pd.DatetimeIndex):
+        return f"expected an index of timestamps; found {type(days).__name__} of {days.dtype}"
+    if days.hasnans:
+        return "expected a day in every row; found NaT"
+    if days.tz is not None or (days != days.normalize()).any():
+        return f"expected sessions as naive midnights; found {days[0]}"
+    if not days.is_monotonic_increasing or days.has_duplicates:
+        return "expected ascending, unique sessions"
+    if len(days) and days[-1] > pd.Timestamp(fetched.last_asked):
+        return f"expected no bar after {fetched.last_asked}, the last session requested; found {days[-1]:%Y-%m-%d}"
+    return ""
+
+
+def _wrong_columns(bars: pd.DataFrame) -> str:
+    if sorted(map(str, bars.columns)) != sorted(COLUMNS):
+        return f"expected the columns {', '.join(COLUMNS)}; found {', '.join(map(str, bars.columns))}"
+    other = [f"{name} of {kind}" for name, kind in bars.dtypes.items() if kind != "float64"]
+    return f"expected float64 in every column, NaN where unknown; found {', '.join(other)}" if other else ""
+
+
+def _wrong_actions(actions: pd.DataFrame) -> str:
+    if list(actions.columns) != ["session", "kind", "value"]:
+        return f"expected actions with the columns session, kind, value; found {', '.join(map(str, actions.columns))}"
+    other = sorted(set(actions["kind"].map(str)) - {"dividend", "split"})
+    if other:
+        return f"expected actions of kind dividend or split; found {', '.join(map(repr, other))[:100]}"
+    if not are_midnights(actions["session"]):
+        return "expected naive midnights as sessions of actions"
+    values = pd.to_numeric(actions["value"], errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+    if not (np.isfinite(values) & (values > 0.0)).all():
+        return "expected a finite number above 0 as value of each action"
+    return ""
+
+
+def are_midnights(days: pd.Series) -> bool:
+    """Whether each value is a naive midnight."""
+    if days.empty:
+        return True
+    return bool(pd.api.types.is_datetime64_dtype(days) and (days == days.dt.normalize()).all())

@@ -20,8 +20,7 @@ from forecasting.ingest.event_history import Change, Lists, changes
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
-from forecasting.ingest.sources.choose import is_live
-from forecasting.ingest.sources.installed import called, fetched_from, made_canonical
+from forecasting.ingest.sources.plugins import called, fetched_from, is_live, made_canonical
 from forecasting.pipeline import shard
 from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock

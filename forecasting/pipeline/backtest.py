@@ -20,8 +20,7 @@ from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.events import check_events, usable_events
 from forecasting.ingest.market_bars import prices_alone
-from forecasting.ingest.sources.choose import market_source_of, newest_session, source_of
-from forecasting.ingest.sources.installed import fetched_from
+from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
 from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.companions import companion_file
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of

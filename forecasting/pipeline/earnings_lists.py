@@ -16,8 +16,7 @@ from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.event_history import Lists
 from forecasting.ingest.listed_earnings import joined, needs_own_list, stale_dates
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
-from forecasting.ingest.sources.installed import called
-from forecasting.ingest.sources.shape import check_dates
+from forecasting.ingest.sources.plugins import called, check_dates
 from forecasting.pipeline.night_run import NightRun
 from forecasting.settings import Settings
 

@@ -12,7 +12,7 @@ from forecasting.ids import short_id
 from forecasting.ingest.assessment import StoredBars
 from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.sources import Fetched, Source
-from forecasting.ingest.sources.choose import is_live, market_source_of, source_of
+from forecasting.ingest.sources.plugins import is_live, market_source_of, source_of
 from forecasting.pipeline import shard
 from forecasting.pipeline.answers import Answer, Asked, Purpose, StopOn, Stored, request_in_turn
 from forecasting.pipeline.night_run import NightRun

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from forecasting.errors import ForecastingError
-from forecasting.ingest.sources.choose import source_of
 from forecasting.ingest.sources.files import Files
+from forecasting.ingest.sources.plugins import source_of
 from forecasting.settings import Settings
 from forecasting.store import database, read
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.symbol_list import joined
 from forecasting.plain_text import plain_text
@@ -39,6 +39,43 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
         raise UsageError(f"Invalid flow parameter. {problems}.") from None
+
+
+def check_permitted(
+    text: str, *, kind: Literal["source", "events", "market"], given: Sequence[str], folders: Sequence[Path]
+) -> None:
+    """Return when a flow parameter names a source or a file that the environment permits.
+
+    A name without an argument is permitted (yahoo, sample, an installed one, ^VIX), and each option in `given`. A file
+    must lie in one of the folders, symbolic links followed. The error is the same whether the file exists or not.
+
+    Args:
+        text: The parameter.
+        kind: Its name.
+        given: FORECASTING_SOURCE, FORECASTING_EVENTS and FORECASTING_MARKET as the environment has them.
+        folders: FORECASTING_FILES.
+
+    Raises:
+        UsageError: Any other source or file.
+    """
+    name, _, argument = text.partition(":")
+    is_file = name in ("csv", "parquet")
+    if text in given or not argument or (is_file and any(_lies_in(Path(argument), folder) for folder in folders)):
+        return
+    allowed = ", ".join(str(folder) for folder in folders)
+    what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
+    raise UsageError(
+        f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a source without an "
+        f"argument, or a file inside FORECASTING_FILES ({allowed}); found {what}. Move the file there, add its folder "
+        "to FORECASTING_FILES, or use the command line."
+    )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
+        return False
 
 
 def night_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:

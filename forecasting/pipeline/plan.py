@@ -204,8 +204,8 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock, unattended: b
     An unattended night waits for the newest completed one, for a file that ends before it is a feed that is late.
     A file whose last day is no session, as of another exchange or a market without weekends, ends the session before.
     """
-    from forecasting.ingest.sources.choose import newest_session as newest_in_file
-    from forecasting.ingest.sources.choose import source_of
+    from forecasting.ingest.sources.plugins import newest_session as newest_in_file
+    from forecasting.ingest.sources.plugins import source_of
 
     source = source_of(settings.source, cache_dir=settings.yahoo_cache)
     completed = last_completed(now(), settings.exchange)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError, StoreError, UsageError
-from forecasting.ingest.sources.choose import source_of
+from forecasting.ingest.sources.plugins import source_of
 from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, REPORTS
 from forecasting.pipeline.witness import witness_of
 from forecasting.sessions import ends_soon, last_completed

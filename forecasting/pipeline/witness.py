@@ -13,9 +13,9 @@ from datetime import date
 from time import monotonic as _monotonic
 
 from forecasting.errors import BadDataError, UnavailableError, UsageError
+from forecasting.ingest.bars import check_shape
 from forecasting.ingest.sources import Fetched, ManySource, Source
-from forecasting.ingest.sources.choose import source_of
-from forecasting.ingest.sources.shape import check_shape
+from forecasting.ingest.sources.plugins import source_of
 from forecasting.ingest.witness import RULES, SESSIONS, disagreements
 from forecasting.pipeline import shard
 from forecasting.pipeline.night_run import NightRun

@@ -25,7 +25,7 @@ from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars
 from tests.faults.fuzzing import case, counts, ended
-from tests.ingest.sources.test_installed import install
+from tests.ingest.sources.test_plugins import install
 
 AT = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 BARS = canonical(random_bars(days=620, seed=3, last=LAST))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -240,3 +241,31 @@ def test_a_fetch_of_which_every_row_is_rejected_leaves_no_bars():
     clean, findings = check(bars, live=True)
     assert clean.empty
     assert found(findings) == [(day.date(), "price_unknown", "reject") for day in bars.index]
+
+
+SHAPED = random_bars(30, seed=5)
+SPIN_OFF = make_actions([(SHAPED.index[3], "spin-off", 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"bars": SHAPED.reset_index(drop=True)}, "found RangeIndex"),
+        ({"bars": SHAPED.tz_localize("America/New_York")}, "naive midnights; found 2024-"),
+        ({"bars": SHAPED.set_axis(SHAPED.index + pd.Timedelta(hours=16))}, "naive midnights; found 2024-"),
+        ({"bars": SHAPED.iloc[::-1]}, "ascending, unique sessions"),
+        ({"bars": pd.concat([SHAPED, SHAPED.iloc[-1:]])}, "ascending, unique sessions"),
+        ({"bars": SHAPED.drop(columns="adj_close")}, "found open, high, low, close, volume"),
+        ({"bars": SHAPED.assign(vwap=1.0)}, "volume, vwap"),
+        ({"bars": SHAPED.astype({"volume": "int64"})}, "volume of int64"),
+        ({"last_asked": date(2024, 3, 7)}, "no bar after 2024-03-07"),
+        ({"actions": SPIN_OFF}, "found 'spin-off'"),
+        ({"actions": SPIN_OFF.drop(columns="value")}, "session, kind, value"),
+        ({"currency": "US dollars"}, "found 'US dollars'"),
+        ({"live": 1}, "True or False as live"),
+        ({"unreadable": ("x",)}, "a tuple of UnreadableRow"),
+    ],
+)
+def test_a_response_of_another_shape_is_bad_data_that_names_the_difference(changed, expected):
+    with pytest.raises(BadDataError, match=f"'test' returned bars of SBUX .*{expected}"):
+        check_bars(replace(fetched_of(SHAPED), **changed), exchange="XNYS", known=None)

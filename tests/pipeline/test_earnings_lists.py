@@ -15,7 +15,7 @@ import pytest
 from forecasting.errors import RateLimitedError, UnavailableError
 from forecasting.ingest.event_history import drop_moved, validity_intervals
 from forecasting.ingest.sources import yahoo as yahoo_module
-from forecasting.ingest.sources.yahoo_frames import page_dates
+from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline.answers import Purpose
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.ingest import fetch_and_store

@@ -11,12 +11,12 @@ import pytest
 
 from flows import clock
 from forecasting.errors import ArtifactError, UsageError
-from forecasting.ingest.sources.permitted import check_permitted
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.ingest_only import ingest_only
 from forecasting.pipeline.market import market_run
 from forecasting.pipeline.night_run import NightSpec, night_run
 from forecasting.pipeline.night_steps import bring_up_to_date
+from forecasting.pipeline.parameters import check_permitted
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at

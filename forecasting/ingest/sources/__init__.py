@@ -1,4 +1,4 @@
-"""Sources of bars: small protocols, four implementations, and others in installed packages.
+"""Sources of bars: small protocols, implementations beside them, and others in installed packages.
 
 A new source is a class with a `name` and a `fetch`; it returns `Fetched` and raises only the three SourceErrors.
 docs/sources.md contains a complete one.
