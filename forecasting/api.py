@@ -17,7 +17,7 @@ from forecasting.pipeline import ledger_frames
 from forecasting.report.long_forms import hubverse, nixtla
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
-from forecasting.store.engine import place
+from forecasting.store.connect import place
 from forecasting.vocabulary import Clock, Mode, Target
 
 __all__ = ["Backtest", "Ledger", "connect", "hubverse", "nixtla"]

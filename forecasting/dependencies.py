@@ -110,7 +110,7 @@ ASSUMPTIONS = {
     ),
     "prefect_schedule": Assumption("prefect", "A CronSchedule gives its next dates.", "flows/terminal/start.py"),
     "psycopg_options": Assumption(
-        "psycopg", "Conninfo.get_defaults() lists libpq's options.", "forecasting/store/engine.py"
+        "psycopg", "Conninfo.get_defaults() lists libpq's options.", "forecasting/store/connect.py"
     ),
     "pydantic_problems": Assumption(
         "pydantic",
@@ -125,7 +125,7 @@ ASSUMPTIONS = {
     "sqlalchemy_errors": Assumption(
         "sqlalchemy",
         "A failed connection is an OperationalError without statement, the driver's error in `orig`.",
-        "forecasting/store/failures.py",
+        "forecasting/store/connect.py",
     ),
     "sqlalchemy_rowcount": Assumption(
         "sqlalchemy",

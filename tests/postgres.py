@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from forecasting.store.connect import engine
 from forecasting.store.database import begun
-from forecasting.store.engine import engine
 from forecasting.store.tables import metadata
 
 

@@ -40,7 +40,7 @@ from forecasting.errors import ForecastingError, UsageError
 from forecasting.password_file import stored_password
 from forecasting.pipeline.readiness import check_writable
 from forecasting.settings import read_settings
-from forecasting.store.engine import aiosqlite_url
+from forecasting.store.connect import aiosqlite_url
 
 logger = logging.getLogger("forecasting.server")
 

@@ -19,7 +19,7 @@ from forecasting.report.night_text import LEGEND, line_listing, night_text
 from forecasting.report.tables import forecast_csv, night_document
 from forecasting.report.text_table import text_table
 from forecasting.settings import Settings, read_settings
-from forecasting.store.engine import place
+from forecasting.store.connect import place
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
 Value = TypeVar("Value")

@@ -9,7 +9,7 @@ from forecasting.pipeline.each_symbol import combined
 from forecasting.sessions import closes_at, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
-from forecasting.store.engine import place
+from forecasting.store.connect import place
 from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import HORIZONS, Clock

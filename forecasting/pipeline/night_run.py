@@ -13,7 +13,7 @@ from forecasting.option_values import source_name
 from forecasting.pipeline.folders import child_folder
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
-from forecasting.store.engine import place
+from forecasting.store.connect import place
 from forecasting.vocabulary import Clock, Mode, Target
 
 ARTIFACTS = "artifacts"

@@ -10,8 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError, DataError, IntegrityError
 
 from forecasting.errors import StoreError
-from forecasting.store.engine import engine, is_sqlite, parse
-from forecasting.store.failures import store_error
+from forecasting.store.connect import engine, is_sqlite, parse, store_error
 from forecasting.store.lock import LockName, night_lock, serve_lock
 
 __all__ = [

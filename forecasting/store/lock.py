@@ -13,8 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.engine import engine, is_sqlite, parse, sqlite_path
-from forecasting.store.failures import lock_holder, session_name, store_error
+from forecasting.store.connect import engine, is_sqlite, lock_holder, parse, session_name, sqlite_path, store_error
 
 logger = logging.getLogger("forecasting.store")
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
 from forecasting.store import views
+from forecasting.store.connect import engine, is_sqlite, parse, place, sqlite_path
 from forecasting.store.database import begun, reading, transaction
-from forecasting.store.engine import engine, is_sqlite, parse, place, sqlite_path
 from forecasting.store.lock import LOCKED, no_run
 from forecasting.store.tables import metadata
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from forecasting.errors import LockedError, StoreError
 from forecasting.pipeline import freshness
 from forecasting.settings import read_settings
-from forecasting.store import database, engine, lock, migrate, tables, views, writes
+from forecasting.store import connect, database, lock, migrate, tables, views, writes
 from forecasting.store.migrate import upgrade
 from tests.store.rows import at, model_row
 
@@ -24,10 +24,10 @@ ROLES = Path(__file__).parents[2] / "deploy" / "sql" / "roles.sql"
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Connections of this process wait for a second, or what a test sets; `engine` keeps its engines by URL."""
-    engine.engine.cache_clear()
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 1)
+    connect.engine.cache_clear()
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 1)
     yield
-    engine.engine.cache_clear()
+    connect.engine.cache_clear()
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def test_every_connection_limits_locks_and_statements(postgres_url: str) -> None
     given = f"{postgres_url}{'&' if '?' in postgres_url else '?'}options=-csearch_path%3Dpublic"
     for url in (postgres_url, given):
         for migrating in (False, True):
-            with engine.engine(url, migrating=migrating).connect() as connection:
+            with connect.engine(url, migrating=migrating).connect() as connection:
                 limits = [connection.scalar(sa.text(f"SHOW {name}")) for name in ("lock_timeout", "statement_timeout")]
                 assert limits == ["30s", "1h" if migrating else "5min"]
                 assert connection.scalar(sa.text("SHOW timezone")) == "UTC"
@@ -88,7 +88,7 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
     monkeypatch.setenv("FORECASTING_DATABASE_URL", postgres_url)
     monkeypatch.setattr(freshness, "STATEMENT_S", 1)
     monkeypatch.setattr(freshness, "CHECK_S", 100.0)
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 200)
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 200)
     with forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid:
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
             freshness.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))

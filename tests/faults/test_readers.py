@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.sessions import shift
-from forecasting.store import engine
+from forecasting.store import connect
 from forecasting.store.tables import metadata
 from tests import cookbook
 from tests.builders import LAST
@@ -68,13 +68,13 @@ def test_a_night_waits_for_no_reader_who_keeps_one_state_of_the_ledger_open(
     night_folder: Path, night_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     night(shift(LAST, -1))
-    monkeypatch.setattr(engine, "BUSY_TIMEOUT_S", 1)  # seconds that a night would wait for a lock before it fails
-    engine.engine.cache_clear()  # it keeps its engines by URL
+    monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 1)  # seconds that a night would wait for a lock before it fails
+    connect.engine.cache_clear()  # it keeps its engines by URL
     with reader(night_url) as connection:
         connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         before = [connection.execute(query.encode()).fetchall() for query in questions()]
         connection.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN ACCESS SHARE MODE".encode())
         night(LAST)
         assert [connection.execute(query.encode()).fetchall() for query in questions()] == before
-    engine.engine.cache_clear()
+    connect.engine.cache_clear()
     assert [row["status"] for row in rows("runs")] == ["done", "done"]

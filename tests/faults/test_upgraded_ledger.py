@@ -19,7 +19,7 @@ from forecasting.errors import StoreError
 from forecasting.pipeline.replay import replay
 from forecasting.settings import read_settings
 from forecasting.store import migrate
-from forecasting.store.engine import engine
+from forecasting.store.connect import engine
 from tests.builders import set_small_night
 from tests.plain_flows import without_prefect
 

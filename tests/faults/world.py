@@ -21,7 +21,7 @@ from forecasting.errors import ForecastingError, UnexpectedError
 from forecasting.pipeline import publish
 from forecasting.sessions import between, last_completed, next_sessions, shift
 from forecasting.settings import Settings, read_settings
-from forecasting.store import engine
+from forecasting.store import connect
 from tests.faults.boundaries import Boundaries, Killed, counted
 from tests.faults.invariants import Invariants
 from tests.faults.mishaps import MISHAPS, Mishap
@@ -263,7 +263,7 @@ def opened(world: World, setattr_: Callable[[Any, str, Any], None]) -> Iterator[
         asked_here(world.vendor, setattr_),
         mock.patch.object(clock, "now", world.now),
         mock.patch.object(clock, "wait_until", world.wait_until),
-        mock.patch.object(engine, "BUSY_TIMEOUT_S", 0),
+        mock.patch.object(connect, "BUSY_TIMEOUT_S", 0),
         counted(data) as world.boundaries,
     ):
         for name in [name for name in os.environ if name.startswith("FORECASTING_")]:

@@ -17,9 +17,8 @@ import sqlalchemy as sa
 
 from flows.terminal.start import start_serving
 from forecasting.errors import LockedError, StoreError
+from forecasting.store.connect import engine, session_name
 from forecasting.store.database import night_lock, reading, serve_lock
-from forecasting.store.engine import engine
-from forecasting.store.failures import session_name
 from forecasting.store.migrate import upgrade
 
 HOLDER = """

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError, UsageError
 from forecasting.store import tables, views
+from forecasting.store.connect import engine
 from forecasting.store.database import reading, transaction
-from forecasting.store.engine import engine
 from forecasting.store.lock import LockName, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 
@@ -54,7 +54,7 @@ def test_the_schema_does_not_change_under_a_run(database_url: str, name: LockNam
 
 def test_an_upgrade_waits_for_the_nights_of_0009(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     downgrade(postgres_url, "0009")
-    monkeypatch.setattr("forecasting.store.engine.BUSY_TIMEOUT_S", 1)
+    monkeypatch.setattr("forecasting.store.connect.BUSY_TIMEOUT_S", 1)
     engine.cache_clear()
     with engine(postgres_url).begin() as connection:
         connection.exec_driver_sql("LOCK TABLE standings IN SHARE UPDATE EXCLUSIVE MODE")

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 
 from forecasting.sessions import between
 from forecasting.store import views, writes
+from forecasting.store.connect import engine
 from forecasting.store.database import reading, transaction
-from forecasting.store.engine import engine
 from forecasting.store.migrate import upgrade
 from tests.store.rows import at, forecast_row, score_row, start, store_bars, view_rows
 
