@@ -146,7 +146,7 @@ def _findings(data: ReportData) -> str:
 
 def _line(data: ReportData, now: datetime) -> list[object]:
     row, record, unit = data.rows.iloc[0], data.record, unit_of(data)
-    ahead, best = record.ahead(1), best_ahead(newest_origins(record, 20))
+    ahead, best = record.ahead(1), best_ahead(newest_origins(record, 20), "mae")
     return [
         data.symbol,
         f"{row['target_session']:%a %m-%d}",

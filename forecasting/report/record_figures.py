@@ -43,7 +43,7 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
         name and no rows below ENOUGH_NIGHTS nights with a score of both.
     """
     nothing = pd.DataFrame(columns=["session", "skill"])
-    best = best_ahead(record)
+    best = best_ahead(record, "pinball")
     if best is None:
         return "", nothing
     name = str(best["forecaster"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -149,28 +149,31 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
     return rows.drop_duplicates(["kind", "line", *_FORECAST]).drop(columns="place").reset_index(drop=True)
 
 
-def best_ahead(record: TrackRecord) -> dict[Any, Any] | None:
-    """The row of `losses` of the baseline with the least pinball loss one session ahead; None without any.
+def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
+    """The row of `losses` of the best baseline one session ahead, in the loss that is shown; None without any.
 
-    Of equal ones the best over all horizons.
+    As in view live_skill: skill against it is lowest, of those with a score on at least 9 in 10 of the nights. Against
+    a baseline without a loss there is no skill (NaN), and none is better.
     """
     losses = record.losses
-    ahead = losses[losses["horizon"] == 1].sort_values("their_pinball", kind="stable")
-    return next(iter(ahead.to_dict("records")), None)
+    usable = losses[(losses["horizon"] == 1) & (10 * losses["n"] >= 9 * len(record.ahead(1)))]
+    best_first = usable.sort_values([f"skill_{loss}", "forecaster"], na_position="first")
+    return next(iter(best_first.to_dict("records")), None)
 
 
 def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
     """The published forecasts one session ahead against the best baseline, over each of WINDOWS.
 
     Returns:
-        For each window: n (origins), mae (in the target's unit), coverage_80 (share), best_baseline, their_mae,
-        skill_mae and skill_pinball; the last four None without a baseline. No second window where a
-        young ledger has no more origins than the first one; none before the first score.
+        For each window: n (origins), mae (in the target's unit), coverage_80 (share), best_baseline (in error), its
+        their_mae and skill_mae, and skill_pinball against the best in pinball loss; the last four None without a
+        baseline. No second window where a young ledger has no more origins than the first one; none before the first
+        score.
     """
     rows: list[dict[str, Any]] = []
     for origins in WINDOWS:
         newest = newest_origins(record, origins)
-        ahead, best = newest.ahead(1), best_ahead(newest) or {}
+        ahead, best, in_pinball = newest.ahead(1), best_ahead(newest, "mae") or {}, best_ahead(newest, "pinball") or {}
         if ahead.empty or (rows and len(ahead) == rows[-1]["n"]):
             continue
         rows.append(
@@ -179,7 +182,9 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
                 "mae": float(ahead["error"].abs().mean()),
                 "coverage_80": float(ahead["inside_80"].astype(float).mean()),
                 "best_baseline": best.get("forecaster"),
-                **{name: best.get(name) for name in ("their_mae", "skill_mae", "skill_pinball")},
+                "their_mae": best.get("their_mae"),
+                "skill_mae": best.get("skill_mae"),
+                "skill_pinball": in_pinball.get("skill_pinball"),
             }
         )
     return rows

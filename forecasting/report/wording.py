@@ -73,7 +73,7 @@ def record_sentence(data: ReportData, record: TrackRecord) -> str:
         f"Of {times} one session ahead, {hits} landed inside the 80{GAP}% interval"
         f" and the median missed by {unit.brief(float(ahead['error'].abs().mean()))} on average"
     )
-    best = best_ahead(record)
+    best = best_ahead(record, "mae")
     if best is None:
         return text + "."
     skill, name = float(best["skill_mae"]), forecaster_label(best["forecaster"])

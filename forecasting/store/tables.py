@@ -477,7 +477,9 @@ standings = Table(
     _column("target", String(10), _TARGET, key=True),
     _column("kind", String(6), _KIND, key=True),
     _column("horizon", Integer, _HORIZON, key=True),
-    _column("window_sessions", Integer, "Nights of the window: 20, 60 or 250.", key=True),
+    _column(
+        "window_sessions", Integer, "The newest 20, 60 or 250 nights with a score of what was published.", key=True
+    ),
     _column(
         "line",
         String(30),
@@ -499,8 +501,8 @@ standings = Table(
     _column("inside_90", Integer, "Number inside the 90 % interval."),
     _column("champion_error", Double, "Sum of the published forecasts' absolute errors on the same nights."),
     _column("champion_pinball", Double, "Sum of the published forecasts' pinball losses on the same nights."),
-    comment="Running sums over a window of nights, one row a forecaster and horizon; derived from scores and written "
-    "with them. live_skill divides them. Losses are rounded to a power of two, so that sums stay exact.",
+    comment="Sums over a window of nights, one row a forecaster and horizon; derived from scores, written with "
+    "them, and divided by live_skill.",
 )
 
 metrics = Table(

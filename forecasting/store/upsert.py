@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -31,12 +31,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> i
     NaN and NaT become NULL, numpy scalars the Python type. A row whose key exists is left as it is; one that violates a
     check, a foreign key or NOT NULL raises.
     """
-    return sum(_write(connection, table, alike, "NOTHING") for alike in _alike(rows))
-
-
-def insert_or_replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
-    """The number of rows added or replaced; a row whose key exists gets the new values."""
-    return sum(_write(connection, table, alike, "UPDATE") for alike in _alike(rows))
+    return sum(_write(connection, table, alike) for alike in _alike(rows))
 
 
 def plain(row: Row, table: sa.Table) -> dict[str, Any]:
@@ -51,11 +46,11 @@ def _alike(rows: Iterable[Row]) -> list[list[Row]]:
     return list(found.values())
 
 
-def _write(connection: sa.Connection, table: sa.Table, rows: list[Row], conflict: Literal["NOTHING", "UPDATE"]) -> int:
+def _write(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> int:
     names = tuple(rows[0])
     kinds = [table.c[name].type for name in names]
     columns = [_plain_values([row[name] for row in rows], kind) for name, kind in zip(names, kinds, strict=True)]
-    statement = _statement(table, names, conflict, connection.dialect.name)
+    statement = _statement(table, names, connection.dialect.name)
     if connection.dialect.name == "postgresql":
         arrays = tuple(_array(values, kind) for values, kind in zip(columns, kinds, strict=True))
         return connection.exec_driver_sql(statement, arrays).rowcount
@@ -65,13 +60,11 @@ def _write(connection: sa.Connection, table: sa.Table, rows: list[Row], conflict
 
 
 @lru_cache(maxsize=64)
-def _statement(table: sa.Table, names: tuple[str, ...], conflict: str, dialect: str) -> str:
-    key = [column.name for column in table.primary_key.columns]
-    values = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
-    action = f"UPDATE SET {values}" if conflict == "UPDATE" else "NOTHING"
+def _statement(table: sa.Table, names: tuple[str, ...], dialect: str) -> str:
+    key = ", ".join(column.name for column in table.primary_key.columns)
     source = _unnested(table, names) if dialect == "postgresql" else f"VALUES ({', '.join('?' * len(names))})"
     quoted = ", ".join(f'"{name}"' for name in names)
-    return f"INSERT INTO {table.name} ({quoted}) {source} ON CONFLICT ({', '.join(key)}) DO {action}"
+    return f"INSERT INTO {table.name} ({quoted}) {source} ON CONFLICT ({key}) DO NOTHING"
 
 
 def _unnested(table: sa.Table, names: Iterable[str]) -> str:

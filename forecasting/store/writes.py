@@ -19,7 +19,7 @@ from forecasting.ingest.event_history import KEY, VALUES, unseen
 from forecasting.store import read, standings, tables
 from forecasting.store.frames import Row
 from forecasting.store.read.inputs import PRICES
-from forecasting.store.upsert import insert, insert_or_replace, plain
+from forecasting.store.upsert import insert, plain
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
@@ -191,15 +191,10 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Add scores and update the standings that they change; returns the number added."""
-    of_scope: dict[standings.Scope, list[Row]] = {}
-    for row in rows:
-        scope = standings.Scope(row["symbol"], row["target"], row["kind"])
-        of_scope.setdefault(scope, []).append(row)
-    before = [standings.before_scores(connection, scope, some) for scope, some in of_scope.items()]
     added = insert(connection, tables.scores, rows)
     if added:
-        rows = [row for scope_before in before for row in standings.updated_rows(scope_before)]
-        insert_or_replace(connection, tables.standings, rows)
+        for scope in sorted({(row["symbol"], row["target"], row["kind"]) for row in rows}):
+            standings.write(connection, *scope)
     return added
 
 

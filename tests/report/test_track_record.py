@@ -104,16 +104,25 @@ def test_the_best_baseline_comes_first():
     assert track_record(long_record()).skills["forecaster"].drop_duplicates().tolist() == ["ridge", "last_value"]
 
 
-def test_the_best_baseline_one_session_ahead_need_not_be_the_best_overall_and_of_equal_ones_is():
-    def baseline(name: str, *pinballs: float) -> list[dict]:
-        ahead = enumerate(pinballs, start=1)
-        return [score(horizon=h, name=name, role="baseline", pinball=pinball, model_id=name) for h, pinball in ahead]
-
-    ours = [score(horizon=1), score(horizon=2)]
-    far, near, other = baseline("far", 2.0, 1.0), baseline("near", 1.0, 9.0), baseline("other", 1.0, 8.0)
-    assert best_ahead(track_record(scored(*ours, *far, *near)))["forecaster"] == "near"
-    assert best_ahead(track_record(scored(*ours, *far, *near, *other)))["forecaster"] == "other"
-    assert best_ahead(track_record(scored(*ours))) is None
+@pytest.mark.parametrize(
+    ("baselines", "best"),
+    [
+        ({}, {"mae": None, "pinball": None}),
+        ({"far": [(9.0, 9.0), (1.0, 1.0)], "near": [(4.0, 3.0), (9.0, 9.0)]}, {"mae": "near", "pinball": "near"}),
+        ({"sharp": [(4.0, 1.0)], "straight": [(3.0, 2.0)]}, {"mae": "straight", "pinball": "sharp"}),
+        ({"one": [(4.0, 1.0)], "other": [(4.0, 1.0)]}, {"mae": "one", "pinball": "one"}),
+        ({"exact": [(0.0, 0.0)], "near": [(1.0, 1.0)]}, {"mae": "exact", "pinball": "exact"}),
+    ],
+)
+def test_the_best_baseline_is_that_of_the_loss_that_is_shown_one_session_ahead(baselines, best):
+    """Each baseline's error and pinball loss, one and two sessions ahead."""
+    rows = [score(horizon=1, pinball=1.0, error=2.0), score(horizon=2, pinball=1.0, error=2.0)]
+    for name, losses in baselines.items():
+        for horizon, (error, pinball) in enumerate(losses, start=1):
+            rows.append(score(horizon=horizon, name=name, model_id=name, role="baseline", error=error, pinball=pinball))
+    record = track_record(scored(*rows))
+    for loss, name in best.items():
+        assert (best_ahead(record, loss) or {"forecaster": None})["forecaster"] == name
 
 
 def test_coverage_counts_hits_by_horizon():

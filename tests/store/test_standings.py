@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forecasting.evaluate.standings import WINDOWS, rounded
 from forecasting.store import standings, tables, writes
 from forecasting.store.database import Connection, reading, transaction
+from forecasting.store.views.counted import WINDOWS
 from tests.store.mixed_nights import mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start
 
@@ -22,13 +22,12 @@ def written(connection: Connection) -> list[tuple[object, ...]]:
 
 def naive(connection: Connection) -> list[tuple[object, ...]]:
     """The same rows, computed by loops over all scores."""
-    origins = list(connection.scalars(sa.select(tables.runs.c.as_of).order_by(tables.runs.c.as_of)))
     found: list[tuple[object, ...]] = []
     for (kind, horizon), scores in naive_lines(connection).groupby(["kind", "horizon"]):
         rows = {(row["line"], row["origin_session"]): row for row in scores.to_dict("records")}
         ours = {origin: row for (line, origin), row in rows.items() if line == ""}
         for window in WINDOWS if ours else ():
-            first = [origin for origin in origins if origin <= max(ours)][-window:][0]
+            first = sorted(ours)[-window:][0]
             for line in sorted({line for line, _ in rows}):
                 shared = [origin for origin in sorted(ours) if origin >= first and (line, origin) in rows]
                 if shared:
@@ -36,12 +35,13 @@ def naive(connection: Connection) -> list[tuple[object, ...]]:
                     sums: list[float] = [loss(mine, "error"), loss(mine, "pinball")]
                     sums += [sum(bool(row[name]) for row in mine) for name in ("inside_80", "inside_90")]
                     sums += [loss([ours[origin] for origin in shared], name) for name in ("error", "pinball")]
-                    found.append((SYMBOL, TARGET, kind, horizon, window, line, first, max(ours), len(shared), *sums))
+                    close = (pytest.approx(value, rel=1e-12) for value in sums)
+                    found.append((SYMBOL, TARGET, kind, horizon, window, line, first, max(ours), len(shared), *close))
     return found
 
 
 def loss(rows: list[dict[Any, Any]], name: str) -> float:
-    return sum(rounded(abs(row[name]), "volume") for row in rows)
+    return sum(abs(row[name]) for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from forecasting.store import tables
 from forecasting.store.database import transaction
-from forecasting.store.upsert import insert, insert_or_replace, plain
+from forecasting.store.upsert import insert, plain
 from tests.store.rows import at, run_row
 
 METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
@@ -50,13 +50,6 @@ def test_rows_with_other_columns_each_keep_their_own(database_url):
         table = tables.metrics
         found = connection.execute(sa.select(table.c.baseline, table.c.p_value).order_by(table.c.horizon)).all()
     assert [tuple(row) for row in found] == [("", None), ("ridge", 0.5)]
-
-
-def test_replacing_takes_the_new_values(database_url):
-    with transaction(database_url) as connection:
-        insert(connection, tables.metrics, metrics(1, 2))
-        assert insert_or_replace(connection, tables.metrics, metrics(2, 3, value=7.0)) == 2
-        assert kept(connection) == {1: 1.0, 2: 7.0, 3: 7.0}
 
 
 def test_values_of_numpy_and_pandas_are_stored_as_python_ones(database_url):

@@ -170,6 +170,11 @@ def test_live_skill_looks_back_over_250_scored_sessions_and_no_more(database_url
     }
 
 
+def test_live_skill_counts_the_newest_nights_that_have_a_score(database_url):
+    scored(database_url, {"lstm": [9.0, None] * 5 + [1.0, None] * 20, "ridge": [2.0] * 50})
+    assert view_rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.0, "ridge", 2.0, 0.5, 0.5, 1.0)
+
+
 def test_live_skill_compares_on_the_sessions_that_both_have(database_url):
     scored(
         database_url, {"lstm": [9.0] + [1.0] * 19, "ridge": [None] + [2.0] * 19, "seasonal": [None] * 10 + [0.5] * 10}

@@ -6,7 +6,6 @@ The formula is in evaluate/costs.py; its ratios are those whose level is issued,
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
 from forecasting.evaluate.costs import RATIOS, nearest_level
-from forecasting.evaluate.standings import WINDOWS
 from forecasting.store.views.counted import (
     BEST_FIRST,
     COUNTS,
@@ -15,6 +14,7 @@ from forecasting.store.views.counted import (
     KEY,
     LINES,
     SLOT,
+    WINDOWS,
 )
 from forecasting.store.views.view import View, skill
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES

@@ -1,10 +1,13 @@
 """Which score of a night counts, and for whom: the rule that the views share.
 
-The newest forecast of a slot counts, by its settled score where there is one, as in `evaluate.standings`. A published
-forecast counts twice: as published, and as its forecaster's own.
+The newest forecast of a slot counts, by its settled score where there is one. A published forecast counts twice: as
+published, and as its forecaster's own.
 """
 
 from forecasting.vocabulary import CHALLENGER, CHAMPION
+
+WINDOWS = (20, 60, 250)
+"""Newest nights with a score of what was published that standings and costs are summed over."""
 
 SLOT = ("symbol", "target", "kind", "horizon", "origin_session")
 """One score of a forecaster counts for each."""

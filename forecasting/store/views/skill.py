@@ -2,13 +2,13 @@
 
 # ruff: noqa: S608 - the SQL is built from this file's own constants
 
-from forecasting.store.views.view import View
+from forecasting.store.views.view import View, skill
 from forecasting.vocabulary import LSTM, PUBLISHED_LINE
 
 _NIGHTS = "the nights of the window with a score of both"
 _BASELINE = "the best baseline, against which skill is lowest, of those with scores of at least 9 in 10 of the nights"
 
-# From sums that add_scores updates: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a minute.
+# From sums that add_scores writes: windows over years of scores took SQLite 0.1 s a symbol, Postgres half a minute.
 # Against a baseline without an error the skill is undefined (NULL): no forecast can be better than that baseline.
 # Replays stay out once there are live nights: their skill is not a live one, and a query without a filter on kind
 # would have both.
@@ -21,11 +21,11 @@ WITH compared AS (
     SELECT {_LINE}, c.n, c.first_origin, c.last_origin, c.error / c.n AS mae, c.pinball / c.n AS pinball,
         CAST(c.inside_80 AS DOUBLE PRECISION) / c.n AS coverage_80,
         CAST(c.inside_90 AS DOUBLE PRECISION) / c.n AS coverage_90,
-        b.line AS baseline, b.error / b.n AS baseline_mae, 1 - b.champion_error / NULLIF(b.error, 0) AS skill,
-        1 - b.champion_pinball / NULLIF(b.pinball, 0) AS pinball_skill, w.n AS network_n,
+        b.line AS baseline, b.error / b.n AS baseline_mae, {skill("b.champion_error", "b.error")} AS skill,
+        {skill("b.champion_pinball", "b.pinball")} AS pinball_skill, w.n AS network_n,
         w.error / w.n AS network_mae, w.pinball / w.n AS network_pinball,
-        1 - w.champion_error / NULLIF(w.error, 0) AS skill_vs_network,
-        1 - w.champion_pinball / NULLIF(w.pinball, 0) AS pinball_skill_vs_network
+        {skill("w.champion_error", "w.error")} AS skill_vs_network,
+        {skill("w.champion_pinball", "w.pinball")} AS pinball_skill_vs_network
     FROM standings c
     LEFT JOIN standings b ON {_SAME_WINDOW.format("b")} AND b.line NOT IN ('{PUBLISHED_LINE}', '{LSTM}')
         AND 10 * b.n >= 9 * c.n
@@ -35,7 +35,7 @@ WITH compared AS (
     ))
 ),
 ranked AS (
-    SELECT c.*, min(c.pinball_skill) OVER ({_OF_LINE}) AS least_pinball_skill,
+    SELECT c.*, NULLIF(min(coalesce(c.pinball_skill, -9e99)) OVER ({_OF_LINE}), -9e99) AS least_pinball_skill,
         row_number() OVER ({_OF_LINE} ORDER BY c.skill IS NOT NULL, c.skill, c.baseline) AS place
     FROM compared c
 )
@@ -48,9 +48,10 @@ WHERE c.place = 1
 
 LIVE_SKILL = View(
     _SELECT_LIVE_SKILL,
-    "The published forecasts of one horizon against the best baseline over the newest 20, 60 or 250 nights. Each "
-    "kind has rows of its own; those of replays are left out where the symbol and target have a live score. Losses are "
-    "on the share basis of their nights: in a window across a split both count, as fallback and pages do not.",
+    "The published forecasts of one horizon against the best baseline over the newest 20, 60 or 250 nights with a "
+    "score. Each kind has rows of its own; those of replays are left out where the symbol and target have a live "
+    "score. Losses are on the share basis of their nights: in a window across a split both count, as fallback and "
+    "pages do not.",
     "standings",
     {
         "n": "Nights of the window with a score of the published forecast.",

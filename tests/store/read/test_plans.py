@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from forecasting.store import database, read, standings, writes
 from forecasting.store.read import unscored_forecasts
-from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, score_row
+from tests.store.rows import SYMBOL, TARGET, model_row, run_row
 
 DAY = date(2024, 3, 8)
 QUERIES: dict[str, Callable[[sa.Connection], object]] = {
@@ -41,7 +41,7 @@ def plan_of(
 
     def plan(query: Callable[[sa.Connection], object]) -> list[str]:
         sent: list[tuple[str, object]] = []
-        with database.reading(url) as connection:
+        with database.transaction(url) as connection:
             sa.event.listen(connection, "before_cursor_execute", lambda *event: sent.append((event[2], event[3])))
             query(connection)
             return [
@@ -90,9 +90,10 @@ def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
     ]
 
 
-def test_standings_read_the_scores_of_the_spots_alone(plan_of) -> None:
-    scores = [score_row(forecast_row("m", str(DAY), horizon)) for horizon in (1, 2, 5)]
-    scope = standings.Scope(SYMBOL, TARGET, "live")
-    steps = [step for step in plan_of(lambda c: standings.before_scores(c, scope, scores)) if "SEARCH scores" in step]
-    assert len(steps) == 3
-    assert all("horizon=? AND origin_session=?" in step for step in steps)
+def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of) -> None:
+    steps = plan_of(lambda connection: standings.write(connection, SYMBOL, TARGET, "live"))
+    read_scores = [step for step in steps if step.startswith(("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b "))]
+    assert sorted(read_scores) == [
+        "SEARCH b USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?)",
+        "SEARCH s USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=? AND origin_session>?)",
+    ]

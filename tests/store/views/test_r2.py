@@ -104,10 +104,9 @@ def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split
         squares = {horizon: naive_errors(connection, horizon) for horizon in (1, 2)}
         assert len(found) == 6
         for row in found.to_dict("records"):
-            window = SESSIONS[: -row["horizon"]][-row["window_sessions"] :]
-            scored = [origin for origin in window if origin >= SESSIONS[8]]
+            scored = SESSIONS[8 : -row["horizon"]][-row["window_sessions"] :]
             ends = (row["first_origin"].date(), row["last_origin"].date())
-            assert (row["kind"], row["n"], *ends) == ("live", len(scored), window[0], window[-1])
+            assert (row["kind"], row["n"], *ends) == ("live", len(scored), scored[0], scored[-1])
             ours, means = np.sum([squares[row["horizon"]][origin] for origin in scored], axis=0)
             assert row["r2"] == pytest.approx(1 - ours / means, rel=1e-9)
 
