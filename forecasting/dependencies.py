@@ -117,11 +117,6 @@ ASSUMPTIONS = {
         "A problem has type, loc, msg and input; an own check's is a value_error, `Value error, ` before its text.",
         "forecasting/settings.py",
     ),
-    "sqlalchemy_cursor": Assumption(
-        "sqlalchemy",
-        "A result's `cursor` is the driver's, with all rows; on SQLite days and instants are ISO texts there.",
-        "forecasting/store/frames.py",
-    ),
     "sqlalchemy_errors": Assumption(
         "sqlalchemy",
         "A failed connection is an OperationalError without statement, the driver's error in `orig`.",
@@ -130,7 +125,7 @@ ASSUMPTIONS = {
     "sqlalchemy_rowcount": Assumption(
         "sqlalchemy",
         "With preserve_rowcount, an insert's rowcount is that of the rows it added.",
-        "forecasting/store/upsert.py",
+        "forecasting/store/insert.py",
     ),
     "torch_adamw": Assumption(
         "torch", "torch.optim.adamw.adamw is a step of AdamW as a function.", "forecasting/train/optimiser.py"

@@ -234,19 +234,6 @@ def pydantic_problems() -> None:
     assert (of_check["type"], of_check["msg"]) == ("value_error", "Value error, expected another")
 
 
-def sqlalchemy_cursor() -> None:
-    import sqlalchemy as sa
-
-    table = sa.Table("t", sa.MetaData(), sa.Column("day", sa.Date), sa.Column("at", sa.DateTime))
-    day = datetime(2024, 3, 8, tzinfo=UTC).date()
-    with sa.create_engine("sqlite://").connect() as connection:
-        table.create(connection)
-        connection.execute(table.insert(), [{"day": day, "at": datetime(2024, 3, 8, 10, tzinfo=UTC)}])
-        cursor = connection.execute(sa.select(table)).cursor
-        assert cursor is not None
-        assert cursor.fetchall() == [("2024-03-08", "2024-03-08 10:00:00.000000")]
-
-
 def sqlalchemy_errors() -> None:
     import sqlalchemy as sa
     from sqlalchemy.exc import OperationalError

@@ -27,8 +27,7 @@ from forecasting.pipeline.train import fit_challengers
 from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
-from forecasting.store import copy_inputs, database, migrate, read, writes
-from forecasting.store.copy_nights import copy_nights
+from forecasting.store import database, migrate, read, writes
 from forecasting.store.frames import Row
 from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
 
@@ -127,7 +126,7 @@ def scratch_ledger(settings: Settings) -> Settings:
     scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
     migrate.upgrade(scratch.url)
     with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
-        copy_inputs.copy_inputs(source, target)
+        writes.copy_inputs(source, target)
         copy_own_weights(source, target, settings=settings, data_dir=folder)
     return scratch
 
@@ -139,7 +138,7 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
         UsageError: The champion's are not.
     """
     with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
-        copy_nights(source, target, symbol, settings.target, before=before)
+        writes.copy_nights(source, target, symbol, settings.target, before=before)
         champion = read.champion(target, symbol, settings.target)
         for row in read.models(target, symbol, settings.target):
             if row["artifact_path"] is not None:

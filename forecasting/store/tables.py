@@ -127,11 +127,7 @@ fetches = Table(
     _column("last_received", Date, "Newest session of the response, also if that bar was held back.", null=True),
     _column("fetched_at", UtcDateTime, "When the response was received, UTC."),
     _column("row_count", Integer, "Bars in the response, before any check."),
-    _column(
-        "payload_hash",
-        String(64),
-        "SHA-256 over symbol, sessions, prices to 4 decimals, volumes and actions, without Adj Close.",
-    ),
+    _column("payload_hash", String(64), "SHA-256 of symbol, sessions, prices, volumes and actions, without Adj Close."),
     _column("library_version", String(60), "Library that read the response: yfinance 1.7.0, pandas 3.0.0."),
     _column("adjustment_session", Date, "Newest session with an Adj Close; NULL without one.", null=True),
     _column("adjustment", Double, "Adj Close / Close of it, 0 to 1; the next dividend lowers it.", null=True),
@@ -189,9 +185,7 @@ events = Table(
     _column("first_seen_at", UtcDateTime, "When it was read, UTC.", key=True),
     _column("known_from", Date, "First origin session that may use the event; of a withdrawal the first that may not."),
     _column(
-        "known_rule",
-        String(20),
-        "`seen`, `21 sessions ahead` (the default where the first day is unknown) or `withdrawn` (it ends the event).",
+        "known_rule", String(20), "`seen`, `21 sessions ahead` (first day unknown) or `withdrawn` (ends the event)."
     ),
     _column("announced", Date, "Day of the announcement."),
     _column("timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."),
@@ -214,7 +208,7 @@ findings = Table(
     _column(
         "cleared_at",
         UtcDateTime,
-        "When a fetch no longer showed it, UTC; for a flag about one row, its own fetch. NULL: still open.",
+        "When it was no longer shown, UTC; of a row's flag its own fetch. NULL: open.",
         null=True,
     ),
     ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
@@ -239,21 +233,9 @@ runs = Table(
     _column("mode_reason", Text, "Why that mode was chosen; empty until decided.", default=_EMPTY),
     _column("started_at", UtcDateTime, "When the night first started, UTC."),
     _column("finished_at", UtcDateTime, "When it was done, UTC; NULL before.", null=True),
-    _column(
-        "seconds_ingest",
-        Double,
-        "Seconds of step ingest, its share of symbols run together; NULL before it ended, and where the request of a "
-        "later session's night brought the bars.",
-        null=True,
-    ),
     *(
-        _column(
-            f"seconds_{step}",
-            Double,
-            f"Seconds of step {step}, its share of symbols run together; NULL before it ended.",
-            null=True,
-        )
-        for step in ("preprocess", "train", "predict", "evaluate")
+        _column(f"seconds_{step}", Double, f"Seconds of {step}, its share of symbols run together.", null=True)
+        for step in ("ingest", "preprocess", "train", "predict", "evaluate")
     ),
     _column("flow_run_id", String(36), "Id of Prefect's flow run; NULL without Prefect.", null=True),
     _column("code_version", String(40), _CODE),
@@ -261,13 +243,7 @@ runs = Table(
     _column("settings", Text, "JSON of the settings that shape a forecast, and the file of earnings dates."),
     _column("note", Text, "Remarks for readers: a missing bar or market series; empty without any.", default=_EMPTY),
     _column("error", Text, "Message of the error of the last attempt; NULL without one.", null=True),
-    _column(
-        "market_fetch",
-        String(16),
-        "The newest fetch of the market series when the night's bars were fetched: its windows have the closes known "
-        "then; empty without a series.",
-        default=_EMPTY,
-    ),
+    _column("market_fetch", String(16), "Newest fetch of the market series used; empty without one.", default=_EMPTY),
     Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),
     Index("ix_runs_running", "as_of", sqlite_where=RUNNING, postgresql_where=RUNNING),
     comment="One night of one symbol, target and source under one set of settings. Updated while it proceeds.",
@@ -276,13 +252,7 @@ runs = Table(
 models = Table(
     "models",
     metadata,
-    _column(
-        "id",
-        String(16),
-        "Id derived from run and method; of a baseline, from name, version, symbol, target and settings; of pretrained "
-        "weights, from the fetches of their bars and the settings of their fit.",
-        key=True,
-    ),
+    _column("id", String(16), "Id derived from run and method, or from settings and what it was made of.", key=True),
     _column("name", String(30), "`lstm`, a baseline's name, or `backtest`."),
     _column("version", String(20), "Architecture of a network, version of baselines, or a backtest's refit interval."),
     _column("method", String(10), "`scratch`, `warm`, `baseline`, `backtest`; `base`: of `forecasting pretrain`."),
@@ -296,34 +266,19 @@ models = Table(
     ),
     _column("symbol", String(15), f"{_SYMBOL[:-1]}; empty for pretrained weights, which are of many."),
     _column("target", String(10), _TARGET),
-    _column(
-        "scope", String(10), "Bars that trained the weights: `symbol`, or `panel` with others (pretrained weights)."
-    ),
+    _column("scope", String(10), "Bars of the weights: `symbol`, or `panel` with others (pretrained weights)."),
     _column("seed", Integer, "Seed of the random numbers."),
     _column("trained_from", Date, "First training session; NULL for a baseline.", null=True),
     _column("trained_to", Date, "Last session whose value a weight has used; NULL for a baseline.", null=True),
     _column("epochs", Integer, "Training epochs of this fit.", default="'0'"),
     _column("chain_epochs", Integer, "Epochs since the last fit from scratch, this fit included.", default="'0'"),
-    _column(
-        "fetch_id",
-        String(16),
-        "Fetch of the training bars, an id of `fetches`; NULL for a baseline and method `base`.",
-        null=True,
-    ),
-    _column(
-        "companion_fetches",
-        Text,
-        "JSON: symbol and fetch id of each series that trained weights of method `base`; empty without any.",
-        default=_EMPTY,
-    ),
+    _column("fetch_id", String(16), "Fetch of the training bars, an id of `fetches`; NULL of many or none.", null=True),
+    _column("companion_fetches", Text, "JSON: the fetch of each series of method `base`; else empty.", default=_EMPTY),
     _column("run_id", String(16), "Run that fitted it, an id of `runs`; NULL for a baseline and `base`.", null=True),
     _column("settings_hash", String(12), _SETTINGS),
     _column("code_version", String(40), _CODE),
     _column(
-        "artifact_path",
-        Text,
-        "Folder of the weights, relative to the data folder; NULL for a baseline or once pruned.",
-        null=True,
+        "artifact_path", Text, "Folder of the weights in the data folder; NULL without any, or once pruned.", null=True
     ),
     _column("artifact_hash", String(64), "SHA-256 of the weights; NULL for a baseline.", null=True),
     _column("seconds", Double, "Duration of the fit, seconds.", default="'0'"),
@@ -359,12 +314,7 @@ promotions = Table(
     _column("origins", Integer, "Number of origins compared; 0 for a command."),
     _column("first_origin", Date, "Oldest of them; NULL where none was compared.", null=True),
     _column("last_origin", Date, "Newest of them; NULL where none was compared.", null=True),
-    _column(
-        "compared",
-        String(10),
-        "`hindcasts`: both models were run over the same closed origins by the gate; empty for a command.",
-        default=_EMPTY,
-    ),
+    _column("compared", String(10), "`hindcasts`, both over the same origins; empty for a command.", default=_EMPTY),
     _column("reason", Text, "The decision's reason, as text."),
     _column("trigger", String(10), "`night`, `promote` or `rollback`."),
     _column("decided_at", UtcDateTime, "When it was decided, UTC."),
@@ -402,12 +352,7 @@ forecasts = Table(
         "`weight`, `factors`; empty for a baseline.",
         default=_EMPTY,
     ),
-    _column(
-        "outside",
-        Text,
-        "Inputs beyond the training range, each with its session: `volume 2024-05-01`; empty for none.",
-        default=_EMPTY,
-    ),
+    _column("outside", Text, "Inputs beyond the training range: `volume 2024-05-01`; or empty.", default=_EMPTY),
     _column(
         "calendar",
         Text,
@@ -441,19 +386,13 @@ scores = Table(
     _column("horizon", Integer, _HORIZON, key=True),
     _column("origin_session", Date, _ORIGIN, key=True),
     _column("model_id", String(16), _MODEL_ID, key=True),
-    _column(
-        "stage", String(11), "`first_print` or `settled`: against the first stored or the confirmed bar.", key=True
-    ),
+    _column("stage", String(11), "`first_print` or `settled`: by the first stored bar or the confirmed one.", key=True),
     _column("bar_version", Integer, "Version of the bar scored against; a restated bar adds a row.", key=True),
     _column("target_session", Date, _FORECAST),
     _column("actual", Double, "Actual value in the target's unit, on the share basis of the day of the forecast."),
     _column("error", Double, "q50 - actual, in the target's unit: positive when the forecast was too high."),
     _column("pinball", Double, _PINBALL),
-    _column(
-        "interval_score",
-        Double,
-        "Weighted interval score of the median and the 80 and 90 % intervals, in the target's unit; lower is better.",
-    ),
+    _column("interval_score", Double, "Weighted interval score of median, 80 and 90 % interval; lower is better."),
     _column("inside_80", Boolean, "Whether the actual value is inside the 80 % interval, q10 to q90, ends included."),
     _column("inside_90", Boolean, "Whether it is inside the 90 % interval, q05 to q95, ends included."),
     _column("scored_at", UtcDateTime, "When it was scored, UTC."),

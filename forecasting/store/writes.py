@@ -1,7 +1,7 @@
 """Write statements of the ledger. A row whose key exists is left as it is, so that a night can run twice.
 
 Rows are dicts with the tables' column names. Each function returns how many rows it added. For accepted values, and for
-rows that the database refuses, see upsert.py.
+rows that the database refuses, see insert.py.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from forecasting.ids import finding_id
 from forecasting.ingest.event_history import KEY, VALUES, unseen
 from forecasting.store import read, standings, tables
-from forecasting.store.frames import Row
+from forecasting.store.frames import Row, of_series
+from forecasting.store.insert import insert, plain
 from forecasting.store.read.inputs import PRICES
-from forecasting.store.upsert import insert, plain
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
@@ -206,6 +206,41 @@ def add_promotion(connection: sa.Connection, row: Row) -> int:
 def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Add metrics over a window."""
     return insert(connection, tables.metrics, rows)
+
+
+INPUT_TABLES = (tables.fetches, tables.bar_versions, tables.corporate_actions, tables.events, tables.findings)
+"""The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
+
+
+def copy_inputs(source: sa.Connection, target: sa.Connection) -> int:
+    """The number of rows copied: all of INPUT_TABLES in `source`, to `target`, where these tables are empty."""
+    copied = 0
+    for table in INPUT_TABLES:
+        for batch in source.execute(sa.select(table)).mappings().partitions(5000):
+            target.execute(sa.insert(table), [dict(row) for row in batch])
+            copied += len(batch)
+    return copied
+
+
+def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_target: str, *, before: date) -> None:
+    """Copy to an empty ledger what the nights of sessions before `before` wrote, and the scores of sessions before it.
+
+    Scores that a later night added to an older session are among them: readers filter by when the bar was known.
+    `target` has the input tables of `source`.
+    """
+    runs, models, promotions = tables.runs, tables.models, tables.promotions
+    forecasts, scores = tables.forecasts, tables.scores
+
+    def rows(table: sa.Table, *wanted: sa.ColumnElement[bool]) -> list[Row]:
+        statement = sa.select(table).where(*of_series(table, symbol, of_target), *wanted)
+        return [dict(row) for row in source.execute(statement).mappings()]
+
+    copied = sa.select(runs.c.id).where(*of_series(runs, symbol, of_target), runs.c.as_of < before)
+    insert(target, runs, rows(runs, runs.c.as_of < before))
+    insert(target, models, rows(models, sa.or_(models.c.run_id.is_(None), models.c.run_id.in_(copied))))
+    insert(target, promotions, rows(promotions, promotions.c.session < before))
+    insert(target, forecasts, rows(forecasts, forecasts.c.run_id.in_(copied)))
+    add_scores(target, rows(scores, scores.c.origin_session < before, scores.c.target_session < before))
 
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:

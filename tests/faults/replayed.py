@@ -11,7 +11,8 @@ from unittest import mock
 from forecasting.ingest import witness
 from forecasting.pipeline.replay import rerun_night
 from forecasting.settings import read_settings
-from forecasting.store import copy_inputs, database, upsert
+from forecasting.store import database, writes
+from forecasting.store.insert import insert
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
@@ -51,12 +52,12 @@ def replay_one(
         scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
         shutil.copy(world.empty, folder / "forecasting.db")
         with database.reading(world.url) as source, database.transaction(scratch.url) as target:
-            copy_inputs.copy_inputs(source, target)
+            writes.copy_inputs(source, target)
             findings = metadata.tables["findings"]
             target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
             for name in DERIVED:
                 kept = [row | {"artifact_path": None} if _is_gone(row, world) else row for row in before[name].values()]
-                upsert.insert(target, metadata.tables[name], kept)
+                insert(target, metadata.tables[name], kept)
         used = {row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]}
         rerun_night(run | {"fetch_id": used.pop()}, scratch, [], now=world.now)
         with database.reading(scratch.url) as connection:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from forecasting.store import tables
 from forecasting.store.database import transaction
-from forecasting.store.upsert import insert, plain
+from forecasting.store.insert import insert, plain
 from tests.store.rows import at, run_row
 
 METRIC = {"model_id": "m", "symbol": "S", "target": "volume", "metric": "mae", "scope": "live", "run_id": "r"}
