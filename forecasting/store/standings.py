@@ -26,6 +26,14 @@ def _of_scope(alias: str) -> str:
     return " AND ".join(f"{alias}.{name} = :{name}" for name in _SCOPE) + f" AND {alias}.horizon = h.horizon"
 
 
+_GRAIN = {"volume": 2.0**-10, "close": 2.0**-30, "range": 2.0**-40}
+"""What losses are rounded to, in the target's unit, so that their sums are exact in whatever order they are added."""
+
+
+def _rounded(loss: str) -> str:
+    return f"{loss} + :shift - :shift"  # of 1.5 * 2^52 grains: both databases round to the same bits
+
+
 def _published(name: str) -> str:
     return f"max(CASE c.line WHEN '{PUBLISHED_LINE}' THEN c.{name} END) OVER slot AS champion_{name}"
 
@@ -46,7 +54,8 @@ FROM (
     FROM (
         SELECT c.*, {_published("error")}, {_published("pinball")}
         FROM (
-            SELECT s.horizon, s.origin_session, {_LINE} AS line, abs(s.error) AS error, s.pinball,
+            SELECT s.horizon, s.origin_session, {_LINE} AS line,
+                {_rounded("abs(s.error)")} AS error, {_rounded("s.pinball")} AS pinball,
                 CAST(s.inside_80 AS INTEGER) AS inside_80, CAST(s.inside_90 AS INTEGER) AS inside_90,
                 row_number() OVER (PARTITION BY s.horizon, s.origin_session, {_LINE} {BEST_FIRST}) AS place
             FROM horizons h CROSS JOIN lines l CROSS JOIN scores s
@@ -70,7 +79,7 @@ def write(connection: sa.Connection, symbol: str, target: str, kind: str) -> Non
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
     old = sa.update(table).where(*(table.c[name] == value for name, value in scope.items()))
     connection.execute(old.values(dict.fromkeys(("n", *_SUMS), 0)))
-    connection.execute(_WRITE, scope)
+    connection.execute(_WRITE, {**scope, "shift": 1.5 * 2.0**52 * _GRAIN[target]})
 
 
 def rebuild(connection: sa.Connection) -> None:

@@ -441,7 +441,7 @@ standings = Table(
     _column("champion_error", Double, "Sum of the published forecasts' absolute errors on the same nights."),
     _column("champion_pinball", Double, "Sum of the published forecasts' pinball losses on the same nights."),
     comment="Sums over a window of nights, one row a forecaster and horizon; derived from scores, written with "
-    "them, and divided by live_skill.",
+    "them, and divided by live_skill. Losses are rounded to a power of two, so that sums stay exact.",
 )
 
 metrics = Table(
