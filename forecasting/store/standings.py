@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from forecasting.store import tables
-from forecasting.store.views.counted import BEST_FIRST, COUNTS, LINES, WINDOWS
+from forecasting.store.score_views import BEST_FIRST, COUNTS, LINES, WINDOWS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE
 
 _SCOPE = ("symbol", "target", "kind")

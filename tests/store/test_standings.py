@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from forecasting.store import standings, tables, writes
 from forecasting.store.database import Connection, reading, transaction
-from forecasting.store.views.counted import WINDOWS
+from forecasting.store.score_views import WINDOWS
 from tests.store.mixed_nights import mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start
 

@@ -7,7 +7,7 @@ import pytest
 
 from forecasting.store import writes
 from forecasting.store.database import transaction
-from forecasting.store.views.nights import DURATION_NIGHTS
+from forecasting.store.views import DURATION_NIGHTS
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start, view_rows
 
 

@@ -1,0 +1,431 @@
+"""The views that people query, as SQL for both databases. `migrate.upgrade` creates them, again where one has changed.
+
+Filters on symbol and target reach the tables' keys through every step: each window starts with both, and a symbol's
+newest rows are searched from the newest backwards. SQLite passes a filter on through a window only when all windows of
+the step have one PARTITION BY, and never through GROUP BY; neither database passes it into a common table expression
+that is used twice.
+"""
+
+# ruff: noqa: S608 - the SQL is built from this file's own constants
+
+import sqlalchemy as sa
+
+from forecasting.ids import short_id
+from forecasting.ingest.events import WITHDRAWN
+from forecasting.store.score_views import COSTS, LIVE_R2, LIVE_SKILL, MODEL_COMPARISON, View
+from forecasting.store.tables import metadata
+from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES
+
+_SELECT_BARS = """
+SELECT symbol, session, open, high, low, close, volume, version, settled_at IS NOT NULL AS settled, first_seen_at
+FROM bar_versions
+WHERE superseded_at IS NULL
+"""
+
+BARS = View(
+    _SELECT_BARS,
+    "The current version of one session's bar.",
+    "bar_versions",
+    {"settled": "Whether the fetch of a later night has confirmed it.", "version": "1, or more once restated."},
+)
+
+_HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
+_LEVELS = ", ".join(f"({place}, CAST({level} AS DOUBLE PRECISION))" for place, level in enumerate(QUANTILES))
+_VALUE_OF_LEVEL = " ".join(f"WHEN {place} THEN f.{column}" for place, column in enumerate(QUANTILE_COLUMNS))
+_QUANTILES = ", ".join(f"f.{column}" for column in QUANTILE_COLUMNS)
+_LIVE_FIRST = "CASE f.kind WHEN 'live' THEN 0 WHEN 'late' THEN 1 ELSE 2 END"
+
+
+def _score_of(stage: str, alias: str, pick: str) -> str:
+    key = ("symbol", "target", "kind", "horizon", "origin_session", "model_id")
+    same = " AND ".join(f"{{0}}.{column} = f.{column}" for column in key) + f" AND {{0}}.stage = '{stage}'"
+    return f"""LEFT JOIN scores {alias} ON {same.format(alias)}
+    AND {alias}.bar_version = (SELECT {pick}(o.bar_version) FROM scores o WHERE {same.format("o")})"""
+
+
+_SELECT_LATEST_FORECASTS = f"""
+WITH horizons (horizon) AS (VALUES {_HORIZONS}),
+lines AS (SELECT DISTINCT symbol, target FROM runs),
+newest AS (
+    SELECT l.symbol, l.target, h.horizon, (
+        SELECT f.origin_session FROM forecasts f
+        WHERE f.symbol = l.symbol AND f.target = l.target AND f.horizon = h.horizon AND f.role = 'champion'
+        ORDER BY f.origin_session DESC LIMIT 1
+    ) AS origin_session
+    FROM lines l CROSS JOIN horizons h
+),
+placed AS (
+    SELECT n.symbol, n.target, n.horizon, n.origin_session, f.target_session, {_QUANTILES},
+        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id,
+        row_number() OVER (
+            PARTITION BY n.symbol, n.target, n.horizon ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
+        ) AS place
+    FROM newest n JOIN forecasts f
+        ON f.symbol = n.symbol AND f.target = n.target AND f.origin_session = n.origin_session AND f.horizon = n.horizon
+    WHERE f.role = 'champion'
+)
+SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
+    f.last_value, f.kind, f.status, f.reason, m.name AS model, f.model_id, f.issued_at, f.data_as_of, f.run_id
+FROM placed f JOIN models m ON m.id = f.model_id
+WHERE f.place = 1
+"""
+
+LATEST_FORECASTS = View(
+    _SELECT_LATEST_FORECASTS,
+    "The published forecast of one horizon at the newest origin; live before late before replay.",
+    "forecasts",
+    {},
+)
+
+_SELECT_FORECAST_VS_ACTUAL = f"""
+SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind, f.role, m.name AS model, {_QUANTILES},
+    f.last_value, p.actual AS first_print_actual, p.error AS first_print_error, p.pinball AS first_print_pinball,
+    s.actual AS settled_actual, s.error AS settled_error, s.pinball AS settled_pinball,
+    COALESCE(s.actual, p.actual) AS actual, COALESCE(s.error, p.error) AS error,
+    COALESCE(s.pinball, p.pinball) AS pinball, COALESCE(s.inside_80, p.inside_80) AS inside_80,
+    COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id, f.run_id
+FROM forecasts f
+JOIN models m ON m.id = f.model_id
+{_score_of("first_print", "p", "MIN")}
+{_score_of("settled", "s", "MAX")}
+"""
+
+FORECAST_VS_ACTUAL = View(
+    _SELECT_FORECAST_VS_ACTUAL,
+    "One forecast, of any role and kind, with its scores; NULL while its session has no score.",
+    "forecasts",
+    {
+        **{
+            f"{stage}_{name}": f"{what} against the {text}; NULL without that score."
+            for stage, text in (("first_print", "first stored bar"), ("settled", "newest settled bar"))
+            for name, what in (
+                ("actual", "Actual value, in the target's unit,"),
+                ("error", "q50 - actual, in the target's unit, positive when too high,"),
+                ("pinball", "Mean pinball loss, in the target's unit,"),
+            )
+        },
+        "actual": "settled_actual, or first_print_actual while not settled.",
+        "error": "settled_error, or first_print_error while not settled; positive when the forecast was too high.",
+        "pinball": "settled_pinball, or first_print_pinball while not settled.",
+        "inside_80": "Whether that actual value is inside the 80 % interval, q10 to q90.",
+        "inside_90": "Whether it is inside the 90 % interval, q05 to q95.",
+    },
+)
+
+_SELECT_QUANTILE_FORECASTS = f"""
+WITH levels (place, level) AS (VALUES {_LEVELS})
+SELECT f.model_id, f.symbol AS location, f.target, f.origin_session AS origin_date, f.horizon,
+    f.target_session AS target_end_date, 'quantile' AS output_type, l.level AS output_type_id,
+    CASE l.place {_VALUE_OF_LEVEL} END AS value, f.symbol, f.kind, f.role, m.name AS model
+FROM forecasts f JOIN models m ON m.id = f.model_id CROSS JOIN levels l
+"""
+
+QUANTILE_FORECASTS = View(
+    _SELECT_QUANTILE_FORECASTS,
+    "One quantile of one forecast, in hubverse's long form.",
+    "forecasts",
+    {
+        "location": "The symbol, under hubverse's name.",
+        "origin_date": "The origin session, under hubverse's name.",
+        "target_end_date": "The target session, under hubverse's name.",
+        "output_type": "`quantile`.",
+        "output_type_id": "Level of the quantile: 0.05 to 0.95.",
+        "value": "The quantile, in the target's unit.",
+    },
+)
+
+# The newest session counts before the newest decision, as in read.champion: a span replayed today changes its own days.
+_SELECT_CHAMPIONS = """
+WITH decided AS (
+    SELECT p.*, LAG(p.winner) OVER (
+        PARTITION BY p.symbol, p.target ORDER BY p.session, p.decided_at, p.id
+    ) AS before
+    FROM promotions p
+),
+changed AS (
+    SELECT d.*, LEAD(d.session) OVER (
+        PARTITION BY d.symbol, d.target ORDER BY d.session, d.decided_at, d.id
+    ) AS to_session
+    FROM decided d
+    WHERE d.before IS NULL OR d.before <> d.winner
+)
+SELECT c.symbol, c.target, c.session AS from_session, c.to_session, c.winner AS model_id, m.name AS model, m.method,
+    c.before AS replaced, c.reason AS why, c.challenger_pinball, c.champion_pinball, c.origins, c.trigger, c.decided_at,
+    m.trained_to, m.chain_epochs, c.run_id
+FROM changed c JOIN models m ON m.id = c.winner
+"""
+
+CHAMPIONS = View(
+    _SELECT_CHAMPIONS,
+    "One model's time as champion: one row each time the champion changed.",
+    "promotions",
+    {
+        "from_session": (
+            "Session of the decision. Forecasts of later origins use the model; that of this one too on the first "
+            "night, and where the champion before could not be used."
+        ),
+        "to_session": (
+            "Session of the decision that replaced it, the last origin it forecast unless it could not be used there; "
+            "NULL: still champion. Equal to `from_session`: replaced before another forecast."
+        ),
+        "model_id": "The champion, an id of `models`.",
+        "model": "Its name: `lstm`.",
+        "method": "How it was fitted: `scratch` or `warm`.",
+        "replaced": "Champion before, an id of `models`; NULL for the first.",
+        "why": "The decision's reason, as text.",
+        "trained_to": "Last session whose value its weights have used.",
+        "chain_epochs": "Training epochs since its last fit from scratch, its own included.",
+    },
+)
+
+# As in read.events: the newest row of a session and kind counts unless it withdraws the event; of an announcement that
+# is valid under several sessions only the one first seen last.
+_SELECT_SPECIAL_DAYS = f"""
+WITH newest AS (
+    SELECT e.*, row_number() OVER (
+        PARTITION BY e.symbol, e.session, e.kind ORDER BY e.first_seen_at DESC
+    ) AS place
+    FROM events e
+),
+valid AS (
+    SELECT n.*, row_number() OVER (
+        PARTITION BY n.symbol, n.announced, n.kind ORDER BY n.first_seen_at DESC, n.session DESC
+    ) AS newest_place
+    FROM newest n
+    WHERE n.place = 1 AND n.known_rule <> '{WITHDRAWN}'
+),
+days AS (
+    SELECT DISTINCT f.symbol, f.target_session AS session, f.calendar AS day, 'calendar' AS kind
+    FROM forecasts f
+    WHERE f.role = '{CHAMPION}' AND f.calendar <> ''
+    UNION ALL
+    SELECT v.symbol, v.session, CASE v.timing
+        WHEN 'bmo' THEN v.kind || ' before the open'
+        WHEN 'amc' THEN v.kind || ' after the close before' ELSE v.kind END AS day, v.kind
+    FROM valid v
+    WHERE v.newest_place = 1
+)
+SELECT d.symbol, d.session, d.kind, d.day, d.session > COALESCE(
+    (SELECT max(b.session) FROM bar_versions b WHERE b.symbol = d.symbol), d.session
+) AS ahead
+FROM days d
+"""
+
+SPECIAL_DAYS = View(
+    _SELECT_SPECIAL_DAYS,
+    "One special session of a symbol: earnings, past and announced, or a special day of the exchange's calendar among "
+    "the sessions that were forecast; of the calendar no other days are stored.",
+    "events",
+    {
+        "session": "The session; of earnings the one that reacts.",
+        "kind": "`calendar`, or the kind of the event: `earnings`.",
+        "day": "What is special, in words: `triple witching`; `earnings after the close before`.",
+        "ahead": "Whether it is later than the newest stored bar of the symbol.",
+    },
+)
+
+DURATION_NIGHTS = 60
+"""Nights that `night_durations` covers: about three months."""
+
+_STEPS = ("ingest", "preprocess", "train", "predict", "evaluate")
+_TIMED = (*_STEPS, "total")
+# 0.0: of a night without a step, SQLite would make a whole number of 0.
+_TOTAL = " + ".join(f"COALESCE(r.seconds_{step}, 0.0)" for step in _STEPS)
+
+# What retraining gained: the skill of the night's challenger against the champion's own forecast of the same origin,
+# published or silenced, once both are scored.
+_SELECT_NIGHT_LOG = f"""
+SELECT r.as_of, r.symbol, r.target, r.trigger, r.status, r.mode, r.mode_reason, r.seconds_ingest, r.seconds_preprocess,
+    r.seconds_train, r.seconds_predict, r.seconds_evaluate,
+    {_TOTAL} AS seconds_total,
+    (SELECT p.reason FROM promotions p WHERE p.run_id = r.id ORDER BY p.decided_at DESC, p.id LIMIT 1) AS decision,
+    (
+        SELECT 1 - AVG(c.pinball) / NULLIF(AVG(k.pinball), 0)
+        FROM forecast_vs_actual c JOIN forecast_vs_actual k ON k.symbol = c.symbol AND k.target = c.target
+            AND k.origin_session = c.origin_session AND k.horizon = c.horizon AND k.kind = c.kind
+            AND k.run_id = c.run_id
+        WHERE c.symbol = r.symbol AND c.target = r.target AND c.origin_session = r.as_of AND c.run_id = r.id
+            AND c.role = 'challenger' AND k.role IN ('champion', 'silenced') AND k.model = '{LSTM}'
+            AND c.pinball IS NOT NULL AND k.pinball IS NOT NULL
+    ) AS skill_gained,
+    CASE WHEN r.mode IN ('scratch', 'warm') THEN r.seconds_train END AS seconds_cost,
+    r.note, r.error, r.source, r.started_at, r.finished_at, r.id AS run_id
+FROM runs r
+"""
+
+NIGHT_LOG = View(
+    _SELECT_NIGHT_LOG,
+    "One run, with its decision and what retraining gained and cost.",
+    "runs",
+    {
+        "seconds_total": "Sum of the five steps' seconds; a step that has not ended counts 0.",
+        "decision": "Reason of the promotion that the run decided; NULL without one.",
+        "skill_gained": (
+            "1 - challenger's / champion's mean pinball loss on the night's forecasts, the champion's also where a "
+            "baseline was published: positive if the challenger was better. NULL until both are scored."
+        ),
+        "seconds_cost": "Seconds of the fit; NULL for a night without one.",
+        "run_id": "The run, an id of `runs`.",
+    },
+)
+
+_SECONDS = " ".join(f"WHEN '{step}' THEN n.seconds_{step}" for step in _TIMED)
+_OF_STEP = "PARTITION BY t.symbol, t.target, t.step"
+
+
+def _quantile(level: float) -> str:
+    """Linear interpolation between the two nearest of n ordered values; SQLite has no percentile_cont."""
+    distance = f"abs(o.place - 1 - {level} * (o.n - 1))"
+    return f"sum(CASE WHEN {distance} < 1 THEN o.seconds * (1 - {distance}) ELSE 0 END) OVER w"
+
+
+_SELECT_NIGHT_DURATIONS = f"""
+WITH steps (step, step_order) AS (VALUES {", ".join(f"('{step}', {place})" for place, step in enumerate(_TIMED, 1))}),
+timed AS (
+    SELECT n.symbol, n.target, s.step, s.step_order, n.as_of, CASE s.step {_SECONDS} END AS seconds
+    FROM (
+        SELECT r.symbol, r.target, r.as_of, r.seconds_ingest, r.seconds_preprocess, r.seconds_train, r.seconds_predict,
+            r.seconds_evaluate, {_TOTAL} AS seconds_total,
+            row_number() OVER (PARTITION BY r.symbol, r.target ORDER BY r.as_of DESC, r.started_at DESC, r.id) AS place
+        FROM runs r WHERE r.status = 'done'
+    ) n CROSS JOIN steps s
+    WHERE n.place <= {DURATION_NIGHTS}
+),
+ordered AS (
+    SELECT t.*, count(*) OVER ({_OF_STEP}) AS n, row_number() OVER ({_OF_STEP} ORDER BY t.seconds, t.as_of) AS place
+    FROM timed t WHERE t.seconds IS NOT NULL
+),
+summed AS (
+    SELECT o.symbol, o.target, o.step, o.step_order, o.n, {_quantile(0.5)} AS median_seconds,
+        {_quantile(0.95)} AS p95_seconds, max(o.seconds) OVER w AS max_seconds, min(o.as_of) OVER w AS first_night,
+        max(o.as_of) OVER w AS last_night, o.place
+    FROM ordered o WINDOW w AS (PARTITION BY o.symbol, o.target, o.step)
+)
+SELECT s.symbol, s.target, s.step, s.step_order, s.n, s.median_seconds, s.p95_seconds, s.max_seconds, s.first_night,
+    s.last_night
+FROM summed s
+WHERE s.place = 1
+"""
+
+NIGHT_DURATIONS = View(
+    _SELECT_NIGHT_DURATIONS,
+    f"How long one step of a night takes, over the newest {DURATION_NIGHTS} finished nights of a symbol and target.",
+    "runs",
+    {
+        "step": "`ingest`, `preprocess`, `train`, `predict`, `evaluate`, or `total`, their sum.",
+        "step_order": "1 to 6: the order of the steps.",
+        "n": "Nights with a duration of the step.",
+        "median_seconds": "Median duration, seconds.",
+        "p95_seconds": "95th percentile, seconds, interpolated between the two nearest nights.",
+        "max_seconds": "Longest, seconds.",
+        "first_night": "Oldest of these nights.",
+        "last_night": "Newest of these nights.",
+    },
+)
+
+VIEWS: dict[str, View] = {
+    "bars": BARS,
+    "latest_forecasts": LATEST_FORECASTS,
+    "forecast_vs_actual": FORECAST_VS_ACTUAL,
+    "live_skill": LIVE_SKILL,
+    "live_r2": LIVE_R2,
+    "model_comparison": MODEL_COMPARISON,
+    "costs": COSTS,
+    "quantile_forecasts": QUANTILE_FORECASTS,
+    "champions": CHAMPIONS,
+    "special_days": SPECIAL_DAYS,
+    "night_log": NIGHT_LOG,
+    "night_durations": NIGHT_DURATIONS,
+}
+"""Each view after those it reads."""
+
+
+def text_of(view: str, column: str) -> str:
+    """The meaning of a view's column: its own text, that of the view's source table, or of table scores."""
+    own = VIEWS[view].columns
+    source, scores = metadata.tables[VIEWS[view].table], metadata.tables["scores"]
+    return own[column] if column in own else str((source if column in source.c else scores).c[column].comment)
+
+
+def are_current(connection: sa.Connection) -> bool:
+    """Whether Postgres has these very views: dropped and created, they would wait for every reader of one.
+
+    Postgres rewrites their text, so a comment on a constraint that no reader locks has a digest of it.
+    """
+    if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(sa.inspect(connection).get_view_names()):
+        return False
+    return bool(connection.scalar(_STORED_DIGEST) == _digest())
+
+
+def drop(connection: sa.Connection) -> list[str]:
+    """The GRANT statements that people had issued on the views, for `create`; the views are dropped."""
+    grants: list[str] = []
+    if connection.dialect.name == "postgresql":
+        grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+    return grants
+
+
+def create(connection: sa.Connection, grants: list[str]) -> None:
+    """Create the views, and repeat the grants on them."""
+    for name, view in VIEWS.items():
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {view.select}")
+    for grant in grants:
+        connection.exec_driver_sql(grant)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"COMMENT ON CONSTRAINT alembic_version_pkc ON alembic_version IS '{_digest()}'")
+
+
+def _digest() -> str:
+    return short_id(*(f"{name} {view.select}" for name, view in VIEWS.items()))
+
+
+_STORED_DIGEST = sa.text(
+    "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint "
+    "WHERE conname = 'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
+)
+
+
+def comment(connection: sa.Connection) -> int:
+    """The number of comments written on Postgres: those of tables, views and their columns that differ.
+
+    One that is in place is not written again: COMMENT ON waits for nights that hold a lock on the table.
+    """
+    if connection.dialect.name != "postgresql":
+        return 0
+    stored = {(relation, column): text for relation, column, text in connection.execute(_COMMENTS)}
+    changed = [(place, text) for place, text in meanings(connection).items() if stored.get(place) != text]
+    for (relation, column), text in changed:
+        kind = "VIEW" if relation in VIEWS else "TABLE"
+        what = f"COLUMN {relation}.{column}" if column else f"{kind} {relation}"
+        quoted = text.replace("'", "''").replace("%", "%%")
+        connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
+    return len(changed)
+
+
+def meanings(connection: sa.Connection) -> dict[tuple[str, str], str]:
+    """The text of every table, view and column, by both names; an empty one for the table or view itself."""
+    found = {}
+    for table in metadata.tables.values():
+        found[table.name, ""] = str(table.comment)
+        found |= {(table.name, column.name): str(column.comment) for column in table.columns}
+    made = sa.inspect(connection)
+    for name, view in VIEWS.items():
+        found[name, ""] = view.row
+        found |= {(name, one["name"]): text_of(name, one["name"]) for one in made.get_columns(name)}
+    return found
+
+
+_COMMENTS = sa.text(
+    "SELECT c.relname, COALESCE(a.attname, ''), d.description FROM pg_description d "
+    "JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass "
+    "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 "
+    "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')"
+)
+
+_GRANTS = sa.text(
+    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "
+    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants "
+    "WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
+)
