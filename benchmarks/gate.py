@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import torch
+from forecasting.train.starting_weights import fit_scratch
 from skill import machine
 from torch import Tensor
 
@@ -30,7 +31,6 @@ from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit
 from forecasting.train.gate import Verdict, examine
 from forecasting.train.prepare import prepare
-from forecasting.train.starting_weights import fit_scratch
 from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
 
 EVERY = 5
@@ -121,12 +121,12 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
     other: Checkpoint | None = None
     found: list[tuple[str, Verdict]] = []
     for number in range(options.nights):
-        known, _ = windows_at([windows], first + number, settings)
+        known = windows_at(windows, first + number, settings)
         scratch = champion is None or number % settings.scratch_every == 0
-        fitted = fit_scratch(known, [], settings=settings) if scratch else warm(known, champion, settings)
+        fitted = fit_scratch(known, settings=settings) if scratch else warm(known, champion, settings)
         if other is None or number % settings.scratch_every == 0:
             row = int(np.searchsorted(others.origins, known.origins[-1]))
-            other = fit_scratch(windows_at([others], row, other_settings)[0], [], settings=other_settings)
+            other = fit_scratch(windows_at(others, row, other_settings), settings=other_settings)
         judged = {"sound, from scratch" if scratch else "sound, warm": fitted}
         if number % EVERY == 0:
             night = Night(known, settings, other, number)

@@ -7,14 +7,15 @@ from prefect import flow
 from pydantic import Field
 
 from flows import clock
+from flows.nightly import run_nights
 from flows.operations.artifacts import add_tags, publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
 from flows.operations.states import last_state
 from flows.run_names import night_run_name
-from flows.work_queue import run_all
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import planned_span
+from forecasting.pipeline.run import ledger
 from forecasting.report.run_guides import CATCH_UP
 from forecasting.report.run_outcome import subject_tags
 from forecasting.store import database
@@ -50,9 +51,8 @@ def catch_up(
     with readable_errors():
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
         add_tags(subject_tags(settings.symbols, settings.target))
-        with database.night_lock(settings.url, "night"), database.kept_open(settings.url):
-            nights, failed = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
-            outcomes = run_all(nights, settings)
-    done = publish_outcomes(settings, outcomes.done)
+        with database.night_lock(settings.url, "night"), ledger(settings):
+            planned = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+            nights = run_nights(planned, settings)
     nothing = f"Every session from {first} to {last} was already done."
-    return last_state(outcomes, failed, of=len(settings.symbols), done=done, nothing=lambda: nothing)
+    return last_state(nights, settings, done=publish_outcomes(settings, nights), nothing=lambda: nothing)

@@ -1,25 +1,72 @@
 """The night as a Prefect flow: ingest, preprocess, train, predict, evaluate, for every missed session, oldest first."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime, task
+from prefect.cache_policies import NO_CACHE
 
 from flows import clock
-from flows.operations.artifacts import add_tags, publish_outcomes
+from flows.operations.artifacts import add_tags, publish_artifacts, publish_outcomes
 from flows.operations.events import emit_failed
 from flows.operations.logs import readable_errors
-from flows.operations.states import last_state
-from flows.run_names import night_run_name
-from flows.work_queue import run_all
+from flows.operations.states import last_state, wait
+from flows.progress import show_done, show_nights, show_step
+from flows.run_names import night_run_name, step_run_name
+from flows.runner import runner
+from forecasting.errors import ForecastingError
+from forecasting.pipeline import evaluate as evaluation
+from forecasting.pipeline import ingest as ingestion
+from forecasting.pipeline import predict as prediction
+from forecasting.pipeline import preprocess as preprocessing
+from forecasting.pipeline.night import Night, in_turn
 from forecasting.pipeline.nothing_new import nothing_new
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import planned_nights
+from forecasting.pipeline.publish import update_index
+from forecasting.pipeline.rounds import Rounds
+from forecasting.pipeline.run import ledger, shards
+from forecasting.pipeline.unexpected import explained
 from forecasting.report.run_guides import NIGHTLY
 from forecasting.report.run_outcome import subject_tags
+from forecasting.settings import Settings
 from forecasting.store import database
 from forecasting.vocabulary import Mode, Target
+
+
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+def ingest(nights: list[Night], rounds: Rounds, switch_source: bool) -> list[Night]:
+    """The nights, the bars of their symbols brought up to date."""
+    return ended(ingestion.ingest(nights, switch_source=switch_source, refusals=rounds.refusals))
+
+
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+def preprocess(nights: list[Night]) -> list[Night]:
+    """The nights with their features and windows."""
+    return ended(preprocessing.preprocess(nights))
+
+
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+def train(nights: list[Night]) -> list[Night]:
+    """The nights with their challengers."""
+    from forecasting.pipeline import train as training  # takes torch: a process that waits for nights needs none
+
+    return ended(training.train(nights))
+
+
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+def predict(nights: list[Night]) -> list[Night]:
+    """The nights, their forecasts written."""
+    return ended(prediction.predict(nights))
+
+
+@task(cache_policy=NO_CACHE, retries=0, task_run_name=step_run_name)
+def evaluate(nights: list[Night]) -> list[Night]:
+    """The nights, closed sessions scored, the decision made and the page written."""
+    return ended(evaluation.evaluate(nights))
 
 
 @flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[emit_failed], retries=0)
@@ -54,10 +101,75 @@ def nightly(
     with readable_errors():
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
         add_tags(subject_tags(settings.symbols, settings.target))
-        with database.night_lock(settings.url, "night"), database.kept_open(settings.url):
+        with database.night_lock(settings.url, "night"), ledger(settings):
             trigger = "schedule" if patient else "run"
-            nights, failed = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
-            outcomes = run_all(nights, settings, unattended=patient, switch_source=switch_source)
-    done = publish_outcomes(settings, outcomes.done)
+            planned = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
+            nights = run_nights(planned, settings, patient=patient, switch_source=switch_source)
     nothing = partial(nothing_new, settings, as_of=as_of, now=clock.now)
-    return last_state(outcomes, failed, of=len(settings.symbols), done=done, nothing=nothing)
+    return last_state(nights, settings, done=publish_outcomes(settings, nights), nothing=nothing)
+
+
+def run_nights(
+    planned: list[Night], settings: Settings, *, patient: bool = False, switch_source: bool = False
+) -> list[Night]:
+    """The nights as they ended: each batch of symbols is requested, then its shards take the other four steps."""
+    show_nights(planned)
+    flow_run_id = runtime.flow_run.id
+    begun = [replace(night, flow_run_id=flow_run_id) for night in planned]
+    rounds = Rounds(begun, settings, patient=patient, now=clock.now, wait=partial(wait, settings))
+    done: list[Night] = []
+    with runner(settings) as workers:
+        for due in rounds:
+            for shard in shards(rounds.take(step(ingest, due, rounds, switch_source)), settings):
+                if workers is not None:
+                    workers.submit(shard)
+                else:
+                    done += run_shard(shard)
+        for ended_elsewhere in workers.results() if workers is not None else ():
+            done += ended_elsewhere
+            show_done(len(done))
+    update_index(settings, now=clock.now)
+    return done + rounds.ended
+
+
+def run_shard(shard: list[Night]) -> list[Night]:
+    """The nights of some symbols as they ended: the first of each symbol, then the second, and so on."""
+    done: list[Night] = []
+    for nights in in_turn(shard):
+        nights = step(evaluate, step(predict, step(train, step(preprocess, nights))))
+        publish_artifacts(nights)
+        done += [replace(night, report=None) for night in nights]  # it is large
+    return done
+
+
+class NightsFailedError(ForecastingError):
+    """Every night of a task failed, and so does the task in Prefect's list; the flow goes on with them."""
+
+    def __init__(self, nights: list[Night]) -> None:
+        """Carry the nights, each with its error; the message is that of the first."""
+        super().__init__(str(nights[0].error))
+        self.nights = nights
+
+
+def ended(nights: list[Night]) -> list[Night]:
+    """The nights of a task.
+
+    Raises:
+        NightsFailedError: All of them have failed.
+    """
+    if all(night.error is not None for night in nights):
+        raise NightsFailedError(nights)
+    return nights
+
+
+def step(work: Callable[..., list[Night]], nights: list[Night], *more: object) -> list[Night]:
+    """The nights after one of the five tasks."""
+    if work is not evaluate and all(night.error for night in nights):  # also without any
+        return nights
+    show_step(nights, work.__name__)
+    try:
+        return work(nights, *more)
+    except NightsFailedError as failed:
+        return failed.nights
+    except Exception as error:  # of Prefect's server
+        return [replace(night, error=night.error or explained(error, now=clock.now)) for night in nights]

@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from forecasting.pipeline.night_progress import after, at_stage
-from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.night import Night
 from forecasting.vocabulary import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_STEPS = ("preprocess", "train", "predict", "evaluate")  # a night's after ingest, which all nights of a run share
+
 Update = Callable[[str, int, int], None]
 _display: ContextVar[Update | None] = ContextVar("display", default=None)
-_nights: ContextVar[tuple[NightSpec, ...]] = ContextVar("nights", default=())
+_nights: ContextVar[tuple[str, ...]] = ContextVar("nights", default=())
 
 
 @contextmanager
@@ -37,22 +38,28 @@ def watched_nights() -> Iterator[None]:
             _display.reset(token)
 
 
-def show_nights(nights: Sequence[NightSpec]) -> None:
-    """Let the bar show these nights from here on, shard by shard, each symbol's oldest first."""
-    _nights.set(tuple(nights))
+def show_nights(nights: Sequence[Night]) -> None:
+    """Let the bar show these nights from here on."""
+    _nights.set(tuple(night.id for night in nights))
 
 
-def show_stage(shard: Sequence[NightSpec], stage: str) -> None:
-    """Put the bar where `stage` of a shard's nights begins: the same place at every retry."""
-    update, nights = _display.get(), _nights.get()
-    if update is not None and shard[0] in nights:
-        update(*at_stage(shard, stage, nights))
+def show_step(nights: Sequence[Night], step: str) -> None:
+    """Put the bar where a step of some nights begins: the same place at every retry."""
+    update, shown = _display.get(), _nights.get()
+    if update is None or nights[0].id not in shown:
+        return
+    at = shown.index(nights[0].id)
+    done = 0 if step == "ingest" else 1 + at * len(_STEPS) + len(nights) * _STEPS.index(step)
+    which = f" ({at + 1} of {len(shown)})" if len(shown) > 1 and step != "ingest" else ""
+    more = f" and {len(nights) - 1} more" if len(nights) > 1 else ""
+    update(f"{nights[0].symbol} {nights[0].session}{more}{which}: {step}", done, 1 + len(shown) * len(_STEPS))
 
 
 def show_done(done: int) -> None:
-    """Put the bar where so many of the nights are done."""
+    """Put the bar where so many of the nights are done, in other processes."""
     if (update := _display.get()) is not None:
-        update(*after(done, len(_nights.get())))
+        nights = len(_nights.get())
+        update(f"{done} of {nights} nights done", 1 + done * len(_STEPS), 1 + nights * len(_STEPS))
 
 
 @contextmanager

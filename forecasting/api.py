@@ -113,11 +113,11 @@ class Ledger:
         Raises:
             ForecastingError: A check failed, the bar is late, or the night failed.
         """
-        from forecasting.pipeline.whole_night import run_nights  # loads torch, which readers do without
+        from forecasting.pipeline.run import run_missed  # loads torch, which readers do without
 
         settings = self._settings([symbol], target, source)
         day = None if as_of is None else check_day("as_of", as_of)
-        done = run_nights(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
+        done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
         found = ledger_frames.history(settings)
         return found[found["run_id"].isin(done)].reset_index(drop=True)
 

@@ -81,12 +81,6 @@ ASSUMPTIONS = {
     "pandas_string_storage": Assumption(
         "pandas", "The option mode.string_storage can be `python`.", "forecasting/store/frames.py"
     ),
-    "prefect_pool": Assumption(
-        "prefect",
-        "ProcessPoolTaskRunner runs its own _forward_subprocess_messages in a thread, and its _executor starts each "
-        "process by its _mp_context once there is work.",
-        "flows/runners.py",
-    ),
     "prefect_temporary_server": Assumption(
         "prefect", "A temporary server is uvicorn with the factory create_app and three variables.", _SERVER
     ),

@@ -36,7 +36,7 @@ MOST = 100_000
 _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 
 # Those that joined later count where they differ from the default, so that hashes and ids from before do not change.
-_LATER_FIELDS = ("companions", "scratch_every", "max_model_age")
+_LATER_FIELDS = ("scratch_every", "max_model_age")
 
 _SECRETS = {"database_url": "a database URL"}
 """Settings that may come from a file, which the same name with `_file` names; and what its line is."""
@@ -60,9 +60,6 @@ class Settings(BaseSettings):
         None, description="File with the SQLAlchemy URL, in place of database_url: a mounted secret, or mode 0600."
     )
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
-    companions: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Symbols fetched each night as training data, not forecast, comma separated."
-    )
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
     witness: str | None = Field(
@@ -134,17 +131,17 @@ class Settings(BaseSettings):
             values["symbols"] = "^GSPC"
         return values
 
-    @field_validator("symbols", "companions", "files", mode="before")
+    @field_validator("symbols", "files", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(listed(value)) if isinstance(value, str) else value
 
-    @field_validator("symbols", "companions")
+    @field_validator("symbols")
     @classmethod
-    def _check_symbols(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _check_symbols(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for symbol in value:
             _valid_symbol(symbol)
-        if not value and info.field_name == "symbols":
+        if not value:
             raise ValueError("Expected at least one symbol, found none")
         return tuple(dict.fromkeys(value))
 
@@ -179,13 +176,8 @@ class Settings(BaseSettings):
         return exchange_of(symbol, overrides=self.exchanges, default=self.exchange)
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly.
-
-        A companion without a suffix keeps its exchange: that of the symbol would be the default for it too.
-        """
-        exchanges = {one: self.exchange_of(one) for one in self.companions} | self.exchanges
-        own = {"symbols": (symbol,), "exchange": self.exchange_of(symbol), "exchanges": exchanges}
-        return self.model_copy(update=own)
+        """The settings of one symbol: `symbols` is (symbol,), `exchange` its own; the hash changes accordingly."""
+        return self.model_copy(update={"symbols": (symbol,), "exchange": self.exchange_of(symbol)})
 
     @property
     def market_choice(self) -> MarketChoice | None:

@@ -58,8 +58,8 @@ QUANTILE_COLUMNS = ("q05", "q10", "q25", "q50", "q75", "q90", "q95")
 MEDIAN = QUANTILES.index(0.50)
 """Position of the median among the levels."""
 
-COMPANION_TRAINED, RANDOM = "companions", "drawn"
-"""Values of `models.base` other than names of pretrained weights: trained on the companions, or random."""
+RANDOM = "drawn"
+"""Value of `models.base` other than names of pretrained weights: random."""
 
 OF_MANY = ""
 """Column `symbol` of table models for pretrained weights, which are of many symbols."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import Flow, State, Task
 
-from flows import backtest, catch_up, nightly, tasks  # noqa: F401 - imported, so that every task is there to be replaced
+from flows import backtest, catch_up, nightly  # noqa: F401 - imported, so that every task is there to be replaced
 from flows.operations import server
 
 
@@ -23,15 +23,6 @@ def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
                 put(module, name, value.fn)
             elif isinstance(value, Flow):
                 put(module, name, plain(value))
-    put(tasks, "step", plain_step)
-
-
-def plain_step(work: Callable[[], None]) -> None:
-    """A step without its task."""
-    work()
-
-
-plain_step.with_options = lambda **names: plain_step  # type: ignore[attr-defined]
 
 
 def plain(flow: Flow[..., Any]) -> Callable[..., Any]:

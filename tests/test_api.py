@@ -84,7 +84,7 @@ assert "connect" in dir(fc)
 ledger = fc.connect()
 assert len(ledger.latest("SBUX")) == len(ledger.history("SBUX")) == len(ledger.skill("SBUX")) == 0
 assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
-import forecasting.pipeline.whole_night
+import forecasting.pipeline.run
 from flows import clock
 assert not {"prefect", "typer"} & set(sys.modules)
 import flows.nightly, flows.catch_up, flows.operations.worker

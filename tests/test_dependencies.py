@@ -133,17 +133,6 @@ def pandas_string_storage() -> None:
         assert pd.StringDtype().storage == "python"
 
 
-def prefect_pool() -> None:
-    from prefect.task_runners import ProcessPoolTaskRunner
-
-    pool, called = ProcessPoolTaskRunner(max_workers=1), list[bool]()
-    pool._forward_subprocess_messages = lambda: called.append(True)
-    with pool:
-        assert pool._executor._mp_context.get_start_method() == "spawn"
-        assert pool._executor._processes == {}
-    assert called == [True]
-
-
 def prefect_temporary_server() -> None:
     from prefect.server.api import server
 
@@ -393,7 +382,7 @@ def test_a_package_that_has_changed_is_named_with_its_release_and_what_is_gone()
 def test_every_private_name_of_another_package_is_an_assumption() -> None:
     stated = " ".join(assumption.states for assumption in ASSUMPTIONS.values())
     used = {name for folder in ("forecasting", "flows", "migrations") for name in private_names(ROOT / folder)}
-    assert {"_tz", "_instances", "_forward_subprocess_messages"} <= used
+    assert {"_tz", "_instances"} <= used
     assert {name for name in used if name not in stated} == set()
 
 

@@ -25,15 +25,11 @@ def test_the_error_names_every_invalid_variable_and_shows_no_secret(monkeypatch)
 
 
 def test_a_symbol_that_is_not_valid_is_refused_with_its_variable(monkeypatch):
-    for name, value in {"SYMBOLS": "SBUX,msft", "COMPANIONS": "K O", "EXCHANGES": "vod=XLON"}.items():
+    for name, value in {"SYMBOLS": "SBUX,msft", "EXCHANGES": "vod=XLON"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     with pytest.raises(UsageError) as refused:
         read_settings()
-    for named in (
-        "SYMBOLS: Invalid symbol 'msft'",
-        "COMPANIONS: Invalid symbol 'K O'",
-        "EXCHANGES: Invalid symbol 'vod'",
-    ):
+    for named in ("SYMBOLS: Invalid symbol 'msft'", "EXCHANGES: Invalid symbol 'vod'"):
         assert f"FORECASTING_{named}: expected 1 to 15 of A-Z" in str(refused.value)
 
 

@@ -10,12 +10,13 @@ from prefect.context import FlowRunContext
 from flows import clock
 from flows.operations.events import emit
 from flows.operations.server import tolerate_outage
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.folders import report_path
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.notable import notable_outcomes
 from forecasting.pipeline.outcomes import newest_nights, outcome_page
-from forecasting.pipeline.publish import PublishedPage
+from forecasting.pipeline.run import outcome_of
 from forecasting.pipeline.unexpected import explained
-from forecasting.report.artifacts import Artifact, night_artifacts
+from forecasting.report.artifacts import Artifact, night_artifact
 from forecasting.report.outcome_page import RunTimes
 from forecasting.report.run_outcome import outcome_sentence, outcome_tags
 from forecasting.settings import Settings
@@ -23,29 +24,31 @@ from forecasting.settings import Settings
 logger = logging.getLogger("forecasting.night")
 
 
-def publish_artifacts(run: NightRun, page: PublishedPage, *, symbols: int) -> None:
-    """Add a night's artifacts, one of so many `symbols`, to the flow run; no-op and skipped as `add_artifacts`."""
-    about = f"the artifacts of {run.spec.symbol} {run.spec.target}, origin {page.data.origin}"
-    add_artifacts(night_artifacts(page.data, page.path, symbols=symbols), about)
+def publish_artifacts(nights: Sequence[Night]) -> None:
+    """Add the artifacts of nights to the flow run; no-op and skipped as `add_artifacts`."""
+    for night in nights:
+        if night.report is not None:
+            about = f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}"
+            page = report_path(night.settings, night.symbol, night.target)
+            add_artifacts([night_artifact(night.report, page)], about)
 
 
-def publish_outcomes(settings: Settings, done: Sequence[str]) -> str:
+def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
     """Emit the events of the nights done, add the page of all symbols, and tags; a sentence for the run's last state.
 
-    `done` are ids of table runs. Outside a flow run there is none of the four; where one fails, a warning in place of
-    it and of those after it.
+    Outside a flow run there is none of the four; where one fails, a warning in place of it and of those after it.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return ""
     run, now = context.flow_run, clock.now()
     try:
-        emit(notable_outcomes(settings, done))
-        nights = newest_nights(settings)
+        emit(notable_outcomes(settings, outcome_of(nights).done))
+        newest = newest_nights(settings)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
-        add_artifacts([outcome_page(settings, nights, times)], "the page of outcomes")
-        add_tags(outcome_tags(nights))
-        return outcome_sentence(nights)
+        add_artifacts([outcome_page(settings, newest, times)], "the page of outcomes")
+        add_tags(outcome_tags(newest))
+        return outcome_sentence(newest)
     except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
         logger.warning("the events or the page of the run were not added: %s", explained(error, now=clock.now))
         return ""

@@ -13,8 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-
-from forecasting.backtest.workers import places_of_modules
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _WAIT_S = 5.0
@@ -30,7 +29,11 @@ def start_child(module: str, arguments: Sequence[str], *, environment: Mapping[s
     """
     command = [sys.executable, "-m", __name__, str(os.getpid()), module, *arguments]
     # A session of its own: Ctrl-C at a terminal would stop a server before the interrupted run is reported to it.
-    environment = {**environment, **places_of_modules()}
+    environment = {
+        **environment,
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
+    }
     return subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )

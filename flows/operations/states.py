@@ -1,41 +1,50 @@
-"""The last state of a run: a name for the list of runs, and a message that says what came of it."""
+"""The states of a run: waiting, with the reasons and hours, and the last one, which says what came of it."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from forecasting.errors import ForecastingError
+from flows import clock
+from flows.operations.events import LATE, emit, name_state
 from forecasting.pipeline.each_symbol import combined
-from forecasting.pipeline.run_outcomes import Outcomes
+from forecasting.pipeline.night import Night
+from forecasting.pipeline.notable import alert
+from forecasting.pipeline.publish import update_index
+from forecasting.pipeline.run import outcome_of
 from forecasting.plain_text import plain_text
+from forecasting.settings import Settings
 
 
-def last_state(
-    outcomes: Outcomes,
-    failed: Sequence[tuple[str, ForecastingError]],
-    *,
-    of: int,
-    done: str,
-    nothing: Callable[[], str],
-) -> State[Any]:
+def wait(settings: Settings, until: datetime, why: str, late: Sequence[Night]) -> None:
+    """Wait for the next round of requests, in a state that names the reasons and the hours."""
+    update_index(settings, now=clock.now)
+    emit([alert("night.late", night, str(night.error)) for night in late])
+    name_state(LATE, why)
+    clock.wait_until(until)
+    name_state("Running", "", only=LATE)
+
+
+def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]) -> State[Any]:
     """Failed, PartlyFailed where some symbols did not, Completed, WithoutBar, or Skipped where nothing was to do.
 
-    The caller of the flow gets the ids of the runs, oldest night first, None without any, or the errors as one.
+    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one.
 
     Args:
-        outcomes: Of the nights.
-        failed: The symbols that failed before there was a night.
-        of: Symbols of the run.
+        nights: As they ended.
+        settings: Of the run.
         done: The message of a run in which nothing failed.
         nothing: The message where nothing was to do.
     """
-    if stopped := [*failed, *outcomes.failed]:
-        error, name = combined(stopped, of=of), "PartlyFailed" if len(dict(stopped)) < of else "Failed"
+    outcome, symbols = outcome_of(nights), len(settings.symbols)
+    if outcome.failed:
+        name = "PartlyFailed" if len(outcome.failed) < symbols else "Failed"
+        error = combined(outcome.failed, of=symbols)
         return Failed(name=name, message=plain_text(error), data=error)
-    if outcomes.done:
-        return Completed(data=outcomes.done, message=plain_text(done))
-    if outcomes.without_bar:
-        return Completed(name="WithoutBar", message=plain_text(" ".join(outcomes.without_bar)))
+    if outcome.done:
+        return Completed(data=outcome.done, message=plain_text(done))
+    if outcome.without_bar:
+        return Completed(name="WithoutBar", message=plain_text(" ".join(outcome.without_bar)))
     return Completed(name="Skipped", message=nothing())

@@ -70,7 +70,7 @@ def ingest(
     use(symbol, symbols_file, source=source, database_url=database_url)
     from flows import clock
     from flows.terminal import console
-    from forecasting.pipeline.ingest_only import ingest_only
+    from forecasting.pipeline.ingest import ingest_only
     from forecasting.report.listings import fetch_listing
 
     fetched = ingest_only(options.settings(), as_of=options.parse(as_of), switch_source=switch_source, now=clock.now)

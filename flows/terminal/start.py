@@ -1,16 +1,15 @@
-"""What the commands start: checks that need no flow, then the flow in this process."""
+"""What the commands start: checks that need no flow, then the nights, through Prefect where a server is configured."""
 
 import asyncio
 import sys
 from datetime import date
 
-from flows import IMPORTED, clock
+from flows import clock
 from flows.progress import watched_nights
 from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
 from forecasting.pipeline.new_symbols import unnamed_new_symbols
-from forecasting.pipeline.night_shard import import_for_workers
 from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
 from forecasting.settings import read_settings
 from forecasting.store import database, migrate
@@ -26,7 +25,6 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     settings = read_settings()
     plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
     sys.stderr.write(unnamed_new_symbols(settings))
-    import_for_workers(settings, IMPORTED)
     from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
     from flows.operations.server import run_server
 
@@ -42,7 +40,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     """
     settings = read_settings()
     first, last = plan.checked_span(settings, first, last, now=clock.now)
-    import_for_workers(settings, IMPORTED)
+
     from flows.catch_up import catch_up
     from flows.operations.server import run_server
 

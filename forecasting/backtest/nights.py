@@ -5,14 +5,13 @@ forecast of the champion, the control charts and the fallback. The functions are
 missing: arrays take its place. A night decides on the scores of the session before, as live ones do.
 """
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from forecasting.backtest.refits import Block, Panel, windows_at
+from forecasting.backtest.refits import Block, windows_at
 from forecasting.errors import NUMERICAL_ERRORS
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
@@ -26,11 +25,10 @@ from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import fit
+from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
-from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
 H, Q = len(HORIZONS), len(QUANTILES)
@@ -69,16 +67,16 @@ class Nights:
         }
 
 
-def replay_nights(panel: Panel, rows: Block, settings: Settings, *, progress: Progress | None = None) -> Nights:
+def replay_nights(windows: Windows, rows: Block, settings: Settings, *, progress: Progress | None = None) -> Nights:
     """Work off one night after the other, as in mode `auto`, from an empty ledger.
 
     Args:
-        panel: The symbol's windows over all of its bars, then those of its companions.
+        windows: The symbol's windows over all of its bars.
         rows: Ascending rows of the symbol's windows, one night each; they follow each other but for missing bars.
         settings: As of a night.
         progress: Called with nights done and nights in all.
     """
-    walk = _Walk(panel, rows, settings)
+    walk = _Walk(windows, rows, settings)
     for night in range(len(rows)):
         walk.work_off(night)
         if progress is not None:
@@ -106,9 +104,9 @@ class _Attempt:
 class _Walk:
     """The nights so far, and what a night finds in the ledger: champion, scores, past forecasts."""
 
-    def __init__(self, panel: Panel, rows: Block, settings: Settings) -> None:
-        self.panel, self.rows, self.settings = panel, rows, settings
-        windows, n = panel[0], len(rows)
+    def __init__(self, windows: Windows, rows: Block, settings: Settings) -> None:
+        self.windows, self.rows, self.settings = windows, rows, settings
+        n = len(rows)
         self.scale, self.scaled = windows.scale(rows), windows.scaled[rows]
         self.actual = self.scale.from_model(self.scaled[..., None])[..., 0]
         self.raw = np.full((2, n, H, Q), np.nan)  # the champion's and the linear model's, in model scale
@@ -128,10 +126,10 @@ class _Walk:
 
     def work_off(self, night: int) -> None:
         """Fit, examine, forecast and publish as at the close of the night's row; then decide who is champion next."""
-        windows, companions = windows_at(self.panel, int(self.rows[night]), self.settings)
+        windows = windows_at(self.windows, int(self.rows[night]), self.settings)
         losses = self._losses(night)
         mode = self._mode(night, windows, losses)
-        verdict, successor = self._successor(night, mode, windows, companions)
+        verdict, successor = self._successor(night, mode, windows)
         self._forecast_baselines(night, windows)
         recent = newest_origins(losses, SCORED_ORIGINS)
         attempt = self._attempt(night, windows, recent, self.champion or successor)
@@ -150,7 +148,7 @@ class _Walk:
         if self.champion is None or self.scratch_to is None:
             return choose_mode("auto", None, scratch_every=every)
         card = self.champion.checkpoint.card
-        newest_scratch = self.panel[0].sessions[self.scratch_to].astype(object)
+        newest_scratch = self.windows.sessions[self.scratch_to].astype(object)
         facts = ChainFacts(
             usable=True,
             error="",
@@ -164,14 +162,12 @@ class _Walk:
         )
         return choose_mode("auto", facts, scratch_every=every)
 
-    def _successor(
-        self, night: int, mode: ModeChoice, windows: Windows, companions: Sequence[Windows]
-    ) -> tuple[Verdict | None, _Champion | None]:
+    def _successor(self, night: int, mode: ModeChoice, windows: Windows) -> tuple[Verdict | None, _Champion | None]:
         """What the gate found about the night's fit, and the fit if it passed; None where the numbers allow no fit."""
         champion = self.champion.checkpoint if self.champion else None
         try:
             if mode.method == "scratch" or champion is None:
-                fitted = fit_scratch(windows, companions, settings=self.settings)
+                fitted = fit_scratch(windows, settings=self.settings)
             else:
                 fitted = fit(windows, mode="warm", parent=champion, settings=self.settings)
             verdict = examine(fitted, windows, champion=champion)
@@ -221,7 +217,7 @@ class _Walk:
 
     def _session(self, night: int) -> int:
         """The night's session, counted from the first of the windows."""
-        return int(self.rows[night]) + self.panel[0].warm_up
+        return int(self.rows[night]) + self.windows.warm_up
 
     def _past(self, night: int) -> Past:
         """The closed forecasts of the nights before, for calibration."""
@@ -239,7 +235,7 @@ class _Walk:
         )
         scored = self.rows[origins] + horizons + 1 <= self.rows[night - 1]
         origins, horizons = origins[scored], horizons[scored]
-        windows = self.panel[0]
+        windows = self.windows
         names = sorted(self.pinball)
         table = pd.DataFrame(
             {

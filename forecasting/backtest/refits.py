@@ -2,20 +2,17 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
-from forecasting.backtest.workers import count_of, worker_pool
 from forecasting.losses import Floats
 from forecasting.predict.forecasts import network_quantiles
-from forecasting.preprocess.companions import cut_to_session, with_companion_range
-from forecasting.preprocess.windows import Windows, load_windows
+from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train import baselines, linear_model
 from forecasting.train.baselines import baseline_names, baseline_quantiles
@@ -30,12 +27,9 @@ Raw = dict[str, Floats]
 Block = NDArray[np.int64]
 """Rows of the windows that one fit forecasts; the first is the row that it is fitted at."""
 
-Panel = Sequence[Windows]
-"""The symbol's windows, followed by those of its companions."""
-
 
 def fit_blocks(
-    panel: Panel,
+    windows: Windows,
     blocks: list[Block],
     settings: Settings,
     *,
@@ -46,18 +40,18 @@ def fit_blocks(
     """Every block's raw forecasts, joined in order.
 
     Args:
-        panel: Every row of every block and the training rows before them; companions with all their rows.
+        windows: Every row of every block and the training rows before them.
         blocks: Ascending.
         settings: target, train_sessions, members and seed are used.
         workers: Processes; 0 means one per core, 1 this process alone.
         folder: Cache of finished blocks; a changed bar or setting changes their keys.
         progress: Called with rows done and rows in all, after each block.
     """
-    cache = None if folder is None else _RefitCache(folder, _key(panel, settings))
+    cache = None if folder is None else _RefitCache(folder, _key(windows, settings))
     done = {} if cache is None else {at: raw for at, block in enumerate(blocks) if (raw := cache.read(block))}
     missing = {at: block for at, block in enumerate(blocks) if at not in done}
     rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
-    for at, raw in _fit_all(panel, missing, settings, workers):
+    for at, raw in _fit_all(windows, missing, settings, workers):
         done[at] = raw
         if cache is not None:
             cache.write(blocks[at], raw)
@@ -67,13 +61,13 @@ def fit_blocks(
     return {name: np.concatenate([done[at][name] for at in range(len(blocks))]) for name in done[0]}
 
 
-def forecast_block(panel: Panel, block: Block, settings: Settings) -> Raw:
+def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
     """Every forecaster's quantiles at the rows of `block`, all fitted once, at the close of its first row."""
-    from forecasting.train.starting_weights import fit_scratch
+    from forecasting.train.fit import fit_scratch
 
-    known, companions = windows_at(panel, int(block[0]), settings, last=int(block[-1]))
+    known = windows_at(windows, int(block[0]), settings, last=int(block[-1]))
     rows = rows_of(block, known)
-    checkpoint = fit_scratch(known, companions, settings=settings)
+    checkpoint = fit_scratch(known, settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
     return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
 
@@ -84,49 +78,35 @@ def rows_of(block: Block, known: Windows) -> NDArray[np.int64]:
     return rows
 
 
-def windows_at(panel: Panel, row: int, settings: Settings, *, last: int | None = None) -> tuple[Windows, list[Windows]]:
-    """The rolling window of a night at `row`, and those of its companions, with the targets known at its close.
+def windows_at(windows: Windows, row: int, settings: Settings, *, last: int | None = None) -> Windows:
+    """The rolling window of a night at `row`, with the targets known at its close.
 
     Args:
-        panel: The symbol's windows and its companions' over all of their bars.
+        windows: Over all of the symbol's bars.
         row: The night's row.
         settings: `train_sessions` is used.
         last: The newest row of the window, to be forecast too; the night's own without it.
     """
-    windows, *others = panel
-    session, kept = windows.origins[row], settings.train_sessions
-    cuts = [(whole, cut_to_session(whole, session, train_sessions=kept)) for whole in others]
-    companions = [(whole, cut) for whole, cut in cuts if cut is not None]
-    known = windows.cut(max(0, row + 1 - kept), (row if last is None else last) + 1, known_to=row)
-    # The range of whole companions: the look-back of later rows includes sessions after the fit.
-    return with_companion_range(known, [whole for whole, _ in companions]), [cut for _, cut in companions]
+    return windows.cut(max(0, row + 1 - settings.train_sessions), (row if last is None else last) + 1, known_to=row)
 
 
-def _fit_all(panel: Panel, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
+def count_of(workers: int | None) -> int:
+    """How many processes an option means: 0 or None is one per core."""
+    return workers or cpu_count()
+
+
+def _fit_all(windows: Windows, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
     """The number and raw forecasts of each block, in order of completion."""
     workers = min(count_of(workers), len(blocks))
     if workers <= 1:
-        yield from ((at, forecast_block(panel, block, settings)) for at, block in blocks.items())
+        yield from (_numbered(at, windows, block, settings) for at, block in blocks.items())
         return
-    with TemporaryDirectory() as shared:
-        paths = [Path(shared) / f"{at}.npz" for at in range(len(panel))]
-        for windows, path in zip(panel, paths, strict=True):
-            windows.save(path)
-        with worker_pool(workers, prepare=_load_panel, given=(paths,)) as pool:
-            tasks = {pool.submit(_forecast_shared, block, settings): at for at, block in blocks.items()}
-            for task in as_completed(tasks):
-                yield tasks[task], task.result()
+    tasks = (delayed(_numbered)(at, windows, block, settings) for at, block in blocks.items())
+    yield from Parallel(n_jobs=workers, return_as="generator_unordered")(tasks)
 
 
-_shared: list[Windows] = []  # the panel of a worker process, which runs one backtest and then ends
-
-
-def _load_panel(paths: list[Path]) -> None:
-    _shared.extend(load_windows(path) for path in paths)
-
-
-def _forecast_shared(block: Block, settings: Settings) -> Raw:
-    return forecast_block(_shared, block, settings)
+def _numbered(at: int, windows: Windows, block: Block, settings: Settings) -> tuple[int, Raw]:
+    return at, forecast_block(windows, block, settings)
 
 
 @dataclass(frozen=True)
@@ -158,7 +138,7 @@ class _RefitCache:
         return self.folder / f"{self.key}-{block[0]:05d}-{block[-1]:05d}-{len(block)}.npz"
 
 
-def _key(panel: Panel, settings: Settings) -> str:
+def _key(windows: Windows, settings: Settings) -> str:
     """Sixteen hex digits over everything that a raw forecast depends on, except the block."""
     from forecasting.train.model import ARCHITECTURE
     from forecasting.train.pretrained import shipped_weights
@@ -167,7 +147,6 @@ def _key(panel: Panel, settings: Settings) -> str:
     names = baseline_names(settings.target)
     rules = (ARCHITECTURE, linear_model.VERSION, baselines.VERSION, *names, NETWORK, LINEAR)
     digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()}".encode())
-    for windows in panel:
-        for field in fields(windows):
-            digest.update(np.asarray(getattr(windows, field.name)).tobytes())
+    for field in fields(windows):
+        digest.update(np.asarray(getattr(windows, field.name)).tobytes())
     return digest.hexdigest()[:16]

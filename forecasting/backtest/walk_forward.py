@@ -9,12 +9,12 @@ calibrated in order.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,6 @@ H = len(HORIZONS)
 MIN_PAIRS = H + 1
 """Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of the last one."""
 
-Series: TypeAlias = "tuple[pd.DataFrame, pd.DataFrame]"
 """A symbol's bars and its events."""
 
 
@@ -187,7 +186,6 @@ def backtest(
     events: "pd.DataFrame",
     *,
     spec: BacktestSpec,
-    companions: Sequence[Series] = (),
     market: MarketSeries | None = None,
     progress: Progress | None = None,
 ) -> BacktestResult:
@@ -199,8 +197,7 @@ def backtest(
         bars: Canonical bars; those after the last origin are used as actuals alone.
         events: Columns session, kind, known_from.
         spec: What to replay.
-        companions: Bars and events of each companion series; see train/starting_weights.py.
-        market: The market series, an input of the symbol's windows and of its companions'.
+        market: The market series, an input of the symbol's windows.
         progress: Called with origins done and origins in all, after each refit; then the same after each night.
 
     Raises:
@@ -209,13 +206,12 @@ def backtest(
     """
     started = time.perf_counter()
     settings = spec.settings
-    panel = [all_windows(*series, settings, market) for series in ((bars, events), *companions)]
-    windows = panel[0]
+    windows = all_windows(bars, events, settings, market)
     blocks = _blocks(windows, spec, has_bar=np.isin(windows.origins, bars.index.to_numpy(dtype="datetime64[D]")))
-    raw = fit_blocks(panel, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
+    raw = fit_blocks(windows, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
     issued, used = _issue_in_order(windows, rows, raw)
-    nights = replay_nights(panel, rows, settings, progress=progress) if spec.as_published else None
+    nights = replay_nights(windows, rows, settings, progress=progress) if spec.as_published else None
     return BacktestResult(
         spec=spec,
         origins=windows.origins[rows],

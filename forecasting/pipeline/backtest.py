@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import date
@@ -12,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from joblib import Parallel, delayed
 
+from forecasting.backtest.refits import count_of
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
-from forecasting.backtest.workers import count_of, worker_pool
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
 from forecasting.ingest.bars import check_bars, check_index_bars
-from forecasting.ingest.events import check_events, usable_events
+from forecasting.ingest.events import check_events
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
 from forecasting.pipeline.code_version import code_version
-from forecasting.pipeline.companions import companion_file
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.earnings_lists import events_of_backtest
-from forecasting.pipeline.night_run import BACKTESTS
+from forecasting.pipeline.folders import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.preprocess.market import MarketSeries
 from forecasting.report.json_text import json_text
@@ -52,7 +51,7 @@ def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_b
 
 
 def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestResult:
-    """A walk-forward backtest on the whole series of its symbol, its companions and the market; nothing is stored.
+    """A walk-forward backtest on the whole series of its symbol and the market; nothing is stored.
 
     Raises:
         ForecastingError: One of these cannot be had, or the span is too short or too early.
@@ -66,8 +65,7 @@ def _loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
     """The backtest with its series, which another process can run."""
     settings = spec.settings
     bars, events, _ = load_series(settings, last=None, now=now)
-    companions, market = companion_series(settings, now=now), market_series(settings, now=now)
-    return partial(backtest, bars, events, spec=spec, companions=companions, market=market)
+    return partial(backtest, bars, events, spec=spec, market=market_series(settings, now=now))
 
 
 def _kept(result: BacktestResult, document: dict[str, Any], *, store: bool, now: Clock) -> dict[str, Any]:
@@ -131,27 +129,35 @@ def _each_in_a_worker(
 ) -> list[SymbolOutcome[dict[str, Any]]]:
     if store:
         migrate.check_ready(settings.url)
-
-    def begin(own: Settings) -> Future[tuple[BacktestResult, dict[str, Any]]]:
-        # The series is fetched here, one after the other: a source is asked at the pace of one process.
-        return pool.submit(_measured, _loaded(replace(spec_of(own), workers=1), now=now))
+    # The series are fetched here, one after the other: a source is asked at the pace of one process.
+    loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
+    results: dict[str, tuple[BacktestResult, dict[str, Any]] | Exception] = {}
+    tasks = (delayed(_measured)(outcome.symbol, outcome.get()) for outcome in loaded if outcome.error is None)
+    with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
+        for symbol, result in Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
+            results[symbol] = result
+            if advance is not None:
+                advance(len(results), len(values_of(loaded)))
+    loads = {outcome.symbol: outcome for outcome in loaded}
 
     def end(own: Settings) -> dict[str, Any]:
-        return _kept(*begun[own.symbols[0]].get().result(), store=store, now=now)
+        loads[own.symbols[0]].get()
+        result = results[own.symbols[0]]
+        if isinstance(result, Exception):
+            raise result
+        return _kept(*result, store=store, now=now)
 
-    with worker_pool(workers) as pool, bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
-        outcomes = each_symbol(settings, begin, now=now)
-        replays = values_of(outcomes)
-        for done, _ in enumerate(as_completed(replays), start=1):
-            if advance is not None:
-                advance(done, len(outcomes))
-    begun = {outcome.symbol: outcome for outcome in outcomes}
     return each_symbol(settings, end, now=now)
 
 
-def _measured(replay: Callable[[], BacktestResult]) -> tuple[BacktestResult, dict[str, Any]]:
-    result = replay()
-    return result, result.document()
+def _measured(
+    symbol: str, replay: Callable[[], BacktestResult]
+) -> tuple[str, tuple[BacktestResult, dict[str, Any]] | Exception]:
+    try:
+        result = replay()
+        return symbol, (result, result.document())
+    except Exception as error:  # it is this symbol's alone
+        return symbol, error
 
 
 def backtest_spec(
@@ -171,39 +177,14 @@ def backtest_spec(
     )
 
 
-def load_series(
-    settings: Settings, *, last: date | None, now: Clock, is_companion: bool = False
-) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """All checked bars of the first symbol up to `last`, its events and the series' title; nothing is stored.
-
-    As by night, no source is asked for the earnings dates of a companion.
-    """
+def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """All checked bars of the first symbol up to `last`, its events and the series' title; nothing is stored."""
     symbol, exchange = settings.symbols[0], settings.exchange
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, exchange=exchange)
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(fetched, exchange=exchange, known=None)
-    if is_companion:
-        return bars, usable_events(symbol, None, exchange=exchange), fetched.title
     return bars, events_of_backtest(source, settings, session=newest), fetched.title
-
-
-def companion_series(settings: Settings, *, now: Clock) -> list[tuple[pd.DataFrame, pd.DataFrame]]:
-    """All checked bars and the events of each companion on the first symbol's exchange, but for the symbol itself.
-
-    In the order that a night has them in.
-
-    Raises:
-        SourceError: One of them cannot be had; a backtest without it would answer another question.
-    """
-    others = [
-        symbol
-        for symbol in settings.companions
-        if symbol != settings.symbols[0] and settings.exchange_of(symbol) == settings.exchange
-    ]
-    # By the names of files HEI-A comes before HEI; another order trains the shared weights on other batches.
-    alone = [settings.model_copy(update={"symbols": (symbol,)}) for symbol in sorted(others, key=companion_file)]
-    return [load_series(one, last=None, now=now, is_companion=True)[:2] for one in alone]
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:

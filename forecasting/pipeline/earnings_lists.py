@@ -17,7 +17,7 @@ from forecasting.ingest.event_history import Lists
 from forecasting.ingest.listed_earnings import joined, needs_own_list, stale_dates
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
 from forecasting.ingest.sources.plugins import called, check_dates
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night import Night
 from forecasting.settings import Settings
 
 logger = logging.getLogger("forecasting.ingest")
@@ -37,13 +37,13 @@ class Asking:
     """A night whose source is asked for earnings dates.
 
     Attributes:
-        run: The night.
+        night: The night.
         source: Its source.
         session: The newest session that is requested.
         stored: Event rows of the symbol.
     """
 
-    run: NightRun
+    night: Night
     source: Source
     session: date
     stored: pd.DataFrame
@@ -51,7 +51,7 @@ class Asking:
     @property
     def is_asked(self) -> bool:
         """Whether its source is asked at all: it lists dates, and no file of the user's is in their place."""
-        return self.run.spec.events is None and isinstance(self.source, EarningsSource | EarningsCalendarSource)
+        return self.night.settings.events is None and isinstance(self.source, EarningsSource | EarningsCalendarSource)
 
 
 def calendar_of(nights: Sequence[Asking]) -> Calendar:
@@ -59,16 +59,16 @@ def calendar_of(nights: Sequence[Asking]) -> Calendar:
     return cache(partial(_calendar, nights))
 
 
-def listed_events(night: Asking, calendar: Calendar) -> pd.DataFrame:
+def listed_events(asking: Asking, calendar: Calendar) -> pd.DataFrame:
     """The source's dates in the columns of `events.reacting`, coming ones known from the night's session on."""
-    exchange, symbol = night.run.settings.exchange, night.run.spec.symbol
+    exchange, symbol = asking.night.settings.exchange, asking.night.symbol
     nothing = earnings.no_events()
-    if not night.is_asked:
+    if not asking.is_asked:
         return earnings.reacting(nothing, exchange=exchange)
     of_calendar, own = calendar().get(symbol, nothing), nothing
-    if isinstance(night.source, EarningsSource) and needs_own_list(night.stored, of_calendar, session=night.session):
-        own = _own_list(night.source, symbol)
-    return earnings.reacting(joined(own, of_calendar), exchange=exchange, seen=night.session)
+    if isinstance(asking.source, EarningsSource) and needs_own_list(asking.stored, of_calendar, session=asking.session):
+        own = _own_list(asking.source, symbol)
+    return earnings.reacting(joined(own, of_calendar), exchange=exchange, seen=asking.session)
 
 
 def events_of_backtest(source: Source, settings: Settings, *, session: date) -> pd.DataFrame:
@@ -102,11 +102,11 @@ def _own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
     return listed
 
 
-def stale_findings(night: Asking, lists: Lists) -> list[Finding]:
+def stale_findings(asking: Asking, lists: Lists) -> list[Finding]:
     """The finding on a source that lists no coming date, as `stale_dates`; none where it is not asked."""
-    if not night.is_asked:
+    if not asking.is_asked:
         return []
-    return stale_dates(lists.listed, [lists.usable], night.stored, session=night.session)
+    return stale_dates(lists.listed, [lists.usable], asking.stored, session=asking.session)
 
 
 def _calendar(nights: Sequence[Asking]) -> dict[str, pd.DataFrame]:
@@ -116,7 +116,7 @@ def _calendar(nights: Sequence[Asking]) -> dict[str, pd.DataFrame]:
         return {}
     source = asked[0].source
     sessions = [night.session for night in asked]
-    symbols = [night.run.spec.symbol for night in asked]
+    symbols = [night.night.symbol for night in asked]
     try:
         with called(source):
             rows = source.earnings_calendar(symbols, min(sessions) - BEFORE, max(sessions) + AHEAD)

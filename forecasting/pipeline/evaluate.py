@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pandas as pd
@@ -13,12 +13,12 @@ import pandas as pd
 from forecasting.evaluate.promotion import Facts, decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.ids import short_id
-from forecasting.pipeline import shard
-from forecasting.pipeline.night_run import NightInputs, NightRun
+from forecasting.pipeline.night import Night
+from forecasting.pipeline.publish import publish_page
 from forecasting.pipeline.registry import why_not_runnable
-from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
 from forecasting.pipeline.snapshot import data_as_of
-from forecasting.store import read, writes
+from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.vocabulary import CHALLENGER, CHAMPION
@@ -47,38 +47,67 @@ class Evidence:
     later: pd.DataFrame | None = None
 
 
-@dataclass(frozen=True)
-class _Evaluated:
-    scores: list[Row]
-    promotion: Row | None
+def evaluate(nights: Sequence[Night]) -> list[Night]:
+    """Each night with its closed sessions scored, its decision and its page written, and its row closed.
 
-
-def score_and_decide(runs: Sequence[NightRun], inputs: Sequence[NightInputs | None]) -> list[Outcome[int]]:
-    """The number of scores added for each night, its promotion written with them.
-
-    A night without inputs is one that could not forecast: it is scored on what was fetched last and decides nothing,
-    so that its forecasts, once it is run again, are of the champion that it began with. An outcome's error is a
-    StoreError where no bar was ever fetched.
+    A night that failed is scored too, since that needs the store alone, on what was fetched last; it decides nothing,
+    so that its forecasts, once it is run again, are of the champion that it began with.
     """
-    stored = shard.read_each(shard.given(runs, inputs), read_evidence)
-    evaluated = shard.compute_each(stored, _evaluate)
-    return shard.write_each(evaluated, _write)
+    done = [night.then("evaluate", score_decide_publish).then("evaluate", close) for night in nights]
+    delete_files_of(done)
+    for night in done:
+        if night.error is None:
+            continue
+        mark_stopped(night, night.error)
+        scored = replace(night, windows=None, error=None).then("evaluate", score_and_decide)
+        if scored.error is not None:  # beside the error that stopped the night, which is its outcome
+            logger.error("%s %s: its closed sessions were not scored: %s", night.symbol, night.session, scored.error)
+    return done
 
 
-def read_evidence(connection: Connection, run: NightRun, inputs: NightInputs | None) -> Evidence:
+def score_decide_publish(night: Night) -> Night:
+    """The night with its page; what cannot be scored has no page either."""
+    return publish_page(score_and_decide(night))
+
+
+def score_and_decide(night: Night) -> Night:
+    """The night, its scores and its promotion written; without windows nothing is decided.
+
+    Raises:
+        StoreError: No bar was ever fetched.
+    """
+    with database.reading(night.settings.url) as connection:
+        evidence = read_evidence(connection, night)
+    at, target = night.now(), night.target
+    scores = score_rows(evidence.unscored, target=target, scored_at=at)
+    if evidence.later is not None:
+        scores += score_rows(evidence.later, target=target, scored_at=at)
+    decision = None if evidence.challenger is None else promotion(night, evidence)
+    with database.transaction(night.settings.url) as connection:
+        added = writes.add_scores(connection, scores)
+        newest = max((row["target_session"] for row in scores), default=night.session)
+        logger.info("scored %d forecasts of %s up to %s", added, night.symbol, newest)
+        if decision is not None:
+            writes.add_promotion(connection, decision)
+            winner, reason = decision["winner"], decision["reason"]
+            logger.info("champion of %s from now on: %s (%s)", night.symbol, winner, reason)
+    return night
+
+
+def read_evidence(connection: Connection, night: Night) -> Evidence:
     """What the night is scored and decided on, as known when its bars were fetched."""
-    symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
-    known_at = inputs.data_as_of if inputs is not None else data_as_of(connection, run)
+    symbol, target, session = night.symbol, night.target, night.session
+    known_at = night.data_as_of if night.windows is not None else data_as_of(connection, night)
     unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
     champion = read.champion(connection, symbol, target, session=session)
-    challenger = None if inputs is None else read.model_of_run(connection, run.id)
+    challenger = None if night.windows is None else read.model_of_run(connection, night.id)
     if champion is not None and challenger is not None and champion["id"] == challenger["id"]:
         challenger = None  # decided before a kill
-    return Evidence(unscored, champion, challenger, _read_later(connection, run))
+    return Evidence(unscored, champion, challenger, _read_later(connection, night))
 
 
-def _read_later(connection: Connection, run: NightRun) -> pd.DataFrame | None:
-    symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
+def _read_later(connection: Connection, night: Night) -> pd.DataFrame | None:
+    symbol, target, session = night.symbol, night.target, night.session
     newest = read.newest_session(connection, symbol)
     if newest is None or newest <= session:
         return None
@@ -86,29 +115,22 @@ def _read_later(connection: Connection, run: NightRun) -> pd.DataFrame | None:
     return unscored[unscored["target_session"] > pd.Timestamp(session)]
 
 
-def _evaluate(run: NightRun, evidence: Evidence) -> _Evaluated:
-    at, target = run.now(), run.spec.target
-    scores = score_rows(evidence.unscored, target=target, scored_at=at)
-    later = [] if evidence.later is None else score_rows(evidence.later, target=target, scored_at=at)
-    return _Evaluated([*scores, *later], None if evidence.challenger is None else promotion(run, evidence))
-
-
-def promotion(run: NightRun, evidence: Evidence) -> Row | None:
+def promotion(night: Night, evidence: Evidence) -> Row | None:
     """The row of table promotions that tonight's challenger leads to; None where there is still no champion."""
     champion, challenger = evidence.champion, evidence.challenger or {}
     refused = challenger["refused"]
-    damage = "" if refused else why_not_runnable(challenger, run.settings)
+    damage = "" if refused else why_not_runnable(challenger, night.settings)
     decision = decide(Facts(champion is not None, challenger["method"], refused, damage))
     winner = {CHALLENGER: challenger, CHAMPION: champion, None: None}[decision.winner]
     if winner is None:
-        logger.warning("%s of %s", decision.reason, run.spec.symbol)
+        logger.warning("%s of %s", decision.reason, night.symbol)
         return None
     compared = json.loads(challenger["gate"]) if challenger["gate"] else {}
     return {
-        "id": short_id("promotion", run.id),
-        "symbol": run.spec.symbol,
-        "target": run.spec.target,
-        "session": run.spec.session,
+        "id": short_id("promotion", night.id),
+        "symbol": night.symbol,
+        "target": night.target,
+        "session": night.session,
         "champion": champion["id"] if champion else None,
         "challenger": challenger["id"],
         "winner": winner["id"],
@@ -120,17 +142,6 @@ def promotion(run: NightRun, evidence: Evidence) -> Row | None:
         "compared": HINDCASTS if compared else "",
         "reason": decision.reason,
         "trigger": "night",
-        "decided_at": run.now(),
-        "run_id": run.id,
+        "decided_at": night.now(),
+        "run_id": night.id,
     }
-
-
-def _write(connection: Connection, run: NightRun, evaluated: _Evaluated) -> int:
-    added = writes.add_scores(connection, evaluated.scores)
-    newest = max((row["target_session"] for row in evaluated.scores), default=run.spec.session)
-    logger.info("scored %d forecasts of %s up to %s", added, run.spec.symbol, newest)
-    if evaluated.promotion is not None:
-        writes.add_promotion(connection, evaluated.promotion)
-        winner, reason = evaluated.promotion["winner"], evaluated.promotion["reason"]
-        logger.info("champion of %s from now on: %s (%s)", run.spec.symbol, winner, reason)
-    return added

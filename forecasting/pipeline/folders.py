@@ -1,13 +1,30 @@
-"""Folders below the data folder whose names come from the database, and the deletion of known files in them."""
+"""The folders and files below the data folder, and the deletion of known files in them."""
 
 from __future__ import annotations
 
 import logging
 import re
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 from forecasting.errors import ArtifactError
+from forecasting.ids import short_id
+from forecasting.settings import Settings
+from forecasting.store.connect import place
+from forecasting.vocabulary import Target
+
+ARTIFACTS = "artifacts"
+"""Folder of the models' folders, below the data folder."""
+
+REPORTS = "reports"
+"""Folder of the pages, below the data folder."""
+
+BACKTESTS = "backtests"
+"""Folder of finished refits, below the data folder."""
+
+PRETRAINED = "weights"
+"""Folder of the folders of pretrained weights that the user made, below the data folder."""
 
 logger = logging.getLogger("forecasting.store")
 
@@ -66,3 +83,35 @@ def delete_files(folder: Path, patterns: Sequence[str]) -> bool:
         logger.warning("%s is kept: %s", folder, error.strerror or error)
         return False
     return True
+
+
+def runs_folder(settings: Settings) -> Path:
+    """The parent of the folders of all runs of this ledger.
+
+    Two ledgers on one data folder have the same ids, and one would train on the other's windows, or delete them.
+    """
+    return settings.data_dir.absolute() / "runs" / short_id(place(settings.url))
+
+
+def network_id(run_id: str, method: str) -> str:
+    """The id of the network that a night fits by a method, and the name of the folder of its weights."""
+    return short_id("model", run_id, method)
+
+
+def artifact_folder(settings: Settings, model_id: str) -> Path:
+    """The folder of a model's weights and their JSON.
+
+    Raises:
+        ArtifactError: `model_id` is no id, or the folder is a symbolic link.
+    """
+    return child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id)
+
+
+def report_path(settings: Settings, symbol: str, target: Target, *, origin: date | None = None) -> Path:
+    """The report page of a symbol and target; of the past night `origin` a page of its own."""
+    return settings.data_dir.absolute() / REPORTS / page_name(symbol, target, origin=origin)
+
+
+def page_name(symbol: str, target: Target, *, origin: date | None = None) -> str:
+    """The page's file name; `^` is awkward in shells and links."""
+    return f"{symbol.replace('^', '_')}-{target}{f'-{origin}' if origin else ''}.html"

@@ -3,170 +3,365 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
-from datetime import date
-from typing import Any
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import partial
+from typing import Any, Literal
 
-from forecasting.errors import ForecastingError, RateLimitedError, UsageError
+from forecasting.errors import BadDataError, ForecastingError, RateLimitedError, SourceError, UsageError
 from forecasting.ids import short_id
-from forecasting.ingest.assessment import StoredBars
-from forecasting.ingest.bars import payload_hash
-from forecasting.ingest.sources import Fetched, Source
-from forecasting.ingest.sources.plugins import is_live, market_source_of, source_of
-from forecasting.pipeline import shard
-from forecasting.pipeline.answers import Answer, Asked, Purpose, StopOn, Stored, request_in_turn
-from forecasting.pipeline.night_run import NightRun
-from forecasting.pipeline.run_row import open_run, stopped_status
-from forecasting.pipeline.shard import Outcome
+from forecasting.ingest import events as earnings
+from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
+from forecasting.ingest.bars import nothing_fetched, payload_hash
+from forecasting.ingest.event_history import Change, Lists, changes
+from forecasting.ingest.events import check_events
+from forecasting.ingest.market_bars import assess_market, prices_alone
+from forecasting.ingest.revisions import Revision, nothing_changed
+from forecasting.ingest.sources import Fetched, ManySource, Source
+from forecasting.ingest.sources.plugins import (
+    called,
+    fetched_from,
+    is_live,
+    made_canonical,
+    market_source_of,
+    source_of,
+)
+from forecasting.pipeline import plan
+from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol
+from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
+from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
+from forecasting.pipeline.market import needed_market
+from forecasting.pipeline.night import BATCH, Night, by_symbol, in_batches, make_night
+from forecasting.pipeline.run_log import open_run, stopped_status
+from forecasting.pipeline.second_source import compare_with_witness
 from forecasting.pipeline.snapshot import first_session
-from forecasting.store import read, writes
+from forecasting.pipeline.unexpected import explained
+from forecasting.preprocess.features import WARM_UP
+from forecasting.preprocess.windows import MIN_ROWS
+from forecasting.sessions import ends_soon
+from forecasting.settings import Settings
+from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
-from forecasting.store.frames import Row
-from forecasting.store.read import open_stale_dates
+from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.ingest")
 
+Purpose = Literal["night", "ingest", "market"]
+"""Why bars are fetched: for a night of their symbol, for themselves, or as market series of others."""
 
-def fetch_and_store(
-    runs: Sequence[NightRun],
-    *,
-    last: date | None = None,
-    oldest: date | None = None,
-    switch_source: bool = False,
-    purpose: Purpose = "night",
-    stop_on: StopOn = (RateLimitedError,),
-) -> list[Outcome[str]]:
-    """The id of the fetch that brought each night's bars up to its session, its row and the run's written together.
 
-    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. Only a night
-    opens a run; of companions and market series no earnings dates are asked. An outcome's error is a SourceError (no
-    usable answer), DataLateError (the newest bar is older than the night's session), HistoryError (too few sessions) or
-    UsageError (the stored bars came from another source).
+def ingest(
+    nights: Sequence[Night], *, switch_source: bool = False, refusals: dict[str, SourceError] | None = None
+) -> list[Night]:
+    """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it.
+
+    One request brings the bars of all nights of a symbol. The market series comes before; the stored bars are compared
+    with a second source (FORECASTING_WITNESS) after. Once a source has refused a request for now, none is made of it
+    for the symbols after it.
 
     Args:
-        runs: The nights, one a symbol.
-        last: The newest session to fetch instead of each night's own, for a night that continues without its own bar.
-        oldest: The oldest night's session, where several nights work on one fetch: it spans the rolling window of each.
+        nights: Of some symbols, each one's oldest first.
+        switch_source: Allow bars of another source for a symbol that has some.
+        refusals: By source, the refusal after which no request is made; new ones are added.
+
+    Returns:
+        The nights in their order. An error is a SourceError (no usable response), a DataLateError (the newest bar is
+        older than the night's session), a HistoryError (too few sessions) or a UsageError (the stored bars came from
+        another source).
+    """
+    fetched: dict[str, Night] = {}
+    refusals = {} if refusals is None else refusals
+    for batch in in_batches(nights, BATCH):
+        symbols, oldest = by_symbol(batch), min(night.session for night in batch)
+        newest = [of_symbol[-1] for of_symbol in symbols]
+        started = time.perf_counter()
+        for market, first in needed_market(newest, oldest, switch_source=switch_source):
+            (of_market,) = fetch_and_store([(market, first)], switch_source=switch_source, purpose="market")
+            if of_market.error is not None:  # a night goes on without it
+                logger.warning("market series %s is not up to date: %s", market.symbol, of_market.error)
+        done = fetch_and_store(
+            [(of_symbol[-1], of_symbol[0].session) for of_symbol in symbols],
+            switch_source=switch_source,
+            refusals=refusals,
+        )
+        compare_with_witness([night for night in done if night.error is None])
+        seconds = {"ingest": round((time.perf_counter() - started) / len(done), 3)}
+        fetched |= {night.symbol: replace(night, seconds=seconds) for night in done}
+    return [
+        replace(night, fetch_id=of.fetch_id, seconds=of.seconds, error=of.error)
+        for night in nights
+        for of in [fetched[night.symbol]]
+    ]
+
+
+def fetch_and_store(
+    spans: Sequence[tuple[Night, date]],
+    *,
+    switch_source: bool = False,
+    purpose: Purpose = "night",
+    refusals: dict[str, SourceError] | None = None,
+) -> list[Night]:
+    """Each night with the fetch that brought its bars, or with its error, the row and the run's written together.
+
+    A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. Only a night
+    opens a run; of a market series no earnings dates are asked.
+
+    Args:
+        spans: The nights, one a symbol, each with the oldest session whose rolling window the bars must span.
         switch_source: Allow bars of another source for a symbol that has some.
         purpose: Of the fetch.
-        stop_on: As for `request_in_turn`.
+        refusals: By source, the refusal after which no request is made; new ones are added.
     """
-    asked = shard.given(runs, [_asked(run, last=last, oldest=oldest) for run in runs])
-    stored = shard.read_each(
-        asked,
-        lambda connection, run, span: _read_stored(connection, run, span, switch_source=switch_source, purpose=purpose),
-    )
-    answers = request_in_turn(stored, purpose=purpose, stop_on=stop_on)
-    written = shard.write_each(
-        answers,
-        lambda connection, run, answer: _write(connection, run, answer, purpose=purpose, accept=switch_source),
-    )
-    return shard.compute_each(written, _fetch_id)
+    refusals = {} if refusals is None else refusals
+    asked: dict[str, _Asked] = {}
+    failed: dict[str, Night] = {}
+    for night, oldest in spans:
+        try:
+            asked[night.symbol] = _asked(night, oldest, switch_source=switch_source, purpose=purpose)
+        except Exception as error:  # whatever it is, it is this symbol's alone
+            failed[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
+    asked = _with_responses(asked, refusals)
+    calendar = calendar_of([one.asking for one in asked.values()]) if purpose != "market" else None
+    done = []
+    for night, _ in spans:
+        if night.symbol in failed:
+            done.append(failed[night.symbol])
+        elif night.source in refusals and asked[night.symbol].response is None:
+            done.append(replace(night, error=refusals[night.source].without_request()))
+        else:
+            done.append(night.then("ingest", partial(_fetch, asked[night.symbol], calendar, purpose)))
+            if isinstance(refusal := done[-1].error, RateLimitedError):
+                refusals[night.source] = refusal
+    return done
 
 
-def _asked(run: NightRun, *, last: date | None, oldest: date | None) -> Asked:
-    newest = last or run.spec.session
-    return Asked(first_session(min(oldest or newest, newest), run.settings), newest)
+@dataclass(frozen=True)
+class _Asked:
+    """A request, and what is stored of its symbol.
+
+    `stale` has the open findings on its earnings dates; `response` that of a request for several symbols at once.
+    """
+
+    asking: Asking
+    first: date
+    switched_from: str
+    bars: StoredBars
+    newest_instant: datetime | None
+    accept: bool
+    response: Fetched | Exception | None = None
+
+    @property
+    def night(self) -> Night:
+        return self.asking.night
+
+    @property
+    def source(self) -> Source:
+        return self.asking.source
+
+    @property
+    def last(self) -> date:
+        return self.asking.session
 
 
-def _read_stored(
-    connection: Connection, run: NightRun, asked: Asked, *, switch_source: bool, purpose: Purpose
-) -> Stored:
-    symbol, choice = run.spec.symbol, run.settings.market_choice
+@dataclass(frozen=True)
+class _Answer:
+    """What a request brought and means; with an error, the row of a request that stored nothing."""
+
+    fetched: Fetched
+    revision: Revision
+    events: list[Change]
+    fetched_at: datetime
+    error: ForecastingError | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def _asked(night: Night, oldest: date, *, switch_source: bool, purpose: Purpose) -> _Asked:
+    symbol, settings = night.symbol, night.settings
+    choice, last = settings.market_choice, night.newest or night.session
     if purpose == "market" and choice is not None:
-        source = market_source_of(choice, cache_dir=run.settings.yahoo_cache)
+        source = market_source_of(choice, cache_dir=settings.yahoo_cache)
     else:
-        own = run.settings.exchange
-        source = source_of(run.spec.source, cache_dir=run.settings.yahoo_cache, exchange=own)
-    newest = read.newest_fetch(connection, symbol)
-    adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
-    return Stored(
-        source=source,
-        switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
-        bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
-        events=read.event_rows(connection, symbol),
-        stale=open_stale_dates(connection, symbol) if purpose == "companion" else [],
-        newest_instant=read.newest_instant(
-            connection, [symbol, *run.settings.companions, *([choice.symbol] if choice else [])]
-        ),
-        accept=switch_source,
-        asked=_as_before(asked, newest),
-    )
+        source = source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
+    first = first_session(min(oldest, last), settings)
+    with database.reading(settings.url) as connection:
+        newest = read.newest_fetch(connection, symbol)
+        if newest is not None and newest["last_asked"] == last:
+            # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
+            first = min(first, newest["first_asked"])
+        adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
+        return _Asked(
+            asking=Asking(night, source, last, read.event_rows(connection, symbol)),
+            first=first,
+            switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
+            bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
+            newest_instant=read.newest_instant(connection, [symbol, *([choice.symbol] if choice else [])]),
+            accept=switch_source,
+        )
 
 
-def _as_before(asked: Asked, newest: Row | None) -> Asked:
-    """The span; as long as the newest fetch up to the same session was, where that is longer.
+def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) -> dict[str, _Asked]:
+    """The same, with the responses of sources that answer for several symbols in one request; refusals are added."""
+    together: dict[tuple[str, date, date], list[_Asked]] = {}
+    for one in asked.values():
+        if isinstance(one.source, ManySource):
+            together.setdefault((one.night.source, one.first, one.last), []).append(one)
+    for (name, first, last), some in together.items():
+        if name in refusals:
+            continue
+        symbols = [one.night.symbol for one in some]
+        responses: Mapping[str, Fetched | Exception]
+        try:
+            with called(some[0].source):
+                responses = some[0].source.fetch_many(symbols, first, last)  # type: ignore[attr-defined]  # ManySource
+        except Exception as error:  # its error is that of each
+            responses = dict.fromkeys(symbols, error)
+        for one in some:
+            symbol = one.night.symbol
+            response = responses.get(symbol) or BadDataError(
+                f"The source returned nothing of {symbol} among the symbols requested with it. Check how it writes the "
+                "symbol."
+            )
+            asked[symbol] = replace(one, response=response)
+            if isinstance(response, RateLimitedError):
+                refusals[name] = response
+    return asked
 
-    A run that was killed after some of its nights asks for as much again, not for what the others need alone.
+
+def _fetch(asked: _Asked, calendar: Calendar | None, purpose: Purpose, night: Night) -> Night:
+    """The night with its fetch, once the assessed response has been written.
+
+    Raises:
+        ForecastingError: The request stored nothing.
     """
-    if newest is None or newest["last_asked"] != asked.last:
-        return asked
-    return Asked(min(asked.first, newest["first_asked"]), asked.last)
-
-
-def _write(
-    connection: Connection, run: NightRun, answer: Answer, *, purpose: Purpose, accept: bool
-) -> str | ForecastingError:
-    """The id of the stored fetch, or the error of a request that stored nothing."""
-    fetched_at, run_id = answer.fetched_at, run.id if purpose == "night" else None
-    failed = answer.error is not None
-    if failed and not is_live(answer.source) and not _refused(answer):
-        return answer.error or ""
-    if failed:
-        fetch_id = _failed_id(answer, fetched_at.isoformat(), run_id)
-    else:
-        fetch_id = _fetched_id(answer.fetched, run, purpose, accept=accept)
-    if purpose == "night":
-        _open_run(connection, run, answer)
-    writes.add_fetch(
-        connection, answer.fetched, answer.revision, fetch_id=fetch_id, fetched_at=fetched_at, run_id=run_id
-    )
-    logger.info("fetch %s of %s: %s", fetch_id, run.spec.symbol, answer.revision.verdict)
+    answer = _request(asked, calendar, purpose)
+    with database.transaction(night.settings.url) as connection:
+        fetch_id = _write(connection, asked, answer, purpose)
     if answer.error is not None:
-        return answer.error
-    for change in answer.events:
-        writes.add_events(connection, run.spec.symbol, change.rows, source=change.source, first_seen_at=fetched_at)
+        raise answer.error
+    return replace(night, fetch_id=fetch_id)
+
+
+def _request(asked: _Asked, calendar: Calendar | None, purpose: Purpose) -> _Answer:
+    """The assessed response to one request; without a calendar no earnings dates are asked for.
+
+    Raises:
+        SourceError: A file cannot be used: nothing left this machine, so no row is kept.
+    """
+    night, source, exchange = asked.night, asked.source, asked.night.settings.exchange
+    try:
+        fetched = _response(asked)
+    except SourceError as error:
+        if not is_live(source):
+            raise
+        nothing = nothing_fetched(source.name, night.symbol, asked.first, asked.last)
+        instant = ledger_instant(asked.newest_instant, night.now())
+        return _Answer(nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
+    check_clock(fetched, exchange, now=night.now(), index=purpose == "market" or night.symbol.startswith("^"))
+    lists = _lists(asked, calendar)
+    request = Request(asked.last, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
+    fetched = prices_alone(fetched) if purpose == "market" else fetched
+    assessed = (assess_market if purpose == "market" else assess)(fetched, request, asked.bars)
+    added = [] if lists is None else changes(asked.asking.stored, lists, session=asked.last, exchange=exchange)
+    stale = [] if lists is None else stale_findings(asked.asking, lists)
+    revision = _with_switch(assessed, asked.switched_from)
+    if assessed.note:
+        logger.warning(assessed.note)
+    return _Answer(
+        fetched,
+        replace(revision, findings=[*revision.findings, *stale]),
+        added,
+        ledger_instant(asked.newest_instant, night.now()) if lists is None else lists.seen_at,
+        name_clock(assessed.error, asked.last, night),
+        {
+            "clock": clock_note(asked.newest_instant, now=night.now()),
+            "assessment": assessed.note,
+            "calendar_end": ends_soon(asked.last, exchange),
+        },
+    )
+
+
+def _response(asked: _Asked) -> Fetched:
+    if isinstance(asked.response, Exception):
+        with called(asked.source):
+            raise asked.response
+    symbol = asked.night.symbol
+    if asked.response is not None:
+        return made_canonical(asked.response, asked.source.name, symbol, (asked.first, asked.last))
+    return fetched_from(asked.source, symbol, asked.first, asked.last)
+
+
+def _lists(asked: _Asked, calendar: Calendar | None) -> Lists | None:
+    """The earnings dates that a night may use, and those that its source lists now; None for a market series."""
+    if calendar is None:
+        return None
+    night, exchange, events = asked.night, asked.night.settings.exchange, asked.night.settings.events
+    return Lists(
+        usable=earnings.usable_events(night.symbol, events, exchange=exchange),
+        listed=listed_events(asked.asking, calendar),
+        usable_source=events or "bundled",
+        listed_source=asked.source.name,
+        seen_at=ledger_instant(asked.newest_instant, night.now()),
+    )
+
+
+def _with_switch(assessed: Assessment, switched_from: str) -> Revision:
+    """The revision, its detail with what the user or the operator should see beside the numbers."""
+    revision = assessed.revision
+    if assessed.error is not None:
+        return revision
+    switched = f"source switched from {switched_from}; " if switched_from else ""
+    note = f". {assessed.note}" if assessed.note else ""
+    return replace(revision, detail=f"{switched}{revision.detail}{note}")
+
+
+def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
+    """The id of the stored fetch; a file that is only short or ends early leaves no trace."""
+    night, is_night = asked.night, purpose == "night"
+    failed, live = answer.error is not None, is_live(asked.source)
+    if failed and not live and not any(finding.severity == "reject" for finding in answer.revision.findings):
+        return ""
+    fetch_id = _fetch_id(asked, answer, purpose)
+    if is_night and (not failed or not live):  # a live source is asked again before its error counts
+        open_run(
+            connection,
+            night,
+            started_at=answer.fetched_at,
+            notes={} if failed else {kind: note for kind, note in answer.notes.items() if note},
+        )
+        if answer.error is not None:
+            # As error, which a later success clears; a note would stay on its page.
+            stopped = {"status": stopped_status(answer.error), "error": str(answer.error)}
+            writes.update_run(connection, night.id, stopped)
+    writes.add_fetch(
+        connection,
+        answer.fetched,
+        answer.revision,
+        fetch_id=fetch_id,
+        fetched_at=answer.fetched_at,
+        run_id=night.id if is_night else None,
+    )
+    logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
+    for change in answer.events if not failed else ():
+        writes.add_events(connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at)
     return fetch_id
 
 
-def _open_run(connection: Connection, run: NightRun, answer: Answer) -> None:
-    """Open the night's row: with its bars, or with the error of a file; a live source is asked again before that."""
-    if answer.error is None:
-        open_run(connection, run, started_at=answer.fetched_at, note=answer.note)
-    elif not is_live(answer.source):
-        open_run(connection, run, started_at=answer.fetched_at)
-        # As error, which a later success clears; a note would stay on its page.
-        stopped = {"status": stopped_status(answer.error), "error": str(answer.error)}
-        writes.update_run(connection, run.id, stopped)
-
-
-def _refused(answer: Answer) -> bool:
-    """Whether rows were refused or held back; a file that is only short or ends early leaves no trace."""
-    return any(finding.severity == "reject" for finding in answer.revision.findings)
-
-
-def _fetch_id(run: NightRun, written: str | ForecastingError) -> str:
-    if isinstance(written, ForecastingError):
-        raise written
-    return written
-
-
-def _fetched_id(fetched: Fetched, run: NightRun, purpose: Purpose, *, accept: bool) -> str:
-    """The same answer to the same night is the same fetch, however often the night is run.
+def _fetch_id(asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
+    """The same response to the same night is the same fetch, however often the night is run.
 
     An ingest before it has another id, because the night's inputs are those known when its own fetch was made; and so
-    has an answer that the user accepts, which may have been held before.
+    has a response that the user accepts, which may have been held before. Each request that stored nothing is one of
+    its own.
     """
-    asked = f"{fetched.first_asked}..{fetched.last_asked}"
-    of = [*([purpose] if purpose == "ingest" else []), *(["accepted"] if accept else [])]
-    return short_id("fetch", fetched.source, fetched.symbol, asked, payload_hash(fetched), run.id, *of)
-
-
-def _failed_id(answer: Answer, instant: str, run_id: str | None) -> str:
-    """Each request that stored nothing is one of its own."""
-    fetched = answer.fetched
-    asked = f"{fetched.first_asked}..{fetched.last_asked}"
-    return short_id("fetch", fetched.source, fetched.symbol, asked, answer.revision.verdict, instant, run_id or "")
+    fetched, night = answer.fetched, asked.night
+    parts = ("fetch", fetched.source, fetched.symbol, f"{fetched.first_asked}..{fetched.last_asked}")
+    if answer.error is not None:
+        run_id = night.id if purpose == "night" else ""
+        return short_id(*parts, answer.revision.verdict, answer.fetched_at.isoformat(), run_id)
+    of = [*([purpose] if purpose == "ingest" else []), *(["accepted"] if asked.accept else [])]
+    return short_id(*parts, payload_hash(fetched), night.id, *of)
 
 
 def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
@@ -186,3 +381,28 @@ def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbo
             "or --switch-source to allow it; the switch is kept with the fetch."
         )
     return str(newest["source"])
+
+
+def ingest_only(
+    settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock
+) -> list[SymbolOutcome[dict[str, Any]]]:
+    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night.
+
+    Raises:
+        StoreError: The database is not ready.
+    """
+    migrate.check_ready(settings.url)
+
+    def fetch(own: Settings) -> dict[str, Any]:
+        check_events(settings.events, settings.symbols)
+        session = as_of or plan.newest_session(own.symbols[0], own, now=now)
+        plan.check_session(session, own.exchange, now=now)
+        night = make_night(own.symbols[0], session, settings, now=now)
+        with database.night_lock(own.url, "night"):
+            (done,) = fetch_and_store([(night, session)], switch_source=switch_source, purpose="ingest")
+        if done.error is not None:
+            raise done.error
+        with database.reading(own.url) as connection:
+            return dict(read.fetch(connection, done.fetch_id) or {})
+
+    return each_symbol(settings, fetch, now=now)

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 
 from forecasting.errors import ClockError, DataLateError, ForecastingError
 from forecasting.ingest.sources import Fetched
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night import Night
 from forecasting.sessions import after, is_session, opens_at, today
 
 logger = logging.getLogger("forecasting.ingest")
@@ -48,14 +48,14 @@ def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool =
         )
 
 
-def name_clock(error: ForecastingError | None, session: date, run: NightRun) -> ForecastingError | None:
+def name_clock(error: ForecastingError | None, session: date, night: Night) -> ForecastingError | None:
     """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
     if not isinstance(error, DataLateError) or error.newest is None:
         return error
-    behind = len(after(error.newest, session, run.settings.exchange))
+    behind = len(after(error.newest, session, night.settings.exchange))
     if behind <= _LATE_SESSIONS:
         return error
-    clock = f"{run.now():%Y-%m-%d %H:%M} UTC"
+    clock = f"{night.now():%Y-%m-%d %H:%M} UTC"
     return DataLateError(
         f"{error} It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}, "
         "is ahead.",

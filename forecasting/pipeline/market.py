@@ -1,8 +1,8 @@
 """The market series of a night (the VIX): fetched once for all symbols, before them; its failure never fails a night.
 
-Like the companions, it is fetched before the symbol itself, so that one instant, that of the symbol's own fetch, fixes
-what was stored of it, live and in replay. A night whose series is late goes on with its last close, at most five
-sessions old; a night without any goes on without. The run's note says so.
+It is fetched before the symbol itself, so that one instant, that of the symbol's own fetch, fixes what was stored of
+it, live and in replay. A night whose series is late goes on with its last close, at most five sessions old; a night
+without any goes on without. The run's note says so.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from datetime import date, datetime, timedelta
 from typing import get_args
 
 from forecasting.errors import ArtifactError, FailedVerdict
-from forecasting.pipeline import shard
-from forecasting.pipeline.companions import is_up_to_date
-from forecasting.pipeline.ingest import fetch_and_store
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.snapshot import first_session
 from forecasting.preprocess.market import FILLED_SESSIONS, MarketSeries
 from forecasting.sessions import closes_at, last_completed, sessions_index, shift
-from forecasting.store import read
+from forecasting.store import database, read
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.card import Card
@@ -53,60 +50,55 @@ class MarketSnapshot:
     note: str
 
 
-def market_run(run: NightRun) -> NightRun | None:
+def market_night(night: Night) -> Night | None:
     """The night of the market series at its newest session that had closed when the night's session did.
 
-    None where there is no series, or the symbol itself is it.
+    None where there is no series, or the symbol itself is it. Its bars are fetched, nothing of it is forecast.
     """
-    choice = run.settings.market_choice
-    if choice is None or choice.symbol == run.spec.symbol:
+    choice = night.settings.market_choice
+    if choice is None or choice.symbol == night.symbol:
         return None
-    closed = closes_at(run.spec.session, run.settings.exchange)
-    return run.market(choice, last_completed(closed, choice.exchange))
+    session = last_completed(closes_at(night.session, night.settings.exchange), choice.exchange)
+    settings = night.settings.model_copy(update={"symbols": (choice.symbol,), "exchange": choice.exchange})
+    return Night(choice.symbol, session, settings, night.now, source=choice.source, flow_run_id=night.flow_run_id)
 
 
-def fetch_market(runs: Sequence[NightRun], *, oldest: date | None = None, switch_source: bool = False) -> None:
-    """Fetch the market series up to the nights' session, unless its newest bar is stored; nothing of it fails a night.
+def needed_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) -> list[tuple[Night, date]]:
+    """The nights of the market series whose bars are to be fetched, each with the oldest session that is asked for.
+
+    None whose newest bar is stored, or that was requested a moment ago, unless the source is to be switched.
 
     Args:
-        runs: The nights, one a symbol.
-        oldest: As for `fetch_and_store`.
+        nights: The newest one of each symbol.
+        oldest: The oldest session of any.
         switch_source: Allow bars of another source, or another history.
     """
-    wanted = {one.id: (one, run) for run in runs if (one := market_run(run)) is not None}
-    if not wanted:
-        return
-    asked = [one for one, _ in wanted.values()]
-    first = {one.id: _reaching_back(one, run, oldest) for one, run in wanted.values()}
-    checked = shard.read_each(
-        shard.given(asked, asked), lambda connection, one, _: _is_enough(connection, one, first[one.id])
-    )
-    for outcome in checked:
-        if outcome.error is None and outcome.get() and not switch_source:
-            continue
-        session = _earlier(outcome.run, first[outcome.run.id] - _MARGIN)
-        (fetched,) = fetch_and_store(
-            [outcome.run], oldest=session, switch_source=switch_source, purpose="market", stop_on=()
-        )
-        if fetched.error is not None:
-            logger.warning("market series %s is not up to date: %s", outcome.run.spec.symbol, fetched.error)
+    series = {series.id: (series, night) for night in nights if (series := market_night(night)) is not None}
+    needed = []
+    for market, night in series.values():
+        first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
+        with database.reading(night.settings.url) as connection:
+            is_enough = _is_enough(connection, market, first)
+        if switch_source or not is_enough:
+            needed.append((market, _earlier(market, first - _MARGIN)))
+    return needed
 
 
-def market_snapshot(connection: Connection, run: NightRun, *, data_as_of: datetime) -> MarketSnapshot:
+def market_snapshot(connection: Connection, night: Night, *, data_as_of: datetime) -> MarketSnapshot:
     """The market series at the night's own fetch, made at `data_as_of`, and the note on what is missing of it."""
-    one = market_run(run)
-    if one is None:
+    market = market_night(night)
+    if market is None:
         return MarketSnapshot(None, "", "")
-    symbol = one.spec.symbol
+    symbol = market.symbol
     fetch = read.newest_fetch(connection, symbol, known_at=data_as_of)
-    bars = read.bars(connection, symbol, last=one.spec.session, known_at=data_as_of)
+    bars = read.bars(connection, symbol, last=market.session, known_at=data_as_of)
     request = read.newest_request(connection, symbol, known_at=data_as_of)
     newest = bars.index[-1].date() if len(bars) else None
-    series = MarketSeries(bars["close"], one.settings.exchange)
-    return MarketSnapshot(series, fetch["id"] if fetch else "", _missing_note(one, newest, request))
+    series = MarketSeries(bars["close"], market.settings.exchange)
+    return MarketSnapshot(series, fetch["id"] if fetch else "", _missing_note(market, newest, request))
 
 
-def check_same_market(card: Card, fitted_with: str, run: NightRun) -> None:
+def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
     """Check that a model's effect of the market series is that of the night's series.
 
     Coefficients and means of one index on the closes of another move every forecast: those of the VIX on an index of
@@ -115,54 +107,57 @@ def check_same_market(card: Card, fitted_with: str, run: NightRun) -> None:
     Args:
         card: Of the model.
         fitted_with: The series that the run of its fit used, `read.market_of_run`.
-        run: The night.
+        night: The night.
 
     Raises:
         ArtifactError: It was fitted with another series.
     """
-    one = market_run(run)
-    if card.has_market and fitted_with and one is not None and one.spec.symbol != fitted_with:
+    market = market_night(night)
+    if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:
         raise ArtifactError(
-            f"Expected a model fitted with the market series {one.spec.symbol}; found one fitted with {fitted_with}. "
+            f"Expected a model fitted with the market series {market.symbol}; found one fitted with {fitted_with}. "
             "Fit from scratch (--mode scratch), or set FORECASTING_MARKET back."
         )
 
 
-def _missing_note(one: NightRun, newest: date | None, request: Row | None) -> str:
+def _missing_note(market: Night, newest: date | None, request: Row | None) -> str:
     """The note on a series that ends before the night's session; empty for one that reaches it."""
-    if newest == one.spec.session:
+    if newest == market.session:
         return ""
     reason = ""
     if request is not None and request["verdict"] in _STORED_NOTHING:
         reason = f" {request['verdict']}: {str(request['detail']).rstrip('.')}."
-    name = f"Market series {one.spec.symbol}"
+    name = f"Market series {market.symbol}"
     if newest is None:
         return f"{name}: nothing of it was stored, so the night went without.{reason}"
-    missing = len(sessions_index(newest, one.spec.session, one.settings.exchange)) - 1
+    missing = len(sessions_index(newest, market.session, market.settings.exchange)) - 1
     used = "filled forward" if missing <= FILLED_SESSIONS else "too old to be used"
-    return f"{name}: its close of {one.spec.session} was not there; the newest is of {newest}, {used}.{reason}"
+    return f"{name}: its close of {market.session} was not there; the newest is of {newest}, {used}.{reason}"
 
 
-def _reaching_back(one: NightRun, run: NightRun, oldest: date | None) -> date:
-    """The day that the series has to reach back to: before the first session of the night's rolling window."""
-    session = min(oldest or run.spec.session, run.spec.session)
-    return first_session(session, run.settings) - timedelta(days=2 * FILLED_SESSIONS)
-
-
-def _is_enough(connection: Connection, one: NightRun, first: date) -> bool:
+def _is_enough(connection: Connection, market: Night, first: date) -> bool:
     """Whether what is stored spans the night's window, or was asked for a moment ago."""
-    newest = read.newest_session(connection, one.spec.symbol)
-    spans = is_up_to_date(connection, one, oldest=_earlier(one, first))
-    if spans and newest is not None and newest >= one.spec.session:
+    newest = read.newest_session(connection, market.symbol)
+    spans = _spans(connection, market, oldest=_earlier(market, first))
+    if spans and newest is not None and newest >= market.session:
         return True
-    request = read.newest_request(connection, one.spec.symbol)
-    if request is None or request["last_asked"] < one.spec.session or request["first_asked"] > first:
+    request = read.newest_request(connection, market.symbol)
+    if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
-    return bool(abs(one.now() - request["fetched_at"]) < _ASK_AGAIN)
+    return bool(abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)
 
 
-def _earlier(one: NightRun, first: date) -> date:
+def _earlier(market: Night, first: date) -> date:
     """The session of the series whose rolling window begins at `first` or before."""
-    begins = first_session(one.spec.session, one.settings)
-    later = len(sessions_index(first, begins, one.settings.exchange)) if first < begins else 0
-    return shift(one.spec.session, -later, one.settings.exchange)
+    begins = first_session(market.session, market.settings)
+    later = len(sessions_index(first, begins, market.settings.exchange)) if first < begins else 0
+    return shift(market.session, -later, market.settings.exchange)
+
+
+def _spans(connection: Connection, market: Night, *, oldest: date) -> bool:
+    """Whether its newest fetch, made for another night, spans what this one and the `oldest` ask for."""
+    fetch = read.newest_fetch(connection, market.symbol)
+    if fetch is None or fetch["last_received"] is None:
+        return False
+    first = first_session(min(oldest, market.session), market.settings)
+    return bool(fetch["first_asked"] <= first and fetch["last_received"] >= market.session)

@@ -15,7 +15,7 @@ from datetime import date
 from typing import Literal
 
 from forecasting.errors import StoreError
-from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.symbol_list import NAMED, joined
 from forecasting.settings import Settings
 from forecasting.store import database, read
@@ -47,7 +47,7 @@ class Alert:
     words: str
 
 
-def alert(event: Literal["night.late", Notable], night: NightSpec, words: str) -> Alert:
+def alert(event: Literal["night.late", Notable], night: Night, words: str) -> Alert:
     """An alert about one night."""
     return Alert(event, night.symbol, night.target, night.session, words)
 

@@ -6,12 +6,12 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night import Night
 from forecasting.store import read
 from forecasting.store.database import Connection
 
 
-def past_losses(connection: Connection, run: NightRun, *, origins: int) -> pd.DataFrame:
+def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.DataFrame:
     """The losses of the newest `origins` scored origins that the night before this one could score.
 
     More may be stored: where the night before was made up for late, or is replayed, it has scored the sessions after it
@@ -19,13 +19,13 @@ def past_losses(connection: Connection, run: NightRun, *, origins: int) -> pd.Da
 
     Args:
         connection: An open connection.
-        run: The night.
+        night: The night.
         origins: Number of newest scored origins.
 
     Returns:
         As `read.losses`.
     """
-    symbol, target = run.spec.symbol, run.spec.target
-    before = read.issued_before(connection, symbol, target, session=run.spec.session)
+    symbol, target = night.symbol, night.target
+    before = read.issued_before(connection, symbol, target, session=night.session)
     last, known_at = before or (date.min, None)
     return read.losses(connection, symbol, target, last=last, origins=origins, known_at=known_at)

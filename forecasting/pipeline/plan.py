@@ -6,19 +6,19 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from itertools import chain
+from itertools import chain, cycle
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.events import check_events
 from forecasting.ingest.sources.files import check_regular
-from forecasting.option_values import source_name
-from forecasting.pipeline.cut_off import delete_leftovers, delete_weights_without_row, mark_cut_off
-from forecasting.pipeline.each_symbol import each_symbol, failures_of, raise_failed, values_of
-from forecasting.pipeline.night_run import NightRun, NightSpec, check_closed, night_run
+from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
+from forecasting.pipeline.interrupted import delete_leftovers, delete_weights_without_row, mark_cut_off
+from forecasting.pipeline.night import Night, check_closed, make_night
 from forecasting.pipeline.registry import check_champion
-from forecasting.pipeline.run_row import note_failure
-from forecasting.pipeline.witness import witness_of
+from forecasting.pipeline.run_log import mark_stopped
+from forecasting.pipeline.second_source import witness_of
+from forecasting.pipeline.unexpected import explained
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -29,8 +29,8 @@ logger = logging.getLogger("forecasting.night")
 
 def planned_nights(
     settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
-) -> tuple[list[list[NightSpec]], list[tuple[str, ForecastingError]]]:
-    """Each symbol's nights, oldest first, and the symbols without, each with its error, which its run's row has too.
+) -> list[Night]:
+    """The nights to do, each symbol's oldest first; a symbol without has one with its error, which its row has too.
 
     The caller holds the lock of the nights: those that were cut off are marked first.
 
@@ -38,22 +38,17 @@ def planned_nights(
         StoreError: The database cannot be read, or is at another revision, which is every symbol's failure.
     """
     _begin(settings, now=now)
-    nights: list[list[NightSpec]] = []
-    failed: list[tuple[str, ForecastingError]] = []
-
-    def missed(own: Settings) -> list[NightSpec]:
-        check_events(settings.events, settings.symbols)
-        return missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now, trigger=trigger)
-
-    for outcome in each_symbol(settings, missed, now=now):
-        if outcome.error is None:
-            nights.append(outcome.get())
-            continue
-        logger.error("%s: %s", outcome.symbol, outcome.error)
-        own = settings.for_symbol(outcome.symbol)
-        _note_failure(own, outcome.error, as_of=as_of, mode=mode, now=now, trigger=trigger)
-        failed.append((outcome.symbol, outcome.error))
-    return nights, failed
+    nights = []
+    for symbol in settings.symbols:
+        own = settings.for_symbol(symbol)
+        try:
+            check_events(settings.events, settings.symbols)
+            nights += missed_nights(symbol, own, as_of=as_of, mode=mode, now=now, trigger=trigger)
+        except Exception as error:  # whatever it is, it is this symbol's alone
+            ours = explained(error, now=now, settings=own)
+            logger.error("%s: %s", symbol, ours)
+            nights.append(_without_night(own, ours, as_of=as_of, mode=mode, now=now, trigger=trigger))
+    return not_done(nights)
 
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
@@ -80,7 +75,7 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
         return
     for outcome in checked:
         if outcome.error is not None and not isinstance(outcome.error, UsageError):
-            _note_failure(settings.for_symbol(outcome.symbol), outcome.error, as_of=as_of, mode=mode, now=now)
+            _without_night(settings.for_symbol(outcome.symbol), outcome.error, as_of=as_of, mode=mode, now=now)
     raise_failed(checked)
 
 
@@ -98,7 +93,7 @@ def _check_files(settings: Settings) -> None:
 
 def missed_nights(
     symbol: str, settings: Settings, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
-) -> list[NightSpec]:
+) -> list[Night]:
     """The nights to work off, oldest first: the one asked for, or every session since the newest finished night.
 
     Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
@@ -117,30 +112,45 @@ def missed_nights(
         missed = after(finished, last, settings.exchange) if finished else []
         sessions = missed or [last]
     next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
-    return [_spec(symbol, session, settings, mode=mode, trigger=trigger) for session in sessions]
+    return [make_night(symbol, session, settings, now=now, mode=mode, trigger=trigger) for session in sessions]
 
 
-def planned_span(
-    settings: Settings, first: date, last: date, *, refit_every: int, now: Clock
-) -> tuple[list[list[NightSpec]], list[tuple[str, ForecastingError]]]:
-    """As `planned_nights`, each symbol's nights of a span as `nights_of_span`; no row keeps the errors."""
+def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[Night]:
+    """The nights of a span, each symbol's oldest first, every `refit_every`-th with a fit; a symbol without as above.
+
+    Counted from `first`, so that a second start agrees. No row keeps the errors.
+    """
     _begin(settings, now=now)
     check_events(settings.events, settings.symbols)
-    nights = each_symbol(
-        settings, lambda own: nights_of_span(own.symbols[0], own, first, last, refit_every=refit_every), now=now
-    )
-    return values_of(nights), failures_of(nights)
+    nights = []
+    for symbol in settings.symbols:
+        own = settings.for_symbol(symbol)
+        try:
+            modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
+            nights += [
+                make_night(symbol, session, own, now=now, mode=mode, trigger="catch-up")
+                for session, mode in zip(between(first, last, own.exchange), cycle(modes))
+            ]
+        except Exception as error:  # as above
+            nights.append(Night(symbol, last, own, now, error=explained(error, now=now, settings=own)))
+    return not_done(nights)
 
 
-def nights_of_span(symbol: str, settings: Settings, first: date, last: date, *, refit_every: int) -> list[NightSpec]:
-    """One night a session, every `refit_every`-th with a fit; counted from `first`, so that a second start agrees.
+def finished(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
+    """The ids of the first symbol's nights that `planned_nights` leaves out, since they are done."""
+    own = settings.for_symbol(settings.symbols[0])
+    nights = missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)
+    left = {night.id for night in not_done(nights)}
+    return [night.id for night in nights if night.id not in left]
 
-    A night of a session that has not closed is refused when its `NightRun` is made.
-    """
-    return [
-        _spec(symbol, session, settings, mode="auto" if place % refit_every == 0 else "skip", trigger="catch-up")
-        for place, session in enumerate(between(first, last, settings.exchange))
-    ]
+
+def not_done(nights: Sequence[Night]) -> list[Night]:
+    """The nights without those that were worked off to their end before."""
+    if not nights:
+        return []
+    with database.reading(nights[0].settings.url) as connection:
+        done = set(read.done_among(connection, [night.id for night in nights]))
+    return [night for night in nights if night.id not in done]
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
@@ -217,40 +227,6 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock, unattended: b
     return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
 
 
-def nights_with_bars(nights: Sequence[NightSpec], newest: date, settings: Settings) -> list[NightSpec]:
-    """Those that have their bar, oldest first; where none has, the night of `newest` unless it was done before."""
-    kept = [night for night in nights if night.session <= newest]
-    if kept:
-        return kept
-    with database.reading(settings.url) as connection:
-        finished = read.newest_finished(connection, nights[-1].symbol, nights[-1].target)
-    return [] if finished is not None and newest <= finished else [replace(nights[-1], session=newest)]
-
-
-def newest_stored(night: NightSpec, settings: Settings) -> date | None:
-    """The newest session up to the night's whose bar is stored; None when there is none."""
-    with database.reading(settings.url) as connection:
-        bars = read.bars(connection, night.symbol, last=night.session)
-    return bars.index[-1].date() if len(bars) else None
-
-
-def is_done(run: NightRun) -> bool:
-    """Whether this very night was worked off to its end before."""
-    return done_before(run) is not None
-
-
-def done_before(run: NightRun) -> str | None:
-    """The id of the run that worked this very night off to its end: the same source under the same settings, or None.
-
-    Not by the night's own id alone: releases up to 0.2 made another one for each path to a file.
-    """
-    spec, source = run.spec, source_name(run.spec.source)
-    with database.reading(run.settings.url) as connection:
-        rows = read.done_nights(connection, spec.symbol, spec.target, spec.session)
-    same = (row for row in rows if row["settings_hash"] == run.settings.hash and source_name(row["source"]) == source)
-    return next((str(row["id"]) for row in same), None)
-
-
 def _begin(settings: Settings, *, now: Clock) -> None:
     migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
     mark_cut_off(settings)
@@ -258,33 +234,26 @@ def _begin(settings: Settings, *, now: Clock) -> None:
     delete_weights_without_row(settings)
 
 
-def _note_failure(
-    own: Settings,
-    error: ForecastingError,
-    *,
-    as_of: date | None,
-    mode: Mode,
-    now: Clock,
-    trigger: str = "run",
-) -> None:
-    """Keep, in a row of `runs`, why the symbol of `own` has no night to begin.
+def _without_night(
+    own: Settings, error: ForecastingError, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
+) -> Night:
+    """The night, with its error, that the symbol of `own` has in place of one that can begin; its row keeps the error.
 
-    Without `as_of` that is the night after its newest finished one; nothing is kept where there is no such session.
+    Without `as_of` that is the night after its newest finished one. There is no row where there is no such session.
     """
     if isinstance(error, StoreError):
         raise error
+    symbol, session = own.symbols[0], as_of or now().date()
+    night = Night(symbol, session, own, now, mode, trigger, own.source, error=error)
     try:
         closed = last_completed(now(), own.exchange)
     except UsageError:  # its exchange has no calendar, and so no session that a row could be of
-        return
-    symbol, session = own.symbols[0], as_of or closed
+        return night
     if as_of is None:
         with database.reading(own.url) as connection:
             finished = read.newest_finished(connection, symbol, own.target)
         session = next(iter(after(finished, closed, own.exchange)), closed) if finished else closed
+    night = replace(night, session=session)
     if is_session(session, own.exchange) and session <= closed:
-        note_failure(night_run(_spec(symbol, session, own, mode=mode, trigger=trigger), own, now=now), error)
-
-
-def _spec(symbol: str, session: date, settings: Settings, *, mode: Mode, trigger: str) -> NightSpec:
-    return NightSpec(symbol, session, settings.target, settings.source, settings.events, mode, trigger, settings.market)
+        mark_stopped(night, error)
+    return night

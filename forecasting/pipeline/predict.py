@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,15 +15,13 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
-from forecasting.pipeline import shard
 from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.ledger_clock import is_before, ledger_instant
 from forecasting.pipeline.market import check_same_market
-from forecasting.pipeline.night_run import NightInputs, NightRun
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_row import NO_MODEL, open_run
-from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.run_log import add_notes, notes_of
 from forecasting.predict.calibration import MAX_FORECASTS, Past, read_past
 from forecasting.predict.candidates import (
     Candidate,
@@ -37,7 +36,7 @@ from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after, next_sessions
-from forecasting.store import read, writes
+from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
@@ -58,7 +57,6 @@ class PredictionInputs:
     """Inputs read from the store before any model forecasts.
 
     Attributes:
-        inputs: What preprocess handed on.
         bars: As known at the night's session.
         champion: Its row in `models`; on the first night the challenger's; None when there is neither.
         challenger: Tonight's, when it is another than the champion.
@@ -69,7 +67,6 @@ class PredictionInputs:
         fitted_with: The market series that the champion was fitted with; empty without one.
     """
 
-    inputs: NightInputs
     bars: pd.DataFrame
     champion: Row | None
     challenger: Row | None
@@ -87,58 +84,59 @@ class _Forecasts:
     published: Published
 
 
-def write_forecasts(
-    runs: Sequence[NightRun], inputs: Sequence[NightInputs], challenger_ids: Sequence[str]
-) -> list[Outcome[int]]:
-    """The number of forecast rows added for each night: 0 where its run has written its forecasts before.
+def predict(nights: Sequence[Night]) -> list[Night]:
+    """The nights, each with its forecasts written, once.
 
     A champion that is missing, damaged, too old, not finite or behind does not stop the night: unless it is behind,
     tonight's fit is published if it has passed the gate; else the best baseline's forecast, with status fallback and
     the reason.
     """
-    asked = shard.given(runs, list(zip(inputs, challenger_ids, strict=True)))
-    stored = shard.read_each(asked, lambda connection, run, one: _read_unless_written(connection, run, *one))
-    forecasts = shard.compute_each(stored, lambda run, one: None if one is None else _forecast(run, one))
-    return shard.write_each(forecasts, lambda connection, run, one: 0 if one is None else _write(connection, run, one))
+    return [night if night.newest else night.then("predict", write_forecasts) for night in nights]
 
 
-def _read_unless_written(
-    connection: Connection, run: NightRun, inputs: NightInputs, challenger_id: str
-) -> PredictionInputs | None:
-    return None if read.has_forecasts(connection, run.id) else read_inputs(connection, run, inputs, challenger_id)
+def write_forecasts(night: Night) -> Night:
+    """The night, its forecasts written unless its run has written them before."""
+    with database.reading(night.settings.url) as connection:
+        if read.has_forecasts(connection, night.id):
+            return night
+        stored = read_inputs(connection, night)
+    forecasts = _forecast(night, stored)
+    with database.transaction(night.settings.url) as connection:
+        _write(connection, night, forecasts)
+    return night
 
 
-def read_inputs(connection: Connection, run: NightRun, inputs: NightInputs, challenger_id: str) -> PredictionInputs:
+def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
     """What the store holds; on the first night the only network is both challenger and champion."""
-    symbol, target, session, known_at = run.spec.symbol, run.spec.target, run.spec.session, inputs.data_as_of
+    symbol, target, session, known_at = night.symbol, night.target, night.session, night.data_as_of
+    if known_at is None:
+        raise ValueError(f"Expected the windows of {symbol} {session}; run preprocess before predict.")
     champion = read.champion(connection, symbol, target, session=session)
-    challenger = read.model(connection, challenger_id) if challenger_id else None
+    challenger = read.model(connection, night.challenger) if night.challenger else None
     bars = read.bars(connection, symbol, last=session, known_at=known_at)
     return PredictionInputs(
-        inputs=inputs,
         bars=bars,
         champion=champion or challenger,
         challenger=challenger if champion and challenger and challenger["id"] != champion["id"] else None,
-        losses=past_losses(connection, run, origins=SCORED_ORIGINS),
-        past=closed_forecasts(connection, run, bars, known_at=known_at),
+        losses=past_losses(connection, night, origins=SCORED_ORIGINS),
+        past=closed_forecasts(connection, night, bars, known_at=known_at),
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
-        no_fit="" if champion or challenger else _no_fit(connection, run),
+        no_fit="" if champion or challenger else _no_fit(connection, night),
         fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
     )
 
 
-def _no_fit(connection: Connection, run: NightRun) -> str:
-    refused = read.model_of_run(connection, run.id)
+def _no_fit(connection: Connection, night: Night) -> str:
+    refused = read.model_of_run(connection, night.id)
     if refused is not None:
         return f"the gate refused tonight's fit: {refused['refused']}"
-    noted = read.run(connection, run.id)
-    _, found, reason = str(noted["note"] if noted is not None else "").partition(NO_MODEL)
-    return f"no model was fitted: {reason}" if found else ""
+    reason = str(notes_of(read.run(connection, night.id) or {"notes": "", "note": ""}).get("no_model", ""))
+    return f"{reason[:1].lower()}{reason[1:]}"
 
 
-def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame, *, known_at: datetime) -> pd.DataFrame:
+def closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, *, known_at: datetime) -> pd.DataFrame:
     """Past forecasts of the network with the actuals as known at `known_at`, the instant of `bars`."""
-    symbol, target, session = run.spec.symbol, run.spec.target, run.spec.session
+    symbol, target, session = night.symbol, night.target, night.session
     past = read.past_forecasts(connection, symbol, target, origin=session, limit=MAX_FORECASTS, known_at=known_at)
     actual = np.full(len(past), np.nan)
     for instant in past["bars_at"].unique():  # one, unless the user accepted another history
@@ -151,17 +149,17 @@ def closed_forecasts(connection: Connection, run: NightRun, bars: pd.DataFrame, 
     return past.assign(actual=actual * basis)
 
 
-def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
-    windows = load_windows(Path(stored.inputs.windows_path))
-    networks, damage = _network_candidates(run, stored, windows)
-    baselines = baseline_candidates(windows, symbol=run.spec.symbol, settings_hash=run.settings.hash)
+def _forecast(night: Night, stored: PredictionInputs) -> _Forecasts:
+    windows = load_windows(cast(Path, night.windows))
+    networks, damage = _network_candidates(night, stored, windows)
+    baselines = baseline_candidates(windows, symbol=night.symbol, settings_hash=night.settings.hash)
     finite = [one.forecaster for one in baselines]
-    facts = _champion_facts(run, stored, finite, networks.get(CHAMPION), damage=damage.get(CHAMPION, ""))
+    facts = _champion_facts(night, stored, finite, networks.get(CHAMPION), damage=damage.get(CHAMPION, ""))
     if unusable(facts) and CHALLENGER in networks:
         # As on a first night: the evaluation of this night makes it champion in any case, one night later.
         instead = replace(stored, champion=stored.challenger, challenger=None)
         fit = replace(networks[CHALLENGER], role=CHAMPION)
-        its_facts = _champion_facts(run, instead, finite, fit, damage="")
+        its_facts = _champion_facts(night, instead, finite, fit, damage="")
         if not unusable(its_facts):
             stored, networks, facts = instead, {CHAMPION: fit}, its_facts
     published = choose_published(facts)
@@ -169,7 +167,7 @@ def _forecast(run: NightRun, stored: PredictionInputs) -> _Forecasts:
 
 
 def _network_candidates(
-    run: NightRun, stored: PredictionInputs, windows: Windows
+    night: Night, stored: PredictionInputs, windows: Windows
 ) -> tuple[dict[Role, Candidate], dict[Role, str]]:
     """By role, the networks' forecasts; and why a network has none."""
     found: dict[Role, Candidate] = {}
@@ -181,9 +179,9 @@ def _network_candidates(
         if model is None:
             continue
         try:
-            checkpoint = load_model(model, run.settings)
+            checkpoint = load_model(model, night.settings)
             if role == CHAMPION:
-                check_same_market(checkpoint.card, stored.fitted_with, run)
+                check_same_market(checkpoint.card, stored.fitted_with, night)
             linear = linear_quantiles(windows) if linear is None else linear
             past = read_past(stored.past) if past is None else past
             found[role] = network_candidate(model, role, checkpoint, windows, past, linear=linear)
@@ -194,7 +192,7 @@ def _network_candidates(
 
 
 def _champion_facts(
-    run: NightRun, stored: PredictionInputs, baselines: Sequence[str], own: Candidate | None, *, damage: str
+    night: Night, stored: PredictionInputs, baselines: Sequence[str], own: Candidate | None, *, damage: str
 ) -> ChampionFacts:
     """What decides whether the champion's forecast, its `own`, is published, or that of one of the finite baselines."""
     deficit = deficit_of(stored.losses)
@@ -203,8 +201,8 @@ def _champion_facts(
         champion=stored.champion["id"] if stored.champion else None,
         baseline=fallback_baseline(stored.losses, deficit, baselines),
         damage=damage,
-        age_sessions=len(after(trained_to, run.spec.session, run.settings.exchange)) if trained_to else None,
-        max_age_sessions=run.settings.max_model_age,
+        age_sessions=len(after(trained_to, night.session, night.settings.exchange)) if trained_to else None,
+        max_age_sessions=night.settings.max_model_age,
         finite=own is None or own.is_finite,
         deficit=deficit,
         in_fallback=stored.in_fallback,
@@ -212,56 +210,56 @@ def _champion_facts(
     )
 
 
-def _write(connection: Connection, run: NightRun, made: _Forecasts) -> int:
+def _write(connection: Connection, night: Night, made: _Forecasts) -> int:
     """Write the baselines' model rows and every candidate's forecasts; the number of forecasts added."""
-    issued_at, spec, exchange = _issue_instant(connection, run), run.spec, run.settings.exchange
+    issued_at, exchange = _issue_instant(connection, night), night.settings.exchange
     about = {
-        "symbol": spec.symbol,
-        "target": spec.target,
-        "origin_session": spec.session,
-        "kind": kind_of(issued_at, spec.session, exchange),
-        "last_value": float(actual_of(spec.target, made.read.bars).iloc[-1]),
+        "symbol": night.symbol,
+        "target": night.target,
+        "origin_session": night.session,
+        "kind": kind_of(issued_at, night.session, exchange),
+        "last_value": float(actual_of(night.target, made.read.bars).iloc[-1]),
         "issued_at": issued_at,
-        "data_as_of": made.read.inputs.data_as_of,
-        "fetch_id": made.read.inputs.fetch_id,
-        "run_id": run.id,
+        "data_as_of": night.data_as_of,
+        "fetch_id": night.fetch_id,
+        "run_id": night.id,
     }
-    sessions = next_sessions(spec.session, len(HORIZONS), exchange)
+    sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for one in made.candidates:
-        if one.forecaster in baseline_names(spec.target):
-            writes.add_model(connection, _baseline_row(run, one, created_at=issued_at))
+        if one.forecaster in baseline_names(night.target):
+            writes.add_model(connection, _baseline_row(night, one, created_at=issued_at))
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
     rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
     added = writes.add_forecasts(connection, rows)
     what = made.published.reason or "the champion's is published"
-    if added < len(rows) and not read.has_forecasts(connection, run.id, role=CHAMPION):
+    if added < len(rows) and not read.has_forecasts(connection, night.id, role=CHAMPION):
         what = ISSUED_BEFORE
-        open_run(connection, run, started_at=issued_at, note=what)
-    logger.info("wrote %d forecasts of %s, origin %s: %s", added, spec.symbol, spec.session, what)
+        add_notes(connection, night, {"issued_before": what})
+    logger.info("wrote %d forecasts of %s, origin %s: %s", added, night.symbol, night.session, what)
     return added
 
 
-def _issue_instant(connection: Connection, run: NightRun) -> datetime:
+def _issue_instant(connection: Connection, night: Night) -> datetime:
     """Now; by a clock that is behind, as a later bar of the symbol shows, after all fetches and forecasts of it."""
-    now, symbol = run.now(), run.spec.symbol
+    now, symbol = night.now(), night.symbol
     fetched, newest = read.newest_instant(connection, [symbol]), read.newest_session(connection, symbol)
-    if newest is None or newest <= run.spec.session or not is_before(now, fetched):
+    if newest is None or newest <= night.session or not is_before(now, fetched):
         return now
     return ledger_instant(max(filter(None, (fetched, read.newest_issue(connection, symbol)))), now)
 
 
-def _baseline_row(run: NightRun, candidate: Candidate, *, created_at: datetime) -> Row:
+def _baseline_row(night: Night, candidate: Candidate, *, created_at: datetime) -> Row:
     """The row in `models` of a baseline."""
     return {
         "id": candidate.model_id,
         "name": candidate.forecaster,
         "version": VERSION,
         "method": BASELINE,
-        "symbol": run.spec.symbol,
-        "target": run.spec.target,
+        "symbol": night.symbol,
+        "target": night.target,
         "scope": "symbol",
-        "seed": run.settings.seed,
-        "settings_hash": run.settings.hash,
+        "seed": night.settings.seed,
+        "settings_hash": night.settings.hash,
         "code_version": code_version(),
         "created_at": created_at,
     }

@@ -14,18 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+import numpy as np
+
 from forecasting.errors import FitError, HistoryError
 from forecasting.ids import short_id
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.code_version import code_version
-from forecasting.pipeline.companions import companion_windows
-from forecasting.pipeline.folders import child_folder
+from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.ledger_clock import ledger_instant
-from forecasting.pipeline.market import MarketSnapshot, market_run, market_snapshot
-from forecasting.pipeline.night_run import PRETRAINED, NightRun, NightSpec
-from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch
+from forecasting.pipeline.market import MarketSnapshot, market_night, market_snapshot
+from forecasting.pipeline.night import Night, make_night
+from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch, windows_of
 from forecasting.plain_text import named
-from forecasting.preprocess.windows import Windows
+from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
@@ -48,7 +49,7 @@ _ID_DIGITS = 6  # of a version's id in its name, which has 40 characters with th
 class _Symbol:
     """A symbol with enough rows: what is stored of it and of the market series now, and its windows."""
 
-    run: NightRun
+    night: Night
     snapshot: Snapshot
     market: MarketSnapshot
     windows: Windows
@@ -56,15 +57,15 @@ class _Symbol:
     @property
     def fetches(self) -> dict[str, str]:
         """The fetch of its bars, and that of the market series where its windows have it."""
-        one = market_run(self.run)
-        market = {one.spec.symbol: self.market.fetch_id} if one is not None and self.windows.has_market else {}
-        return {self.run.spec.symbol: self.snapshot.fetch_id} | market
+        series = market_night(self.night)
+        market = {series.symbol: self.market.fetch_id} if series is not None and self.windows.has_market else {}
+        return {self.night.symbol: self.snapshot.fetch_id} | market
 
 
 def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
     """A sentence a version of weights, of the settings' target: one for each kind of symbol among the user's own.
 
-    Symbols and companions of the settings are used, as stored at the newest fetch of each.
+    The symbols of the settings are used, as stored at the newest fetch of each.
 
     Raises:
         HistoryError: Fewer than MIN_SYMBOLS of them have enough rows.
@@ -77,7 +78,7 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
         raise HistoryError(
             f"Expected {MIN_SYMBOLS} or more symbols with enough stored sessions of a known {settings.target}; found "
             f"{len(symbols)} of {asked}. {_left_out_text(left_out)}{' ' * bool(left_out)}Name more (--symbol, "
-            "--symbols-file, FORECASTING_COMPANIONS), and store their bars: forecasting ingest."
+            "--symbols-file), and store their bars: forecasting ingest."
         )
     kinds = sorted({kind_of(one.windows) for one in symbols}, key=lambda kind: (kind.earnings, kind.market))
     sentences = [_made(kind, _panel(kind, symbols), settings, now=now, bar=bar) for kind in kinds]
@@ -87,16 +88,15 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
 def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str, str]]:
     """The symbols with enough rows, in the order of the settings; of each other one, why it is left out."""
     found, left_out = [], {}
-    names = dict.fromkeys([*settings.symbols, *settings.companions])
     with database.reading(settings.url) as connection:
-        stored = {symbol: _stored(connection, symbol, settings, now) for symbol in names}
+        stored = {symbol: _stored(connection, symbol, settings, now) for symbol in settings.symbols}
     for symbol, one in stored.items():
         if one is None:
             left_out[symbol] = "no bars are stored"
             continue
         try:
-            run, snapshot, market = one
-            found.append(_Symbol(run, snapshot, market, companion_windows(run, snapshot, market.series)))
+            night, snapshot, market = one
+            found.append(_Symbol(night, snapshot, market, _windows(night, snapshot, market)))
         except HistoryError as error:
             left_out[symbol] = str(error)
     return found, left_out
@@ -104,14 +104,27 @@ def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str
 
 def _stored(
     connection: Connection, symbol: str, settings: Settings, now: Clock
-) -> tuple[NightRun, Snapshot, MarketSnapshot] | None:
+) -> tuple[Night, Snapshot, MarketSnapshot] | None:
     """What a night of the symbol's newest session has at the newest fetch; None without bars."""
     fetch, session = read.newest_fetch(connection, symbol), read.newest_session(connection, symbol)
     if fetch is None or session is None:
         return None
-    run = NightRun(NightSpec(symbol, session, settings.target, settings.source), settings.for_symbol(symbol), now)
-    snapshot = snapshot_at_fetch(connection, run, fetch)
-    return run, snapshot, market_snapshot(connection, run, data_as_of=snapshot.data_as_of)
+    night = make_night(symbol, session, settings, now=now)
+    snapshot = snapshot_at_fetch(connection, night, fetch)
+    return night, snapshot, market_snapshot(connection, night, data_as_of=snapshot.data_as_of)
+
+
+def _windows(night: Night, snapshot: Snapshot, market: MarketSnapshot) -> Windows:
+    """The windows of a symbol that weights are made of.
+
+    Raises:
+        HistoryError: No bar of the session, or too few sessions to train on.
+    """
+    windows = windows_of(night, snapshot, market.series)
+    # An index without volumes has no known target.
+    if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
+        raise HistoryError(f"{night.symbol} has a known {night.target} on too few sessions to train on.")
+    return windows
 
 
 def _panel(kind: Kind, symbols: Sequence[_Symbol]) -> list[_Symbol]:
@@ -129,7 +142,7 @@ def _without_events(one: _Symbol) -> _Symbol:
     if not one.windows.has_events:
         return one
     snapshot = replace(one.snapshot, events=one.snapshot.events[:0])
-    return replace(one, windows=companion_windows(one.run, snapshot, one.market.series))
+    return replace(one, windows=_windows(one.night, snapshot, one.market))
 
 
 def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import get_args
@@ -13,14 +12,13 @@ from typing import get_args
 import pandas as pd
 
 from forecasting.errors import PageError, StoreError, UsageError
-from forecasting.pipeline import shard
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
-from forecasting.pipeline.night_run import NightRun, report_path
+from forecasting.pipeline.folders import report_path
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.no_forecast import check_forecast
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.report_index import INDEX, index_page
-from forecasting.pipeline.shard import Outcome
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.targets import actual_of
 from forecasting.report.data import ReportData
@@ -49,24 +47,14 @@ RESTATED_SESSIONS = 60
 """Newest sessions whose first print is compared with the value of now."""
 
 
-@dataclass(frozen=True)
-class PublishedPage:
-    """The page of a night and what it was made of."""
-
-    data: ReportData
-    path: Path
-
-
-def publish_pages(runs: Sequence[NightRun]) -> list[Outcome[PublishedPage]]:
-    """The page written for each night's symbol and target, of their newest forecast; `update_index` comes after all."""
-    stored = shard.read_each(shard.given(runs, runs), lambda connection, run, _: _page_of(connection, run))
-    return shard.compute_each(stored, _publish)
-
-
-def _page_of(connection: Connection, run: NightRun) -> ReportData:
-    settings = run.settings
-    newest = report_data(connection, run.spec.symbol, run.spec.target, exchange=settings.exchange)
-    return page_data(connection, replace(newest, cost_ratio=settings.cost_ratio))
+def publish_page(night: Night) -> Night:
+    """The night with its symbol's page of the newest forecast, written; `update_index` comes after all nights."""
+    settings = night.settings
+    with database.reading(settings.url) as connection:
+        newest = report_data(connection, night.symbol, night.target, exchange=settings.exchange)
+        data = page_data(connection, replace(newest, cost_ratio=settings.cost_ratio))
+    write_page(_linked_page(settings, data), report_path(settings, night.symbol, night.target))
+    return replace(night, report=data)
 
 
 def each_report(
@@ -272,11 +260,6 @@ def write_page(page: str, path: Path) -> Path:
             "space on that disk or correct the path, then: forecasting report"
         ) from error
     return path
-
-
-def _publish(run: NightRun, data: ReportData) -> PublishedPage:
-    path = report_path(run.settings, run.spec.symbol, run.spec.target)
-    return PublishedPage(data, write_page(_linked_page(run.settings, data), path))
 
 
 def _linked_page(settings: Settings, data: ReportData, *, as_of: date | None = None) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.sources.plugins import source_of
-from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED, REPORTS
-from forecasting.pipeline.witness import witness_of
+from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
+from forecasting.pipeline.second_source import witness_of
 from forecasting.sessions import ends_soon, last_completed
 from forecasting.settings import Settings
 from forecasting.store import migrate

@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.ids import short_id
 from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
-from forecasting.pipeline.folders import check_inside, child_folder
-from forecasting.pipeline.night_run import ARTIFACTS, PRETRAINED
+from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, check_inside, child_folder
 from forecasting.pipeline.no_forecast import check_forecast
 from forecasting.pipeline.symbol_list import only_symbol
 from forecasting.settings import Settings

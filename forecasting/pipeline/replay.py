@@ -16,14 +16,13 @@ from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.each_symbol import NAMED
 from forecasting.pipeline.evaluate import score_and_decide
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.own_weights import copy_own_weights, copy_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.registry import weights_state
-from forecasting.pipeline.run_row import close_nights
-from forecasting.pipeline.shard import only
-from forecasting.pipeline.train import fit_challengers
+from forecasting.pipeline.run_log import close, delete_files_of
+from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
@@ -154,16 +153,11 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
 def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock) -> None:
     """Work one night off without asking its source, then the promotions that were made by hand after it."""
     asked: Mode = row["mode"] if row["mode_reason"].startswith("asked for") else "auto"
-    symbol, source = row["symbol"], row["source"]
-    spec = NightSpec(
-        symbol, row["as_of"], row["target"], source, settings.events, asked, row["trigger"], settings.market
-    )
-    run = replace(night_run(spec, settings, now=now), fetch_id=row["fetch_id"], stored_id=row["id"])
-    inputs = only(write_windows([run]))
-    challenger_id = only(fit_challengers([run], [inputs]))
-    only(write_forecasts([run], [inputs], [challenger_id]))
-    only(score_and_decide([run], [inputs]))
-    close_nights([run])
+    night = make_night(row["symbol"], row["as_of"], settings, now=now, mode=asked, trigger=row["trigger"])
+    night = replace(night, source=row["source"], stored_id=row["id"], stored_fetch=row["fetch_id"])
+    for step in (write_windows, fit_challenger, write_forecasts, score_and_decide, close):
+        night = step(night)
+    delete_files_of([night])
     with database.transaction(settings.url) as connection:
         for hand in by_hand:
             writes.add_promotion(connection, hand | {"decided_at": now()})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from forecasting.pipeline.night_run import page_name
+from forecasting.pipeline.folders import page_name
 from forecasting.preprocess.targets import actual_of
 from forecasting.report.index_page import IndexLine, render_index
 from forecasting.store import read

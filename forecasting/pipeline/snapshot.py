@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from forecasting.errors import StoreError
-from forecasting.pipeline.night_run import NightRun
+from forecasting.pipeline.night import Night
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.sessions import opens_at, shift
+from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.store import read
 from forecasting.store.database import Connection
@@ -36,27 +36,27 @@ class Snapshot:
     events: pd.DataFrame
 
 
-def snapshot_of(connection: Connection, run: NightRun) -> Snapshot:
+def snapshot_of(connection: Connection, night: Night) -> Snapshot:
     """The snapshot at the night's input fetch.
 
     Raises:
         StoreError: No fetch has brought the night's session.
     """
-    return snapshot_at_fetch(connection, run, input_fetch(connection, run))
+    return snapshot_at_fetch(connection, night, input_fetch(connection, night))
 
 
-def snapshot_at_fetch(connection: Connection, run: NightRun, fetch: dict[str, Any]) -> Snapshot:
+def snapshot_at_fetch(connection: Connection, night: Night, fetch: dict[str, Any]) -> Snapshot:
     """Bars and events of the night's symbol, up to its session, as they stood when a row of `fetches` was made."""
-    instant, symbol = fetch["fetched_at"], run.spec.symbol
+    instant, symbol = fetch["fetched_at"], night.symbol
     return Snapshot(
         fetch_id=fetch["id"],
         data_as_of=instant,
-        bars=read.bars(connection, symbol, last=run.spec.session, known_at=instant),
+        bars=read.bars(connection, symbol, last=night.session, known_at=instant),
         events=read.events(connection, symbol, known_at=instant),
     )
 
 
-def windows_of(run: NightRun, snapshot: Snapshot, market: MarketSeries | None) -> Windows:
+def windows_of(night: Night, snapshot: Snapshot, market: MarketSeries | None) -> Windows:
     """The night's windows, made from its snapshot and the market series at the same instant, and nothing else.
 
     Raises:
@@ -65,24 +65,24 @@ def windows_of(run: NightRun, snapshot: Snapshot, market: MarketSeries | None) -
     return make_windows(
         snapshot.bars,
         snapshot.events,
-        origin=run.spec.session,
-        target=run.spec.target,
-        exchange=run.settings.exchange,
-        train_sessions=run.settings.train_sessions,
+        origin=night.session,
+        target=night.target,
+        exchange=night.settings.exchange,
+        train_sessions=night.settings.train_sessions,
         market=market,
     )
 
 
-def data_as_of(connection: Connection, run: NightRun) -> datetime:
+def data_as_of(connection: Connection, night: Night) -> datetime:
     """The instant of the night's input fetch; that of the newest fetch for a night whose bar has not come.
 
     Raises:
         StoreError: No fetch has brought any bar.
     """
     try:
-        fetch = input_fetch(connection, run)
+        fetch = input_fetch(connection, night)
     except StoreError:
-        newest = read.newest_fetch(connection, run.spec.symbol)
+        newest = read.newest_fetch(connection, night.symbol)
         if newest is None:
             raise
         fetch = newest
@@ -90,7 +90,7 @@ def data_as_of(connection: Connection, run: NightRun) -> datetime:
     return instant
 
 
-def input_fetch(connection: Connection, run: NightRun) -> dict[str, Any]:
+def input_fetch(connection: Connection, night: Night) -> dict[str, Any]:
     """The row in `fetches` whose bars the night uses.
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
@@ -101,19 +101,14 @@ def input_fetch(connection: Connection, run: NightRun) -> dict[str, Any]:
     Raises:
         StoreError: No fetch has brought the night's session.
     """
-    session, settings = run.spec.session, run.settings
-    named = None if run.fetch_id is None else read.fetch(connection, run.fetch_id)
+    session, settings = night.session, night.settings
+    named = read.fetch(connection, night.stored_fetch) if night.stored_fetch else None
     if named is not None:
         return named
     first = first_session(session, settings)
-    return read.fetch_as_of(connection, run.spec.symbol, session, first=first, cutoff=live_deadline(run))
+    return read.fetch_as_of(connection, night.symbol, session, first=first, cutoff=night.live_deadline)
 
 
 def first_session(session: date, settings: Settings) -> date:
     """The oldest session a night at `session` asks for: the training window and what its first row looks back on."""
     return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
-
-
-def live_deadline(run: NightRun) -> datetime:
-    """The last moment for a live forecast: the open of the session after the night's."""
-    return opens_at(shift(run.spec.session, 1, run.settings.exchange), run.settings.exchange)

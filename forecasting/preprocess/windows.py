@@ -48,7 +48,6 @@ class Windows:
         values: (D,) the target in its own unit; NaN where unknown.
         level: (N,) and spread (N, H): each row's scaling.
         scaled: (N, H) targets in model scale; NaN where the session is in the future or its value unknown.
-        companion_range: (D,) how much wider than usual the companions' prices ranged, in logs; 0 without companions.
         market: (D,) log of the market series' close as known at each session's close; exactly 0 where unknown.
         flag_names: C names.
     """
@@ -62,7 +61,6 @@ class Windows:
     level: Floats
     spread: Floats
     scaled: Floats
-    companion_range: Floats
     market: Floats
     flag_names: tuple[str, ...]
 
@@ -131,7 +129,6 @@ class Windows:
             level=self.level[start:stop].copy(),
             spread=self.spread[start:stop].copy(),
             scaled=np.where(ahead <= known_to, self.scaled[start:stop], np.nan),
-            companion_range=self.companion_range[first:last].copy(),
             market=self.market[first:last].copy(),
         )
 
@@ -193,7 +190,6 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
         level=scale.level,
         spread=scale.spread,
         scaled=scale.to_model(_following(values)[WARM_UP:]),
-        companion_range=np.zeros(len(sessions)),
         market=log_closes(market, sessions, exchange=exchange),
         flag_names=names,
     )

@@ -15,7 +15,7 @@ from typing import Any
 from forecasting.plain_text import markdown_text, plain_text
 from forecasting.report import wording
 from forecasting.report.data import ReportData
-from forecasting.report.facts import fact_groups, finding_rows
+from forecasting.report.facts import finding_rows
 from forecasting.report.fan_svg import SHOWN_SESSIONS, fan_markdown
 from forecasting.report.listings import Listing, change, usual_value
 from forecasting.report.night_text import last_result
@@ -23,18 +23,8 @@ from forecasting.report.tables import (
     backtest_table,
     backtest_unit,
     day_note,
-    finding_table,
-    forecast_table,
-    score_table,
 )
 from forecasting.report.units import instant, short_day, unit_of
-
-TABLES = ("forecasts", "scores", "findings", "promotion")
-"""What a night has beside its page, by the beginnings of the keys."""
-
-TABLES_UP_TO = 25
-"""Symbols of a run whose nights have tables of their own; of more, each has its page alone: a server takes most of its
-time for artifacts (performance.md), and nobody looks through a thousand of them."""
 
 
 @dataclass(frozen=True)
@@ -52,33 +42,11 @@ class Artifact:
     body: str | list[dict[str, object]]
 
 
-def night_artifacts(data: ReportData, page: Path, *, symbols: int = 1) -> list[Artifact]:
-    """The night in one page, and its tables.
-
-    Args:
-        data: The night.
-        page: Where its report page is.
-        symbols: Of the run: of more than TABLES_UP_TO there is the page alone.
-    """
-    linked = TABLES if symbols <= TABLES_UP_TO else ()
-    night = Artifact(_key("night", data), markdown_text(_tomorrow(data)), night_markdown(data, page, tables=linked))
-    if not linked:
-        return [night]
-    about, unit, origin = (
-        f"{data.symbol} {data.target}",
-        unit_of(data).name,
-        f"{short_day(data.origin)} {data.origin.year}",
+def night_artifact(data: ReportData, page: Path) -> Artifact:
+    """The night in one page; `page` is where its report page is."""
+    return Artifact(
+        artifact_key("night", data.symbol, data.target), markdown_text(_tomorrow(data)), night_markdown(data, page)
     )
-    tables = {
-        "forecasts": (forecast_table(data), f"{about}, in {unit}: the sessions after {origin}"),
-        "scores": (score_table(data), f"{about}, in {unit}: mean errors up to {origin}"),
-        "findings": (finding_table(data), f"{data.symbol}: {_open_findings(data)} up to {origin}"),
-    }
-    return [
-        night,
-        *(Artifact(_key(what, data), markdown_text(about), cleaned(rows)) for what, (rows, about) in tables.items()),
-        Artifact(_key("promotion", data), markdown_text(f"{about}: model published, and why"), _model_markdown(data)),
-    ]
 
 
 def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
@@ -88,9 +56,8 @@ def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
     return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), cleaned(backtest_table(document)))
 
 
-def night_markdown(data: ReportData, page: Path, *, tables: Sequence[str] = TABLES) -> str:
-    """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model, further artifacts."""
-    links = f"Tables: {', '.join(_link(what, data) for what in tables)}. " if tables else ""
+def night_markdown(data: ReportData, page: Path) -> str:
+    """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model."""
     ahead, bars = _week(data), f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
     record = data.record
     results = [text for text in (last_result(data, record), wording.record_sentence(data, record)) if text]
@@ -106,7 +73,7 @@ def night_markdown(data: ReportData, page: Path, *, tables: Sequence[str] = TABL
             "### Bars and model",
             markdown_text(f"{bars}, fetched {instant(data.fetch['fetched_at'])}. {_new_findings(data)}"),
             markdown_text(f"Published: {data.model['name']} {data.model['id']}, {data.model['method']}. {_why(data)}"),
-            f"{links}Report page: `{plain_text(page)}`",
+            f"Report page: `{plain_text(page)}`",
         ]
     )
 
@@ -133,14 +100,6 @@ def cleaned(rows: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
     return [
         {name: plain_text(value) if isinstance(value, str) else value for name, value in row.items()} for row in rows
     ]
-
-
-def _key(what: str, data: ReportData) -> str:
-    return artifact_key(what, data.symbol, data.target)
-
-
-def _link(what: str, data: ReportData) -> str:
-    return artifact_link(what, _key(what, data))
 
 
 def _tomorrow(data: ReportData) -> str:
@@ -183,10 +142,3 @@ def _why(data: ReportData) -> str:
     if data.decision is None:
         return "No promotion was decided on this night."
     return str(data.decision["reason"])
-
-
-def _model_markdown(data: ReportData) -> str:
-    return "\n\n".join(
-        "\n".join([f"### {name}", *(f"- {fact}: {markdown_text(text)}" for fact, text in facts)])
-        for name, facts in fact_groups(data)[:2]
-    )

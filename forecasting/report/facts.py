@@ -10,7 +10,7 @@ from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
 from forecasting.report.units import instant, quantity, seconds, span_of_days, unit_of
 from forecasting.sessions import after
-from forecasting.vocabulary import COMPANION_TRAINED, RANDOM
+from forecasting.vocabulary import RANDOM
 
 STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
 FINDINGS_SHOWN = 40
@@ -18,7 +18,7 @@ FINDINGS_SHOWN = 40
 
 _DASH = "\N{EN DASH}"
 _RUN_STATUSES = {"running": "still running when this page was written"}
-_STARTING_WEIGHTS = {RANDOM: "random weights", COMPANION_TRAINED: "weights trained on its companions"}
+_STARTING_WEIGHTS = {RANDOM: "random weights"}
 
 
 def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:

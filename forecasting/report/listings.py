@@ -208,7 +208,7 @@ def settings_document(settings: Settings) -> dict[str, Any]:
 def settings_listing(settings: Settings) -> Listing:
     """A row a setting: its variable, its value as that variable takes it, its meaning; secrets stay hidden."""
     values = settings_document(settings)
-    for name in ("symbols", "companions", "files"):
+    for name in ("symbols", "files"):
         values[name] = ",".join(values[name])
     values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
     rows: list[list[object]] = [

@@ -11,12 +11,10 @@ from forecasting.report import wording
 from forecasting.report.costs import cost_document, cost_quantiles
 from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
-from forecasting.report.facts import finding_rows
 from forecasting.report.json_text import rounded
-from forecasting.report.listings import change, usual_value
-from forecasting.report.track_record import TrackRecord, counted, newest_records
-from forecasting.report.units import Unit, p_value, percent, short_day, unit_for, unit_of
-from forecasting.vocabulary import PUBLISHED_LINE, QUANTILE_COLUMNS
+from forecasting.report.track_record import TrackRecord, newest_records
+from forecasting.report.units import Unit, p_value, percent, unit_for
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 
 def night_document(data: ReportData) -> dict[str, Any]:
@@ -105,23 +103,6 @@ def _record_document(record: TrackRecord) -> dict[str, Any]:
     }
 
 
-def forecast_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a session: median, the intervals, the change against the usual value, and what to know of the day."""
-    unit, (against, usual) = unit_of(data), usual_value(data)
-    return [
-        {
-            "session": short_day(row["target_session"]),
-            "median": unit.number(row["q50"]),
-            "80 %": unit.span(row["q10"], row["q90"]),
-            f"vs {against}": change(row["q50"], usual, target=data.target),
-            "note": day_note(data, row),
-            "90 %": unit.span(row["q05"], row["q95"]),
-            "50 %": unit.span(row["q25"], row["q75"]),
-        }
-        for row in data.rows.to_dict("records")
-    ]
-
-
 def day_note(data: ReportData, row: Mapping[Any, Any]) -> str:
     """Whether a fallback is published for the session of a row, and what kind of day it is."""
     status = [] if row["status"] == "ok" else [str(row["status"])]
@@ -131,38 +112,6 @@ def day_note(data: ReportData, row: Mapping[Any, Any]) -> str:
 def unusual(row: Mapping[Any, Any]) -> list[str]:
     """How a published forecast differs from a live one of the network: late or replay, fallback."""
     return [str(row[name]) for name, usual in (("kind", "live"), ("status", "ok")) if row[name] != usual]
-
-
-def score_table(data: ReportData) -> list[dict[str, object]]:
-    """One row a forecaster and kind: its mean scores so far, the least pinball loss first; a sentence without any.
-
-    `published` is what was published, whichever model made it; a baseline and `lstm` count by their own forecasts of
-    all nights, published or not.
-    """
-    if data.scored.empty:
-        return [{"scores": "none yet: the first forecast's session has not closed"}]
-    scored, unit = counted(data.scored), unit_of(data)
-    named = scored.assign(forecaster=scored["line"].replace({PUBLISHED_LINE: "published"}), mae=scored["error"].abs())
-    grouped = named.groupby(["forecaster", "kind"], sort=True)
-    means = grouped[["mae", "pinball", "inside_80", "inside_90"]].mean().assign(n=grouped.size()).reset_index()
-    return [
-        {
-            "forecaster": wording.forecaster_label(str(row["forecaster"])),
-            "kind": str(row["kind"]),
-            "n": int(row["n"]),
-            "error": unit.number(row["mae"]),
-            "pinball": unit.number(row["pinball"], finer=1),
-            "in 80 %": percent(row["inside_80"]),
-            "in 90 %": percent(row["inside_90"]),
-        }
-        for row in means.sort_values(["kind", "pinball"]).to_dict("records")
-    ]
-
-
-def finding_table(data: ReportData) -> list[dict[str, object]]:
-    """One row an open or new finding, as on the page, the newest first; a sentence where there is none."""
-    rows: list[dict[str, object]] = [dict(row) for row in finding_rows(data)[::-1]]
-    return rows or [{"findings": "none: every bar passed every check"}]
 
 
 def backtest_table(document: Mapping[str, Any]) -> list[dict[str, object]]:

@@ -242,6 +242,7 @@ runs = Table(
     _column("settings_hash", String(12), _SETTINGS),
     _column("settings", Text, "JSON of the settings that shape a forecast, and the file of earnings dates."),
     _column("note", Text, "Remarks for readers: a missing bar or market series; empty without any.", default=_EMPTY),
+    _column("notes", Text, "JSON of the same remarks by kind; empty without any, or before 0010.", default=_EMPTY),
     _column("error", Text, "Message of the error of the last attempt; NULL without one.", null=True),
     _column("market_fetch", String(16), "Newest fetch of the market series used; empty without one.", default=_EMPTY),
     Index("ix_runs_symbol_target_as_of", "symbol", "target", "as_of"),

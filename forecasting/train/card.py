@@ -29,8 +29,8 @@ class Card:
         epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
         validation_loss: Pinball loss, model scale, on the purged validation rows that chose the epochs (warm: its
             parent's); None if the epochs are fixed.
-        base: The pretrained weights that its chain of fits started from, or that it holds: the name of a shipped folder
-            or COMPANION_TRAINED; empty for random weights.
+        base: The pretrained weights that its chain of fits started from, or that it holds: the name of a
+            shipped folder; empty for random weights.
         settings_hash, seed, members: The settings of the fit.
         architecture, format: Versions of the network's shape and of the folder.
     """

@@ -10,7 +10,7 @@ rows, so no part of them could serve for early stopping.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -35,6 +35,7 @@ from forecasting.train.prepare import (
     training_rows,
     with_span,
 )
+from forecasting.train.pretrained import OwnWeights, pretrained_for
 from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import (
     Hyperparameters,
@@ -112,6 +113,22 @@ def fit(
                 "See the bars and findings of the training window."
             )
     return fitted
+
+
+def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint:
+    """A fit from scratch, begun from the newest pretrained weights, which `base` of its card names.
+
+    Args:
+        windows: The symbol's rolling window.
+        settings: `members` and `seed` are used.
+        own: As for `pretrained_for`.
+
+    Raises:
+        ArtifactError: A shipped file is missing or altered, or was written by other code.
+        ValueError: Too few rows with a known target.
+    """
+    start = pretrained_for(windows, own)
+    return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=start)
 
 
 def _fit_from_scratch(

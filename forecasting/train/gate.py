@@ -216,7 +216,7 @@ def _reference(windows: Windows, rows: Rows, champion: Checkpoint | None, start:
 
 
 def _start(fitted: Checkpoint, windows: Windows, own: Sequence[OwnWeights]) -> Checkpoint | None:
-    """The pretrained weights that the fit started from; None for random ones and for those trained on companions."""
+    """The pretrained weights that the fit started from; None for random ones."""
     newest = pretrained_for(windows, own) if fitted.card.base else None
     return newest if newest is not None and newest.card.base == fitted.card.base else None
 

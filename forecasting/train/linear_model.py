@@ -13,7 +13,6 @@ from forecasting.losses import Floats, weighted_quantiles
 from forecasting.preprocess.features import (
     HALF_LIVES,
     LEVEL_SESSIONS,
-    LOOKBACK,
     MEANS,
     STEP_NAMES,
     exponential_mean,
@@ -34,7 +33,6 @@ VERSION = 4
 _PENALTY = 100.0
 # Sessions at which the weight of a row is half. A single return is a noisy measure of width, so close needs more rows.
 _ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
-_COMPANION_HALF_LIVES = (1, 25)
 
 
 @one_blas_thread()
@@ -122,7 +120,7 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
     """(N, P) exponential means of the price's squared moves, returns and log ranges, and the row's event flags.
 
     They replace the lags of the range: squares as in a variance, logs as in a ridge of logs, and signed returns, as
-    returns are wider after falls. Exponential means of the companions' range are included.
+    returns are wider after falls.
     """
     calendar = effect.of(windows.flags)
     log_range, returns = (windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return"))
@@ -135,8 +133,7 @@ def _close_features(windows: Windows, effect: CalendarEffect) -> Floats:
     columns += [exponential_mean(signed, half_life, max(MEANS)) for half_life in HALF_LIVES[:-1]]
     columns += [exponential_mean(deviation, half_life, max(MEANS)) for half_life in HALF_LIVES]
     columns += [level, trailing_mean(log_range, max(MEANS))]
-    # Limited to the look-back: a companion's level needs the other sessions before the first row.
-    columns += [exponential_mean(windows.companion_range, half_life, LOOKBACK) for half_life in _COMPANION_HALF_LIVES]
+    columns += [np.zeros(len(level))] * 2  # inputs of releases up to 0.2; without them the bits of a sum would change
     columns += [windows.flags[:, windows.flag_names.index(name)] for name in EVENT_NAMES]
     return np.column_stack(columns)[windows.warm_up :]
 

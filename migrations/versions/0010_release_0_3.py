@@ -1,4 +1,4 @@
-"""What 0.3 changes: empty tables that nights and backtests lock on Postgres. Later changes before it are added here."""
+"""What 0.3 changes: empty tables that nights and backtests lock on Postgres, and the notes of a night by kind."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,8 +16,10 @@ def upgrade() -> None:
         op.execute("LOCK TABLE standings, metrics IN SHARE UPDATE EXCLUSIVE MODE")
     for name in _LOCKED:
         op.create_table(name, sa.Column("unused", sa.Integer, primary_key=True))
+    op.add_column("runs", sa.Column("notes", sa.Text, server_default=sa.text("''"), nullable=False))
 
 
 def downgrade() -> None:
+    op.drop_column("runs", "notes")
     for name in _LOCKED:
         op.drop_table(name)

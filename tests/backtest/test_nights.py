@@ -62,7 +62,7 @@ def test_the_replayed_nights_publish_what_nights_with_a_ledger_do_to_the_bit(
     sessions = between(windows.origins[-18].item(), last)
     for session in sessions:
         night(session)
-    replayed = replay_nights([windows], np.searchsorted(windows.origins, np.array(sessions, "datetime64[D]")), settings)
+    replayed = replay_nights(windows, np.searchsorted(windows.origins, np.array(sessions, "datetime64[D]")), settings)
     published = [row for row in rows("forecasts") if row["role"] == "champion"]
     of = {(str(row["origin_session"])[:10], row["horizon"]): row for row in published}
     for at, session in enumerate(sessions):
@@ -79,7 +79,7 @@ def test_no_published_forecast_changes_when_bars_after_its_origin_do():
     altered = BARS.copy()
     altered.iloc[-6:, :] *= 2.0
     at = len(windows_over(BARS)) - 12 + np.arange(5)
-    before, after = (replay_nights([windows_over(bars)], at, SETTINGS) for bars in (BARS, altered))
+    before, after = (replay_nights(windows_over(bars), at, SETTINGS) for bars in (BARS, altered))
     np.testing.assert_array_equal(before.issued, after.issued)
     assert before.counts() == {"network": 5, "fallback": 0, "warm": 3, "scratch": 2, "refused": 0}
 
@@ -89,7 +89,7 @@ def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion
     from forecasting.train.gate import examine
 
     at = len(windows_over(BARS)) - 12 + np.arange(4)
-    sound = replay_nights([windows_over(BARS)], at[[0, 1, 3]], SETTINGS)
+    sound = replay_nights(windows_over(BARS), at[[0, 1, 3]], SETTINGS)
     fits: list[object] = []
 
     def refuse_third(fitted, windows, **given):
@@ -100,12 +100,12 @@ def test_a_refused_fit_is_never_published_and_the_next_goes_on_from_the_champion
         return replace(verdict, refused="on purpose") if len(fits) == 3 else verdict
 
     monkeypatch.setattr(nights, "examine", refuse_third)
-    refused = replay_nights([windows_over(BARS)], at, SETTINGS)
+    refused = replay_nights(windows_over(BARS), at, SETTINGS)
     assert refused.counts()["refused"] == 1
     # The night after goes on from the second night's fit, as if the third had not been; its factors are of more nights.
     np.testing.assert_array_equal(refused.network[3][:, MEDIAN], sound.network[2][:, MEDIAN])
     fits.clear()
-    in_its_place = replay_nights([windows_over(BARS)], at, SETTINGS.model_copy(update={"max_model_age": 1}))
+    in_its_place = replay_nights(windows_over(BARS), at, SETTINGS.model_copy(update={"max_model_age": 1}))
     np.testing.assert_array_equal(in_its_place.network[:3], refused.network[:3])
     assert in_its_place.counts() == refused.counts()  # the champion is two sessions old: the fourth fit is published
     assert (in_its_place.network[3] != refused.network[3]).all()
@@ -116,7 +116,7 @@ def test_without_a_champion_the_default_baseline_is_published(monkeypatch):
 
     monkeypatch.setattr(gate, "not_finite", lambda quantiles: "a quantile of a member is not finite")
     at = len(windows_over(BARS)) - 12 + np.arange(2)
-    replayed = replay_nights([windows_over(BARS)], at, SETTINGS)
+    replayed = replay_nights(windows_over(BARS), at, SETTINGS)
     assert [one.forecaster for one in replayed.published] == ["ridge", "ridge"]
     np.testing.assert_array_equal(replayed.issued, replayed.baselines["ridge"])
     assert np.isnan(replayed.network).all()

@@ -12,7 +12,6 @@ from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, back
 from forecasting.errors import HistoryError, UsageError
 from forecasting.predict.calibration import read_past
 from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
-from forecasting.preprocess.companions import with_companion_range
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import make_windows
@@ -22,8 +21,7 @@ from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
-from forecasting.train.starting_weights import fit_scratch
-from forecasting.vocabulary import COMPANION_TRAINED, HORIZONS
+from forecasting.vocabulary import HORIZONS
 from tests.builders import no_events, random_bars
 
 BARS = random_bars(days=560, seed=8)
@@ -108,62 +106,10 @@ def test_no_forecast_changes_when_bars_after_its_origin_do(of_three_refits):
         np.testing.assert_array_equal(quantiles, after.raw[name], err_msg=name)
 
 
-@pytest.fixture
-def companions_alone(monkeypatch):
-    """No shipped weights, as for an older origin, and no comparison with the linear model, which toys would lose."""
-    monkeypatch.setattr("forecasting.train.starting_weights.pretrained_for", lambda windows, own: None)
-    monkeypatch.setattr("forecasting.train.starting_weights.MAX_LOSS_RATIO_COMPANIONS", np.inf)
-
-
-COMPANIONS = [(random_bars(days=560, seed=seed), no_events()) for seed in (31, 32)]
-
-
-@pytest.mark.parametrize("target", ["volume", "close"])
-def test_with_companions_refitting_every_session_equals_single_nights_to_the_bit(target, companions_alone):
-    settings = SETTINGS.model_copy(update={"target": target})
-    result = backtest(BARS, no_events(), spec=spec(-9, -8, refit_every=1, settings=settings), companions=COMPANIONS)
-    for at, origin in enumerate(result.origins.tolist()):
-        own, *others = (
-            make_windows(
-                bars.loc[: pd.Timestamp(origin)],
-                no_events(),
-                origin=origin,
-                target=target,
-                exchange="XNYS",
-                train_sessions=300,
-            )
-            for bars in (BARS, *(bars for bars, _ in COMPANIONS))
-        )
-        own = with_companion_range(own, others)
-        fitted = fit_scratch(own, others, settings=settings)
-        assert fitted.card.base == COMPANION_TRAINED
-        np.testing.assert_array_equal(result.raw[NETWORK][at], network_quantiles(fitted, own))
-        np.testing.assert_array_equal(result.raw[LINEAR][at], linear_quantiles(own))
-
-
-def test_no_forecast_changes_when_a_companions_bars_after_its_origin_do(companions_alone):
-    altered = [(bars.copy(), events) for bars, events in COMPANIONS]
-    for bars, _ in altered:
-        bars.iloc[-9:, :] *= 2.0
-    requested = spec(-20, -10, refit_every=11, settings=SETTINGS)
-    before, after = (backtest(BARS, no_events(), spec=requested, companions=series) for series in (COMPANIONS, altered))
-    np.testing.assert_array_equal(before.issued, after.issued)
-
-
-def test_cached_refits_of_other_companions_are_not_used(tmp_path, companions_alone):
-    requested = replace(spec(-20, -10, refit_every=11, settings=SETTINGS), folder=tmp_path)
-    alone = backtest(BARS, no_events(), spec=requested)
-    together = backtest(BARS, no_events(), spec=requested, companions=COMPANIONS)
-    assert not np.array_equal(alone.raw[NETWORK], together.raw[NETWORK])
-
-
 @pytest.mark.slow
 def test_parallel_processes_give_the_same_bits():
     requested = spec(-20, -10, refit_every=6, settings=SETTINGS)
-    alone, shared = (
-        backtest(BARS, no_events(), spec=replace(requested, workers=workers), companions=COMPANIONS)
-        for workers in (1, 2)
-    )
+    alone, shared = (backtest(BARS, no_events(), spec=replace(requested, workers=workers)) for workers in (1, 2))
     np.testing.assert_array_equal(alone.issued, shared.issued)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.sessions import last_completed
 from forecasting.store.tables import metadata
@@ -85,9 +85,9 @@ class Invariants:
         settings, found = self.world.settings, []
         instant = self.world.now()
         for symbol in settings.symbols:
-            spec = NightSpec(symbol, last_completed(instant), settings.target, settings.source, market=settings.market)
-            run_id = night_run(spec, settings, now=self.world.now).id
-            assert (run_id,) in now["runs"], f"no row says what became of {spec}"
+            night = make_night(symbol, last_completed(instant), settings, now=self.world.now)
+            run_id = night.id
+            assert (run_id,) in now["runs"], f"no row says what became of {night}"
             found.append(now["runs"][run_id,])
         return found
 

@@ -10,15 +10,15 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.shard import only
-from forecasting.pipeline.train import fit_challengers
+from forecasting.pipeline.train import fit_challenger
 from forecasting.sessions import next_sessions, shift
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -184,11 +184,9 @@ def _again(
 
 def _forecast(world: World, run: Night, asked: Mode, place: dict[str, Any]) -> Lines:
     settings = read_settings().model_copy(update=place)
-    spec = NightSpec(run["symbol"], run["as_of"], run["target"], run["source"], None, asked, market=settings.market)
-    again = night_run(spec, settings, now=world.now)
-    inputs = only(write_windows([again]))
-    challenger = only(fit_challengers([again], [inputs]))
-    only(write_forecasts([again], [inputs], [challenger]))
+    settings = settings.model_copy(update={"target": run["target"], "events": None})
+    again = replace(make_night(run["symbol"], run["as_of"], settings, now=world.now, mode=asked), source=run["source"])
+    write_forecasts(fit_challenger(write_windows(again)))
     with database.reading(settings.url) as connection:
         rows = connection.execute(metadata.tables["forecasts"].select()).mappings()
         made = [row for row in rows if row["run_id"] == run["id"]]

@@ -15,7 +15,7 @@ import pytest
 from flows import backtest, catch_up, clock, nightly
 from flows.terminal.start import start_night
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
-from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.symbol_list import asked_symbols
 from forecasting.sessions import closes_at

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from flows import catch_up, clock, nightly
 from flows.terminal.start import start_catch_up, start_night
 from forecasting.errors import UsageError
-from forecasting.pipeline.ingest_only import ingest_only
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.night import make_night
 from forecasting.settings import read_settings
 from forecasting.store import database
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
@@ -74,11 +74,10 @@ def test_a_session_that_has_not_closed_is_refused_by_name_and_changes_nothing(st
 
 
 def test_the_close_itself_makes_the_session_an_origin() -> None:
-    spec = NightSpec("TEST", LAST, "volume", "sample")
     for minute, closed in ((59, False), (0, True)):
         at = pd.Timestamp(f"2024-03-08T{20 if not closed else 21}:{minute:02d}Z").to_pydatetime()
         if closed:
-            assert night_run(spec, read_settings(), now=lambda at=at: at).spec == spec
+            assert make_night("TEST", LAST, read_settings(), now=lambda at=at: at).session == LAST
         else:
             with pytest.raises(UsageError, match="has closed"):
-                night_run(spec, read_settings(), now=lambda at=at: at)
+                make_night("TEST", LAST, read_settings(), now=lambda at=at: at)

@@ -19,7 +19,6 @@ SOUND = {
     "database_url": ("sqlite:///x.db", "postgresql://me:hunter2@db:5432/x"),
     "database_url_file": ("/nowhere/url",),
     "symbols": ("SBUX", "SBUX,MSFT, ^GSPC", "VOD.L"),
-    "companions": ("MSFT,AAPL",),
     "target": ("volume", "close", "range"),
     "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
     "events": ("csv:events.csv",),
@@ -54,7 +53,7 @@ WHOLE = (
     "keep_artifacts",
 )
 TEXTS = ("witness", "target", "source", "events", "market", "exchange", "cron", "timezone", "runner", "dask_address")
-LISTS = ("symbols", "companions")
+LISTS = ("symbols",)
 
 
 def drawn(chosen: random.Random) -> dict[str, str]:

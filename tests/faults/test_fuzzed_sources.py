@@ -21,7 +21,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
 from forecasting.pipeline.each_symbol import raise_failed
-from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.ingest import ingest_only
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars
 from tests.faults.fuzzing import case, counts, ended

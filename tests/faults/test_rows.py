@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import ArtifactError
-from forecasting.pipeline.night_run import NightRun, NightSpec, night_run, runs_folder
-from forecasting.pipeline.pruning import delete_pruned_files, delete_run_folders
+from forecasting.pipeline.folders import runs_folder
+from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders
+from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.registry import load_model, weights_state
 from forecasting.settings import read_settings
 from forecasting.store import database, tables, writes
@@ -33,8 +34,8 @@ def ledger(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "data"
 
 
-def a_night() -> NightRun:
-    return night_run(NightSpec("SBUX", LAST, "volume", "csv:x"), read_settings(), now=lambda: AT)
+def a_night() -> Night:
+    return make_night("SBUX", LAST, read_settings(), now=lambda: AT)
 
 
 def files(folder: Path) -> list[str]:
@@ -79,16 +80,14 @@ def test_a_link_among_the_artifacts_is_not_followed(ledger: Path) -> None:
 
 def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
     folder = runs_folder(read_settings())
-    for path in ("windows.npz", "companions/MSFT.npz", "companions/notes.txt"):
-        for name in ("kept", "done"):
-            (folder / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name / path).write_text("x", encoding="utf-8")
-    (folder / "done/companions/notes.txt").unlink()
+    for path in ("kept/windows.npz", "kept/notes.txt", "done/windows.npz"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("x", encoding="utf-8")
     (folder / "linked").symlink_to(ledger / "artifacts")
     with database.transaction(read_settings().url) as connection:
         for place, name in enumerate(("kept", "done", "linked")):
             writes.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
         connection.execute(sa.update(tables.runs).values(status="done"))
     delete_run_folders(read_settings())
-    assert files(folder) == ["kept/companions/notes.txt"]
+    assert files(folder) == ["kept/notes.txt"]
     assert (ledger / "artifacts/pruned/weights.safetensors").exists()

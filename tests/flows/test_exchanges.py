@@ -20,8 +20,8 @@ from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline import publish
 from forecasting.pipeline.each_symbol import values_of
 from forecasting.pipeline.freshness import check_fresh
-from forecasting.pipeline.ingest_only import ingest_only
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.publish import each_report
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
@@ -174,7 +174,7 @@ def test_a_setting_names_the_exchange_where_the_suffix_does_not(monkeypatch: pyt
     monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=XLON")
     settings = read_settings()
     assert [settings.for_symbol(symbol).exchange for symbol in settings.symbols] == ["XLON", "XTSE", "XNYS"]
-    vod = night_run(NightSpec("VOD", MONDAY, "volume", "yahoo"), settings, now=clock.now)
+    vod = make_night("VOD", MONDAY, settings, now=clock.now)
     assert vod.settings == settings.for_symbol("VOD")
     monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=LONDON")
     with pytest.raises(UsageError, match=r"FORECASTING_EXCHANGES: .* found 'LONDON'"):
@@ -190,6 +190,6 @@ def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> 
 def test_a_nights_id_is_the_same_whether_the_settings_are_of_its_symbol_or_of_several() -> None:
     settings = Settings(symbols=("SBUX", "VOD.L"))
     for symbol in settings.symbols:
-        spec = NightSpec(symbol, MONDAY, "volume", "yahoo")
-        many, alone = (night_run(spec, given, now=clock.now) for given in (settings, settings.for_symbol(symbol)))
+        each = (settings, settings.for_symbol(symbol))
+        many, alone = (make_night(symbol, MONDAY, given, now=clock.now) for given in each)
         assert many.id == alone.id

@@ -10,12 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from prefect import Flow, Task
 from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows import backtest, catch_up, nightly
 from flows.terminal.start import start_catch_up
 from forecasting.errors import HistoryError, UnexpectedError, UsageError
-from forecasting.pipeline.night_run import runs_folder
+from forecasting.pipeline.folders import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
 from forecasting.store.tables import metadata
@@ -87,10 +88,10 @@ def test_a_refused_parameter_logs_no_traceback(
 def test_a_night_after_a_kill_at_any_stage_leaves_the_tables_of_one_clean_run(
     night_folder: Path, folder_of_the_eighth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.pipeline import evaluate, night_steps, predict, snapshot, train
+    from forecasting.pipeline import evaluate, predict, snapshot, train
 
     places = [(snapshot, "make_windows"), (train, "fit_scratch"), (train, "_fit_and_save"), (predict, "forecast_rows")]
-    places += [(evaluate, "decide"), (night_steps, "publish_pages"), (night_steps, "close_nights")]
+    places += [(evaluate, "decide"), (evaluate, "publish_page"), (evaluate, "close")]
     for module, name in places:
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
@@ -161,9 +162,9 @@ def made_anew(name: str) -> ModuleType:
 
 
 def test_prefects_default_of_retries_repeats_no_step_and_no_run() -> None:
-    # A step's outcomes would be there twice, and each night would get another one's. A run at a terminal whose bar is
-    # late would not end.
+    # A run at a terminal whose bar is late would not end.
     with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 2, PREFECT_FLOW_DEFAULT_RETRIES: 2}):
-        tasks, flows = made_anew("tasks"), [made_anew(name) for name in ("nightly", "catch_up", "backtest")]
-    assert (tasks.step.retries, tasks.shard_of_nights.retries) == (0, 0)
-    assert [flows[0].nightly.retries, flows[1].catch_up.retries, flows[2].backtest.retries] == [0, 0, 0]
+        modules = [made_anew(name) for name in ("nightly", "catch_up", "backtest", "runner")]
+    made = [one for module in modules for one in vars(module).values() if isinstance(one, Flow | Task)]
+    assert {one.name for one in made} >= {"nightly", "catch-up", "backtest", "ingest", "train", "shard_of_nights"}
+    assert {one.retries for one in made} == {0}

@@ -8,10 +8,12 @@ from io import StringIO
 import pytest
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from flows.progress import progress_bar, show_done, show_nights, show_stage, watched_nights
-from forecasting.pipeline.night_run import NightSpec
+from flows import clock
+from flows.progress import progress_bar, show_done, show_nights, show_step, watched_nights
+from forecasting.pipeline.night import Night, make_night
+from forecasting.settings import Settings
 
-NIGHTS = [NightSpec("AAA", date(2024, 3, day), "volume", "sample") for day in (7, 8)]
+NIGHTS = [make_night("AAA", date(2024, 3, day), Settings(), now=clock.now) for day in (7, 8)]
 ERASED = "\r\x1b[2K"
 """What rich writes before it draws a row anew: the bar drawn before is erased."""
 
@@ -36,7 +38,7 @@ def test_nothing_is_written_without_a_terminal(
     monkeypatch.setenv("FORCE_COLOR", "1")
     with progress_bar("refits") as advance, watched_nights():
         show_nights(NIGHTS)
-        show_stage(NIGHTS[:1], "train")
+        show_step(NIGHTS[:1], "train")
     assert advance is None
     assert capsys.readouterr() == ("", "")
 
@@ -50,13 +52,13 @@ def test_nothing_is_written_without_a_terminal(
     ],
 )
 def test_a_stage_has_one_place_on_the_bar_at_every_retry(
-    monkeypatch: pytest.MonkeyPatch, night: NightSpec, stage: str, shown: tuple[str, str]
+    monkeypatch: pytest.MonkeyPatch, night: Night, stage: str, shown: tuple[str, str]
 ) -> None:
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS)
         for _ in range(3):
-            show_stage([night], stage)
+            show_step([night], stage)
             last = terminal.getvalue().rsplit(ERASED, 1)[-1]
             assert (last.startswith(shown[0]), shown[1] in last) == (True, True), last
 
@@ -65,7 +67,7 @@ def test_nights_of_other_processes_move_the_bar_when_they_are_done(monkeypatch: 
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS)
-        show_stage(NIGHTS, "ingest")
+        show_step(NIGHTS, "ingest")
         shown = []
         for done in (0, 1, 2):
             show_done(done)
@@ -78,7 +80,7 @@ def test_a_night_that_was_not_announced_moves_no_bar(monkeypatch: pytest.MonkeyP
     terminal = a_terminal(monkeypatch)
     with watched_nights():
         show_nights(NIGHTS[:1])
-        show_stage(NIGHTS[1:], "train")
+        show_step(NIGHTS[1:], "train")
     assert "2024-03-08" not in terminal.getvalue()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -53,9 +53,17 @@ def set_morning_after(served: StandIn, monkeypatch: pytest.MonkeyPatch, session:
     served.today = session
 
 
+_moment = [datetime(2024, 3, 9, tzinfo=UTC)]
+
+
+def _now() -> datetime:
+    return _moment[0]
+
+
 def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the clock, until something waits for a later instant."""
-    monkeypatch.setattr(clock, "now", lambda: moment)
+    """Set the clock, also of a run that has begun, until something waits for a later instant."""
+    _moment[0] = moment
+    monkeypatch.setattr(clock, "now", _now)
     monkeypatch.setattr(clock, "wait_until", lambda later: set_clock(later, monkeypatch))
 
 

@@ -14,12 +14,10 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.pipeline.backtest import backtest_spec, companion_series, walk_each
-from forecasting.pipeline.companions import companion_file, companions_folder
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.backtest import backtest_spec, walk_each
 from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import Progress
-from tests.builders import LAST, random_bars
+from tests.builders import random_bars
 from tests.nights import rows
 
 SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from
@@ -74,28 +72,3 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     done = [0, *(one for one, _ in shown[-len(parts) :])]
     assert sorted(after - before for before, after in pairwise(done)) == parts  # either worker may be done first
     assert shown[-1] == (sum(parts), sum(parts))
-
-
-def test_a_companion_of_another_exchange_is_none_of_a_backtest_as_of_a_night(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_COMPANIONS", "AAA,BBB,CCC")
-    monkeypatch.setenv("FORECASTING_EXCHANGES", "BBB=XLON")
-    (companion,) = companion_series(read_settings().for_symbol("AAA"), now=clock.now)
-    assert len(companion[0]) == SYMBOLS["CCC"]
-
-
-def test_companions_of_a_backtest_are_in_the_order_of_a_nights_files(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lengths = {"AAA": 560, "HEI": 550, "HEI-A": 540, "HEIA": 530}
-    parts = [random_bars(days=days, seed=days).assign(symbol=name) for name, days in lengths.items()]
-    pd.concat(parts).rename_axis("date").reset_index().to_parquet(tmp_path / "panel.parquet")
-    monkeypatch.setenv("FORECASTING_COMPANIONS", "HEI,HEIA,HEI-A")
-    run = night_run(NightSpec("AAA", LAST, "volume", settings.source), read_settings(), now=clock.now)
-    companions_folder(run).mkdir(parents=True)
-    for name in lengths.keys() - {"AAA"}:
-        (companions_folder(run) / companion_file(name)).touch()
-    by_night = [path.stem for path in sorted(companions_folder(run).glob("*.npz"))]
-    found = companion_series(read_settings().for_symbol("AAA"), now=clock.now)
-    assert [len(bars) for bars, _ in found] == [lengths[name] for name in by_night]

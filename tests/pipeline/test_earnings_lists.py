@@ -16,10 +16,9 @@ from forecasting.errors import RateLimitedError, UnavailableError
 from forecasting.ingest.event_history import drop_moved, validity_intervals
 from forecasting.ingest.sources import yahoo as yahoo_module
 from forecasting.ingest.sources.yahoo import page_dates
-from forecasting.pipeline.answers import Purpose
 from forecasting.pipeline.backtest import load_series
-from forecasting.pipeline.ingest import fetch_and_store
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.ingest import Purpose, fetch_and_store
+from forecasting.pipeline.night import make_night
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from forecasting.store import database, read
@@ -75,9 +74,9 @@ def ingest(
     served.today = session
     served.requests.clear()
     moment = closes_at(session) + timedelta(hours=13)
-    specs = [NightSpec(symbol, session, "volume", "yahoo", events) for symbol in symbols]
-    runs = [night_run(spec, read_settings(), now=lambda: moment) for spec in specs]
-    return [one.error for one in fetch_and_store(runs, purpose=purpose)]
+    settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
+    nights = [make_night(symbol, session, settings, now=lambda: moment) for symbol in symbols]
+    return [night.error for night in fetch_and_store([(night, session) for night in nights], purpose=purpose)]
 
 
 def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
@@ -182,15 +181,6 @@ def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(yaho
     assert dates("KO")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
 
 
-def test_a_fetch_that_asks_for_no_dates_leaves_the_finding_open(yahoo: StandIn) -> None:
-    ingest(yahoo, date(2024, 3, 6), "KO")
-    yahoo.calendar, yahoo.earnings = [], []
-    ingest(yahoo, THURSDAY, "KO")
-    ingest(yahoo, LAST, "KO", purpose="companion")
-    assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
-    assert findings() == [("KO", "2024-01-31", "flag", True)]
-
-
 def test_a_fund_without_dates_is_no_finding(yahoo: StandIn) -> None:
     yahoo.calendar, yahoo.earnings = [], []
     for session in (THURSDAY, LAST):
@@ -265,16 +255,16 @@ def valid_sessions(symbol: str) -> list[str]:
     return sorted(str(day)[:10] for day in valid.loc[valid["withdrawn_from"].isna(), "session"])
 
 
-def test_a_backtest_has_the_past_dates_that_a_first_night_has_and_none_of_a_companion(yahoo: StandIn) -> None:
+def test_a_backtest_has_the_past_dates_that_a_first_night_has(yahoo: StandIn) -> None:
     ingest(yahoo, LAST, "KO")
     with database.reading(read_settings().url) as connection:
         stored = read.events(connection, "KO")
     yahoo.requests.clear()
 
-    def events(symbol: str, *, is_companion: bool = False) -> pd.DataFrame:
+    def events(symbol: str) -> pd.DataFrame:
         settings = read_settings().for_symbol(symbol)
         moment = closes_at(LAST) + timedelta(hours=13)
-        return load_series(settings, last=None, now=lambda: moment, is_companion=is_companion)[1]
+        return load_series(settings, last=None, now=lambda: moment)[1]
 
     past = [
         listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)
@@ -283,6 +273,5 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has_and_none_of_a_comp
     assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
     pd.testing.assert_frame_equal(*past)
     assert len(yahoo.earnings_pages()) == 1
-    assert events("KO", is_companion=True).empty
     assert len(events("SBUX")) > 40  # the bundled ones
     assert len(yahoo.earnings_pages()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from pydantic import SecretStr
 
 from forecasting.pipeline.evaluate import promotion, read_evidence
-from forecasting.pipeline.night_run import NightInputs, NightRun, NightSpec, artifact_folder, night_run
+from forecasting.pipeline.folders import artifact_folder
+from forecasting.pipeline.night import Night, make_night
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
@@ -23,7 +25,6 @@ from tests.builders import no_events, random_bars
 from tests.store.rows import SYMBOL, TARGET, bar_rows, fetched, forecast_row, model_row, revision, run_row
 
 LAST = date(2024, 3, 8)
-NIGHT = NightSpec(SYMBOL, LAST, TARGET, "csv:SBUX.csv")
 
 GATE = '{"origins": 40, "first": "2024-01-02", "last": "2024-02-28", "challenger": 3.9, "champion": 4.0}'
 
@@ -36,10 +37,6 @@ def fitted() -> checkpoint.Checkpoint:
     settings = Settings().model_copy(update={"members": 1})
     windows = make_windows(bars, no_events(), origin=LAST, target=TARGET, exchange="XNYS", train_sessions=300)
     return fit(windows, mode="scratch", parent=None, settings=settings)
-
-
-INPUTS = NightInputs("windows.npz", "2024-01-02T21:00", datetime(2024, 3, 9, 10, tzinfo=UTC), {})
-"""What preprocess handed on; of it the evaluation needs the instant of the bars alone."""
 
 
 def fitted_tonight(
@@ -63,14 +60,16 @@ def fitted_tonight(
         writes.add_promotion(connection, first)
 
 
-def tonight(settings: Settings) -> NightRun:
-    return night_run(NIGHT, settings, now=lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+def tonight(settings: Settings) -> Night:
+    """The night after preprocess."""
+    night = make_night(SYMBOL, LAST, settings, now=lambda: datetime(2024, 3, 9, 10, 30, tzinfo=UTC))
+    return replace(night, windows=Path("windows.npz"), data_as_of=datetime(2024, 3, 9, 10, tzinfo=UTC))
 
 
 def decided(url: str, settings: Settings) -> dict[str, Any]:
     run = tonight(settings)
     with transaction(url) as connection:
-        evidence = read_evidence(connection, run, INPUTS)
+        evidence = read_evidence(connection, run)
         if evidence.challenger is not None:  # else it was decided before
             writes.add_promotion(connection, promotion(run, evidence) or {})
         found = read.decision_of_run(connection, run.id)
@@ -115,7 +114,7 @@ def test_without_a_champion_a_refused_fit_leaves_none(
     settings = settings_of(tmp_path, sqlite_url)
     with transaction(sqlite_url) as connection:
         fitted_tonight(connection, settings, fitted, champion=False, refused="a weight is too far")
-        assert promotion(tonight(settings), read_evidence(connection, tonight(settings), INPUTS)) is None
+        assert promotion(tonight(settings), read_evidence(connection, tonight(settings))) is None
 
 
 def test_a_night_that_could_not_forecast_decides_nothing(
@@ -125,7 +124,7 @@ def test_a_night_that_could_not_forecast_decides_nothing(
     settings = settings_of(tmp_path, database_url)
     with transaction(database_url) as connection:
         fitted_tonight(connection, settings, fitted)
-        assert read_evidence(connection, tonight(settings), None).challenger is None
+        assert read_evidence(connection, replace(tonight(settings), windows=None)).challenger is None
 
 
 def altered(folder: Path) -> None:

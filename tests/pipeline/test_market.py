@@ -12,10 +12,9 @@ import pytest
 from flows import clock
 from forecasting.errors import ArtifactError, UsageError
 from forecasting.pipeline import preprocess
-from forecasting.pipeline.ingest_only import ingest_only
-from forecasting.pipeline.market import market_run
-from forecasting.pipeline.night_run import NightSpec, night_run
-from forecasting.pipeline.night_steps import bring_up_to_date
+from forecasting.pipeline.ingest import ingest, ingest_only
+from forecasting.pipeline.market import market_night
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.parameters import check_permitted
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
@@ -164,7 +163,7 @@ def test_a_series_that_fails_on_a_later_night_is_asked_for_once_and_filled_forwa
     before, last = between(date(2024, 3, 7), LAST)
     yahoo.today = before
     monkeypatch.setattr(clock, "now", lambda: closes_at(before) + timedelta(hours=13, minutes=30))
-    bring_up_to_date([night_run(NightSpec("SBUX", before, "volume", "yahoo"), read_settings(), now=clock.now)])
+    ingest([make_night("SBUX", before, read_settings(), now=clock.now)])
     yahoo.market_fault = "500"
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,MSFT")
     live(yahoo, monkeypatch, last)
@@ -227,10 +226,10 @@ def test_a_replay_uses_what_was_known_of_the_series_on_each_night(
 )
 def test_a_night_asks_for_the_newest_session_that_had_closed_by_its_own_close(symbol: str, session: date) -> None:
     settings = Settings(source="yahoo", symbols=(symbol,), exchange="XNYS")
-    run = night_run(NightSpec(symbol, date(2024, 3, 8), "volume", "yahoo"), settings, now=lambda: closes_at(LAST))
-    one = market_run(run)
-    assert one is not None
-    assert (one.spec.symbol, one.spec.session, one.settings.exchange) == ("^VIX", session, "XNYS")
+    night = make_night(symbol, date(2024, 3, 8), settings, now=lambda: closes_at(LAST))
+    market = market_night(night)
+    assert market is not None
+    assert (market.symbol, market.session, market.settings.exchange) == ("^VIX", session, "XNYS")
 
 
 def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_scratch(
@@ -251,10 +250,10 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
     assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
 
 
-def test_the_series_itself_and_a_night_without_one_have_no_market_run() -> None:
+def test_the_series_itself_and_a_night_without_one_have_no_market_night() -> None:
     for symbol, market in (("^VIX", None), ("SBUX", "none")):
-        spec = NightSpec(symbol, LAST, "volume", "yahoo", market=market)
-        assert market_run(night_run(spec, Settings(symbols=(symbol,)), now=lambda: closes_at(LAST))) is None
+        settings = Settings(symbols=(symbol,), market=market)
+        assert market_night(make_night(symbol, LAST, settings, now=lambda: closes_at(LAST))) is None
 
 
 def test_a_flow_parameter_may_name_a_symbol_but_no_file_outside_the_permitted_folders(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ from forecasting.errors import (
     SymbolsFailedError,
     UsageError,
 )
-from forecasting.pipeline import night_steps, pruning, registry, train
+from forecasting.pipeline import evaluate, interrupted, predict, registry, train
+from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.freshness import check_fresh
-from forecasting.pipeline.night_run import NightSpec, night_run, runs_folder
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.report.listings import model_listing
 from forecasting.report.wording import notices
@@ -93,12 +94,12 @@ def check_scores(sessions: list[date]) -> None:
 def check_pruning(night_folder: Path) -> None:
     """With two fits to keep, the weights of the two oldest nights go; the three newest were champions."""
     settings = read_settings().model_copy(update={"keep_artifacts": 2})
-    last = night_run(NightSpec("TEST", LAST, "volume", "csv:x"), settings, now=clock.now)
+    last = make_night("TEST", LAST, settings, now=clock.now)
     with database.transaction(settings.url) as connection:
-        spare = pruning.prunable_weights(connection, last)
+        spare = interrupted.prunable_weights(connection, last)
         assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
     assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
-    assert pruning.delete_pruned_files([last]) == 2
+    assert interrupted.delete_pruned_files([last]) == 2
     fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
     kept = [row["id"] for row in fitted if row["artifact_path"]]
     assert kept == [row["id"] for row in fitted[-3:]]  # the newest forecasts were made by the three last
@@ -109,11 +110,11 @@ def check_pruning(night_folder: Path) -> None:
 def test_a_night_cut_off_after_its_forecasts_is_finished_by_the_next_one(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.pipeline import night_steps, plan
+    from forecasting.pipeline import plan
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(plan, "newest_session", lambda *_, **__: date(2024, 3, 7))
-        patch.setattr(night_steps, "score_and_decide", killed)
+        patch.setattr(evaluate, "score_and_decide", killed)
         start_night(as_of=None, mode="auto", switch_source=False)
     monkeypatch.setattr(plan, "newest_session", lambda *_, **__: LAST)
     start_night(as_of=None, mode="auto", switch_source=False)
@@ -196,7 +197,7 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_weights(night_folder)
-    for place in ("predict.writes.add_forecasts", "evaluate.writes.add_promotion", "night_steps.close_nights"):
+    for place in ("predict.writes.add_forecasts", "evaluate.writes.add_promotion", "evaluate.close"):
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
             once.setattr(f"forecasting.pipeline.{place}", killed)
             night(LAST)
@@ -304,11 +305,9 @@ def test_a_night_that_is_run_again_under_other_settings_leaves_what_was_publishe
 def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on_the_first_night(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.train import model, prepare, starting_weights
+    from forecasting.train import fit, model, prepare
 
-    monkeypatch.setattr(
-        starting_weights, "pretrained_for", lambda windows, own: None
-    )  # bases ship with the code, made anew
+    monkeypatch.setattr(fit, "pretrained_for", lambda windows, own: None)  # bases ship with the code, made anew
     for module in (model, prepare):
         monkeypatch.setattr(module, "ARCHITECTURE", 3)
     night(LAST)
@@ -396,22 +395,22 @@ def test_a_night_of_another_ledger_on_the_same_data_folder_changes_no_number(
 ) -> None:
     alone = timeless("forecasts")
     forget_derived_rows()
-    others, fit = tmp_path / "others", train.fit_challengers
+    others, fit = tmp_path / "others", train.fit_challenger
     others.mkdir()
     write_yahoo_csv(random_bars(days=650, seed=9, last=LAST), others / "TEST.csv")
     shutil.copy(migrated_sqlite_file, others / "ledger.db")
 
     def with_another(*given: Any) -> Any:
-        monkeypatch.setattr(train, "fit_challengers", fit)
+        monkeypatch.setattr(train, "fit_challenger", fit)
         with monkeypatch.context() as patch:
-            patch.setattr(night_steps, "write_forecasts", killed)  # its windows are there, under the same run's id
+            patch.setattr(predict, "write_forecasts", killed)  # its windows are there, under the same run's id
             patch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{others / 'ledger.db'}")
             patch.setenv("FORECASTING_SOURCE", f"csv:{others / 'TEST.csv'}")
             with pytest.raises(KeyboardInterrupt):
                 night(date(2024, 3, 7))
         return fit(*given)
 
-    monkeypatch.setattr(train, "fit_challengers", with_another)
+    monkeypatch.setattr(train, "fit_challenger", with_another)
     night(date(2024, 3, 7))
     assert timeless("forecasts") == alone
 

@@ -7,7 +7,8 @@ from datetime import date
 
 from pydantic import SecretStr
 
-from forecasting.pipeline.night_run import NightSpec
+from flows import clock
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.notable import Alert, alert, notable_outcomes, together
 from forecasting.settings import Settings
 from tests.builders import LAST
@@ -15,7 +16,8 @@ from tests.builders import LAST
 
 def of_symbols(*symbols: str) -> list[Alert]:
     return [
-        alert("promotion", NightSpec(symbol, LAST, "volume", "sample"), f"a fit of {symbol}.") for symbol in symbols
+        alert("promotion", make_night(symbol, LAST, Settings(), now=clock.now), f"a fit of {symbol}.")
+        for symbol in symbols
     ]
 
 

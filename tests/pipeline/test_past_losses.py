@@ -6,12 +6,12 @@ import pytest
 from pydantic import SecretStr
 
 from flows import clock
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.past_losses import past_losses
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, score_row, start, store_bars
+from tests.store.rows import SYMBOL, at, forecast_row, score_row, start, store_bars
 
 ORIGINS = ("2024-03-06", "2024-03-07")
 SCORED = [
@@ -25,9 +25,9 @@ SCORED = [
 def losses(url: str, session: str) -> list[tuple[str, int, float]]:
     """Origin, horizon and loss that the night of a session decides on."""
     settings = Settings(database_url=SecretStr(url))
-    run = night_run(NightSpec(SYMBOL, date.fromisoformat(session), TARGET, "sample"), settings, now=clock.now)
+    night = make_night(SYMBOL, date.fromisoformat(session), settings, now=clock.now)
     with reading(url) as connection:
-        found = past_losses(connection, run, origins=10)
+        found = past_losses(connection, night, origins=10)
     return [(f"{row.origin_session:%Y-%m-%d}", row.horizon, row.pinball) for row in found.itertuples()]
 
 

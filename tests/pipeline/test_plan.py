@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from flows import clock
 from forecasting.errors import BadDataError, StoreError, UsageError
 from forecasting.pipeline.backtest import walk_each
-from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.plan import (
     check_nights,
     check_session,
@@ -66,9 +66,9 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
         check_nights(settings, as_of=None, mode="auto", now=clock.now)
     with pytest.raises(UsageError, match="column symbol"):
         walk_each(settings, lambda own: pytest.fail("begun"), store=False, now=clock.now)
-    _, failed = planned_nights(settings, as_of=None, mode="auto", now=clock.now)
+    failed = planned_nights(settings, as_of=None, mode="auto", now=clock.now)
     ingested = ingest_only(settings, as_of=None, switch_source=False, now=clock.now)
-    for symbol, error in [*failed, *((outcome.symbol, outcome.error) for outcome in ingested)]:
+    for symbol, error in [(one.symbol, one.error) for one in (*failed, *ingested)]:
         assert (symbol in settings.symbols, "column symbol" in str(error)) == (True, True)
     with transaction(sqlite_url) as connection:
         assert connection.execute(sa.select(tables.events)).all() == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forecasting.pipeline.whole_night import run_nights
+from forecasting.pipeline.run import run_missed
 from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
 from forecasting.store.database import reading
@@ -39,7 +39,7 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
                 bars.loc[str(LAST), prices] *= median / 2.0 / bars.loc[str(LAST), "close"]
         write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
         moment = closes_at(night) + timedelta(hours=13)
-        run_nights(settings, as_of=night, mode="auto", now=lambda moment=moment: moment)
+        run_missed(settings, as_of=night, mode="auto", now=lambda moment=moment: moment)
     with reading(settings.url) as connection:
         asked = (
             f"SELECT calibration FROM forecasts WHERE role = 'champion' AND origin_session = '{LAST}' AND horizon = 5"

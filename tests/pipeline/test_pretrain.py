@@ -17,12 +17,12 @@ from flows import clock
 from flows.cli import app
 from forecasting.errors import FitError, HistoryError, UsageError
 from forecasting.pipeline import pretrain, registry
-from forecasting.pipeline.ingest_only import ingest_only
-from forecasting.pipeline.market import fetch_market
-from forecasting.pipeline.night_run import NightSpec, night_run
+from forecasting.pipeline.ingest import fetch_and_store, ingest_only
+from forecasting.pipeline.market import needed_market
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.pretrain import pretrain_own
 from forecasting.pipeline.replay import replay
-from forecasting.pipeline.whole_night import run_nights
+from forecasting.pipeline.run import run_missed
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database, read, writes
@@ -55,9 +55,9 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def set_ten(monkeypatch: pytest.MonkeyPatch, many: Path, folder: Path, url: str) -> Settings:
-    """Settings of small nights of S0 to S4, whose companions are the others."""
+    """Settings of small nights of S0 to S9."""
     chosen = {"DATA_DIR": folder / "data", "DATABASE_URL": url, "SOURCE": f"parquet:{many}"}
-    chosen |= {"SYMBOLS": "S0,S1,S2,S3,S4", "COMPANIONS": "S5,S6,S7,S8,S9", "MEMBERS": 1, "TRAIN_SESSIONS": 320}
+    chosen |= {"SYMBOLS": "S0,S1,S2,S3,S4,S5,S6,S7,S8,S9", "MEMBERS": 1, "TRAIN_SESSIONS": 320}
     for name, value in chosen.items():
         monkeypatch.setenv(f"FORECASTING_{name}", str(value))
     return read_settings()
@@ -87,9 +87,8 @@ def ingested(bars_of_the_first: Path, ten: Settings, night_url: str) -> Settings
 
 
 def ingest(settings: Settings, session: date) -> None:
-    """Store the bars of every symbol and companion up to a session, on the morning after."""
-    every = settings.model_copy(update={"symbols": (*settings.symbols, *settings.companions), "companions": ()})
-    for outcome in ingest_only(every, as_of=session, switch_source=False, now=after(session)):
+    """Store the bars of every symbol up to a session, on the morning after."""
+    for outcome in ingest_only(settings, as_of=session, switch_source=False, now=after(session)):
         outcome.get()
 
 
@@ -119,8 +118,9 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
     """With a market series; four symbols have earnings dates, which are too few for a kind of their own."""
     write_yahoo_csv(random_bars(days=700, seed=20), tmp_path / "VIX.csv")
     settings = ten.model_copy(update={"market": f"csv:{tmp_path / 'VIX.csv'}"})
-    spec = NightSpec("S0", FIRST, "volume", ten.source, market=settings.market)
-    fetch_market([night_run(spec, settings, now=after(FIRST, 13))])
+    night = make_night("S0", FIRST, settings, now=after(FIRST, 13))
+    ((market, oldest),) = needed_market([night], FIRST, switch_source=False)
+    fetch_and_store([(market, oldest)], purpose="market")
     dates = pd.to_datetime(["2023-05-02", "2023-08-01", "2023-10-31", "2024-01-30"])
     known = {"kind": "earnings", "known_from": dates - timedelta(days=21), "announced": dates, "known_rule": "told"}
     with database.transaction(ten.url) as connection:
@@ -147,7 +147,7 @@ def four_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def four_of(ten: Settings) -> Settings:
-    return ten.model_copy(update={"symbols": tuple(NAMES[:4]), "companions": ()})
+    return ten.model_copy(update={"symbols": tuple(NAMES[:4])})
 
 
 @pytest.mark.usefixtures("four_are_enough")
@@ -179,14 +179,14 @@ def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
 
 
 def test_fewer_than_ten_symbols_with_enough_rows_are_refused_by_name(ingested: Settings) -> None:
-    ingest(ingested.model_copy(update={"symbols": ("S10",), "companions": ()}), FIRST)
-    fewer = ingested.model_copy(update={"companions": ("S5", "S10", "NOSUCH")})
+    ingest(ingested.model_copy(update={"symbols": ("S10",)}), FIRST)
+    fewer = ingested.model_copy(update={"symbols": (*NAMES[:6], "S10", "NOSUCH")})
     with pytest.raises(HistoryError) as refused:
         pretrain_own(fewer, now=after(FIRST, 20))
     found = re.fullmatch(
         r"Expected 10 or more symbols with enough stored sessions of a known volume; found 6 of 8\. "
         r"Left out: S10 \(Expected a volume .*\), NOSUCH \(no bars are stored\)\. Name more \(--symbol, "
-        r"--symbols-file, FORECASTING_COMPANIONS\), and store their bars: forecasting ingest\.",
+        r"--symbols-file\), and store their bars: forecasting ingest\.",
         str(refused.value),
     )
     assert found, refused.value
@@ -212,7 +212,7 @@ def test_a_night_starts_from_them_only_if_its_bars_were_fetched_later_and_its_or
     ten: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And a replay of all of them, after more weights were made, gives the same bits."""
-    four, alone = four_of(ten), ten.model_copy(update={"symbols": ("S0",), "companions": ()})
+    four, alone = four_of(ten), ten.model_copy(update={"symbols": ("S0",)})
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", float("inf"))  # random bars suit no weights
     night(alone, FIRST, now=after(FIRST))
     ingest(four, SECOND)
@@ -237,7 +237,7 @@ def bases_by_day() -> dict[str, object]:
 
 def night(settings: Settings, session: date, *, now: Callable[[], datetime]) -> None:
     """A night that is fitted from scratch."""
-    run_nights(settings, as_of=session, mode="scratch", now=now)
+    run_missed(settings, as_of=session, mode="scratch", now=now)
 
 
 def test_they_are_listed_shown_and_never_champion(ingested: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,12 @@ from datetime import date
 
 import pytest
 
-from forecasting.pipeline.night_run import NightSpec, night_run
-from forecasting.pipeline.pruning import prunable_weights
+from forecasting.pipeline.interrupted import prunable_weights
+from forecasting.pipeline.night import make_night
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import transaction
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, start
-
-NIGHT = NightSpec(SYMBOL, date(2024, 3, 8), TARGET, "csv:x")
 
 
 @pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
@@ -32,4 +30,9 @@ def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(
             )
         said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
         writes.add_forecasts(connection, [forecast_row(model, session) for model, session in said])
-        assert prunable_weights(connection, night_run(NIGHT, settings, now=lambda: at("2024-03-09T10:30"))) == spared
+        assert (
+            prunable_weights(
+                connection, make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
+            )
+            == spared
+        )

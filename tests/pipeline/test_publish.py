@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from forecasting.pipeline import publish
 from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS, report_data
-from forecasting.pipeline.whole_night import run_nights
+from forecasting.pipeline.run import run_missed
 from forecasting.report.data import ReportData
 from forecasting.report.night_text import line_listing
 from forecasting.report.page import render_page
@@ -285,7 +285,7 @@ def test_the_page_of_a_night_before_a_split_compares_its_forecasts_with_bars_as_
     for day, known in zip(days, (bars, after, after), strict=True):
         write_yahoo_csv(known.loc[: str(day)], tmp_path / "TEST.csv")
         moment = closes_at(day) + timedelta(hours=13)
-        run_nights(read_settings(), as_of=day, mode="auto", now=lambda moment=moment: moment)
+        run_missed(read_settings(), as_of=day, mode="auto", now=lambda moment=moment: moment)
     settings = read_settings()
     (past,), (newest,) = newest_reports(settings, days[0]), newest_reports(settings)
     assert past.last_value == past.forecasts["last_value"].iloc[0] == bars["volume"].loc[str(days[0])]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline import ledger_frames, registry
-from forecasting.pipeline.ingest_only import ingest_only
+from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.replay import finished_nights, in_order, replay
 from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at

@@ -6,17 +6,15 @@ from pathlib import Path
 import pandas as pd
 
 from forecasting.report.artifacts import (
-    TABLES_UP_TO,
     artifact_key,
     artifact_link,
     backtest_artifact,
     cleaned,
-    night_artifacts,
+    night_artifact,
     night_markdown,
     table_markdown,
 )
 from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
-from tests.report.test_facts import DECISION
 
 PAGE = Path("reports/SBUX-volume.html")
 
@@ -31,20 +29,12 @@ def test_a_key_has_lower_case_digits_and_dashes_alone() -> None:
     assert artifact_key("outcomes", "volume") == "outcomes-volume"
 
 
-def test_a_night_has_a_page_three_tables_and_the_model_each_with_what_matters_first() -> None:
-    quantiles = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6}
-    found = night_artifacts(report_data(forecasts=forecasts(**quantiles)), PAGE)
-    assert [artifact.key for artifact in found] == [
-        f"{what}-sbux-volume" for what in ("night", "forecasts", "scores", "findings", "promotion")
-    ]
-    assert [isinstance(artifact.body, str) for artifact in found] == [True, False, False, False, True]
-    assert [plain(artifact.description) for artifact in found] == [
+def test_a_nights_artifact_begins_with_what_matters() -> None:
+    found = night_artifact(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE)
+    assert (found.key, plain(found.description)) == (
+        "night-sbux-volume",
         "SBUX Mon 11 Mar: 8.45 M shares, 80 % 6.00-12.00",
-        "SBUX volume, in M shares: the sessions after Fri 8 Mar 2024",
-        "SBUX volume, in M shares: mean errors up to Fri 8 Mar 2024",
-        "SBUX: no open findings about its bars up to Fri 8 Mar 2024",
-        "SBUX volume: model published, and why",
-    ]
+    )
 
 
 def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:
@@ -62,20 +52,6 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     assert "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check." in text
     assert "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night." in text
     assert text.endswith("Report page: `reports/SBUX-volume.html`")
-
-
-def test_every_table_of_the_night_is_linked_from_its_page() -> None:
-    page, *others = night_artifacts(report_data(), PAGE)
-    for other in others:
-        assert f"](../key/{other.key})" in str(page.body)
-
-
-def test_of_many_symbols_each_has_its_page_alone_without_links_to_tables() -> None:
-    assert len(night_artifacts(report_data(), PAGE, symbols=TABLES_UP_TO)) == 5
-    (page,) = night_artifacts(report_data(), PAGE, symbols=TABLES_UP_TO + 1)
-    assert page.key == "night-sbux-volume"
-    assert "../key/" not in str(page.body)
-    assert str(page.body).endswith("\n\nReport page: `reports/SBUX-volume.html`")
 
 
 def test_a_first_night_says_that_nothing_is_scored() -> None:
@@ -97,12 +73,6 @@ def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
     assert "1 open finding about its bars, none new tonight." in page
     page = night_markdown(report_data(findings=pd.DataFrame([old, new])), PAGE)
     assert "2 open findings about its bars, new tonight: volume jump 2024-03-08." in page
-
-
-def test_the_model_artifact_has_the_decision_as_a_list() -> None:
-    body = str(night_artifacts(report_data(decision=DECISION), PAGE)[-1].body)
-    assert body.startswith("### Model\n- Model: lstm 1\n- Fitted: ")
-    assert f"\n- Promotion: {DECISION['reason']}\n" in body
 
 
 def test_a_table_in_markdown_has_its_numbers_to_the_right_and_its_note_to_the_left() -> None:

@@ -37,7 +37,6 @@ def test_a_fit_from_scratch_names_the_weights_it_started_from():
         return facts_of(model={"method": "scratch", "parent_id": None, "base": base})["Fitted"]
 
     assert fitted("volume-2024-03-08") == "scratch, 6 epochs, from pretrained weights volume-2024-03-08"
-    assert fitted("companions") == "scratch, 6 epochs, from weights trained on its companions"
     assert fitted("drawn") == "scratch, 6 epochs, from random weights"
     assert fitted("") == "scratch, 6 epochs"  # a network fitted before the ledger had the column
 

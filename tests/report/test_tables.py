@@ -11,88 +11,19 @@ from forecasting.report.json_text import json_text, rounded
 from forecasting.report.tables import (
     backtest_table,
     backtest_unit,
-    finding_table,
     forecast_csv,
-    forecast_table,
     night_document,
-    score_table,
     unusual,
 )
-from forecasting.vocabulary import QUANTILE_COLUMNS
-from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, score, scored
+from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
 
 SMALL = pd.DataFrame({"value": [10.0], "settled": True}, index=[pd.Timestamp(ORIGIN)])
 """A history whose usual value is ten shares."""
 
 
-def test_the_forecast_table_has_the_median_first_in_few_digits_and_every_interval():
-    quantiles = dict(zip(QUANTILE_COLUMNS, (5e6, 6e6, 7e6, 8.4512e6, 9e6, 12e6, 13e6), strict=True))
-    rows = forecast_table(report_data(forecasts=forecasts(**quantiles)))
-    assert [row["session"] for row in rows] == ["Mon 11 Mar", "Tue 12 Mar", "Wed 13 Mar", "Thu 14 Mar", "Fri 15 Mar"]
-    first = [text.replace("\N{EN DASH}", "-") for text in rows[2].values()]
-    assert list(rows[2]) == ["session", "median", "80 %", "vs usual", "note", "90 %", "50 %"]
-    assert [*first[:3], *first[4:]] == ["Wed 13 Mar", "8.45", "6.00-12.00", "earnings", "5.00-13.00", "7.00-9.00"]
-
-
-def test_the_forecast_table_names_a_fallback():
-    rows = forecast_table(report_data(forecasts=forecasts(status="fallback", kind="replay")))
-    assert [row["note"] for row in rows[:3]] == ["fallback", "fallback", "fallback, earnings"]
-
-
 def test_a_row_of_a_live_forecast_of_the_network_is_not_unusual():
     assert unusual({"kind": "live", "status": "ok"}) == []
     assert unusual({"kind": "replay", "status": "fallback"}) == ["replay", "fallback"]
-
-
-def test_the_score_table_is_a_mean_over_the_scores_of_all_forecasts():
-    record = scored(
-        score(ago=2, actual=11.0, median=12.0),
-        score(ago=3, actual=10.0, median=7.0),
-    )
-    rows = score_table(report_data(scored=record, history=SMALL))
-    assert [(row["forecaster"], row["n"], row["error"], row["pinball"]) for row in rows] == [
-        ("the network alone", 2, "2.0", "1.00"),
-        ("published", 2, "2.0", "1.00"),
-    ]
-    assert rows[0]["in 80 %"] == "100\N{NO-BREAK SPACE}%"
-
-
-def test_the_score_table_has_a_row_for_each_forecaster_and_kind_the_best_first():
-    rows = [
-        score(ago=1, median=11.0, role="silenced"),
-        score(ago=1, median=13.0, name="ridge"),
-        score(ago=2, median=13.0),
-        score(ago=2, median=17.0, name="ridge", role="baseline"),
-        score(ago=2, median=19.0, role="challenger", model_id="n"),
-        score(ago=3, median=10.0, kind="replay"),
-    ]
-    found = score_table(report_data(scored=scored(*rows), history=SMALL))
-    assert [(row["forecaster"], row["kind"], row["n"], row["error"]) for row in found] == [
-        ("the network alone", "live", 2, "2.0"),
-        ("published", "live", 2, "3.0"),
-        ("ridge", "live", 2, "5.0"),
-        ("challenger", "live", 1, "9.0"),
-        ("the network alone", "replay", 1, "0.0"),
-        ("published", "replay", 1, "0.0"),
-    ]
-
-
-def test_tables_without_a_row_say_why():
-    data = report_data(scored=scored())
-    assert score_table(data) == [{"scores": "none yet: the first forecast's session has not closed"}]
-    assert finding_table(report_data(findings=data.findings.iloc[:0])) == [
-        {"findings": "none: every bar passed every check"}
-    ]
-
-
-def test_the_finding_table_has_the_newest_first():
-    finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": "", "since": ISSUED}
-    found = pd.DataFrame([finding | {"session": date(2024, 3, 7)}, finding | {"session": ORIGIN}])
-    rows = finding_table(report_data(findings=found))
-    assert [(row["session"], row["rule"], row["since"]) for row in rows] == [
-        ("2024-03-08", "volume jump", "tonight"),
-        ("2024-03-07", "volume jump", "tonight"),
-    ]
 
 
 def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
@@ -154,7 +85,6 @@ def test_json_csv_and_text_compare_a_close_with_the_last_one():
     data = report_data("close", forecasts=forecasts("close", outside="", q50=91.91), history=history)
     assert night_document(data)["usual"] == 91.0
     assert [line["usual"] for line in csv.DictReader(io.StringIO(forecast_csv([data])))] == ["91.0"] * 5
-    assert forecast_table(data)[0]["vs last"] == "+1.0\N{NO-BREAK SPACE}%"
 
 
 def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():

@@ -13,7 +13,7 @@ from forecasting.losses import Floats
 from forecasting.preprocess.windows import make_windows
 from forecasting.train import gate
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import WARM, fit
+from forecasting.train.fit import WARM, fit, fit_scratch
 from forecasting.train.gate import (
     SESSIONS,
     Reference,
@@ -25,7 +25,6 @@ from forecasting.train.gate import (
     unlike,
 )
 from forecasting.train.pretrained import pretrained_for
-from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import HORIZONS, MEDIAN
 from tests.builders import no_events
 from tests.train.windows import SETTINGS, some_windows
@@ -205,7 +204,7 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
     short = make_windows(
         bars, no_events(), origin=date(2018, 12, 31), target="volume", exchange="XNYS", train_sessions=320
     )
-    fitted = fit_scratch(short, [], settings=SETTINGS)
+    fitted = fit_scratch(short, settings=SETTINGS)
     assert fitted.card.base == "volume-2018-12-31"
     assert examine(fitted, short, champion=None).refused == ""
 

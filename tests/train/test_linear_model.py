@@ -7,7 +7,7 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.train.calendar_effects import fit_effect
 from forecasting.train.linear_model import _close_features, linear_quantiles
-from tests.builders import no_events, random_bars
+from tests.builders import random_bars
 from tests.train.windows import some_events
 
 ROWS = 900
@@ -52,25 +52,3 @@ def test_the_features_of_a_close_do_not_depend_on_later_sessions():
     assert np.isfinite(before).all()
     np.testing.assert_array_equal(before[: row + 1], after[: row + 1])
     assert (before[row + 1 :] != after[row + 1 :]).any(axis=1).all()
-
-
-def test_the_interval_of_a_close_follows_the_companions_range_where_its_own_width_does():
-    bars = random_bars(days=ROWS + 260, seed=5)
-    wide = np.random.default_rng(1).normal(0.0, 0.5, len(bars))
-    lagged = np.append(0.0, wide[:-1])  # the symbol's width follows the companions' by one session
-    moves = np.diff(np.log(bars["close"]), prepend=np.log(bars["close"].iloc[0])) * np.exp(lagged)
-    ratio = (bars["high"] / bars["low"]) ** np.exp(lagged)
-    bars["close"] = 50.0 * np.exp(np.cumsum(moves))
-    bars["open"] = bars["close"] * np.exp(-moves)
-    bars["high"], bars["low"] = bars["close"] * np.sqrt(ratio), bars["close"] / np.sqrt(ratio)
-    origin = bars.index[-1].date()
-    alone = make_windows(bars, no_events(), origin=origin, target="close", exchange="XNYS", train_sessions=ROWS)
-    market = wide[-len(alone.steps) :]
-    rows = np.arange(ROWS - 300, ROWS - 1)
-    with_companions, without = (
-        np.log(np.divide(*linear_quantiles(windows, rows)[:, 0, [5, 1]].T))
-        for windows in (replace(alone, companion_range=market), alone)
-    )
-    wide_rows = market[alone.warm_up :][rows] > 0.5
-    assert with_companions[wide_rows].mean() > 1.5 * with_companions[~wide_rows].mean()
-    assert without[wide_rows].mean() < 1.1 * without[~wide_rows].mean()

@@ -11,11 +11,10 @@ from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.ensemble import scaled_quantiles
-from forecasting.train.fit import PRETRAINED, fit
+from forecasting.train.fit import PRETRAINED, fit, fit_scratch
 from forecasting.train.gate import examine
 from forecasting.train.linear_model import linear_quantiles
 from forecasting.train.pretrained import CONTINUED, OwnWeights, pretrain, pretrained_for, shipped_weights
-from forecasting.train.starting_weights import fit_scratch
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
 from tests.train.windows import SETTINGS, some_windows
 
@@ -234,7 +233,7 @@ def test_a_fit_from_own_weights_names_them_and_the_gate_measures_from_them(pretr
     windows = moved_to(some_windows(), date(2030, 1, 2))
     name = "volume-2029-01-02-earnings-3f9c2a"
     own = [own_weights(tmp_path, pretrained, name=name, trained_to=date(2029, 1, 2))]
-    fitted = fit_scratch(windows, [], settings=SETTINGS, own=own)
+    fitted = fit_scratch(windows, settings=SETTINGS, own=own)
     assert fitted.card.base == name
     weight = fitted.weights["0.from_state.weight"]
     moved = replace(fitted, weights=fitted.weights | {"0.from_state.weight": weight + 0.2})

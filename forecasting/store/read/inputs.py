@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from forecasting.errors import StoreError
-from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
 from forecasting.ingest.event_history import COLUMNS, drop_moved, validity_intervals
 from forecasting.ingest.restatements import ACCEPTED
 from forecasting.ingest.splits import rebase
@@ -219,13 +218,6 @@ def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
     """The rows of table findings that no fetch has cleared."""
     table = tables.findings
     return rows(connection, sa.select(table).where(table.c.symbol == symbol, table.c.cleared_at.is_(None)))
-
-
-def open_stale_dates(connection: sa.Connection, symbol: str) -> list[Finding]:
-    """The open findings on earnings dates, which a fetch that requests none of them leaves open."""
-    names = ("session", "rule", "severity", "value", "detail")
-    stale = [row for row in open_findings(connection, symbol) if row["rule"] == STALE_EARNINGS]
-    return [Finding(**{name: row[name] for name in names}) for row in stale]
 
 
 def split_factors(

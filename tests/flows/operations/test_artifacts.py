@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,8 +10,7 @@ from prefect.states import Running
 
 from flows import clock
 from flows.operations import artifacts
-from forecasting.pipeline.night_run import NightSpec, night_run
-from forecasting.pipeline.publish import PublishedPage
+from forecasting.pipeline.night import make_night
 from forecasting.report.artifacts import Artifact
 from forecasting.report.outcome_page import RunTimes
 from forecasting.settings import Settings
@@ -29,9 +29,9 @@ def created(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return made
 
 
-def publish_a_night(symbols: int = 1) -> None:
-    run = night_run(NightSpec("SBUX", ORIGIN, "volume", "sample"), Settings(), now=clock.now)
-    artifacts.publish_artifacts(run, PublishedPage(report_data(), Path("report.html")), symbols=symbols)
+def publish_a_night() -> None:
+    night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
+    artifacts.publish_artifacts([replace(night, report=report_data())])
 
 
 def test_outside_a_flow_run_there_is_no_artifact_tag_or_sentence(created: list[dict[str, object]]) -> None:
@@ -41,21 +41,9 @@ def test_outside_a_flow_run_there_is_no_artifact_tag_or_sentence(created: list[d
     assert created == []
 
 
-def test_five_artifacts_of_a_night_are_created_each_under_its_key(
-    created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_night_has_one_artifact(created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: FLOW_RUN))
     publish_a_night()
-    assert [artifact["key"] for artifact in created] == [
-        f"{what}-sbux-volume" for what in ("night", "forecasts", "scores", "findings", "promotion")
-    ]
-
-
-def test_a_night_of_a_long_list_has_one_artifact(
-    created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: FLOW_RUN))
-    publish_a_night(symbols=500)
     assert [artifact["key"] for artifact in created] == ["night-sbux-volume"]
 
 

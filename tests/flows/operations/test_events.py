@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flows import clock
 from flows.nightly import nightly
 from flows.operations import events
 from flows.terminal.start import start_night
 from forecasting.errors import UsageError
-from forecasting.pipeline.night_run import NightSpec
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.notable import alert
+from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import night
 
@@ -33,7 +35,7 @@ def test_an_ordinary_night_emits_nothing(night_folder: Path, emitted: list[Any])
 
 
 def test_nothing_is_emitted_outside_a_flow_run(emitted: list[Any]) -> None:
-    events.emit([alert("drift", NightSpec("TEST", LAST, "volume", "sample"), "a word")])
+    events.emit([alert("drift", make_night("TEST", LAST, read_settings(), now=clock.now), "a word")])
     assert emitted == []
 
 

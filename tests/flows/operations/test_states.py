@@ -1,49 +1,60 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
+
 import pytest
 from prefect import State
 
+from flows import clock
 from flows.operations.states import last_state
-from forecasting.errors import ForecastingError, HistoryError, SymbolsFailedError, UsageError
-from forecasting.pipeline.run_outcomes import Outcomes
+from forecasting.errors import ForecastingError, HistoryError, NoBarError, SymbolsFailedError, UsageError
+from forecasting.pipeline.night import Night
+from forecasting.settings import Settings
 
-Failures = list[tuple[str, ForecastingError]]
-
-
-def state_of(outcomes: Outcomes, failed: Failures | None = None, *, of: int = 2) -> State:
-    return last_state(outcomes, failed or [], of=of, done="2 symbols: 2 done.", nothing=lambda: "Nothing new.")
+SETTINGS = Settings(symbols=("AAA", "BAD"))
+NOTE = "The bar is missing."
 
 
-def test_a_run_whose_nights_are_done_has_their_ids_and_what_it_brought() -> None:
-    state = state_of(Outcomes(done=["a", "b"]))
-    assert (state.name, state.message, state.data) == ("Completed", "2 symbols: 2 done.", ["a", "b"])
-
-
-def test_a_run_with_some_failed_symbols_is_partly_failed_and_names_them_without_a_class() -> None:
-    state = state_of(Outcomes(done=["a"]), [("BAD", HistoryError("no rows"))])
-    assert (state.name, state.is_failed(), state.message) == (
-        "PartlyFailed",
-        True,
-        "1 of 2 symbols failed. BAD: no rows",
+def a_night(symbol: str = "AAA", *, error: ForecastingError | None = None, without_bar: str = "") -> Night:
+    night = Night(
+        symbol, date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error, without_bar=without_bar
     )
-    assert isinstance(state.data, SymbolsFailedError)
+    return replace(night, is_done=error is None and not without_bar)
 
 
-def test_a_run_in_which_all_failed_is_failed_with_the_error_itself_where_it_is_one() -> None:
-    both = Outcomes(failed=[("B", HistoryError("two"))])
-    assert state_of(both, [("A", HistoryError("one"))]).name == "Failed"
-    error = UsageError("no such session")
-    state = state_of(Outcomes(), [("A", error)], of=1)
-    assert (state.name, state.message, state.data) == ("Failed", "no such session", error)
+NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such session"), NoBarError("Another.")
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "name", "message"),
+    ("nights", "settings", "name", "message"),
     [
-        (Outcomes(without_bar=["The bar is missing.", "Another."]), "WithoutBar", "The bar is missing. Another."),
-        (Outcomes(), "Skipped", "Nothing new."),
+        ([a_night()], SETTINGS, "Completed", "2 symbols: 2 done."),
+        ([a_night(), a_night("BAD", error=NO_ROWS)], SETTINGS, "PartlyFailed", "1 of 2 symbols failed. BAD: no rows"),
+        ([a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)], SETTINGS, "Failed", "2 of 2 symbols failed."),
+        ([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), "Failed", "no such session"),
+        (
+            [a_night(without_bar=NOTE), a_night(error=NoBarError("Another."))],
+            SETTINGS,
+            "WithoutBar",
+            f"{NOTE} Another.",
+        ),
+        ([], SETTINGS, "Skipped", "Nothing new."),
     ],
 )
-def test_a_run_with_nothing_to_do_says_why(outcomes: Outcomes, name: str, message: str) -> None:
-    state = state_of(outcomes)
-    assert (state.name, state.is_completed(), state.message) == (name, True, message)
+def test_the_last_state_of_a_run_says_what_became_of_its_nights(
+    nights: list[Night], settings: Settings, name: str, message: str
+) -> None:
+    state: State = last_state(nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new.")
+    assert state.name == name
+    assert str(state.message).startswith(message)
+    assert state.is_failed() == name.endswith("Failed")
+
+
+def test_its_data_are_the_ids_of_the_nights_done_or_the_error() -> None:
+    done = a_night()
+    assert last_state([done], SETTINGS, done="", nothing=str).data == [done.id]
+    failed = last_state([done, a_night("BAD", error=NO_ROWS)], SETTINGS, done="", nothing=str)
+    assert isinstance(failed.data, SymbolsFailedError)
+    alone = last_state([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), done="", nothing=str)
+    assert alone.data is NO_SESSION

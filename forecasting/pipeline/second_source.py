@@ -17,14 +17,12 @@ from forecasting.ingest.bars import check_shape
 from forecasting.ingest.sources import Fetched, ManySource, Source
 from forecasting.ingest.sources.plugins import source_of
 from forecasting.ingest.witness import RULES, SESSIONS, disagreements
-from forecasting.pipeline import shard
-from forecasting.pipeline.night_run import NightRun
-from forecasting.pipeline.run_row import open_run
-from forecasting.pipeline.shard import Outcome
+from forecasting.pipeline.night import Night
+from forecasting.pipeline.run_log import open_run
 from forecasting.plain_text import plain_text
 from forecasting.sessions import shift
 from forecasting.settings import Settings
-from forecasting.store import read, writes
+from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 from forecasting.time_limit import TimeLimitError, within
 
@@ -57,39 +55,34 @@ def witness_of(settings: Settings) -> Source | None:
         raise UsageError(f"FORECASTING_WITNESS names no source that can be used. {error}") from None
 
 
-def compare_with_witness(fetched: Sequence[Outcome[str]]) -> None:
-    """Compare the stored bars of nights whose fetch has succeeded with the witness's, and write what differs.
-
-    Args:
-        fetched: The id of each night's fetch.
-    """
-    nights = [one for one in fetched if one.error is None and one.run.settings.witness is not None]
-    if not nights:
+def compare_with_witness(nights: Sequence[Night]) -> None:
+    """Compare the stored bars of nights, each with its fetch, with the witness's, and write what differs."""
+    if not nights or nights[0].settings.witness is None:
         return
     try:
-        answers = _answers([one.run for one in nights])
-        outcomes = shard.write_each(
-            nights, lambda connection, run, fetch_id: _compare(connection, run, fetch_id, answers[run.spec.symbol])
-        )
+        answers = _answers(nights)
     except Exception as error:  # whatever it is, the nights go on
         logger.warning("nothing was compared with the witness: %s: %s", type(error).__name__, error)
         return
-    for one in outcomes:
-        if one.error is not None:
-            logger.warning("%s was not compared with the witness: %s", one.run.spec.symbol, one.error)
+    for night in nights:
+        try:
+            with database.transaction(night.settings.url) as connection:
+                _compare(connection, night, answers[night.symbol])
+        except Exception as error:  # as above
+            logger.warning("%s was not compared with the witness: %s", night.symbol, error)
 
 
-def _answers(runs: Sequence[NightRun]) -> Answers:
-    settings, symbols = runs[0].settings, [run.spec.symbol for run in runs]
+def _answers(nights: Sequence[Night]) -> Answers:
+    settings, symbols = nights[0].settings, [night.symbol for night in nights]
     name = str(settings.witness)
     if _monotonic() - _failed_at.get(name, -math.inf) < ASK_AGAIN_S:
         return dict.fromkeys(symbols, UnavailableError("It failed a moment ago; no further request was made."))
-    first = min(shift(run.spec.session, 1 - SESSIONS, run.settings.exchange) for run in runs)
+    first = min(shift(night.session, 1 - SESSIONS, night.settings.exchange) for night in nights)
     answers: Answers = {}
     failure: Exception = BadDataError("It has no bars of the symbol.")
     try:
         if (witness := witness_of(settings)) is not None:
-            _request(witness, symbols, first, max(run.spec.session for run in runs), answers)
+            _request(witness, symbols, first, max(night.session for night in nights), answers)
     except UsageError as error:
         failure = error
     except Exception as error:  # of other people's code, anything
@@ -124,23 +117,23 @@ def _request(witness: Source, symbols: Sequence[str], first: date, last: date, a
         answers.update(dict(came))
 
 
-def _compare(connection: Connection, run: NightRun, fetch_id: str, answer: Fetched | Exception) -> None:
+def _compare(connection: Connection, night: Night, answer: Fetched | Exception) -> None:
     """Write the findings on a night's symbol, or the note that nothing could be compared."""
-    symbol, session, exchange = run.spec.symbol, run.spec.session, run.settings.exchange
+    symbol, session, exchange = night.symbol, night.session, night.settings.exchange
     bars = read.bars(connection, symbol, first=shift(session, 1 - SESSIONS, exchange), last=session)
     try:
         found = _usable(answer, symbol)
         if not bars.index.isin(found.bars.index).any():
             raise BadDataError(f"It has none of the {SESSIONS} sessions up to {session}.")
     except Exception as error:  # of other people's code, anything
-        note = plain_text(f"Witness {run.settings.witness}: nothing was compared. {error}")
+        note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
         logger.warning("%s: %s", symbol, note)
-        open_run(connection, run, started_at=run.now(), note=note)
+        open_run(connection, night, started_at=night.now(), notes={"second_source": note})
         return
     stored = read.findings_of(connection, symbol, RULES, first=shift(session, 1 - 2 * SESSIONS, exchange))
     findings = disagreements(bars, found.bars, witness=found.source, stored=stored)
-    fetch = read.fetch(connection, fetch_id) or {}
-    writes.add_flags(connection, symbol, findings, fetch_id=fetch_id, fetched_at=fetch["fetched_at"])
+    fetch = read.fetch(connection, night.fetch_id) or {}
+    writes.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
     logger.info("%s: %d new findings by the witness %s", symbol, len(findings), found.source)
 
 

@@ -14,12 +14,11 @@ from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
-from forecasting.pipeline import witness
-from forecasting.pipeline.night_run import NightSpec, night_run
-from forecasting.pipeline.night_steps import bring_up_to_date
+from forecasting.pipeline import second_source
+from forecasting.pipeline.ingest import ingest
+from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.readiness import checked, night_checks
 from forecasting.pipeline.replay import replay
-from forecasting.pipeline.shard import Outcome
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, broken, counts, killed, night, rows, timeless
@@ -32,7 +31,7 @@ BARS = random_bars(days=650, seed=3, last=LAST)
 @pytest.fixture(autouse=True)
 def no_failure_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Failures are remembered by process; each test begins without one."""
-    monkeypatch.setattr(witness, "_failed_at", {})
+    monkeypatch.setattr(second_source, "_failed_at", {})
 
 
 class House:
@@ -67,15 +66,14 @@ def with_volume(factor: float, place: int = -1) -> pd.DataFrame:
 def installed(monkeypatch: pytest.MonkeyPatch, source: House) -> House:
     """The source, as the one that FORECASTING_WITNESS names."""
     monkeypatch.setenv("FORECASTING_WITNESS", "house:x")
-    monkeypatch.setattr(witness, "source_of", lambda text, **_: source)
+    monkeypatch.setattr(second_source, "source_of", lambda text, **_: source)
     return source
 
 
-def fetched(*symbols: str) -> list[Outcome[str]]:
+def fetched(*symbols: str) -> list[Night]:
     """The outcomes of the step of a night that fetches bars and compares them with the witness."""
     settings = read_settings()
-    specs = [NightSpec(symbol, LAST, "volume", settings.source) for symbol in symbols]
-    return bring_up_to_date([night_run(spec, settings, now=clock.now) for spec in specs])
+    return ingest([make_night(symbol, LAST, settings, now=clock.now) for symbol in symbols])
 
 
 def notes() -> dict[str, str]:
@@ -140,10 +138,10 @@ def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_ro
     installed(monkeypatch, House(lambda _: BARS * 3.0))
     for place in ("writes.add_flags", "open_run", "logger.info"):
         with monkeypatch.context() as once:
-            once.setattr(f"forecasting.pipeline.witness.{place}", killed)
-            once.setattr(witness, "_failed_at", {})
+            once.setattr(f"forecasting.pipeline.second_source.{place}", killed)
+            once.setattr(second_source, "_failed_at", {})
             if place == "open_run":
-                once.setattr(witness, "source_of", broken)
+                once.setattr(second_source, "source_of", broken)
             with pytest.raises(KeyboardInterrupt):
                 fetched("TEST")
     assert findings() == []
@@ -199,7 +197,7 @@ def test_bars_that_a_witness_returns_under_another_symbol_are_not_compared(
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(witness, "WAIT_S", 1.0)
+    monkeypatch.setattr(second_source, "WAIT_S", 1.0)
     release, doubled = threading.Event(), with_volume(2.0)
 
     def answer(symbol: str) -> pd.DataFrame:

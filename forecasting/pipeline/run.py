@@ -1,0 +1,232 @@
+"""The nights of a run without a scheduler: the same five steps as in `flows/nightly.py`, in the same order."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from joblib import cpu_count
+from joblib.externals.loky import get_reusable_executor
+
+from forecasting import __version__
+from forecasting.errors import ForecastingError, NoBarError, UsageError
+from forecasting.pipeline import plan
+from forecasting.pipeline.each_symbol import combined
+from forecasting.pipeline.ingest import ingest
+from forecasting.pipeline.night import Night, in_batches, in_turn, received, sent
+from forecasting.pipeline.publish import update_index
+from forecasting.pipeline.rounds import Rounds, Wait
+from forecasting.pipeline.unexpected import explained
+from forecasting.settings import Settings, read_settings
+from forecasting.store import database
+from forecasting.store.frames import python_strings
+from forecasting.vocabulary import Clock, Mode
+
+logger = logging.getLogger("forecasting.night")
+
+Shown = Callable[[Sequence[Night], str], object]
+"""Shows that a step begins with some nights: the progress bar."""
+
+LARGEST = 50
+"""Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory."""
+
+SHARDS_A_WORKER = 3
+"""Several, so that no worker waits long for the last one."""
+
+
+def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
+    nights: Sequence[Night],
+    settings: Settings,
+    *,
+    now: Clock,
+    wait: Wait,
+    patient: bool = False,
+    switch_source: bool = False,
+    shown: Shown = lambda nights, step: None,
+) -> list[Night]:
+    """The nights of a plan, each as it ended; the caller holds the lock of the nights.
+
+    Args:
+        nights: Of `planned_nights` or `planned_span`.
+        settings: The settings in force.
+        now: The clock.
+        wait: Called between rounds of requests.
+        patient: Whether nobody waits at a terminal.
+        switch_source: Allow bars of another source for a symbol that has some.
+        shown: Called with nights and the name of the step that begins with them.
+    """
+    rounds = Rounds(nights, settings, patient=patient, now=now, wait=wait)
+    workers, done = Processes(settings) if workers_of(settings) > 1 else None, list[Night]()
+    for due in rounds:
+        shown(due, "ingest")
+        fetched = ingest(due, switch_source=switch_source, refusals=rounds.refusals)
+        for shard in shards(rounds.take(fetched), settings):
+            if workers is not None:
+                workers.submit(shard)
+            else:
+                done += run_shard(shard, shown)
+    for nights_of_shard in workers.results() if workers is not None else ():
+        done += nights_of_shard
+    update_index(settings, now=now)
+    return done + rounds.ended
+
+
+def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
+    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first.
+
+    A past session without a bar has no night; its row in `runs` has the reason.
+
+    Raises:
+        ForecastingError: A check failed, and nothing is written; or the bar is late, or a night failed.
+    """
+    plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
+    with database.night_lock(settings.url, "night"), ledger(settings):
+        nights = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        outcome = outcome_of(run_nights(nights, settings, now=now, wait=lambda until, why, late: None))
+        if outcome.failed:
+            raise combined(outcome.failed, of=len(settings.symbols))
+        return outcome.done or plan.finished(settings, as_of=as_of, mode=mode, now=now)
+
+
+def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:
+    """The nights of some symbols whose bars are stored, as they ended: the first of each symbol, then the second."""
+    from forecasting.pipeline.evaluate import evaluate
+    from forecasting.pipeline.predict import predict
+    from forecasting.pipeline.preprocess import preprocess
+    from forecasting.pipeline.train import train  # takes torch: a process that waits for nights needs none
+
+    done: list[Night] = []
+    for some in in_turn(nights):
+        for step in (preprocess, train, predict, evaluate):
+            shown(some, step.__name__)
+            some = step(some)
+        done += some
+    return done
+
+
+def shards(nights: Sequence[Night], settings: Settings) -> Iterator[list[Night]]:
+    """The nights cut into shards of so many symbols: FORECASTING_SHARD_SIZE, else several for each worker."""
+    workers = workers_of(settings)
+    count = workers * SHARDS_A_WORKER if workers > 1 else 1
+    size = settings.shard_size or max(1, min(LARGEST, math.ceil(len(settings.symbols) / count)))
+    return in_batches(nights, size)
+
+
+def workers_of(settings: Settings) -> int:
+    """How many workers run shards at the same time."""
+    return 1 if settings.runner == "local" else min(settings.workers or cpu_count(), len(settings.symbols))
+
+
+class Processes:
+    """Shards run by processes of this machine, while the caller requests the bars of others."""
+
+    def __init__(self, settings: Settings) -> None:
+        """No process is started before the first shard."""
+        self._count = workers_of(settings)
+        self._submitted: list[tuple[list[Night], Future[list[dict[str, Any]]]]] = []
+
+    def submit(self, shard: list[Night]) -> None:
+        """Let a process run the shard."""
+        executor = get_reusable_executor(max_workers=self._count)
+        self._submitted.append((shard, executor.submit(run_packed, packed(shard))))
+
+    def results(self) -> Iterator[list[Night]]:
+        """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
+        for shard, future in self._submitted:
+            try:
+                yield unpacked(shard, future.result())
+            except BrokenProcessPool as error:
+                logger.warning("a worker was lost, killed for memory perhaps: %s", error)
+                yield run_shard(shard)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A shard as it travels to a worker; see `sent`.
+
+    Attributes:
+        nights: See `sent`.
+        now: The clock.
+        release: Of the run; a worker of another one would mix two codes in a night.
+    """
+
+    nights: list[dict[str, Any]]
+    now: Clock
+    release: str = field(default=__version__)
+
+    @property
+    def size(self) -> int:
+        """The number of nights."""
+        return len(self.nights)
+
+
+def packed(shard: Sequence[Night]) -> Packed:
+    """The shard as it travels to a worker."""
+    return Packed([sent(night) for night in shard], shard[0].now)
+
+
+def run_packed(shard: Packed) -> list[dict[str, Any]]:
+    """How each night of a shard ended, run in a worker's process under the settings that it finds there."""
+    try:
+        if shard.release != __version__:
+            raise UsageError(
+                f"Expected on this worker forecasting {shard.release}, the release of the run; found {__version__}. "
+                "Install one release on all machines, then run again."
+            )
+        settings = read_settings()
+        with ledger(settings):
+            nights = run_shard([received(values, settings, now=shard.now) for values in shard.nights])
+    except Exception as error:  # as a database that cannot be reached
+        ours = explained(error, now=shard.now)
+        return [{"error": ours} for _ in shard.nights]
+    ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
+    return [ended[values["id"]] for values in shard.nights]  # in the order in which they came
+
+
+def unpacked(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Night]:
+    """The nights of a shard with what a worker returned of them."""
+    return [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
+
+
+@contextmanager
+def ledger(settings: Settings) -> Iterator[None]:
+    """A block in which nights share one connection and pandas makes the strings that serve short columns."""
+    with database.kept_open(settings.url), python_strings():
+        yield
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        done: Ids of the completed nights' rows in `runs`.
+        failed: The symbols that failed, each with the oldest error that stopped it.
+        without_bar: The note of every night that went on without its bar, and of every past one that has none.
+    """
+
+    done: list[str]
+    failed: list[tuple[str, ForecastingError]]
+    without_bar: list[str]
+
+
+def outcome_of(nights: Sequence[Night]) -> Outcome:
+    """What became of the nights of a run."""
+    failed: dict[str, ForecastingError] = {}
+    for night in sorted(nights, key=lambda night: night.session):
+        # Of a past session without a bar newer ones have come: nothing is left to do, and its row says so.
+        if night.error is not None and not isinstance(night.error, NoBarError):
+            failed.setdefault(night.symbol, night.error)
+    without_bar = [
+        night.without_bar or str(night.error)
+        for night in nights
+        if night.without_bar or isinstance(night.error, NoBarError)
+    ]
+    return Outcome([night.id for night in nights if night.is_done], list(failed.items()), without_bar)

@@ -1,0 +1,177 @@
+"""When a run requests again, and what it does at the hour at which it stops waiting; whole ones are in tests/flows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from forecasting.errors import (
+    BadDataError,
+    DataLateError,
+    ForecastingError,
+    HistoryError,
+    RateLimitedError,
+    UnavailableError,
+    UsageError,
+)
+from forecasting.pipeline.night import Night, make_night
+from forecasting.pipeline.rounds import Rounds, at_hour
+from forecasting.settings import Settings
+from forecasting.store import database
+from tests.builders import LAST
+from tests.nights import rows
+from tests.store.rows import SYMBOL, store_bars
+
+BEGAN = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)  # 05:30 in New York, on a Saturday
+HOUR = datetime(2024, 3, 9, 14, tzinfo=UTC)  # FORECASTING_LATE_UNTIL
+EVE = date(2024, 3, 7)
+SILENT, LATE, REFUSED = UnavailableError("no response"), DataLateError("no bar yet", EVE), RateLimitedError("refused")
+
+
+class Run:
+    """Rounds under a clock that moves where they wait, with the responses of a source in place of requests."""
+
+    def __init__(self, settings: Settings, *symbols: str, patient: bool = True) -> None:
+        self.moment, self.asked, self.why = BEGAN, list[tuple[int, str]](), list[str]()
+        self.late, self.ran = list[str](), list[Night]()
+        nights = [make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)]
+        self.rounds = Rounds(nights, settings, patient=patient, now=self.now, wait=self.wait)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def wait(self, until: datetime, why: str, late: Sequence[Night]) -> None:
+        assert until > self.moment
+        self.moment = until
+        self.why.append(why)
+        self.late += [night.symbol for night in late]
+
+    def responses(self, *errors: ForecastingError | None, of: str = "AAA") -> Run:
+        """Run to the end; of symbol `of` the requests end so, and the last one repeats; those of others succeed."""
+        given = list(errors)
+        for due in self.rounds:
+            fetched = []
+            for night in due:
+                error = None
+                if night.symbol == of:
+                    error = given.pop(0) if len(given) > 1 else given[0]
+                    self.asked.append(
+                        (round((self.moment - BEGAN).total_seconds() / 60), str(night.newest or night.session))
+                    )
+                fetched.append(replace(night, error=error, fetch_id="" if error else "fetch"))
+            self.ran += self.rounds.take(fetched)
+        return self
+
+
+@pytest.fixture
+def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    return Settings(data_dir=tmp_path, database_url=SecretStr(sqlite_url), symbols=("AAA", "BBB"))
+
+
+@pytest.mark.parametrize(
+    ("errors", "minutes"),
+    [
+        ([SILENT, SILENT, SILENT, SILENT, SILENT, SILENT, None], [0, 1, 3, 8, 18, 33, 48]),
+        ([SILENT, SILENT, LATE, SILENT, None], [0, 1, 3, 23, 24]),  # after a response the pauses begin anew
+        ([LATE, LATE, None], [0, 20, 40]),
+        ([REFUSED, None], [0, 30]),
+        ([RateLimitedError("refused", 90.0), None], [0, 2]),
+        ([RateLimitedError("refused", 1.0), None], [0, 1]),  # a minute at least
+        ([RateLimitedError("refused", float("nan")), None], [0, 30]),
+        ([RateLimitedError("refused", 4 * 3600.0)], [0]),  # past the hour: an earlier request extends the refusal
+        ([BadDataError("odd")], [0]),
+        ([UsageError("another source")], [0]),
+        ([HistoryError("too few")], [0]),
+    ],
+)
+def test_a_pause_depends_on_the_response(
+    settings: Settings, errors: list[ForecastingError | None], minutes: list[int]
+) -> None:
+    run = Run(settings).responses(*errors)
+    assert [minute for minute, _ in run.asked] == minutes
+    assert [night.symbol for night in run.ran] == ["AAA"] * (errors[-1] is None)
+
+
+def test_a_person_waits_two_seconds_once_and_only_without_a_response(settings: Settings) -> None:
+    for errors, requests in (([SILENT, None], 2), ([SILENT], 2), ([LATE], 1), ([REFUSED], 1)):
+        run = Run(settings, patient=False).responses(*errors)
+        assert len(run.asked) == requests, errors
+        assert run.moment - BEGAN == timedelta(seconds=2 * (requests - 1))
+
+
+def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings: Settings) -> None:
+    run = Run(settings).responses(*[LATE] * 12, None)
+    assert run.asked[-2:] == [(210, str(LAST)), (210, str(EVE))]
+    assert [(night.session, night.error) for night in run.ran] == [(EVE, None)]
+    (missing,) = run.rounds.ended
+    assert missing.without_bar == (
+        "The bar of 2024-03-08 was not available by 09:00 America/New_York; "
+        "the night continued with the bars up to 2024-03-07."
+    )
+    (row,) = rows("runs")
+    assert (row["status"], row["note"]) == ("late", missing.without_bar)
+    assert run.late == ["AAA"]  # once
+    assert "retrying until 09:00 America/New_York" in run.why[0]
+
+
+def test_where_the_older_bars_fail_the_night_has_failed(settings: Settings) -> None:
+    run = Run(settings).responses(*[LATE] * 12, BadDataError("odd"))
+    (ended,) = run.rounds.ended
+    assert (run.ran, str(ended.error)) == ([], "odd")
+    assert [row["status"] for row in rows("runs")] == ["failed"]
+
+
+def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_failed(settings: Settings) -> None:
+    alone = Run(settings).responses(SILENT)
+    assert (alone.ran, [str(night.error) for night in alone.rounds.ended]) == ([], ["no response"])
+    with database.transaction(settings.url) as connection:
+        store_bars(connection, {str(EVE): 90.0}, seen="2024-03-08T10:00")
+    run = Run(settings, SYMBOL).responses(SILENT, of=SYMBOL)
+    assert [night.session for night in run.ran] == [EVE]
+    assert [str(night.error) for night in run.rounds.ended] == ["no response"]
+
+
+def test_one_symbols_wait_does_not_hold_up_another(settings: Settings) -> None:
+    run = Run(settings, "AAA", "BBB").responses(LATE, None)
+    assert [night.symbol for night in run.ran] == ["BBB", "AAA"]
+    (row,) = rows("runs")
+    assert str(row["note"]) == "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests."
+
+
+def test_of_many_reasons_three_are_quoted_each_once(settings: Settings) -> None:
+    run = Run(settings, "A", "B", "C", "D", "E")
+    for due in run.rounds:
+        errors = [None if run.why else UnavailableError(f"fault {place}") for place, _ in enumerate(due)]
+        run.rounds.take([replace(night, error=error) for night, error in zip(due, errors, strict=True)])
+    assert run.why == [
+        "fault 0 fault 1 fault 2 And 2 more. Next request at 05:31, retrying until 09:00 America/New_York."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("began", "until"), [("2024-03-08T22:30", "2024-03-09T14:00"), ("2024-03-11T12:00", "2024-03-11T13:00")]
+)
+def test_it_waits_until_the_stated_hour_and_never_past_the_next_open(
+    settings: Settings, began: str, until: str
+) -> None:
+    run = Run(settings)
+    run.moment = pd.Timestamp(began, tz=UTC).to_pydatetime()
+    run.rounds = Rounds(
+        [make_night("AAA", LAST, settings, now=run.now)], settings, patient=True, now=run.now, wait=run.wait
+    )
+    run.responses(LATE)
+    assert run.moment == pd.Timestamp(until, tz=UTC)
+
+
+def test_an_hour_that_the_clocks_of_a_day_skip_is_the_one_after_it() -> None:
+    zone = ZoneInfo("America/New_York")
+    assert at_hour(datetime(2024, 3, 10, 12, tzinfo=UTC), time(2, 30), zone).astimezone(zone).hour == 3
