@@ -19,6 +19,8 @@ logger = logging.getLogger("forecasting.store")
 
 LockName = Literal["night", "backtest"]
 
+UNKNOWN = "process unknown"
+
 LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
 """Empty tables, one a lock: LOCK TABLE needs the right to update, which no reader has, and VACUUM has nothing to do."""
 
@@ -34,8 +36,8 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
         LockedError: Another process holds it; raised at once, without waiting.
         StoreError: The database cannot be reached, or the lock file cannot be written.
     """
-    held = _file_lock(url, name) if is_sqlite(parse(url)) else _table_lock(url, name)
-    with held:
+    sqlite = is_sqlite(parse(url))
+    with _locked_file(_lock_path(url, name), _refusal(name)) if sqlite else _table_lock(url, name):
         yield
 
 
@@ -55,7 +57,7 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
             for name in LOCKED:
                 # Without a file no run holds it, and the runs' user could not lock one that another user makes here.
                 if _lock_path(url, name).exists():
-                    held.enter_context(_file_lock(url, name))
+                    held.enter_context(_locked_file(_lock_path(url, name), _refusal(name)))
             yield
         return
     for name, table in LOCKED.items():
@@ -74,38 +76,43 @@ def serve_lock(folder: Path) -> Iterator[None]:
     """
     with suppress(OSError):  # the error of the lock file says what is wrong
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _held(folder / "serve.lock") as holder:
-        if holder is not None:
-            raise LockedError(
-                f"Another `forecasting serve` runs on the data folder {folder} ({_named(holder)}). One serves all its "
-                "symbols; for another target run `forecasting run --target TARGET` from another scheduler, at another "
-                "hour."
-            )
+    refusal = (
+        f"Another `forecasting serve` runs on the data folder {folder} ({{}}). One serves all its symbols; for another "
+        "target run `forecasting run --target TARGET` from another scheduler, at another hour."
+    )
+    with _locked_file(folder / "serve.lock", refusal):
         yield
 
 
-@contextmanager
-def _file_lock(url: str, name: LockName) -> Iterator[None]:
-    with _held(_lock_path(url, name)) as holder:
-        if holder is not None:
-            raise _locked(name, holder)
-        yield
+def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
+    """The open lock file, with the name of this process; closing it releases the lock.
 
-
-@contextmanager
-def _held(path: Path) -> Iterator[str | None]:
-    """A block that holds the lock file at the path: None; or what its holder wrote there."""
+    Raises:
+        LockedError: Another process holds it: `refusal` with that process's name.
+        StoreError: The file cannot be opened or written.
+    """
     import fcntl
 
-    with _lock_file(path) as handle:
+    with ExitStack() as opened:
         try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            file = opened.enter_context(os.fdopen(handle, "r+", encoding="utf-8"))
+            with suppress(PermissionError):  # another user's
+                os.fchmod(handle, 0o600)  # who can read it can lock it; of a release before 0.3 all could
             # flock, not lockf: it also excludes a second thread of the same process.
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.truncate(0)
+            file.write(session_name().removeprefix("forecasting, "))
+            file.flush()
         except BlockingIOError:
-            yield _writer(handle)
-            return
-        _write_holder(handle)
-        yield None  # closing the file releases the lock
+            raise LockedError(refusal.replace("{}", _writer(file) or UNKNOWN)) from None
+        except OSError as error:
+            raise StoreError(
+                f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "
+                "rights and the disk's space; `forecasting db upgrade` creates folder and database."
+            ) from error
+        opened.pop_all()
+        return file
 
 
 def _lock_path(url: str, name: LockName) -> Path:
@@ -113,42 +120,17 @@ def _lock_path(url: str, name: LockName) -> Path:
     return database.with_name(f"{database.name}.{name}.lock")
 
 
-def _writer(handle: TextIOWrapper) -> str:
+def _writer(file: TextIOWrapper) -> str:
     """The process that wrote its name into the file; where that has ended, one that wrote none holds the lock."""
-    name = handle.read()
+    name = file.read().strip()
     process, _, host = name.removeprefix("process ").partition(" on ")
     with suppress(ValueError, OverflowError, PermissionError):
-        if host.strip() == socket.gethostname():
+        if host == socket.gethostname():
             try:
                 os.kill(int(process), 0)
             except ProcessLookupError:
                 return ""
     return name
-
-
-def _write_holder(handle: TextIOWrapper) -> None:
-    try:
-        handle.truncate(0)
-        handle.write(session_name().removeprefix("forecasting, "))
-        handle.flush()
-    except OSError as error:
-        raise StoreError(
-            f"The lock file {handle.name} cannot be written: {error.strerror}. Free space on that disk, or correct its "
-            "permissions, then run again."
-        ) from error
-
-
-def _lock_file(path: os.PathLike[str]) -> TextIOWrapper:
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        with suppress(PermissionError):  # another user's
-            os.fchmod(handle, 0o600)  # who can read it can lock it; of a release before 0.3 all could
-        return os.fdopen(handle, "r+", encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"The lock file {path} cannot be opened: {error.strerror}. Check that its folder exists and that this "
-            "user may write it; `forecasting db upgrade` creates folder and database."
-        ) from error
 
 
 @contextmanager
@@ -176,7 +158,7 @@ def _take(connection: sa.Connection, url: str, name: LockName) -> None:
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != _NOT_AVAILABLE:
             raise
-        raise _locked(name, lock_holder(url, LOCKED[name])) from None
+        raise LockedError(_refusal(name).replace("{}", lock_holder(url, LOCKED[name]).rstrip("."))) from None
 
 
 def _release(connection: sa.Connection, name: LockName) -> None:
@@ -201,12 +183,8 @@ _OF_HOLDER = sa.text(
 _NOT_AVAILABLE = "55P03"
 
 
-def _locked(name: str, holder: str) -> LockedError:
-    return LockedError(
-        f"The lock {name!r} of this database is held by another run ({_named(holder)}). Wait until it has ended, or "
-        "end it; a killed process leaves no lock behind."
+def _refusal(name: str) -> str:
+    return (
+        f"The lock {name!r} of this database is held by another run ({{}}). Wait until it has ended, or end it; a "
+        "killed process leaves no lock behind."
     )
-
-
-def _named(holder: str) -> str:
-    return holder.strip().rstrip(".") or "process unknown"

@@ -157,7 +157,7 @@ def test_the_error_of_a_lock_names_no_process_that_has_ended(sqlite_url, written
 
 
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
-    with pytest.raises(StoreError, match=r"cannot be opened: No such file.*`forecasting db upgrade` creates"):
+    with pytest.raises(StoreError, match=r"cannot be opened.*: No such file.*`forecasting db upgrade` creates"):
         night_lock(empty_sqlite_url, "night").__enter__()
 
 
