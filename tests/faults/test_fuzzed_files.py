@@ -234,7 +234,7 @@ def test_damaged_earnings_dates_are_those_of_the_file_or_one_paragraph(cases: in
         with case(place, sorted(set(content.split(b"\n")) - set(sound.split(b"\n")))):
             events = ended(lambda: read_events_csv(path))
             if not isinstance(events, ForecastingError):
-                assert set(events["announced"].dt.date) <= _days_in(content.decode("utf-8-sig"))
+                assert set(events["announced"].dt.date) <= _days_in(content.decode("utf-8-sig", errors="replace"))
                 assert set(events["timing"]) <= {"amc", "bmo", ""}
 
 

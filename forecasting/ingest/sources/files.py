@@ -334,7 +334,7 @@ def read_days(column: pd.Series, years: range = _YEARS) -> tuple[pd.DatetimeInde
         local = column.dt.tz_localize(None)
         days = local.dt.normalize().where(local == local.dt.normalize()).dt.as_unit("s")  # no other hour, as in a text
     else:
-        text = _texts(column).str.extract(_DAY)[0]
+        text = _texts(column).str.extract(_DAY, flags=re.ASCII)[0]
         days = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce").dt.as_unit("s")
     readable = days.dt.year.isin(years)
     expected = f"expected a date like 2024-01-30, from {years[0]} to {years[-1]}"

@@ -148,6 +148,7 @@ def damaged(old: bytes, new: bytes) -> bytes:
     [
         (damaged(b"20", b"10"), "line 400: expected a date like 2024-01-30, from 1900 to 2100; found '9999-99-99'"),
         (damaged(b"-", b"m"), "line 400: expected a date"),
+        (damaged(b"2023", "202\N{ARABIC-INDIC DIGIT THREE}".encode()), "line 400: expected a date"),
         (damaged(b"-", b","), "line 400: expected as many fields as the header"),
         (damaged(b",", b""), "line 400: expected as many fields as the header"),
         (damaged(b".", b"n"), "line 400: expected a number for open; found '99a9"),
