@@ -24,9 +24,6 @@ from forecasting.store.tables import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-LEAST_SQLITE = (3, 25)
-"""Release of SQLite that first has the window functions of the views; Prefect's server refuses an older one too."""
-
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Upgrade the schema to `revision`, creating a SQLite file and its folder; the newest revision includes the views.
@@ -40,7 +37,7 @@ def upgrade(url: str, revision: str = "head") -> None:
         UsageError: No such revision.
     """
     parsed = parse(url)
-    _check_sqlite(parsed, LEAST_SQLITE, "for the ledger, as for Prefect")
+    _check_sqlite(parsed)
     if is_sqlite(parsed):
         folder = sqlite_path(parsed).parent
         try:
@@ -126,26 +123,19 @@ def _check_encoding(url: str, connection: Connection) -> None:
 
 
 def _lock_migration(connection: Connection) -> None:
-    """Make a second upgrade wait for the first; it then has nothing to do.
-
-    In an empty database there is no table to lock; then any role that may connect could hold the advisory lock, and the
-    second upgrade fails after `BUSY_TIMEOUT_S`.
-    """
+    """Make a second upgrade wait for the first; it then has nothing to do."""
     if connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+        # No table to lock yet: any role that may connect could hold this, and the second upgrade fails in the end.
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": 0x666F7265636173})  # "forecas"
     else:
         connection.execute(sa.text("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"))
-
-
-_MIGRATION_LOCK = 0x666F7265636173  # "forecas"
 
 
 def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
-    folder = str(importlib.resources.files("migrations"))
-    config.set_main_option("script_location", folder.replace("%", "%%"))
+    config.set_main_option("script_location", str(importlib.resources.files("migrations")).replace("%", "%%"))
     return config
 
 
@@ -173,11 +163,11 @@ def _revision(connection: Connection) -> str | None:
     return ", ".join(sorted(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))) or None
 
 
-def _check_sqlite(parsed: sa.URL, least: tuple[int, int], purpose: str) -> None:
-    """Refuse a library that would end in an error of syntax; it is the system's, or came with Python."""
-    if is_sqlite(parsed) and sqlite3.sqlite_version_info < least:
+def _check_sqlite(parsed: sa.URL) -> None:
+    """Refuse a library without the window functions of the views; Prefect's server refuses an older one too."""
+    if is_sqlite(parsed) and sqlite3.sqlite_version_info < (3, 25):
         raise StoreError(
-            f"Expected SQLite {least[0]}.{least[1]} or newer {purpose}; found {sqlite3.sqlite_version}, which the "
+            f"Expected SQLite 3.25 or newer for the ledger, as for Prefect; found {sqlite3.sqlite_version}, which the "
             f"Python {sys.executable} uses. Nothing was changed. Use a Python that brings its own SQLite, as those of "
             "uv and conda do."
         )
@@ -185,7 +175,7 @@ def _check_sqlite(parsed: sa.URL, least: tuple[int, int], purpose: str) -> None:
 
 def _check_there(url: str) -> None:
     parsed = parse(url)
-    _check_sqlite(parsed, LEAST_SQLITE, "for the ledger, as for Prefect")
+    _check_sqlite(parsed)
     if is_sqlite(parsed) and not sqlite_path(parsed).exists():
         raise StoreError(
             f"There is no database at {sqlite_path(parsed)}. `forecasting db upgrade` creates it; if it should exist "
@@ -208,12 +198,9 @@ def _check_known(url: str, found: str) -> None:
 
 
 def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -> None:
-    """Return when the database exists, is at this code's revision and, for a command that writes, is writable.
+    """Return when the database exists, is at this code's revision and, for a command that `writes`, is writable.
 
-    Args:
-        url: The database.
-        writes: Whether rows are to be written; a role that may only read passes without.
-        within_s: As for `database.reading`, without `writes`.
+    `within_s` is that of `database.reading`, for a command that does not.
 
     Raises:
         StoreError: It does not exist, is not reachable, not migrated, older or newer than this code, or not writable.
@@ -249,8 +236,9 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
             "Connect to the primary, as the writer role."
         )
     needed = [(name, right) for name in metadata.tables.keys() - LOCKED.values() for right in ("SELECT", "INSERT")]
-    updated = ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
-    needed += [(name, "UPDATE") for name in updated]
+    needed += [
+        (name, "UPDATE") for name in ("runs", "bar_versions", "findings", "models", "standings", *LOCKED.values())
+    ]
     missing = [
         f"{right} on {name}"
         for name, right in needed

@@ -41,16 +41,8 @@ def add_fetch(
 ) -> bool:
     """Whether the fetch was added: its row, bar versions, settled bars, corporate actions and findings.
 
-    Args:
-        connection: In the caller's transaction.
-        fetched: The response of the source.
-        revision: What it changes about the stored bars, with all findings of the fetch.
-        fetch_id: Id of the fetch; a second write under the same id changes nothing.
-        fetched_at: When it was fetched, aware; the first_seen_at of every row that it adds.
-        run_id: The run that made the request; None for an ingest alone.
-
-    Returns:
-        False when the fetch is stored already.
+    A second write under the same id changes nothing. `revision` is what the fetch changes about the stored bars, with
+    all its findings; `fetched_at` the first_seen_at of every row that it adds; `run_id` None for an ingest alone.
     """
     from forecasting.ingest.bars import payload_hash
     from forecasting.ingest.revisions import adjustment
@@ -138,12 +130,7 @@ def add_events(
 ) -> int:
     """Add the events that are new or whose date, timing or first usable session moved; the others stay as first seen.
 
-    Args:
-        connection: In the caller's transaction.
-        symbol: The symbol of the events.
-        frame: Columns session, kind, known_from, announced, timing, known_rule.
-        source: The list that names them.
-        first_seen_at: When they were read, aware.
+    `frame` has columns session, kind, known_from, announced, timing, known_rule; `source` is the list that names them.
     """
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
@@ -283,12 +270,8 @@ def diff(
     """The findings that are not open yet, and the ids of open ones that the fetch no longer shows.
 
     Two findings are the same when session, rule and severity are equal and the values differ by less than 1e-5 of
-    themselves: a bar that is wrong in another way is another finding.
-
-    Args:
-        stored: The open findings, rows of table findings.
-        found: What the fetch shows.
-        span: The sessions that the fetch covers; an open finding outside it stays open. None for no session.
+    themselves: a bar that is wrong in another way is another finding. An open one outside `span`, the sessions that the
+    fetch covers, stays open.
     """
     before = {(row["session"], row["rule"], row["severity"]): row for row in stored}
     shown = {(finding.session, finding.rule, finding.severity): finding for finding in found if finding.is_persistent}
