@@ -141,7 +141,7 @@ def check(
     """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
-    from forecasting.pipeline.freshness import check_fresh
+    from forecasting.pipeline.health import check_fresh
 
     echo(check_fresh(options.settings(), now=clock.now))
 

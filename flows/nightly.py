@@ -22,8 +22,8 @@ from forecasting.pipeline import evaluate as evaluation
 from forecasting.pipeline import ingest as ingestion
 from forecasting.pipeline import predict as prediction
 from forecasting.pipeline import preprocess as preprocessing
+from forecasting.pipeline.health import nothing_new
 from forecasting.pipeline.night import Night, in_turn
-from forecasting.pipeline.nothing_new import nothing_new
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import planned_nights
 from forecasting.pipeline.publish import update_index

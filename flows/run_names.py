@@ -4,7 +4,7 @@ from prefect import runtime
 
 from flows import clock
 from forecasting.pipeline.parameters import backtest_name, night_name
-from forecasting.pipeline.symbol_list import joined
+from forecasting.pipeline.symbols import joined
 
 
 def night_run_name() -> str:

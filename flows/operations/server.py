@@ -38,7 +38,7 @@ from prefect.settings import (
 from flows.operations.child import start_child, stop_child
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.password_file import stored_password
-from forecasting.pipeline.readiness import check_writable
+from forecasting.pipeline.health import check_writable
 from forecasting.settings import read_settings
 from forecasting.store.connect import aiosqlite_url
 

@@ -9,11 +9,11 @@ from prefect.states import Completed, Failed
 
 from flows import clock
 from flows.operations.events import LATE, emit, name_state
-from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.notable import alert
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.run import outcome_of
+from forecasting.pipeline.symbols import combined
 from forecasting.plain_text import plain_text
 from forecasting.settings import Settings
 

@@ -58,12 +58,12 @@ def models_list(
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
     from flows.terminal import console
-    from forecasting.pipeline import registry
-    from forecasting.pipeline.each_symbol import raise_failed
+    from forecasting.pipeline import models
+    from forecasting.pipeline.symbols import raise_failed
     from forecasting.report.listings import model_listing
 
-    models, outcomes = registry.list_models(settings(), now=clock.now)
-    console.show_rows(models, model_listing, as_json=as_json)
+    networks, outcomes = models.list_models(settings(), now=clock.now)
+    console.show_rows(networks, model_listing, as_json=as_json)
     raise_failed(outcomes)
 
 
@@ -72,9 +72,9 @@ def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: As
     """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
     use(database_url=database_url)
     from flows.terminal import console
-    from forecasting.pipeline import registry
+    from forecasting.pipeline import models
 
-    console.show_record(registry.show_model(model_id, settings()), as_json=as_json)
+    console.show_record(models.show_model(model_id, settings()), as_json=as_json)
 
 
 @models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
@@ -82,9 +82,9 @@ def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> None:
     """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
     use(database_url=database_url)
     from flows import clock
-    from forecasting.pipeline import registry
+    from forecasting.pipeline import models
 
-    echo(registry.promote(model_id, settings(), now=clock.now))
+    echo(models.promote(model_id, settings(), now=clock.now))
 
 
 @models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
@@ -92,9 +92,9 @@ def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, datab
     """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
     use(symbol, target=target, database_url=database_url)
     from flows import clock
-    from forecasting.pipeline import registry
+    from forecasting.pipeline import models
 
-    echo(registry.roll_back(settings(), now=clock.now))
+    echo(models.roll_back(settings(), now=clock.now))
 
 
 def pretrain(

@@ -10,8 +10,8 @@ from flows import clock
 from flows.terminal.echo import echo, width
 from forecasting.article.experiment import ArticleResult
 from forecasting.errors import ForecastingError
-from forecasting.pipeline.each_symbol import SymbolOutcome, raise_failed, values_of
 from forecasting.pipeline.folders import report_path
+from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
 from forecasting.report import listings, wording
 from forecasting.report.data import ReportData
 from forecasting.report.json_text import json_text

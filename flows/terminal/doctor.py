@@ -1,7 +1,7 @@
 """Checks of everything that a night needs, Prefect's server included; changes nothing."""
 
 from flows import clock
-from forecasting.pipeline.readiness import checked, night_checks
+from forecasting.pipeline.health import checked, night_checks
 from forecasting.settings import read_settings
 
 

@@ -75,7 +75,7 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
         os.environ.pop("FORECASTING_DATABASE_URL_FILE", None)
         sys.stderr.write(password_warning(url))
     if symbols or symbols_file is not None:
-        from forecasting.pipeline.symbol_list import asked_symbols
+        from forecasting.pipeline.symbols import asked_symbols
 
         os.environ["FORECASTING_SYMBOLS"] = ",".join(asked_symbols(symbols or [], symbols_file))
     for name, value in options.items():

@@ -9,7 +9,7 @@ from flows.progress import watched_nights
 from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
-from forecasting.pipeline.new_symbols import unnamed_new_symbols
+from forecasting.pipeline.health import unnamed_new_symbols
 from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
 from forecasting.settings import read_settings
 from forecasting.store import database, migrate

@@ -14,7 +14,7 @@ from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
 from forecasting.pipeline.backtest import Bar, load_series, market_series, no_bar
 from forecasting.pipeline.output_file import check_writable, write_whole
-from forecasting.pipeline.symbol_list import only_symbol
+from forecasting.pipeline.symbols import only_symbol
 from forecasting.preprocess.market import MarketSeries
 from forecasting.report.article_page import render_article
 from forecasting.settings import Settings

@@ -21,11 +21,11 @@ from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.events import check_events
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
-from forecasting.pipeline.code_version import code_version
-from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.earnings_lists import events_of_backtest
 from forecasting.pipeline.folders import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
+from forecasting.pipeline.run_log import code_version
+from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, values_of
 from forecasting.preprocess.market import MarketSeries
 from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed

@@ -13,9 +13,9 @@ import pandas as pd
 from forecasting.evaluate.promotion import Facts, decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.ids import short_id
+from forecasting.pipeline.models import why_not_runnable
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import publish_page
-from forecasting.pipeline.registry import why_not_runnable
 from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
 from forecasting.pipeline.snapshot import data_as_of
 from forecasting.store import database, read, writes

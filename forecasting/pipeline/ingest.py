@@ -29,7 +29,6 @@ from forecasting.ingest.sources.plugins import (
     source_of,
 )
 from forecasting.pipeline import plan
-from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol
 from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.market import needed_market
@@ -37,6 +36,7 @@ from forecasting.pipeline.night import BATCH, Night, by_symbol, in_batches, make
 from forecasting.pipeline.run_log import open_run, stopped_status
 from forecasting.pipeline.second_source import compare_with_witness
 from forecasting.pipeline.snapshot import first_session
+from forecasting.pipeline.symbols import SymbolOutcome, each_symbol
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS

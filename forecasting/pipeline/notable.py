@@ -16,7 +16,7 @@ from typing import Literal
 
 from forecasting.errors import StoreError
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.symbol_list import NAMED, joined
+from forecasting.pipeline.symbols import NAMED, joined
 from forecasting.settings import Settings
 from forecasting.store import database, read
 from forecasting.store.database import Connection

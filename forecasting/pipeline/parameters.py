@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.plan import newest_session
-from forecasting.pipeline.symbol_list import joined
+from forecasting.pipeline.symbols import joined
 from forecasting.plain_text import plain_text
 from forecasting.sessions import last_completed
 from forecasting.settings import SECRET_FILES, Settings, read_settings

@@ -12,12 +12,12 @@ from pathlib import Path
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.events import check_events
 from forecasting.ingest.sources.files import check_regular
-from forecasting.pipeline.each_symbol import each_symbol, raise_failed, values_of
 from forecasting.pipeline.interrupted import delete_leftovers, delete_weights_without_row, mark_cut_off
+from forecasting.pipeline.models import check_champion
 from forecasting.pipeline.night import Night, check_closed, make_night
-from forecasting.pipeline.registry import check_champion
 from forecasting.pipeline.run_log import mark_stopped
 from forecasting.pipeline.second_source import witness_of
+from forecasting.pipeline.symbols import each_symbol, raise_failed, values_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
 from forecasting.settings import Settings

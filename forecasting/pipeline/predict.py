@@ -15,13 +15,12 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
 from forecasting.losses import Floats
-from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.ledger_clock import is_before, ledger_instant
 from forecasting.pipeline.market import check_same_market
+from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.past_losses import past_losses
-from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_log import add_notes, notes_of
+from forecasting.pipeline.run_log import add_notes, code_version, notes_of
+from forecasting.pipeline.snapshot import past_losses
 from forecasting.predict.calibration import MAX_FORECASTS, Past, read_past
 from forecasting.predict.candidates import (
     Candidate,

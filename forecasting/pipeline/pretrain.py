@@ -19,11 +19,11 @@ import numpy as np
 from forecasting.errors import FitError, HistoryError
 from forecasting.ids import short_id
 from forecasting.pipeline.backtest import Bar, no_bar
-from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.ledger_clock import ledger_instant
 from forecasting.pipeline.market import MarketSnapshot, market_night, market_snapshot
 from forecasting.pipeline.night import Night, make_night
+from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch, windows_of
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows

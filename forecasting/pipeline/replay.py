@@ -13,15 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from forecasting.errors import ReplayError, UsageError
-from forecasting.pipeline.code_version import code_version
-from forecasting.pipeline.each_symbol import NAMED
 from forecasting.pipeline.evaluate import score_and_decide
+from forecasting.pipeline.models import copy_own_weights, copy_weights, weights_state
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.own_weights import copy_own_weights, copy_weights
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.registry import weights_state
-from forecasting.pipeline.run_log import close, delete_files_of
+from forecasting.pipeline.run_log import close, code_version, delete_files_of
+from forecasting.pipeline.symbols import QUOTED_SYMBOLS
 from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named
 from forecasting.report.units import quantity
@@ -204,7 +202,7 @@ def _of_others(between: list[Row]) -> str:
     """The nights outside of the span on which replayed ones may rest."""
     if not between:
         return ""
-    sessions = named(sorted(str(row["as_of"]) for row in between), NAMED)
+    sessions = named(sorted(str(row["as_of"]) for row in between), QUOTED_SYMBOLS)
     return (
         f" Nights of sessions outside the span were made between these ({sessions}): without --from and --to all "
         "are replayed, in the order in which they were made."

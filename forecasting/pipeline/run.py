@@ -18,11 +18,11 @@ from joblib.externals.loky import get_reusable_executor
 from forecasting import __version__
 from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.pipeline import plan
-from forecasting.pipeline.each_symbol import combined
 from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import Night, in_batches, in_turn, received, sent
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
+from forecasting.pipeline.symbols import combined
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database

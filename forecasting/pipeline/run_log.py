@@ -1,22 +1,40 @@
-"""The night's own row in `runs`: opened with the first write, noted by kind, closed at the end."""
+"""The night's own row in `runs`, opened with the first write, noted by kind, closed at the end; the code's version."""
 
 from __future__ import annotations
 
 import json
 import logging
+import shutil
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from forecasting import __version__
 from forecasting.errors import DataLateError, ForecastingError, StoreError
 from forecasting.option_values import source_name
-from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders, prunable_weights
 from forecasting.pipeline.night import Night
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 from forecasting.vocabulary import RunStatus
+
+
+@lru_cache(maxsize=1)
+def code_version() -> str:
+    """The package's version, with the commit when it runs from a checkout: `0.2.0+3f9c2ab`."""
+    root = Path(__file__).resolve().parents[2]
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return __version__
+    # A service's user reads a checkout that is root's, which git refuses unless the folder is declared safe.
+    command = [git, "-c", f"safe.directory={root}", "-C", str(root), "rev-parse", "--short=7", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - no shell, our own folder
+    return f"{__version__}+{found.stdout.strip()}" if found.returncode == 0 else __version__
+
 
 logger = logging.getLogger("forecasting.night")
 

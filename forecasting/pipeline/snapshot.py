@@ -1,4 +1,4 @@
-"""Point-in-time snapshot of a night's inputs: its fetch, bars and events, the same live and in replay."""
+"""What a night knows: its fetch, bars, events and past losses at one instant, the same live and in replay."""
 
 from __future__ import annotations
 
@@ -112,3 +112,23 @@ def input_fetch(connection: Connection, night: Night) -> dict[str, Any]:
 def first_session(session: date, settings: Settings) -> date:
     """The oldest session a night at `session` asks for: the training window and what its first row looks back on."""
     return shift(session, -(settings.train_sessions + WARM_UP + 1), settings.exchange)
+
+
+def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.DataFrame:
+    """The losses of the newest `origins` scored origins that the night before this one could score.
+
+    More may be stored: where the night before was made up for late, or is replayed, it has scored the sessions after it
+    too. A night that saw these would not decide as one that ran on time.
+
+    Args:
+        connection: An open connection.
+        night: The night.
+        origins: Number of newest scored origins.
+
+    Returns:
+        As `read.losses`.
+    """
+    symbol, target = night.symbol, night.target
+    before = read.issued_before(connection, symbol, target, session=night.session)
+    last, known_at = before or (date.min, None)
+    return read.losses(connection, symbol, target, last=last, origins=origins, known_at=known_at)

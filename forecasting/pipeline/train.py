@@ -12,14 +12,12 @@ import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.pipeline.code_version import code_version
 from forecasting.pipeline.folders import artifact_folder, network_id
 from forecasting.pipeline.market import check_same_market
+from forecasting.pipeline.models import load_model, own_weights
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.own_weights import own_weights
-from forecasting.pipeline.past_losses import past_losses
-from forecasting.pipeline.registry import load_model
-from forecasting.pipeline.run_log import add_notes
+from forecasting.pipeline.run_log import add_notes, code_version
+from forecasting.pipeline.snapshot import past_losses
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
 from forecasting.store import database, read, writes

@@ -20,7 +20,7 @@ from flows import catch_up, nightly
 from forecasting.errors import ForecastingError, LockedError, StoreError
 from forecasting.pipeline import second_source
 from forecasting.pipeline.ingest import ingest_only
-from forecasting.pipeline.registry import promote, roll_back
+from forecasting.pipeline.models import promote, roll_back
 from forecasting.sessions import between, next_sessions, shift
 from forecasting.settings import read_settings
 from forecasting.store import migrate

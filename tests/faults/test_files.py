@@ -17,7 +17,7 @@ from flows.terminal.start import start_night
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.parameters import narrowed
-from forecasting.pipeline.symbol_list import asked_symbols
+from forecasting.pipeline.symbols import asked_symbols
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv

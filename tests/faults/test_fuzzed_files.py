@@ -20,7 +20,7 @@ from forecasting.ingest.bars import check_bars
 from forecasting.ingest.events import read_events_csv
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
-from forecasting.pipeline.symbol_list import asked_symbols
+from forecasting.pipeline.symbols import asked_symbols
 from tests.builders import random_bars, write_yahoo_csv
 from tests.faults.fuzzing import case, counts, damaged, ended
 

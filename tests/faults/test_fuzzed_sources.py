@@ -20,8 +20,8 @@ from forecasting.errors import ForecastingError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
-from forecasting.pipeline.each_symbol import raise_failed
 from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.symbols import raise_failed
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars
 from tests.faults.fuzzing import case, counts, ended

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError
-from forecasting.pipeline import freshness
+from forecasting.pipeline import health
 from forecasting.settings import read_settings
 from forecasting.store import connect, database, lock, migrate, tables, views, writes
 from forecasting.store.migrate import upgrade
@@ -86,12 +86,12 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
 ) -> None:
     """By the limit of its statements alone: the whole check, whose limit names nobody, and any lock may take long."""
     monkeypatch.setenv("FORECASTING_DATABASE_URL", postgres_url)
-    monkeypatch.setattr(freshness, "STATEMENT_S", 1)
-    monkeypatch.setattr(freshness, "CHECK_S", 100.0)
+    monkeypatch.setattr(health, "STATEMENT_S", 1)
+    monkeypatch.setattr(health, "CHECK_S", 100.0)
     monkeypatch.setattr(connect, "BUSY_TIMEOUT_S", 200)
     with forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid:
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
-            freshness.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
+            health.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
         with database.reading(postgres_url) as connection:
             held = "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = 'forecasts'::regclass AND granted"
             assert connection.scalar(sa.text(held), {"pid": pid}) == "AccessExclusiveLock"
@@ -99,10 +99,10 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
 
 def test_check_ends_when_the_database_does_not_respond_at_all(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
-    monkeypatch.setattr(freshness, "CHECK_S", 0.2)
+    monkeypatch.setattr(health, "CHECK_S", 0.2)
     monkeypatch.setattr(migrate, "check_ready", lambda *_, **__: time.sleep(2))
     with pytest.raises(StoreError, match=r"did not respond within 0\.2 s"):
-        freshness.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
+        health.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
 
 
 @contextmanager

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from forecasting.errors import ArtifactError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders
+from forecasting.pipeline.models import load_model, weights_state
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.registry import load_model, weights_state
 from forecasting.settings import read_settings
 from forecasting.store import database, tables, writes
 from tests.builders import LAST

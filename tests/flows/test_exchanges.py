@@ -18,11 +18,11 @@ from flows.terminal.start import start_catch_up, start_night
 from forecasting import sessions
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline import publish
-from forecasting.pipeline.each_symbol import values_of
-from forecasting.pipeline.freshness import check_fresh
+from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.publish import each_report
+from forecasting.pipeline.symbols import values_of
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database

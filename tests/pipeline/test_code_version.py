@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from forecasting import __version__
-from forecasting.pipeline import code_version as module
-from forecasting.pipeline.code_version import code_version
+from forecasting.pipeline import run_log as module
+from forecasting.pipeline.run_log import code_version
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     for words in (["init", "--quiet"], [*author, "commit", "--quiet", "--allow-empty", "--message", "first"]):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "forecasting" / "pipeline" / "code_version.py"))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "forecasting" / "pipeline" / "run_log.py"))
     code_version.cache_clear()
     yield tmp_path
     code_version.cache_clear()

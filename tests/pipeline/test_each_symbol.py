@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import DataLateError, ForecastingError, SymbolsFailedError, UnexpectedError, UsageError
-from forecasting.pipeline.each_symbol import combined, each_symbol, raise_failed, values_of
+from forecasting.pipeline.symbols import combined, each_symbol, raise_failed, values_of
 from forecasting.settings import Settings
 
 

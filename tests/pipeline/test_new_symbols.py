@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from forecasting.pipeline.new_symbols import unnamed_new_symbols
+from forecasting.pipeline.health import unnamed_new_symbols
 from forecasting.settings import Settings
 from forecasting.store import database
 from tests.store.rows import store_bars

@@ -21,9 +21,9 @@ from forecasting.errors import (
     SymbolsFailedError,
     UsageError,
 )
-from forecasting.pipeline import evaluate, interrupted, predict, registry, train
+from forecasting.pipeline import evaluate, interrupted, models, predict, train
 from forecasting.pipeline.folders import runs_folder
-from forecasting.pipeline.freshness import check_fresh
+from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.report.listings import model_listing
@@ -422,22 +422,22 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     first, second = sorted(
         (row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"])
     )
-    registry.promote(str(second["id"]), read_settings(), now=clock.now)
+    models.promote(str(second["id"]), read_settings(), now=clock.now)
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
     with database.night_lock(read_settings().url, "night"):  # as a night that fits holds it
         with pytest.raises(LockedError, match="held by another run"):
-            registry.roll_back(read_settings(), now=clock.now)
+            models.roll_back(read_settings(), now=clock.now)
         with pytest.raises(LockedError, match="held by another run"):
-            registry.promote(str(first["id"]), read_settings(), now=clock.now)
-    assert str(first["id"]) in registry.roll_back(read_settings(), now=clock.now)
+            models.promote(str(first["id"]), read_settings(), now=clock.now)
+    assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
     with database.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["id"] == first["id"]
     spans = [(row["model_id"], str(row["to_session"])[:10]) for row in rows("champions") if row["trigger"] == "night"]
     assert spans == [(first["id"], "2024-03-07"), (second["id"], str(LAST))]  # the last origin that each forecast
-    assert str(second["id"]) in registry.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
+    assert str(second["id"]) in models.roll_back(read_settings(), now=clock.now)  # twice, it undoes itself
 
 
 def test_check_names_the_session_without_a_live_forecast(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -585,7 +585,7 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(
 ) -> None:
     from dataclasses import replace
 
-    from forecasting.pipeline import registry, train
+    from forecasting.pipeline import train
 
     def shifted(*args: object, **kwargs: object) -> object:
         fitted = fit(*args, **kwargs)
@@ -603,13 +603,13 @@ def test_a_damaged_fit_is_refused_recorded_and_never_published(
     (shown,) = [one.text for one in notices(newest_reports(read_settings())[0]) if one.title == "Note"]
     assert str(refused["id"]) in shown
     assert str(refused["refused"]) in shown
-    _, listed = model_listing(registry.list_models(read_settings(), now=clock.now)[0])
+    _, listed = model_listing(models.list_models(read_settings(), now=clock.now)[0])
     assert [row[-1] for row in listed] == [refused["refused"], ""]
     night(LAST)
     assert refused["id"] not in {row["winner"] for row in rows("promotions")}
     assert refused["id"] not in {row["parent_id"] for row in rows("models")}
     with pytest.raises(UsageError, match="refused by the gate"):
-        registry.promote(str(refused["id"]), read_settings(), now=clock.now)
+        models.promote(str(refused["id"]), read_settings(), now=clock.now)
 
 
 def failed_run() -> str:

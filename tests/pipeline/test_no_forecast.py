@@ -10,7 +10,7 @@ import pytest
 from flows.terminal.admin import models_list, models_rollback
 from flows.terminal.nights import show
 from forecasting.errors import StoreError, SymbolsFailedError
-from forecasting.pipeline.no_forecast import NAMED, check_forecast
+from forecasting.pipeline.symbols import HELD_NAMED, check_forecast
 from forecasting.store import writes
 from forecasting.store.database import reading, transaction
 from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, start
@@ -56,7 +56,7 @@ def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(ledger:
 
 def test_only_the_first_symbols_of_a_large_ledger_are_named(ledger: str) -> None:
     with transaction(ledger) as connection:
-        for place in range(NAMED):
+        for place in range(HELD_NAMED):
             symbol = f"A{place}"
             writes.start_run(connection, run_row(symbol, "2024-03-08", symbol=symbol))
             writes.add_model(connection, model_row(f"m{place}", symbol=symbol))

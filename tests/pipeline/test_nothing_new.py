@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from forecasting.pipeline.nothing_new import closed_since, nothing_new
+from forecasting.pipeline.health import closed_since, nothing_new
 from forecasting.settings import Settings
 
 

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from flows import clock
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.past_losses import past_losses
+from forecasting.pipeline.snapshot import past_losses
 from forecasting.settings import Settings
 from forecasting.store import writes
 from forecasting.store.database import reading, transaction

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from flows import clock
 from flows.cli import app
 from forecasting.errors import FitError, HistoryError, UsageError
-from forecasting.pipeline import pretrain, registry
+from forecasting.pipeline import models, pretrain
 from forecasting.pipeline.ingest import fetch_and_store, ingest_only
 from forecasting.pipeline.market import needed_market
 from forecasting.pipeline.night import make_night
@@ -107,7 +107,7 @@ def test_weights_are_recorded_with_the_fetches_of_their_symbols_and_lie_in_the_d
     assert words.endswith(f" s; model {row['id']}.")
     assert (row["method"], row["scope"], row["symbol"], row["trained_to"]) == ("base", "panel", "", FIRST)
     assert json.loads(str(row["companion_fetches"])) == {one["symbol"]: one["id"] for one in rows("fetches")}
-    assert registry.weights_state(row, ingested) == "kept"
+    assert models.weights_state(row, ingested) == "kept"
     card = json.loads((ingested.data_dir / "weights" / str(row["base"]) / "model.json").read_text())
     assert (card["base"], card["method"]) == ("volume-2022-12-30", "base")  # the newest shipped ones by then, continued
 
@@ -160,7 +160,7 @@ def test_the_same_bars_give_the_same_version_once_and_newer_bars_another(ingeste
     ingest(four, SECOND)
     pretrain_own(four, now=after(SECOND, 20))
     assert [row["trained_to"] for row in made(four)] == [SECOND, FIRST]
-    assert [registry.weights_state(row, four) for row in made(four)] == ["kept", "kept"]
+    assert [models.weights_state(row, four) for row in made(four)] == ["kept", "kept"]
 
 
 def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
@@ -252,4 +252,4 @@ def test_they_are_listed_shown_and_never_champion(ingested: Settings, monkeypatc
     shown = json.loads(CliRunner().invoke(app, ["models", "show", str(row["id"])[:6], "--json"]).stdout)
     assert shown["weights"].startswith("there, unaltered, run by this code")
     with pytest.raises(UsageError, match="is a set of pretrained weights"):
-        registry.promote(str(row["id"]), ingested, now=clock.now)
+        models.promote(str(row["id"]), ingested, now=clock.now)

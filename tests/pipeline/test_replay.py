@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
-from forecasting.pipeline import ledger_frames, registry
+from forecasting.pipeline import ledger_frames, models
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.replay import finished_nights, in_order, replay
 from forecasting.predict import calibration
@@ -58,9 +58,9 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
         if place != 4:  # the machine was off
             nightly.nightly()
         if place == 7:
-            models, _ = registry.list_models(read_settings(), now=clock.now)
-            by_age = sorted(models, key=lambda row: str(row["trained_to"]))
-            registry.promote(by_age[-2]["id"], read_settings(), now=clock.now)
+            networks, _ = models.list_models(read_settings(), now=clock.now)
+            by_age = sorted(networks, key=lambda row: str(row["trained_to"]))
+            models.promote(by_age[-2]["id"], read_settings(), now=clock.now)
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ from forecasting.errors import BadDataError, DataLateError, RateLimitedError, Un
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
 from forecasting.pipeline import second_source
+from forecasting.pipeline.health import checked, night_checks
 from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.readiness import checked, night_checks
 from forecasting.pipeline.replay import replay
 from forecasting.settings import read_settings
 from tests.builders import LAST, random_bars, write_yahoo_csv

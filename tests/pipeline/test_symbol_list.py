@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.pipeline.symbol_list import MAX_BYTES, asked_symbols, joined, only_symbol
+from forecasting.pipeline.symbols import MAX_BYTES, asked_symbols, joined, only_symbol
 from forecasting.settings import Settings
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from flows.terminal import console
 from forecasting.errors import SymbolsFailedError, UsageError
-from forecasting.pipeline.each_symbol import SymbolOutcome
+from forecasting.pipeline.symbols import SymbolOutcome
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data, scored
 from tests.report.test_listings import FIGURES

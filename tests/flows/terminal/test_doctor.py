@@ -12,7 +12,7 @@ from flows.operations import server
 from flows.terminal.doctor import doctor
 from forecasting import dependencies, sessions
 from forecasting.errors import ForecastingError
-from forecasting.pipeline import readiness
+from forecasting.pipeline import health
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 
@@ -43,7 +43,7 @@ def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path
 
 
 def test_a_disk_that_is_almost_full_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readiness, "LEAST_FREE", 2**70)
+    monkeypatch.setattr(health, "LEAST_FREE", 2**70)
     state, said = found()["disk"]
     assert state == "wrong"
     assert said.startswith(f"Expected {2**40} GiB or more free at {folder / 'data'}; found ")

@@ -25,8 +25,8 @@ from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_s
 from forecasting.ingest.sources.sample import Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
-from forecasting.pipeline.each_symbol import raise_failed
 from forecasting.pipeline.ingest import ingest_only
+from forecasting.pipeline.symbols import raise_failed
 from forecasting.settings import read_settings
 from forecasting.store import database, read
 from tests.builders import random_bars

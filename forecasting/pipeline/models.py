@@ -1,27 +1,27 @@
-"""The models of the ledger: load, check, list, promote, roll back, prune."""
+"""The models of the ledger: load, check, list, promote, roll back; and the user's own pretrained weights."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.ids import short_id
-from forecasting.pipeline.each_symbol import SymbolOutcome, each_symbol, values_of
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, check_inside, child_folder
-from forecasting.pipeline.no_forecast import check_forecast
-from forecasting.pipeline.symbol_list import only_symbol
+from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, only_symbol, values_of
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
+from forecasting.train.pretrained import OwnWeights
 from forecasting.vocabulary import LSTM, Clock
 
 logger = logging.getLogger("forecasting.train")
 
-NAMED = 5
+NAMED_MODELS = 5
 """Ids that the error about an ambiguous beginning of one names."""
 
 
@@ -221,14 +221,14 @@ def stored_model(connection: Connection, model_id: str) -> Row:
         UsageError: No such model, or several.
     """
     model = read.model(connection, model_id)
-    found = [] if model else read.models_beginning(connection, model_id, limit=NAMED + 1)
+    found = [] if model else read.models_beginning(connection, model_id, limit=NAMED_MODELS + 1)
     if model is None and len(found) == 1:
         model = found[0]
     if model is None:
         expected = "Expected a model id, as `forecasting models list` prints it, or its unique beginning"
         if found:
-            ids = ", ".join(row["id"] for row in found[:NAMED])
-            raise UsageError(f"{expected}; {model_id!r} begins {ids}{' and others' * (len(found) > NAMED)}.")
+            ids = ", ".join(row["id"] for row in found[:NAMED_MODELS])
+            raise UsageError(f"{expected}; {model_id!r} begins {ids}{' and others' * (len(found) > NAMED_MODELS)}.")
         raise UsageError(f"{expected}; found no model {model_id!r}.")
     return dict(model)
 
@@ -262,3 +262,39 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
         },
     )
     return f"{model['id']} is published for {symbol} {target} from the next forecast on ({reason})."
+
+
+def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
+    """The weights that rows of table models name, in the same order; one whose path is no folder of ours is left out.
+
+    Args:
+        rows: As `read.pretrained_by` returns them.
+        settings: Their data folder is used.
+    """
+    found = []
+    for row in rows:
+        try:
+            folder = weights_folder(row, settings)
+        except ArtifactError as error:
+            logger.warning("own pretrained weights %.40r are left out: %s", row["base"], error)
+        else:
+            found.append(OwnWeights(row["base"], row["trained_to"], folder, row["artifact_hash"]))
+    return found
+
+
+def copy_own_weights(source: Connection, target: Connection, *, settings: Settings, data_dir: Path) -> None:
+    """Copy the own weights of the settings' target, rows and folders, to another ledger and its data folder."""
+    for row in read.pretrained(source, settings.target):
+        writes.add_model(target, row)
+        copy_weights(row, settings, data_dir=data_dir)
+
+
+def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
+    """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist.
+
+    Raises:
+        ArtifactError: The row names no folder of ours.
+    """
+    folder = weights_folder(row, settings)
+    if folder.exists():
+        shutil.copytree(folder, data_dir / row["artifact_path"])
