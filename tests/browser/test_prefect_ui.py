@@ -184,15 +184,6 @@ def test_a_symbol_of_a_run_s_page_leads_to_its_nights_and_the_newest_to_its_page
     page.get_by_role("heading", name=re.compile(r"\^GSPC Wed 2 Jan: \d\.\d\d B shares")).wait_for()
 
 
-def test_scores_findings_and_the_model_are_shown(nights: str, open_ui: OpenPage) -> None:
-    page = open_ui(artifact(nights, NIGHT, "scores-gspc-volume"))
-    page.get_by_title("none yet: the first forecast's session has not closed").wait_for()
-    page.goto(artifact(nights, NIGHT, "findings-gspc-volume"))
-    page.get_by_title("none: every bar passed every check").wait_for()
-    page.goto(artifact(nights, NIGHT, "promotion-gspc-volume"))
-    assert "Trained on: " in article(page, "Promotion: There was no champion")
-
-
 def test_the_description_of_a_deployment_says_what_to_do_about_each_state(deployed: str, open_ui: OpenPage) -> None:
     number = prefect_api.deployment_id(deployed, "nightly/nightly")
     page = open_ui(f"{ui(deployed)}/deployments/deployment/{number}?tab=Description")
