@@ -3,19 +3,27 @@
 Our own requires a password: else every user and browser page of this machine could start runs and read their logs.
 """
 
+import json
 import logging
 import os
 import re
 import secrets
+import signal
 import socket
+import stat
 import subprocess
+import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 from prefect import get_client
 from prefect.context import SyncClientContext
 from prefect.events.worker import EventsWorker
@@ -31,13 +39,13 @@ from prefect.settings import (
     PREFECT_HOME,
     PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
+    PREFECT_SERVER_LOGGING_LEVEL,
     get_current_settings,
     temporary_settings,
 )
 
 from flows.operations.child import start_child, stop_child
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.password_file import stored_password
 from forecasting.pipeline.health import check_writable
 from forecasting.settings import read_settings
 from forecasting.store.connect import aiosqlite_url
@@ -77,7 +85,7 @@ def check_server() -> str:
         raise UsageError(
             "Expected a Prefect server in PREFECT_API_URL; none is configured. Start one with "
             "`PREFECT_SERVER_API_AUTH_STRING=admin:PASSWORD prefect server start` or `forecasting serve`, then: export "
-            f"PREFECT_API_URL={own_url()} PREFECT_API_AUTH_STRING=admin:PASSWORD"
+            f"PREFECT_API_URL={own_url(4200)} PREFECT_API_AUTH_STRING=admin:PASSWORD"
         )
     shown = re.sub("//.*@", "//", url)  # a gateway's password may be in it
     try:
@@ -152,29 +160,148 @@ def tolerate_outage(what: str) -> Iterator[None]:
 
 @contextmanager
 def ensure_server() -> Iterator[str]:
-    """The API's URL within the block: of the configured server, or of one at `own_url`, started here if none runs.
+    """The API's URL within the block: of the configured server, else of one of our own, which ends with the block.
 
-    Its password is that of PREFECT_SERVER_API_AUTH_STRING, else the one stored in the data folder.
+    The caller holds the lock of `serve`. One that a killed `serve` left behind is taken over; anything else at the port
+    is an error. When our own ends, so does this process: who takes its port next would get the password and could name
+    what the nights run.
 
     Raises:
-        ForecastingError: The configured server does not respond, or our own did not start.
+        ForecastingError: The configured server does not respond, the port is taken, or our own did not start.
     """
     if PREFECT_API_URL.value() is not None:
         yield check_server()
         return
-    url, given = own_url(), os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if is_healthy(url):
-        known = PREFECT_API_AUTH_STRING.value() or given
-        if known is None and own_password_file().exists():  # of another `serve` on the same folder
-            known = stored_password(own_password_file())
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: known}):
+    check_home()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Prefect's runner sets its own later
+    server = served() or _start()
+    ending = threading.Event()
+    threading.Thread(target=_end_with, args=(server.process, ending), daemon=True).start()
+    try:
+        with temporary_settings(server.settings):
             yield check_server()
+    finally:
+        # Before the server stops: they send in threads of their own.
+        APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)
+        ending.set()
+        server.process.terminate()
+        try:
+            server.process.wait(timeout=5)
+        except psutil.TimeoutExpired:
+            server.process.kill()
+        served_file().unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """A server that `serve` has started.
+
+    Attributes:
+        process: It alone listens at the port.
+        port: On loopback.
+        password: `USER:PASSWORD`.
+    """
+
+    process: psutil.Process
+    port: int
+    password: str = field(repr=False)
+
+    @property
+    def settings(self) -> dict[Any, str]:
+        """Prefect's settings to reach it."""
+        return {PREFECT_API_URL: own_url(self.port), PREFECT_API_AUTH_STRING: self.password}
+
+
+def served() -> OwnServer | None:
+    """The server of `serve` on this data folder, None where none runs.
+
+    It is the one that `serve` has named in a file of mode 0600, while that process, of this user, listens at the port.
+    """
+    try:
+        pid, port, password = json.loads(_private_text(served_file()))
+        process = psutil.Process(pid)
+        is_own = process.uids().real == os.getuid() and _listens(process, port)
+    except (ValueError, TypeError, psutil.Error, ForecastingError):
+        return None
+    return OwnServer(process, port, password) if is_own else None
+
+
+def _start() -> OwnServer:
+    """A new server at the port of Prefect's own setting, named in the file of `served`.
+
+    Raises:
+        ForecastingError: The port is taken, or it ended, or did not respond in time.
+    """
+    port = PREFECT_SERVER_API_PORT.value()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ForecastingError(
+                f"Expected port {port} of 127.0.0.1 for the Prefect server of `serve`; it cannot be had: "
+                f"{error.strerror}. Set PREFECT_SERVER_API_PORT to another one, or, to use a Prefect server that you "
+                f"trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
+            ) from None
+    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or _stored_password()
+    own = OWN_DEFAULTS | {"PREFECT_UI_URL": own_url(port).removesuffix("/api")}  # what alarms link to
+    environment = own | os.environ | {"PREFECT_SERVER_API_AUTH_STRING": password}
+    if PREFECT_SERVER_LOGGING_LEVEL.value() == "DEBUG":  # at which uvicorn logs frames, with the password
+        environment["PREFECT_SERVER_LOGGING_LEVEL"] = "INFO"
+    # In a session of its own: Ctrl-C would stop it before the interrupted run is reported to it.
+    process = psutil.Popen(
+        [sys.executable, "-P", "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        _await_own(process, port)
+        _write_private(served_file(), json.dumps([process.pid, port, password]))
+    except BaseException:
+        process.kill()
+        raise
+    return OwnServer(process, port, password)
+
+
+def _await_own(process: psutil.Popen, port: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if _listens(process, port) and is_healthy(own_url(port)):
+            return
+        if (code := process.poll()) is not None:
+            raise ForecastingError(
+                f"Our own Prefect server ended early (exit code {code}). Its message is above. Is the disk of "
+                f"{PREFECT_HOME.value()} full, or port {port} taken? Free it, or set PREFECT_SERVER_API_PORT. "
+                '"Can\'t locate revision": a newer Prefect made its database; upgrade, or set another PREFECT_HOME.'
+            )
+        time.sleep(0.1)
+    raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {own_url(port)}.")
+
+
+def _listens(process: psutil.Process, port: int) -> bool:
+    """Whether this very process listens at the port of loopback, as the operating system has it."""
+    with suppress(psutil.Error):
+        found = process.net_connections("tcp4")
+        return any(one.status == psutil.CONN_LISTEN and one.laddr == ("127.0.0.1", port) for one in found)
+    return False
+
+
+def _end_with(server: psutil.Process, ending: threading.Event) -> None:
+    code = server.wait()
+    if ending.is_set():
         return
-    password = given or stored_password(own_password_file())
-    environment = OWN_DEFAULTS | {"PREFECT_UI_URL": url.removesuffix("/api")} | os.environ  # what alarms link to
-    arguments = ["server", "start", "--host", "127.0.0.1"]
-    with _started("prefect", arguments, url=url, password=password, environment=environment):
-        yield url
+    sys.stderr.write(
+        f"The Prefect server of `serve` has ended (exit code {code}), and so do `serve` and a night that it runs: "
+        "another program could take its port. What is stored is complete. Start `serve` again; if it repeats, check "
+        "the memory.\n"
+    )
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
+    os._exit(1)
 
 
 @contextmanager
@@ -190,6 +317,10 @@ def run_server() -> Iterator[str]:
     """
     if PREFECT_API_URL.value() is not None:
         yield check_server()
+        return
+    if (server := served()) is not None:
+        with temporary_settings(server.settings):
+            yield check_server()
         return
     if not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
         raise UsageError(
@@ -216,9 +347,9 @@ def run_server() -> Iterator[str]:
         yield url
 
 
-def own_url() -> str:
-    """The API's URL of a server of our own: on loopback, at the port of Prefect's own setting, else 4200."""
-    return f"http://127.0.0.1:{PREFECT_SERVER_API_PORT.value()}/api"
+def own_url(port: int) -> str:
+    """The API's URL of a server of our own."""
+    return f"http://127.0.0.1:{port}/api"
 
 
 def check_home() -> None:
@@ -228,8 +359,56 @@ def check_home() -> None:
 
 
 def own_password_file() -> Path:
-    """The file with the password of a server of our own."""
+    """The file with the password of the server of `serve`."""
     return read_settings().data_dir.absolute() / "prefect-auth"
+
+
+def served_file() -> Path:
+    """The file in which `serve` names its server: process, port and password."""
+    return read_settings().data_dir.absolute() / "prefect-server.json"
+
+
+def _stored_password() -> str:
+    """The password of our own server, generated on the first call.
+
+    Raises:
+        ForecastingError: Others can read it, or have put something else in its place.
+    """
+    path = own_password_file()
+    if not (path.is_symlink() or path.exists()):
+        _write_private(path, f"admin:{secrets.token_urlsafe(24)}\n")
+    if ":" not in (password := _private_text(path)):
+        raise ForecastingError(f"Expected USER:PASSWORD in {path}; found something else. Delete it.")
+    return password
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Put a file of mode 0600 there, whole."""
+    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)
+
+
+def _private_text(path: Path) -> str:
+    """The text of a file that nobody but this user can have written or read.
+
+    Raises:
+        ForecastingError: It is no regular file, another user's, others can read it, or it cannot be read.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # waits for no writer of a fifo
+        with os.fdopen(handle, encoding="utf-8") as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077 and found.st_uid == os.getuid():
+                return file.read(1000).strip()
+        wrong = f"mode {stat.S_IMODE(found.st_mode):04o}"
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = str(error)
+    raise ForecastingError(
+        f"Expected {path}, a password, as a file of this user with mode 0600; found {wrong}. Delete it; it is "
+        "generated anew."
+    )
 
 
 def is_healthy(url: str) -> bool:

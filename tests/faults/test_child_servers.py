@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from websockets.sync.client import connect
-from websockets.typing import Subprotocol
 
 from flows.operations.child import start_child, stop_child
 from forecasting.store import migrate
@@ -52,44 +48,6 @@ def test_a_one_off_run_ended_by_sigkill_leaves_no_server_behind(ledger: str, tmp
         assert processes.API.post(f"{url}/flow_runs/filter", json={}).status_code == 401
         night.kill()
         night.wait()
-        psutil.wait_procs([server], timeout=10)
-        assert not server.is_running()
-
-
-@pytest.mark.slow
-def test_serve_requires_its_stored_password_and_its_server_ends_with_it(ledger: str, tmp_path: Path) -> None:
-    port, log = processes.free_port(), tmp_path / "serve.log"
-    url = f"http://127.0.0.1:{port}/api"
-    environment = processes.without_server(processes.environment_of(tmp_path, url))
-    environment |= {"PREFECT_SERVER_API_PORT": str(port), "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG"}
-    stored = tmp_path / "data" / "prefect-auth"
-    processes.put_fresh_database(tmp_path / "prefect")
-    with processes.running(["flows.cli", "serve"], log=log, environment=environment) as serving:
-        processes.until(lambda: stored.exists() and processes.healthy(url), "its server", log=log)
-        assert stat.S_IMODE(stored.stat().st_mode) == 0o600
-        password = stored.read_text().strip()
-        user, _, secret = password.partition(":")
-        assert processes.API.post(f"{url}/deployments/filter", json={}).status_code == 401
-
-        def deployments() -> list[object]:
-            found = processes.API.post(f"{url}/deployments/filter", json={}, auth=(user, secret))
-            return list(found.raise_for_status().json())
-
-        processes.until(deployments, "the deployment", log=log)
-        commands = [" ".join(process.cmdline()) for process in psutil.Process(serving.pid).children(recursive=True)]
-        assert not any(secret in command for command in commands)
-        (server,) = servers_of(serving.pid)
-        code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": url})
-        assert (code, refused.count("\n")) == (2, 1)
-        assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
-        assert secret not in refused
-        with connect(f"ws://127.0.0.1:{port}/api/events/in", subprotocols=[Subprotocol("prefect")]) as socket:
-            socket.send(json.dumps({"type": "auth", "token": password}))
-            assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
-        assert "DEBUG" in log.read_text()
-        assert secret not in log.read_text()
-        serving.kill()
-        serving.wait()
         psutil.wait_procs([server], timeout=10)
         assert not server.is_running()
 

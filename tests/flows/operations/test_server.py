@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import http.server
+import json
 import logging
+import os
 import re
+import stat
+import subprocess
 import sys
 import threading
 import urllib.request
@@ -10,9 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import httpx
 import prefect
+import psutil
 import pytest
 from prefect.context import SyncClientContext
 from prefect.settings import (
@@ -123,7 +129,7 @@ def test_what_answers_without_being_prefect_does_not_respond() -> None:
 @pytest.mark.parametrize("place", ["127.0.0.1:1/api", "127.0.0.1:port/api"])
 def test_a_password_in_the_address_is_in_no_error(place: str) -> None:
     configured = temporary_settings({PREFECT_API_URL: f"http://user:geheim@{place}"})
-    with configured, pytest.raises(ForecastingError, match=f"server http://{place} does not respond") as error:
+    with configured, pytest.raises(ForecastingError, match=r"server http://127\.0\.0\.1:\S+ does not respond") as error:
         server.check_server()
     assert "geheim" not in str(error.value)
 
@@ -134,20 +140,80 @@ def test_a_server_that_everybody_may_use_is_named_in_a_warning(caplog: pytest.Lo
     assert f"{url} requires no password" in caplog.text
 
 
-def test_a_healthy_server_at_our_own_port_is_used_rather_than_a_second_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "start_child", lambda *_, **__: pytest.fail("a second server was started"))
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of a `serve` without a configured server, which starts no process."""
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(server.psutil, "Popen", lambda *_, **__: pytest.fail("a process was started"))
+    return tmp_path
+
+
+def test_a_port_that_is_taken_is_an_error_and_who_listens_there_gets_no_request(own_folder: Path) -> None:
+    with health(b"true") as url, temporary_settings({PREFECT_HOME: own_folder}, restore_defaults={PREFECT_API_URL}):
+        port = httpx.URL(url).port
+        with (
+            temporary_settings({PREFECT_SERVER_API_PORT: port}),
+            mock.patch.object(server, "is_healthy", lambda _: pytest.fail("it was asked")),
+            pytest.raises(ForecastingError, match=f"Expected port {port} of 127.0.0.1 .* Set PREFECT_SERVER_API_PORT"),
+            server.ensure_server(),
+        ):
+            pass
+
+
+def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "START_S", 0.5)
+    with health(b"true") as url, psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        with pytest.raises(ForecastingError, match="did not respond within"):
+            server._await_own(process, httpx.URL(url).port)
+        process.kill()
+
+
+@pytest.mark.parametrize("spoilt", ["", "readable", "link", "other process", "no process", "no JSON", "no file"])
+def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
+    own_folder: Path, spoilt: str
+) -> None:
+    path = own_folder / "prefect-server.json"
     with health(b"true") as url:
-        monkeypatch.setattr(server, "own_url", lambda: url)
-        with temporary_settings(restore_defaults={PREFECT_API_URL}), server.ensure_server() as used:
-            assert used == url == PREFECT_API_URL.value()
+        port = httpx.URL(url).port
+        pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
+        path.write_text("admin:x" if spoilt == "no JSON" else json.dumps([pid, port, "admin:x"]))
+        path.chmod(0o644 if spoilt == "readable" else 0o600)
+        if spoilt in ("link", "no file"):
+            path.rename(own_folder / "elsewhere")
+        if spoilt == "link":
+            path.symlink_to(own_folder / "elsewhere")
+        found = server.served()
+        assert (found is None) == bool(spoilt)
+        if found is not None:
+            assert found.settings == {PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: "admin:x"}
+            assert "admin:x" not in repr(found)
+    assert server.served() is None  # it listens no longer
 
 
-def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_message_and_its_disk_are() -> None:
-    ended = SimpleNamespace(poll=lambda: 3, returncode=3)
-    with pytest.raises(
-        ForecastingError, match=r"CONSOLE_LEVEL=ERROR\. Is the disk of .* full, or the port of"
-    ) as error:
-        server._await_health(ended, "http://127.0.0.1:9/api")  # type: ignore[arg-type] - what it uses of a process
+@pytest.mark.parametrize("spoilt", ["readable", "link", "empty"])
+def test_a_password_that_others_read_or_could_have_placed_is_refused(own_folder: Path, spoilt: str) -> None:
+    path = own_folder / "prefect-auth"
+    if spoilt == "link":
+        (own_folder / "other").write_text("admin:x")
+        path.symlink_to(own_folder / "other")
+    else:
+        path.write_text("admin:x" if spoilt == "readable" else "")
+        path.chmod(0o644 if spoilt == "readable" else 0o600)
+    with pytest.raises(ForecastingError, match=r"prefect-auth.*Delete it"):
+        server._stored_password()
+
+
+def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder: Path) -> None:
+    first = server._stored_password()
+    assert server._stored_password() == first
+    assert first.startswith("admin:")
+    assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
+
+
+def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_disk_is() -> None:
+    ended = SimpleNamespace(poll=lambda: 3, net_connections=lambda _: [])
+    with pytest.raises(ForecastingError, match=r"ended early \(exit code 3\)\. Its message is above") as error:
+        server._await_own(ended, 9)
     assert str(PREFECT_HOME.value()) in str(error.value)
     assert "a newer Prefect made its database; upgrade, or set another PREFECT_HOME." in str(error.value)
 
@@ -165,11 +231,6 @@ def test_no_server_of_our_own_is_started_where_its_database_cannot_be(
         server.run_server(),
     ):
         pass
-
-
-def test_our_own_server_is_at_the_port_of_prefects_setting() -> None:
-    with temporary_settings({PREFECT_SERVER_API_PORT: 4321}):
-        assert server.own_url() == "http://127.0.0.1:4321/api"
 
 
 @pytest.fixture(autouse=True)

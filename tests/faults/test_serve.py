@@ -1,0 +1,97 @@
+"""The Prefect server of `serve`: it requires a password, ends with it, and it with its server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from websockets.sync.client import connect
+from websockets.typing import Subprotocol
+
+from forecasting.store import migrate
+from tests.flows import processes
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A `serve` with a server of its own."""
+
+    process: psutil.Process
+    server: psutil.Process
+    url: str
+    password: str
+    log: Path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    migrate.upgrade(f"sqlite:///{tmp_path / 'data' / 'forecasting.db'}")
+    port = {"PREFECT_SERVER_API_PORT": str(processes.free_port()), "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG"}
+    return processes.without_server(processes.environment_of(tmp_path, "")) | port
+
+
+@contextmanager
+def serving(folder: Path, environment: dict[str, str]) -> Iterator[Serving]:
+    log = folder / "serve.log"
+    log.write_text("")
+    with ExitStack() as stack:
+        with processes.fresh_database(folder / "prefect"):
+            process = stack.enter_context(processes.running(["flows.cli", "serve"], log=log, environment=environment))
+            processes.until(lambda: "being served" in log.read_text(), "the flow", log=log)
+        pid, port, password = json.loads((folder / "data" / "prefect-server.json").read_text())
+        url = f"http://127.0.0.1:{port}/api"
+        yield Serving(psutil.Process(process.pid), psutil.Process(pid), url, password, log)
+
+
+def test_serve_requires_its_stored_password_which_no_command_line_and_no_log_has(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(tmp_path, environment) as served:
+        for path in (tmp_path / "data").glob("prefect-*"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert (tmp_path / "data" / "prefect-auth").read_text().strip() == served.password
+        user, _, secret = served.password.partition(":")
+        assert processes.API.post(f"{served.url}/deployments/filter", json={}).status_code == 401
+        found = processes.API.post(f"{served.url}/deployments/filter", json={}, auth=(user, secret))
+        assert len(found.raise_for_status().json()) == 1
+        commands = [" ".join(process.cmdline()) for process in served.process.children(recursive=True)]
+        assert not any(secret in command for command in commands)
+        code, _, refused = processes.here("worker", environment=environment | {"PREFECT_API_URL": served.url})
+        assert (code, refused.count("\n")) == (2, 1)
+        assert "expects a password; none was found in PREFECT_API_AUTH_STRING" in refused
+        with connect(f"ws{served.url[4:]}/events/in", subprotocols=[Subprotocol("prefect")]) as socket:
+            socket.send(json.dumps({"type": "auth", "token": served.password}))
+            assert json.loads(socket.recv(timeout=30)) == {"type": "auth_success"}
+        assert secret not in served.log.read_text() + refused
+
+
+def test_a_server_that_a_killed_serve_left_behind_is_taken_over_and_ends_with_the_next(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serving(tmp_path, environment) as first:
+        first.process.kill()
+        first.process.wait()
+        assert first.server.is_running()
+        with serving(tmp_path, environment) as second:
+            assert second.server == first.server
+            second.process.send_signal(signal.SIGTERM)
+            second.process.wait(timeout=60)
+        psutil.wait_procs([first.server], timeout=10)
+        assert not first.server.is_running()
+        assert not (tmp_path / "data" / "prefect-server.json").exists()
+
+
+def test_serve_ends_at_once_when_its_server_does_and_says_so(environment: dict[str, str], tmp_path: Path) -> None:
+    with serving(tmp_path, environment) as served:
+        served.server.kill()
+        assert served.process.wait(timeout=5) == 1
+        assert "The Prefect server of `serve` has ended (exit code -9)" in served.log.read_text().splitlines()[-1]
