@@ -8,7 +8,7 @@ from pydantic import Field
 
 from flows import clock
 from flows.operations.artifacts import add_artifacts, add_tags
-from flows.operations.events import emit_failed
+from flows.operations.events import send_failed
 from flows.operations.logs import readable_errors
 from flows.run_names import backtest_run_name
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
@@ -20,7 +20,7 @@ from forecasting.store import database
 from forecasting.vocabulary import Target
 
 
-@flow(name="backtest", description=BACKTEST, flow_run_name=backtest_run_name, on_failure=[emit_failed], retries=0)
+@flow(name="backtest", description=BACKTEST, flow_run_name=backtest_run_name, on_failure=[send_failed], retries=0)
 def backtest(
     first: date,
     last: date,

@@ -9,7 +9,7 @@ from pydantic import Field
 from flows import clock
 from flows.nightly import run_nights
 from flows.operations.artifacts import add_tags, publish_outcomes
-from flows.operations.events import emit_failed
+from flows.operations.events import send_failed
 from flows.operations.logs import readable_errors
 from flows.operations.states import last_state
 from flows.run_names import night_run_name
@@ -22,7 +22,7 @@ from forecasting.store import database
 from forecasting.vocabulary import Target
 
 
-@flow(name="catch-up", description=CATCH_UP, flow_run_name=night_run_name, on_failure=[emit_failed], retries=0)
+@flow(name="catch-up", description=CATCH_UP, flow_run_name=night_run_name, on_failure=[send_failed], retries=0)
 def catch_up(
     first: date,
     last: date,

@@ -14,7 +14,7 @@ from flows.terminal.boundary import run_command
 from flows.terminal.echo import echo
 from flows.terminal.nights import catch_up, ingest, run, show
 from flows.terminal.options import use
-from flows.terminal.unattended import alarms, serve, worker
+from flows.terminal.unattended import serve, worker
 from forecasting import __version__
 from forecasting.errors import UsageError
 
@@ -131,19 +131,20 @@ def export(
     echo(write_export(options.settings(), form, out, now=clock.now, as_of=options.parse(as_of)))
 
 
-@app.command(epilog="Example, in any scheduler: forecasting check || mail -s 'no forecast' me@example.org")
+@app.command(epilog="Example, in any scheduler: forecasting check --notify")
 def check(
     symbol: options.Symbols = None,
     symbols_file: options.SymbolsFile = None,
     target: options.TargetOption = None,
+    notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
     database_url: options.DatabaseUrl = None,
 ) -> None:
     """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
     use(symbol, symbols_file, target=target, database_url=database_url)
     from flows import clock
-    from forecasting.pipeline.health import check_fresh
+    from forecasting.pipeline.health import check_and_send, check_fresh
 
-    echo(check_fresh(options.settings(), now=clock.now))
+    echo((check_and_send if notify else check_fresh)(options.settings(), now=clock.now))
 
 
 @app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
@@ -168,7 +169,6 @@ def replay(
 app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")(pretrain)
 app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")(serve)
 app.command(epilog="Example: forecasting worker --pool forecasting")(worker)
-app.command(epilog="Example: FORECASTING_ALARM_WEBHOOK=https://hooks.example.org/T0 forecasting alarms")(alarms)
 
 
 @app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows import clock
 from flows.operations.artifacts import add_tags, publish_artifacts, publish_outcomes
-from flows.operations.events import emit_failed
+from flows.operations.events import send_failed
 from flows.operations.logs import readable_errors
 from flows.operations.states import last_state, wait
 from flows.progress import show_done, show_nights, show_step
@@ -69,7 +69,7 @@ def evaluate(nights: list[Night]) -> list[Night]:
     return ended(evaluation.evaluate(nights))
 
 
-@flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[emit_failed], retries=0)
+@flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[send_failed], retries=0)
 def nightly(
     symbols: list[str] | None = None,
     target: Target | None = None,

@@ -47,16 +47,6 @@ ASSUMPTIONS = {
     "alembic_table": Assumption(
         "alembic", "The revision is column version_num of table alembic_version.", "forecasting/store/migrate.py"
     ),
-    "apprise_mail": Assumption(
-        "apprise",
-        "add() is false for an address it cannot use; a mail plug-in has smtp_host, host, port and secure.",
-        "forecasting/pipeline/alarm_addresses.py",
-    ),
-    "apprise_webhook": Assumption(
-        "apprise",
-        "What is logged of a webhook that fails has its host, not its path and query.",
-        "forecasting/pipeline/alarm_addresses.py",
-    ),
     "curl_cffi_errors": Assumption("curl-cffi", "Each error of a request is an OSError.", _YAHOO),
     "curl_cffi_cut_off": Assumption(
         "curl-cffi",

@@ -23,8 +23,8 @@ from forecasting.schedule import check_cron, check_hour, check_time_zone
 from forecasting.secret_file import with_secrets
 from forecasting.vocabulary import Target as Target
 
-OTHER_VARIABLES = ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD")
-"""Names after FORECASTING_ that commands and containers read besides the settings."""
+OTHER_VARIABLES = ("DB_PASSWORD",)
+"""Names after FORECASTING_ that containers read besides the settings."""
 
 MOST = 100_000
 """Largest number of sessions, nights or symbols that a setting takes.
@@ -114,6 +114,9 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Cost of an overestimate per unit over that of an underestimate: `show` and the page then name the "
         "quantile of least expected cost. If not set, none.",
+    )
+    notify: SecretStr | None = Field(
+        None, description="Addresses of messages about nights, as URLs of apprise; if not set, none is sent."
     )
     keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 

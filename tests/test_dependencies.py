@@ -6,7 +6,6 @@ import ast
 import asyncio
 import contextlib
 import inspect
-import logging
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -46,32 +45,6 @@ def alembic_table() -> None:
         connection.execute(sa.text("CREATE TABLE alembic_version (version_num TEXT)"))
         connection.execute(sa.text("INSERT INTO alembic_version (version_num) VALUES ('0042')"))
         assert MigrationContext.configure(connection).get_current_revision() == "0042"
-
-
-def apprise_mail() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own plug-ins
-        from apprise import Apprise
-
-        mail = Apprise()
-        assert not mail.add("mailtos://x")
-        assert mail.add("mailtos://user:password@mail.example.org:587?from=a@example.org&to=b@example.org")
-    (plugin,) = mail
-    server = plugin.smtp_host or plugin.host
-    assert (server, plugin.port, plugin.secure) == ("mail.example.org", 587, True)
-
-
-def apprise_webhook() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own plug-ins
-        from apprise import Apprise, LogCapture
-
-        webhook = Apprise()
-        assert webhook.add("json://127.0.0.1:1/secret?-token=secret")
-        with LogCapture(level=logging.INFO) as log:
-            assert not webhook.notify(body="A night failed.")
-            assert "127.0.0.1" in log.getvalue()
-            assert "secret" not in log.getvalue()
 
 
 def curl_cffi_errors() -> None:

@@ -35,7 +35,7 @@ def test_a_symbol_that_is_not_valid_is_refused_with_its_variable(monkeypatch):
 
 @pytest.mark.parametrize(
     ("wrong", "nearest"),
-    [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("ALARM_WEB_HOOK", "ALARM_WEBHOOK")],
+    [("SYMBOL", "SYMBOLS"), ("DATADIR", "DATA_DIR"), ("TIME_ZONE", "TIMEZONE"), ("NOTIFI", "NOTIFY")],
 )
 def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch, wrong, nearest):
     monkeypatch.setenv(f"FORECASTING_{wrong}", "MSFT")
@@ -44,7 +44,7 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(monkeypatch, wrong
 
 
 def test_variables_of_other_programs_and_of_commands_are_no_misspelt_settings(monkeypatch):
-    for name in ("ALARM_WEBHOOK", "ALARM_EMAIL", "DB_PASSWORD", "OWNED_BY"):
+    for name in ("DB_PASSWORD", "OWNED_BY"):
         monkeypatch.setenv(f"FORECASTING_{name}", "x")
     read_settings()
 

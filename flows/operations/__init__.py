@@ -1,1 +1,1 @@
-"""Around the flows: Prefect's server, worker, events, alarms, artifacts and logs."""
+"""Around the flows: Prefect's server, worker, states, messages, artifacts and logs."""

@@ -8,11 +8,11 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.context import FlowRunContext
 
 from flows import clock
-from flows.operations.events import emit
+from flows.operations.events import run_link
 from flows.operations.server import tolerate_outage
+from forecasting.pipeline import notify
 from forecasting.pipeline.folders import report_path
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.notable import notable_outcomes
 from forecasting.pipeline.outcomes import newest_nights, outcome_page
 from forecasting.pipeline.run import outcome_of
 from forecasting.pipeline.unexpected import explained
@@ -34,23 +34,23 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
-    """Emit the events of the nights done, add the page of all symbols, and tags; a sentence for the run's last state.
+    """Send what is notable about the nights done, add the page of all symbols, and tags; a sentence for the last state.
 
-    Outside a flow run there is none of the four; where one fails, a warning in place of it and of those after it.
+    Outside a flow run there are messages alone; where one of the four fails, a warning in place of it and of those
+    after it.
     """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return ""
-    run, now = context.flow_run, clock.now()
+    context, now = FlowRunContext.get(), clock.now()
     try:
-        emit(notable_outcomes(settings, outcome_of(nights).done))
-        newest = newest_nights(settings)
+        notify.send_notable(settings, outcome_of(nights).done, link=run_link())
+        if context is None or context.flow_run is None:
+            return ""
+        run, newest = context.flow_run, newest_nights(settings)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifacts([outcome_page(settings, newest, times)], "the page of outcomes")
         add_tags(outcome_tags(newest))
         return outcome_sentence(newest)
     except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
-        logger.warning("the events or the page of the run were not added: %s", explained(error, now=clock.now))
+        logger.warning("the messages or the page of the run were not made: %s", explained(error, now=clock.now))
         return ""
 
 

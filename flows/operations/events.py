@@ -1,47 +1,38 @@
-"""Prefect events that a run emits for alerting; no-op outside a flow run. Automations turn them into calls."""
+"""What a run says while it lasts and when it fails: the name of its state, and messages to people."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 from prefect import Flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
-from prefect.events import emit_event
 from prefect.states import Running
+from prefect.utilities.urls import url_for
 
 from flows.operations.server import tolerate_outage
-from forecasting.pipeline.notable import Alert, Notable, together
+from forecasting.pipeline import notify
+from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.parameters import subject_of
 from forecasting.plain_text import plain_text
-
-Event = Literal["night.failed", "night.late", Notable]
-
-EVENTS: tuple[Event, ...] = get_args(Event)
+from forecasting.settings import read_settings
 
 LATE = "Late"
 """Name of the running state, in the list of runs, in which a night waits for a bar or a response."""
 
 
-def emit(alerts: Sequence[Alert]) -> None:
-    """Emit an event for each alert, one for all where they are many of a kind; no-op outside a flow run."""
-    if FlowRunContext.get() is None:
-        return
-    for one in together(alerts):
-        subject = {"symbol": one.symbol, "target": one.target, "session": one.session.isoformat()}
-        resource = {"prefect.resource.id": f"forecasting.{one.symbol}.{one.target}"}
-        resource["prefect.resource.name"] = f"{one.symbol} {one.target}"
-        emit_event(one.event, resource=resource, payload=subject | {"words": plain_text(one.words)})
+def run_link() -> str:
+    """The page of this flow run in Prefect's UI; empty outside one."""
+    context = FlowRunContext.get()
+    url = url_for(context.flow_run) if context is not None and context.flow_run is not None else None
+    # The address that Prefect gives is that of the first version of its UI, which a browser would show (3.9.1).
+    return (url or "").replace("/runs/", "/v2/runs/", 1)
 
 
-def emit_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that failed: emits night.failed with the run's name and the error's message."""
-    words = plain_text((state.message or "It left no message.").removeprefix("Flow run encountered an exception: "))
-    emit_event(
-        "night.failed",
-        resource={"prefect.resource.id": f"forecasting.{flow.name}", "prefect.resource.name": flow_run.name},
-        related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run.id}", "prefect.resource.role": "flow-run"}],
-        payload={"session": "", "words": f"{flow_run.name} failed. {words}"} | subject_of(flow_run.parameters),
-    )
+def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook of a flow that failed: sends its run's name and the error's message."""
+    words = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
+    symbol, target = subject_of(flow_run.parameters)
+    alert = Alert("night.failed", symbol, target, None, f"{flow_run.name} failed. {words}")
+    notify.send(read_settings(), [alert], link=run_link())
 
 
 def name_state(name: str, message: str, *, only: str = "") -> None:

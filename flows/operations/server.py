@@ -245,7 +245,7 @@ def _start() -> OwnServer:
                 f"trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
             ) from None
     password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or _stored_password()
-    own = OWN_DEFAULTS | {"PREFECT_UI_URL": own_url(port).removesuffix("/api")}  # what alarms link to
+    own = OWN_DEFAULTS | {"PREFECT_UI_URL": own_url(port).removesuffix("/api")}  # what messages link to
     environment = own | os.environ | {"PREFECT_SERVER_API_AUTH_STRING": password}
     if PREFECT_SERVER_LOGGING_LEVEL.value() == "DEBUG":  # at which uvicorn logs frames, with the password
         environment["PREFECT_SERVER_LOGGING_LEVEL"] = "INFO"

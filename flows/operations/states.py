@@ -8,9 +8,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flows import clock
-from flows.operations.events import LATE, emit, name_state
+from flows.operations.events import LATE, name_state, run_link
+from forecasting.pipeline import notify
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.notable import alert
+from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.run import outcome_of
 from forecasting.pipeline.symbols import combined
@@ -21,7 +22,8 @@ from forecasting.settings import Settings
 def wait(settings: Settings, until: datetime, why: str, late: Sequence[Night]) -> None:
     """Wait for the next round of requests, in a state that names the reasons and the hours."""
     update_index(settings, now=clock.now)
-    emit([alert("night.late", night, str(night.error)) for night in late])
+    alerts = [Alert("night.late", night.symbol, night.target, night.session, str(night.error)) for night in late]
+    notify.send(settings, alerts, link=run_link())
     name_state(LATE, why)
     clock.wait_until(until)
     name_state("Running", "", only=LATE)

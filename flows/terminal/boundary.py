@@ -34,5 +34,5 @@ def run_command(command: Callable[[], object]) -> None:
 def _as_echoed(before: str, argument: str) -> str:
     """The argument, without its password unless it is for an option that takes one: Click repeats what it refuses."""
     name, option, _ = argument.partition("=")
-    takes_one = {before, name if option else before} & {"--database-url", "--source", "--webhook", "--email"}
+    takes_one = {before, name if option else before} & {"--database-url", "--source"}
     return argument if takes_one else without_password(argument)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecasting.database_url import password_warning
-from forecasting.pipeline.alarm_texts import secret_warning
 
 if TYPE_CHECKING:
     from forecasting.settings import Settings
@@ -52,9 +51,6 @@ _URL = "FORECASTING_DATABASE_URL or _URL_FILE, else a SQLite file"
 DatabaseUrl = Annotated[str | None, _option("--database-url", "URL", "SQLAlchemy URL without a password.", _URL)]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
 OutNeeded = Annotated[Path, _option("--out", "PATH", "Path of the file to write.", True)]
-_HOOK, _MAIL = "URL that receives JSON {text}.", "mailtos://USER:PASSWORD@HOST:PORT?from=A@B&to=C@D"
-Webhook = Annotated[str | None, _option("--webhook", "URL", _HOOK, variable="FORECASTING_ALARM_WEBHOOK")]
-Email = Annotated[str | None, _option("--email", "URL", _MAIL, variable="FORECASTING_ALARM_EMAIL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV instead of text: a row a symbol and session.")]
 _RATIO = "Cost of an overestimate per unit over an underestimate's; adds the cheapest quantile."
@@ -83,13 +79,6 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
             from forecasting.option_values import check_option
 
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, value)
-
-
-def warn_of_secret(context: typer.Context, name: str) -> None:
-    """Warn on stderr when an option that holds a secret was given on the command line, not in its variable."""
-    source = context.get_parameter_source(name)
-    if source is not None and source.name == "COMMANDLINE":
-        sys.stderr.write(secret_warning(name))
 
 
 def quieten_prefect() -> None:

@@ -1,4 +1,4 @@
-"""The commands for nights that nobody starts by hand: the schedule, the worker of a pool, and the alarms."""
+"""The commands for nights that nobody starts by hand: the schedule, and the worker of a pool."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from flows.terminal import options
-from flows.terminal.echo import echo
 
 
 def serve(
@@ -33,13 +32,3 @@ def worker(
     from flows.operations.worker import start_worker
 
     start_worker(pool)
-
-
-def alarms(context: typer.Context, webhook: options.Webhook = None, email: options.Email = None) -> None:
-    """Report failed, late and unusual nights. They go to a webhook or by e-mail; run again to replace the address."""
-    for name in ("webhook", "email"):
-        options.warn_of_secret(context, name)
-    from flows.operations.alarms import set_alarms
-
-    for line in set_alarms(webhook=webhook, email=email):
-        echo(line)

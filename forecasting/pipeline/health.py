@@ -12,10 +12,12 @@ from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import source_of
+from forecasting.pipeline import notify
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
+from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.second_source import witness_of
-from forecasting.pipeline.symbols import combined
+from forecasting.pipeline.symbols import combined, joined
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import database, migrate, read
@@ -47,6 +49,17 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
             f"The database {place(settings.url)} did not respond within {CHECK_S:g} s. Check that its server runs, "
             "that its disk responds, and that no other process locks it."
         ) from None
+
+
+def check_and_send(settings: Settings, *, now: Clock) -> str:
+    """As `check_fresh`, whose error is sent before it is raised; raises as `notify.check_addresses`, too."""
+    notify.check_addresses(settings)
+    try:
+        return check_fresh(settings, now=now)
+    except ForecastingError as error:
+        what = Alert("forecast.missing", joined(settings.symbols), settings.target, None, str(error))
+        notify.send(settings, [what])
+        raise
 
 
 def _fresh(settings: Settings, *, now: Clock) -> str:
@@ -110,6 +123,7 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "sessions": lambda: f"newest completed: {_newest_sessions(settings, now)}",
         "source": lambda: _source(settings),
         **({"witness": lambda: _witness(settings)} if settings.witness else {}),
+        **({"notify": lambda: notify.check_addresses(settings)} if settings.notify else {}),
         "packages": _packages,
         "disk": lambda: _disk(settings),
     }

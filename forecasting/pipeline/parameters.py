@@ -94,12 +94,12 @@ def night_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
     return plain_text(f"{flow}-{joined(symbols)}-{target}-{session}", limit=LONGEST_NAME)
 
 
-def subject_of(given: Mapping[str, Any]) -> dict[str, str]:
+def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
     """Symbols and target of a run from its parameters, else from the settings, for a message about it."""
     settings = read_settings()
     of_backtest = [given["symbol"] or settings.symbols[0]] if "symbol" in given else None
     symbols = of_backtest or given.get("symbols") or settings.symbols
-    return {"symbol": plain_text(joined(symbols), limit=LONGEST_NAME), "target": given.get("target") or settings.target}
+    return plain_text(joined(symbols), limit=LONGEST_NAME), given.get("target") or settings.target
 
 
 def backtest_name(given: Mapping[str, Any]) -> str:

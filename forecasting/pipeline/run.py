@@ -17,12 +17,13 @@ from joblib.externals.loky import get_reusable_executor
 
 from forecasting import __version__
 from forecasting.errors import ForecastingError, NoBarError, UsageError
-from forecasting.pipeline import plan
+from forecasting.pipeline import notify, plan
 from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import Night, in_batches, in_turn, received, sent
+from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
-from forecasting.pipeline.symbols import combined
+from forecasting.pipeline.symbols import combined, joined
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings, read_settings
 from forecasting.store import database
@@ -90,9 +91,12 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     with database.night_lock(settings.url, "night"), ledger(settings):
         nights = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         outcome = outcome_of(run_nights(nights, settings, now=now, wait=lambda until, why, late: None))
-        if outcome.failed:
-            raise combined(outcome.failed, of=len(settings.symbols))
-        return outcome.done or plan.finished(settings, as_of=as_of, mode=mode, now=now)
+    notify.send_notable(settings, outcome.done)
+    if outcome.failed:
+        error = combined(outcome.failed, of=len(settings.symbols))
+        notify.send(settings, [Alert("night.failed", joined(settings.symbols), settings.target, None, str(error))])
+        raise error
+    return outcome.done or plan.finished(settings, as_of=as_of, mode=mode, now=now)
 
 
 def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:

@@ -45,7 +45,7 @@ COMMANDS = [
     "db current",
     "db upgrade",
     "doctor",
-    "alarms --webhook http://127.0.0.1:1/canary2 --email mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org",
+    "check --notify",
     "run --database-url postgresql://u:canary0@127.0.0.1:1/x?connect_timeout=1",
     "run --database-url postgresql://u:canary0@127.0.0.1:1/x?canary1=canary1",
     "show --database-url mysql://u:canary0@h/x",
@@ -62,11 +62,9 @@ def secrets(postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "broken.csv").write_text("Date,Open\nx,y\n")
     with_password = sa.make_url(postgres_url).set(password=CANARIES[0]).render_as_string(hide_password=False)
     set_small_night(monkeypatch, tmp_path, with_password)
-    others = {"ALARM_WEBHOOK": "http://127.0.0.1:1/canary2", "DB_PASSWORD": "canary4"}
-    for name, value in {
-        **others,
-        "ALARM_EMAIL": "mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org",
-    }.items():
+    others = {"DB_PASSWORD": "canary4"}
+    mail = "mailto://u:canary3@127.0.0.1:1?from=a@example.org&to=d@example.org"
+    for name, value in {**others, "NOTIFY": f"json://127.0.0.1:1/canary2 {mail}"}.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:canary5")
     monkeypatch.setattr(clock, "now", lambda: AT)

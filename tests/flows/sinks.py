@@ -32,7 +32,7 @@ def http_sink(path: str = "/hook") -> Iterator[tuple[str, list[str]]]:
 
 @contextmanager
 def smtp_sink() -> Iterator[tuple[str, list[str]]]:
-    """Its URL in Apprise's notation, and subject and text of the mails so far."""
+    """Its URL in Apprise's notation, and subject and all texts of the mails so far."""
     mails: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -59,8 +59,8 @@ def read_mail(lines: Iterator[bytes]) -> str:
             break
         raw += line
     mail = message_from_bytes(raw, policy=policy.default)
-    body = mail.get_body(("plain", "html"))
-    return f"{mail['Subject']}\n{body.get_content() if body else ''}"
+    parts = [part.get_content() for part in mail.walk() if part.get_content_maintype() == "text"]
+    return "\n".join([mail["Subject"], *parts])
 
 
 @contextmanager

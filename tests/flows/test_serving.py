@@ -2,19 +2,22 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 import sqlalchemy as sa
+from prefect.blocks.notifications import SlackWebhook
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions, opens_at
 from forecasting.store import database, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
-from tests.flows.sinks import http_sink, smtp_sink
+from tests.flows.sinks import http_sink
 from tests.nights import nights_done
 
 NIGHTLY = "nightly/nightly"
@@ -82,40 +85,33 @@ def test_a_late_night_that_is_cancelled_ends_and_the_next_run_makes_up_for_one_t
     write_bars(bars, exchange, missing=1)
     environment = processes.environment_of(tmp_path, deployed, bars) | waiting_hours(exchange)
     log = tmp_path / "worker.log"
-    with (
-        http_sink() as (webhook, posted),
-        smtp_sink() as (mail, mails),
-        processes.running(["flows.cli", "worker"], log=log, environment=environment) as worker,
-    ):
+    with ExitStack() as stack:
+        (ours, posted), (of_prefect, posted_by_prefect) = (stack.enter_context(http_sink()) for _ in range(2))
+        environment["FORECASTING_NOTIFY"] = ours.replace("http", "json")
+        worker = stack.enter_context(processes.running(["flows.cli", "worker"], log=log, environment=environment))
         check_cancellation(deployed, ledger, late_session, log)
-        set_alarms(webhook, f"{mail}?from=a@example.org&to=b@example.org", environment=environment)
+        create_automation(of_prefect, tmp_path, environment)
         waiting = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         late = processes.until(lambda: is_late(deployed, waiting), "a night that waits for its bar", log=log)
         assert f"TEST has no usable bar for the session {late_session} yet" in late["state"]["message"]
-        for received in (posted, mails):
-            processes.until(
-                lambda received=received: any("night.late" in text for text in received), "the alarm", log=log
-            )
-        link = f"{deployed.removesuffix('/api')}/v2/runs/flow-run/{waiting}"
-        (first,) = (json.loads(text)["text"].splitlines() for text in posted if "night.late" in text)
-        assert first[0] == "forecasting: night.late, TEST volume"
-        assert first[1].startswith(f"TEST volume, session {late_session}: TEST has no usable bar for the session")
-        assert first[-1] == link
+        messages = [json.loads(body) for body in posted]
+        assert [message["title"] for message in messages] == ["forecasting: night.late, TEST volume"] * 2
+        first, link = messages[-1]["message"].splitlines()
+        assert first.startswith(f"TEST volume, session {late_session}: TEST has no usable bar for the session")
+        assert link == f"{deployed.removesuffix('/api')}/v2/runs/flow-run/{waiting}"
         beside = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         assert prefect_api.end_of(deployed, beside, log=log)["state_name"] == "Cancelled"
         (of_waiting,) = psutil.Process(worker.pid).children()
         processes.kill_tree(of_waiting.pid)
         assert prefect_api.end_of(deployed, waiting, log=log)["state_name"] == "Crashed"
-        processes.until(lambda: any("is Crashed" in text for text in posted), "the alarm about the crash", log=log)
-        (crash,) = (json.loads(text)["text"].splitlines() for text in posted if "is Crashed" in text)
-        assert crash[0] == "forecasting: nightly, a run is Crashed"
-        assert crash[1].startswith(f"nightly-TEST-volume-{late_session} of nightly is Crashed: ")
+        (crash,) = map(json.loads, processes.until(lambda: posted_by_prefect, "the message about the crash", log=log))
+        assert crash["title"] == "forecasting: a run of nightly is Crashed"
+        assert crash["message"] == link
         write_bars(bars, exchange, missing=0)
         next_hour = prefect_api.start_run(deployed, NIGHTLY, as_of=str(late_session), patient=True)
         assert prefect_api.end_of(deployed, next_hour, log=log)["state_name"] == "Completed"
         assert origins(ledger) == [str(late_session)]
-    assert len([text for text in posted if "night.late" in text]) == 1
-    assert not any("a run is Late" in text for text in posted)
+    assert (len(posted), len(posted_by_prefect)) == (2, 1)
 
 
 def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> None:
@@ -164,13 +160,15 @@ def waiting_hours(exchange: str) -> dict[str, str]:
     return {"FORECASTING_LATE_UNTIL": hour, "FORECASTING_TIMEZONE": "UTC", "FORECASTING_EXCHANGE": exchange}
 
 
-def set_alarms(webhook: str, mail: str, *, environment: dict[str, str]) -> None:
-    """Set them twice; the second call must replace the first's."""
-    words = ("alarms", "--webhook", webhook, "--email", mail)
-    for word in ("Created", "Replaced"):
-        code, out, err = processes.here(*words, environment=environment)
-        assert code == 0, err
-        assert [line.split()[0] for line in out.splitlines()] == [word] * 4
+def create_automation(webhook: str, folder: Path, environment: dict[str, str]) -> None:
+    """As the first lines of deploy/automations.yaml say."""
+    with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
+        block = SlackWebhook(url=webhook.replace("http", "json")).save("forecasting", overwrite=True)
+    template = (processes.ROOT / "deploy" / "automations.yaml").read_text()
+    (folder / "runs.yaml").write_text(template.replace("BLOCK_ID", str(block)))
+    words = ("automation", "create", "--from-file", str(folder / "runs.yaml"))
+    code, out, err = processes.here(*words, environment=environment, program="prefect")
+    assert code == 0, out + err
 
 
 def is_late(server: str, run_id: str) -> dict[str, object] | None:
@@ -190,16 +188,14 @@ def test_an_invalid_parameter_is_refused_with_the_reason(deployed: str, tmp_path
     assert (no_step.status_code, "0 is less than the minimum of 1" in no_step.text) == (409, True)
 
 
-@pytest.mark.parametrize("words", ["worker", "serve", "alarms --webhook http://127.0.0.1:1/hook"])
+@pytest.mark.parametrize("words", ["worker", "serve"])
 def test_a_command_that_needs_a_server_reports_one_that_does_not_respond(
     words: str, ledger: str, tmp_path: Path
 ) -> None:
     address = f"http://127.0.0.1:{processes.free_port()}/api"
     code, out, err = processes.here(*words.split(), environment=processes.environment_of(tmp_path, address))
     assert (code, out) == (1, "")
-    *warnings, error = err.splitlines()
-    assert error.startswith(f"The Prefect server {address} does not respond (")
-    assert len(warnings) == words.startswith("alarms")  # an address on the command line may be a secret
+    assert err.startswith(f"The Prefect server {address} does not respond (")
 
 
 def test_the_doctor_finds_a_server_that_does_not_respond(ledger: str, tmp_path: Path) -> None:

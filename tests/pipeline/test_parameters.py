@@ -82,15 +82,15 @@ def test_a_backtest_is_named_by_symbol_target_and_span() -> None:
 
 def test_no_name_of_a_run_is_longer_than_a_line() -> None:
     given = {"symbols": ["A" * 10_000], "symbol": "A" * 10_000, "first": "2023-01-03", "last": "2023-12-29"}
-    names = [night_name("nightly", given, now=lambda: SATURDAY), backtest_name(given), subject_of(given)["symbol"]]
+    names = [night_name("nightly", given, now=lambda: SATURDAY), backtest_name(given), subject_of(given)[0]]
     assert [len(name) for name in names] == [100] * 3
 
 
 def test_a_message_about_a_run_names_few_symbols_and_counts_many() -> None:
-    assert subject_of({"symbols": None, "target": None}) == {"symbol": "SBUX+VOD.L", "target": "volume"}
-    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == {"symbol": "MSFT", "target": "close"}
-    assert subject_of({"symbols": ["A", "B", "C", "D"]})["symbol"] == "A+3-others"
-    assert [subject_of({"symbol": symbol})["symbol"] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]
+    assert subject_of({"symbols": None, "target": None}) == ("SBUX+VOD.L", "volume")
+    assert subject_of({"symbols": ["MSFT"], "target": "close"}) == ("MSFT", "close")
+    assert subject_of({"symbols": ["A", "B", "C", "D"]})[0] == "A+3-others"
+    assert [subject_of({"symbol": symbol})[0] for symbol in (None, "MSFT")] == ["SBUX", "MSFT"]
 
 
 OWN = ["csv:/own/SBUX.csv", "csv:/own/earnings.csv"]

@@ -64,7 +64,7 @@ def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
     monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: FLOW_RUN))
     assert artifacts.publish_outcomes(Settings(data_dir=tmp_path), []) == ""  # there is no database
     assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
-        ("WARNING", "the events or the page of the run were not added")
+        ("WARNING", "the messages or the page of the run were not made")
     ]
 
 
@@ -76,7 +76,7 @@ def test_a_run_retried_hours_later_took_as_long_as_its_last_attempt(monkeypatch:
     )
     monkeypatch.setattr(artifacts, "FlowRunContext", SimpleNamespace(get=lambda: SimpleNamespace(flow_run=run)))
     monkeypatch.setattr(clock, "now", lambda: ended)
-    for name in ("emit", "notable_outcomes", "newest_nights", "add_artifacts", "add_tags", "outcome_tags"):
+    for name in ("newest_nights", "add_artifacts", "add_tags", "outcome_tags"):
         monkeypatch.setattr(artifacts, name, lambda *_, **__: [])
     monkeypatch.setattr(artifacts, "outcome_sentence", lambda _: "done")
     pages: list[RunTimes] = []
