@@ -16,7 +16,6 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 import torch
-from forecasting.train.starting_weights import fit_scratch
 from skill import machine
 from torch import Tensor
 
@@ -28,7 +27,7 @@ from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.fit import fit
+from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
 from forecasting.train.prepare import prepare
 from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
