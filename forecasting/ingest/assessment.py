@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+import numpy as np
 import pandas as pd
 
 from forecasting.errors import BadDataError, DataLateError, HistoryError
+from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
-from forecasting.ingest.bars import check_bars
+from forecasting.ingest.bars import check_bars, check_shape, no_bars
 from forecasting.ingest.revisions import Revision, explain, nothing_changed
 from forecasting.ingest.same_series import FEWEST, MATCH, MATCHING_SHARE, compare
 from forecasting.ingest.sources import Fetched
+from forecasting.ingest.splits import ACCEPTED, on_newest_basis
+from forecasting.ingest.usual import BEFORE, FEWEST_BEFORE, is_other_unit
 from forecasting.sessions import after
 
 
@@ -30,6 +34,9 @@ class StoredBars:
     bars: pd.DataFrame
     actions: pd.DataFrame
     adjustment: tuple[date, float] | None
+
+
+NOTHING_STORED = StoredBars(no_bars(), make_actions([]), None)
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,16 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
     Raises:
         BadDataError: The source returned bars of another shape than the canonical one.
     """
+    fetched = on_one_basis(fetched, stored)
     bars, findings = check_bars(fetched, exchange=request.exchange, known=stored.bars)
     other = None if fetched.names_symbol or request.accept else other_series(bars, stored.bars)
     if other is not None:
         refused = other_series_error(other, fetched)
         return Assessment(nothing_changed(refused.verdict, str(refused), [other]), refused)
+    unit = other_volume_unit(fetched.bars, stored.bars)
+    if unit is not None and not request.accept:
+        held = unit_error(unit, fetched, request)
+        return Assessment(nothing_changed(held.verdict, str(held), [unit]), held)
     error = late_error(bars, fetched.symbol, request, findings) or short_history_error(
         bars, stored.bars, fetched.symbol, request
     )
@@ -94,7 +106,8 @@ def assess(fetched: Fetched, request: Request, stored: StoredBars) -> Assessment
         known_adjustment=stored.adjustment,
         accept=request.accept,
     )
-    revision = replace(revision, findings=[*findings, *revision.findings])
+    accepted = [] if unit is None else [replace(unit, rule=ACCEPTED, severity="flag")]
+    revision = replace(revision, findings=[*findings, *accepted, *revision.findings])
     if request.session in revision.held:
         held = held_error(bars, revision, fetched.symbol, request)
         return Assessment(nothing_changed(held.verdict, str(held), revision.findings), held)
@@ -130,6 +143,44 @@ def unnamed_note(bars: pd.DataFrame, stored: pd.DataFrame, fetched: Fetched) -> 
         f"{fetched.source} has no symbol column, and fewer than {FEWEST} of its sessions were stored for "
         f"{fetched.symbol} before: check that it is the series of {fetched.symbol}."
     )
+
+
+def on_one_basis(fetched: Fetched, stored: StoredBars) -> Fetched:
+    """The fetch with its bars on their newest share basis, whatever splits its source leaves out of its history."""
+    check_shape(fetched)
+    bars, actions = on_newest_basis(fetched.bars, fetched.actions, known=stored.bars, known_actions=stored.actions)
+    return replace(fetched, bars=bars, actions=actions)
+
+
+def other_volume_unit(bars: pd.DataFrame, stored: pd.DataFrame) -> Finding | None:
+    """The finding on the newest volumes, two or more, that are all in another unit than the stored ones; else None.
+
+    Once the user has accepted them, the newest stored volume is in that unit too.
+    """
+    known = stored["volume"].dropna().tail(BEFORE)
+    if len(known) < FEWEST_BEFORE:
+        return None
+    new = bars["volume"][bars.index > stored.index[-1]].dropna()
+    is_other = is_other_unit(new / known.median()) & is_other_unit(new / known.iloc[-1])
+    first = len(new) - int(np.logical_and.accumulate(is_other[::-1]).sum())
+    if len(new) - first < 2:
+        return None
+    times = float(new.iloc[first:].median() / known.median())
+    detail = (
+        f"The {len(new) - first} volumes from this session on are x{times:.4g} of the stored ones: another unit, "
+        "as thousands of shares."
+    )
+    return Finding(new.index[first].date(), "volume_unit", "reject", times, detail)
+
+
+def unit_error(finding: Finding, fetched: Fetched, request: Request) -> DataLateError:
+    """The error of bars whose volumes are in another unit; it names the newest session before them."""
+    why = (
+        f"{fetched.symbol}'s bars are held back from {finding.session} on, not stored: {finding.detail} The hold ends "
+        f"when {request.source} returns to the stored unit; --switch-source accepts the new one, once."
+    )
+    before = fetched.bars.index[fetched.bars.index < pd.Timestamp(finding.session)]
+    return DataLateError(why, before[-1].date() if len(before) else None, why)
 
 
 def late_error(

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.ingest.actions import adjustment_mismatch
-from forecasting.ingest.usual import OUTLIER_HIGH, OUTLIER_LOW, is_inflated, is_partial, volume_multiple
+from forecasting.ingest.usual import OUTLIER_HIGH, OUTLIER_LOW, in_newest_unit, is_inflated, is_partial, volume_multiple
 from forecasting.sessions import sessions_index
 
 PRICES = ["open", "high", "low", "close"]
@@ -95,8 +95,9 @@ def impossible_neighbours(bars: pd.DataFrame, exchange: str, *, live: bool) -> l
     """The rules that a row breaks beside its neighbours; `live` also judges the newest volume, maybe unfinished."""
     partial, inflated = np.zeros(len(bars), dtype=bool), np.zeros(len(bars), dtype=bool)
     if live and len(bars):
-        partial[-1] = is_partial(bars, bars.index[-1].date(), exchange)
-        inflated[-1] = is_inflated(bars)
+        newest = in_newest_unit(bars)  # which the user has accepted
+        partial[-1] = is_partial(newest, bars.index[-1].date(), exchange)
+        inflated[-1] = is_inflated(newest)
     volume = bars["volume"].to_numpy()
     return [
         spike_rule(bars, SPIKE_REJECT),

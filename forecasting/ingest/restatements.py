@@ -6,10 +6,7 @@ import pandas as pd
 
 from forecasting.ingest.bar_rules import PRICES, Finding
 from forecasting.ingest.bars import PRICE_TOLERANCE
-from forecasting.ingest.splits import SAME_RATIO
-
-ACCEPTED = "history_accepted"
-"""The rule of the finding on a history in another unit, or of another vendor, that the user accepted."""
+from forecasting.ingest.splits import ACCEPTED, SAME_RATIO
 
 VOLUME_ALARM = 5e-3
 """Share beyond which a restated settled volume is a finding; a restated settled price always is."""

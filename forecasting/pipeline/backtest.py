@@ -17,6 +17,7 @@ from forecasting.backtest.refits import count_of
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
+from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis
 from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.events import check_events
 from forecasting.ingest.market_bars import prices_alone
@@ -183,7 +184,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     source = source_of(settings.source, cache_dir=settings.yahoo_cache, exchange=exchange)
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
-    bars, _ = check_bars(fetched, exchange=exchange, known=None)
+    bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
     return bars, events_of_backtest(source, settings, session=newest), fetched.title
 
 

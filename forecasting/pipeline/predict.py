@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import cast
 
@@ -14,6 +14,7 @@ import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.deficit import deficit_of, fallback_baseline
+from forecasting.ingest.splits import BREAKS
 from forecasting.losses import Floats
 from forecasting.pipeline.ledger_clock import is_before, ledger_instant
 from forecasting.pipeline.market import check_same_market
@@ -29,12 +30,19 @@ from forecasting.predict.candidates import (
     forecast_rows,
     network_candidate,
 )
-from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published, unusable
+from forecasting.predict.fallback import (
+    BREAK_SESSIONS,
+    SCORED_ORIGINS,
+    ChampionFacts,
+    Published,
+    choose_published,
+    unusable,
+)
 from forecasting.predict.forecasts import kind_of
 from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
-from forecasting.sessions import after, next_sessions
+from forecasting.sessions import after, next_sessions, shift
 from forecasting.store import database, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
@@ -64,6 +72,7 @@ class PredictionInputs:
         in_fallback: Whether the network's forecast of the origin before was not published.
         no_fit: Why tonight has no fit, where that leaves it without a champion; empty otherwise.
         fitted_with: The market series that the champion was fitted with; empty without one.
+        bars_break: As of `ChampionFacts`.
     """
 
     bars: pd.DataFrame
@@ -74,6 +83,7 @@ class PredictionInputs:
     in_fallback: bool
     no_fit: str
     fitted_with: str
+    bars_break: tuple[date, str] | None
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,14 @@ def read_inputs(connection: Connection, night: Night) -> PredictionInputs:
         in_fallback=read.network_silenced(connection, symbol, target, before=session),
         no_fit="" if champion or challenger else _no_fit(connection, night),
         fitted_with=read.market_of_run(connection, champion["run_id"]) if champion else "",
+        bars_break=read.newest_flag(
+            connection,
+            symbol,
+            BREAKS,
+            first=shift(session, -BREAK_SESSIONS, night.settings.exchange),
+            last=session,
+            known_at=known_at,
+        ),
     )
 
 
@@ -206,6 +224,7 @@ def _champion_facts(
         deficit=deficit,
         in_fallback=stored.in_fallback,
         no_fit=stored.no_fit,
+        bars_break=stored.bars_break,
     )
 
 

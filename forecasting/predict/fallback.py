@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from forecasting.vocabulary import CHAMPION, HORIZONS
@@ -12,6 +13,9 @@ WINDOW_ORIGINS = 250
 
 SCORED_ORIGINS = WINDOW_ORIGINS + len(HORIZONS) - 1
 """Newest scored origins that hold them: the newest of all are not scored at every horizon yet."""
+
+BREAK_SESSIONS = 22
+"""Sessions for which a forecast says that its bars have a break: the level of each input is a mean of as many."""
 
 MIN_ORIGINS = 60
 """Minimum number of them: with fewer the statistic is as likely to be chance."""
@@ -60,6 +64,7 @@ class ChampionFacts:
         deficit: How the network has done against the best baseline; None with fewer than MIN_ORIGINS scored origins.
         in_fallback: Whether a baseline was published in the network's place on the night before.
         no_fit: Without a champion, why tonight's fit is none; empty where none was asked for.
+        bars_break: Session and rule of a jump in the bars of the last BREAK_SESSIONS that no split explains.
     """
 
     champion: str | None
@@ -71,6 +76,7 @@ class ChampionFacts:
     deficit: Deficit | None = None
     in_fallback: bool = False
     no_fit: str = ""
+    bars_break: tuple[date, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ class Published:
     Attributes:
         forecaster: `champion`, or the baseline's name.
         status: `ok` or `fallback`.
-        reason: Text with figures; empty if ok.
+        reason: Text with figures; if ok, empty but for a break in the bars.
     """
 
     forecaster: str
@@ -95,10 +101,14 @@ def choose_published(facts: ChampionFacts) -> Published:
     baseline's by more than TOLERANCE and with a statistic above ENTER over the newest scored origins. Where a baseline
     was published the night before, one above LEAVE is enough, whatever the excess.
     """
-    objection = _objection(facts)
+    objection, near = _objection(facts), ""
+    if facts.bars_break is not None:
+        session, rule = facts.bars_break
+        near = f"the bars before {session} may be on another share basis or in another unit ({rule})"
     if objection:
-        return Published(facts.baseline, "fallback", f"{objection}; {facts.baseline} is published instead")
-    return Published(CHAMPION, "ok", "")
+        reason = f"{objection}; {facts.baseline} is published instead"
+        return Published(facts.baseline, "fallback", f"{reason}; {near}" if near else reason)
+    return Published(CHAMPION, "ok", near)
 
 
 def unusable(facts: ChampionFacts) -> str:

@@ -168,7 +168,7 @@ def _flags(data: ReportData) -> list[str]:
     return [
         *unfinished,
         *([str(row["kind"])] if row["kind"] != "live" else []),
-        *([str(row["status"])] if row["status"] != "ok" else []),
+        *([str(row["status"])] if row["status"] != "ok" else ["break in the bars"] if row["reason"] else []),
         *(["other inputs"] if data.changed else []),
         *(["rows rejected"] if new[new["severity"] == "reject"].size else []),
     ]

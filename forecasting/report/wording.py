@@ -97,6 +97,8 @@ def notices(data: ReportData) -> list[Notice]:
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
         found.append(Notice("warn", "Fallback", f"The network is not published: {reasons or 'no reason was given'}."))
+    elif broken := str(rows["reason"].iloc[0] or ""):
+        found.append(Notice("warn", "Break in the bars", f"{broken[0].upper()}{broken[1:]}."))
     out_of_range = _out_of_range(rows)
     if out_of_range:
         found.append(Notice("info", "Never seen before", out_of_range))

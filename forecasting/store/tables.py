@@ -343,7 +343,7 @@ forecasts = Table(
     ),
     _column("role", String(10), _ROLE),
     _column("status", String(8), "`ok`, or `fallback` where a baseline was published in the champion's place."),
-    _column("reason", Text, "Why the fallback was published; empty otherwise.", default=_EMPTY),
+    _column("reason", Text, "Why a baseline was published, or which break is near; else empty.", default=_EMPTY),
     _column("last_value", Double, "Value of the target on the origin session; NULL if unknown.", null=True),
     _column("past_forecasts", Integer, "Closed forecasts of this horizon that calibrated it.", default="'0'"),
     _column(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.ingest.actions import make_actions
+from forecasting.ingest.assessment import StoredBars, on_one_basis
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import Revision, adjustment, explain
@@ -44,6 +45,7 @@ class MemoryStore:
     def take(self, fetched: Fetched) -> tuple[Revision, list[Finding]]:
         """Check, explain and store one fetch."""
         known = self.bars()
+        fetched = on_one_basis(fetched, StoredBars(known, self.actions, self.adjustment))
         bars, findings = check_bars(fetched, exchange="XNYS", known=known)
         revision = explain(
             known,

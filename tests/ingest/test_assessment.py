@@ -11,6 +11,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.revisions import Revision
+from forecasting.ingest.splits import ACCEPTED
 from tests.builders import random_bars
 from tests.ingest.memory_store import MemoryStore, fetched_of
 
@@ -176,6 +177,37 @@ def test_bars_that_begin_sessions_after_the_stored_ones_are_held_unless_the_user
     assert_assessment(found, without_changes("late", error, findings), error)
     accepted = assess(answer, replace(request(), accept=True), stored(known))
     assert (accepted.error, len(accepted.revision.versions)) == (None, 18)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_volumes_in_another_unit_are_held_until_the_user_accepts_them(unit: float):
+    bars = random_bars(90, seed=3)
+    bars.iloc[-40:, 5] *= unit
+    for held in (2, 39):
+        found = assess(
+            fetched_of(bars.iloc[: 50 + held]), request(bars.index[49 + held].date()), stored(bars.iloc[:50])
+        )
+        assert isinstance(found.error, DataLateError)
+        assert found.error.newest == bars.index[49].date()
+        assert "--switch-source" in found.error.why
+        assert [(one.session, one.rule) for one in found.revision.findings if one.severity == "reject"] == [
+            (bars.index[50].date(), "volume_unit")
+        ]
+    live = fetched_of(bars.iloc[:52], live=True)
+    accepted = assess(live, replace(request(bars.index[51].date()), accept=True), stored(bars.iloc[:50]))
+    assert (accepted.error, len(accepted.revision.versions)) == (None, 2)
+    flags = [(one.session, one.rule) for one in accepted.revision.findings if one.rule != "volume_outlier"]
+    assert flags == [(bars.index[50].date(), ACCEPTED)]
+    following = fetched_of(bars.iloc[:53], live=True)
+    assert assess(following, request(bars.index[52].date()), stored(bars.iloc[:52])).error is None
+
+
+def test_a_single_volume_in_another_unit_is_another_rules_finding():
+    bars = random_bars(90, seed=3)
+    bars.iloc[-2, 5] /= 1000.0
+    found = assess(fetched_of(bars), request(), stored(bars.iloc[:-2]))
+    assert found.error is None
+    assert [one.rule for one in found.revision.findings] == ["volume_outlier"]
 
 
 def test_bars_that_begin_with_the_session_after_the_stored_ones_or_were_asked_for_from_later_on_are_usable():

@@ -9,10 +9,32 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.pipeline.run import run_missed
+from forecasting.report.night_text import night_text
+from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
 from forecasting.store.database import reading
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
+from tests.nights import newest_reports
+
+
+@pytest.mark.parametrize(("since", "is_near"), [(-4, True), (-24, False)])
+def test_a_night_near_a_jump_whose_hold_has_ended_says_so(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, since: int, is_near: bool
+) -> None:
+    """Prices are halved while as many shares trade: no split, and taken after three sessions."""
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
+    settings = read_settings()
+    bars = random_bars(days=560, seed=4, last=LAST)
+    bars.iloc[since:, :5] /= 2.0
+    for night in (bars.index[since - 1].date(), LAST):
+        write_yahoo_csv(bars.loc[: str(night)], tmp_path / "TEST.csv")
+        moment = closes_at(night) + timedelta(hours=13)
+        run_missed(settings, as_of=night, mode="auto", now=lambda moment=moment: moment)
+    (data,) = newest_reports(settings)
+    assert [notice.title for notice in notices(data)].count("Break in the bars") == is_near
+    assert ("Break in the bars" in night_text(data, now=moment, width=None)) is is_near
+    assert {str(bars.index[since].date()) in reason for reason in data.rows["reason"]} == {is_near}
 
 
 @pytest.mark.parametrize(("target", "usual"), [("volume", 1.0), ("close", 1.02)])

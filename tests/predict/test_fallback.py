@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -11,6 +12,15 @@ ELIGIBLE = ChampionFacts(champion="3f9c", baseline="ridge", age_sessions=5, defi
 
 def test_an_eligible_champion_is_published_without_a_reason():
     assert choose_published(ELIGIBLE) == Published("champion", "ok", "")
+
+
+def test_a_break_in_the_newest_bars_is_in_the_reason_whoever_is_published():
+    broken = replace(ELIGIBLE, bars_break=(date(2024, 3, 1), "quiet_move"))
+    for change, status in (({}, "ok"), ({"finite": False}, "fallback")):
+        published = choose_published(replace(broken, **change))
+        assert published.status == status
+        assert "2024-03-01" in published.reason
+        assert "quiet_move" in published.reason
 
 
 @pytest.mark.parametrize(

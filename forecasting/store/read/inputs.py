@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from forecasting.errors import StoreError
 from forecasting.ingest.event_history import COLUMNS, drop_moved, validity_intervals
-from forecasting.ingest.restatements import ACCEPTED
-from forecasting.ingest.splits import rebase
+from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import tables
 from forecasting.store.frames import Row, first_row, frame, newest, of_series, rows
 
@@ -212,6 +211,18 @@ def findings_of(
         table.c.symbol == symbol, table.c.session >= first, table.c.rule.in_(rules)
     )
     return [(row.session, row.rule, row.value) for row in connection.execute(statement)]
+
+
+def newest_flag(
+    connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date, last: date, known_at: datetime
+) -> tuple[date, str] | None:
+    """Session and rule of the newest flag by these rules on the sessions `first` to `last`, as known at an instant."""
+    table, fetch = tables.findings, tables.fetches
+    wanted = (table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
+    statement = sa.select(table.c.session, table.c.rule).join(fetch, fetch.c.id == table.c.fetch_id)
+    statement = statement.where(*wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
+    found = connection.execute(statement.order_by(table.c.session.desc(), table.c.rule).limit(1)).first()
+    return None if found is None else (found.session, found.rule)
 
 
 def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
