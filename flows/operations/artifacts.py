@@ -44,7 +44,7 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
         notify.send_notable(settings, outcome_of(nights).done, link=run_link())
         if context is None or context.flow_run is None:
             return ""
-        run, newest = context.flow_run, newest_nights(settings)
+        run, newest = context.flow_run, newest_nights(settings, nights)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifacts([outcome_page(settings, newest, times)], "the page of outcomes")
         add_tags(outcome_tags(newest))

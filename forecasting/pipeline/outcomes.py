@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from forecasting.errors import StoreError
+from forecasting.pipeline.night import Night
 from forecasting.report.artifacts import Artifact
 from forecasting.report.days import as_day
 from forecasting.report.night_text import age
@@ -18,10 +19,16 @@ from forecasting.store import database, read
 from forecasting.store.database import Connection
 
 
-def newest_nights(settings: Settings) -> list[SymbolNight]:
-    """The newest night of each symbol of the settings, whatever came of it, and the forecast that is published now."""
+def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolNight]:
+    """The newest night of each symbol of the settings, whatever came of it, and the forecast that is published now.
+
+    Args:
+        settings: Of the symbols.
+        nights: Of this run; one that was refused has no row that says so.
+    """
+    failed = {night.symbol: night for night in nights if night.error is not None}
     with database.reading(settings.url) as connection:
-        return [_newest(connection, settings.for_symbol(symbol)) for symbol in settings.symbols]
+        return [_newest(connection, settings.for_symbol(symbol), failed.get(symbol)) for symbol in settings.symbols]
 
 
 def outcome_page(settings: Settings, nights: Sequence[SymbolNight], times: RunTimes) -> Artifact:
@@ -65,9 +72,11 @@ def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> 
     )
 
 
-def _newest(connection: Connection, own: Settings) -> SymbolNight:
+def _newest(connection: Connection, own: Settings, failed: Night | None) -> SymbolNight:
     symbol = own.symbols[0]
     run = read.newest_run(connection, symbol, own.target)
+    if failed is not None and (run is None or run["status"] == "done"):
+        run = {"as_of": failed.session, "status": "failed", "error": str(failed.error)}
     try:
         published = read.published(connection, symbol, own.target)
     except StoreError:  # it has no forecast
