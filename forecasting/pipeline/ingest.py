@@ -89,11 +89,12 @@ def ingest(
         compare_with_witness([night for night in done if night.error is None])
         seconds = {"ingest": round((time.perf_counter() - started) / len(done), 3)}
         fetched |= {night.symbol: replace(night, seconds=seconds) for night in done}
-    return [
-        replace(night, fetch_id=of.fetch_id, seconds=of.seconds, error=of.error)
-        for night in nights
-        for of in [fetched[night.symbol]]
-    ]
+    found = []
+    for night in nights:
+        of = fetched[night.symbol]  # the newest night, whose request brought the bars of all
+        seconds = of.seconds if night.id == of.id else {}
+        found.append(replace(night, fetch_id=of.fetch_id, seconds=seconds, error=of.error))
+    return found
 
 
 def fetch_and_store(

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
 from forecasting.ids import short_id
@@ -16,8 +17,10 @@ from forecasting.store import database, migrate, read, writes
 from forecasting.store.database import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
-from forecasting.train.pretrained import OwnWeights
 from forecasting.vocabulary import LSTM, Clock
+
+if TYPE_CHECKING:
+    from forecasting.train.pretrained import OwnWeights
 
 logger = logging.getLogger("forecasting.train")
 
@@ -271,6 +274,8 @@ def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
         rows: As `read.pretrained_by` returns them.
         settings: Their data folder is used.
     """
+    from forecasting.train.pretrained import OwnWeights  # takes torch
+
     found = []
     for row in rows:
         try:

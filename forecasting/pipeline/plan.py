@@ -15,7 +15,7 @@ from forecasting.ingest.sources.files import check_regular
 from forecasting.pipeline.interrupted import delete_leftovers, delete_weights_without_row, mark_cut_off
 from forecasting.pipeline.models import check_champion
 from forecasting.pipeline.night import Night, check_closed, make_night
-from forecasting.pipeline.run_log import mark_stopped
+from forecasting.pipeline.run_log import is_refusal, mark_stopped
 from forecasting.pipeline.second_source import witness_of
 from forecasting.pipeline.symbols import each_symbol, raise_failed, values_of
 from forecasting.pipeline.unexpected import explained
@@ -254,6 +254,7 @@ def _without_night(
             finished = read.newest_finished(connection, symbol, own.target)
         session = next(iter(after(finished, closed, own.exchange)), closed) if finished else closed
     night = replace(night, session=session)
-    if is_session(session, own.exchange) and session <= closed:
+    is_refused = trigger == "run" and is_refusal(night, error)
+    if is_session(session, own.exchange) and session <= closed and not is_refused:
         mark_stopped(night, error)
     return night

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
 from forecasting.pipeline.night import BATCH, Night, by_symbol
-from forecasting.pipeline.run_log import mark_stopped, mark_waiting, mark_without_bar, note_wait
+from forecasting.pipeline.run_log import is_refusal, mark_stopped, mark_waiting, mark_without_bar, note_wait
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import database, read
@@ -137,7 +137,8 @@ class Rounds:
         if self._patient and isinstance(error, DataLateError | UnavailableError | RateLimitedError):
             return self._go_on(symbol, nights, error)
         del self._symbols[newest.symbol]
-        mark_stopped(newest, error)
+        if self._patient or not is_refusal(newest, error):
+            mark_stopped(newest, error)
         self._end(newest)
         return []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from forecasting import __version__
-from forecasting.errors import DataLateError, ForecastingError, StoreError
+from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
 from forecasting.option_values import source_name
 from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders, prunable_weights
 from forecasting.pipeline.night import Night
@@ -176,6 +176,14 @@ def mark_stopped(night: Night, error: ForecastingError) -> bool:
     except StoreError as unwritten:
         logger.warning("%s %s: its row in runs lacks its error: %s", night.symbol, night.session, unwritten)
     return True
+
+
+def is_refusal(night: Night, error: Exception) -> bool:
+    """Whether an error refuses the command of a person, which leaves no trace: a wrong option, or a misspelt symbol."""
+    if not isinstance(error, BadDataError):
+        return isinstance(error, UsageError)
+    with database.reading(night.settings.url) as connection:
+        return read.newest_fetch(connection, night.symbol) is None
 
 
 def stopped_status(error: Exception) -> RunStatus:

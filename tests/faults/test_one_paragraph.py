@@ -187,7 +187,7 @@ def test_an_error_of_the_operating_system_names_path_and_remedy(
         (["catch-up", "--source", "sample", "--from", "0001-01-01", "--to", "2018-12-20"], 2, "0001-01-01"),
         (["show", "--database-url", f"sqlite:////{LONG}"], 1, "too long"),
         (["show", "--database-url", "sqlite:////tmp/x.db?mode=ro"], 2, "SQLite takes none"),
-        (["show", "--database-url", "postgresql://127.0.0.1:1/d?foo=bar"], 2, "each of libpq's once"),
+        (["show", "--database-url", "postgresql://127.0.0.1:1/d?foo=bar"], 2, "each of libpq's options once"),
         (["show", "--database-url", "postgresql://127.0.0.1:1/d?connect_timeout=abc"], 1, "connect_timeout"),
         (["show", "--database-url", "postgresql://127.0.0.1:1/d?sslmode=x"], 1, "sslmode"),
     ],
@@ -234,22 +234,22 @@ def test_a_night_whose_page_cannot_be_written_is_failed_and_its_forecasts_stay(n
 def test_a_folder_that_is_deleted_during_the_night_is_a_paragraph_and_the_next_run_recovers(
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from forecasting.pipeline import night_steps
+    from forecasting.pipeline import preprocess
 
-    whole = night_steps.write_windows
+    whole = preprocess.write_windows
 
     def deleted(runs: object) -> object:
         outcomes = whole(runs)  # type: ignore[arg-type]
         shutil.rmtree(night_folder / "runs")
         return outcomes
 
-    monkeypatch.setattr(night_steps, "write_windows", deleted)
+    monkeypatch.setattr(preprocess, "write_windows", deleted)
     with pytest.raises(ForecastingError, match="No such file or directory"):
         nightly.nightly(as_of=LAST)
     ((status, error),) = select("status, error", "runs")
     assert status == "failed"
     assert "No such file" in str(error)
-    monkeypatch.setattr(night_steps, "write_windows", whole)
+    monkeypatch.setattr(preprocess, "write_windows", whole)
     nightly.nightly(as_of=LAST)
     assert select("status, error", "runs") == [("done", None)]
 

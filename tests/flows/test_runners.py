@@ -127,7 +127,9 @@ def test_a_worker_that_is_killed_leaves_the_tables_of_a_clean_run(
 
     def kill_a_worker() -> None:
         until(lambda: counts()["models"] > fitted, "a fit")
-        worker = next(one for one in psutil.Process().children(recursive=True) if "loky" in " ".join(one.cmdline()))
+        worker = next(
+            one for one in psutil.Process().children(recursive=True) if "popen_loky" in " ".join(one.cmdline())
+        )
         killed.append(worker.pid)
         worker.kill()
 

@@ -59,7 +59,7 @@ def test_the_next_night_is_named_with_its_time_zone_and_the_settings_that_change
     shown = next_night_sentence(settings_of(sqlite_url, SYMBOL, "MSFT"), due, now=due - timedelta(hours=7))
     assert shown == (
         "SBUX, MSFT volume: the next night starts on Tuesday 2024-03-12 at 05:30 EDT, in 7 h. "
-        "FORECASTING_CRON is 30 5 * * 2-6, FORECASTING_TIMEZONE America/New_York."
+        "FORECASTING_CRON is 30 5-8 * * 2-6, FORECASTING_TIMEZONE America/New_York."
     )
 
 

@@ -23,6 +23,7 @@ from forecasting.settings import Settings
 from forecasting.store import migrate, tables
 from forecasting.store.database import transaction
 from tests.builders import random_bars, write_yahoo_csv
+from tests.nights import night, rows
 from tests.store.rows import run_row
 
 
@@ -101,3 +102,25 @@ def test_a_file_that_ends_on_a_day_without_trading_has_a_night_of_the_session_be
     (night,) = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 6, 1, tzinfo=UTC))
     assert night.session == bars.index[-1].date()
     assert newest_up_to(date(1900, 1, 1), "XSAU") == span("XSAU")[0]
+
+
+@pytest.mark.parametrize(("column", "error"), [(None, UsageError), ("TSET", BadDataError)])
+def test_a_refused_command_leaves_no_trace(
+    night_folder: Path,
+    plain_flows: None,
+    csv_of_bars: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    column: str | None,
+    error: type[Exception],
+) -> None:
+    """Of a wrong --source for stored bars, and of a misspelt symbol with a file that names its own."""
+    night(date(2024, 3, 7))
+    before = {name: rows(name) for name in tables.metadata.tables}
+    other = pd.read_csv(csv_of_bars).assign(**({} if column is None else {"Symbol": "TEST"}))
+    other.to_csv(csv_of_bars.with_name("OTHER.csv"), index=False)
+    monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{csv_of_bars.with_name('OTHER.csv')}")
+    if column is not None:
+        monkeypatch.setenv("FORECASTING_SYMBOLS", column)
+    with pytest.raises(error):
+        night(date(2024, 3, 8))
+    assert {name: rows(name) for name in tables.metadata.tables} == before
