@@ -4,8 +4,9 @@
 
 Prints one Markdown table: nights or trials, how many were refused, and the first reason. A damage is tried on every
 fifth night, on that night's own fit: median +0.4 in model scale, twice as wide, one member's weights replaced by noise
-of their own spread, the weights of another symbol fitted on the same night, and a fit stopped after one of its epochs
-from random weights.
+of their own spread, the weights of another symbol fitted on the same night, a fit stopped after one of its epochs from
+random weights, and a card with a doubled scaler or half of the calendar effect. On every 125th night a fit from random
+weights is tried as if it were the first, with the same damages, and one that was trained on reversed features.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -26,14 +29,23 @@ from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
+from forecasting.train import fit as fit_module
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
+from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
-from forecasting.train.training_loop import Hyperparameters, generator, named_weights, new_network, train
+from forecasting.train.training_loop import (
+    Hyperparameters,
+    TrainingRows,
+    generator,
+    named_weights,
+    new_network,
+    train,
+)
 
-EVERY = 5
-"""Nights between two trials of each damage."""
+EVERY, FIRST_EVERY = 5, 125
+"""Nights between two trials of each damage, and between two first fits."""
 
 Weights = dict[str, Tensor]
 Damage = Callable[[Checkpoint, "Night"], Checkpoint]
@@ -82,9 +94,20 @@ def half_trained(fitted: Checkpoint, night: Night) -> Checkpoint:
         network = new_network(prepared.training.tensors, prepared.training.rows, rng)
         train(network, [prepared.training], Hyperparameters(1, 3e-3), rng=rng)
         weights |= named_weights(network, member)
-    return replace(
-        fitted, card=replace(prepared.card, method=fitted.card.method, base=fitted.card.base), weights=weights
+    return replace(fitted, weights=weights)
+
+
+def doubled_scaler(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """Every scale of the card twice as large."""
+    steps, past = (
+        tuple(2.0 * scale for scale in scales) for scales in (fitted.card.step_scale, fitted.card.past_scale)
     )
+    return replace(fitted, card=replace(fitted.card, step_scale=steps, past_scale=past))
+
+
+def half_effect(fitted: Checkpoint, night: Night) -> Checkpoint:
+    """Half of every calendar effect."""
+    return replace(fitted, card=replace(fitted.card, effect=tuple(0.5 * value for value in fitted.card.effect)))
 
 
 DAMAGES: dict[str, Damage] = {
@@ -93,6 +116,8 @@ DAMAGES: dict[str, Damage] = {
     "a member of noise": noisy,
     "weights of another symbol": of_another,
     "half-trained": half_trained,
+    "scaler x2": doubled_scaler,
+    "effect halved": half_effect,
 }
 
 
@@ -130,10 +155,30 @@ def nights_of(symbol: str, options: argparse.Namespace) -> list[tuple[str, Verdi
         if number % EVERY == 0:
             night = Night(known, settings, other, number)
             judged |= {name: damage(fitted, night) for name, damage in DAMAGES.items()}
-        for name, one in judged.items():
-            found.append((name, examine(one, known, champion=champion)))
+        found += [(name, examine(one, known, settings=settings, champion=champion)) for name, one in judged.items()]
+        if number % FIRST_EVERY == 0:
+            first_fit = fit(known, mode="scratch", parent=None, settings=settings)
+            night = Night(known, settings, other, number)
+            judged = {"sound": first_fit, "reversed features": reversed_features(known, settings)}
+            judged |= {name: damage(first_fit, night) for name, damage in DAMAGES.items()}
+            found += [
+                (f"first, {name}", examine(one, known, settings=settings, champion=None))
+                for name, one in judged.items()
+            ]
         champion = fitted
     return found
+
+
+def reversed_features(windows: Windows, settings: Settings) -> Checkpoint:
+    """A fit from random weights that saw its features in the reverse order while it was trained."""
+
+    def trained(network: Network, panel: list[TrainingRows], *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        (rows,) = panel
+        tensors = replace(rows.tensors, past=rows.tensors.past.flip(-1), steps=rows.tensors.steps.flip(-1))
+        train(network, [replace(rows, tensors=tensors)], *arguments, **options)
+
+    with patch.object(fit_module, "train", trained):
+        return fit(windows, mode="scratch", parent=None, settings=settings)
 
 
 def warm(windows: Windows, champion: Checkpoint | None, settings: Settings) -> Checkpoint:

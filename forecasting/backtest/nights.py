@@ -170,7 +170,7 @@ class _Walk:
                 fitted = fit_scratch(windows, settings=self.settings)
             else:
                 fitted = fit(windows, mode="warm", parent=champion, settings=self.settings)
-            verdict = examine(fitted, windows, champion=champion)
+            verdict = examine(fitted, windows, settings=self.settings, champion=champion)
         except NUMERICAL_ERRORS:
             return None, None
         trained_to = int(self.rows[night]) + windows.learnable_sessions - len(windows)

@@ -182,7 +182,7 @@ def _fit_and_save(night: Night, plan: _Plan) -> Row:
         fitted = fit(plan.windows, mode="warm", parent=plan.parent, settings=settings)
     else:
         fitted = fit_scratch(plan.windows, settings=settings, own=plan.own)
-    verdict = examine(fitted, plan.windows, champion=plan.parent, own=plan.own)
+    verdict = examine(fitted, plan.windows, settings=settings, champion=plan.parent, own=plan.own)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)

@@ -1,15 +1,15 @@
 """The gate: whether a fit may take over from the champion, decided before it forecasts anything that is published.
 
-A fit is refused if it is not finite; if its weights moved further from its start than its training can move them; if it
-gained nothing clear on its own training rows over the pretrained weights it started from; or if it is unlike the
-champion on the newest closed sessions and on tonight's inputs, and worse than it there. Without a champion and from
-random weights it is compared with the linear model. Whether pretrained weights suit the symbol is for `fit` to decide.
-The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
+A fit is refused if it is not finite; if its card has another scaler or effect than its parent or its rows give; if its
+weights moved further from its start than its training can move them; if it gained nothing clear on its own training
+rows over the pretrained weights it started from; if it is unlike the champion on the newest closed sessions and on
+tonight's inputs, and worse than it there; or, without a champion, if it lost more on its training rows than the linear
+model. The limits are measured: benchmarks/gate.py prints how many sound fits are refused, and how many damaged ones.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -17,13 +17,15 @@ from torch import Tensor
 
 from forecasting.losses import Floats, row_losses
 from forecasting.preprocess.windows import Windows
+from forecasting.settings import Settings
 from forecasting.train.calendar_effects import Rows
-from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.ensemble import member_quantiles
 from forecasting.train.fit import PRETRAINED, WARM
 from forecasting.train.linear_model import linear_quantiles
-from forecasting.train.prepare import prepare_like, training_rows
+from forecasting.train.prepare import prepare, prepare_like, training_rows
 from forecasting.train.pretrained import OwnWeights, pretrained_for
+from forecasting.train.threads import one_blas_thread
 from forecasting.train.training_loop import TrainingRows, load_members, sequences_in, training_losses
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
@@ -42,15 +44,22 @@ MAX_WIDTH_RATIO = 1.3
 MAX_MEMBER_DISTANCE = 0.3
 """The root mean square distance of any single network's median."""
 
-FIRST = 3.0
-"""Factor of these limits against the linear model, which differs from a network more than two networks do."""
-
 MIN_GAIN = 0.08
 """Of a fit from pretrained weights: its mean gain on its training rows, in standard deviations of a row's gain.
 
 Own training has 0.10 and more at 250 to 2,500 rows (526 fits), another symbol's weights less in 9 of 10 (at 2,500).
 """
 
+MAX_LINEAR_RATIO, MANY_ROWS, MAX_LINEAR_RATIO_OF_FEW = 1.025, 2000, 2.0
+"""Of a first fit's loss on its training rows over the linear model's: from MANY_ROWS on, and with fewer.
+
+From so many rows the networks of stocks and an index learn what the linear model does; with 320 of an index, 1.84.
+"""
+
+_ESTIMATED = (
+    *("flag_names", "effect", "effect_intercept", "market_mean", "market_effect"),
+    *("step_mean", "step_scale", "past_mean", "past_scale"),
+)
 _LOW, _HIGH = QUANTILES.index(0.10), QUANTILES.index(0.90)
 
 
@@ -78,25 +87,18 @@ class Verdict:
         return json.dumps(found | {name: found[name].isoformat() for name in ("first", "last")})
 
 
-@dataclass(frozen=True)
-class Reference:
-    """What a fit is compared with: its name and its quantiles (n, H, Q) in model scale; the limits' factor."""
-
-    name: str
-    quantiles: Floats
-    factor: float = 1.0
-
-
 def gate_rows(windows: Windows) -> Rows:
     """The SESSIONS newest rows whose targets are all in the past, then tonight's."""
     tonight = len(windows) - 1
     return np.append(np.arange(max(0, tonight - HORIZONS[-1] + 1 - SESSIONS), tonight - HORIZONS[-1] + 1), tonight)
 
 
+@one_blas_thread()
 def examine(
     fitted: Checkpoint,
     windows: Windows,
     *,
+    settings: Settings,
     champion: Checkpoint | None,
     own: Sequence[OwnWeights] = (),
 ) -> Verdict:
@@ -105,23 +107,28 @@ def examine(
     Args:
         fitted: Tonight's fit.
         windows: The rolling window that it was fitted on; the newest row is tonight's.
+        settings: As of the fit.
         champion: The weights in use, from which a warm fit started; None where there are none that run.
         own: As of the fit.
     """
     rows = gate_rows(windows)
     closed = rows[:-1]
     members = member_quantiles(fitted, windows, rows)
-    start = champion if fitted.card.method == "warm" else _start(fitted, windows, own)
-    reference = _reference(windows, rows, champion, start)
-    loss = mean_pinball(members.mean(), windows, closed)
-    theirs = None if reference is None else mean_pinball(reference.quantiles, windows, closed)
-    refused = not_finite(members.adjusted) or moved_too_far(fitted, start) or learned_nothing(fitted, start, windows)
-    if not refused and reference is not None and theirs is not None and loss > theirs:
-        refused = unlike(members.each(), reference)
-        refused = refused and f"{refused}, and worse: pinball {loss:.4g} against {theirs:.4g}"
+    loss, theirs = mean_pinball(members.mean(), windows, closed), None
+    warm = champion if fitted.card.method == "warm" else None
+    start = warm or _start(fitted, windows, own)
+    expected = warm.card if warm else prepare(windows, method="scratch", settings=settings).card
+    refused = not_finite(members.adjusted) or other_card(fitted.card, expected)
+    refused = refused or moved_too_far(fitted, start) or learned_nothing(fitted, start, windows)
+    if champion is None:
+        refused = refused or worse_than_linear(fitted, windows)
+    else:
+        quantiles = member_quantiles(champion, windows, rows).mean()
+        theirs = mean_pinball(quantiles, windows, closed)
+        if not refused and loss > theirs and (refused := unlike(members.each(), quantiles)):
+            refused = f"{refused}, and worse: pinball {loss:.4g} against {theirs:.4g}"
     first, last = (windows.origins[closed[place]].astype(object) for place in (0, -1))
-    shown = loss if np.isfinite(loss) else None
-    return Verdict(refused, len(closed), first, last, shown, None if champion is None else theirs)
+    return Verdict(refused, len(closed), first, last, loss if np.isfinite(loss) else None, theirs)
 
 
 def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
@@ -136,6 +143,13 @@ def mean_pinball(quantiles: Floats, windows: Windows, closed: Rows) -> float:
 def not_finite(quantiles: Floats) -> str:
     """Why these quantiles cannot be published; empty where every one is a finite number."""
     return "" if np.isfinite(quantiles).all() else "a quantile of a member is not finite"
+
+
+def other_card(card: Card, expected: Card) -> str:
+    """Which estimates of a card are not the expected ones, in words; empty where all are."""
+    others = [name for name in _ESTIMATED if getattr(card, name) != getattr(expected, name)]
+    whose = "its parent" if card.method == "warm" else "its rows"
+    return f"its card has another {', '.join(others)} than {whose}" if others else ""
 
 
 def moved_too_far(fitted: Checkpoint, start: Checkpoint | None) -> str:
@@ -160,59 +174,62 @@ def learned_nothing(fitted: Checkpoint, start: Checkpoint | None, windows: Windo
     """
     if start is None or fitted.card.method == "warm":
         return ""
-    prepared = prepare_like(fitted, windows)
-    training = TrainingRows(prepared.training.tensors, training_rows(windows))
-    before, after = (
-        np.mean([training_losses(network, training) for network in load_members(weights, training.tensors)], axis=0)
-        for weights in ({name: _weight_of(start, name) for name in fitted.weights}, fitted.weights)
-    )
+    at_start = replace(fitted, weights={name: _weight_of(start, name) for name in fitted.weights})
+    before, after = _losses(at_start, windows), _losses(fitted, windows)
     gained = before - after
     clear = gained.mean() >= MIN_GAIN * gained.std() > 0.0
     found = f"from a loss of {before.mean():.5g} at its start to {after.mean():.5g}"
     return "" if clear else f"no clear gain on its training rows: {found}"
 
 
-def unlike(members: Floats, reference: Reference) -> str:
-    """How the members' quantiles (M, n, H, Q) differ from the reference beyond the limits, in words; empty if not.
+def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
+    """Whether a fit lost more on its training rows than the linear model fitted on them, in words; empty where not."""
+    rows = training_rows(windows)
+    adjusted = prepare_like(fitted, windows).adjusted
+    linear = adjusted.to_adjusted(windows.scale(rows).to_model(linear_quantiles(windows, rows)), rows)
+    ours, theirs = float(_losses(fitted, windows).mean()), float(row_losses(adjusted.truth[rows], linear).mean())
+    limit = MAX_LINEAR_RATIO if len(rows) >= MANY_ROWS else MAX_LINEAR_RATIO_OF_FEW
+    return "" if ours <= limit * theirs else f"it lost {ours:.4g} on its training rows, the linear model {theirs:.4g}"
+
+
+def unlike(members: Floats, theirs: Floats) -> str:
+    """How the members' quantiles (M, n, H, Q) differ from the champion's beyond the limits, in words; empty if not.
 
     The newest of the n rows is tonight's.
     """
-    ensemble, theirs, factor = members.mean(axis=0), reference.quantiles, reference.factor
+    ensemble = members.mean(axis=0)
     unit, own = (float(_width(quantiles[:-1]).mean()) for quantiles in (theirs, ensemble))
     if not min(unit, own) > 0.0:  # bars that never move: there is no unit to measure in
         return ""
     apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
     together = np.abs(ensemble[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (n, H)
     found = {
-        f"its medians differ by {{:.2f}} of an 80 % interval from {reference.name}'s": (
+        "its medians differ by {:.2f} of an 80 % interval from the champion's": (
             _root_mean_square(together[:-1]),
-            MAX_DISTANCE * factor,
+            MAX_DISTANCE,
         ),
-        f"tonight's median differs by {{:.2f}} of an 80 % interval from {reference.name}'s": (
+        "tonight's median differs by {:.2f} of an 80 % interval from the champion's": (
             float(together[-1].max()),
-            MAX_DISTANCE_TONIGHT * factor,
+            MAX_DISTANCE_TONIGHT,
         ),
-        f"a member's medians differ by {{:.2f}} of an 80 % interval from {reference.name}'s": (
+        "a member's medians differ by {:.2f} of an 80 % interval from the champion's": (
             max(_root_mean_square(one[:-1]) for one in apart),
-            MAX_MEMBER_DISTANCE * factor,
+            MAX_MEMBER_DISTANCE,
         ),
-        f"its 80 % intervals are {{:.2f}} times as wide as {reference.name}'s, or as narrow": (
+        "its 80 % intervals are {:.2f} times as wide as the champion's, or as narrow": (
             max(own, unit) / min(own, unit),
-            MAX_WIDTH_RATIO**factor,
+            MAX_WIDTH_RATIO,
         ),
     }
     return next((text.format(value) for text, (value, limit) in found.items() if value > limit), "")
 
 
-def _reference(windows: Windows, rows: Rows, champion: Checkpoint | None, start: Checkpoint | None) -> Reference | None:
-    """What the fit is compared with; None without a champion where its start says how far it may have moved."""
-    if champion is not None:
-        return Reference("the champion", member_quantiles(champion, windows, rows).mean())
-    if start is not None:
-        return None
-    # As known at the oldest row: fitted on the others too, few rows would let it come nearer to them than any network.
-    linear = linear_quantiles(windows.cut(0, len(windows), known_to=int(rows[0])), rows)
-    return Reference("the linear model", windows.scale(rows).to_model(linear), FIRST)
+def _losses(fitted: Checkpoint, windows: Windows) -> Floats:
+    """(n,) a fit's losses on its training rows, the mean over its members."""
+    training = TrainingRows(prepare_like(fitted, windows).training.tensors, training_rows(windows))
+    networks = load_members(fitted.weights, training.tensors)
+    losses: Floats = np.mean([training_losses(network, training) for network in networks], axis=0)
+    return losses
 
 
 def _start(fitted: Checkpoint, windows: Windows, own: Sequence[OwnWeights]) -> Checkpoint | None:

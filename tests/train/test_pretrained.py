@@ -237,5 +237,5 @@ def test_a_fit_from_own_weights_names_them_and_the_gate_measures_from_them(pretr
     assert fitted.card.base == name
     weight = fitted.weights["0.from_state.weight"]
     moved = replace(fitted, weights=fitted.weights | {"0.from_state.weight": weight + 0.2})
-    assert "from where the fit started" in examine(moved, windows, champion=None, own=own).refused
-    assert "from where" not in examine(moved, windows, champion=None).refused  # its start is unknown
+    assert "from where the fit started" in examine(moved, windows, settings=SETTINGS, champion=None, own=own).refused
+    assert "from where" not in examine(moved, windows, settings=SETTINGS, champion=None).refused  # its start is unknown
