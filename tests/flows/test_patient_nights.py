@@ -15,9 +15,9 @@ from prefect.context import FlowRunContext
 from flows import clock
 from flows import nightly as nightly_module
 from flows.nightly import nightly
-from flows.operations import events
 from forecasting.errors import LockedError, UnavailableError
 from forecasting.ingest.actions import make_actions
+from forecasting.pipeline import notify
 from forecasting.report import wording
 from forecasting.settings import read_settings
 from forecasting.store import database
@@ -40,13 +40,13 @@ Waits = list[tuple[str, str, str, str]]
 
 
 @pytest.fixture
-def emitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What was emitted, in order: name and symbol."""
-    events_so_far: list[tuple[str, str]] = []
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What was sent, in order: kind and symbol."""
+    seen: list[tuple[str, str]] = []
     monkeypatch.setattr(
-        events, "emit_event", lambda event, **given: events_so_far.append((event, given["payload"]["symbol"]))
+        notify, "send", lambda settings, alerts, link: seen.extend((alert.kind, alert.symbol) for alert in alerts)
     )
-    return events_so_far
+    return seen
 
 
 def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
@@ -90,7 +90,7 @@ def night_without_prefect(target: Target = "volume") -> list[str]:
 
 
 def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
 ) -> None:
     yahoo.edits = [missing_row(LAST)]
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
@@ -101,7 +101,7 @@ def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
         ("06:30", "Late", "late"),
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
-    assert emitted == [("night.late", "SBUX")]
+    assert sent == [("night.late", "SBUX")]
     assert select("status, note", "runs") == [
         (
             "done",
@@ -170,7 +170,7 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
 
 
 def test_a_file_that_has_ended_makes_an_unattended_night_late(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
 ) -> None:
     for day, waits in ((9, []), (13, ["05:50", "06:10"])):
         set_clock(datetime(2024, 3, day, 9 + (day == 9), 30, tzinfo=UTC), monkeypatch)
@@ -178,12 +178,12 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(
         seen = record_waits(monkeypatch)
         state = nightly(patient=True, return_state=True)
         assert [at for at, *_ in seen] == waits
-    assert (state.name, emitted) == ("WithoutBar", [("night.late", "TEST")])
+    assert (state.name, sent) == ("WithoutBar", [("night.late", "TEST")])
     assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
 
 
 def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
 ) -> None:
     run_morning_after(BEFORE, yahoo, monkeypatch)
     set_morning_after(yahoo, monkeypatch, LAST)
@@ -193,7 +193,7 @@ def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error
     with pytest.raises(UnavailableError, match="Yahoo gave no usable response"):
         nightly(patient=True)
     assert [(at, state) for at, state, _, _ in waits] == [("05:31", "Late"), ("05:33", "Late"), ("05:35", "Late")]
-    assert emitted == [("night.failed", "SBUX")]
+    assert sent == [("night.failed", "SBUX")]
     ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
     assert status == "failed"
     assert "Stopped retrying at 05:35 America/New_York; the night continued with the bars up to 2024-03-07." in str(
@@ -242,7 +242,7 @@ def test_a_waiting_night_that_is_stopped_ends_and_releases_its_lock(
 
 
 def test_one_symbols_wait_does_not_hold_up_the_others(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, emitted: list[tuple[str, str]]
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
 ) -> None:
     yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
     yahoo.add("SBUX", random_bars(days=649, seed=3, last=BEFORE))
@@ -251,7 +251,7 @@ def test_one_symbols_wait_does_not_hold_up_the_others(
     nightly(["SBUX", "MSFT"], patient=True)
     assert [(at, statuses) for at, _, _, statuses in waits] == [("05:50", "done+late")]  # MSFT, SBUX
     assert select("symbol, status", "runs ORDER BY symbol") == [("MSFT", "done"), ("SBUX", "done")]
-    assert emitted == [("night.late", "SBUX")]
+    assert sent == [("night.late", "SBUX")]
 
 
 def test_a_refusal_of_one_symbol_delays_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
