@@ -40,6 +40,7 @@ SOUND = {
     "shard_size": ("10",),
     "dask_address": ("tcp://dask:8786",),
     "cost_ratio": ("3", "0.5"),
+    "notify": ("ntfys://me:hunter2@ntfy.sh/nights", "json://127.0.0.1:9/x"),
     "keep_artifacts": ("60",),
 }
 WHOLE = (

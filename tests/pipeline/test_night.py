@@ -525,8 +525,7 @@ def test_bars_of_another_source_are_refused_without_the_option(
     before = counts()
     with pytest.raises(UsageError, match="--switch-source"):
         night(LAST)
-    assert counts() == before | {"runs": before["runs"] + 1}
-    assert "--switch-source" in failed_run()
+    assert counts() == before
     start_night(as_of=LAST, mode="skip", switch_source=True)
     assert any("switched from csv:TEST.csv" in str(row["detail"]) for row in rows("fetches"))
 
