@@ -26,13 +26,21 @@ CLEAN_ENV = for name in $$(env | sed -n 's/^\(PREFECT_[A-Z_]*\|FORECASTING_[A-Z_
 	export PREFECT_HOME="$(CURDIR)/$(DATA)/prefect" PREFECT_SERVER_ANALYTICS_ENABLED=false DO_NOT_TRACK=1 \
 	FORECASTING_DATA_DIR="$(DATA)" FORECASTING_SOURCE=sample
 
+# Prefect's, at a free port and with a password, until the shell ends.
+OWN_SERVER = port=$$($(BIN)/python -c "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[1])"); \
+	export PREFECT_SERVER_API_PORT=$$port PREFECT_API_URL=http://127.0.0.1:$$port/api; \
+	export PREFECT_API_AUTH_STRING=admin:$$($(BIN)/python -c "import secrets; print(secrets.token_hex(16))"); \
+	export PREFECT_SERVER_API_AUTH_STRING=$$PREFECT_API_AUTH_STRING; trap '$(BIN)/prefect server stop > /dev/null' EXIT INT; \
+	$(BIN)/prefect server start --background > /dev/null && $(BIN)/prefect server status --wait --timeout 300 > /dev/null
+
 .PHONY: demo check test lint format lock audit sbom dist mutants clean
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
 	$(BIN)/forecasting db upgrade && \
 	$(BIN)/forecasting catch-up --from 2018-10-31 --to 2018-12-28 && \
-	$(BIN)/forecasting run
+	$(OWN_SERVER) && $(BIN)/forecasting run && \
+	echo "Prefect's record of that night: PREFECT_HOME=$$PREFECT_HOME $(BIN)/prefect server start, http://127.0.0.1:4200"
 
 check: lint
 	$(BIN)/pytest -m "not slow" -n auto

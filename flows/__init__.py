@@ -13,9 +13,3 @@ if "__mp_main__" in sys.modules:  # a worker that starts: Ctrl-C ends it without
 # Imports are no garbage: looking for some among them took a twelfth of the CPU of a start, and half a second of an end.
 gc.set_threshold(20_000, 10, 10)
 atexit.register(gc.freeze)
-
-IMPORTED = (
-    "torch", "safetensors.torch", "scipy.special", "exchange_calendars", "graphviz", "prefect.engine",
-    "anyio._backends._asyncio", "flows.terminal.nights", "flows.runners", "forecasting.pipeline.train",
-)  # fmt: skip
-"""Modules that a worker of a night needs, with those that they, or Prefect, import late."""

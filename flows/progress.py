@@ -30,7 +30,7 @@ def progress_bar(what: str) -> Iterator[Progress | None]:
 @contextmanager
 def watched_nights() -> Iterator[None]:
     """Within the block, the nights that this process runs show their stages on the terminal."""
-    with _bar("starting Prefect") as update:
+    with _bar("starting") as update:
         token = _display.set(update)
         try:
             yield

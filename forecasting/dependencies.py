@@ -71,14 +71,6 @@ ASSUMPTIONS = {
     "pandas_string_storage": Assumption(
         "pandas", "The option mode.string_storage can be `python`.", "forecasting/store/frames.py"
     ),
-    "prefect_temporary_server": Assumption(
-        "prefect", "A temporary server is uvicorn with the factory create_app and three variables.", _SERVER
-    ),
-    "prefect_vacuum": Assumption(
-        "prefect",
-        "The module db_vacuum has three services, each with run_in_ephemeral, in the list of get_perpetual_services().",
-        "flows/operations/temporary_server.py",
-    ),
     "prefect_paths": Assumption("prefect", "A server has the paths /health and /admin/version.", _SERVER),
     "prefect_drain": Assumption("prefect", "APILogWorker and EventsWorker have drain_all with a time limit.", _SERVER),
     "prefect_outside_a_run": Assumption(

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest import mock
 
 import pytest
 import sqlalchemy as sa
@@ -191,18 +190,27 @@ def postgres_server() -> Iterator[sa.Engine]:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """The temporary server of a run."""
-    from prefect.settings import PREFECT_SERVER_ALLOW_EPHEMERAL_MODE, temporary_settings
+    """A Prefect server to which the flows in this process report."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import (
+        PREFECT_API_AUTH_STRING,
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
-    from flows.operations import server
     from tests.flows import processes
 
     with ExitStack() as stack:
         _prefect_servers["prefect_server"] = stack
-        stack.enter_context(mock.patch.object(server, "START_S", processes.TIMEOUT_S))
-        stack.enter_context(temporary_settings({PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}))
-        with processes.fresh_database(Path(_PREFECT_HOME)):
-            stack.enter_context(server.run_server())
+        password = "admin:test"
+        started = processes.prefect_server(Path(_PREFECT_HOME), PREFECT_SERVER_API_AUTH_STRING=password)
+        client = {PREFECT_API_URL: stack.enter_context(started), PREFECT_API_AUTH_STRING: password}
+        # The thread of the heartbeat ends a run with up to a second of sleep.
+        stack.enter_context(temporary_settings(client | {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        for worker in (APILogWorker, EventsWorker):  # they send in threads of their own
+            stack.callback(worker.drain_all, timeout=5)
         yield
 
 

@@ -15,7 +15,6 @@ FILES_OF = {
         "tests/faults/test_canaries.py",
         "tests/faults/test_kill.py",
         "tests/flows/operations/test_events.py",
-        "tests/flows/operations/test_temporary_server.py",
         "tests/flows/test_backtest.py",
         "tests/flows/test_deploy.py",
         "tests/flows/test_nightly.py",

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
 from prefect import Flow, State, Task
 
 from flows import backtest, catch_up, nightly  # noqa: F401 - imported, so that every task is there to be replaced
-from flows.operations import server
 
 
 def without_prefect(put: Callable[[Any, str, Any], None]) -> None:
     """Replace every flow and task in `flows` by its function: `put(module, name, function)` for each."""
-    put(server, "run_server", nullcontext)
     for module in [module for name, module in sys.modules.items() if name.startswith("flows.")]:
         for name, value in list(vars(module).items()):
             if isinstance(value, Task):

@@ -106,28 +106,6 @@ def pandas_string_storage() -> None:
         assert pd.StringDtype().storage == "python"
 
 
-def prefect_temporary_server() -> None:
-    from prefect.server.api import server
-
-    server.create_app  # noqa: B018 - the factory
-    with mock.patch.object(server.subprocess, "Popen") as started:
-        server.SubprocessASGIServer(port=1)._run_uvicorn_command()
-    arguments, environment = started.call_args.kwargs["args"], started.call_args.kwargs["env"]
-    assert arguments[1:3] == ["-m", "uvicorn"]
-    assert arguments[arguments.index("--factory") + 1] == "prefect.server.api.server:create_app"
-    assert arguments[-4:] == ["--log-level", "error", "--lifespan", "on"]
-    three = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    assert three.items() <= environment.items()
-
-
-def prefect_vacuum() -> None:
-    from prefect.server.services import db_vacuum
-    from prefect.server.services.perpetual_services import get_perpetual_services
-
-    ours = [one for one in get_perpetual_services() if one.function.__module__ == db_vacuum.__name__]
-    assert [one.run_in_ephemeral for one in ours] == [False, True, False]  # of flow runs, events, orphans
-
-
 def prefect_paths() -> None:
     from prefect.server.api import admin, server
 

@@ -1,4 +1,4 @@
-"""The Prefect server that runs are reported to: the one configured, else one of our own, which ends with this process.
+"""The Prefect server that runs are reported to: the one configured, else that of `serve`.
 
 Our own requires a password: else every user and browser page of this machine could start runs and read their logs.
 """
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,20 +35,17 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
-    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_HOME,
-    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
     PREFECT_SERVER_LOGGING_LEVEL,
     get_current_settings,
     temporary_settings,
 )
 
-from flows.operations.child import start_child, stop_child
 from forecasting.errors import ForecastingError, UsageError
+from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import check_writable
 from forecasting.settings import read_settings
-from forecasting.store.connect import aiosqlite_url
 
 logger = logging.getLogger("forecasting.server")
 
@@ -61,7 +58,6 @@ OWN_DEFAULTS = {
 }
 """Settings of a server of our own, unless the environment has others."""
 
-OWN_DATABASE = "forecasting.db"  # of temporary servers, in PREFECT_HOME
 START_S = 120.0  # seconds until a server must respond: the first start creates its database
 
 _outages: list[str] = []  # since the last response; retries after the first would take minutes for each night
@@ -304,47 +300,21 @@ def _end_with(server: psutil.Process, ending: threading.Event) -> None:
     os._exit(1)
 
 
-@contextmanager
-def run_server() -> Iterator[str]:
-    """The API's URL within the block, for one run: of the configured server, else of a temporary one.
+def has_server() -> bool:
+    """Whether a server is configured, or `serve` runs on this data folder."""
+    return PREFECT_API_URL.value() is not None or served() is not None
 
-    Started here, since Prefect's own stays behind, with 190 MB, when its parent is killed: without UI and schedules, at
-    a free port of loopback, with a random password and, unless one is configured, a database for no other flow's runs.
+
+@contextmanager
+def reached_server() -> Iterator[str]:
+    """The API's URL within the block: of the configured server, else of that of `serve` on this data folder.
 
     Raises:
-        UsageError: No server is configured, and PREFECT_SERVER_ALLOW_EPHEMERAL_MODE forbids a temporary one.
-        ForecastingError: The configured server does not respond, or the temporary one did not start.
+        ForecastingError: As `check_server`.
     """
-    if PREFECT_API_URL.value() is not None:
+    server = served() if PREFECT_API_URL.value() is None else None
+    with temporary_settings(server.settings if server else {}):
         yield check_server()
-        return
-    if (server := served()) is not None:
-        with temporary_settings(server.settings):
-            yield check_server()
-        return
-    if not PREFECT_SERVER_ALLOW_EPHEMERAL_MODE.value():
-        raise UsageError(
-            "Expected a Prefect server in PREFECT_API_URL, since PREFECT_SERVER_ALLOW_EPHEMERAL_MODE is false; found "
-            "none. Set one of the two."
-        )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    # As Prefect starts its own (prefect.server.api.server.SubprocessASGIServer, 3.9).
-    arguments = ["--factory", "flows.operations.temporary_server:create_app", "--port", str(port)]
-    arguments += ["--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"]
-    ephemeral = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    settings = get_current_settings()
-    given = os.environ | ephemeral | settings.to_environment_variables(exclude_unset=True)
-    own = {"PREFECT_SERVER_DATABASE_CONNECTION_URL": aiosqlite_url(PREFECT_HOME.value() / OWN_DATABASE)}
-    if settings.server.database.model_fields_set - {"sqlalchemy"}:
-        own = {"PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events"}
-    password = f"forecasting:{secrets.token_urlsafe(24)}"
-    # Its thread ends a run with up to a second of sleep, and no automation of this server listens to it.
-    quiet = temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
-    with _started("uvicorn", arguments, url=url, password=password, environment=OWN_DEFAULTS | own | given), quiet:
-        yield url
 
 
 def own_url(port: int) -> str:
@@ -365,7 +335,7 @@ def own_password_file() -> Path:
 
 def served_file() -> Path:
     """The file in which `serve` names its server: process, port and password."""
-    return read_settings().data_dir.absolute() / "prefect-server.json"
+    return read_settings().data_dir.absolute() / SERVED
 
 
 def _stored_password() -> str:
@@ -416,41 +386,3 @@ def is_healthy(url: str) -> bool:
     with suppress(OSError, ValueError), urllib.request.urlopen(f"{url}/health", timeout=5) as response:  # noqa: S310 - ours
         return bool(response.read() == b"true")
     return False
-
-
-@contextmanager
-def _started(
-    module: str, arguments: list[str], *, url: str, password: str, environment: Mapping[str, str]
-) -> Iterator[None]:
-    """Within the block, a server that requires the password, and Prefect's settings to reach it.
-
-    Raises:
-        ForecastingError: It has no place for its database, ended, or did not respond in time.
-    """
-    check_home()
-    child = start_child(module, arguments, environment={**environment, "PREFECT_SERVER_API_AUTH_STRING": password})
-    try:
-        _await_health(child, url)
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_API_AUTH_STRING: password}):
-            yield
-    finally:
-        # Before the server stops: they send in threads of their own.
-        APILogWorker.drain_all(timeout=5)
-        EventsWorker.drain_all(timeout=5)
-        stop_child(child)
-
-
-def _await_health(child: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if is_healthy(url):
-            return
-        if child.poll() is not None:
-            raise ForecastingError(
-                f"Our own Prefect server ended early (exit code {child.returncode}). Its message is above; `run` "
-                "and `catch-up` show it with PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL=ERROR. Is the disk of "
-                f"{PREFECT_HOME.value()} full, or the port of {url} taken? Free it, or set PREFECT_SERVER_API_PORT. "
-                '"Can\'t locate revision": a newer Prefect made its database; upgrade, or set another PREFECT_HOME.'
-            )
-        time.sleep(0.1)
-    raise ForecastingError(f"Our own Prefect server did not respond within {START_S:.0f} s at {url}.")

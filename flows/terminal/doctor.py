@@ -11,11 +11,10 @@ def doctor() -> list[dict[str, str]]:
 
 
 def _prefect() -> str:
-    from prefect.settings import PREFECT_API_URL
+    from flows.operations.server import check_home, has_server, reached_server
 
-    from flows.operations.server import check_home, check_server
-
-    if PREFECT_API_URL.value() is None:
+    if not has_server():
         check_home()
-        return "no server configured: each run starts a temporary one"
-    return f"server {check_server()} responds"
+        return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
+    with reached_server() as url:
+        return f"server {url} responds"

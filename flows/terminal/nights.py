@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
     use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
-    options.quieten_prefect()
+    options.quieten_nights()
     from forecasting.option_values import parse_mode
 
     session, fit, failed = options.parse(as_of), parse_mode(mode), None
@@ -92,7 +92,7 @@ def catch_up(
     """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
     use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
     span = options.parse(first), options.parse(last)
-    options.quieten_prefect()
+    options.quieten_nights()
     from flows.terminal.start import start_catch_up
 
     echo(start_catch_up(first=span[0], last=span[1], refit_every=refit_every))

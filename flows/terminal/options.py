@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from datetime import date
@@ -81,8 +82,9 @@ def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, *
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, value)
 
 
-def quieten_prefect() -> None:
-    """Keep Prefect's log lines off the terminal unless configured: an error is printed once, when the command ends."""
+def quieten_nights() -> None:
+    """Keep log lines of nights off the terminal unless configured: an error is printed once, when the command ends."""
+    logging.getLogger("forecasting").addHandler(logging.NullHandler())  # else Python itself prints warnings
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "forecasting")
     os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")

@@ -1,56 +1,117 @@
 """What the commands start: checks that need no flow, then the nights, through Prefect where a server is configured."""
 
 import asyncio
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
+from pathlib import Path
 
 from flows import clock
-from flows.progress import watched_nights
+from flows.progress import show_nights, show_step, watched_nights
 from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
+from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import unnamed_new_symbols
+from forecasting.pipeline.night import Night
 from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
-from forecasting.settings import read_settings
+from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
+from forecasting.pipeline.unexpected import explained
+from forecasting.settings import Settings, read_settings
 from forecasting.store import database, migrate
 from forecasting.vocabulary import Mode
 
 
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
-    """Run the flow in this process, after the checks that need no flow.
+    """Run the nights in this process, after the checks that come before anything starts.
 
     Raises:
-        ForecastingError: A check or the flow failed; nothing is written when a check fails.
+        ForecastingError: A check or a night failed; nothing is written when a check fails.
     """
     settings = read_settings()
     plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
     sys.stderr.write(unnamed_new_symbols(settings))
-    from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
-    from flows.operations.server import run_server
+    if has_server(settings):
+        from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
+        from flows.operations.server import reached_server
 
-    with watched_nights(), run_server():
-        nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+        with watched_nights(), reached_server():
+            nightly(as_of=as_of, mode=mode, switch_source=switch_source)
+        return
+    with nights_here(settings):
+        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=clock.now)
+        nights = run_here(planned, settings, switch_source=switch_source)
+    concluded(nights, settings)
 
 
 def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -> str:
-    """Run the flow in this process, after the checks that need no flow; a sentence about the result.
+    """Run the nights of a span in this process, after the checks; a sentence about the result.
 
     Raises:
-        ForecastingError: A check or the flow failed; nothing is written when a check fails.
+        ForecastingError: A check or a night failed; nothing is written when a check fails.
     """
     settings = read_settings()
     first, last = plan.checked_span(settings, first, last, now=clock.now)
-
-    from flows.catch_up import catch_up
-    from flows.operations.server import run_server
-
     try:
-        with watched_nights(), run_server():
-            done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+        if has_server(settings):
+            from flows.catch_up import catch_up
+            from flows.operations.server import reached_server
+
+            with watched_nights(), reached_server():
+                done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+        else:
+            with nights_here(settings):
+                planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+                nights = run_here(planned, settings)
+            done = concluded(nights, settings)
     except SymbolsFailedError:
         echo(done_sentence(settings, first, last))
         raise
     return completed_sentence(settings, done, first, last)
+
+
+def has_server(settings: Settings) -> bool:
+    """Whether a run goes through Prefect: a server is configured, `serve` runs on this data folder, or Dask runs it.
+
+    Prefect, which takes a second to import, is asked only where the environment or a file may name one.
+    """
+    if settings.runner == "dask" and workers_of(settings) > 1:  # by Prefect's runner
+        return True
+    home = os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - of a user without a home
+    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
+    files = [settings.data_dir / SERVED, Path(profiles), Path("prefect.toml"), Path(".env")]
+    if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL") and not any(map(Path.exists, files)):
+        return False
+    from flows.operations import server
+
+    return server.has_server()
+
+
+@contextmanager
+def nights_here(settings: Settings) -> Iterator[None]:
+    """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
+    try:
+        with watched_nights(), database.night_lock(settings.url, "night"), ledger(settings):
+            yield
+    except Exception as error:
+        failure = explained(error, now=clock.now)
+        send_failed(failure, settings)
+        raise failure from None
+
+
+def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = False) -> list[Night]:
+    """The nights as they ended, run in a block of `nights_here`."""
+    show_nights(planned)
+    return run_nights(
+        planned,
+        settings,
+        now=clock.now,
+        wait=lambda until, why, late: clock.wait_until(until),
+        switch_source=switch_source,
+        shown=show_step,
+    )
 
 
 def start_serving() -> None:

@@ -26,6 +26,9 @@ BACKTESTS = "backtests"
 PRETRAINED = "weights"
 """Folder of the folders of pretrained weights that the user made, below the data folder."""
 
+SERVED = "prefect-server.json"
+"""In the data folder: the file in which `serve` names its Prefect server."""
+
 logger = logging.getLogger("forecasting.store")
 
 # `short_id` makes twelve hex digits. One name of a folder, whatever it is: without separator and without leading dot.

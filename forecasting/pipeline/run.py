@@ -89,14 +89,29 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     """
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with database.night_lock(settings.url, "night"), ledger(settings):
-        nights = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
-        outcome = outcome_of(run_nights(nights, settings, now=now, wait=lambda until, why, late: None))
+        planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
+        nights = run_nights(planned, settings, now=now, wait=lambda until, why, late: None)
+    return concluded(nights, settings) or plan.finished(settings, as_of=as_of, mode=mode, now=now)
+
+
+def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
+    """The ids of the nights that are done; what a person should see of a run is sent.
+
+    Raises:
+        ForecastingError: A night failed.
+    """
+    outcome = outcome_of(nights)
     notify.send_notable(settings, outcome.done)
     if outcome.failed:
         error = combined(outcome.failed, of=len(settings.symbols))
-        notify.send(settings, [Alert("night.failed", joined(settings.symbols), settings.target, None, str(error))])
+        send_failed(error, settings)
         raise error
-    return outcome.done or plan.finished(settings, as_of=as_of, mode=mode, now=now)
+    return outcome.done
+
+
+def send_failed(error: ForecastingError, settings: Settings) -> None:
+    """Send that a run failed."""
+    notify.send(settings, [Alert("night.failed", joined(settings.symbols), settings.target, None, str(error))])
 
 
 def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:
@@ -111,7 +126,7 @@ def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None)
         for step in (preprocess, train, predict, evaluate):
             shown(some, step.__name__)
             some = step(some)
-        done += some
+        done += [replace(night, report=None) for night in some]  # it is large
     return done
 
 

@@ -116,13 +116,6 @@ def sqlite_path(parsed: sa.URL) -> Path:
     return Path(parsed.database or "").absolute()
 
 
-def aiosqlite_url(path: Path) -> str:
-    """The URL of a SQLite file for Prefect, which reads it with the installed SQLAlchemy and not with `parse`."""
-    # SQLite itself decodes a file: path. In a plain one SQLAlchemy 2.0 decodes nothing, not even a ?.
-    of_file = sa.URL.create("sqlite+aiosqlite", database=f"file:{encoded(path)}", query={"uri": "true"})
-    return of_file.render_as_string(hide_password=False)
-
-
 def place(url: str) -> str:
     """The database's location without secrets, for errors and logs: the path, or name, host and port."""
     parsed = parse(url)

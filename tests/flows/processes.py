@@ -28,8 +28,6 @@ import psutil
 import pytest
 import yaml
 
-from flows.operations.server import OWN_DATABASE
-
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240.0
 
@@ -248,17 +246,11 @@ def fresh_database(home: Path) -> Iterator[None]:
         keep_fresh_database(home)
 
 
-def databases(home: Path) -> list[Path]:
-    """Of Prefect's own servers, and of our temporary ones."""
-    return [home / "prefect.db", home / OWN_DATABASE]
-
-
 def put_fresh_database(home: Path) -> None:
     """Copy the migrated database into a PREFECT_HOME that has none; without one, the server there makes its own."""
-    for path in databases(home):
-        if FRESH_DATABASE.exists() and not path.exists():
-            home.mkdir(parents=True, exist_ok=True)
-            shutil.copy(FRESH_DATABASE, path)
+    if FRESH_DATABASE.exists() and not (home / "prefect.db").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(FRESH_DATABASE, home / "prefect.db")
 
 
 def keep_fresh_database(home: Path) -> None:
@@ -266,8 +258,7 @@ def keep_fresh_database(home: Path) -> None:
     if FRESH_DATABASE.exists():
         return
     draft = FRESH_DATABASE.with_suffix(f".{os.getpid()}")
-    made = next(path for path in databases(home) if path.exists())
-    with closing(sqlite3.connect(made)) as served, closing(sqlite3.connect(draft)) as copy:
+    with closing(sqlite3.connect(home / "prefect.db")) as served, closing(sqlite3.connect(draft)) as copy:
         served.backup(copy)  # with what is still in the write-ahead log
     draft.replace(FRESH_DATABASE)
 

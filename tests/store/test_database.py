@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError, UsageError
 from forecasting.settings import Settings
 from forecasting.store import tables, writes
-from forecasting.store.connect import aiosqlite_url, engine, masked, parse, sqlite_path
+from forecasting.store.connect import engine, masked, parse, sqlite_path
 from forecasting.store.database import kept_open, reading, savepoint, transaction
 from forecasting.store.migrate import check_ready, current, upgrade
 from tests.store.rows import at, forecast_row, run_row, store_bars
@@ -138,16 +138,6 @@ def test_the_ledger_of_a_data_folder_is_in_that_folder_whatever_its_name(tmp_pat
     check_ready(url)
     assert path.is_file()
     assert list(tmp_path.iterdir()) == [tmp_path / name]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_sqlalchemy_itself_opens_the_file_that_prefects_url_names(tmp_path, name):
-    path = tmp_path / name / "forecasting.db"
-    path.parent.mkdir()
-    url = sa.make_url(aiosqlite_url(path))
-    with sa.create_engine(url.set(drivername="sqlite")).connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (x INTEGER)")
-    assert path.is_file()
 
 
 def test_a_path_in_a_url_is_decoded_by_every_release_of_sqlalchemy(monkeypatch):

@@ -28,7 +28,6 @@ from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_HOME,
-    PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
     PREFECT_SERVER_API_PORT,
     PREFECT_SERVER_DATABASE_CONNECTION_URL,
     get_current_settings,
@@ -218,19 +217,27 @@ def test_a_server_of_our_own_that_ends_is_an_error_that_says_where_its_disk_is()
     assert "a newer Prefect made its database; upgrade, or set another PREFECT_HOME." in str(error.value)
 
 
-def test_no_server_of_our_own_is_started_where_its_database_cannot_be(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "home").touch()  # in place of a folder: root may write to any
-    monkeypatch.setattr(server, "start_child", lambda *_, **__: pytest.fail("started"))
+def test_no_server_of_our_own_is_started_where_its_database_cannot_be(own_folder: Path) -> None:
+    (own_folder / "home").touch()  # in place of a folder: root may write to any
     unset = {PREFECT_API_URL, PREFECT_SERVER_DATABASE_CONNECTION_URL}
-    changed = {PREFECT_HOME: tmp_path / "home", PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: True}
     with (
-        temporary_settings(changed, restore_defaults=unset),
+        temporary_settings({PREFECT_HOME: own_folder / "home"}, restore_defaults=unset),
         pytest.raises(UsageError, match="Expected a folder in PREFECT_HOME"),
-        server.run_server(),
+        server.ensure_server(),
     ):
         pass
+
+
+def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder: Path) -> None:
+    with health(b"true") as url, health(b"true") as configured:
+        with temporary_settings(restore_defaults={PREFECT_API_URL}):
+            assert not server.has_server()
+            server._write_private(server.served_file(), json.dumps([os.getpid(), httpx.URL(url).port, "admin:x"]))
+            assert server.has_server()
+            with server.reached_server() as reached:
+                assert (reached, PREFECT_API_AUTH_STRING.value()) == (url, "admin:x")
+        with temporary_settings({PREFECT_API_URL: configured}), server.reached_server() as reached:
+            assert reached == configured
 
 
 @pytest.fixture(autouse=True)

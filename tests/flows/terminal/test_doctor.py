@@ -95,7 +95,7 @@ def test_a_package_beyond_the_releases_tested_is_named_and_is_no_fault(monkeypat
 
 
 def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert found()["prefect"] == ("ok", "no server configured: each run starts a temporary one")
+    assert found()["prefect"] == ("ok", "no server configured: `run` and `catch-up` need none, `serve` starts its own")
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}):
         assert doctor()[-1]["found"] == "server http://127.0.0.1:4200/api responds"
 
