@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from inferred_earnings import inferred_earnings, quarterly_positions
 
-from forecasting.ingest.events import bundled_events, reacting
+from forecasting.ingest.earnings import bundled_events, reacting
 from tests.builders import random_bars
 
 REACTIONS = np.cumsum([70, 63, 60, 66, 62, 65, 63, 61, 64, 63, 62, 66, 63, 64, 61, 63, 65])

@@ -19,10 +19,9 @@ from forecasting.exchanges import OLDEST_DAY
 from forecasting.ids import short_id
 from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis
 from forecasting.ingest.bars import check_bars, check_index_bars
-from forecasting.ingest.events import check_events
+from forecasting.ingest.earnings import check_events, events_of_backtest
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
-from forecasting.pipeline.earnings_lists import events_of_backtest
 from forecasting.pipeline.folders import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_log import code_version
@@ -185,7 +184,8 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
-    return bars, events_of_backtest(source, settings, session=newest), fetched.title
+    events = events_of_backtest(symbol, settings.events, source, exchange=exchange, session=newest)
+    return bars, events, fetched.title
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:

@@ -12,11 +12,20 @@ from typing import Any, Literal
 
 from forecasting.errors import BadDataError, ForecastingError, RateLimitedError, SourceError, UsageError
 from forecasting.ids import short_id
-from forecasting.ingest import events as earnings
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bars import nothing_fetched, payload_hash
-from forecasting.ingest.event_history import Change, Lists, changes
-from forecasting.ingest.events import check_events
+from forecasting.ingest.earnings import (
+    Asking,
+    Calendar,
+    Change,
+    Lists,
+    calendar_of,
+    changes,
+    check_events,
+    listed_events,
+    stale_dates,
+    usable_events,
+)
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
@@ -29,7 +38,6 @@ from forecasting.ingest.sources.plugins import (
     source_of,
 )
 from forecasting.pipeline import plan
-from forecasting.pipeline.earnings_lists import Asking, Calendar, calendar_of, listed_events, stale_findings
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.market import needed_market
 from forecasting.pipeline.night import BATCH, Night, by_symbol, in_batches, make_night
@@ -145,6 +153,7 @@ class _Asked:
     `stale` has the open findings on its earnings dates; `response` that of a request for several symbols at once.
     """
 
+    night: Night
     asking: Asking
     first: date
     switched_from: str
@@ -152,10 +161,6 @@ class _Asked:
     newest_instant: datetime | None
     accept: bool
     response: Fetched | Exception | None = None
-
-    @property
-    def night(self) -> Night:
-        return self.asking.night
 
     @property
     def source(self) -> Source:
@@ -193,7 +198,15 @@ def _asked(night: Night, oldest: date, *, switch_source: bool, purpose: Purpose)
             first = min(first, newest["first_asked"])
         adjustment = (newest["adjustment_session"], newest["adjustment"]) if newest and newest["adjustment"] else None
         return _Asked(
-            asking=Asking(night, source, last, read.event_rows(connection, symbol)),
+            night=night,
+            asking=Asking(
+                symbol,
+                settings.exchange,
+                source=source,
+                has_file=settings.events is not None,
+                session=last,
+                stored=read.event_rows(connection, symbol),
+            ),
             first=first,
             switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
             bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
@@ -265,7 +278,7 @@ def _request(asked: _Asked, calendar: Calendar | None, purpose: Purpose) -> _Ans
     fetched = prices_alone(fetched) if purpose == "market" else fetched
     assessed = (assess_market if purpose == "market" else assess)(fetched, request, asked.bars)
     added = [] if lists is None else changes(asked.asking.stored, lists, session=asked.last, exchange=exchange)
-    stale = [] if lists is None else stale_findings(asked.asking, lists)
+    stale = [] if lists is None else stale_dates(asked.asking, lists)
     revision = _with_switch(assessed, asked.switched_from)
     if assessed.note:
         logger.warning(assessed.note)
@@ -299,7 +312,7 @@ def _lists(asked: _Asked, calendar: Calendar | None) -> Lists | None:
         return None
     night, exchange, events = asked.night, asked.night.settings.exchange, asked.night.settings.events
     return Lists(
-        usable=earnings.usable_events(night.symbol, events, exchange=exchange),
+        usable=usable_events(night.symbol, events, exchange=exchange),
         listed=listed_events(asked.asking, calendar),
         usable_source=events or "bundled",
         listed_source=asked.source.name,

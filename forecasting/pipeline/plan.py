@@ -10,7 +10,7 @@ from itertools import chain, cycle
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
-from forecasting.ingest.events import check_events
+from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources.files import check_regular
 from forecasting.pipeline.interrupted import delete_leftovers, delete_weights_without_row, mark_cut_off
 from forecasting.pipeline.models import check_champion

@@ -11,7 +11,7 @@ that is used twice.
 import sqlalchemy as sa
 
 from forecasting.ids import short_id
-from forecasting.ingest.events import WITHDRAWN
+from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.store.score_views import COSTS, LIVE_R2, LIVE_SKILL, MODEL_COMPARISON, View
 from forecasting.store.tables import metadata
 from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES

@@ -15,7 +15,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.ids import finding_id
-from forecasting.ingest.event_history import KEY, VALUES, unseen
+from forecasting.ingest.earnings import KEY, VALUES, unseen
 from forecasting.store import read, standings, tables
 from forecasting.store.frames import Row, of_series
 from forecasting.store.insert import insert, plain

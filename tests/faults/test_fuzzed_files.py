@@ -17,7 +17,7 @@ import pandas as pd
 from forecasting.errors import ForecastingError
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import check_bars
-from forecasting.ingest.events import read_events_csv
+from forecasting.ingest.earnings import read_events_csv
 from forecasting.ingest.sources import Fetched
 from forecasting.ingest.sources.files import Files
 from forecasting.pipeline.symbols import asked_symbols

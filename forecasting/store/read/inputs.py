@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from forecasting.errors import StoreError
-from forecasting.ingest.event_history import COLUMNS, drop_moved, validity_intervals
+from forecasting.ingest.earnings import STORED, drop_moved, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
 from forecasting.store import tables
 from forecasting.store.frames import Row, first_row, frame, newest, of_series, rows
@@ -160,7 +160,7 @@ def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None 
 def events_of_symbols(connection: sa.Connection, symbols: Collection[str]) -> dict[str, pd.DataFrame]:
     """By symbol, what `events` returns, from one statement; without symbols that have no event."""
     table = tables.events
-    statement = sa.select(table.c.symbol, *(table.c[name] for name in COLUMNS)).where(table.c.symbol.in_(symbols))
+    statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(table.c.symbol.in_(symbols))
     found = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
     return {str(symbol): _valid(own) for symbol, own in found.groupby("symbol")}
 
@@ -168,7 +168,7 @@ def events_of_symbols(connection: sa.Connection, symbols: Collection[str]) -> di
 def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
     """Rows of table events without the symbol, ascending by first_seen_at and session; with known_at, as of then."""
     table = tables.events
-    statement = sa.select(*(table.c[name] for name in COLUMNS)).where(table.c.symbol == symbol)
+    statement = sa.select(*(table.c[name] for name in STORED)).where(table.c.symbol == symbol)
     if known_at is not None:
         statement = statement.where(table.c.first_seen_at <= known_at)
     return frame(connection, statement.order_by(table.c.first_seen_at, table.c.session))

@@ -4,7 +4,7 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.ingest.event_history import announced_events
+from forecasting.ingest.earnings import announced_events
 from forecasting.store import read, writes
 from forecasting.store.database import transaction
 from tests.store.rows import SYMBOL, at

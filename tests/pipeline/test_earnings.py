@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import RateLimitedError, UnavailableError
-from forecasting.ingest.event_history import drop_moved, validity_intervals
+from forecasting.ingest.earnings import drop_moved, validity_intervals
 from forecasting.ingest.sources import yahoo as yahoo_module
 from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline.backtest import load_series

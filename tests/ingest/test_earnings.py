@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from forecasting.errors import BadDataError, UsageError
+from forecasting.ingest.bar_rules import STALE_EARNINGS
+from forecasting.ingest.earnings import (
+    COLUMNS,
+    STORED,
+    Asking,
+    Lists,
+    announced_events,
+    bundled_events,
+    changes,
+    check_events,
+    drop_moved,
+    listed_events,
+    reacting,
+    read_events_csv,
+    stale_dates,
+    unseen,
+    validity_intervals,
+    withdrawn,
+)
+from forecasting.sessions import shift
+from tests.store.rows import at
+
+TONIGHT = date(2024, 4, 12)
+MAY_1, MAY_8 = "2024-05-01", "2024-05-08"
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "earnings.csv"
+    path.write_text(text)
+    return path
+
+
+def rows(frame: pd.DataFrame, *columns: str) -> list[tuple[str, ...]]:
+    """The columns as text, days without their hour."""
+    kept = frame[list(columns)].itertuples(index=False)
+    return [tuple(str(value).removesuffix(" 00:00:00") for value in row) for row in kept]
+
+
+# Files, and the sessions that react.
+
+
+@pytest.mark.parametrize(
+    ("announced", "timing", "session"),
+    [
+        ("2023-11-02", "bmo", "2023-11-02"),
+        ("2024-01-30", "amc", "2024-01-31"),
+        ("2024-03-08", "amc", "2024-03-11"),
+        ("2024-01-30", "", "2024-01-30"),
+        ("2024-02-17", "amc", "2024-02-20"),  # a Saturday before a holiday
+        ("2025-01-09", "bmo", "2025-01-10"),
+        ("2024-01-27", "amc", "2024-01-29"),
+    ],
+)
+def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the_next_one_traded(
+    tmp_path: Path, announced: str, timing: str, session: str
+) -> None:
+    found = reacting(read_events_csv(write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")))
+    assert rows(found.iloc[:1], "session", "announced", "timing") == [(session, announced, timing)]
+
+
+def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead(tmp_path: Path) -> None:
+    lines = ["2024-01-30,amc,2024-01-06", "2024-04-30,amc,", "2024-07-30,amc,2024-07-01T08:00:00Z"]
+    events = read_events_csv(write(tmp_path, "\n".join(["announced,timing,first_seen_at", *lines])))
+    ahead = str(shift(date(2024, 5, 1), -21))
+    of_file = [("2024-01-08", "seen"), (ahead, "21 sessions ahead"), ("2024-07-01", "seen")]
+    assert rows(reacting(events), "known_from", "known_rule") == of_file
+    of_list = reacting(events.drop(columns="first_seen"), seen=date(2024, 3, 9))
+    past = str(shift(date(2024, 1, 31), -21))
+    assert rows(of_list, "known_from", "known_rule") == [(past, "21 sessions ahead"), *2 * [("2024-03-11", "seen")]]
+
+
+def test_no_bundled_event_is_known_after_it_happened_and_every_session_is_traded() -> None:
+    frame, other = (reacting(bundled_events(symbol)) for symbol in ("SBUX", "PEP"))
+    assert (frame["known_from"] < frame["session"]).all()
+    assert frame["session"].is_unique and frame["session"].is_monotonic_increasing
+    assert rows(frame.iloc[[0, 64]], "session") == [("2010-01-21",), ("2026-01-28",)]
+    assert (len(other), list(other.columns)) == (0, COLUMNS)
+    pd.testing.assert_series_equal(other.dtypes, frame.dtypes)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("day,timing\n2024-01-30,amc\n", "lacks the column announced; it has timing, 1 other"),
+        ("announced,timing\n2024-01-30,amc\n30.4.2024,amc\n", r"line 3: .* from 1962 to 2059; found '99\.9\."),
+        ("announced,timing\n2024-01-30,noon\n", "line 2: expected the timing bmo, amc or empty; found 'aaaa'"),
+        ("announced,timing,first_seen_at\n2024-01-30,amc,soon\n", "line 2: expected a date"),
+    ],
+)
+def test_an_invalid_file_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(BadDataError, match=message):
+        read_events_csv(write(tmp_path, text))
+
+
+def test_a_file_of_several_symbols_gives_each_its_own_dates_and_a_line_of_another_stops_none(tmp_path: Path) -> None:
+    lines = ["2024-01-30,amc,ADBE", "2024-02-06,bmo,PEP", "2024-04-30,amc,ADBE", "soon,amc,KO"]
+    path = write(tmp_path, "\n".join(["announced,timing,Ticker", *lines]))
+    announced = [rows(read_events_csv(path, symbol), "announced") for symbol in ("ADBE", "PEP", "SBUX")]
+    assert announced == [[("2024-01-30",), ("2024-04-30",)], [("2024-02-06",)], []]
+    check_events(f"csv:{path}", ["ADBE", "PEP"])
+    with pytest.raises(BadDataError, match="line 5: expected a date"):
+        check_events(f"csv:{path}", ["KO"])
+
+
+def test_a_file_that_says_no_symbol_is_refused_for_several(tmp_path: Path) -> None:
+    option = "csv:" + str(write(tmp_path, "announced,timing\n2024-01-30,amc\n"))
+    check_events(option, ["ADBE"])
+    check_events(None, ["ADBE", "PEP"])
+    with pytest.raises(UsageError, match="column symbol"):
+        check_events(option, ["ADBE", "PEP"])
+    with pytest.raises(UsageError, match="found nothing at"):
+        check_events("csv:none.csv", ["ADBE"])
+
+
+# A source's lists.
+
+
+def dates(*days: str) -> pd.DataFrame:
+    """A list with these dates, after the close."""
+    return pd.DataFrame({"announced": pd.DatetimeIndex(list(days)).as_unit("ns"), "timing": ["amc"] * len(days)})
+
+
+def event(
+    session: str,
+    known_from: str = "2024-04-01",
+    rule: str = "seen",
+    *,
+    announced: str | None = None,
+    source: str = "yahoo",
+    timing: str = "amc",
+) -> tuple[object, ...]:
+    """A stored row, announced after the close of the day before `session`, unless stated."""
+    day = pd.Timestamp(session)
+    before = pd.Timestamp(announced) if announced else day - pd.Timedelta(days=1)
+    return day, "earnings", pd.Timestamp(known_from), rule, before, timing, source, pd.Timestamp(at("2024-04-01T22:00"))
+
+
+def frame(*events: tuple[object, ...], columns: list[str] = STORED) -> pd.DataFrame:
+    typed = dict.fromkeys(("session", "known_from", "announced"), "datetime64[ns]")
+    return pd.DataFrame(list(events), columns=STORED).astype(typed)[columns]
+
+
+class Source:
+    """A source whose own list of a symbol is counted."""
+
+    name = "yahoo"
+
+    def __init__(self, *days: str) -> None:
+        self.days, self.requests = days, 0
+
+    def earnings_dates(self, symbol: str) -> pd.DataFrame:
+        self.requests += 1
+        return dates(*self.days)
+
+
+def asking(source: object, *stored: str, session: date = TONIGHT) -> Asking:
+    events = frame(*(event(day) for day in stored))
+    return Asking("KO", "XNYS", source=source, has_file=False, session=session, stored=events)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("stored", "calendar", "requests"),
+    [
+        (["2024-01-31"], ["2024-04-30"], 0),
+        ([], ["2024-04-30"], 1),  # a new symbol
+        (["2023-11-03"], ["2024-04-30"], 1),  # a quarter was missed
+        (["2024-05-01"], ["2024-04-30"], 1),  # only the future is stored
+        (["2024-01-31"], [], 1),
+        (["2024-01-31"], ["2024-04-12"], 1),  # announced today: the next one is not listed
+    ],
+)
+def test_a_symbols_own_list_is_requested_where_the_next_date_or_the_last_one_is_missing(
+    stored: list[str], calendar: list[str], requests: int
+) -> None:
+    source = Source()
+    listed_events(asking(source, *stored), lambda: {"KO": dates(*calendar)})
+    assert source.requests == requests
+
+
+@pytest.mark.parametrize(
+    ("own", "calendar", "expected"),
+    [
+        (["2024-01-30", "2024-04-29", "2024-07-30"], ["2024-05-01"], ["2024-01-30", "2024-05-01", "2024-07-30"]),
+        (["2024-01-30"], [], ["2024-01-30"]),
+        ([], ["2024-05-01"], ["2024-05-01"]),
+        ([], [], []),
+    ],
+)
+def test_of_a_quarter_in_both_lists_the_calendars_date_counts(
+    own: list[str], calendar: list[str], expected: list[str]
+) -> None:
+    found = listed_events(asking(Source(*own)), lambda: {"KO": dates(*calendar)})
+    assert [day for (day,) in rows(found, "announced")] == expected
+
+
+def lists(usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None) -> Lists:
+    empty = frame(columns=COLUMNS)
+    return Lists(
+        usable=empty if usable is None else usable,
+        listed=empty if listed is None else listed,
+        usable_source="csv:earnings.csv",
+        listed_source="yahoo",
+        seen_at=at("2024-04-12T22:00"),
+    )
+
+
+def of_sessions(*days: str) -> pd.DataFrame:
+    return frame(*(event(day) for day in days), columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("listed", "usable", "stored", "night", "finding"),
+    [
+        ([], [], ["2023-11-03", "2024-01-31"], TONIGHT, "lists none"),
+        (["2023-11-03", "2024-01-31"], [], [], date(2024, 3, 31), ""),  # 60 days after the newest
+        (["2023-11-03", "2024-01-31"], [], [], date(2024, 4, 2), "lists 2, none of them coming"),
+        ([], [], ["2024-01-31", "2024-05-01"], TONIGHT, "lists none"),  # a stored coming date hides nothing
+        (["2024-05-01"], [], ["2024-01-31"], TONIGHT, ""),
+        ([], ["2024-05-01"], ["2024-01-31"], TONIGHT, ""),
+        ([], [], [], TONIGHT, ""),
+        ([], [], ["2023-03-01"], TONIGHT, ""),  # not within a year
+    ],
+)
+def test_a_source_without_a_coming_date_is_a_finding_of_the_newest_session_that_reacted(
+    listed: list[str], usable: list[str], stored: list[str], night: date, finding: str
+) -> None:
+    has = lists(of_sessions(*usable), of_sessions(*listed))
+    found = stale_dates(asking(Source(), *stored, session=night), has)
+    assert [(one.session, one.rule, one.is_persistent) for one in found] == (
+        [(date(2024, 1, 31), STALE_EARNINGS, True)] if finding else []
+    )
+    assert all(finding in one.detail for one in found)
+
+
+def test_a_withdrawn_date_is_no_newest_one() -> None:
+    stored = frame(event("2024-01-31"), event("2024-01-31", rule="withdrawn"))
+    night = Asking("KO", "XNYS", source=Source(), has_file=False, session=TONIGHT, stored=stored)  # type: ignore[arg-type]
+    assert stale_dates(night, lists()) == []
+
+
+# The stored history.
+
+
+def intervals(found: pd.DataFrame) -> list[tuple[str, ...]]:
+    return rows(found, "session", "known_from", "withdrawn_from")
+
+
+def changed(stored: pd.DataFrame, of: Lists) -> list[tuple[str, ...]]:
+    """Source, session, first night and rule of each row that is added."""
+    found = changes(stored, of, session=TONIGHT, exchange="XNYS")
+    return [
+        (change.source, *row) for change in found for row in rows(change.rows, "session", "known_from", "known_rule")
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        event(MAY_1, "2024-04-02"),
+        event(MAY_1, rule="21 sessions ahead"),
+        event(MAY_1, announced="2024-05-01"),
+        event(MAY_1, timing="bmo"),
+        event(MAY_8),
+    ],
+)
+def test_unseen_rows_are_new_or_differ_from_the_newest_stored_one(other: tuple[object, ...]) -> None:
+    stored = frame(event(MAY_1, "2024-03-28"), event(MAY_1))
+    found = unseen(stored, frame(event(MAY_1), other, columns=COLUMNS))
+    pd.testing.assert_frame_equal(found.reset_index(drop=True), frame(other, columns=COLUMNS))
+    assert len(unseen(frame(), frame(other))) == 1
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ([], []),
+        ([event(MAY_1), event(MAY_1, "2024-03-28")], [(MAY_1, "2024-03-28", "NaT")]),  # the newest counts
+        (
+            [event(MAY_1), event(MAY_1, "2024-04-12", "withdrawn"), event(MAY_1, "2024-04-18")],
+            [(MAY_1, "2024-04-01", "2024-04-12"), (MAY_1, "2024-04-18", "NaT")],
+        ),
+        (  # one announcement under two sessions
+            [event(MAY_1, announced="2024-05-01"), event("2024-05-02", announced="2024-05-01"), event(MAY_8)],
+            [("2024-05-02", "2024-04-01", "NaT"), (MAY_8, "2024-04-01", "NaT")],
+        ),
+        (
+            [
+                event(MAY_1, announced="2024-05-01"),
+                event(MAY_1, "2024-04-12", "withdrawn", announced="2024-05-01"),
+                event("2024-05-02", "2024-04-12", announced="2024-05-01"),
+            ],
+            [(MAY_1, "2024-04-01", "2024-04-12"), ("2024-05-02", "2024-04-12", "NaT")],
+        ),
+    ],
+)
+def test_an_interval_ends_with_a_withdrawal_and_a_moved_announcement_counts_once(
+    stored: list[tuple[object, ...]], expected: list[tuple[str, ...]]
+) -> None:
+    assert intervals(drop_moved(validity_intervals(frame(*stored)))) == expected
+
+
+def test_announced_events_are_those_of_the_source_after_the_day_and_not_withdrawn() -> None:
+    stored = frame(
+        event("2024-04-12"),
+        event(MAY_1),
+        event(MAY_8),
+        event(MAY_8, "2024-04-12", "withdrawn"),
+        event("2024-05-15", source="csv:earnings.csv"),
+    )
+    assert rows(announced_events(stored, source="yahoo", after=TONIGHT), "session") == [(MAY_1,)]
+
+
+@pytest.mark.parametrize(
+    ("listed", "moved"),
+    [
+        (["2024-05-07", "2024-07-30"], True),
+        (["2024-04-23"], True),
+        (["2024-04-30", "2024-05-07"], False),  # named still
+        (["2024-07-30"], False),  # the next quarter's alone: a short list
+        (["2024-01-30"], False),  # nothing to come
+        ([], False),
+    ],
+)
+def test_a_coming_date_is_withdrawn_only_by_another_close_by(listed: list[str], moved: bool) -> None:
+    coming = frame(event(MAY_1), columns=["session", "kind", "announced", "timing"])
+    found = withdrawn(coming, reacting(dates(*listed), seen=TONIGHT), session=TONIGHT)
+    assert rows(found, "session", "known_from", "known_rule") == [(MAY_1, str(TONIGHT), "withdrawn")] * moved
+
+
+AHEAD = "21 sessions ahead"
+
+
+@pytest.mark.parametrize(
+    ("stored", "usable", "listed", "added"),
+    [
+        ([], [], [event(MAY_1, "2024-04-12")], [("yahoo", MAY_1, "2024-04-12", "seen")]),
+        ([event(MAY_1)], [], [event(MAY_1, "2024-04-12")], []),
+        (
+            [event(MAY_1)],
+            [],
+            [event(MAY_8, "2024-04-12")],
+            [("yahoo", MAY_8, "2024-04-12", "seen"), ("yahoo", MAY_1, "2024-04-12", "withdrawn")],
+        ),
+        (  # a list withdraws no date of another source
+            [event(MAY_1, source="csv:earnings.csv")],
+            [],
+            [event(MAY_8, "2024-04-12")],
+            [("yahoo", MAY_8, "2024-04-12", "seen")],
+        ),
+        ([], [], [event("2024-01-31", "2024-01-01", AHEAD)], [("yahoo", "2024-01-31", "2024-01-01", AHEAD)]),
+        (  # past dates come from the file where there is one
+            [],
+            [event("2023-11-02", "2023-10-04", AHEAD)],
+            [event("2024-01-31", "2024-01-01", AHEAD)],
+            [("csv:earnings.csv", "2023-11-02", "2023-10-04", AHEAD)],
+        ),
+        (
+            [],
+            [event(MAY_1, "2024-04-01", AHEAD)],
+            [event(MAY_1, "2024-04-12")],
+            [("csv:earnings.csv", MAY_1, "2024-04-01", AHEAD)],
+        ),
+        ([event(MAY_1)], [], [], []),
+        ([], [], [], []),
+    ],
+)
+def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(
+    stored: list[tuple[object, ...]],
+    usable: list[tuple[object, ...]],
+    listed: list[tuple[object, ...]],
+    added: list[tuple[str, ...]],
+) -> None:
+    of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS))
+    assert changed(frame(*stored), of) == added
