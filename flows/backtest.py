@@ -7,10 +7,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows import clock
-from flows.operations.artifacts import add_artifacts, add_tags
-from flows.operations.events import send_failed
-from flows.operations.logs import readable_errors
-from flows.run_names import backtest_run_name
+from flows.reporting import add_artifacts, add_tags, backtest_run_name, readable_errors, send_failed
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.parameters import narrowed
 from forecasting.report.artifacts import backtest_artifact

@@ -8,11 +8,14 @@ from pydantic import Field
 
 from flows import clock
 from flows.nightly import run_nights
-from flows.operations.artifacts import add_tags, publish_outcomes
-from flows.operations.events import send_failed
-from flows.operations.logs import readable_errors
-from flows.operations.states import last_state
-from flows.run_names import night_run_name
+from flows.reporting import (
+    add_tags,
+    last_state,
+    night_run_name,
+    publish_outcomes,
+    readable_errors,
+    send_failed,
+)
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import planned_span
 from forecasting.pipeline.run import ledger

@@ -10,12 +10,18 @@ from prefect import flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 
 from flows import clock
-from flows.operations.artifacts import add_tags, publish_artifacts, publish_outcomes
-from flows.operations.events import send_failed
-from flows.operations.logs import readable_errors
-from flows.operations.states import last_state, wait
 from flows.progress import show_done, show_nights, show_step
-from flows.run_names import night_run_name, step_run_name
+from flows.reporting import (
+    add_tags,
+    last_state,
+    night_run_name,
+    publish_artifacts,
+    publish_outcomes,
+    readable_errors,
+    send_failed,
+    step_run_name,
+    wait,
+)
 from flows.runner import runner
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import evaluate as evaluation

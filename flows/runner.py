@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 
-from flows.operations.logs import readable_errors
+from flows.reporting import readable_errors
 from forecasting.pipeline.dask_scheduler import check_dask, own_cluster, wait_for_shard
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import Packed, Processes, packed, run_packed, run_shard, unpacked, workers_of

@@ -74,15 +74,15 @@ ASSUMPTIONS = {
     "prefect_paths": Assumption("prefect", "A server has the paths /health and /admin/version.", _SERVER),
     "prefect_drain": Assumption("prefect", "APILogWorker and EventsWorker have drain_all with a time limit.", _SERVER),
     "prefect_outside_a_run": Assumption(
-        "prefect", "FlowRunContext.get() is None outside a flow run.", "flows/operations/events.py"
+        "prefect", "FlowRunContext.get() is None outside a flow run.", "flows/reporting.py"
     ),
     "prefect_failed": Assumption(
         "prefect",
         "The message of a failed run begins `Flow run encountered an exception:`.",
-        "flows/operations/events.py",
+        "flows/reporting.py",
     ),
     "prefect_loggers": Assumption(
-        "prefect", "Runs log to prefect.flow_runs, tasks to prefect.task_runs.", "flows/operations/logs.py"
+        "prefect", "Runs log to prefect.flow_runs, tasks to prefect.task_runs.", "flows/reporting.py"
     ),
     "prefect_schedule": Assumption("prefect", "A CronSchedule gives its next dates.", "flows/terminal/start.py"),
     "psycopg_options": Assumption(

@@ -14,11 +14,11 @@ FILES_OF = {
     "prefect_server": (
         "tests/faults/test_canaries.py",
         "tests/faults/test_kill.py",
-        "tests/flows/operations/test_events.py",
         "tests/flows/test_backtest.py",
         "tests/flows/test_deploy.py",
         "tests/flows/test_nightly.py",
         "tests/flows/test_patient_nights.py",
+        "tests/flows/test_reporting.py",
         "tests/flows/test_runners.py",
     ),
 }

@@ -1,1 +1,1 @@
-"""Around the flows: Prefect's server, worker, states, messages, artifacts and logs."""
+"""Prefect's server and worker."""

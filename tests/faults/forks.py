@@ -13,7 +13,7 @@ PRELOADED = [
     "tests.faults.mornings",
     "sklearn.preprocessing",
     "exchange_calendars",
-    "flows.operations.artifacts",
+    "flows.reporting",
     "flows.cli",
     "flows.terminal.start",
     "jinja2",

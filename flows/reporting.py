@@ -1,0 +1,223 @@
+"""How a run appears in Prefect, and what it sends: names, tags, states, artifacts, log lines, messages to people."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from prefect import Flow, get_client, runtime
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
+from prefect.states import Completed, Failed, Running
+from prefect.utilities.urls import url_for
+from rich.console import Console
+
+from flows import clock
+from flows.operations.server import tolerate_outage
+from forecasting.errors import ForecastingError
+from forecasting.pipeline import notify
+from forecasting.pipeline.folders import report_path
+from forecasting.pipeline.night import Night
+from forecasting.pipeline.notify import Alert
+from forecasting.pipeline.outcomes import newest_nights, outcome_page
+from forecasting.pipeline.parameters import backtest_name, night_name, subject_of
+from forecasting.pipeline.publish import update_index
+from forecasting.pipeline.run import outcome_of
+from forecasting.pipeline.symbols import combined, joined
+from forecasting.pipeline.unexpected import explained, explained_errors
+from forecasting.plain_text import plain_text
+from forecasting.report.artifacts import Artifact, night_artifact
+from forecasting.report.outcome_page import RunTimes
+from forecasting.report.run_outcome import outcome_sentence, outcome_tags
+from forecasting.settings import Settings, read_settings
+
+logger = logging.getLogger("forecasting.night")
+
+
+def night_run_name() -> str:
+    """`nightly-SBUX-volume-2024-03-08`."""
+    return night_name(str(runtime.flow_run.flow_name), runtime.flow_run.parameters, now=clock.now)
+
+
+def backtest_run_name() -> str:
+    """`backtest-SBUX-volume-2023-01-03-2023-12-29`."""
+    return backtest_name(runtime.flow_run.parameters)
+
+
+def step_run_name() -> str:
+    """`train-SBUX-2024-03-08`, of many symbols `train-AAPL+24-others-2024-03-08`."""
+    nights = runtime.task_run.parameters["nights"]
+    symbols = list(dict.fromkeys(night.symbol for night in nights))
+    return f"{runtime.task_run.task_name}-{joined(symbols)}-{nights[-1].session}"
+
+
+def flow_run() -> FlowRun | None:
+    """This flow run; None outside one."""
+    context = FlowRunContext.get()
+    return None if context is None else context.flow_run
+
+
+def run_link() -> str:
+    """The page of this flow run in Prefect's UI; empty outside one."""
+    run = flow_run()
+    # The address that Prefect gives is that of the first version of its UI, which a browser would show (3.9.1).
+    return ((run and url_for(run)) or "").replace("/runs/", "/v2/runs/", 1)
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Within the block, INFO of the library is recorded, and errors are logged as one paragraph.
+
+    An error that is not ours leaves the block as an UnexpectedError, which names the file with its traceback.
+    From here on every line of the library is cleaned and capped, whichever handler prints it.
+    """
+    if not isinstance(made := logging.getLogRecordFactory(), CleanRecords):
+        logging.setLogRecordFactory(CleanRecords(made))
+    # Rich itself raises SystemExit from the log call where a killed worker no longer reads: the thread that writes the
+    # line would end, and a night with its lock would wait for it for ever.
+    Console.on_broken_pipe = lambda console: setattr(console, "quiet", True)  # type: ignore[method-assign, assignment]
+    library = logging.getLogger("forecasting")
+    level = library.level
+    # Prefect attaches its handler to the logger but does not set its level: unset, INFO would be lost.
+    library.setLevel(logging.INFO)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    try:
+        with explained_errors(clock.now):
+            yield
+    finally:
+        # The filter stays: Prefect logs a flow's exception after the flow, and this block with it, has ended.
+        library.setLevel(level)
+
+
+class CleanRecords:
+    """A factory of log records: a filter would have to be on every handler, also on those that Prefect adds later."""
+
+    def __init__(self, made: Callable[..., logging.LogRecord]) -> None:
+        """Take the factory before."""
+        self._made = made
+
+    def __call__(self, name: str, *args: object, **named: object) -> logging.LogRecord:
+        """A record, the library's cleaned and capped."""
+        record = self._made(name, *args, **named)
+        if name.partition(".")[0] == "forecasting":
+            record.msg, record.args = plain_text(record.getMessage()), ()
+        return record
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    if record.exc_info and isinstance(error := record.exc_info[1], Exception):
+        if not isinstance(error, ForecastingError):
+            record.msg, record.args = f"{plain_text(record.getMessage())} {explained(error, now=clock.now)}", ()
+        record.exc_info = record.exc_text = None
+    return True
+
+
+def wait(settings: Settings, until: datetime, why: str, late: Sequence[Night]) -> None:
+    """Wait for the next round of requests, in the state Late, whose message names the reasons and the hours."""
+    update_index(settings, now=clock.now)
+    alerts = [Alert("night.late", night.symbol, night.target, night.session, str(night.error)) for night in late]
+    notify.send(settings, alerts, link=run_link())
+    name_state("Late", why)
+    clock.wait_until(until)
+    name_state("Running", "", only="Late")
+
+
+def name_state(name: str, message: str, *, only: str = "") -> None:
+    """Rename the running state of this flow run, with a reason, but only from the name `only` if one is given."""
+    if (run := flow_run()) is None:
+        return
+    with tolerate_outage(f"the state {name}"), get_client(sync_client=True) as client:
+        present = client.read_flow_run(run.id).state
+        if present is not None and present.is_running() and (not only or present.name == only):
+            # Forced: the server treats a second Running as a repeated start and would refuse it.
+            client.set_flow_run_state(run.id, Running(name=name, message=plain_text(message)), force=True)
+
+
+def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothing: Callable[[], str]) -> State[Any]:
+    """Failed, PartlyFailed where some symbols did not, Completed, WithoutBar, or Skipped where nothing was to do.
+
+    The caller of the flow gets the ids of the nights that are done, None without any, or the errors as one.
+
+    Args:
+        nights: As they ended.
+        settings: Of the run.
+        done: The message of a run in which nothing failed.
+        nothing: The message where nothing was to do.
+    """
+    outcome, symbols = outcome_of(nights), len(settings.symbols)
+    if outcome.failed:
+        name = "PartlyFailed" if len(outcome.failed) < symbols else "Failed"
+        error = combined(outcome.failed, of=symbols)
+        return Failed(name=name, message=plain_text(error), data=error)
+    if outcome.done:
+        return Completed(data=outcome.done, message=plain_text(done))
+    if outcome.without_bar:
+        return Completed(name="WithoutBar", message=plain_text(" ".join(outcome.without_bar)))
+    return Completed(name="Skipped", message=nothing())
+
+
+def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook of a flow that failed: sends its run's name and the error's message."""
+    words = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
+    symbol, target = subject_of(flow_run.parameters)
+    alert = Alert("night.failed", symbol, target, None, f"{flow_run.name} failed. {words}")
+    notify.send(read_settings(), [alert], link=run_link())
+
+
+def publish_artifacts(nights: Sequence[Night]) -> None:
+    """Add the artifacts of nights to the flow run; no-op and skipped as `add_artifacts`."""
+    for night in nights:
+        if night.report is not None:
+            about = f"the artifact of {night.symbol} {night.target}, origin {night.report.origin}"
+            page = report_path(night.settings, night.symbol, night.target)
+            add_artifacts([night_artifact(night.report, page)], about)
+
+
+def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
+    """Send what is notable about the nights done, add the page of all symbols, and tags; a sentence for the last state.
+
+    Outside a flow run there are messages alone; where one of the four fails, a warning in place of it and of those
+    after it.
+    """
+    run, now = flow_run(), clock.now()
+    try:
+        notify.send_notable(settings, outcome_of(nights).done, link=run_link())
+        if run is None:
+            return ""
+        newest = newest_nights(settings, nights)
+        times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
+        add_artifacts([outcome_page(settings, newest, times)], "the page of outcomes")
+        add_tags(outcome_tags(newest))
+        return outcome_sentence(newest)
+    except Exception as error:  # the run may be about to end with errors of its nights, which this would hide
+        logger.warning("the messages or the page of the run were not made: %s", explained(error, now=clock.now))
+        return ""
+
+
+def add_artifacts(artifacts: Sequence[Artifact], about: str) -> None:
+    """Add artifacts to the flow run; no-op outside one, skipped with a warning when the server is down.
+
+    Args:
+        artifacts: A text becomes a Markdown artifact, rows become a table.
+        about: What they are, for the warning.
+    """
+    if flow_run() is None:
+        return
+    with tolerate_outage(about):
+        for artifact in artifacts:
+            if isinstance(artifact.body, str):
+                create_markdown_artifact(key=artifact.key, markdown=artifact.body, description=artifact.description)
+            else:
+                create_table_artifact(key=artifact.key, table=artifact.body, description=artifact.description)
+
+
+def add_tags(tags: Sequence[str]) -> None:
+    """Add tags to the flow run, before those that it has; no-op and skipped as `add_artifacts`."""
+    if (run := flow_run()) is None:
+        return
+    with tolerate_outage(f"the tags {', '.join(tags)}"), get_client(sync_client=True) as client:
+        present = client.read_flow_run(run.id).tags
+        client.update_flow_run(run.id, tags=list(dict.fromkeys([*tags, *present])))

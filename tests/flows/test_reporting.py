@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from prefect import State
+from prefect.logging.handlers import PrefectConsoleHandler
+from prefect.states import Running
+
+from flows import clock, reporting
+from flows.nightly import nightly
+from flows.reporting import last_state, readable_errors
+from forecasting.errors import (
+    ForecastingError,
+    HistoryError,
+    NoBarError,
+    SymbolsFailedError,
+    UnexpectedError,
+    UsageError,
+)
+from forecasting.pipeline.night import Night, make_night
+from forecasting.report.artifacts import Artifact
+from forecasting.report.outcome_page import RunTimes
+from forecasting.settings import Settings
+from tests.flows.sinks import http_sink
+from tests.report.nights import ORIGIN, report_data
+
+TABLE, PAGE = Artifact("scores-sbux-volume", "Scores", [{"n": 1}]), Artifact("night-sbux-volume", "Night", "**8.45 M**")
+FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
+
+
+@pytest.fixture
+def created(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What was created, instead of by Prefect's server."""
+    made: list[dict[str, object]] = []
+    for name in ("create_table_artifact", "create_markdown_artifact"):
+        monkeypatch.setattr(reporting, name, lambda **given: made.append(given))
+    return made
+
+
+def publish_a_night() -> None:
+    night = make_night("SBUX", ORIGIN, Settings(), now=clock.now)
+    reporting.publish_artifacts([replace(night, report=report_data())])
+
+
+def test_outside_a_flow_run_there_is_no_artifact_tag_or_sentence(created: list[dict[str, object]]) -> None:
+    publish_a_night()
+    reporting.add_tags(["SBUX"])
+    assert reporting.publish_outcomes(Settings(), []) == ""
+    assert created == []
+
+
+def test_a_night_has_one_artifact(created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
+    publish_a_night()
+    assert [artifact["key"] for artifact in created] == ["night-sbux-volume"]
+
+
+def test_rows_become_a_table_and_text_a_markdown_artifact(
+    created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
+    reporting.add_artifacts([TABLE, PAGE], "a night")
+    assert created == [
+        {"key": "scores-sbux-volume", "table": [{"n": 1}], "description": "Scores"},
+        {"key": "night-sbux-volume", "markdown": "**8.45 M**", "description": "Night"},
+    ]
+
+
+def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
+    assert reporting.publish_outcomes(Settings(data_dir=tmp_path), []) == ""  # there is no database
+    assert [(record.levelname, record.getMessage().partition(":")[0]) for record in caplog.records] == [
+        ("WARNING", "the messages or the page of the run were not made")
+    ]
+
+
+def test_a_run_retried_hours_later_took_as_long_as_its_last_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    due = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+    started, ended = due + timedelta(hours=8), due + timedelta(hours=8, seconds=40)
+    run = SimpleNamespace(
+        expected_start_time=due, start_time=due, state=Running(timestamp=started), idempotency_key=None
+    )
+    monkeypatch.setattr(reporting, "flow_run", lambda: run)
+    monkeypatch.setattr(clock, "now", lambda: ended)
+    for name in ("newest_nights", "add_artifacts", "add_tags", "outcome_tags"):
+        monkeypatch.setattr(reporting, name, lambda *_, **__: [])
+    monkeypatch.setattr(reporting, "outcome_sentence", lambda _: "done")
+    pages: list[RunTimes] = []
+    monkeypatch.setattr(reporting, "outcome_page", lambda _settings, _nights, times: pages.append(times))
+    assert reporting.publish_outcomes(Settings(), []) == "done"
+    assert pages == [RunTimes(due, started, ended)]
+
+
+SETTINGS = Settings(symbols=("AAA", "BAD"))
+NOTE = "The bar is missing."
+
+
+def a_night(symbol: str = "AAA", *, error: ForecastingError | None = None, without_bar: str = "") -> Night:
+    night = Night(
+        symbol, date(2024, 3, 8), SETTINGS.for_symbol(symbol), clock.now, error=error, without_bar=without_bar
+    )
+    return replace(night, is_done=error is None and not without_bar)
+
+
+NO_ROWS, NO_SESSION, NO_BAR = HistoryError("no rows"), UsageError("no such session"), NoBarError("Another.")
+
+
+@pytest.mark.parametrize(
+    ("nights", "settings", "name", "message"),
+    [
+        ([a_night()], SETTINGS, "Completed", "2 symbols: 2 done."),
+        ([a_night(), a_night("BAD", error=NO_ROWS)], SETTINGS, "PartlyFailed", "1 of 2 symbols failed. BAD: no rows"),
+        ([a_night(error=NO_ROWS), a_night("BAD", error=NO_SESSION)], SETTINGS, "Failed", "2 of 2 symbols failed."),
+        ([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), "Failed", "no such session"),
+        (
+            [a_night(without_bar=NOTE), a_night(error=NoBarError("Another."))],
+            SETTINGS,
+            "WithoutBar",
+            f"{NOTE} Another.",
+        ),
+        ([], SETTINGS, "Skipped", "Nothing new."),
+    ],
+)
+def test_the_last_state_of_a_run_says_what_became_of_its_nights(
+    nights: list[Night], settings: Settings, name: str, message: str
+) -> None:
+    state: State = last_state(nights, settings, done="2 symbols: 2 done.", nothing=lambda: "Nothing new.")
+    assert state.name == name
+    assert str(state.message).startswith(message)
+    assert state.is_failed() == name.endswith("Failed")
+
+
+def test_its_data_are_the_ids_of_the_nights_done_or_the_error() -> None:
+    done = a_night()
+    assert last_state([done], SETTINGS, done="", nothing=str).data == [done.id]
+    failed = last_state([done, a_night("BAD", error=NO_ROWS)], SETTINGS, done="", nothing=str)
+    assert isinstance(failed.data, SymbolsFailedError)
+    alone = last_state([a_night(error=NO_SESSION)], SETTINGS.for_symbol("AAA"), done="", nothing=str)
+    assert alone.data is NO_SESSION
+
+
+@pytest.fixture
+def library() -> Iterator[logging.Logger]:
+    """The library's logger at WARNING, and afterwards as it was."""
+    logger = logging.getLogger("forecasting")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    yield logger
+    logger.setLevel(level)
+
+
+def record_of(error: Exception) -> logging.LogRecord:
+    """A log record with the error's traceback, after the filters of Prefect's logger of flow runs."""
+    logger = logging.getLogger("prefect.flow_runs")
+    try:
+        raise error
+    except Exception:
+        record = logger.makeRecord(logger.name, logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+    assert logger.filter(record)
+    return record
+
+
+def test_info_of_the_library_is_recorded_within_the_block_alone(library: logging.Logger) -> None:
+    with readable_errors():
+        assert library.isEnabledFor(logging.INFO)
+    assert not library.isEnabledFor(logging.INFO)
+
+
+def test_the_level_is_restored_after_an_error(library: logging.Logger) -> None:
+    with pytest.raises(UsageError), readable_errors():
+        raise UsageError("seeded")
+    assert library.level == logging.WARNING
+
+
+def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    with readable_errors():
+        pass
+    assert record_of(ForecastingError("ours")).exc_info is None
+    record = record_of(ZeroDivisionError("theirs"))
+    (kept,) = (tmp_path / "errors").iterdir()
+    assert record.exc_info is None
+    assert str(kept) in record.getMessage()
+
+
+def test_an_error_that_is_not_ours_leaves_the_block_as_one_that_names_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    with (
+        pytest.raises(UnexpectedError, match=r"\(ZeroDivisionError: theirs\)\. Its traceback is in "),
+        readable_errors(),
+    ):
+        raise ZeroDivisionError("theirs")
+
+
+def test_a_second_block_adds_no_second_filter() -> None:
+    logger = logging.getLogger("prefect.task_runs")
+    with readable_errors():
+        before = list(logger.filters)
+    with readable_errors():
+        assert logger.filters == before
+
+
+def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with readable_errors(), os.fdopen(writer, "w", encoding="utf-8") as lines:
+        handler = PrefectConsoleHandler(stream=lines)
+        for text in ("the worker was killed", "and the night goes on"):
+            handler.emit(logging.LogRecord("forecasting.night", logging.INFO, __file__, 1, text, (), None))
+        assert handler.console.quiet
+        with suppress(BrokenPipeError):  # what is still buffered
+            lines.close()
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_failed_night_is_sent_with_its_error_and_the_page_of_its_run(
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http_sink() as (url, posted):
+        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
+        with pytest.raises(UsageError):
+            nightly(as_of=date(2024, 3, 9))
+    (message,) = map(json.loads, posted)
+    assert message["title"] == "forecasting: night.failed, TEST volume"
+    assert message["message"].startswith("TEST volume: nightly-TEST-volume-2024-03-09 failed. ")
+    assert "found 2024-03-09, a Saturday" in message["message"]
+    assert "/v2/runs/flow-run/" in message["message"].splitlines()[-1]
