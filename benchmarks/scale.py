@@ -30,8 +30,8 @@ import sqlalchemy as sa
 from night import STAGES, clean_environment, command, start_server
 
 from forecasting.sessions import shift
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 
 NOISE = 0.003
 """Standard deviation of the log noise on the bars of a symbol that repeats another."""
@@ -210,7 +210,7 @@ def seconds_of(ledger: Ledger, session: date) -> dict[str, float]:
     """Wall seconds of each stage of the night at `session`, summed over its symbols."""
     runs = metadata.tables["runs"]
     columns = [sa.func.sum(runs.c[f"seconds_{stage}"]) for stage in STAGES]
-    with database.reading(ledger.url) as connection:
+    with connect.reading(ledger.url) as connection:
         sums = connection.execute(sa.select(*columns).where(runs.c.as_of == session)).one()
     return dict(zip(STAGES, sums, strict=True))
 
@@ -220,7 +220,7 @@ def rows_of(ledger: Ledger) -> dict[str, str]:
     if ledger.postgres is None:
         return {}
     found = {}
-    with database.reading(ledger.url) as connection:
+    with connect.reading(ledger.url) as connection:
         for name, table in metadata.tables.items():
             columns = ", ".join(column.name for column in table.c if not any(part in column.name for part in TIMES))
             digest = f"SELECT count(*), sum(hashtextextended(ROW({columns})::text, 0)::numeric) FROM {name}"  # noqa: S608 - names of our own tables

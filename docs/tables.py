@@ -6,7 +6,7 @@ import textwrap
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from forecasting.store.views import VIEWS, create, text_of
 
 INTRO = """# Tables and views

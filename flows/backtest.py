@@ -13,7 +13,7 @@ from forecasting.pipeline.parameters import narrowed
 from forecasting.report.artifacts import backtest_artifact
 from forecasting.report.run_guides import BACKTEST
 from forecasting.report.run_outcome import subject_tags
-from forecasting.store import database
+from forecasting.store import lock
 from forecasting.vocabulary import Target
 
 
@@ -49,7 +49,7 @@ def backtest(
         settings = narrowed(symbols=symbol and (symbol,), target=target, source=source, events=events, market=market)
         spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1, as_published=as_published)
         add_tags(subject_tags([spec.symbol], settings.target))
-        with database.night_lock(settings.url, "backtest"):
+        with lock.night_lock(settings.url, "backtest"):
             document = walk_forward(spec, store=True, now=clock.now)
     add_artifacts([backtest_artifact(document)], f"the figures of {spec.symbol}")  # the table metrics has them too
     return document

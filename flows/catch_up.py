@@ -21,7 +21,7 @@ from forecasting.pipeline.plan import planned_span
 from forecasting.pipeline.run import ledger
 from forecasting.report.run_guides import CATCH_UP
 from forecasting.report.run_outcome import subject_tags
-from forecasting.store import database, migrate
+from forecasting.store import lock, migrate
 from forecasting.vocabulary import Target
 
 
@@ -55,7 +55,7 @@ def catch_up(
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
         add_tags(subject_tags(settings.symbols, settings.target))
         migrate.check_ready(settings.url, writes=False)  # the lock is a table, which an older ledger lacks
-        with database.night_lock(settings.url, "night"), ledger(settings):
+        with lock.night_lock(settings.url, "night"), ledger(settings):
             planned = planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
             nights = run_nights(planned, settings)
     nothing = f"Every session from {first} to {last} was already done."

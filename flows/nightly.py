@@ -39,7 +39,7 @@ from forecasting.pipeline.unexpected import explained
 from forecasting.report.run_guides import NIGHTLY
 from forecasting.report.run_outcome import subject_tags
 from forecasting.settings import Settings
-from forecasting.store import database, migrate
+from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode, Target
 
 
@@ -108,7 +108,7 @@ def nightly(
         settings = narrowed(symbols=symbols, target=target, source=source, events=events, market=market)
         add_tags(subject_tags(settings.symbols, settings.target))
         migrate.check_ready(settings.url, writes=False)  # the lock is a table, which an older ledger lacks
-        with database.night_lock(settings.url, "night"), ledger(settings):
+        with lock.night_lock(settings.url, "night"), ledger(settings):
             trigger = "schedule" if patient else "run"
             planned = planned_nights(settings, as_of=as_of, mode=mode, now=clock.now, trigger=trigger)
             nights = run_nights(planned, settings, patient=patient, switch_source=switch_source)

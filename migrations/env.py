@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

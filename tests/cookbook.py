@@ -18,8 +18,7 @@ from unittest import mock
 
 from typer.testing import CliRunner
 
-from forecasting.store.connect import engine
-from forecasting.store.database import begun
+from forecasting.store.connect import begun, engine
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "sql.md"

@@ -17,8 +17,8 @@ from flows.terminal.start import start_night
 from forecasting.pipeline.publish import each_report
 from forecasting.report.data import ReportData
 from forecasting.settings import Settings, read_settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from tests.builders import csv_of_small_night, set_small_night
 from tests.plain_flows import without_prefect
 from tests.postgres import copied
@@ -31,21 +31,21 @@ TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
 
 
 def rows(name: str) -> list[dict[str, object]]:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         found = connection.execute(sa.text(f"SELECT * FROM {name}")).mappings()
         return sorted((dict(row) for row in found), key=str)
 
 
 def counts() -> dict[str, int]:
     """The number of rows of every table."""
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         counted = sa.select(sa.func.count())
         return {name: connection.scalar(counted.select_from(table)) or 0 for name, table in metadata.tables.items()}
 
 
 def nights_done(url: str) -> int:
     """The number of nights of a ledger that are done."""
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         return int(connection.scalar(sa.text("SELECT count(*) FROM runs WHERE status = 'done'")) or 0)
 
 
@@ -57,7 +57,7 @@ def timeless(name: str) -> list[dict[str, object]]:
 
 def contents(url: str) -> dict[str, list[str]]:
     """Every table's rows without what may differ, as sorted text."""
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         return {
             table.name: sorted(
                 str({name: value for name, value in row.items() if not any(part in name for part in TIMES)})
@@ -122,7 +122,7 @@ def newest_reports(settings: Settings, as_of: date | None = None) -> list[Report
 
 def forget_derived_rows() -> None:
     """Delete what nights made of the stored bars: forecasts, scores, decisions, models and runs."""
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for name in ("scores", "forecasts", "promotions", "models", "metrics", "runs"):
             connection.execute(metadata.tables[name].delete())
 

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from forecasting.store.connect import engine
-from forecasting.store.database import begun
-from forecasting.store.tables import metadata
+from forecasting.store.connect import begun, engine
+from forecasting.store.schema import metadata
 
 
 def running_postgres() -> Iterator[sa.Engine]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import database, tables, writes
+from forecasting.store import connect, schema, write
 from tests import cookbook
 from tests.conftest import DATABASES
 from tests.postgres import copied, fresh_postgres
@@ -132,15 +132,15 @@ def seeded(request: pytest.FixtureRequest) -> str:
     fetch |= {"first_asked": day, "last_asked": day, "fetched_at": night, "payload_hash": "0", "library_version": "1"}
     bar = {"symbol": SYMBOL, "session": day, "fetch_id": "f1", "first_seen_at": night}
     finding = {"id": "x", "symbol": SYMBOL, "session": day, "rule": "price_spike", "severity": "flag", "fetch_id": "f1"}
-    with database.transaction(url) as connection:
-        connection.execute(sa.insert(tables.fetches), [fetch])
+    with connect.transaction(url) as connection:
+        connection.execute(sa.insert(schema.fetches), [fetch])
         for version, (volume, close) in enumerate(((100, 8.0), (120, 8.0), (240, 4.0)), 1):  # restated; split 2 for 1
             numbers = {"version": version, "volume": volume, "close": close, "superseded_at": night}
-            connection.execute(sa.insert(tables.bar_versions), [bar | numbers])
-        connection.execute(sa.insert(tables.findings), [finding | {"detail": "twice the day before"}])
+            connection.execute(sa.insert(schema.bar_versions), [bar | numbers])
+        connection.execute(sa.insert(schema.findings), [finding | {"detail": "twice the day before"}])
         failed = {"symbol": SYMBOL, "status": "failed", "error": "No usable response."}
-        writes.start_run(connection, run_row("r1", "2018-12-28", **failed))
-        writes.add_model(connection, model_row("m1", symbol=SYMBOL, refused="not finite", trained_to=day))
+        write.start_run(connection, run_row("r1", "2018-12-28", **failed))
+        write.add_model(connection, model_row("m1", symbol=SYMBOL, refused="not finite", trained_to=day))
     return url
 
 

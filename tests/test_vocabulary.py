@@ -4,13 +4,13 @@ from typing import get_args
 
 import pytest
 
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.vocabulary import KINDS, QUANTILE_COLUMNS, QUANTILES, Kind
 
 
 def test_each_quantile_level_has_the_column_of_its_name() -> None:
     assert [f"q{round(100 * level):02d}" for level in QUANTILES] == list(QUANTILE_COLUMNS)
-    assert [column.name for column in tables.forecasts.c if column.name.startswith("q")] == list(QUANTILE_COLUMNS)
+    assert [column.name for column in schema.forecasts.c if column.name.startswith("q")] == list(QUANTILE_COLUMNS)
 
 
 def test_quantile_levels_ascend_and_are_symmetric() -> None:

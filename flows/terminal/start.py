@@ -20,7 +20,7 @@ from forecasting.pipeline.outcomes import completed_sentence, done_sentence, nex
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings, read_settings
-from forecasting.store import database, migrate
+from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode
 
 
@@ -93,7 +93,7 @@ def has_server(settings: Settings) -> bool:
 def nights_here(settings: Settings) -> Iterator[None]:
     """A block in which nights run without Prefect, under their lock; an error that stops all of them is sent."""
     try:
-        with watched_nights(), database.night_lock(settings.url, "night"), ledger(settings):
+        with watched_nights(), lock.night_lock(settings.url, "night"), ledger(settings):
             yield
     except Exception as error:
         failure = explained(error, now=clock.now)
@@ -125,7 +125,7 @@ def start_serving() -> None:
 
     settings = read_settings()
     migrate.check_ready(settings.url)
-    with database.serve_lock(settings.data_dir), ensure_server():
+    with lock.serve_lock(settings.data_dir), ensure_server():
         (due,) = asyncio.run(CronSchedule(cron=settings.cron, timezone=settings.timezone).get_dates(1, clock.now()))
         echo(next_night_sentence(settings, due, now=clock.now()))
         every, patient = Cron(settings.cron, timezone=settings.timezone, slug="nightly"), {"patient": True}

@@ -30,7 +30,7 @@ from forecasting.preprocess.market import MarketSeries
 from forecasting.report.json_text import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, writes
+from forecasting.store import connect, migrate, write
 from forecasting.vocabulary import Clock, Progress
 
 Bar = Callable[[str], AbstractContextManager[Progress | None]]
@@ -224,8 +224,8 @@ def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> No
         "seconds": result.seconds,
         "created_at": now(),
     }
-    with database.transaction(settings.url) as connection:
-        writes.add_model(connection, model)
-        writes.add_metrics(
+    with connect.transaction(settings.url) as connection:
+        write.add_model(connection, model)
+        write.add_metrics(
             connection, [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
         )

@@ -18,8 +18,8 @@ from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import publish_page
 from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
 from forecasting.pipeline.snapshot import data_as_of
-from forecasting.store import database, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.vocabulary import CHALLENGER, CHAMPION
 
@@ -76,19 +76,19 @@ def score_and_decide(night: Night) -> Night:
     Raises:
         StoreError: No bar was ever fetched.
     """
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         evidence = read_evidence(connection, night)
     at, target = night.now(), night.target
     scores = score_rows(evidence.unscored, target=target, scored_at=at)
     if evidence.later is not None:
         scores += score_rows(evidence.later, target=target, scored_at=at)
     decision = None if evidence.challenger is None else promotion(night, evidence)
-    with database.transaction(night.settings.url) as connection:
-        added = writes.add_scores(connection, scores)
+    with connect.transaction(night.settings.url) as connection:
+        added = write.add_scores(connection, scores)
         newest = max((row["target_session"] for row in scores), default=night.session)
         logger.info("scored %d forecasts of %s up to %s", added, night.symbol, newest)
         if decision is not None:
-            writes.add_promotion(connection, decision)
+            write.add_promotion(connection, decision)
             winner, reason = decision["winner"], decision["reason"]
             logger.info("champion of %s from now on: %s (%s)", night.symbol, winner, reason)
     return night

@@ -17,7 +17,7 @@ from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
 from forecasting.report.long_forms import hubverse, nixtla
 from forecasting.settings import Settings
-from forecasting.store import database, migrate
+from forecasting.store import connect, migrate
 from forecasting.vocabulary import Clock
 
 Form = Literal["latest", "history", "bars", "hubverse", "nixtla"]
@@ -44,7 +44,7 @@ def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date 
     """
     _check(form, out, as_of)
     migrate.check_ready(settings.url, writes=False)
-    with database.kept_open(settings.url):
+    with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, lambda own: _rows(own, form, as_of), now=now)
     written = [outcome.symbol for outcome in outcomes if outcome.error is None]
     if not written:

@@ -20,7 +20,7 @@ from forecasting.pipeline.second_source import witness_of
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read
+from forecasting.store import connect, migrate, read
 from forecasting.store.connect import place
 from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
@@ -66,7 +66,7 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url, writes=False, within_s=STATEMENT_S)
     fresh: dict[date, list[str]] = {}
     failed: list[tuple[str, ForecastingError]] = []
-    with database.reading(settings.url, within_s=STATEMENT_S) as connection:
+    with connect.reading(settings.url, within_s=STATEMENT_S) as connection:
         for symbol in settings.symbols:
             own = settings.for_symbol(symbol)
             try:
@@ -232,7 +232,7 @@ def unnamed_new_symbols(settings: Settings) -> str:
     source = source_of(settings.source, cache_dir=settings.yahoo_cache)
     if not isinstance(source, Files):
         return ""
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         new = [symbol for symbol in settings.symbols if read.newest_fetch(connection, symbol) is None]
     try:
         if not new or source.states_symbol():

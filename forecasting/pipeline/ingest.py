@@ -50,8 +50,8 @@ from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
 from forecasting.sessions import ends_soon
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store.connect import Connection
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.ingest")
@@ -191,7 +191,7 @@ def _asked(night: Night, oldest: date, *, switch_source: bool, purpose: Purpose)
     else:
         source = source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
     first = first_session(min(oldest, last), settings)
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
         if newest is not None and newest["last_asked"] == last:
             # A run that was killed after some of its nights asks for as much again, not for what the others need alone.
@@ -250,7 +250,7 @@ def _fetch(asked: _Asked, calendar: Calendar | None, purpose: Purpose, night: Ni
         ForecastingError: The request stored nothing.
     """
     answer = _request(asked, calendar, purpose)
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         fetch_id = _write(connection, asked, answer, purpose)
     if answer.error is not None:
         raise answer.error
@@ -347,8 +347,8 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purp
         if answer.error is not None:
             # As error, which a later success clears; a note would stay on its page.
             stopped = {"status": stopped_status(answer.error), "error": str(answer.error)}
-            writes.update_run(connection, night.id, stopped)
-    writes.add_fetch(
+            write.update_run(connection, night.id, stopped)
+    write.add_fetch(
         connection,
         answer.fetched,
         answer.revision,
@@ -358,7 +358,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purp
     )
     logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
     for change in answer.events if not failed else ():
-        writes.add_events(connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at)
+        write.add_events(connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at)
     return fetch_id
 
 
@@ -412,11 +412,11 @@ def ingest_only(
         session = as_of or plan.newest_session(own.symbols[0], own, now=now)
         plan.check_session(session, own.exchange, now=now)
         night = make_night(own.symbols[0], session, settings, now=now)
-        with database.night_lock(own.url, "night"):
+        with lock.night_lock(own.url, "night"):
             (done,) = fetch_and_store([(night, session)], switch_source=switch_source, purpose="ingest")
         if done.error is not None:
             raise done.error
-        with database.reading(own.url) as connection:
+        with connect.reading(own.url) as connection:
             return dict(read.fetch(connection, done.fetch_id) or {})
 
     return each_symbol(settings, fetch, now=now)

@@ -23,8 +23,8 @@ from forecasting.pipeline.folders import (
 from forecasting.pipeline.night import WINDOWS, Night
 from forecasting.pipeline.output_file import DRAFTS
 from forecasting.settings import Settings
-from forecasting.store import database, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.train.checkpoint import FILES
 from forecasting.train.mode import FITS
 from forecasting.vocabulary import Clock
@@ -55,13 +55,13 @@ def mark_cut_off(settings: Settings) -> int:
     Args:
         settings: The settings in force, with the database.
     """
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         found = read.running(connection)
     if found:
         logger.warning("%d nights were cut off before their end", len(found))
-        with database.transaction(settings.url) as connection:
+        with connect.transaction(settings.url) as connection:
             for run_id in found:
-                writes.update_run(connection, run_id, {"status": "failed", "error": CUT_OFF})
+                write.update_run(connection, run_id, {"status": "failed", "error": CUT_OFF})
     return len(found)
 
 
@@ -93,7 +93,7 @@ def delete_weights_without_row(settings: Settings) -> int:
         settings: The settings in force, with the database.
     """
     folder = settings.data_dir.absolute() / ARTIFACTS
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         fits = {network_id(run_id, method) for run_id in read.not_done(connection) for method in FITS}
         if not fits:  # on most mornings: the folder has thirty names a symbol
             return 0
@@ -131,7 +131,7 @@ def delete_pruned_files(nights: Sequence[Night]) -> int:
     """The number of folders deleted, whose models' paths are empty: also those that a kill left behind."""
     settings = nights[0].settings
     present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         pruned = [read.pruned(connection, night.symbol, night.target) for night in nights]
     deleted = 0
     for model_id in sorted(present.intersection(chain.from_iterable(pruned))):
@@ -147,7 +147,7 @@ def delete_pruned_files(nights: Sequence[Night]) -> int:
 def delete_run_folders(settings: Settings) -> None:
     """Delete the windows of every finished run, also of one that was killed before it got here."""
     folders = {path.name: path for path in runs_folder(settings).glob("*")}
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         done = read.done_among(connection, list(folders))
     for run_id in done:
         delete_windows(folders[run_id])

@@ -11,8 +11,8 @@ from forecasting.errors import UsageError
 from forecasting.pipeline.snapshot import first_session
 from forecasting.sessions import is_session, opens_at, shift
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read
-from forecasting.store.database import Connection
+from forecasting.store import connect, migrate, read
+from forecasting.store.connect import Connection
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 _ISSUED = ("status", "reason", "issued_at", "data_as_of", "model_id", "run_id")
@@ -112,7 +112,7 @@ def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 def _of_each(settings: Settings, read_one: Callable[[Connection, str], pd.DataFrame]) -> pd.DataFrame:
     """The frames of all symbols, one below the other, from one state of the database."""
     migrate.check_ready(settings.url, writes=False)
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         frames = [read_one(connection, symbol) for symbol in settings.symbols]
     filled = [frame for frame in frames if len(frame)]  # pandas warns of empty ones
     return pd.concat(filled, ignore_index=True) if filled else frames[0]

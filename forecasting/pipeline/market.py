@@ -18,8 +18,8 @@ from forecasting.pipeline.night import Night
 from forecasting.pipeline.snapshot import first_session
 from forecasting.preprocess.market import FILLED_SESSIONS, MarketSeries
 from forecasting.sessions import closes_at, last_completed, sessions_index, shift
-from forecasting.store import database, read
-from forecasting.store.database import Connection
+from forecasting.store import connect, read
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.card import Card
 
@@ -77,7 +77,7 @@ def needed_market(nights: Sequence[Night], oldest: date, *, switch_source: bool)
     needed = []
     for market, night in series.values():
         first = first_session(min(oldest, night.session), night.settings) - timedelta(days=2 * FILLED_SESSIONS)
-        with database.reading(night.settings.url) as connection:
+        with connect.reading(night.settings.url) as connection:
             is_enough = _is_enough(connection, market, first)
         if switch_source or not is_enough:
             needed.append((market, _earlier(market, first - _MARGIN)))

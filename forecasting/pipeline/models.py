@@ -13,8 +13,8 @@ from forecasting.ids import short_id
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, check_inside, child_folder
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, only_symbol, values_of
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, lock, migrate, read, write
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
 from forecasting.vocabulary import LSTM, Clock
@@ -87,7 +87,7 @@ def check_champion(symbol: str, settings: Settings) -> None:
         UsageError: There is no champion.
         ArtifactError: Its weights are missing, altered, or of code that this code cannot run.
     """
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         champion = read.champion(connection, symbol, settings.target)
     if champion is None:
         raise UsageError(
@@ -105,16 +105,16 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[Symb
         StoreError: The database is not ready.
     """
     migrate.check_ready(settings.url, writes=False)
-    with database.kept_open(settings.url):
+    with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, _networks, now=now)
-        with database.reading(settings.url) as connection:
+        with connect.reading(settings.url) as connection:
             own_weights = _marked(None, read.pretrained(connection, settings.target), settings)
     return [row for rows in [*values_of(outcomes), own_weights] for row in rows], outcomes
 
 
 def _networks(own: Settings) -> list[Row]:
     symbol, target = own.symbols[0], own.target
-    with database.reading(own.url) as connection:
+    with connect.reading(own.url) as connection:
         found = _marked(read.champion(connection, symbol, target), read.models(connection, symbol, target), own)
         if not found:
             check_forecast(connection, symbol, target)
@@ -144,7 +144,7 @@ def show_model(model_id: str, settings: Settings) -> Row:
         UsageError: No such model.
     """
     migrate.check_ready(settings.url, writes=False)
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
         return {**model, "weights": describe_weights(model, settings), **read.lineage(connection, model["id"])}
 
@@ -179,7 +179,7 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
         LockedError: Nights are running; the fit of one would replace what was chosen meanwhile.
     """
     migrate.check_ready(settings.url)
-    with database.night_lock(settings.url, "night"), database.transaction(settings.url) as connection:
+    with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
         if model["method"] == "baseline":
             raise UsageError(
@@ -208,7 +208,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
     """
     symbol = only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
-    with database.night_lock(settings.url, "night"), database.transaction(settings.url) as connection:
+    with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         before = read.champion_before(connection, symbol, settings.target)
         if before is None:
             if not read.models(connection, symbol, settings.target):
@@ -248,7 +248,7 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
     decided_at, reason, symbol, target = now(), _BY_HAND[trigger], model["symbol"], model["target"]
     # A night without a fit decides nothing: its forecast was still the former champion's.
     before = (read.newest_decision(connection, symbol, target), read.newest_finished(connection, symbol, target))
-    writes.add_promotion(
+    write.add_promotion(
         connection,
         {
             "id": short_id("promotion", trigger, model["id"], decided_at.isoformat()),
@@ -290,7 +290,7 @@ def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
 def copy_own_weights(source: Connection, target: Connection, *, settings: Settings, data_dir: Path) -> None:
     """Copy the own weights of the settings' target, rows and folders, to another ledger and its data folder."""
     for row in read.pretrained(source, settings.target):
-        writes.add_model(target, row)
+        write.add_model(target, row)
         copy_weights(row, settings, data_dir=data_dir)
 
 

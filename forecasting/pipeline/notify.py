@@ -23,8 +23,8 @@ from forecasting.errors import StoreError, UsageError
 from forecasting.pipeline.symbols import NAMED, joined
 from forecasting.plain_text import plain_text
 from forecasting.settings import Settings
-from forecasting.store import database, read
-from forecasting.store.database import Connection
+from forecasting.store import connect, read
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def send_notable(settings: Settings, run_ids: Sequence[str], *, link: str = "") 
 
 
 def _notable(settings: Settings, run_ids: Sequence[str]) -> list[Alert]:
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         rows = [row for run_id in run_ids if (row := read.run(connection, run_id)) is not None]
         return [
             Alert(kind, row["symbol"], row["target"], row["as_of"], words)

@@ -15,8 +15,8 @@ from forecasting.report.run_outcome import SymbolNight
 from forecasting.report.units import quantity
 from forecasting.sessions import opens_at
 from forecasting.settings import Settings
-from forecasting.store import database, read
-from forecasting.store.database import Connection
+from forecasting.store import connect, read
+from forecasting.store.connect import Connection
 
 
 def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolNight]:
@@ -27,20 +27,20 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
         nights: Of this run; one that was refused has no row that says so.
     """
     failed = {night.symbol: night for night in nights if night.error is not None}
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         return [_newest(connection, settings.for_symbol(symbol), failed.get(symbol)) for symbol in settings.symbols]
 
 
 def outcome_page(settings: Settings, nights: Sequence[SymbolNight], times: RunTimes) -> Artifact:
     """The page of a run on these nights."""
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         durations = read.durations(connection, settings.symbols, settings.target)
     return outcome_artifact(nights, durations, times)
 
 
 def done_sentence(settings: Settings, first: date, last: date) -> str:
     """How many of a span's sessions are done, symbol by symbol."""
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         counts = {
             symbol: read.count_done(connection, symbol, settings.target, first=first, last=last)
             for symbol in settings.symbols

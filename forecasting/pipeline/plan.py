@@ -21,7 +21,7 @@ from forecasting.pipeline.symbols import each_symbol, raise_failed, values_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read
+from forecasting.store import connect, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
@@ -107,7 +107,7 @@ def missed_nights(
         sessions = [as_of]
     else:
         last = newest_session(symbol, settings, now=now, unattended=trigger == "schedule")
-        with database.reading(settings.url) as connection:
+        with connect.reading(settings.url) as connection:
             finished = read.newest_finished(connection, symbol, settings.target)
         missed = after(finished, last, settings.exchange) if finished else []
         sessions = missed or [last]
@@ -148,7 +148,7 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
     """The nights without those that were worked off to their end before."""
     if not nights:
         return []
-    with database.reading(nights[0].settings.url) as connection:
+    with connect.reading(nights[0].settings.url) as connection:
         done = set(read.done_among(connection, [night.id for night in nights]))
     return [night for night in nights if night.id not in done]
 
@@ -182,7 +182,7 @@ def oldest_missed(each: Sequence[Settings], last: date) -> date:
         each: The settings of each symbol, as `Settings.for_symbol` makes them.
         last: Newest session.
     """
-    with database.reading(each[0].url) as connection:
+    with connect.reading(each[0].url) as connection:
         finished = [(read.newest_finished(connection, own.symbols[0], own.target), own.exchange) for own in each]
     missed = [after(session, last, exchange)[:1] for session, exchange in finished if session]
     return min([last, *chain.from_iterable(missed)])
@@ -250,7 +250,7 @@ def _without_night(
     except UsageError:  # its exchange has no calendar, and so no session that a row could be of
         return night
     if as_of is None:
-        with database.reading(own.url) as connection:
+        with connect.reading(own.url) as connection:
             finished = read.newest_finished(connection, symbol, own.target)
         session = next(iter(after(finished, closed, own.exchange)), closed) if finished else closed
     night = replace(night, session=session)

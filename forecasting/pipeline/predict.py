@@ -43,8 +43,8 @@ from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after, next_sessions, shift
-from forecasting.store import database, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
 from forecasting.train.linear_model import linear_quantiles
@@ -105,12 +105,12 @@ def predict(nights: Sequence[Night]) -> list[Night]:
 
 def write_forecasts(night: Night) -> Night:
     """The night, its forecasts written unless its run has written them before."""
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         if read.has_forecasts(connection, night.id):
             return night
         stored = read_inputs(connection, night)
     forecasts = _forecast(night, stored)
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         _write(connection, night, forecasts)
     return night
 
@@ -245,10 +245,10 @@ def _write(connection: Connection, night: Night, made: _Forecasts) -> int:
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
     for one in made.candidates:
         if one.forecaster in baseline_names(night.target):
-            writes.add_model(connection, _baseline_row(night, one, created_at=issued_at))
+            write.add_model(connection, _baseline_row(night, one, created_at=issued_at))
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
     rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
-    added = writes.add_forecasts(connection, rows)
+    added = write.add_forecasts(connection, rows)
     what = made.published.reason or "the champion's is published"
     if added < len(rows) and not read.has_forecasts(connection, night.id, role=CHAMPION):
         what = ISSUED_BEFORE

@@ -10,7 +10,7 @@ from forecasting.pipeline.market import market_snapshot
 from forecasting.pipeline.night import WINDOWS, Night
 from forecasting.pipeline.run_log import note_bar, open_run
 from forecasting.pipeline.snapshot import snapshot_of, windows_of
-from forecasting.store import database, writes
+from forecasting.store import connect, write
 
 logger = logging.getLogger("forecasting.preprocess")
 
@@ -27,7 +27,7 @@ def preprocess(nights: Sequence[Night]) -> list[Night]:
 def write_windows(night: Night) -> Night:
     """The night with the file of its windows."""
     started_at = night.now()
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         snapshot = snapshot_of(connection, night)
         market = market_snapshot(connection, night, data_as_of=snapshot.data_as_of)
     windows = windows_of(night, snapshot, market.series)
@@ -37,8 +37,8 @@ def write_windows(night: Night) -> Night:
     logger.info(
         "windows of %s: %d rows up to %s, fetch %s", night.symbol, len(windows), night.session, snapshot.fetch_id
     )
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=started_at, notes={"market": market.note} if market.note else {})
         note_bar(connection, night)
-        writes.update_run(connection, night.id, {"market_fetch": market.fetch_id})
+        write.update_run(connection, night.id, {"market_fetch": market.fetch_id})
     return replace(night, windows=path, fetch_id=snapshot.fetch_id, data_as_of=snapshot.data_as_of)

@@ -28,8 +28,8 @@ from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch, windows_o
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, migrate, read, write
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, pretrain, shipped_for
@@ -88,7 +88,7 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
 def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str, str]]:
     """The symbols with enough rows, in the order of the settings; of each other one, why it is left out."""
     found, left_out = [], {}
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         stored = {symbol: _stored(connection, symbol, settings, now) for symbol in settings.symbols}
     for symbol, one in stored.items():
         if one is None:
@@ -151,14 +151,14 @@ def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, b
         return f"No weights of {_of(kind)}: {len(panel)} such symbols, expected {MIN_SYMBOLS} or more."
     fetches, start = _fetches(panel), shipped_for(kind, max(map(_newest, panel)))
     model_id = _id(kind, fetches, settings, start)
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         made = read.model(connection, model_id)
     if made is not None:
         return f"{made['base']} is there already, made of the same bars of {len(panel)} symbols; model {model_id}."
     row = _fit_and_save(model_id, kind, panel, settings, start=start, bar=bar)
-    with database.transaction(settings.url) as connection:
+    with connect.transaction(settings.url) as connection:
         row["created_at"] = ledger_instant(read.newest_instant(connection, fetches), now())
-        writes.add_model(connection, row)
+        write.add_model(connection, row)
     span = f"{row['trained_from']} to {row['trained_to']}"
     return f"Made {row['base']} of {len(panel)} symbols, {span}, in {row['seconds']:.0f} s; model {model_id}."
 

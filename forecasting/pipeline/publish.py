@@ -27,8 +27,8 @@ from forecasting.report.page import render_page
 from forecasting.report.track_record import has_enough_live
 from forecasting.sessions import span
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read
-from forecasting.store.database import Connection
+from forecasting.store import connect, migrate, read
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.vocabulary import Clock, Target
 
@@ -50,7 +50,7 @@ RESTATED_SESSIONS = 60
 def publish_page(night: Night) -> Night:
     """The night with its symbol's page of the newest forecast, written; `update_index` comes after all nights."""
     settings = night.settings
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         newest = report_data(connection, night.symbol, night.target, exchange=settings.exchange)
         data = page_data(connection, replace(newest, cost_ratio=settings.cost_ratio))
     write_page(_linked_page(settings, data), report_path(settings, night.symbol, night.target))
@@ -72,7 +72,7 @@ def each_report(
         StoreError: The database is not ready.
     """
     migrate.check_ready(settings.url, writes=False)
-    with database.kept_open(settings.url):
+    with connect.kept_open(settings.url):
         return each_symbol(settings, lambda own: _newest_report(own, as_of, brief=brief), now=now)
 
 
@@ -106,7 +106,7 @@ def write_reports(
         if as_of is not None:
             check_session(as_of, own.exchange, now=now)
         data = _newest_report(own, as_of)
-        with database.reading(own.url) as connection:
+        with connect.reading(own.url) as connection:
             data = page_data(connection, data)
         if out is not None:
             return write_page(render_page(data), out)
@@ -114,7 +114,7 @@ def write_reports(
         return write_page(_linked_page(own, data, as_of=as_of), path)
 
     migrate.check_ready(settings.url, writes=False)
-    with database.kept_open(settings.url):
+    with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, write, now=now)
         return outcomes, [write_index(settings)] if out is None and values_of(outcomes) else []
 
@@ -126,7 +126,7 @@ def write_index(settings: Settings) -> Path:
         PageError: The index cannot be written there.
     """
     path = report_path(settings, "", settings.target).with_name(INDEX)
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         page = index_page(connection, path.parent)
     return write_page(page, path)
 
@@ -142,7 +142,7 @@ def update_index(settings: Settings, *, now: Clock) -> None:
 def _newest_report(own: Settings, as_of: date | None, *, brief: bool = False) -> ReportData:
     symbol, target = own.symbols[0], own.target
     span(own.exchange)  # of its calendar, which all views need: where it cannot be made, the symbol fails
-    with database.reading(own.url) as connection:
+    with connect.reading(own.url) as connection:
         try:
             data = report_data(connection, symbol, target, exchange=own.exchange, origin=as_of, brief=brief)
         except StoreError:

@@ -24,7 +24,7 @@ from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
-from forecasting.store import database, migrate, read, writes
+from forecasting.store import connect, migrate, read, write
 from forecasting.store.frames import Row
 from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
 
@@ -82,7 +82,7 @@ def finished_nights(symbol: str, settings: Settings, *, first: date | None, last
     Raises:
         UsageError: There is none.
     """
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
         by_hand = read.decisions_by_hand(connection, symbol, settings.target)
     runs = in_order(runs)
@@ -122,8 +122,8 @@ def scratch_ledger(settings: Settings) -> Settings:
     shutil.rmtree(folder, ignore_errors=True)
     scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
     migrate.upgrade(scratch.url)
-    with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
-        writes.copy_inputs(source, target)
+    with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
+        write.copy_inputs(source, target)
         copy_own_weights(source, target, settings=settings, data_dir=folder)
     return scratch
 
@@ -134,8 +134,8 @@ def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: da
     Raises:
         UsageError: The champion's are not.
     """
-    with database.reading(settings.url) as source, database.transaction(scratch.url) as target:
-        writes.copy_nights(source, target, symbol, settings.target, before=before)
+    with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
+        write.copy_nights(source, target, symbol, settings.target, before=before)
         champion = read.champion(target, symbol, settings.target)
         for row in read.models(target, symbol, settings.target):
             if row["artifact_path"] is not None:
@@ -156,9 +156,9 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
     for step in (write_windows, fit_challenger, write_forecasts, score_and_decide, close):
         night = step(night)
     delete_files_of([night])
-    with database.transaction(settings.url) as connection:
+    with connect.transaction(settings.url) as connection:
         for hand in by_hand:
-            writes.add_promotion(connection, hand | {"decided_at": now()})
+            write.add_promotion(connection, hand | {"decided_at": now()})
 
 
 def compare(symbol: str, settings: Settings, scratch: Settings, history: History) -> str:
@@ -210,7 +210,7 @@ def _of_others(between: list[Row]) -> str:
 
 
 def _issued(symbol: str, settings: Settings, run_ids: set[str]) -> dict[tuple[str, int, str], tuple[object, ...]]:
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         rows = read.forecasts(connection, symbol, settings.target).to_dict("records")
     return {
         (f"{row['origin_session']:%Y-%m-%d}", int(row["horizon"]), str(row["model_id"])): tuple(

@@ -19,7 +19,7 @@ from forecasting.pipeline.night import BATCH, Night, by_symbol
 from forecasting.pipeline.run_log import is_refusal, mark_stopped, mark_waiting, mark_without_bar, note_wait
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
-from forecasting.store import database, read
+from forecasting.store import connect, read
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
@@ -251,7 +251,7 @@ def nights_with_bars(nights: Sequence[Night], newest: date) -> list[Night]:
     if kept:
         return kept
     missing = replace(nights[-1], error=None)
-    with database.reading(missing.settings.url) as connection:
+    with connect.reading(missing.settings.url) as connection:
         finished = read.newest_finished(connection, missing.symbol, missing.target)
     is_done = finished is not None and newest <= finished
     return [replace(missing, newest=newest) if is_done else replace(missing, session=newest)]
@@ -259,7 +259,7 @@ def nights_with_bars(nights: Sequence[Night], newest: date) -> list[Night]:
 
 def newest_stored(night: Night) -> date | None:
     """The newest session up to the night's whose bar is stored; None when there is none."""
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         bars = read.bars(connection, night.symbol, last=night.session)
     return bars.index[-1].date() if len(bars) else None
 

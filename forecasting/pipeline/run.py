@@ -26,7 +26,7 @@ from forecasting.pipeline.rounds import Rounds, Wait
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings, read_settings
-from forecasting.store import database
+from forecasting.store import connect, lock
 from forecasting.store.frames import python_strings
 from forecasting.vocabulary import Clock, Mode
 
@@ -88,7 +88,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
         ForecastingError: A check failed, and nothing is written; or the bar is late, or a night failed.
     """
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
-    with database.night_lock(settings.url, "night"), ledger(settings):
+    with lock.night_lock(settings.url, "night"), ledger(settings):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
         nights = run_nights(planned, settings, now=now, wait=lambda until, why, late: None)
     return concluded(nights, settings) or plan.finished(settings, as_of=as_of, mode=mode, now=now)
@@ -217,7 +217,7 @@ def unpacked(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Ni
 @contextmanager
 def ledger(settings: Settings) -> Iterator[None]:
     """A block in which nights share one connection and pandas makes the strings that serve short columns."""
-    with database.kept_open(settings.url), python_strings():
+    with connect.kept_open(settings.url), python_strings():
         yield
 
 

@@ -18,8 +18,8 @@ from forecasting.errors import BadDataError, DataLateError, ForecastingError, St
 from forecasting.option_values import source_name
 from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders, prunable_weights
 from forecasting.pipeline.night import Night
-from forecasting.store import database, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.vocabulary import RunStatus
 
 
@@ -84,10 +84,10 @@ def open_run(
         "settings_hash": night.settings.hash,
         "settings": json.dumps(settings, sort_keys=True),
     }
-    if not writes.start_run(connection, row):
+    if not write.start_run(connection, row):
         stored = _row(connection, night)
         if stored["status"] in ("late", "failed"):
-            writes.update_run(connection, night.id, {"status": "running", "error": None})
+            write.update_run(connection, night.id, {"status": "running", "error": None})
     add_notes(connection, night, {"waiting": "", **(notes or {})})
 
 
@@ -96,7 +96,7 @@ def add_notes(connection: Connection, night: Night, notes: dict[str, Any]) -> No
     stored = notes_of(_row(connection, night))
     kept = {kind: value for kind, value in {**stored, **notes}.items() if value}
     if kept != stored:
-        writes.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": _words(kept)})
+        write.update_run(connection, night.id, {"notes": json.dumps(kept) if kept else "", "note": _words(kept)})
 
 
 def notes_of(row: dict[str, Any]) -> dict[str, Any]:
@@ -121,10 +121,10 @@ def _no_bar(value: dict[str, Any]) -> str:
 
 def mark_waiting(night: Night, why: str, *, status: RunStatus = "late") -> None:
     """Say in the night's row that its bar is not there, and why; of its earlier notes none stays."""
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=night.now(), notes=dict.fromkeys(KINDS, "") | {"waiting": why})
         error = {"error": why} if status == "failed" else {}
-        writes.update_run(connection, night.id, {"status": status, **error})
+        write.update_run(connection, night.id, {"status": status, **error})
 
 
 def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
@@ -135,11 +135,11 @@ def mark_without_bar(night: Night, why: str, newest: date, *, error: Forecasting
     """
     value = {"why": why, "newest": str(newest), "came": False}
     is_late = isinstance(error, DataLateError)
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         others = {} if is_late else dict.fromkeys(KINDS, "")
         open_run(connection, night, started_at=night.now(), notes=others | {"no_bar": value})
         failed = {"status": "late"} if is_late else {"status": "failed", "error": _no_bar(value)}
-        writes.update_run(connection, night.id, failed)
+        write.update_run(connection, night.id, failed)
     return _no_bar(value)
 
 
@@ -155,7 +155,7 @@ def note_bar(connection: Connection, night: Night) -> None:
 
 def note_wait(night: Night, note: str) -> None:
     """Say in the night's row that it has waited for its bar."""
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         add_notes(connection, night, {"waiting": "", "waited": note})
 
 
@@ -167,12 +167,12 @@ def mark_stopped(night: Night, error: ForecastingError) -> bool:
         be written, there is a warning, which hides neither the error nor other nights.
     """
     try:
-        with database.transaction(night.settings.url) as connection:
+        with connect.transaction(night.settings.url) as connection:
             open_run(connection, night, started_at=night.now())
             if _row(connection, night)["status"] == "done":
                 return False
             values = {"status": stopped_status(error), "error": str(error)}
-            writes.update_run(connection, night.id, values | _seconds(night))
+            write.update_run(connection, night.id, values | _seconds(night))
     except StoreError as unwritten:
         logger.warning("%s %s: its row in runs lacks its error: %s", night.symbol, night.session, unwritten)
     return True
@@ -182,7 +182,7 @@ def is_refusal(night: Night, error: Exception) -> bool:
     """Whether an error refuses the command of a person, which leaves no trace: a wrong option, or a misspelt symbol."""
     if not isinstance(error, BadDataError):
         return isinstance(error, UsageError)
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         return read.newest_fetch(connection, night.symbol) is None
 
 
@@ -195,12 +195,12 @@ def close(night: Night) -> Night:
     """The night, marked done, and its symbol's old weights without a path; one that only scores stays as it is."""
     if night.windows is None:
         return night
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         for model_id in prunable_weights(connection, night):
-            writes.clear_artifact_path(connection, model_id)
+            write.clear_artifact_path(connection, model_id)
         # The error is of an attempt before this one.
         done = {"status": "done", "finished_at": night.now(), "error": None}
-        writes.update_run(connection, night.id, done | _seconds(night))
+        write.update_run(connection, night.id, done | _seconds(night))
     return replace(night, is_done=True)
 
 

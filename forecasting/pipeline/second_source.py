@@ -22,8 +22,8 @@ from forecasting.pipeline.run_log import open_run
 from forecasting.plain_text import plain_text
 from forecasting.sessions import shift
 from forecasting.settings import Settings
-from forecasting.store import database, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.time_limit import TimeLimitError, within
 
 logger = logging.getLogger("forecasting.witness")
@@ -66,7 +66,7 @@ def compare_with_witness(nights: Sequence[Night]) -> None:
         return
     for night in nights:
         try:
-            with database.transaction(night.settings.url) as connection:
+            with connect.transaction(night.settings.url) as connection:
                 _compare(connection, night, answers[night.symbol])
         except Exception as error:  # as above
             logger.warning("%s was not compared with the witness: %s", night.symbol, error)
@@ -133,7 +133,7 @@ def _compare(connection: Connection, night: Night, answer: Fetched | Exception) 
     stored = read.findings_of(connection, symbol, RULES, first=shift(session, 1 - 2 * SESSIONS, exchange))
     findings = disagreements(bars, found.bars, witness=found.source, stored=stored)
     fetch = read.fetch(connection, night.fetch_id) or {}
-    writes.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
+    write.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
     logger.info("%s: %d new findings by the witness %s", symbol, len(findings), found.source)
 
 

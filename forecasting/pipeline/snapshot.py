@@ -16,7 +16,7 @@ from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.store import read
-from forecasting.store.database import Connection
+from forecasting.store.connect import Connection
 
 
 @dataclass(frozen=True)

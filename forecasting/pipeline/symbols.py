@@ -15,7 +15,7 @@ from forecasting.pipeline.unexpected import explained
 from forecasting.plain_text import named, plain_text
 from forecasting.settings import Settings
 from forecasting.store import read
-from forecasting.store.database import Connection
+from forecasting.store.connect import Connection
 from forecasting.vocabulary import Clock, Target
 
 Value = TypeVar("Value")

@@ -20,8 +20,8 @@ from forecasting.pipeline.run_log import add_notes, code_version
 from forecasting.pipeline.snapshot import past_losses
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after
-from forecasting.store import database, read, writes
-from forecasting.store.database import Connection
+from forecasting.store import connect, read, write
+from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit, fit_scratch
@@ -84,7 +84,7 @@ def fit_challenger(night: Night) -> Night:
     """
     if night.windows is None or night.data_as_of is None:
         raise ValueError(f"Expected the windows of {night.symbol} {night.session}; run preprocess before train.")
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         stored = _read(connection, night, known_at=night.data_as_of)
     if stored.fitted is not None:
         return _with_challenger(night, stored.fitted)
@@ -100,12 +100,12 @@ def fit_challenger(night: Night) -> Night:
         except NUMERICAL_ERRORS as error:
             logger.warning("no model of %s at %s: %s", night.symbol, night.session, error)
             notes["no_model"] = f"No model was fitted: {error}"
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         # Also of a fit that failed, so that its run shows what was tried.
-        writes.update_run(connection, night.id, {"mode": choice.method, "mode_reason": choice.reason})
+        write.update_run(connection, night.id, {"mode": choice.method, "mode_reason": choice.reason})
         add_notes(connection, night, notes)
         if model is not None:
-            writes.add_model(connection, model)
+            write.add_model(connection, model)
     return _with_challenger(night, model)
 
 

@@ -1,18 +1,19 @@
-"""Engines of both databases, and their failures as StoreError; no message contains a password."""
+"""Transactions on both databases, their engines, and failures as StoreError; no message contains a password."""
 
 import os
 import re
 import socket
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Connection as Connection  # what every function of the store takes
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from forecasting.database_url import encoded, sqlite_database
@@ -47,6 +48,92 @@ _SESSION_OPTIONS = (
     "-c default_transaction_isolation=read\\ committed "
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
+
+_LIMIT = sa.text("SELECT set_config(:limit, :value, true)")
+_kept: dict[str, sa.Engine] = {}  # by URL, while a block keeps its connection
+
+
+@contextmanager
+def transaction(url: str) -> Iterator[Connection]:
+    """A connection whose writes are committed together when the block ends, or rolled back when it fails.
+
+    Raises:
+        StoreError: The database cannot be reached, is locked, full or not writable.
+    """
+    with begun(url, _opened(url)) as connection:
+        yield connection
+
+
+@contextmanager
+def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
+    """A read-only connection that sees one state of the database throughout the block.
+
+    Args:
+        url: The database.
+        within_s: Seconds that a statement may wait for a lock; on Postgres, where a reader waits.
+
+    Raises:
+        StoreError: The database cannot be reached.
+    """
+    sqlite = is_sqlite(parse(url))
+    options = (
+        {"forecasting_reading": True} if sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    )
+    with begun(url, _opened(url).execution_options(**options)) as connection:
+        if within_s is not None and not sqlite:
+            # A second more for the statement, so that the error of a wait for a lock is the lock's.
+            for limit, seconds in (("lock_timeout", within_s), ("statement_timeout", within_s + 1)):
+                connection.execute(_LIMIT, {"limit": limit, "value": f"{seconds}s"})
+        yield connection
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """A block of a transaction whose writes alone are undone when it fails.
+
+    Raises:
+        StoreError: The database refused a row.
+    """
+    try:
+        with connection.begin_nested():
+            yield
+    except (IntegrityError, DataError) as error:
+        cause = " ".join(str(error.orig).split()).rstrip(".")
+        raise StoreError(f"The database refused a row: {cause}. This step wrote nothing for it.") from error
+
+
+@contextmanager
+def kept_open(url: str) -> Iterator[None]:
+    """A block whose transactions share one connection, closed at its end.
+
+    A new connection costs Postgres a process; and SQLite writes its log back into the file whenever the last one
+    closes, at some five waits for the disk, where a commit takes one or two. A block within another shares its own.
+    """
+    if url in _kept:
+        yield
+        return
+    _kept[url] = engine(url, pooled=True)
+    try:
+        yield
+    finally:
+        _kept.pop(url).dispose()
+
+
+def _opened(url: str) -> sa.Engine:
+    return _kept.get(url) or engine(url)
+
+
+@contextmanager
+def begun(url: str, opened: sa.Engine) -> Iterator[Connection]:
+    """A transaction on `opened`, the engine of `url`, whose failures are raised as StoreError."""
+    try:
+        with opened.begin() as connection:
+            yield connection
+    except DatabaseError as error:
+        ours = store_error(url, error)
+        if ours is error:
+            raise
+        raise ours from (error if error.statement else None)  # the long trace of a failed connect adds nothing
 
 
 @lru_cache(maxsize=16)

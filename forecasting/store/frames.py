@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.types import TypeEngine
 
-from forecasting.store.tables import UtcDateTime, metadata
+from forecasting.store.schema import UtcDateTime, metadata
 
 Row = dict[str, Any]
 """One row of a table: column names, and values as SQLAlchemy returns or accepts them."""

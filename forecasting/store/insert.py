@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from forecasting.store.frames import Row
-from forecasting.store.tables import UtcDateTime, in_utc
+from forecasting.store.schema import UtcDateTime, in_utc
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:

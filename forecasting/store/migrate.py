@@ -16,10 +16,9 @@ from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
 from forecasting.store import views
-from forecasting.store.connect import engine, is_sqlite, parse, place, sqlite_path
-from forecasting.store.database import begun, reading, transaction
+from forecasting.store.connect import begun, engine, is_sqlite, parse, place, reading, sqlite_path, transaction
 from forecasting.store.lock import LOCKED, no_run
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -200,7 +199,7 @@ def _check_known(url: str, found: str) -> None:
 def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -> None:
     """Return when the database exists, is at this code's revision and, for a command that `writes`, is writable.
 
-    `within_s` is that of `database.reading`, for a command that does not.
+    `within_s` is that of `connect.reading`, for a command that does not.
 
     Raises:
         StoreError: It does not exist, is not reachable, not migrated, older or newer than this code, or not writable.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.store.score_views import BEST_FIRST, COUNTS, LINES, WINDOWS
 from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE
 
@@ -75,7 +75,7 @@ ON CONFLICT ({", ".join(_KEY)}) DO UPDATE SET {", ".join(f"{name} = excluded.{na
 def write(connection: sa.Connection, symbol: str, target: str, kind: str) -> None:
     """Write the standings of one symbol, target and kind from its scores."""
     scope = {"symbol": symbol, "target": target, "kind": kind}
-    table = tables.standings
+    table = schema.standings
     # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
     old = sa.update(table).where(*(table.c[name] == value for name, value in scope.items()))
     connection.execute(old.values(dict.fromkeys(("n", *_SUMS), 0)))
@@ -84,7 +84,7 @@ def write(connection: sa.Connection, symbol: str, target: str, kind: str) -> Non
 
 def rebuild(connection: sa.Connection) -> None:
     """Write all standings from all scores: after a migration, or where scores were added without `add_scores`."""
-    connection.execute(sa.delete(tables.standings))
-    scopes = sa.select(*(tables.scores.c[name] for name in _SCOPE)).distinct()
+    connection.execute(sa.delete(schema.standings))
+    scopes = sa.select(*(schema.scores.c[name] for name in _SCOPE)).distinct()
     for symbol, target, kind in connection.execute(scopes).all():
         write(connection, symbol, target, kind)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from forecasting.ids import short_id
 from forecasting.ingest.earnings import WITHDRAWN
+from forecasting.store.schema import metadata
 from forecasting.store.score_views import COSTS, LIVE_R2, LIVE_SKILL, MODEL_COMPARISON, View
-from forecasting.store.tables import metadata
 from forecasting.vocabulary import CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, QUANTILES
 
 _SELECT_BARS = """

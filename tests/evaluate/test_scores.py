@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecasting.evaluate import scores
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.vocabulary import QUANTILES
 
 QS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # q05 q10 q25 q50 q75 q90 q95
@@ -162,7 +162,7 @@ def test_score_rows_carry_exactly_the_columns_of_the_table_as_plain_values():
             "issued_at": datetime(2024, 3, 8, 9, 30, tzinfo=UTC),
         }
     ]
-    assert set(rows[0]) == set(tables.scores.columns.keys())
+    assert set(rows[0]) == set(schema.scores.columns.keys())
     floats = {"actual", "error", "pinball", "interval_score"}
     expected = dict.fromkeys(("horizon", "bar_version"), int) | dict.fromkeys(floats, float)
     expected |= dict.fromkeys(("origin_session", "target_session"), date)

@@ -11,7 +11,7 @@ import pandas as pd
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.sessions import last_completed
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from forecasting.vocabulary import HORIZONS
 from tests.faults import ledger_rules as rules
 from tests.faults.ledger_rows import Key, Row, Rows, read_all, score_key, versions_of

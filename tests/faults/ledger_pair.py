@@ -11,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from forecasting.errors import ForecastingError
 from forecasting.store import read, views
-from forecasting.store.database import reading, transaction
-from forecasting.store.tables import metadata
+from forecasting.store.connect import reading, transaction
+from forecasting.store.schema import metadata
 
 
 class LedgerPair(NamedTuple):

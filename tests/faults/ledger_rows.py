@@ -6,8 +6,8 @@ from collections import defaultdict
 from datetime import UTC, date, datetime
 from typing import Any
 
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 
 Row = dict[str, Any]
 Key = tuple[Any, ...]
@@ -18,7 +18,7 @@ Rows = dict[str, dict[Key, Row]]
 def read_all(url: str, parsed: dict[str, dict[Key, Row]]) -> Rows:
     """Every row of every table, by its primary key; those of `parsed`, by their raw values, are not made anew."""
     found: Rows = {}
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         for name, table in metadata.tables.items():
             key = [column.name for column in table.primary_key]
             rows = connection.exec_driver_sql(f"SELECT * FROM {name}")

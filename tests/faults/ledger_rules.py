@@ -14,7 +14,7 @@ from typing import Any
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.predict.calibration import _USUAL_WEIGHTS
 from forecasting.sessions import opens_at, shift
-from forecasting.store import database, standings
+from forecasting.store import connect, standings
 from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS, QUANTILES
 from tests.faults.ledger_rows import Key, Row, Rows, score_key, versions_of
 
@@ -158,7 +158,7 @@ def check_latest(url: str, rows: Rows) -> None:
     newest: dict[Key, Row] = {}
     for row in sorted(published, key=_preference):  # of equal ones the last: the smallest model id
         newest[row["symbol"], row["target"], row["horizon"]] = row
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         found = connection.exec_driver_sql("SELECT symbol, target, horizon, q50, run_id FROM latest_forecasts").all()
         bars = connection.exec_driver_sql("SELECT symbol, version FROM bars").all()
     assert sorted(map(tuple, found)) == sorted((*line, row["q50"], row["run_id"]) for line, row in newest.items())
@@ -174,7 +174,7 @@ def _preference(row: Row) -> tuple[Any, ...]:
 def check_standings(url: str) -> None:
     """The standings, updated with every score, are those that are made from all scores at once."""
     select = "SELECT * FROM standings ORDER BY symbol, target, kind, horizon, window_sessions, line"
-    with database.transaction(url) as connection:
+    with connect.transaction(url) as connection:
         updated = [tuple(row) for row in connection.exec_driver_sql(select) if row.n]
         standings.rebuild(connection)
         rebuilt = [tuple(row) for row in connection.exec_driver_sql(select) if row.n]

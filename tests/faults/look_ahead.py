@@ -21,8 +21,8 @@ from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.train import fit_challenger
 from forecasting.sessions import next_sessions, shift
 from forecasting.settings import read_settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from forecasting.vocabulary import Mode
 from tests.faults.ledger_rules import learned
 from tests.faults.replayed import COMPARED
@@ -187,7 +187,7 @@ def _forecast(world: World, run: Night, asked: Mode, place: dict[str, Any]) -> L
     settings = settings.model_copy(update={"target": run["target"], "events": None})
     again = replace(make_night(run["symbol"], run["as_of"], settings, now=world.now, mode=asked), source=run["source"])
     write_forecasts(fit_challenger(write_windows(again)))
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         rows = connection.execute(metadata.tables["forecasts"].select()).mappings()
         made = [row for row in rows if row["run_id"] == run["id"]]
     return {(row["horizon"], row["model_id"]): tuple(row[name] for name in COMPARED) for row in made}

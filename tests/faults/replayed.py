@@ -11,9 +11,9 @@ from unittest import mock
 from forecasting.ingest import witness
 from forecasting.pipeline.replay import rerun_night
 from forecasting.settings import read_settings
-from forecasting.store import database, writes
+from forecasting.store import connect, write
 from forecasting.store.insert import insert
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def replay_one(
         shutil.copytree(world.folder / "data" / "artifacts", folder / "artifacts")
         scratch = settings.model_copy(update={"data_dir": folder, "database_url": None})
         shutil.copy(world.empty, folder / "forecasting.db")
-        with database.reading(world.url) as source, database.transaction(scratch.url) as target:
-            writes.copy_inputs(source, target)
+        with connect.reading(world.url) as source, connect.transaction(scratch.url) as target:
+            write.copy_inputs(source, target)
             findings = metadata.tables["findings"]
             target.execute(findings.delete().where(findings.c.rule.in_(witness.RULES)))  # no input of any forecast
             for name in DERIVED:
@@ -60,7 +60,7 @@ def replay_one(
                 insert(target, metadata.tables[name], kept)
         used = {row["fetch_id"] for row in rows["forecasts"].values() if row["run_id"] == run["id"]}
         rerun_night(run | {"fetch_id": used.pop()}, scratch, [], now=world.now)
-        with database.reading(scratch.url) as connection:
+        with connect.reading(scratch.url) as connection:
             again = connection.execute(metadata.tables["forecasts"].select()).mappings()
             found = {_line(row): [row[name] for name in COMPARED] for row in again if row["run_id"] == run["id"]}
     wanted = {

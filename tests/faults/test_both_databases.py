@@ -33,8 +33,8 @@ from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import explain
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
-from forecasting.store import read, standings, writes
-from forecasting.store.database import savepoint
+from forecasting.store import read, standings, write
+from forecasting.store.connect import savepoint
 from forecasting.store.migrate import downgrade, upgrade
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import random_bars
@@ -143,7 +143,7 @@ class SameSteps(RuleBasedStateMachine):
             revision = explain(known, kept, actions=actions, known_actions=stored, known_adjustment=adjusted)
             revision.findings[:0] = found
             id = short_id(symbol, at.isoformat())
-            return writes.add_fetch(connection, fetched, revision, fetch_id=id, fetched_at=at, run_id=None)
+            return write.add_fetch(connection, fetched, revision, fetch_id=id, fetched_at=at, run_id=None)
 
         self.write(step)
 
@@ -174,17 +174,17 @@ class SameSteps(RuleBasedStateMachine):
         def step(connection: sa.Connection) -> object:
             newest = read.newest_fetch(connection, symbol)
             assert newest is not None
-            made = [writes.start_run(connection, row)]
+            made = [write.start_run(connection, row)]
             for name, id in models.items():
                 path = None if name != "lstm" else f"artifacts/{id}"
-                made.append(writes.add_model(connection, model_row(id, name, **common, artifact_path=path)))
+                made.append(write.add_model(connection, model_row(id, name, **common, artifact_path=path)))
             rows = [
                 forecast_row(id, origin.isoformat(), horizon, **common, **quantiles, kind=kind, role=roles[name])
                 | {"run_id": run, "fetch_id": newest["id"], "issued_at": at, "data_as_of": at, "reason": drawn["text"]}
                 for name, id in models.items()
                 for horizon in (1, 2, 5)
             ]
-            return [*made, writes.add_forecasts(connection, rows)]
+            return [*made, write.add_forecasts(connection, rows)]
 
         if self.write(step) != "ValueError":
             self.runs.append(row | {"models": models})
@@ -196,7 +196,7 @@ class SameSteps(RuleBasedStateMachine):
         def step(connection: sa.Connection) -> object:
             last = read.newest_session(connection, symbol) or date.min
             due = read.unscored_forecasts(connection, symbol, of, last=last)
-            return writes.add_scores(connection, score_rows(due, target=of, scored_at=at))
+            return write.add_scores(connection, score_rows(due, target=of, scored_at=at))
 
         self.write(step)
 
@@ -211,7 +211,7 @@ class SameSteps(RuleBasedStateMachine):
             "seconds_train": seconds,
             "finished_at": self.now(),
         }
-        self.write(lambda connection: writes.update_run(connection, run["id"], closed))
+        self.write(lambda connection: write.update_run(connection, run["id"], closed))
 
     @precondition(lambda self: self.runs)
     @rule(which=counts, losses=st.tuples(values | st.none(), values), trigger=st.sampled_from(["night", "promote"]))
@@ -221,7 +221,7 @@ class SameSteps(RuleBasedStateMachine):
         row = {"id": short_id(winner, at.isoformat()), "symbol": run["symbol"], "target": run["target"]}
         row |= {"session": run["as_of"], "challenger": winner, "winner": winner, "champion_pinball": losses[0]}
         row |= {"challenger_pinball": losses[1], "origins": 3, "reason": "drawn", "trigger": trigger, "decided_at": at}
-        self.write(lambda connection: writes.add_promotion(connection, row))
+        self.write(lambda connection: write.add_promotion(connection, row))
 
     @precondition(lambda self: self.runs)
     @rule(which=counts, value=values)
@@ -231,9 +231,7 @@ class SameSteps(RuleBasedStateMachine):
         row = {"model_id": id, "symbol": run["symbol"], "target": run["target"], "horizon": 0, "metric": "mae", "n": 1}
         row |= {"scope": "backtest", "window_from": date(2024, 1, 2), "window_to": run["as_of"], "value": value}
         row |= {"run_id": run["id"]}
-        self.write(
-            lambda connection: (writes.clear_artifact_path(connection, id), writes.add_metrics(connection, [row]))
-        )
+        self.write(lambda connection: (write.clear_artifact_path(connection, id), write.add_metrics(connection, [row])))
 
     @rule(symbol=symbols, place=st.integers(1, 3), timing=st.sampled_from(["amc", "bmo", ""]))
     def read_events(self, symbol: str, place: int, timing: str) -> None:
@@ -241,7 +239,7 @@ class SameSteps(RuleBasedStateMachine):
         days = pd.to_datetime([f"2024-0{place}-15", f"2024-06-{place:02}"])
         frame = pd.DataFrame({"session": days, "kind": "earnings", "known_from": days - pd.Timedelta(days=30)})
         frame = frame.assign(announced=days, timing=timing, known_rule="30 days")
-        self.write(lambda connection: writes.add_events(connection, symbol, frame, source="csv", first_seen_at=at))
+        self.write(lambda connection: write.add_events(connection, symbol, frame, source="csv", first_seen_at=at))
 
     # What goes wrong, and what an operator does.
 
@@ -264,12 +262,12 @@ class SameSteps(RuleBasedStateMachine):
             newest = read.newest_fetch(connection, run["symbol"])
             assert newest is not None
             refused = row | {"run_id": run["id"], "fetch_id": newest["id"], "issued_at": at, broken: wrong}
-            writes.update_run(connection, run["id"], {"flow_run_id": f"{at:%H:%M:%S.%f}"})
+            write.update_run(connection, run["id"], {"flow_run_id": f"{at:%H:%M:%S.%f}"})
             if not inner:
-                return writes.add_forecasts(connection, [refused])
+                return write.add_forecasts(connection, [refused])
             with pytest.raises(Exception, match="The database refused a row"), savepoint(connection):
-                writes.add_forecasts(connection, [refused])
-            return writes.update_run(connection, run["id"], {"mode_reason": broken})
+                write.add_forecasts(connection, [refused])
+            return write.update_run(connection, run["id"], {"mode_reason": broken})
 
         assert self.write(step) == (1 if inner else "IntegrityError")
 

@@ -15,7 +15,7 @@ from flows import cli, clock, nightly  # noqa: F401 - flows are imported before 
 from flows.terminal.start import start_night
 from forecasting.errors import ForecastingError
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.test_hostile_pages import AT
 from tests.plain_flows import without_prefect
@@ -82,7 +82,7 @@ def check_left_behind(*folders: Path) -> None:
         for path in (path for path in folder.rglob("*") if path.is_file()):
             assert found_in(path.read_bytes().decode("latin-1")) == [], path
             assert found_in(path.name) == []
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         names = sa.inspect(connection).get_table_names()
         assert "forecasts" in names
         for name in names:

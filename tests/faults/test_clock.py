@@ -16,7 +16,7 @@ from forecasting.errors import ClockError, DataLateError
 from forecasting.pipeline.replay import replay
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database, read
+from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import copy_nights, ledger_in
 from tests.plain_flows import without_prefect
@@ -52,7 +52,7 @@ def night(monkeypatch: pytest.MonkeyPatch, moment: datetime, **given: Any) -> No
 
 
 def select(what: str, table: str) -> list[tuple[Any, ...]]:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 
@@ -79,7 +79,7 @@ def test_a_night_by_a_wrong_clock_hides_no_bar_from_the_nights_after_it(
     night(monkeypatch, at(LAST, wrong_by=timedelta(days=40)))
     origins = {str(origin)[:10] for (origin,) in select("origin_session", "forecasts")}
     assert origins == {str(session) for session in sessions}
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         newest = read.newest_fetch(connection, "TEST")
         known = read.bars(connection, "TEST", known_at=newest["fetched_at"] if newest else None)
     assert known.index[-1].date() == LAST

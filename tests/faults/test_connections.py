@@ -22,7 +22,7 @@ from flows import cli, clock
 from forecasting.errors import ForecastingError, StoreError
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.faults.boundaries import Boundaries, counted
 from tests.nights import night, timeless

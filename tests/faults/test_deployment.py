@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from forecasting.store import database
+from forecasting.store import connect, lock
 from tests.flows.processes import ROOT, without_server
 
 DEPLOY = ROOT / "deploy"
@@ -164,7 +164,7 @@ def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewr
     for name, value in settings.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     start_night(as_of=LAST, mode="auto", switch_source=False)
-    with database.night_lock(read_settings().url, "backtest"), database.reading(url) as connection:
+    with lock.night_lock(read_settings().url, "backtest"), connect.reading(url) as connection:
         assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
     engine = sa.create_engine(deployed.set(username="forecasting_nights", password=nights), poolclass=sa.pool.NullPool)
     for statement in (
@@ -177,5 +177,5 @@ def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewr
     ):
         with pytest.raises(sa.exc.ProgrammingError, match=r"permission denied|must be owner"), engine.begin() as mine:
             mine.exec_driver_sql(statement)
-    database.engine(url).dispose()
-    database.engine(read_settings().url).dispose()
+    connect.engine(url).dispose()
+    connect.engine(read_settings().url).dispose()

@@ -15,7 +15,7 @@ from forecasting.errors import UsageError
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.plain_flows import without_prefect
 
@@ -34,7 +34,7 @@ def file_with_rows_of_the_future(tmp_path: Path, sqlite_url: str, monkeypatch: p
 
 
 def stored(column: str, table: str) -> list[str]:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         return sorted({str(value)[:10] for value in connection.scalars(sa.text(f"SELECT {column} FROM {table}"))})
 
 
@@ -42,7 +42,7 @@ def test_rows_of_the_future_are_neither_origin_nor_stored() -> None:
     nightly.nightly()
     assert stored("origin_session", "forecasts") == [str(LAST)]
     assert stored("max(session)", "bar_versions") == [str(LAST)]
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         kinds = set(connection.scalars(sa.text("SELECT kind || ' ' || status FROM forecasts")))
     assert kinds == {"live ok"}
 

@@ -20,7 +20,7 @@ from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.unexpected import explained_errors
 from forecasting.report.artifacts import night_markdown
 from forecasting.settings import read_settings
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from tests.faults.fuzzing import case
 from tests.nights import newest_reports, night
 

@@ -13,7 +13,7 @@ from flows.terminal import console
 from forecasting.plain_text import LIMIT
 from forecasting.report.artifacts import cleaned, night_markdown
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.nights import ON_BOTH_DATABASES, newest_reports
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J![see](http://evil.example/x.png)<script>\r\n[red]" + "A" * 1_000_000
@@ -22,7 +22,7 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J![see](http://evil.example/x.png)<script>\r\n[
 @pytest.fixture
 def hostile_night(done_on_the_seventh: None, night_url: str) -> None:
     """A night whose texts in the database have since been replaced."""
-    with database.transaction(night_url) as connection:
+    with connect.transaction(night_url) as connection:
         for column in ("fetches.title", "fetches.detail", "runs.note", "runs.mode_reason", "forecasts.reason"):
             table, _, name = column.partition(".")
             connection.execute(sa.text(f"UPDATE {table} SET {name} = :text"), {"text": HOSTILE})

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from forecasting.settings import read_settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from tests.builders import LAST
 from tests.faults.forks import fork, fork_command, server_environment
 from tests.nights import ON_BOTH_DATABASES, night, timeless
@@ -51,7 +51,7 @@ def killed_after(seconds: float, log: Path) -> bool:
 def test_a_night_killed_at_any_moment_and_run_again_equals_one_clean_run(night_folder: Path, tmp_path: Path) -> None:
     lasted = run_clean(tmp_path / "clean.log")
     clean = {name: timeless(name) for name in metadata.tables}
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
     shutil.rmtree(night_folder)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from forecasting.errors import LockedError, StoreError
 from forecasting.pipeline import health
 from forecasting.settings import read_settings
-from forecasting.store import connect, database, lock, migrate, tables, views, writes
+from forecasting.store import connect, lock, migrate, schema, views, write
 from forecasting.store.migrate import upgrade
 from tests.store.rows import at, model_row
 
@@ -44,18 +44,18 @@ def forgotten(url: str, *statements: str) -> Iterator[int]:
 def test_a_forgotten_lock_is_an_error_that_names_its_process(postgres_url: str, short_waits: None) -> None:
     with forgotten(postgres_url, "LOCK TABLE runs IN ACCESS EXCLUSIVE MODE") as pid:
         named = rf"Process {pid} \(psql, role \S+, idle in transaction since 20.*UTC\) holds a lock on runs\. End that"
-        with pytest.raises(StoreError, match=named), database.transaction(postgres_url) as connection:
-            connection.execute(sa.select(tables.runs))
+        with pytest.raises(StoreError, match=named), connect.transaction(postgres_url) as connection:
+            connection.execute(sa.select(schema.runs))
 
 
 def test_a_forgotten_row_lock_names_its_process_too(postgres_url: str, short_waits: None) -> None:
-    with database.transaction(postgres_url) as connection:
+    with connect.transaction(postgres_url) as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
     held = "SELECT * FROM alembic_version FOR UPDATE"
     with (
         forgotten(postgres_url, held) as pid,
         pytest.raises(StoreError, match=rf"Process {pid} \(psql"),
-        database.transaction(postgres_url) as connection,
+        connect.transaction(postgres_url) as connection,
     ):
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
 
@@ -92,7 +92,7 @@ def test_check_names_the_holder_of_a_lock_while_it_is_still_held(
     with forgotten(postgres_url, "LOCK TABLE forecasts IN ACCESS EXCLUSIVE MODE") as pid:
         with pytest.raises(StoreError, match=rf"Process {pid} \(psql"):
             health.check_fresh(read_settings(), now=lambda: at("2024-03-09T12:00"))
-        with database.reading(postgres_url) as connection:
+        with connect.reading(postgres_url) as connection:
             held = "SELECT mode FROM pg_locks WHERE pid = :pid AND relation = 'forecasts'::regclass AND granted"
             assert connection.scalar(sa.text(held), {"pid": pid}) == "AccessExclusiveLock"
 
@@ -141,7 +141,7 @@ def test_a_writer_takes_the_locks_of_the_nights(postgres_url: str) -> None:
 def test_a_lost_lock_connection_is_a_warning_after_a_finished_night(
     postgres_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with lock.night_lock(postgres_url, "night"), database.transaction(postgres_url) as connection:
+    with lock.night_lock(postgres_url, "night"), connect.transaction(postgres_url) as connection:
         held = "SELECT pid FROM pg_locks WHERE mode = 'ShareUpdateExclusiveLock' AND relation = 'night_lock'::regclass"
         pid = connection.scalar(sa.text(held))
         connection.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
@@ -156,8 +156,8 @@ def test_a_reader_shows_reports_and_checks(
     from tests.flows.test_cli import run
 
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path / "data"))
-    with database.transaction(postgres_url) as connection:
-        writes.add_model(connection, model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
+    with connect.transaction(postgres_url) as connection:
+        write.add_model(connection, model_row("one", artifact_path="artifacts/one", artifact_hash="a" * 64))
     with a_role(postgres_url, "test_showing_reader", "forecasting_reader") as reader:
         found = {}
         for words in (("check",), ("show",), ("report",), ("models", "list"), ("models", "show", "one"), ("run",)):

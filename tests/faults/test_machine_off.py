@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from flows import clock, nightly
 from forecasting.sessions import between, closes_at, shift
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.plain_flows import without_prefect
 from tests.yahoo_stand_in import StandIn, asked_here
@@ -45,7 +45,7 @@ def live(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, *, off: set[date], sle
 
 def select(columns: str, rest: str) -> list[tuple[str, ...]]:
     """Rows as text, sorted; floats keep every digit."""
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         return sorted(tuple(map(repr, row)) for row in connection.execute(sa.text(f"SELECT {columns} FROM {rest}")))
 
 
@@ -77,7 +77,7 @@ def test_thirty_nights_with_ten_missed_have_thirty_origins_ten_marked_and_otherw
     )
     assert all(origin[:11] <= newest[:11] for origin, newest in held)
     found = {name: select(columns, name) for name, columns in SAME.items()}
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for name in ("scores", "forecasts", "promotions", "models", "findings", "events", "bar_versions", "runs"):
             connection.execute(sa.text(f"DELETE FROM {name}"))
         for name in ("corporate_actions", "metrics", "fetches"):

@@ -20,7 +20,7 @@ from statistics import median
 
 import pytest
 
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from tests.faults.world import World, opened
 
 NIGHTS = int(os.environ.get("MANY_NIGHTS", "500"))

@@ -27,7 +27,7 @@ from flows.terminal.echo import echo
 from forecasting.errors import ForecastingError, PageError
 from forecasting.pipeline import unexpected
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import LAST, random_bars
 from tests.flows.test_cli import run
 
@@ -61,7 +61,7 @@ def paragraph(
 
 
 def select(what: str, table: str) -> list[tuple[object, ...]]:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {what} FROM {table}"))]
 
 

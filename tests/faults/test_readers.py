@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from forecasting.sessions import shift
 from forecasting.store import connect
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from tests import cookbook
 from tests.builders import LAST
 from tests.faults.boundaries import counted

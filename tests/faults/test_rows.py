@@ -15,7 +15,7 @@ from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_fol
 from forecasting.pipeline.models import load_model, weights_state
 from forecasting.pipeline.night import Night, make_night
 from forecasting.settings import read_settings
-from forecasting.store import database, tables, writes
+from forecasting.store import connect, schema, write
 from tests.builders import LAST
 from tests.store.rows import model_row, run_row
 
@@ -45,9 +45,9 @@ def files(folder: Path) -> list[str]:
 @pytest.mark.parametrize("model_id", ["..", ".", "", "../data", "pruned/..", "/"])
 def test_a_model_id_deletes_no_other_folder(ledger: Path, model_id: str) -> None:
     pruned = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for each in ("pruned", model_id):
-            writes.add_model(connection, model_row(each, **pruned))
+            write.add_model(connection, model_row(each, **pruned))
     assert delete_pruned_files([a_night()]) == 1
     assert files(ledger) == ["artifacts/notes.txt", "notes.txt"]
 
@@ -55,8 +55,8 @@ def test_a_model_id_deletes_no_other_folder(ledger: Path, model_id: str) -> None
 def test_pruning_keeps_files_that_it_has_not_written(ledger: Path) -> None:
     (ledger / "artifacts/pruned/thesis.tex").write_text("kept", encoding="utf-8")
     pruned: dict[str, Any] = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
-    with database.transaction(read_settings().url) as connection:
-        writes.add_model(connection, model_row("pruned", **pruned))
+    with connect.transaction(read_settings().url) as connection:
+        write.add_model(connection, model_row("pruned", **pruned))
     assert delete_pruned_files([a_night()]) == 0
     assert files(ledger) == ["artifacts/notes.txt", "artifacts/pruned/thesis.tex", "notes.txt"]
 
@@ -84,10 +84,10 @@ def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text("x", encoding="utf-8")
     (folder / "linked").symlink_to(ledger / "artifacts")
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for place, name in enumerate(("kept", "done", "linked")):
-            writes.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
-        connection.execute(sa.update(tables.runs).values(status="done"))
+            write.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
+        connection.execute(sa.update(schema.runs).values(status="done"))
     delete_run_folders(read_settings())
     assert files(folder) == ["kept/notes.txt"]
     assert (ledger / "artifacts/pruned/weights.safetensors").exists()

@@ -12,8 +12,8 @@ import yaml
 
 from flows.terminal.start import start_night
 from forecasting.settings import Settings, read_settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from forecasting.store.views import VIEWS
 from tests.builders import LAST
 
@@ -160,7 +160,7 @@ def roles(postgres_url: str, postgres_server: sa.Engine) -> Iterator[dict[str, s
         kind: url.set(username=f"test_{kind}", password="x").render_as_string(hide_password=False)
         for kind in ("reader", "writer")
     }
-    database.engine(postgres_url).dispose()
+    connect.engine(postgres_url).dispose()
     with owner.begin() as connection:
         for role in ("test_reader", "test_writer", "forecasting_reader", "forecasting_writer"):
             connection.exec_driver_sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
@@ -226,8 +226,8 @@ def test_the_writer_runs_a_night(
     for name, value in settings.items():
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     start_night(as_of=LAST, mode="auto", switch_source=False)
-    with database.reading(roles["reader"]) as connection:
+    with connect.reading(roles["reader"]) as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM latest_forecasts")) == 5
         assert connection.scalar(sa.text("SELECT status FROM night_log")) == "done"
-    database.engine(roles["writer"]).dispose()
-    database.engine(roles["reader"]).dispose()
+    connect.engine(roles["writer"]).dispose()
+    connect.engine(roles["reader"]).dispose()

@@ -25,7 +25,7 @@ from forecasting.pipeline.publish import each_report
 from forecasting.pipeline.symbols import values_of
 from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import random_bars
 from tests.nights import newest_reports
 from tests.yahoo_stand_in import StandIn, asked_here
@@ -53,7 +53,7 @@ def two_exchanges(night_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def select(columns: str, table: str) -> set[tuple[str, ...]]:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         found = connection.execute(sa.text(f"SELECT {columns} FROM {table}"))
         return {tuple(str(value)[:10] for value in row) for row in found}
 

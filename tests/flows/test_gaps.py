@@ -16,7 +16,7 @@ from flows.terminal.start import start_night
 from forecasting.report.page import render_page
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database, read
+from forecasting.store import connect, read
 from tests.builders import random_bars
 from tests.nights import newest_reports
 from tests.yahoo_stand_in import StandIn, asked_here, missing_row, null_volume
@@ -45,7 +45,7 @@ def night(served: StandIn, monkeypatch: pytest.MonkeyPatch, session: date) -> No
 
 
 def stored() -> pd.DataFrame:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         return read.bars(connection, "SBUX")[VALUES]
 
 
@@ -57,7 +57,7 @@ def test_a_gap_is_recorded_the_night_forecasts_all_the_same_and_a_later_bar_fill
     holed = BARS.loc[: str(LAST), VALUES].drop(pd.Timestamp(MISSING))
     holed.loc[[pd.Timestamp(LAST), pd.Timestamp(UNKNOWN_VOLUME)], "volume"] = np.nan
     pd.testing.assert_frame_equal(stored(), holed.loc[stored().index[0] :], check_freq=False)
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         found = connection.execute(sa.text("SELECT session, rule FROM findings ORDER BY session")).all()
         issued = read.forecasts(connection, "SBUX", "volume")
     assert [(str(day)[:10], rule) for day, rule in found] == [

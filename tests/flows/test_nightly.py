@@ -19,7 +19,7 @@ from forecasting.errors import HistoryError, UnexpectedError, UsageError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.sessions import between, next_sessions
 from forecasting.settings import read_settings
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from tests.builders import LAST
 from tests.nights import broken, contents, copy_nights, counts, killed, leave_nights, night, rows
 

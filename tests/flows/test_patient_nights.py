@@ -20,7 +20,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.pipeline import notify
 from forecasting.report import wording
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import lock
 from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.faults.forks import fork_in, server_environment
@@ -230,14 +230,14 @@ def test_a_waiting_night_that_is_stopped_ends_and_releases_its_lock(
     process = fork_in(server_environment(), log, wait_for_ever)
     try:
         until(lambda: select("status", "runs") == [("late",)], "a night that waits", log=log)
-        with pytest.raises(LockedError), database.night_lock(read_settings().url, "night"):
+        with pytest.raises(LockedError), lock.night_lock(read_settings().url, "night"):
             pass
         process.terminate()
         process.join(60)
         assert process.exitcode is not None
     finally:
         process.kill()
-    with database.night_lock(read_settings().url, "night"):
+    with lock.night_lock(read_settings().url, "night"):
         assert select("as_of, status", "runs") == [(str(LAST), "late")]
 
 

@@ -21,7 +21,7 @@ from joblib.externals.loky import get_reusable_executor
 from flows.runner import dask_runner
 from forecasting.errors import SymbolsFailedError
 from forecasting.settings import Settings
-from forecasting.store.tables import metadata
+from forecasting.store.schema import metadata
 from tests.builders import LAST, random_bars
 from tests.faults.forks import forked
 from tests.flows.processes import ROOT, free_port, until

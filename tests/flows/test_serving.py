@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from forecasting.errors import LockedError
 from forecasting.sessions import last_completed, next_sessions, opens_at
-from forecasting.store import database, migrate
+from forecasting.store import connect, lock, migrate
 from tests.builders import random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes
 from tests.flows.sinks import http_sink
@@ -37,7 +37,7 @@ def server(served: processes.Served) -> str:
 
 
 def origins(url: str) -> list[str]:
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         found = connection.scalars(sa.text("SELECT DISTINCT origin_session FROM latest_forecasts"))
         return [str(session)[:10] for session in found]
 
@@ -62,7 +62,7 @@ def test_a_worker_makes_up_for_two_missed_nights_in_one_run_after_its_server_was
         assert origins(ledger) == ["2018-12-31"]
         assert nights_done(ledger) == 4
         check_a_backtest(deployed, log)
-    with database.reading(ledger) as connection:
+    with connect.reading(ledger) as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM metrics WHERE scope = 'backtest'"))
 
 
@@ -127,14 +127,14 @@ def check_cancellation(url: str, ledger: str, late_session: date, log: Path) -> 
 
 def is_free(url: str) -> bool:
     try:
-        with database.night_lock(url, "night"):
+        with lock.night_lock(url, "night"):
             return True
     except LockedError:
         return False
 
 
 def rows_of(url: str, table: str) -> list[tuple[str, str]]:
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         return [(str(row.as_of)[:10], row.status) for row in connection.execute(sa.text(f"SELECT * FROM {table}"))]
 
 

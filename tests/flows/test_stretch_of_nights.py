@@ -11,7 +11,7 @@ import pytest
 from flows import clock
 from flows.nightly import nightly
 from forecasting.settings import read_settings
-from forecasting.store import database, read
+from forecasting.store import connect, read
 from tests.builders import LAST, random_bars
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.yahoo_stand_in import StandIn, missing_row, null_row
@@ -143,7 +143,7 @@ def check_earnings_dates() -> None:
     ]
     ((before,),) = select("fetched_at", "fetches WHERE verdict = 'first'")
     known_at = datetime.fromisoformat(f"{str(before)[:19]}+00:00")
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         now, then = read.events(connection, "MSFT"), read.events(connection, "MSFT", known_at=known_at)
     assert validity(now) == [("2024-05-01", str(MOVES)), ("2024-05-08", None)]
     assert validity(then) == [("2024-05-01", None)]

@@ -21,8 +21,8 @@ from forecasting.errors import (
 )
 from forecasting.sessions import between, closes_at, next_sessions
 from forecasting.settings import read_settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from forecasting.vocabulary import Mode
 from tests.builders import LAST, random_bars
 from tests.nights import ON_BOTH_DATABASES, forget_derived_rows
@@ -68,7 +68,7 @@ def set_clock(moment: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def select(columns: str, table: str) -> list[tuple[object, ...]]:
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         return [tuple(row) for row in connection.execute(sa.text(f"SELECT {columns} FROM {table}"))]
 
 

@@ -21,7 +21,7 @@ from forecasting.pipeline.ingest import Purpose, fetch_and_store
 from forecasting.pipeline.night import make_night
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database, read
+from forecasting.store import connect, read
 from tests.builders import LAST, random_bars, set_small_night
 from tests.nights import ON_BOTH_DATABASES, copy_ledger, rows
 from tests.yahoo_stand_in import StandIn, asked_here
@@ -250,14 +250,14 @@ def new_yorks_dates(at: pd.DatetimeIndex, *, exchange: str) -> pd.DataFrame:
 
 def valid_sessions(symbol: str) -> list[str]:
     """The sessions of the events that a night of now may use."""
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         valid = drop_moved(validity_intervals(read.event_rows(connection, symbol)))
     return sorted(str(day)[:10] for day in valid.loc[valid["withdrawn_from"].isna(), "session"])
 
 
 def test_a_backtest_has_the_past_dates_that_a_first_night_has(yahoo: StandIn) -> None:
     ingest(yahoo, LAST, "KO")
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         stored = read.events(connection, "KO")
     yahoo.requests.clear()
 

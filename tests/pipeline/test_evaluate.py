@@ -17,8 +17,8 @@ from forecasting.pipeline.night import Night, make_night
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
-from forecasting.store import read, writes
-from forecasting.store.database import Connection, transaction
+from forecasting.store import read, write
+from forecasting.store.connect import Connection, transaction
 from forecasting.train import checkpoint
 from forecasting.train.fit import fit
 from tests.builders import no_events, random_bars
@@ -46,18 +46,18 @@ def fitted_tonight(
     versions = bar_rows({str(LAST): 90.0})
     at = forecast_row("champion", str(LAST))["issued_at"]
     change = revision(versions, settled=(str(LAST),))
-    writes.add_fetch(connection, fetched(versions), change, fetch_id="2024-01-02T21:00", fetched_at=at, run_id=None)
+    write.add_fetch(connection, fetched(versions), change, fetch_id="2024-01-02T21:00", fetched_at=at, run_id=None)
     run = tonight(settings)
-    writes.start_run(connection, run_row(run.id, str(LAST), settings_hash=settings.hash))
+    write.start_run(connection, run_row(run.id, str(LAST), settings_hash=settings.hash))
     for name, run_id in (("champion", "first"), ("challenger", run.id)):
         kept = checkpoint.save(fitted, artifact_folder(settings, name))
         where = {"artifact_path": f"artifacts/{name}", "artifact_hash": kept.sha256, "run_id": run_id}
         own = {"gate": GATE} | changed if name == "challenger" else {}
-        writes.add_model(connection, model_row(name, trained_to=LAST, **where, **own))
+        write.add_model(connection, model_row(name, trained_to=LAST, **where, **own))
     if champion:
         first = {"id": "p", "symbol": SYMBOL, "target": TARGET, "session": shift(LAST, -1), "challenger": "champion"}
         first |= {"winner": "champion", "origins": 0, "reason": "", "trigger": "night", "decided_at": at}
-        writes.add_promotion(connection, first)
+        write.add_promotion(connection, first)
 
 
 def tonight(settings: Settings) -> Night:
@@ -71,7 +71,7 @@ def decided(url: str, settings: Settings) -> dict[str, Any]:
     with transaction(url) as connection:
         evidence = read_evidence(connection, run)
         if evidence.challenger is not None:  # else it was decided before
-            writes.add_promotion(connection, promotion(run, evidence) or {})
+            write.add_promotion(connection, promotion(run, evidence) or {})
         found = read.decision_of_run(connection, run.id)
         champion = read.champion(connection, SYMBOL, TARGET)
     assert found is not None

@@ -17,7 +17,7 @@ from forecasting.pipeline.interrupted import CUT_OFF, DRAFT_AGE, delete_leftover
 from forecasting.pipeline.output_file import write_whole
 from forecasting.sessions import between
 from forecasting.settings import read_settings
-from forecasting.store import database, migrate, writes
+from forecasting.store import connect, migrate, write
 from tests.nights import killed, rows
 from tests.store.rows import run_row
 
@@ -30,13 +30,13 @@ def test_every_night_left_running_is_marked_failed_however_old_and_whatever_its_
     monkeypatch.setenv("FORECASTING_DATABASE_URL", database_url)
     monkeypatch.setenv("FORECASTING_SYMBOLS", "SBUX,AAPL")
     left = {"oldest": {}, "newest": {}, "close": {"target": "close"}, "no_longer_run": {"symbol": "MSFT"}}
-    with database.transaction(database_url) as connection:
+    with connect.transaction(database_url) as connection:
         for place, night in enumerate(NIGHTS):
-            writes.start_run(connection, run_row(f"run{place}", str(night), status="done"))
-        writes.start_run(connection, run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
+            write.start_run(connection, run_row(f"run{place}", str(night), status="done"))
+        write.start_run(connection, run_row("late", str(NIGHTS[3]), status="late", symbol="AAPL"))
         for name, given in left.items():
             as_of = NIGHTS[-1] if name == "newest" else date(2021, 3, 1)
-            writes.start_run(connection, run_row(name, str(as_of), status="running", **given))
+            write.start_run(connection, run_row(name, str(as_of), status="running", **given))
     assert mark_cut_off(read_settings()) == len(left)
     failed = {row["id"]: row["error"] for row in rows("runs") if row["status"] == "failed"}
     assert failed == dict.fromkeys(left, CUT_OFF)
@@ -114,7 +114,7 @@ def test_weights_whose_row_was_never_written_are_deleted_though_the_night_then_f
 ) -> None:
     nightly.nightly(as_of=NIGHTS[-2])
     with monkeypatch.context() as patch:
-        patch.setattr(writes, "add_model", killed)
+        patch.setattr(write, "add_model", killed)
         with pytest.raises(KeyboardInterrupt):
             nightly.nightly(as_of=NIGHTS[-1], mode="warm")
     folder = read_settings().data_dir / "artifacts"

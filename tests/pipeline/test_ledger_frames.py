@@ -11,8 +11,8 @@ from forecasting.errors import StoreError, UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.ledger_frames import BARS_COLUMNS, HISTORY_COLUMNS, LATEST_COLUMNS, SKILL_COLUMNS
 from forecasting.settings import Settings
-from forecasting.store import read, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start, store_bars
 
 FRAMES = {
@@ -39,8 +39,8 @@ def fill(url: str) -> None:
     ]
     with transaction(url) as connection:
         start(connection, origins=ORIGINS, models=("lstm", "ridge"))
-        writes.add_forecasts(connection, forecasts)
-        writes.add_scores(connection, [score_row(row) for row in forecasts[:4]])
+        write.add_forecasts(connection, forecasts)
+        write.add_scores(connection, [score_row(row) for row in forecasts[:4]])
 
 
 def test_each_frame_has_the_same_columns_and_types_with_rows_and_without(database_url: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from forecasting.pipeline.health import unnamed_new_symbols
 from forecasting.settings import Settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.store.rows import store_bars
 
 HEAD = "date,open,high,low,close,volume"
@@ -31,7 +31,7 @@ def test_a_file_with_a_column_for_the_symbol_is_not(sqlite_url: str, tmp_path: P
 
 
 def test_a_known_symbol_is_not(sqlite_url: str, tmp_path: Path) -> None:
-    with database.transaction(sqlite_url) as connection:
+    with connect.transaction(sqlite_url) as connection:
         store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T22:00")
     file = tmp_path / "bars.csv"
     file.write_text(f"{HEAD}\n", encoding="utf-8")

@@ -30,8 +30,8 @@ from forecasting.report.listings import model_listing
 from forecasting.report.wording import notices
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings
-from forecasting.store import database, read, writes
-from forecasting.store.tables import metadata
+from forecasting.store import connect, lock, read, write
+from forecasting.store.schema import metadata
 from forecasting.vocabulary import HORIZONS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.nights import (
@@ -95,9 +95,9 @@ def check_pruning(night_folder: Path) -> None:
     """With two fits to keep, the weights of the two oldest nights go; the three newest were champions."""
     settings = read_settings().model_copy(update={"keep_artifacts": 2})
     last = make_night("TEST", LAST, settings, now=clock.now)
-    with database.transaction(settings.url) as connection:
+    with connect.transaction(settings.url) as connection:
         spare = interrupted.prunable_weights(connection, last)
-        assert [writes.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
+        assert [write.clear_artifact_path(connection, model_id) for model_id in spare] == [1, 1]
     assert len(list((night_folder / "artifacts").iterdir())) == 5  # as a kill right here would leave it
     assert interrupted.delete_pruned_files([last]) == 2
     fitted = sorted((row for row in rows("models") if row["name"] == "lstm"), key=lambda row: str(row["trained_to"]))
@@ -130,7 +130,7 @@ def test_a_forecast_does_not_depend_on_bars_after_its_origin(night_folder: Path,
     altered = random_bars(days=650, seed=3, last=LAST)
     altered.loc[altered.index > pd.Timestamp(origin)] *= 3.0
     write_yahoo_csv(altered.round({"volume": 0}), csv_of_bars)
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
     night(origin)
@@ -314,7 +314,7 @@ def test_a_champion_of_an_older_architecture_is_replaced_by_a_fit_of_this_one_on
     (run,) = [row for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert (run["status"], run["mode"]) == ("done", "scratch")
     assert "architecture 3; found 2 and 2" in str(run["mode_reason"])
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["version"] == "3"
@@ -376,7 +376,7 @@ def test_warm_with_a_damaged_champion_is_refused_and_leaves_a_failed_run_alone(n
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_changes_no_champion() -> None:
     night(LAST)
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         before = read.champion(connection, "TEST", "volume")
     start_catch_up(first=date(2024, 2, 1), last=date(2024, 2, 2), refit_every=1)
     fitted = {row["run_id"]: row for row in rows("models") if row["name"] == "lstm"}
@@ -385,7 +385,7 @@ def test_a_past_span_replayed_beside_live_nights_uses_nothing_of_them_and_change
     assert modes == ["scratch", "warm"]
     assert all(str(fitted[row["id"]]["trained_to"]) <= str(row["as_of"]) for row in replayed)
     assert {str(row["parent_id"]) for row in fitted.values()} <= {"None", *(str(row["id"]) for row in fitted.values())}
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         assert read.champion(connection, "TEST", "volume") == before
 
 
@@ -425,13 +425,13 @@ def test_promoting_and_rolling_back_change_the_next_published_model(night_folder
     models.promote(str(second["id"]), read_settings(), now=clock.now)
     night(LAST, mode="skip")
     assert {row["model_id"] for row in rows("latest_forecasts")} == {second["id"]}
-    with database.night_lock(read_settings().url, "night"):  # as a night that fits holds it
+    with lock.night_lock(read_settings().url, "night"):  # as a night that fits holds it
         with pytest.raises(LockedError, match="held by another run"):
             models.roll_back(read_settings(), now=clock.now)
         with pytest.raises(LockedError, match="held by another run"):
             models.promote(str(first["id"]), read_settings(), now=clock.now)
     assert str(first["id"]) in models.roll_back(read_settings(), now=clock.now)
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         champion = read.champion(connection, "TEST", "volume")
     assert champion is not None
     assert champion["id"] == first["id"]

@@ -11,8 +11,8 @@ from flows.terminal.admin import models_list, models_rollback
 from flows.terminal.nights import show
 from forecasting.errors import StoreError, SymbolsFailedError
 from forecasting.pipeline.symbols import HELD_NAMED, check_forecast
-from forecasting.store import writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, start
 
 UNKNOWN = (
@@ -29,7 +29,7 @@ def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     with transaction(sqlite_url) as connection:
         start(connection, origins=("2024-03-08",))
-        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-08")])
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-08")])
     return sqlite_url
 
 
@@ -47,7 +47,7 @@ def test_a_symbol_with_a_forecast_passes_and_a_misspelt_one_is_answered_with_tho
 
 def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(ledger: str) -> None:
     with transaction(ledger) as connection:
-        writes.start_run(connection, run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
+        write.start_run(connection, run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
     assert (
         error_of(ledger, "NEW")
         == "NEW has no volume forecast; its night of 2024-03-08 has status failed: no such symbol"
@@ -58,9 +58,9 @@ def test_only_the_first_symbols_of_a_large_ledger_are_named(ledger: str) -> None
     with transaction(ledger) as connection:
         for place in range(HELD_NAMED):
             symbol = f"A{place}"
-            writes.start_run(connection, run_row(symbol, "2024-03-08", symbol=symbol))
-            writes.add_model(connection, model_row(f"m{place}", symbol=symbol))
-            writes.add_forecasts(connection, [forecast_row(f"m{place}", "2024-03-08", symbol=symbol, run_id=symbol)])
+            write.start_run(connection, run_row(symbol, "2024-03-08", symbol=symbol))
+            write.add_model(connection, model_row(f"m{place}", symbol=symbol))
+            write.add_forecasts(connection, [forecast_row(f"m{place}", "2024-03-08", symbol=symbol, run_id=symbol)])
     assert error_of(ledger, "SBUXX").endswith(
         "forecasts of A0 volume, A1 volume, A2 volume, A3 volume, A4 volume, A5 volume and 1 more."
     )
@@ -85,8 +85,8 @@ def test_models_of_the_other_symbols_are_listed_before_the_one_without_is_named(
 
 def test_a_symbol_with_the_forecasts_of_baselines_alone_is_said_to_have_no_network(ledger: str) -> None:
     with transaction(ledger) as connection:
-        writes.start_run(connection, run_row("b", "2024-03-08", symbol="OLD"))
-        writes.add_model(connection, model_row("ridge", "ridge", symbol="OLD"))
-        writes.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
+        write.start_run(connection, run_row("b", "2024-03-08", symbol="OLD"))
+        write.add_model(connection, model_row("ridge", "ridge", symbol="OLD"))
+        write.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
     with pytest.raises(StoreError, match="Expected a volume network of OLD in the database; found none: its forecasts"):
         models_list(symbol=["OLD"])

@@ -12,8 +12,8 @@ from forecasting.pipeline.outcomes import (
 )
 from forecasting.report.outcome_page import RunTimes
 from forecasting.settings import Settings
-from forecasting.store import database
-from forecasting.store.tables import metadata
+from forecasting.store import connect
+from forecasting.store.schema import metadata
 from tests.pipeline.test_ledger_frames import fill, settings_of
 from tests.store.rows import SYMBOL, run_row
 
@@ -21,7 +21,7 @@ from tests.store.rows import SYMBOL, run_row
 def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(sqlite_url: str) -> None:
     fill(sqlite_url)
     failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
-    with database.transaction(sqlite_url) as connection:
+    with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert().values(failed))
     done, bad, new = newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
     assert (bad.symbol, bad.status, bad.reason, bad.tomorrow) == ("BAD", "failed", "no rows of BAD", None)
@@ -33,7 +33,7 @@ def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_
 
 def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url: str) -> None:
     fill(sqlite_url)
-    with database.transaction(sqlite_url) as connection:
+    with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].update().values(seconds_train=2.0))
         other = run_row("r9", "2024-03-08", symbol="OTHER", note="", seconds_train=500.0)
         connection.execute(metadata.tables["runs"].insert().values(other))
@@ -48,7 +48,7 @@ def test_the_sessions_done_are_counted_by_symbol_within_the_span(sqlite_url: str
     settings = settings_of(sqlite_url, SYMBOL, "BAD")
     nights = [run_row("r1", "2024-03-05"), run_row("r2", "2024-03-06"), run_row("r3", "2024-03-08")]
     nights += [run_row("r4", "2024-03-06", source="yahoo"), run_row("r5", "2024-03-06", symbol="BAD", status="failed")]
-    with database.transaction(sqlite_url) as connection:
+    with connect.transaction(sqlite_url) as connection:
         connection.execute(metadata.tables["runs"].insert(), [{"note": "", **night} for night in nights])
     shown = done_sentence(settings, date(2024, 3, 5), date(2024, 3, 7))
     assert shown == "Sessions done between 2024-03-05 and 2024-03-07: SBUX 2, BAD 0."

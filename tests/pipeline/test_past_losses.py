@@ -9,8 +9,8 @@ from flows import clock
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.snapshot import past_losses
 from forecasting.settings import Settings
-from forecasting.store import writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, at, forecast_row, score_row, start, store_bars
 
 ORIGINS = ("2024-03-06", "2024-03-07")
@@ -42,8 +42,8 @@ def scored(database_url: str) -> str:
         start(connection, origins=ORIGINS)
         store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:30")
         store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:30", settled=("2024-03-07",))
-        writes.add_forecasts(connection, rows)
-        writes.add_scores(
+        write.add_forecasts(connection, rows)
+        write.add_scores(
             connection,
             [
                 score_row(of[origin, horizon], stage=stage, bar_version=bar, pinball=loss)

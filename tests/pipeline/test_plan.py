@@ -20,8 +20,8 @@ from forecasting.pipeline.plan import (
 )
 from forecasting.sessions import newest_up_to, span
 from forecasting.settings import Settings
-from forecasting.store import migrate, tables
-from forecasting.store.database import transaction
+from forecasting.store import migrate, schema
+from forecasting.store.connect import transaction
 from tests.builders import random_bars, write_yahoo_csv
 from tests.nights import night, rows
 from tests.store.rows import run_row
@@ -72,7 +72,7 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
     for symbol, error in [(one.symbol, one.error) for one in (*failed, *ingested)]:
         assert (symbol in settings.symbols, "column symbol" in str(error)) == (True, True)
     with transaction(sqlite_url) as connection:
-        assert connection.execute(sa.select(tables.events)).all() == []
+        assert connection.execute(sa.select(schema.events)).all() == []
 
 
 def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database_url: str) -> None:
@@ -85,7 +85,7 @@ def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database
 def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url: str) -> None:
     """The newest night is of Presidents' Day, by London's calendar; then the symbol is New York's."""
     with transaction(sqlite_url) as connection:
-        connection.execute(sa.insert(tables.runs), [run_row("a", "2024-02-19")])
+        connection.execute(sa.insert(schema.runs), [run_row("a", "2024-02-19")])
     own = Settings(database_url=sqlite_url)
     missed = missed_nights("SBUX", own, as_of=None, mode="auto", now=lambda: datetime(2024, 2, 22, 2, tzinfo=UTC))
     assert [night.session.day for night in missed] == [20, 21]
@@ -115,7 +115,7 @@ def test_a_refused_command_leaves_no_trace(
 ) -> None:
     """Of a wrong --source for stored bars, and of a misspelt symbol with a file that names its own."""
     night(date(2024, 3, 7))
-    before = {name: rows(name) for name in tables.metadata.tables}
+    before = {name: rows(name) for name in schema.metadata.tables}
     other = pd.read_csv(csv_of_bars).assign(**({} if column is None else {"Symbol": "TEST"}))
     other.to_csv(csv_of_bars.with_name("OTHER.csv"), index=False)
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{csv_of_bars.with_name('OTHER.csv')}")
@@ -123,4 +123,4 @@ def test_a_refused_command_leaves_no_trace(
         monkeypatch.setenv("FORECASTING_SYMBOLS", column)
     with pytest.raises(error):
         night(date(2024, 3, 8))
-    assert {name: rows(name) for name in tables.metadata.tables} == before
+    assert {name: rows(name) for name in schema.metadata.tables} == before

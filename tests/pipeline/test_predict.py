@@ -13,7 +13,7 @@ from forecasting.report.night_text import night_text
 from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings
-from forecasting.store.database import reading
+from forecasting.store.connect import reading
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import newest_reports
 

@@ -25,7 +25,7 @@ from forecasting.pipeline.replay import replay
 from forecasting.pipeline.run import run_missed
 from forecasting.sessions import closes_at
 from forecasting.settings import Settings, read_settings
-from forecasting.store import database, read, writes
+from forecasting.store import connect, read, write
 from forecasting.vocabulary import Clock
 from tests.builders import random_bars, write_yahoo_csv
 from tests.nights import ON_BOTH_DATABASES, copy_ledger, counts, killed, rows
@@ -94,7 +94,7 @@ def ingest(settings: Settings, session: date) -> None:
 
 def made(settings: Settings) -> list[dict[str, object]]:
     """The rows of the weights, newest first."""
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         return [dict(row) for row in read.pretrained(connection, settings.target)]
 
 
@@ -123,10 +123,10 @@ def test_the_kinds_are_those_that_nights_of_the_symbols_ask_for(
     fetch_and_store([(market, oldest)], purpose="market")
     dates = pd.to_datetime(["2023-05-02", "2023-08-01", "2023-10-31", "2024-01-30"])
     known = {"kind": "earnings", "known_from": dates - timedelta(days=21), "announced": dates, "known_rule": "told"}
-    with database.transaction(ten.url) as connection:
+    with connect.transaction(ten.url) as connection:
         for symbol in NAMES[:4]:
             frame = pd.DataFrame({"session": dates, "timing": "after", **known})
-            writes.add_events(connection, symbol, frame, source="csv", first_seen_at=after(FIRST, 13)())
+            write.add_events(connection, symbol, frame, source="csv", first_seen_at=after(FIRST, 13)())
     ingest(ten, FIRST)
     words = pretrain_own(settings, now=after(FIRST, 20))
     (row,) = made(ten)
@@ -167,7 +167,7 @@ def test_one_killed_between_its_files_and_its_row_is_made_again_to_the_bit(
     ingested: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr("forecasting.store.writes.add_model", killed)
+        patched.setattr("forecasting.store.write.add_model", killed)
         with pytest.raises(KeyboardInterrupt):
             pretrain_own(ingested, now=after(FIRST, 20))
     (left,) = (ingested.data_dir / "weights").iterdir()

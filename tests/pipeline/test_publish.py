@@ -27,8 +27,8 @@ from forecasting.report.units import percent, unit_of
 from forecasting.report.wording import forecaster_label
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import read, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, write
+from forecasting.store.connect import reading, transaction
 from forecasting.store.score_views import WINDOWS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
@@ -52,7 +52,7 @@ def sqlite_ledger(
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('mixed') / 'ledger.db')}"
     scores = mixed_scores(url, seed=seed, days=days)
     with transaction(url) as connection:
-        writes.add_scores(connection, scores)
+        write.add_scores(connection, scores)
     return url
 
 

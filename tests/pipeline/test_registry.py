@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows import nightly
 from flows.cli import app
 from forecasting.settings import read_settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import LAST
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -37,7 +37,7 @@ WHERE f.origin_session = :origin AND f.horizon = 1 AND f.role = 'champion'
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_every_forecast_leads_to_code_settings_seed_bars_and_weights_and_back(night_folder: Path) -> None:
     nightly.nightly(as_of=LAST)
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         (row,) = connection.execute(sa.text(FROM_A_ROW), {"origin": str(LAST)}).mappings()
     assert all(value is not None for name, value in row.items() if name != "parent_id"), dict(row)
     shown = CliRunner().invoke(app, ["models", "show", row["model_id"], "--json"])

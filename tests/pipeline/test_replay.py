@@ -18,7 +18,7 @@ from forecasting.pipeline.replay import finished_nights, in_order, replay
 from forecasting.predict import calibration
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import database, migrate
+from forecasting.store import connect, migrate
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.early_evidence import early_evidence
 from tests.nights import copy_nights
@@ -69,7 +69,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
 ) -> None:
     live(yahoo, monkeypatch)
     asked = len(yahoo.requests)
-    with database.reading(read_settings().url) as connection:
+    with connect.reading(read_settings().url) as connection:
         issued = connection.execute(sa.text("SELECT kind, past_forecasts, calibration, status FROM forecasts")).all()
         winners = list(connection.scalars(sa.text("SELECT winner FROM promotions")))
         methods = set(connection.scalars(sa.text("SELECT method FROM models")))
@@ -87,7 +87,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
     assert _scores(read_settings().url) == _scores(f"sqlite:///{tmp_path / 'data' / 'replay' / 'forecasting.db'}")
     _replay_from_the_middle(SESSIONS[10], len(issued))
     touched = f"origin_session = '{LAST}' AND horizon = 1 AND role = 'champion'"
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.0000000001 WHERE {touched}"))
     with pytest.raises(ReplayError, match=f"the first at the origin {LAST}, horizon 1"):
         replay(read_settings(), now=clock.now, first=LAST)
@@ -96,7 +96,7 @@ def test_every_night_lived_through_comes_out_again_to_the_bit(
 def _replay_from_the_middle(first: date, issued: int) -> None:
     """Nights that other code made are copied as they are, with the weights that the next one begins with."""
     settings = read_settings()
-    with database.transaction(settings.url) as connection:
+    with connect.transaction(settings.url) as connection:
         connection.execute(sa.text(f"UPDATE runs SET code_version = '0.1.0+0a1b2c3' WHERE as_of < '{first}'"))
         early = f"origin_session < '{first}' AND role = 'baseline'"
         connection.execute(sa.text(f"UPDATE forecasts SET q05 = q05 * 0.9 WHERE {early}"))
@@ -107,7 +107,7 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
     words = replay(settings, now=clock.now, first=first)
     assert words.startswith(f"MSFT: {count} nights, {first} to {LAST}: all {issued - copied} forecasts the same")
     scratch = f"sqlite:///{settings.data_dir / 'replay' / 'forecasting.db'}"
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         networks = set(connection.scalars(sa.text("SELECT id FROM models WHERE method != 'baseline'")))
         winner = connection.scalar(
             sa.text(f"SELECT winner FROM promotions WHERE session < '{first}' ORDER BY session DESC, decided_at DESC")
@@ -122,7 +122,7 @@ def _replay_from_the_middle(first: date, issued: int) -> None:
 
 def _scores(url: str) -> list[tuple[object, ...]]:
     columns = "symbol, target, horizon, origin_session, model_id, stage, bar_version, actual, error, pinball, inside_80"
-    with database.reading(url) as connection:
+    with connect.reading(url) as connection:
         rows = connection.execute(sa.text(f"SELECT {columns} FROM scores"))
         return sorted((*row[:3], str(row[3])[:10], *row[4:10], bool(row[10])) for row in rows)
 
@@ -169,7 +169,7 @@ def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_se
     settings = read_settings()
     words = replay(settings, now=clock.now)
     assert words.startswith(f"MSFT: 4 nights, {EARLY} to {THIRD}: all ")
-    with database.reading(settings.url) as connection:
+    with connect.reading(settings.url) as connection:
         used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{FIRST}'"))
     volumes = ledger_frames.bars(settings, as_of=FIRST)["volume"]
     assert volumes.iloc[-1] == used
@@ -181,7 +181,7 @@ def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_se
 @pytest.mark.usefixtures("four")
 def test_a_replay_that_fails_names_the_nights_between_that_it_leaves_out() -> None:
     settings = read_settings()
-    with database.transaction(settings.url) as connection:
+    with connect.transaction(settings.url) as connection:
         connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.1 WHERE origin_session = '{SECOND}'"))
     with pytest.raises(ReplayError, match=rf"outside the span were made between these \({EARLY}\): without --from"):
         replay(settings, now=clock.now, first=FIRST)
@@ -233,7 +233,7 @@ def test_one_night_is_one_night() -> None:
 
 @pytest.mark.usefixtures("four")
 def test_stored_bars_that_are_changed_behind_its_back_are_noticed() -> None:
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         connection.execute(sa.text(f"UPDATE bar_versions SET volume = volume + 1000000 WHERE session = '{FIRST}'"))
     with pytest.raises(ReplayError, match="came out"):
         replay(read_settings(), now=clock.now, first=THIRD)

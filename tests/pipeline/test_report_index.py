@@ -15,8 +15,8 @@ from forecasting.pipeline.publish import index_lines, page_data, report_data, up
 from forecasting.report.data import ReportData
 from forecasting.sessions import between
 from forecasting.settings import Settings
-from forecasting.store import writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, score_row, start, store_bars
 
 LAST = "2024-03-08"
@@ -32,11 +32,11 @@ def settings(sqlite_url: str, tmp_path: Path) -> Settings:
         newest = {LAST: volumes.pop(LAST)}
         store_bars(connection, volumes, seen="2024-03-07T21:00")
         store_bars(connection, newest, seen="2024-03-08T21:00")
-        writes.start_run(connection, run_row("close", "2024-03-07", target="close"))
-        writes.add_model(connection, model_row("other", target="close"))
+        write.start_run(connection, run_row("close", "2024-03-07", target="close"))
+        write.add_model(connection, model_row("other", target="close"))
         own = {"target": "close", "run_id": "close", "model_id": "other"}
         forecasts = [forecast_row("lstm", LAST), forecast_row("lstm", "2024-03-07") | own]
-        writes.add_forecasts(connection, forecasts)
+        write.add_forecasts(connection, forecasts)
     return Settings(data_dir=tmp_path, database_url=sqlite_url, symbols=(SYMBOL,), target=TARGET)
 
 
@@ -63,7 +63,7 @@ def test_the_values_of_a_line_are_those_that_its_night_had(settings: Settings) -
 
 def test_a_newer_night_that_is_late_is_on_its_line(settings: Settings) -> None:
     with transaction(settings.url) as connection:
-        writes.start_run(connection, run_row("next", "2024-03-11", status="late", note="no bar yet"))
+        write.start_run(connection, run_row("next", "2024-03-11", status="late", note="no bar yet"))
     with reading(settings.url) as connection:
         close, volume = index_lines(connection, settings.data_dir)
     assert close.unfinished is None
@@ -86,10 +86,10 @@ def test_a_report_writes_page_and_index_that_link_to_each_other(settings: Settin
 
 def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     with transaction(settings.url) as connection:
-        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
-        writes.add_model(connection, model_row("lstm:2"))
-        writes.add_promotion(connection, promotion("2024-03-06", "lstm"))
-        writes.add_promotion(connection, promotion(LAST, "lstm:2"))
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        write.add_model(connection, model_row("lstm:2"))
+        write.add_promotion(connection, promotion("2024-03-06", "lstm"))
+        write.add_promotion(connection, promotion(LAST, "lstm:2"))
     (newest,), _ = write_reports(settings, None, now=clock.now)
     before = newest.get().read_bytes()
     (past,), _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
@@ -107,15 +107,15 @@ def test_the_page_of_a_past_night_counts_what_was_known_on_that_night(settings: 
     """A volume of 90, restated to 99 on the night after, when the model forecasts once more."""
     forecast = forecast_row("lstm", "2024-03-07")
     with transaction(settings.url) as connection:
-        writes.add_forecasts(connection, [forecast])
-        writes.add_scores(connection, [score_row(forecast, actual=90.0)])
+        write.add_forecasts(connection, [forecast])
+        write.add_scores(connection, [score_row(forecast, actual=90.0)])
     before = past_night(settings)
     with transaction(settings.url) as connection:
-        writes.start_run(connection, run_row("2024-03-11", "2024-03-11"))
+        write.start_run(connection, run_row("2024-03-11", "2024-03-11"))
         store_bars(connection, {LAST: 99.0}, seen="2024-03-11T21:00", version=2)
         store_bars(connection, {"2024-03-11": 90.0}, seen="2024-03-12T21:00", settled=(LAST,))
-        writes.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
-        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-11")])
+        write.add_scores(connection, [score_row(forecast, stage="settled", bar_version=2, actual=99.0)])
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-11")])
     since = past_night(settings)
     assert before.scored["actual"].tolist() == since.scored["actual"].tolist() == [90.0]
     assert before.lineage == since.lineage
@@ -181,7 +181,7 @@ def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Se
         "alone. Make one: forecasting catch-up --from 2024-01-03 --to 2024-01-03 --symbol SBUX --target volume"
     )
     with transaction(settings.url) as connection:
-        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
     (earlier,), _ = write_reports(settings, None, date(2024, 1, 3), now=clock.now)
     assert "found origins from 2024-03-07 to 2024-03-08." in str(earlier.error)
     (unknown,), _ = write_reports(misspelt, None, date(2024, 1, 3), now=clock.now)

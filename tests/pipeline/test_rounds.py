@@ -24,7 +24,7 @@ from forecasting.errors import (
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.rounds import Rounds, at_hour
 from forecasting.settings import Settings
-from forecasting.store import database
+from forecasting.store import connect
 from tests.builders import LAST
 from tests.nights import rows
 from tests.store.rows import SYMBOL, store_bars
@@ -133,7 +133,7 @@ def test_where_the_older_bars_fail_the_night_has_failed(settings: Settings) -> N
 def test_without_a_response_the_stored_bars_are_used_and_the_run_says_that_it_failed(settings: Settings) -> None:
     alone = Run(settings).responses(SILENT)
     assert (alone.ran, [str(night.error) for night in alone.rounds.ended]) == ([], ["no response"])
-    with database.transaction(settings.url) as connection:
+    with connect.transaction(settings.url) as connection:
         store_bars(connection, {str(EVE): 90.0}, seen="2024-03-08T10:00")
     run = Run(settings, SYMBOL).responses(SILENT, of=SYMBOL)
     assert [night.session for night in run.ran] == [EVE]

@@ -22,7 +22,7 @@ from forecasting.pipeline.run_log import (
     open_run,
 )
 from forecasting.settings import Settings
-from forecasting.store import database, read, writes
+from forecasting.store import connect, read, write
 from tests.builders import LAST
 
 NOW = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -37,7 +37,7 @@ def night(database_url: str, tmp_path: Path) -> Night:
 
 
 def opened(night: Night, **notes: Any) -> None:
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         open_run(connection, night, started_at=NOW, notes=notes)
 
 
@@ -71,12 +71,12 @@ def stopped(night: Night) -> None:
 
 def came(night: Night) -> None:
     opened(night)
-    with database.transaction(night.settings.url) as connection:
+    with connect.transaction(night.settings.url) as connection:
         note_bar(connection, night)
 
 
 def row(night: Night) -> dict[str, Any]:
-    with database.reading(night.settings.url) as connection:
+    with connect.reading(night.settings.url) as connection:
         return read.run(connection, night.id) or {}
 
 
@@ -107,16 +107,16 @@ def test_a_row_says_what_became_of_the_night_so_far(night: Night, steps: list[St
 
 def test_a_night_that_is_done_is_not_marked_as_stopped(night: Night) -> None:
     opened(night)
-    with database.transaction(night.settings.url) as connection:
-        writes.update_run(connection, night.id, {"status": "done"})
+    with connect.transaction(night.settings.url) as connection:
+        write.update_run(connection, night.id, {"status": "done"})
     assert mark_stopped(night, HistoryError("a worker was lost")) is False
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
 
 
 def test_a_note_of_an_older_release_stays(night: Night) -> None:
     opened(night)
-    with database.transaction(night.settings.url) as connection:
-        writes.update_run(connection, night.id, {"note": "As it was.", "notes": ""})
+    with connect.transaction(night.settings.url) as connection:
+        write.update_run(connection, night.id, {"note": "As it was.", "notes": ""})
         add_notes(connection, night, {"market": "No VIX."})
         add_notes(connection, night, {"market": "No VIX."})
     assert row(night)["note"] == "As it was. No VIX."

@@ -15,8 +15,8 @@ from forecasting.errors import StoreError, UnexpectedError
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.run import run_missed
 from forecasting.settings import read_settings
-from forecasting.store import database, writes
-from forecasting.store.tables import metadata
+from forecasting.store import connect, write
+from forecasting.store.schema import metadata
 from tests.builders import LAST
 from tests.nights import ON_BOTH_DATABASES, broken, counts, night, rows, timeless
 
@@ -35,7 +35,7 @@ def run(as_of: date | None) -> list[str]:
 def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder: Path) -> None:
     night(LAST)
     of_flow = {name: timeless(name) for name in TABLES}
-    with database.transaction(read_settings().url) as connection:
+    with connect.transaction(read_settings().url) as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
     run(EVE)
@@ -64,8 +64,8 @@ def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_b
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_it_marks_the_nights_that_were_killed_before_as_the_flow_does() -> None:
     (killed,) = rows("runs")
-    with database.transaction(read_settings().url) as connection:
-        writes.update_run(connection, str(killed["id"]), {"status": "running"})
+    with connect.transaction(read_settings().url) as connection:
+        write.update_run(connection, str(killed["id"]), {"status": "running"})
     run(LAST)
     assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {str(EVE): "failed", str(LAST): "done"}
 

@@ -12,8 +12,8 @@ from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.ledger_frames import HISTORY_COLUMNS, typed
 from forecasting.report.long_forms import HUBVERSE_COLUMNS, TASK_IDS, hubverse, nixtla
 from forecasting.settings import Settings
-from forecasting.store import writes
-from forecasting.store.database import transaction
+from forecasting.store import write
+from forecasting.store.connect import transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET
@@ -40,7 +40,7 @@ def mixed_history(sqlite_url: str) -> pd.DataFrame:
     """Sixty nights of every sort, all scored."""
     scores = mixed_scores(sqlite_url, seed=1, days=60)
     with transaction(sqlite_url) as connection:
-        writes.add_scores(connection, scores)
+        write.add_scores(connection, scores)
     return ledger_frames.history(Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.sessions import between
-from forecasting.store import tables, writes
-from forecasting.store.database import transaction
+from forecasting.store import schema, write
+from forecasting.store.connect import transaction
 from tests.store.rows import at, forecast_row, score_row, start
 
 Rows = list[dict[str, object]]
@@ -28,7 +28,7 @@ def mixed_scores(url: str, *, seed: int, days: int = 290) -> Rows:
     with transaction(url) as connection:
         models = tuple(f"{name}{ending}" for ending in _RUNS for name in ("lstm", *BASELINES))
         start(connection, origins=tuple(map(str, nights)), models=(*models, "lstm:3"))
-        writes.add_forecasts(connection, forecasts)
+        write.add_forecasts(connection, forecasts)
     return [row for forecast in forecasts for row in _scores_of(forecast, rng)]
 
 
@@ -70,7 +70,7 @@ def naive_lines(connection: sa.Connection) -> pd.DataFrame:
 
     Columns of the table and `line`: empty for the published forecasts, else a baseline's name or `lstm`.
     """
-    scores = pd.DataFrame(connection.execute(sa.select(tables.scores)).mappings().all())
+    scores = pd.DataFrame(connection.execute(sa.select(schema.scores)).mappings().all())
     scores = scores.sort_values("model_id", ascending=False).sort_values(
         ["issued_at", "stage", "bar_version"], kind="stable"
     )

@@ -12,8 +12,8 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
-from forecasting.store import read, writes
-from forecasting.store.database import reading
+from forecasting.store import read, write
+from forecasting.store.connect import reading
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
 SYMBOL, TARGET = "SBUX", "volume"
@@ -73,7 +73,7 @@ def store_bars(
     """Write a fetch named after the instant `seen`, with these versions."""
     versions = bar_rows(volumes, version=version)
     change = revision(versions, settled=settled, actions=actions, findings=findings)
-    assert writes.add_fetch(connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id=None)
+    assert write.add_fetch(connection, fetched(versions), change, fetch_id=seen[:16], fetched_at=at(seen), run_id=None)
 
 
 def run_row(id: str, as_of: str, **changed: Any) -> dict[str, Any]:
@@ -155,9 +155,9 @@ def start(connection: sa.Connection, *, origins: tuple[str, ...], models: tuple[
     """What forecasts refer to: a fetch, a run for each origin, and models named like their ids up to a colon."""
     store_bars(connection, {"2024-01-02": 100.0}, seen="2024-01-02T21:00")
     for origin in origins:
-        writes.start_run(connection, run_row(origin, origin))
+        write.start_run(connection, run_row(origin, origin))
     for id in models:
-        writes.add_model(connection, model_row(id, id.partition(":")[0]))
+        write.add_model(connection, model_row(id, id.partition(":")[0]))
 
 
 def gather_statistics(connection: sa.Connection) -> None:

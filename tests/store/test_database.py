@@ -11,9 +11,8 @@ import sqlalchemy as sa
 
 from forecasting.errors import StoreError, UsageError
 from forecasting.settings import Settings
-from forecasting.store import tables, writes
-from forecasting.store.connect import engine, masked, parse, sqlite_path
-from forecasting.store.database import kept_open, reading, savepoint, transaction
+from forecasting.store import schema, write
+from forecasting.store.connect import engine, kept_open, masked, parse, reading, savepoint, sqlite_path, transaction
 from forecasting.store.migrate import check_ready, current, upgrade
 from tests.store.rows import at, forecast_row, run_row, store_bars
 
@@ -74,7 +73,7 @@ def test_what_a_postgres_database_or_the_environment_sets_for_sessions_changes_n
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET {setting} = '{value}'")
     with transaction(postgres_url) as connection:
         store_bars(connection, {"2024-03-08": 1.0}, seen="2024-03-08T21:00")
-        versions = tables.bar_versions.c
+        versions = schema.bar_versions.c
         read = connection.execute(sa.select(versions.first_seen_at, versions.settled_at)).one()
         assert read == (at("2024-03-08T21:00"), None)
         assert connection.scalar(sa.text("SELECT 0.1::float8 + 0.2::float8")) == 0.1 + 0.2
@@ -153,11 +152,11 @@ def test_the_rest_of_a_path_after_a_question_mark_is_refused_and_not_left_out():
 
 def test_a_reader_cannot_write(database_url):
     with pytest.raises(Exception, match=r"read-?only"), reading(database_url) as connection:
-        connection.execute(sa.delete(tables.runs))
+        connection.execute(sa.delete(schema.runs))
 
 
 def test_a_reader_sees_one_state_throughout(database_url):
-    count = sa.select(sa.func.count()).select_from(tables.fetches)
+    count = sa.select(sa.func.count()).select_from(schema.fetches)
     with reading(database_url) as reader:
         assert reader.scalar(count) == 0
         with transaction(database_url) as writer:
@@ -187,7 +186,7 @@ def test_a_shared_connection_reads_and_writes_in_turn(database_url):
     with kept_open(database_url):
         for session in ("2024-03-07", "2024-03-08"):
             with pytest.raises(Exception, match=r"read-?only"), reading(database_url) as connection:
-                connection.execute(sa.delete(tables.runs))
+                connection.execute(sa.delete(schema.runs))
             with transaction(database_url) as connection:
                 store_bars(connection, {session: 1.0}, seen=f"{session}T21:00")
 
@@ -205,19 +204,19 @@ def test_a_sqlite_file_that_is_kept_open_keeps_its_log_between_transactions(sqli
 
 
 def test_a_failed_savepoint_is_undone_alone(database_url):
-    runs = sa.select(tables.runs.c.id).order_by(tables.runs.c.id)
+    runs = sa.select(schema.runs.c.id).order_by(schema.runs.c.id)
     with transaction(database_url) as connection:
         with savepoint(connection):
-            writes.start_run(connection, run_row("before", "2024-03-06"))
+            write.start_run(connection, run_row("before", "2024-03-06"))
         refused = r"The database refused a row: .*\. This step wrote nothing for it\."
         with pytest.raises(StoreError, match=refused), savepoint(connection):
-            writes.start_run(connection, run_row("undone", "2024-03-07"))
-            writes.add_forecasts(connection, [forecast_row("no such model", "2024-03-07")])
+            write.start_run(connection, run_row("undone", "2024-03-07"))
+            write.add_forecasts(connection, [forecast_row("no such model", "2024-03-07")])
         with pytest.raises(KeyError), savepoint(connection):
-            writes.start_run(connection, run_row("undone too", "2024-03-07"))
+            write.start_run(connection, run_row("undone too", "2024-03-07"))
             raise KeyError
         with savepoint(connection):
-            writes.start_run(connection, run_row("after", "2024-03-08"))
+            write.start_run(connection, run_row("after", "2024-03-08"))
         assert connection.scalars(runs).all() == ["after", "before"]
     with reading(database_url) as connection:
         assert connection.scalars(runs).all() == ["after", "before"]
@@ -226,10 +225,10 @@ def test_a_failed_savepoint_is_undone_alone(database_url):
 def test_an_error_outside_every_savepoint_undoes_them_all(database_url):
     with pytest.raises(KeyError), transaction(database_url) as connection:
         with savepoint(connection):
-            writes.start_run(connection, run_row("run", "2024-03-06"))
+            write.start_run(connection, run_row("run", "2024-03-06"))
         raise KeyError
     with reading(database_url) as connection:
-        assert connection.scalars(sa.select(tables.runs.c.id)).all() == []
+        assert connection.scalars(sa.select(schema.runs.c.id)).all() == []
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from forecasting.ids import finding_id
 from forecasting.ingest.bar_rules import Finding
 from forecasting.sessions import between
-from forecasting.store import read, tables, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision
 
 FIRST, BAD, LAST = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 7)
@@ -24,7 +24,7 @@ def night(
     """A fetch at noon of the day `seen`, asked for the span of `sessions`, that found these."""
     response = fetched(bar_rows({day.isoformat(): 1.0 for day in sessions}))
     change = revision(bar_rows({}), findings=findings)
-    return writes.add_fetch(connection, response, change, fetch_id=seen, fetched_at=at(f"{seen}T12:00"), run_id=None)
+    return write.add_fetch(connection, response, change, fetch_id=seen, fetched_at=at(f"{seen}T12:00"), run_id=None)
 
 
 def rejected(value: float | None = None, day: date = BAD) -> Finding:
@@ -37,7 +37,7 @@ def jump(day: date = BAD) -> Finding:
 
 def stored(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
     """Rule, fetch that first showed it and the day on which it was cleared."""
-    table = tables.findings
+    table = schema.findings
     found = connection.execute(sa.select(table).order_by(table.c.fetch_id, table.c.session, table.c.rule))
     return [(row.rule, row.fetch_id, f"{row.cleared_at:%Y-%m-%d}" if row.cleared_at else None) for row in found]
 
@@ -115,7 +115,7 @@ def test_a_night_shows_its_open_and_its_new_findings(database_url):
 def test_a_finding_is_stored_whole_under_an_id_of_fetch_session_and_rule(database_url):
     with transaction(database_url) as connection:
         night(connection, "2024-03-08", rejected(80.0))
-        (row,) = [dict(row) for row in connection.execute(sa.select(tables.findings)).mappings()]
+        (row,) = [dict(row) for row in connection.execute(sa.select(schema.findings)).mappings()]
     named = {"symbol": SYMBOL, "session": BAD, "rule": "price_unknown", "severity": "reject", "value": 80.0}
     rest = {"detail": "A price is missing.", "fetch_id": "2024-03-08", "cleared_at": None}
     assert row == {"id": finding_id("2024-03-08", BAD, "price_unknown"), **named, **rest}
@@ -126,7 +126,7 @@ def test_another_symbols_fetch_neither_shows_nor_clears_findings(database_url):
         night(connection, "2024-03-08", rejected())
         response = fetched(bar_rows({FIRST.isoformat(): 1.0, LAST.isoformat(): 1.0}))
         other = type(response)(**{**vars(response), "symbol": "MSFT"})
-        writes.add_fetch(
+        write.add_fetch(
             connection, other, revision(bar_rows({})), fetch_id="msft", fetched_at=at("2024-03-09T12:00"), run_id=None
         )
         assert stored(connection) == [("price_unknown", "2024-03-08", None)]

@@ -5,8 +5,8 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from forecasting.store import read, tables, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import transaction
 from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, run_row, store_bars
 
@@ -38,20 +38,20 @@ def test_a_view_is_read_with_the_types_of_the_tables(database_url):
     assert found["session"].tolist() == [pd.Timestamp("2024-03-08")]
     assert found["first_seen_at"].tolist() == [pd.Timestamp("2024-03-08T21:00Z")]
     assert found["settled"].tolist() == [False]
-    assert tables.bar_versions.c.volume.name in found
+    assert schema.bar_versions.c.volume.name in found
 
 
 def test_a_column_that_is_a_number_in_one_table_and_a_text_in_another_is_what_its_values_are(database_url):
     with transaction(database_url) as connection:
         for id, error in (("r1", None), ("r2", "No bar yet.")):
-            writes.start_run(connection, run_row(id, "2024-03-08", error=error, seconds_train=2.5))
+            write.start_run(connection, run_row(id, "2024-03-08", error=error, seconds_train=2.5))
         nights = read.view(connection, "night_log", SYMBOL).sort_values("run_id")
     assert [error if error else None for error in nights["error"]] == [None, "No bar yet."]
 
 
 def test_a_night_without_durations_took_0_seconds_as_a_float(database_url):
     with transaction(database_url) as connection:
-        writes.start_run(connection, run_row("r1", "2024-03-08"))
+        write.start_run(connection, run_row("r1", "2024-03-08"))
         nights, durations = (read.view(connection, name, SYMBOL) for name in ("night_log", "night_durations"))
     assert (nights["seconds_total"].dtype, nights["seconds_total"].tolist()) == (np.float64, [0.0])
     total = durations[durations["step"] == "total"]

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 
 from flows.terminal.start import start_serving
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.connect import engine, session_name
-from forecasting.store.database import night_lock, reading, serve_lock
+from forecasting.store.connect import engine, reading, session_name
+from forecasting.store.lock import night_lock, serve_lock
 from forecasting.store.migrate import upgrade
 
 HOLDER = """
 import sys
-from forecasting.store.database import night_lock
+from forecasting.store.lock import night_lock
 with night_lock(sys.argv[1], "night"):
     print("held", flush=True)
     sys.stdin.read()

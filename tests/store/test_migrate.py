@@ -14,9 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.errors import LockedError, StoreError, UsageError
-from forecasting.store import tables, views
-from forecasting.store.connect import engine
-from forecasting.store.database import reading, transaction
+from forecasting.store import schema, views
+from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.lock import LockName, night_lock
 from forecasting.store.migrate import check_ready, current, downgrade, head, upgrade
 
@@ -203,7 +202,7 @@ def test_upgrade_and_downgrade_undo_each_other(empty_database_url):
     upgrade(empty_database_url)
     with reading(empty_database_url) as connection:
         made = sa.inspect(connection)
-        assert set(made.get_table_names()) == {*tables.metadata.tables, "alembic_version"}
+        assert set(made.get_table_names()) == {*schema.metadata.tables, "alembic_version"}
         assert set(made.get_view_names()) == set(views.VIEWS)
     upgrade(empty_database_url)
     downgrade(empty_database_url, "base")

@@ -7,8 +7,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from forecasting.errors import StoreError
-from forecasting.store import migrate, tables
-from forecasting.store.database import reading, transaction
+from forecasting.store import migrate, schema
+from forecasting.store.connect import reading, transaction
 from forecasting.store.migrate import current, downgrade, upgrade
 
 SCRIPTS = ScriptDirectory.from_config(migrate._config())
@@ -18,13 +18,13 @@ REVISIONS = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
 def test_the_migrated_schema_is_the_metadata(database_url):
     with reading(database_url) as connection:
         options = {"compare_type": True, "compare_server_default": True}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), tables.metadata) == []
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
 
 
 def test_keys_and_checks_are_the_metadatas_too(database_url):
     with reading(database_url) as connection:
         made = sa.inspect(connection)
-        for table in tables.metadata.sorted_tables:
+        for table in schema.metadata.sorted_tables:
             key = made.get_pk_constraint(table.name)
             assert (key["name"], key["constrained_columns"]) == (
                 table.primary_key.name,
@@ -35,13 +35,13 @@ def test_keys_and_checks_are_the_metadatas_too(database_url):
 
 
 def test_every_constraint_and_index_has_a_name():
-    for table in tables.metadata.sorted_tables:
+    for table in schema.metadata.sorted_tables:
         assert all(constraint.name for constraint in table.constraints), table.name
         assert all(index.name for index in table.indexes), table.name
 
 
 def test_no_name_is_longer_than_postgres_keeps():
-    names = [item.name for table in tables.metadata.sorted_tables for item in (*table.constraints, *table.indexes)]
+    names = [item.name for table in schema.metadata.sorted_tables for item in (*table.constraints, *table.indexes)]
     assert max(len(str(name)) for name in names) <= 63
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import standings, tables, writes
-from forecasting.store.database import Connection, reading, transaction
+from forecasting.store import schema, standings, write
+from forecasting.store.connect import Connection, reading, transaction
 from forecasting.store.score_views import WINDOWS
 from tests.store.mixed_nights import mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start
@@ -15,7 +15,7 @@ from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start
 
 def written(connection: Connection) -> list[tuple[object, ...]]:
     """Rows of table standings with n > 0, by primary key."""
-    table = tables.standings
+    table = schema.standings
     found = connection.execute(sa.select(table).where(table.c.n > 0).order_by(*table.primary_key.columns))
     return [tuple(row) for row in found]
 
@@ -54,7 +54,7 @@ def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(data
     cuts = np.sort(order.choice(len(scores), 25, replace=False))
     for some in np.split(np.array(scores, dtype=object), cuts):
         with transaction(database_url) as connection:
-            writes.add_scores(connection, some.tolist())
+            write.add_scores(connection, some.tolist())
     with reading(database_url) as connection:
         updated = written(connection)
         assert updated == naive(connection)
@@ -67,7 +67,7 @@ def test_scores_written_twice_count_once(database_url):
     scores = mixed_scores(database_url, seed=5, days=30)
     for _ in range(2):
         with transaction(database_url) as connection:
-            writes.add_scores(connection, scores)
+            write.add_scores(connection, scores)
     with reading(database_url) as connection:
         assert written(connection) == naive(connection)
 
@@ -77,7 +77,7 @@ def test_a_score_that_is_stored_already_is_not_overwritten(database_url):
     early, late = scores[: len(scores) // 2], scores[len(scores) // 2 :]
     for some in (early, [row | {"error": 9e9, "pinball": 9e9} for row in early] + late):
         with transaction(database_url) as connection:
-            writes.add_scores(connection, some)
+            write.add_scores(connection, some)
     with reading(database_url) as connection:
         assert written(connection) == naive(connection)
 
@@ -88,9 +88,9 @@ def test_a_published_baseline_and_the_network_it_replaced_count_by_name(database
     with transaction(database_url) as connection:
         start(connection, origins=("2024-01-03",), models=tuple(roles))
         rows = [forecast_row(model, "2024-01-03", role=role) for model, role in roles.items()]
-        writes.add_forecasts(connection, rows)
-        writes.add_scores(connection, [score_row(row, error=errors[row["model_id"]]) for row in rows])
-        table = tables.standings
+        write.add_forecasts(connection, rows)
+        write.add_scores(connection, [score_row(row, error=errors[row["model_id"]]) for row in rows])
+        table = schema.standings
         found = connection.execute(sa.select(table.c.line, table.c.error).where(table.c.window_sessions == 20)).all()
     assert sorted(tuple(row) for row in found) == [("", 2.0), ("har", 4.0), ("lstm", 8.0), ("ridge", 2.0)]
 
@@ -99,7 +99,7 @@ def test_without_a_scored_champion_there_are_no_standings(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-01-03",), models=("ridge",))
         row = forecast_row("ridge", "2024-01-03", role="baseline", run_id="2024-01-03")
-        writes.add_forecasts(connection, [row])
-        writes.add_scores(connection, [score_row(row)])
+        write.add_forecasts(connection, [row])
+        write.add_scores(connection, [score_row(row)])
         assert written(connection) == []
         assert row["target"] == TARGET

@@ -5,9 +5,8 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.sessions import between
-from forecasting.store import views, writes
-from forecasting.store.connect import engine
-from forecasting.store.database import reading, transaction
+from forecasting.store import views, write
+from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.migrate import upgrade
 from tests.store.rows import at, forecast_row, score_row, start, store_bars, view_rows
 
@@ -27,7 +26,7 @@ def test_bars_shows_the_current_version_alone(database_url):
 def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
-        writes.add_forecasts(
+        write.add_forecasts(
             connection,
             [
                 forecast_row("lstm", "2024-03-06", 1),
@@ -54,8 +53,8 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(d
             forecast_row("ridge", "2024-03-06", role="baseline"),
             forecast_row("lstm", "2024-03-07"),
         )
-        writes.add_forecasts(connection, [scored, first, later])
-        writes.add_scores(
+        write.add_forecasts(connection, [scored, first, later])
+        write.add_scores(
             connection,
             [
                 score_row(scored),
@@ -76,7 +75,7 @@ def test_forecast_vs_actual_shows_the_first_print_and_the_newest_settled_score(d
 def test_quantile_forecasts_is_the_long_form(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
-        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07")])
     found = view_rows(
         database_url, "quantile_forecasts", "output_type_id", "value", "output_type", "origin_date", "target_end_date"
     )
@@ -106,8 +105,8 @@ def scored(url: str, errors: dict[str, list[float]], *, kind: str = "live") -> N
             scores.append(score_row(forecasts[-1], **losses))
     with transaction(url) as connection:
         start(connection, origins=tuple(sessions[: max(map(len, errors.values()))]), models=tuple(errors))
-        writes.add_forecasts(connection, forecasts)
-        writes.add_scores(connection, scores)
+        write.add_forecasts(connection, forecasts)
+        write.add_scores(connection, scores)
 
 
 SKILL = (
@@ -199,8 +198,8 @@ def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(
         scores.append(score_row(row, error=error, pinball=error / 2))
     with transaction(database_url) as connection:
         start(connection, origins=tuple(sessions), models=tuple(errors))
-        writes.add_forecasts(connection, forecasts)
-        writes.add_scores(connection, scores)
+        write.add_forecasts(connection, forecasts)
+        write.add_scores(connection, scores)
     names = ("n", "mae", "best_baseline", "baseline_mae", "skill", "pinball_skill")
     assert view_rows(database_url, "live_skill", *names)[0] == (20, 2.5, "ridge", 2.0, -0.25, -0.25)
     network = ("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network")
@@ -214,8 +213,8 @@ def score_replays(url: str) -> None:
         for origin in origins:
             for model, role, error in (("lstm:r", "champion", 4.0), ("ridge:r", "baseline", 2.0)):
                 row = forecast_row(model, origin, role=role, kind="replay")
-                writes.add_forecasts(connection, [row])
-                writes.add_scores(connection, [score_row(row, error=error, pinball=error)])
+                write.add_forecasts(connection, [row])
+                write.add_scores(connection, [score_row(row, error=error, pinball=error)])
 
 
 def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
@@ -224,8 +223,8 @@ def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
     assert found == [("replay", 20, 4, 4.0)]
     live = forecast_row("lstm:r", "2024-01-05")
     with transaction(database_url) as connection:
-        writes.add_forecasts(connection, [live])
-        writes.add_scores(connection, [score_row(live, error=1.0)])
+        write.add_forecasts(connection, [live])
+        write.add_scores(connection, [score_row(live, error=1.0)])
     found = [row[:4] for row in view_rows(database_url, "live_skill", *SKILL) if row[1] == 20]
     assert found == [("live", 20, 1, 1.0)]
 
@@ -234,7 +233,7 @@ def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
     scored(database_url, {"lstm": [4.0, 4.0]})
     with transaction(database_url) as connection:
         row = forecast_row("lstm", "2024-01-03")
-        writes.add_scores(
+        write.add_scores(
             connection,
             [score_row(row, stage="settled", error=9.0), score_row(row, stage="settled", bar_version=2, error=2.0)],
         )

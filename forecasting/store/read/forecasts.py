@@ -10,7 +10,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.errors import StoreError
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.store.frames import frame, kind_rank, newest, of_series, view_frame
 from forecasting.store.read.inputs import all_at, next_history, of_present_history, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTILE_COLUMNS, SILENCED, Role
@@ -21,7 +21,7 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
 
     Ascending by origin, horizon, role, model and kind.
     """
-    table, model = tables.forecasts, tables.models
+    table, model = schema.forecasts, schema.models
     statement = (
         sa.select(table, model.c.name.label("model"))
         .join(model, model.c.id == table.c.model_id)
@@ -33,7 +33,7 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
 
 def newest_issue(connection: sa.Connection, symbol: str) -> datetime | None:
     """The newest instant at which a forecast of the symbol was issued; None before the first."""
-    return newest(connection, tables.forecasts.c.issued_at, tables.forecasts.c.symbol == symbol)
+    return newest(connection, schema.forecasts.c.issued_at, schema.forecasts.c.symbol == symbol)
 
 
 def past_forecasts(
@@ -56,7 +56,7 @@ def past_forecasts(
         accepted another history), split_factor (shares at that instant per share when issued). Of several forecasts of
         an origin, the live one counts before the late one before the replay, and the last issued before the others.
     """
-    table, model = tables.forecasts, tables.models
+    table, model = schema.forecasts, schema.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
     rank = sa.func.row_number().over(
         partition_by=(table.c.origin_session, table.c.horizon),
@@ -69,9 +69,9 @@ def past_forecasts(
     longest = longest.where(*wanted, table.c.horizon == max(HORIZONS)).group_by(table.c.origin_session)
     oldest = longest.order_by(table.c.origin_session.desc()).limit(1).offset(limit - 1)
     ranked = (
-        sa.select(*(table.c[name] for name in names), tables.fetches.c.first_received, rank.label("rank"))
+        sa.select(*(table.c[name] for name in names), schema.fetches.c.first_received, rank.label("rank"))
         .join(model, model.c.id == table.c.model_id)
-        .join(tables.fetches, tables.fetches.c.id == table.c.fetch_id)
+        .join(schema.fetches, schema.fetches.c.id == table.c.fetch_id)
         .where(*wanted, table.c.origin_session >= sa.func.coalesce(oldest.scalar_subquery(), date.min))
         .subquery()
     )
@@ -92,7 +92,7 @@ def published(connection: sa.Connection, symbol: str, target: str, *, origin: da
     Raises:
         StoreError: No forecast of that origin; names the oldest and the newest origin there is.
     """
-    table = tables.forecasts
+    table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
     newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
     of_origin = table.c.origin_session == (newest_origin if origin is None else origin)
@@ -135,7 +135,7 @@ def issued(
         data_as_of, name (of the model) and split_factor (shares at the instant `basis_at`, None for now, per share when
         issued).
     """
-    table, model, fetch = tables.forecasts, tables.models, tables.fetches
+    table, model, fetch = schema.forecasts, schema.models, schema.fetches
     wanted = [*of_series(table, symbol, target)]
     if last is not None:
         wanted.append(table.c.origin_session <= last)
@@ -157,7 +157,7 @@ def issued(
 
 def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) -> sa.ScalarSelect[date]:
     """The oldest of the newest `origins` origin sessions among the forecasts `wanted`."""
-    origin = tables.forecasts.c.origin_session
+    origin = schema.forecasts.c.origin_session
     newer = sa.select(origin).where(*wanted).distinct().order_by(origin.desc()).limit(origins).subquery()
     return sa.select(sa.func.min(newer.c.origin_session)).scalar_subquery()
 
@@ -175,7 +175,7 @@ def issued_before(
 
 def network_silenced(connection: sa.Connection, symbol: str, target: str, *, before: date) -> bool:
     """Whether the network's forecast of the newest origin before a session was issued and not published."""
-    table = tables.forecasts
+    table = schema.forecasts
     of_network = _before(symbol, target, before, "role").where(table.c.calibration != "", table.c.role != CHALLENGER)
     role: str | None = connection.scalar(of_network.limit(1))
     return role == SILENCED
@@ -183,7 +183,7 @@ def network_silenced(connection: sa.Connection, symbol: str, target: str, *, bef
 
 def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[Any]:
     """Columns of the forecasts of origins before a session: newest origin first, then live, then the last issued."""
-    table = tables.forecasts
+    table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.origin_session < session)
     order = (table.c.origin_session.desc(), kind_rank(table.c.kind), table.c.issued_at.desc())
     return sa.select(*(table.c[name] for name in names)).where(*wanted).order_by(*order)
@@ -191,14 +191,14 @@ def _before(symbol: str, target: str, session: date, *names: str) -> sa.Select[A
 
 def has_forecast(connection: sa.Connection, symbol: str, target: str, *, origin: date) -> bool:
     """Whether there is a forecast of any kind from an origin session."""
-    table = tables.forecasts
+    table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.origin_session == origin)
     return connection.scalar(sa.select(sa.literal(1)).where(*wanted).limit(1)) is not None
 
 
 def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None = None) -> bool:
     """Whether a run has written its forecasts, or one of a role."""
-    table, run = tables.forecasts, tables.runs
+    table, run = schema.forecasts, schema.runs
     # Forecasts are ordered by symbol, target and origin, the run's own; by its id alone all of them would be read.
     same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target, table.c.origin_session == run.c.as_of)
     own = sa.select(sa.literal(1)).where(run.c.id == run_id, *same, table.c.run_id == run_id).limit(1)
@@ -207,7 +207,7 @@ def has_forecasts(connection: sa.Connection, run_id: str, *, role: Role | None =
 
 def newest_live_origin(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest origin with a live forecast; None when there is none."""
-    table = tables.forecasts
+    table = schema.forecasts
     live = (table.c.kind == "live", table.c.role == CHAMPION)
     return newest(connection, table.c.origin_session, *of_series(table, symbol, target), *live)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from forecasting.errors import StoreError
 from forecasting.ingest.earnings import STORED, drop_moved, validity_intervals
 from forecasting.ingest.splits import ACCEPTED, rebase
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, newest, of_series, rows
 
 PRICES = ("open", "high", "low", "close", "volume")
@@ -23,7 +23,7 @@ _VALID = ["session", "kind", "known_from", "withdrawn_from"]
 
 def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     """The row of table fetches; None when there is none."""
-    return first_row(connection, sa.select(tables.fetches).where(tables.fetches.c.id == fetch_id))
+    return first_row(connection, sa.select(schema.fetches).where(schema.fetches.c.id == fetch_id))
 
 
 def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
@@ -38,13 +38,13 @@ def newest_fetch(connection: sa.Connection, symbol: str, *, known_at: datetime |
 
 def fetch_of_run(connection: sa.Connection, symbol: str, run_id: str) -> Row | None:
     """The newest fetch of the symbol that stored bars and that a night made, a row of table fetches; None if none."""
-    made = tables.fetches.c.run_id == run_id
+    made = schema.fetches.c.run_id == run_id
     return first_row(connection, _newest_first(symbol, None).where(_has_bars(), made))
 
 
 def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: date) -> Row | None:
     """The fetch that the newest forecasts of a session's night were made from, a row of table fetches; None if none."""
-    fetches, forecasts = tables.fetches, tables.forecasts
+    fetches, forecasts = schema.fetches, schema.forecasts
     of_session = (*of_series(forecasts, symbol, target), forecasts.c.origin_session == session)
     joined = sa.select(fetches).join(forecasts, forecasts.c.fetch_id == fetches.c.id).where(*of_session)
     return first_row(connection, joined.order_by(forecasts.c.issued_at.desc(), fetches.c.id).limit(1))
@@ -52,7 +52,7 @@ def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: d
 
 def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datetime | None:
     """The newest instant at which any of these symbols was fetched, with bars or without; None before the first."""
-    return newest(connection, tables.fetches.c.fetched_at, tables.fetches.c.symbol.in_(symbols))
+    return newest(connection, schema.fetches.c.fetched_at, schema.fetches.c.symbol.in_(symbols))
 
 
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
@@ -66,7 +66,7 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first:
     Raises:
         StoreError: No stored fetch reaches the session.
     """
-    table = tables.fetches
+    table = schema.fetches
     reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _has_bars())
     in_time = reaching.where(table.c.fetched_at <= cutoff).order_by(table.c.fetched_at.desc(), table.c.id.desc())
     late = reaching.order_by(table.c.run_id.is_(None), table.c.fetched_at, table.c.id)
@@ -77,14 +77,14 @@ def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first:
 
 
 def _newest_first(symbol: str, known_at: datetime | None) -> sa.Select[Any]:
-    table = tables.fetches
+    table = schema.fetches
     fetched = sa.select(table).where(table.c.symbol == symbol)
     fetched = fetched if known_at is None else fetched.where(table.c.fetched_at <= known_at)
     return fetched.order_by(table.c.fetched_at.desc(), table.c.id.desc())
 
 
 def _has_bars() -> sa.ColumnElement[bool]:
-    return tables.fetches.c.verdict.not_in(tables.NO_BARS)  # a bar that was held back was received too
+    return schema.fetches.c.verdict.not_in(schema.NO_BARS)  # a bar that was held back was received too
 
 
 def bars(
@@ -99,7 +99,7 @@ def bars(
 
     From `first` to `last`, both inclusive; with `known_at`, an aware instant, as they were stored then.
     """
-    table = tables.bar_versions
+    table = schema.bar_versions
     columns = [table.c[name] for name in ("session", *PRICES, "version")]
     is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
     settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label(
@@ -122,7 +122,7 @@ def first_prints(
 
     Index session; open, high, low, close, volume; NaN if unknown.
     """
-    table, fetches = tables.bar_versions, tables.fetches
+    table, fetches = schema.bar_versions, schema.fetches
     basis = (table.c.first_seen_at.label("data_as_of"), fetches.c.first_received)
     statement = (
         sa.select(table.c.session, *(table.c[name] for name in PRICES), *basis)
@@ -137,12 +137,12 @@ def first_prints(
 
 def newest_session(connection: sa.Connection, symbol: str) -> date | None:
     """The newest session whose bar is stored; None without any."""
-    return newest(connection, tables.bar_versions.c.session, tables.bar_versions.c.symbol == symbol)
+    return newest(connection, schema.bar_versions.c.session, schema.bar_versions.c.symbol == symbol)
 
 
 def actions(connection: sa.Connection, symbol: str) -> pd.DataFrame:
     """Dividends and splits, the newest value of each: columns session, kind, value."""
-    table = tables.corporate_actions
+    table = schema.corporate_actions
     statement = sa.select(table.c.session, table.c.kind, table.c.value).where(table.c.symbol == symbol)
     found = frame(connection, statement.order_by(table.c.session, table.c.kind, table.c.first_seen_at))
     return found.drop_duplicates(["session", "kind"], keep="last", ignore_index=True)
@@ -159,7 +159,7 @@ def events(connection: sa.Connection, symbol: str, *, known_at: datetime | None 
 
 def events_of_symbols(connection: sa.Connection, symbols: Collection[str]) -> dict[str, pd.DataFrame]:
     """By symbol, what `events` returns, from one statement; without symbols that have no event."""
-    table = tables.events
+    table = schema.events
     statement = sa.select(table.c.symbol, *(table.c[name] for name in STORED)).where(table.c.symbol.in_(symbols))
     found = frame(connection, statement.order_by(table.c.symbol, table.c.first_seen_at, table.c.session))
     return {str(symbol): _valid(own) for symbol, own in found.groupby("symbol")}
@@ -167,7 +167,7 @@ def events_of_symbols(connection: sa.Connection, symbols: Collection[str]) -> di
 
 def event_rows(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> pd.DataFrame:
     """Rows of table events without the symbol, ascending by first_seen_at and session; with known_at, as of then."""
-    table = tables.events
+    table = schema.events
     statement = sa.select(*(table.c[name] for name in STORED)).where(table.c.symbol == symbol)
     if known_at is not None:
         statement = statement.where(table.c.first_seen_at <= known_at)
@@ -187,7 +187,7 @@ def findings(connection: sa.Connection, fetch_id: str) -> pd.DataFrame:
 
     Columns session, rule, severity, value, detail and since, the instant of the fetch that first showed the finding.
     """
-    table, fetched, first = tables.findings, tables.fetches.alias("fetch"), tables.fetches.alias("first")
+    table, fetched, first = schema.findings, schema.fetches.alias("fetch"), schema.fetches.alias("first")
     columns = [table.c[name] for name in ("session", "rule", "severity", "value", "detail")]
     was_open = (first.c.fetched_at <= fetched.c.fetched_at) & (
         table.c.cleared_at.is_(None) | (table.c.cleared_at > fetched.c.fetched_at)
@@ -206,7 +206,7 @@ def findings_of(
     connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date
 ) -> list[tuple[date, str, float | None]]:
     """Session, rule and value of the findings by these rules on the session `first` or later, cleared or not."""
-    table = tables.findings
+    table = schema.findings
     statement = sa.select(table.c.session, table.c.rule, table.c.value).where(
         table.c.symbol == symbol, table.c.session >= first, table.c.rule.in_(rules)
     )
@@ -217,7 +217,7 @@ def newest_flag(
     connection: sa.Connection, symbol: str, rules: Sequence[str], *, first: date, last: date, known_at: datetime
 ) -> tuple[date, str] | None:
     """Session and rule of the newest flag by these rules on the sessions `first` to `last`, as known at an instant."""
-    table, fetch = tables.findings, tables.fetches
+    table, fetch = schema.findings, schema.fetches
     wanted = (table.c.symbol == symbol, table.c.severity == "flag", table.c.rule.in_(rules))
     statement = sa.select(table.c.session, table.c.rule).join(fetch, fetch.c.id == table.c.fetch_id)
     statement = statement.where(*wanted, table.c.session.between(first, last), fetch.c.fetched_at <= known_at)
@@ -227,7 +227,7 @@ def newest_flag(
 
 def open_findings(connection: sa.Connection, symbol: str) -> list[Row]:
     """The rows of table findings that no fetch has cleared."""
-    table = tables.findings
+    table = schema.findings
     return rows(connection, sa.select(table).where(table.c.symbol == symbol, table.c.cleared_at.is_(None)))
 
 
@@ -245,7 +245,7 @@ def split_factors(
         forecasts: Columns data_as_of, the instant its bars were fetched, and first_received, their oldest session.
         until: The instant that the bars to compare with were first seen, one per row; None for now.
     """
-    table = tables.corporate_actions
+    table = schema.corporate_actions
     splits = frame(
         connection,
         sa.select(table.c.session, table.c.first_seen_at, table.c.value)
@@ -274,7 +274,7 @@ def all_at(at: datetime | None, forecasts: pd.DataFrame) -> pd.Series | None:
 
 def has_other_basis(connection: sa.Connection, symbol: str) -> bool:
     """Whether past forecasts of the symbol may be on another basis: a split is stored, or another history accepted."""
-    table = tables.corporate_actions
+    table = schema.corporate_actions
     split = sa.exists().where(table.c.symbol == symbol, table.c.kind == "split")
     return bool(connection.scalar(sa.select(split))) or len(_accepted(connection, symbol)) > 0
 
@@ -301,7 +301,7 @@ def of_present_history(
 
 def _accepted(connection: sa.Connection, symbol: str) -> pd.Series:
     """The instants at which the user accepted another history of the symbol's bars, ascending."""
-    table, fetches = tables.findings, tables.fetches
+    table, fetches = schema.findings, schema.fetches
     statement = sa.select(fetches.c.fetched_at).distinct().join(table, table.c.fetch_id == fetches.c.id)
     statement = statement.where(table.c.symbol == symbol, table.c.rule == ACCEPTED).order_by(fetches.c.fetched_at)
     return pd.Series([*connection.scalars(statement)], dtype="datetime64[us, UTC]")

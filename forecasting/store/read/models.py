@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, newest, of_series, rows
 from forecasting.store.read.forecasts import oldest_of_newest
 from forecasting.store.read.inputs import fetch
@@ -19,32 +19,32 @@ _FETCH_COLUMNS = ("source", "fetched_at", "row_count", "first_received", "last_r
 
 def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     """Every model of the symbol and target, newest first, as rows of table models."""
-    table = tables.models
+    table = schema.models
     of_symbol = sa.select(table).where(*of_series(table, symbol, target))
     return rows(connection, of_symbol.order_by(table.c.created_at.desc(), table.c.id))
 
 
 def with_weights(connection: sa.Connection, symbol: str, target: str) -> list[str]:
     """The ids of the symbol's networks whose weights were not pruned, newest first."""
-    return _ids(connection, symbol, target, tables.models.c.artifact_path.is_not(None))
+    return _ids(connection, symbol, target, schema.models.c.artifact_path.is_not(None))
 
 
 def pruned(connection: sa.Connection, symbol: str, target: str) -> list[str]:
     """The ids of the symbol's networks whose weights were pruned, newest first."""
-    table = tables.models
+    table = schema.models
     return _ids(connection, symbol, target, table.c.artifact_path.is_(None) & table.c.artifact_hash.is_not(None))
 
 
 def _ids(connection: sa.Connection, symbol: str, target: str, wanted: sa.ColumnElement[bool]) -> list[str]:
     """Without the other columns, a document among them: each night asks, and a year has 250 models."""
-    table = tables.models
+    table = schema.models
     of_symbol = sa.select(table.c.id).where(*of_series(table, symbol, target), wanted)
     return list(connection.scalars(of_symbol.order_by(table.c.created_at.desc(), table.c.id)))
 
 
 def pretrained(connection: sa.Connection, target: str) -> list[Row]:
     """The pretrained weights that `forecasting pretrain` made of many symbols, newest first: rows of table models."""
-    return rows(connection, _pretrained(target, *tables.models.c))
+    return rows(connection, _pretrained(target, *schema.models.c))
 
 
 def pretrained_by(connection: sa.Connection, target: str, *, known_at: datetime) -> list[Row]:
@@ -52,45 +52,45 @@ def pretrained_by(connection: sa.Connection, target: str, *, known_at: datetime)
 
     Not the fetches, a column of up to thousands of symbols that each symbol's night would read.
     """
-    table = tables.models
+    table = schema.models
     names = ("id", "method", "base", "trained_to", "artifact_path", "artifact_hash")
     made = _pretrained(target, *(table.c[name] for name in names))
     return rows(connection, made.where(table.c.created_at <= known_at))
 
 
 def _pretrained(target: str, *columns: sa.Column[Any]) -> sa.Select[Any]:
-    table = tables.models
+    table = schema.models
     of_many = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
     return of_many.order_by(table.c.created_at.desc(), table.c.id)
 
 
 def models_among(connection: sa.Connection, model_ids: Sequence[str]) -> list[str]:
     """Those of the ids that are of models."""
-    return list(connection.scalars(sa.select(tables.models.c.id).where(tables.models.c.id.in_(model_ids))))
+    return list(connection.scalars(sa.select(schema.models.c.id).where(schema.models.c.id.in_(model_ids))))
 
 
 def model(connection: sa.Connection, model_id: str) -> Row | None:
     """The row of table models; None when there is none."""
-    return first_row(connection, sa.select(tables.models).where(tables.models.c.id == model_id))
+    return first_row(connection, sa.select(schema.models).where(schema.models.c.id == model_id))
 
 
 def models_beginning(connection: sa.Connection, beginning: str, *, limit: int) -> list[Row]:
     """The first `limit` models by id whose ids begin so, rows of table models."""
-    table = tables.models
+    table = schema.models
     named = sa.select(table).where(table.c.id.startswith(beginning, autoescape=True))
     return rows(connection, named.order_by(table.c.id).limit(limit))
 
 
 def model_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     """The network that a run fitted, a row of table models; None without one."""
-    table, run = tables.models, tables.runs
+    table, run = schema.models, schema.runs
     same = (table.c.symbol == run.c.symbol, table.c.target == run.c.target)  # the columns of an index of models
     return first_row(connection, sa.select(table).where(run.c.id == run_id, *same, table.c.run_id == run_id))
 
 
 def models_of_newest(connection: sa.Connection, symbol: str, target: str, *, origins: int) -> set[str]:
     """Ids of the models with a forecast at the newest `origins` origin sessions."""
-    forecasts = tables.forecasts
+    forecasts = schema.forecasts
     of_symbol = of_series(forecasts, symbol, target)
     newer = forecasts.c.origin_session >= oldest_of_newest(of_symbol, origins=origins)
     return set(connection.scalars(sa.select(forecasts.c.model_id).where(*of_symbol, newer)))
@@ -101,7 +101,7 @@ def newest_scratch(connection: sa.Connection, symbol: str, target: str, *, sessi
 
     One that the gate refused does not count.
     """
-    table = tables.models
+    table = schema.models
     passed = (table.c.method == "scratch", table.c.refused == "", table.c.trained_to <= session)
     return newest(connection, table.c.trained_to, *of_series(table, symbol, target), *passed)
 
@@ -113,8 +113,8 @@ def lineage(connection: sa.Connection, model_id: str, *, last: date | None = Non
     """
     found = model(connection, model_id) or {}
     trained_on = fetch(connection, found["fetch_id"]) if found.get("fetch_id") else None
-    fitted_by = first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == found.get("run_id"))) or {}
-    forecasts = tables.forecasts
+    fitted_by = first_row(connection, sa.select(schema.runs).where(schema.runs.c.id == found.get("run_id"))) or {}
+    forecasts = schema.forecasts
     made = [*of_series(forecasts, found.get("symbol"), found.get("target")), forecasts.c.model_id == model_id]
     if last is not None:
         made.append(forecasts.c.origin_session <= last)
@@ -133,7 +133,7 @@ def lineage(connection: sa.Connection, model_id: str, *, last: date | None = Non
 
 
 def _parents(connection: sa.Connection, parent_id: str | None) -> list[str]:
-    table = tables.models
+    table = schema.models
     found = sa.select(table.c.id, table.c.parent_id).where(table.c.id == parent_id).cte(recursive=True)
     found = found.union(sa.select(table.c.id, table.c.parent_id).where(table.c.id == found.c.parent_id))
     parents = {row.id: row.parent_id for row in connection.execute(sa.select(found))} if parent_id else {}
@@ -152,9 +152,9 @@ def champion(connection: sa.Connection, symbol: str, target: str, *, session: da
     """
     winners = _winners(symbol, target)
     if session is not None:
-        winners = winners.where(tables.promotions.c.session <= session)
+        winners = winners.where(schema.promotions.c.session <= session)
     newest_winner = winners.limit(1).scalar_subquery()
-    return first_row(connection, sa.select(tables.models).where(tables.models.c.id == newest_winner))
+    return first_row(connection, sa.select(schema.models).where(schema.models.c.id == newest_winner))
 
 
 def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row | None:
@@ -165,23 +165,23 @@ def champion_before(connection: sa.Connection, symbol: str, target: str) -> Row 
 
 
 def _winners(symbol: str, target: str) -> sa.Select[Any]:
-    table = tables.promotions
+    table = schema.promotions
     newest_first = (table.c.session.desc(), table.c.decided_at.desc(), table.c.id.desc())
     return sa.select(table.c.winner).where(*of_series(table, symbol, target)).order_by(*newest_first)
 
 
 def newest_decision(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest session of a promotion; None before the first."""
-    return newest(connection, tables.promotions.c.session, *of_series(tables.promotions, symbol, target))
+    return newest(connection, schema.promotions.c.session, *of_series(schema.promotions, symbol, target))
 
 
 def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     """The promotion that a run decided, a row of table promotions; None without one."""
-    return first_row(connection, sa.select(tables.promotions).where(tables.promotions.c.run_id == run_id))
+    return first_row(connection, sa.select(schema.promotions).where(schema.promotions.c.run_id == run_id))
 
 
 def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     """The promotions and rollbacks by command, oldest first, rows of table promotions."""
-    table = tables.promotions
+    table = schema.promotions
     by_hand = sa.select(table).where(*of_series(table, symbol, target), table.c.trigger != "night")
     return rows(connection, by_hand.order_by(table.c.session, table.c.decided_at))

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, rows, view_frame
 from forecasting.store.read.inputs import PRICES, events_of_symbols
 from forecasting.vocabulary import CHAMPION, KINDS, Target
@@ -24,31 +24,31 @@ _PARAMETERS = 500
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
     """The row of table runs; None when there is none."""
-    return first_row(connection, sa.select(tables.runs).where(tables.runs.c.id == run_id))
+    return first_row(connection, sa.select(schema.runs).where(schema.runs.c.id == run_id))
 
 
 def done_among(connection: sa.Connection, run_ids: Sequence[str]) -> list[str]:
     """Those of the ids whose runs are done."""
-    table = tables.runs
+    table = schema.runs
     return list(connection.scalars(sa.select(table.c.id).where(table.c.id.in_(run_ids), table.c.status == "done")))
 
 
 def market_of_run(connection: sa.Connection, run_id: str | None) -> str:
     """The symbol of the market series that a run used; empty without one, or without such a run."""
-    run, fetch = tables.runs, tables.fetches
+    run, fetch = schema.runs, schema.fetches
     found = sa.select(fetch.c.symbol).join(run, run.c.market_fetch == fetch.c.id).where(run.c.id == run_id)
     return connection.scalar(found) or ""
 
 
 def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date | None:
     """The newest session whose night is done; None before the first."""
-    table = tables.runs
+    table = schema.runs
     return newest(connection, table.c.as_of, *of_series(table, symbol, target), table.c.status == "done")
 
 
 def done_before(connection: sa.Connection, run: Row) -> Row | None:
     """The newest night before that of a row that is done, a row of table runs; None before the first."""
-    table = tables.runs
+    table = schema.runs
     wanted = (table.c.symbol == run["symbol"], table.c.target == run["target"], table.c.status == "done")
     earlier = (table.c.as_of < run["as_of"]) | (
         (table.c.as_of == run["as_of"]) & (table.c.started_at < run["started_at"])
@@ -63,31 +63,31 @@ def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | Non
 
 
 def _newest_first(symbol: str, target: str) -> sa.Select[Any]:
-    table = tables.runs
+    table = schema.runs
     of_symbol = sa.select(table).where(*of_series(table, symbol, target))
     return of_symbol.order_by(table.c.as_of.desc(), table.c.started_at.desc())
 
 
 def running(connection: sa.Connection) -> list[str]:
     """The ids of runs with status running, of any symbol and target, oldest session first."""
-    return list(connection.scalars(sa.select(tables.runs.c.id).where(tables.RUNNING).order_by(tables.runs.c.as_of)))
+    return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.RUNNING).order_by(schema.runs.c.as_of)))
 
 
 def not_done(connection: sa.Connection) -> list[str]:
     """The ids of all runs that have not come to their end, of any symbol and target."""
-    return list(connection.scalars(sa.select(tables.runs.c.id).where(tables.runs.c.status != "done")))
+    return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.runs.c.status != "done")))
 
 
 def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
     """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
-    table = tables.runs
+    table = schema.runs
     of_session = (*of_series(table, symbol, target), table.c.as_of == session, table.c.status == "done")
     return rows(connection, sa.select(table).where(*of_session).order_by(table.c.started_at, table.c.id))
 
 
 def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
     """The number of sessions of a span whose night is done."""
-    table = tables.runs
+    table = schema.runs
     done = (*of_series(table, symbol, target), table.c.status == "done", table.c.as_of.between(first, last))
     return int(connection.scalar(sa.select(sa.func.count(sa.distinct(table.c.as_of))).where(*done)) or 0)
 
@@ -98,7 +98,7 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     Each with `issued_at` and `fetch_id` of its forecasts, and `fetched_at`, the instant of the newest fetch that it
     made itself; None for a night of a span, whose newest night makes the fetch of all.
     """
-    table, made, fetches = tables.runs, tables.forecasts, tables.fetches
+    table, made, fetches = schema.runs, schema.forecasts, schema.fetches
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
     of_symbol = sa.select(made.c.run_id, *columns).where(*of_series(made, symbol, target))
     issued = of_symbol.group_by(made.c.run_id).subquery()
@@ -117,7 +117,7 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
 
 def unfinished_run(connection: sa.Connection, symbol: str, target: str, *, after: date) -> Row | None:
     """The run of the newest session after `after` if it is late or failed, a row of table runs; else None."""
-    found = first_row(connection, _newest_first(symbol, target).where(tables.runs.c.as_of > after).limit(1))
+    found = first_row(connection, _newest_first(symbol, target).where(schema.runs.c.as_of > after).limit(1))
     return found if found is not None and found["status"] in ("late", "failed") else None
 
 
@@ -133,7 +133,7 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
 
     Rows of table forecasts with the title and currency of the fetch.
     """
-    table, fetch = tables.forecasts, tables.fetches
+    table, fetch = schema.forecasts, schema.fetches
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
     wanted = (
         sa.select(table, fetch.c.title, fetch.c.currency)
@@ -153,7 +153,7 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
 
 def _lines_by_origin(connection: sa.Connection) -> dict[date, set[tuple[str, str]]]:
     """Every symbol and target with a published forecast, by its newest origin."""
-    runs, table = tables.runs, tables.forecasts
+    runs, table = schema.runs, schema.forecasts
     lines = sa.select(runs.c.symbol, runs.c.target).distinct().subquery()
     newest_origin = (
         sa.select(table.c.origin_session)
@@ -175,7 +175,7 @@ def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, firs
     Columns symbol, session, open, high, low, close, volume, first_seen_at and superseded_at: nights of the same bars
     may be of different fetches.
     """
-    table = tables.bar_versions
+    table = schema.bar_versions
     names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
     wanted = sa.select(*(table.c[name] for name in names)).where(table.c.session.between(first, last))
     frames = [frame(connection, wanted.where(table.c.symbol.in_(some))) for some in _in_parts(symbols)]
@@ -187,7 +187,7 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
 
     Rows of table scores and the median `q50`; live before late before replay, the settled score before the first print.
     """
-    table, forecasts = tables.scores, tables.forecasts
+    table, forecasts = schema.scores, schema.forecasts
     key = [forecasts.c[column.name] == table.c[column.name] for column in forecasts.primary_key]
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
     wanted = (
@@ -206,7 +206,7 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
 
 def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
     """The run of the newest session from `first` on, by symbol and target: as_of, status, note, error."""
-    table = tables.runs
+    table = schema.runs
     names = ("symbol", "target", "as_of", "status", "note", "error")
     wanted = sa.select(*(table.c[name] for name in names)).where(table.c.as_of >= first)
     found: dict[tuple[str, str], Row] = {}
@@ -219,7 +219,7 @@ def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: d
 
 def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tuple[str, date], list[str]]:
     """The kinds of the valid events on some sessions, by symbol and session."""
-    table = tables.events
+    table = schema.events
     named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions))).distinct()
     found: dict[tuple[str, date], list[str]] = {}
     for some in _in_parts(connection.scalars(named).all()):

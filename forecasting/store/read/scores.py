@@ -9,7 +9,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from forecasting.evaluate.evidence import LOSS_COLUMNS, newest_origins
-from forecasting.store import tables
+from forecasting.store import schema
 from forecasting.store.frames import frame, kind_rank, of_series
 from forecasting.store.read.inputs import PRICES, has_other_basis, next_history, on_basis_at, split_factors
 from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, QUANTILE_COLUMNS, Target
@@ -37,7 +37,7 @@ def scored(
     aware instant; None for now. With `last`, of a past night: of target sessions up to it, and by the bars that were
     stored and settled at `known_at`.
     """
-    forecasts, scores, model, fetch = tables.forecasts, tables.scores, tables.models, tables.fetches
+    forecasts, scores, model, fetch = schema.forecasts, schema.scores, schema.models, schema.fetches
     wanted = [*of_series(scores, symbol, target)]
     later = scores.alias("later")
     superseded = [_same_forecast(later, scores), operator.gt(_place(later), _place(scores))]
@@ -72,11 +72,11 @@ def _place(scores: sa.FromClause) -> sa.Tuple:
 
 
 def _same_forecast(one: sa.FromClause, other: sa.FromClause) -> sa.ColumnElement[bool]:
-    return sa.and_(*(one.c[column.name] == other.c[column.name] for column in tables.forecasts.primary_key))
+    return sa.and_(*(one.c[column.name] == other.c[column.name] for column in schema.forecasts.primary_key))
 
 
 def _bar_known(scores: sa.FromClause, known_at: datetime) -> sa.ColumnElement[bool]:
-    bar = tables.bar_versions
+    bar = schema.bar_versions
     same = (bar.c.symbol == scores.c.symbol, bar.c.session == scores.c.target_session)
     settled = (scores.c.stage == "first_print") | (bar.c.settled_at <= known_at)
     return (
@@ -107,7 +107,7 @@ def losses(
     `known_at`; inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
-    table = tables.scores
+    table = schema.scores
     wanted = [*of_series(table, symbol, target), table.c.target_session <= last]
     if known_at is not None:
         wanted.append(_bar_known(table, known_at))
@@ -120,13 +120,13 @@ def losses(
     one = (table.c.origin_session, table.c.horizon, forecaster)
     place = sa.func.row_number().over(partition_by=one, order_by=best_first).label("place")
     of_forecasters = (*wanted, *_newer(connection, wanted, origins), table.c.role != CHALLENGER)
-    key = [column.name for column in tables.forecasts.primary_key]
+    key = [column.name for column in schema.forecasts.primary_key]
     values = (table.c[name] for name in sorted({*LOSS_COLUMNS, *key} - {"forecaster"}))
     ranked = sa.select(*values, forecaster, place).where(*of_forecasters).subquery()
     columns = [ranked.c[name] for name in LOSS_COLUMNS]
     chosen = sa.select(*columns).where(ranked.c.place == 1).order_by(*columns[:3])
     if has_other_basis(connection, symbol):
-        made, fetch = tables.forecasts, tables.fetches
+        made, fetch = schema.forecasts, schema.fetches
         chosen = chosen.add_columns(made.c.data_as_of, fetch.c.first_received)
         chosen = chosen.join(made, _same_forecast(made, ranked)).join(fetch, fetch.c.id == made.c.fetch_id)
         found = on_basis_at(connection, symbol, target, frame(connection, chosen), ["pinball"], at=known_at)
@@ -144,7 +144,7 @@ def _newer(
     They use the n-th newest origin of each kind one session ahead, which is scored first: the n-th newest of all is as
     new as any of these.
     """
-    scores = tables.scores
+    scores = schema.scores
     nth_newest = [
         sa.select(scores.c.origin_session)
         .where(*wanted, scores.c.kind == kind, scores.c.horizon == HORIZONS[0])
@@ -178,7 +178,7 @@ def unscored_forecasts(
         close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
         day, is divided out.
     """
-    forecasts, scores = tables.forecasts, tables.scores
+    forecasts, scores = schema.forecasts, schema.scores
     of_symbol = of_series(forecasts, symbol, target)
     # The oldest target session, from the index: of a first year of nights all other bars are older.
     oldest = connection.scalar(sa.select(sa.func.min(forecasts.c.target_session)).where(*of_symbol))
@@ -187,10 +187,10 @@ def unscored_forecasts(
     order = ("target_session", "horizon", "model_id", "kind")
     done = sa.exists().where(*key, scores.c.stage == actual.c.stage, scores.c.bar_version == actual.c.bar_version)
     statement = (
-        sa.select(forecasts, *actual.c, tables.fetches.c.first_received, tables.models.c.name.label("model"))
+        sa.select(forecasts, *actual.c, schema.fetches.c.first_received, schema.models.c.name.label("model"))
         .join(actual, actual.c.session == forecasts.c.target_session)
-        .join(tables.models, tables.models.c.id == forecasts.c.model_id)
-        .join(tables.fetches, tables.fetches.c.id == forecasts.c.fetch_id)
+        .join(schema.models, schema.models.c.id == forecasts.c.model_id)
+        .join(schema.fetches, schema.fetches.c.id == forecasts.c.fetch_id)
         .where(*of_symbol, ~done)
         .where(forecasts.c.target_session.in_(_sessions_not_all_scored(connection, symbol, target, actual)))
         .order_by(*(forecasts.c[name] for name in order), actual.c.stage)
@@ -205,7 +205,7 @@ def unscored_forecasts(
 
 
 def _actuals(symbol: str, target: Target, first: date, last: date, known_at: datetime | None) -> sa.Subquery:
-    bar, earlier = tables.bar_versions, tables.bar_versions.alias("earlier")
+    bar, earlier = schema.bar_versions, schema.bar_versions.alias("earlier")
     needed = {"volume": ("volume",), "close": ("close",), "range": ("high", "low")}[target]
     columns = (
         bar.c.session,
@@ -233,7 +233,7 @@ def _actuals(symbol: str, target: Target, first: date, last: date, known_at: dat
 
 def _sessions_not_all_scored(connection: sa.Connection, symbol: str, target: Target, actual: sa.Subquery) -> list[date]:
     # Counting first is several times as fast as looking up the scores of every forecast of five years.
-    forecasts, scores = tables.forecasts, tables.scores
+    forecasts, scores = schema.forecasts, schema.scores
     issued = sa.select(forecasts.c.target_session.label("session"), sa.func.count().label("n"))
     issued = issued.where(*of_series(forecasts, symbol, target)).group_by(forecasts.c.target_session)
     key = (scores.c.target_session.label("session"), scores.c.stage, scores.c.bar_version)

@@ -28,7 +28,7 @@ from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.symbols import raise_failed
 from forecasting.settings import read_settings
-from forecasting.store import database, read
+from forecasting.store import connect, read
 from tests.builders import random_bars
 
 DOC = (Path(__file__).resolve().parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
@@ -165,7 +165,7 @@ def test_bars_under_another_symbol_than_the_requested_one_are_not_stored(
         monkeypatch.setenv(f"FORECASTING_{name}", value)
     with pytest.raises(BadDataError, match="expected SBUX as symbol, found MSFT"):
         raise_failed(ingest_only(read_settings(), as_of=LAST, switch_source=False, now=clock.now))
-    with database.reading(sqlite_url) as connection:
+    with connect.reading(sqlite_url) as connection:
         assert read.bars(connection, "MSFT").empty
 
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from forecasting.ingest.actions import make_actions
-from forecasting.store import read, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, at, fetched, revision, store_bars
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
@@ -76,7 +76,7 @@ def test_bars_known_at_an_instant_are_the_versions_current_at_it(sqlite_url, nig
             response = fetched(versions.assign(volume=1.0)) if len(versions) else None
             if response is not None:
                 change = revision(versions)
-                writes.add_fetch(connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id=None)
+                write.add_fetch(connection, response, change, fetch_id=f"f{night}", fetched_at=seen, run_id=None)
             if seen <= moment:
                 expected = {day: float(volume) for day, (_, volume) in current.items()}
         found = volumes(read.bars(connection, SYMBOL, known_at=moment))

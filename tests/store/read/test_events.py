@@ -5,8 +5,8 @@ from datetime import date
 import pandas as pd
 
 from forecasting.ingest.earnings import announced_events
-from forecasting.store import read, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, at
 
 OLD, NEW = date(2024, 5, 1), date(2024, 5, 8)
@@ -37,7 +37,7 @@ def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instan
     with transaction(database_url) as connection:
         for _ in range(2):  # a night run again adds nothing
             added = [
-                writes.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
+                write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
             ]
             assert announced(connection, source="yahoo", after=date(2024, 4, 12))["session"].tolist() == [
                 pd.Timestamp(NEW)
@@ -58,7 +58,7 @@ def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(database_
             (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
             (seen(OLD, "2024-04-18"), "2024-04-19T10:30"),
         ):
-            assert writes.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
+            assert write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
         assert dates(connection) == [
             ("2024-05-01", "2024-04-01", "2024-04-12"),
             ("2024-05-01", "2024-04-18", "NaT"),

@@ -9,8 +9,8 @@ from forecasting.errors import StoreError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import nothing_fetched
 from forecasting.ingest.revisions import Revision
-from forecasting.store import read, tables, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, at, bar_rows, fetched, store_bars
 
 LAST_DAY = date(2024, 3, 8)
@@ -21,10 +21,10 @@ def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(database_url):
     held = fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 2.0}))
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
-        for verdict in tables.NO_BARS:
+        for verdict in schema.NO_BARS:
             failed = replace(late, verdict=verdict)
             response = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
-            writes.add_fetch(
+            write.add_fetch(
                 connection, response, failed, fetch_id=verdict, fetched_at=at("2024-03-08T21:00"), run_id=None
             )
         newest = read.newest_fetch(connection, SYMBOL)

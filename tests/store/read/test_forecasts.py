@@ -5,8 +5,8 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.store import read, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, start
 
 
@@ -14,7 +14,7 @@ def test_forecasts_carry_the_name_of_their_model(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07"), models=("lstm", "ridge"))
         rows = [forecast_row("lstm", "2024-03-06"), forecast_row("lstm", "2024-03-07")]
-        writes.add_forecasts(connection, [*rows, forecast_row("ridge", "2024-03-07", role="baseline")])
+        write.add_forecasts(connection, [*rows, forecast_row("ridge", "2024-03-07", role="baseline")])
         found = read.forecasts(connection, SYMBOL, TARGET)
     assert found["model"].tolist() == ["lstm", "ridge", "lstm"]
     assert found["target_session"].tolist() == [pd.Timestamp(f"2024-03-0{day}") for day in (7, 8, 8)]
@@ -28,7 +28,7 @@ def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(databa
 
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-04", "2024-03-05", "2024-03-06"), models=("lstm", "lstm:2", "ridge"))
-        writes.add_forecasts(
+        write.add_forecasts(
             connection,
             [
                 network_row("lstm", "2024-03-04"),
@@ -57,7 +57,7 @@ def test_issued_forecasts_are_of_the_newest_origins_without_challengers_and_live
         rows += [newest | {"kind": "replay", "issued_at": at("2025-01-01T00:00"), "q50": 101.0}]
         rows += [forecast_row("lstm:2", "2024-03-08", role="challenger")]
         rows += [forecast_row("ridge", "2024-03-08", role="baseline")]
-        writes.add_forecasts(connection, rows)
+        write.add_forecasts(connection, rows)
         found = read.issued(connection, SYMBOL, TARGET, origins=2)
         until = read.issued(connection, SYMBOL, TARGET, origins=2, last=date(2024, 3, 7))
     assert sorted(zip(found["origin_session"].dt.day, found["name"], found["kind"], strict=True)) == [

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from forecasting.store import read, writes
-from forecasting.store.database import transaction
+from forecasting.store import read, write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, TARGET, at, model_row
 
 
@@ -18,7 +18,7 @@ def test_pretrained_weights_are_read_newest_first_and_as_known_at_an_instant(dat
     with transaction(database_url) as connection:
         others = [model_row("m1"), base_row("range", 4, target="range")]
         for row in (*others, base_row("older", 4), base_row("newer", 6)):
-            writes.add_model(connection, row)
+            write.add_model(connection, row)
         assert [row["id"] for row in read.pretrained(connection, TARGET)] == ["newer", "older"]
         (known,) = read.pretrained_by(connection, TARGET, known_at=at("2024-03-06T21:59"))
         needed = ("id", "method", "base", "trained_to", "artifact_path", "artifact_hash")
@@ -38,7 +38,7 @@ def test_the_ids_of_kept_and_of_pruned_weights_are_those_of_the_symbol_newest_fi
             model_row("of another", symbol="KO", **kept),
         ]
         for row in rows:
-            writes.add_model(connection, row)
+            write.add_model(connection, row)
         assert read.with_weights(connection, SYMBOL, TARGET) == ["newer", "new"]
         assert read.pruned(connection, SYMBOL, TARGET) == ["old", "older"]
 
@@ -46,7 +46,7 @@ def test_the_ids_of_kept_and_of_pruned_weights_are_those_of_the_symbol_newest_fi
 def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(database_url: str) -> None:
     with transaction(database_url) as connection:
         for child, parent in (("c", "b"), ("b", "a"), ("a", "gone"), ("x", "y"), ("y", "x")):
-            writes.add_model(connection, model_row(child, parent_id=parent))
+            write.add_model(connection, model_row(child, parent_id=parent))
         assert read.lineage(connection, "c")["parents"] == ["b", "a", "gone"]
         assert read.lineage(connection, "x")["parents"] == ["y", "x"]
         assert read.lineage(connection, "nobody")["parents"] == []

@@ -7,8 +7,8 @@ from datetime import date
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.store import read, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start, store_bars
 
 FIRST, LAST = "2024-03-07", "2024-03-08"
@@ -18,7 +18,7 @@ def ledger(connection: sa.Connection) -> None:
     """Two nights of SBUX, the newer one issued twice, with a baseline and a second horizon that do not count."""
     start(connection, origins=(FIRST, LAST), models=("lstm", "ridge"))
     newest = forecast_row("lstm", LAST)
-    writes.add_forecasts(
+    write.add_forecasts(
         connection,
         [
             forecast_row("lstm", FIRST),
@@ -51,7 +51,7 @@ def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) 
     with transaction(database_url) as connection:
         ledger(connection)
         scores = [score_row(forecast), score_row(forecast, stage="settled", bar_version=2, actual=99.0)]
-        writes.add_scores(connection, [*scores, score_row(baseline, stage="settled", bar_version=2, actual=1.0)])
+        write.add_scores(connection, [*scores, score_row(baseline, stage="settled", bar_version=2, actual=1.0)])
     with reading(database_url) as connection:
         found = read.last_results(connection, [SYMBOL], first=date(2024, 3, 1))
         assert read.last_results(connection, [SYMBOL], first=date(2024, 3, 8)) == {}
@@ -71,8 +71,8 @@ def test_bars_are_all_versions_of_the_symbols_in_the_span(database_url: str) -> 
 
 def test_the_newest_run_is_that_of_the_newest_session(database_url: str) -> None:
     with transaction(database_url) as connection:
-        writes.start_run(connection, run_row("a", "2024-03-08"))
-        writes.start_run(connection, run_row("b", "2024-03-11", status="late", note="no bar"))
+        write.start_run(connection, run_row("a", "2024-03-08"))
+        write.start_run(connection, run_row("b", "2024-03-11", status="late", note="no bar"))
     with reading(database_url) as connection:
         found = read.newest_runs(connection, [SYMBOL], first=date(2024, 3, 9))
         assert read.newest_runs(connection, [SYMBOL], first=date(2024, 3, 12)) == {}
@@ -83,7 +83,7 @@ def add_event(connection: sa.Connection, symbol: str, session: date, rule: str, 
     stamp = pd.Timestamp(session)
     row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(day), "known_rule": rule}
     event = pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
-    writes.add_events(connection, symbol, event, source="yahoo", first_seen_at=at(f"{day}T10:30"))
+    write.add_events(connection, symbol, event, source="yahoo", first_seen_at=at(f"{day}T10:30"))
 
 
 def test_events_are_those_still_valid_on_the_sessions(database_url: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import database, read, standings, writes
+from forecasting.store import connect, read, standings, write
 from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, model_row, run_row
 
@@ -35,13 +35,13 @@ def plan_of(
 ) -> Callable[[Callable[[sa.Connection], object]], list[str]]:
     """The steps of SQLite's plans for the statements of a query, on one ledger, which no query changes."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite_file, tmp_path_factory.mktemp('plans') / 'forecasting.db')}"
-    with database.transaction(url) as connection:
-        writes.start_run(connection, run_row("r", str(DAY)))
-        writes.add_model(connection, model_row("m", run_id="r"))
+    with connect.transaction(url) as connection:
+        write.start_run(connection, run_row("r", str(DAY)))
+        write.add_model(connection, model_row("m", run_id="r"))
 
     def plan(query: Callable[[sa.Connection], object]) -> list[str]:
         sent: list[tuple[str, object]] = []
-        with database.transaction(url) as connection:
+        with connect.transaction(url) as connection:
             sa.event.listen(connection, "before_cursor_execute", lambda *event: sent.append((event[2], event[3])))
             query(connection)
             return [

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 
 from forecasting.evaluate.evidence import LOSS_COLUMNS
 from forecasting.sessions import between
-from forecasting.store import read, tables, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, gather_statistics, score_row, start, store_bars
 
 ORIGINS = [day.isoformat() for day in between(date(2024, 1, 3), date(2024, 3, 28))]
@@ -32,8 +32,8 @@ def store_random_scores(url: str, *, seed: int) -> None:
                         scores.append(score_row(forecasts[-1], stage=stage, bar_version=version, **losses))
     with transaction(url) as connection:
         start(connection, origins=tuple(ORIGINS), models=tuple(ROLES))
-        writes.add_forecasts(connection, forecasts)
-        writes.add_scores(connection, scores)
+        write.add_forecasts(connection, forecasts)
+        write.add_scores(connection, scores)
         gather_statistics(connection)
 
 
@@ -41,10 +41,10 @@ def naive_losses(connection: sa.Connection, *, last: date, origins: int) -> dict
     """Origin, horizon and forecaster -> pinball, by a loop over every score joined to its forecast and model."""
     key = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
     forecast_of = {
-        tuple(row[name] for name in key): row for row in connection.execute(sa.select(tables.forecasts)).mappings()
+        tuple(row[name] for name in key): row for row in connection.execute(sa.select(schema.forecasts)).mappings()
     }
-    name_of = {row.id: row.name for row in connection.execute(sa.select(tables.models))}
-    scores = [row for row in connection.execute(sa.select(tables.scores)).mappings() if row["target_session"] <= last]
+    name_of = {row.id: row.name for row in connection.execute(sa.select(schema.models))}
+    scores = [row for row in connection.execute(sa.select(schema.scores)).mappings() if row["target_session"] <= last]
     newest = sorted({row["origin_session"] for row in scores})[-origins:]
     best: dict[tuple[date, int, str], tuple[tuple[object, ...], float]] = {}
     for row in scores:
@@ -87,8 +87,8 @@ def losses_of(url: str, *scored: tuple[dict[str, object], dict[str, object]]) ->
     key = ("model_id", "horizon", "kind")
     with transaction(url) as connection:
         start(connection, origins=("2024-03-07",), models=tuple({str(row["model_id"]) for row in forecasts}))
-        writes.add_forecasts(connection, list({tuple(row[name] for name in key): row for row in forecasts}.values()))
-        writes.add_scores(connection, scores)
+        write.add_forecasts(connection, list({tuple(row[name] for name in key): row for row in forecasts}.values()))
+        write.add_scores(connection, scores)
         found = read.losses(connection, SYMBOL, TARGET, last=date(2024, 3, 28), origins=10)
     return list(found[["horizon", "forecaster", "pinball", "inside_80"]].itertuples(index=False, name=None))
 
@@ -146,12 +146,12 @@ def test_losses_and_scores_known_at_an_instant_are_of_bars_stored_and_settled_by
         store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T22:00")
         store_bars(connection, {"2024-03-11": 100.0}, seen="2024-03-09T22:00", settled=("2024-03-08",))
         store_bars(connection, {"2024-03-08": 110.0}, seen="2024-03-12T22:00", version=2, settled=("2024-03-08",))
-        writes.add_forecasts(connection, [forecast])
-        writes.add_scores(
+        write.add_forecasts(connection, [forecast])
+        write.add_scores(
             connection, [score_row(forecast, stage=stage, bar_version=bar, pinball=loss) for stage, bar, loss in stages]
         )
         connection.execute(
-            sa.insert(tables.corporate_actions),
+            sa.insert(schema.corporate_actions),
             [split | {"first_seen_at": at("2024-03-13T22:00"), "fetch_id": "2024-01-02T21:00"}],
         )
         losses, scored = (
@@ -175,11 +175,11 @@ def test_losses_and_scores_of_forecasts_before_a_split_are_on_the_basis_after_it
     split = {"symbol": SYMBOL, "session": date(2024, 3, 7), "kind": "split", "value": 4.0}
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07"))
-        writes.add_forecasts(connection, rows)
-        writes.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
+        write.add_forecasts(connection, rows)
+        write.add_scores(connection, [score_row(row, pinball=3.0) for row in rows])
         seen = at("2024-03-07T21:00")  # when the bars of the second were fetched, whose forecast is on the new basis
         connection.execute(
-            sa.insert(tables.corporate_actions), [split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"}]
+            sa.insert(schema.corporate_actions), [split | {"first_seen_at": seen, "fetch_id": "2024-01-02T21:00"}]
         )
         losses = read.losses(connection, SYMBOL, target, last=date(2024, 3, 28), origins=10)
         before = read.scored(connection, SYMBOL, target, origins=10, known_at=at("2024-03-07T20:59"))
@@ -197,7 +197,7 @@ def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins
     with reading(database_url) as connection:
         all_rows = read.scored(connection, SYMBOL, TARGET, origins=1000)
         newest = read.scored(connection, SYMBOL, TARGET, origins=5)
-        stored = connection.execute(sa.select(tables.scores)).mappings().all()
+        stored = connection.execute(sa.select(schema.scores)).mappings().all()
     key = ("origin_session", "horizon", "model_id", "kind")
     last = {tuple(row[name] for name in key): row["pinball"] for row in sorted(stored, key=_place)}
     found = all_rows.assign(origin_session=all_rows["origin_session"].dt.date)
@@ -214,8 +214,8 @@ def test_scored_up_to_a_session_has_the_targets_up_to_it_and_no_other_symbol(dat
     other = forecast_row("lstm", "2024-03-06", symbol="MSFT")
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
-        writes.add_forecasts(connection, [*rows, other])
-        writes.add_scores(connection, [score_row(row) for row in (*rows, other)])
+        write.add_forecasts(connection, [*rows, other])
+        write.add_scores(connection, [score_row(row) for row in (*rows, other)])
         found = read.scored(connection, SYMBOL, TARGET, origins=10, last=date(2024, 3, 8))
     assert [f"{day:%m-%d}" for day in found["target_session"]] == ["03-07", "03-08"]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from forecasting.store import writes
-from forecasting.store.database import transaction
+from forecasting.store import write
+from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, TARGET, at, model_row, view_rows
 
 NAMES = ("from_session", "to_session", "model_id", "method", "replaced", "why", "trigger")
@@ -29,9 +29,9 @@ def decided(database_url: str) -> str:
     ]
     with transaction(database_url) as connection:
         for id in "abcd":
-            writes.add_model(connection, model_row(id, method="warm" if id > "a" else "scratch"))
+            write.add_model(connection, model_row(id, method="warm" if id > "a" else "scratch"))
         for row in rows:
-            writes.add_promotion(connection, row)
+            write.add_promotion(connection, row)
     return database_url
 
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from forecasting.store import writes
-from forecasting.store.database import transaction
+from forecasting.store import write
+from forecasting.store.connect import transaction
 from tests.store.rows import at, forecast_row, score_row, start, view_rows
 
 NAMES = ("forecaster", "rival", "n", "mae", "rival_mae", "skill", "pinball_skill", "better")
@@ -14,8 +14,8 @@ FIRST, SECOND, THIRD = "2024-03-05", "2024-03-06", "2024-03-07"
 def add(url: str, forecasts: list[tuple[dict, dict]]) -> None:
     with transaction(url) as connection:
         start(connection, origins=(FIRST, SECOND, THIRD), models=("lstm", "lstm:2", "ridge", "har"))
-        writes.add_forecasts(connection, [row for row, _ in forecasts])
-        writes.add_scores(connection, [score_row(row, **score) for row, score in forecasts])
+        write.add_forecasts(connection, [row for row, _ in forecasts])
+        write.add_scores(connection, [score_row(row, **score) for row, score in forecasts])
 
 
 def scored(model: str, origin: str, role: str, error: float, **changed: object) -> tuple[dict, dict]:
@@ -77,7 +77,7 @@ def test_the_settled_score_and_the_newest_forecast_count_once(database_url):
     add(database_url, [old, again, ridge])
     with transaction(database_url) as connection:
         settled = {"stage": "settled", "error": 2.0, "pinball": 1.0}
-        writes.add_scores(connection, [score_row(again[0], **settled), score_row(ridge[0], **settled, bar_version=2)])
+        write.add_scores(connection, [score_row(again[0], **settled), score_row(ridge[0], **settled, bar_version=2)])
     assert pairs(database_url)["lstm", "ridge"] == (1, 2.0, 2.0, 0.0, 0.0, 0)
 
 

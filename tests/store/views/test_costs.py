@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.evaluate.costs import RATIOS, cost, nearest_level, quantile_at
-from forecasting.store import read, tables, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import reading, transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.mixed_nights import mixed_scores, naive_lines
 from tests.store.rows import SYMBOL, forecast_row, score_row, start, view_rows
@@ -24,8 +24,8 @@ def test_costs_of_quantiles_of_70_to_130_are_as_counted_by_hand(database_url):
     theirs = forecast_row("ridge", NIGHTS[0], role="baseline", q25=94.0, q50=110.0)
     with transaction(database_url) as connection:
         start(connection, origins=NIGHTS, models=("lstm", "ridge"))
-        writes.add_forecasts(connection, [*ours, theirs])
-        writes.add_scores(connection, [score_row(ours[0]), score_row(ours[1], actual=120.0), score_row(theirs)])
+        write.add_forecasts(connection, [*ours, theirs])
+        write.add_scores(connection, [score_row(ours[0]), score_row(ours[1], actual=120.0), score_row(theirs)])
     found = [row for row in view_rows(database_url, "costs", *NAMES, "window_sessions") if row[-1] == 20]
     assert {row[:2]: row[2:-1] for row in found if row[0] != "lstm"} == {
         ("published", 1): (2, 15.0, 15.0, 0.0, 15.0, 0.0),
@@ -44,8 +44,8 @@ def test_a_forecast_without_a_cost_has_no_saving(database_url):
     nearly = forecast_row("ridge", NIGHTS[0], q50=math.nextafter(90.0, 91.0), role="baseline")  # exact but for rounding
     with transaction(database_url) as connection:
         start(connection, origins=NIGHTS, models=("lstm", "ridge"))
-        writes.add_forecasts(connection, [exact, nearly])
-        writes.add_scores(connection, [score_row(exact), score_row(nearly)])
+        write.add_forecasts(connection, [exact, nearly])
+        write.add_scores(connection, [score_row(exact), score_row(nearly)])
     found = view_rows(database_url, "costs", "forecaster", "cost_ratio", "cost", "saving", "published_saving")
     assert {row[2:] for row in found if row[:2] == ("lstm", 1)} == {(0.0, None, None)}
     assert {row[2:] for row in found if row[:2] == ("ridge", 9)} == {(10.0, None, 0.0)}
@@ -60,8 +60,8 @@ def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(database_url, se
     for row in scores:
         row["actual"] = actual[row["origin_session"], row["horizon"]] + float(row["bar_version"])
     with transaction(database_url) as connection:
-        writes.add_scores(connection, scores)
-        spread = sa.update(tables.forecasts).values(q25=tables.forecasts.c.q25 + tables.forecasts.c.horizon)
+        write.add_scores(connection, scores)
+        spread = sa.update(schema.forecasts).values(q25=schema.forecasts.c.q25 + schema.forecasts.c.horizon)
         connection.execute(spread)
     with reading(database_url) as connection:
         found = read.view(connection, "costs", SYMBOL)
@@ -74,7 +74,7 @@ def test_the_view_equals_its_naive_twin_on_nights_of_every_sort(database_url, se
 
 def naive(connection: sa.Connection) -> pd.DataFrame:
     """The rows of the view, by a loop over the lines that count."""
-    issued = pd.DataFrame(connection.execute(sa.select(tables.forecasts)).mappings().all())
+    issued = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
     slot = ["model_id", "origin_session", "horizon", "kind"]
     lines = naive_lines(connection).merge(issued[[*slot, *QUANTILE_COLUMNS]], on=slot)
     rows = []

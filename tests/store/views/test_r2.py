@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.sessions import between
-from forecasting.store import read, tables, writes
-from forecasting.store.database import Connection, reading, transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import Connection, reading, transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.store.rows import SYMBOL, at, bar_rows, fetched, forecast_row, model_row, revision, run_row, score_row
 
@@ -28,7 +28,7 @@ def ledger(url: str, seed: int) -> None:
     versions: Versions = {}
     with transaction(url) as connection:
         for model in ("lstm", "lstm:2", "ridge"):
-            writes.add_model(connection, model_row(model, model.partition(":")[0]))
+            write.add_model(connection, model_row(model, model.partition(":")[0]))
         for place, session in enumerate(SESSIONS):
             basis = 2.0 if place >= SPLIT else 1.0
             changed = {place: (rng.lognormal(4.6, 0.4) * basis, rng.lognormal(2.3, 0.1) / basis)}
@@ -37,11 +37,11 @@ def ledger(url: str, seed: int) -> None:
             if place == SPLIT:
                 changed |= {known: (one[-1][0] * 2, one[-1][1] / 2) for known, one in versions.items()}
             store(connection, versions, changed, seen=f"{session}T21:00")
-            writes.start_run(connection, run_row(str(session), str(session)))
+            write.start_run(connection, run_row(str(session), str(session)))
             if place >= 8:
-                writes.add_forecasts(connection, night(place, basis, rng))
-        stored = pd.DataFrame(connection.execute(sa.select(tables.forecasts)).mappings().all())
-        writes.add_scores(connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)])
+                write.add_forecasts(connection, night(place, basis, rng))
+        stored = pd.DataFrame(connection.execute(sa.select(schema.forecasts)).mappings().all())
+        write.add_scores(connection, [row for one in stored.to_dict("records") for row in scores_of(one, versions)])
 
 
 def store(connection: Connection, versions: Versions, changed: dict[int, tuple[float, float]], *, seen: str) -> None:
@@ -51,7 +51,7 @@ def store(connection: Connection, versions: Versions, changed: dict[int, tuple[f
         one = bar_rows({str(SESSIONS[place]): float(round(volume))}, version=len(versions[place]))
         bars.append(one.assign(close=close))
     added = pd.concat(bars, ignore_index=True)
-    assert writes.add_fetch(
+    assert write.add_fetch(
         connection, fetched(added), revision(added), fetch_id=seen[:16], fetched_at=at(seen), run_id=None
     )
 
@@ -83,7 +83,7 @@ def naive_errors(connection: Connection, horizon: int) -> dict[date, tuple[float
     """Squared errors of forecast and mean by a loop over nights: the newest forecast of each, the newest bar."""
     squares = {}
     newest = read.bars(connection, SYMBOL)
-    table = tables.forecasts
+    table = schema.forecasts
     published = sa.select(table).where(table.c.horizon == horizon, table.c.role == "champion")
     forecasts = pd.DataFrame(connection.execute(published.order_by(table.c.issued_at)).mappings().all())
     for origin in SESSIONS[8:-horizon]:
@@ -115,10 +115,10 @@ def test_live_r2_is_of_target_volume_alone(database_url):
     with transaction(database_url) as connection:
         versions: Versions = {}
         store(connection, versions, {0: (100.0, 10.0), 1: (90.0, 10.0)}, seen=f"{SESSIONS[0]}T21:00")
-        writes.start_run(connection, run_row(str(SESSIONS[0]), str(SESSIONS[0]), target="range"))
-        writes.add_model(connection, model_row("lstm", target="range"))
+        write.start_run(connection, run_row(str(SESSIONS[0]), str(SESSIONS[0]), target="range"))
+        write.add_model(connection, model_row("lstm", target="range"))
         row = forecast_row("lstm", str(SESSIONS[0]), target="range") | {"fetch_id": f"{SESSIONS[0]}T21:00"[:16]}
-        writes.add_forecasts(connection, [row])
-        writes.add_scores(connection, [score_row(row)])
+        write.add_forecasts(connection, [row])
+        write.add_scores(connection, [score_row(row)])
         assert len(read.view(connection, "live_skill", SYMBOL)) == 3
         assert read.view(connection, "live_r2", SYMBOL).empty

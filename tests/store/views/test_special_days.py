@@ -4,8 +4,8 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.store import read, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import SYMBOL, at, forecast_row, start, store_bars, view_rows
 
 NAMES = ("session", "kind", "day", "ahead")
@@ -23,7 +23,7 @@ def test_calendar_days_are_those_of_published_forecasts_once_and_ahead_of_the_ne
         start(connection, origins=("2024-03-13", "2024-03-14"), models=("lstm", "ridge"))
         store_bars(connection, {"2024-03-15": 100.0}, seen="2024-03-15T21:00")
         expiry, day_after = {"calendar": "triple witching"}, {"calendar": "after a holiday"}
-        writes.add_forecasts(
+        write.add_forecasts(
             connection,
             [
                 forecast_row("lstm", "2024-03-13", 2, **expiry),
@@ -58,7 +58,7 @@ def test_earnings_are_those_that_a_night_has(database_url):
     ]
     for frame, seen, expected in steps:
         with transaction(database_url) as connection:
-            writes.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(seen))
+            write.add_events(connection, SYMBOL, frame, source="yahoo", first_seen_at=at(seen))
         days = [pd.Timestamp(day) for day in expected]
         assert sessions_of_both(database_url) == (days, days), seen
     assert view_rows(database_url, "special_days", *NAMES) == [

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.store import views
-from forecasting.store.database import reading, transaction
-from forecasting.store.tables import metadata
+from forecasting.store.connect import reading, transaction
+from forecasting.store.schema import metadata
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -13,8 +13,8 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bar_rules import Finding
 from forecasting.ingest.bars import payload_hash
 from forecasting.ingest.revisions import nothing_changed
-from forecasting.store import read, tables, writes
-from forecasting.store.database import reading, transaction
+from forecasting.store import read, schema, write
+from forecasting.store.connect import reading, transaction
 from tests.store.rows import (
     SYMBOL,
     TARGET,
@@ -35,7 +35,7 @@ def all_rows(url: str) -> dict[str, list[tuple]]:
     with reading(url) as connection:
         return {
             table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
-            for table in tables.metadata.sorted_tables
+            for table in schema.metadata.sorted_tables
             if not table.name.endswith("_lock")
         }
 
@@ -50,7 +50,7 @@ def a_night(connection: sa.Connection) -> list[int]:
         findings=(Finding(date(2024, 3, 8), "low_volume", "flag", float("nan"), "half of usual"),),
     )
     when, forecast = at("2024-03-08T21:00"), forecast_row("m1", "2024-03-07", run_id="r1", fetch_id="f1")
-    added = writes.add_fetch(connection, fetched(versions), change, fetch_id="f1", fetched_at=when, run_id="r1")
+    added = write.add_fetch(connection, fetched(versions), change, fetch_id="f1", fetched_at=when, run_id="r1")
     events = pd.DataFrame(
         {
             "session": pd.to_datetime(["2024-05-01"]),
@@ -67,13 +67,13 @@ def a_night(connection: sa.Connection) -> list[int]:
     promotion |= {"winner": "m1", "origins": 0, "reason": "first", "trigger": "night", "decided_at": when}
     return [
         int(added),
-        writes.add_events(connection, SYMBOL, events, source="csv:earnings.csv", first_seen_at=when),
-        writes.start_run(connection, run_row("r1", "2024-03-07")),
-        writes.add_model(connection, model_row("m1")),
-        writes.add_forecasts(connection, [forecast]),
-        writes.add_scores(connection, [score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))]),
-        writes.add_promotion(connection, promotion),
-        writes.add_metrics(connection, [metric]),
+        write.add_events(connection, SYMBOL, events, source="csv:earnings.csv", first_seen_at=when),
+        write.start_run(connection, run_row("r1", "2024-03-07")),
+        write.add_model(connection, model_row("m1")),
+        write.add_forecasts(connection, [forecast]),
+        write.add_scores(connection, [score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))]),
+        write.add_promotion(connection, promotion),
+        write.add_metrics(connection, [metric]),
     ]
 
 
@@ -106,7 +106,7 @@ def test_a_new_version_supersedes_the_one_before_and_leaves_its_values(database_
         )
         store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
     versions = all_rows(database_url)["bar_versions"]
-    names = [column.name for column in tables.bar_versions.columns]
+    names = [column.name for column in schema.bar_versions.columns]
     found = [dict(zip(names, row, strict=True)) for row in versions]
     kept = ("session", "version", "volume", "superseded_at", "settled_at")
     first, second = at("2024-03-08T21:00"), at("2024-03-09T21:00")
@@ -122,7 +122,7 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(databas
         brought = replace(fetched(bar_rows({"2024-03-06": 1.0, "2024-03-08": 1.0})), symbol=symbol)
         change = revision(versions, settled=settled)
         id = f"{symbol} {seen}"
-        assert writes.add_fetch(connection, brought, change, fetch_id=id, fetched_at=at(seen), run_id=None)
+        assert write.add_fetch(connection, brought, change, fetch_id=id, fetched_at=at(seen), run_id=None)
 
     three = {"2024-03-06": 1.0, "2024-03-07": 1.0, "2024-03-08": 1.0}
     with transaction(database_url) as connection:
@@ -131,7 +131,7 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(databas
         fetch("MSFT", "2024-03-10", bar_rows({"2024-03-07": 2.0}, version=2))
         fetch(SYMBOL, "2024-03-11", bar_rows({"2024-03-06": 2.0, "2024-03-08": 2.0}, version=2))
         fetch(SYMBOL, "2024-03-12", bar_rows({"2024-03-08": 3.0}, version=3), "2024-03-06", "2024-03-07")
-        table = tables.bar_versions
+        table = schema.bar_versions
         columns = (table.c.symbol, table.c.session, table.c.version, table.c.superseded_at, table.c.settled_at)
         rows = connection.execute(sa.select(*columns).order_by(*table.primary_key)).all()
     assert [
@@ -158,13 +158,13 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_u
     empty = replace(whole, bars=whole.bars.iloc[:0])
     when = at("2024-03-08T21:00")
     with transaction(database_url) as connection:
-        writes.start_run(connection, run_row("r1", "2024-03-08"))
+        write.start_run(connection, run_row("r1", "2024-03-08"))
         for id, response, change in (
             ("whole", whole, revision(bar_rows({}))),
             ("empty", empty, nothing_changed("late", "no bar of 2024-03-08 yet")),
         ):
-            assert writes.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
-        table = tables.fetches
+            assert write.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
+        table = schema.fetches
         rows = [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
     common = {
         "run_id": "r1",
@@ -190,9 +190,9 @@ def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_u
 def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(database_url):
     with transaction(database_url) as connection:
         for id in ("m1", "m2"):
-            writes.add_model(connection, model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
-        assert [writes.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
-        table = tables.models
+            write.add_model(connection, model_row(id, artifact_path=f"artifacts/{id}", artifact_hash="abc"))
+        assert [write.clear_artifact_path(connection, id) for id in ("m1", "m3")] == [1, 0]
+        table = schema.models
         found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
     assert sorted(map(tuple, found)) == [("m1", None, "abc"), ("m2", "artifacts/m2", "abc")]
 
@@ -203,7 +203,7 @@ def test_writing_actions_returns_how_many_were_added(database_url):
         store_bars(connection, {"2024-03-07": 1.0}, seen="2024-03-08T21:00")
         seen = {"symbol": SYMBOL, "fetch_id": "2024-03-08T21:00", "first_seen_at": when}
         two = make_actions([("2024-03-06", "dividend", 0.5), ("2024-03-07", "split", 2.0)])
-        assert [writes.add_actions(connection, actions, **seen) for actions in (make_actions([]), two, two)] == [
+        assert [write.add_actions(connection, actions, **seen) for actions in (make_actions([]), two, two)] == [
             0,
             2,
             0,
@@ -216,15 +216,15 @@ def test_a_later_fetch_settles_a_bar_once(database_url):
         for seen in ("2024-03-08T21:00", "2024-03-11T21:00"):
             change = revision(bar_rows({}), settled=("2024-03-07",))
             brought = fetched(bar_rows({"2024-03-08": 1.0}))
-            writes.add_fetch(connection, brought, change, fetch_id=seen, fetched_at=at(seen), run_id=None)
-        settled_at = connection.scalar(sa.select(tables.bar_versions.c.settled_at))
+            write.add_fetch(connection, brought, change, fetch_id=seen, fetched_at=at(seen), run_id=None)
+        settled_at = connection.scalar(sa.select(schema.bar_versions.c.settled_at))
     assert settled_at == at("2024-03-08T21:00")
 
 
 def test_an_unknown_volume_is_null_and_not_0(database_url):
     with transaction(database_url) as connection:
         store_bars(connection, {"2024-03-08": float("nan")}, seen="2024-03-08T21:00")
-        assert connection.scalar(sa.select(tables.bar_versions.c.volume)) is None
+        assert connection.scalar(sa.select(schema.bar_versions.c.volume)) is None
         assert np.isnan(read.bars(connection, SYMBOL)["volume"].iloc[0])
 
 
@@ -241,7 +241,7 @@ def test_a_forecast_that_is_not_finite_is_refused(database_url):
         start(connection, origins=("2024-03-07",))
         for value in (float("nan"), float("inf")):
             with pytest.raises(ValueError, match="finite quantiles") as refusal:
-                writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
+                write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
             assert str(refusal.value) == (
                 "Expected finite quantiles of model lstm for SBUX volume on 2024-03-08; found q05 70.0, q10 80.0, "
                 f"q25 90.0, q50 100.0, q75 110.0, q90 120.0, q95 {value}. Publish the fallback instead."
@@ -257,23 +257,23 @@ def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(database_u
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
     with pytest.raises(IntegrityError), transaction(database_url) as connection:
-        writes.add_forecasts(connection, [forecast_row("lstm", "2024-03-07") | broken])
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07") | broken])
 
 
 def test_a_score_without_a_value_is_refused(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         forecast = forecast_row("lstm", "2024-03-07")
-        writes.add_forecasts(connection, [forecast])
+        write.add_forecasts(connection, [forecast])
     with pytest.raises(IntegrityError), transaction(database_url) as connection:
-        writes.add_scores(connection, [score_row(forecast, pinball=float("nan"))])
+        write.add_scores(connection, [score_row(forecast, pinball=float("nan"))])
 
 
 def test_a_run_is_updated_as_it_proceeds(database_url):
     with transaction(database_url) as connection:
-        writes.start_run(connection, run_row("r1", "2024-03-08", status="running"))
-        assert writes.update_run(connection, "r1", {"status": "done", "seconds_train": np.float64(3.5)}) == 1
-        assert writes.update_run(connection, "r2", {"status": "done"}) == 0
+        write.start_run(connection, run_row("r1", "2024-03-08", status="running"))
+        assert write.update_run(connection, "r1", {"status": "done", "seconds_train": np.float64(3.5)}) == 1
+        assert write.update_run(connection, "r2", {"status": "done"}) == 0
         row = read.run(connection, "r1")
     assert row is not None
     assert (row["status"], row["seconds_train"], row["as_of"]) == ("done", 3.5, date(2024, 3, 8))
@@ -293,7 +293,7 @@ def test_only_events_that_are_new_or_moved_are_added(database_url):
     moved = events.assign(session=pd.to_datetime(["2024-01-31", "2024-04-30"]), timing=["amc", "bmo"])
     with transaction(database_url) as connection:
         added = [
-            writes.add_events(connection, SYMBOL, frame, source="csv", first_seen_at=at(seen))
+            write.add_events(connection, SYMBOL, frame, source="csv", first_seen_at=at(seen))
             for frame, seen in ((events, "2024-03-07"), (events, "2024-03-08"), (moved, "2024-03-09"))
         ]
         now = read.events(connection, SYMBOL)

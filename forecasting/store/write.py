@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from forecasting.ids import finding_id
 from forecasting.ingest.earnings import KEY, VALUES, unseen
-from forecasting.store import read, standings, tables
+from forecasting.store import read, schema, standings
 from forecasting.store.frames import Row, of_series
 from forecasting.store.insert import insert, plain
 from forecasting.store.read.inputs import PRICES
@@ -69,7 +69,7 @@ def add_fetch(
         "verdict": revision.verdict,
         "detail": revision.detail,
     }
-    if not insert(connection, tables.fetches, [row]):
+    if not insert(connection, schema.fetches, [row]):
         return False
     seen = {"symbol": fetched.symbol, "fetch_id": fetch_id, "first_seen_at": fetched_at}
     _add_versions(connection, revision, seen)
@@ -88,7 +88,7 @@ def add_findings(
     """
     new, cleared = diff(read.open_findings(connection, fetched.symbol), found, span=covered_span(fetched))
     if cleared:
-        table = tables.findings
+        table = schema.findings
         clear = sa.update(table).where(table.c.id == sa.bindparam("cleared")).values(cleared_at=fetched_at)
         connection.execute(clear, [{"cleared": id} for id in cleared])
     return add_flags(connection, fetched.symbol, new, fetch_id=fetch_id, fetched_at=fetched_at)
@@ -112,7 +112,7 @@ def add_flags(
         }
         for finding in found
     ]
-    return insert(connection, tables.findings, rows)
+    return insert(connection, schema.findings, rows)
 
 
 def add_actions(
@@ -122,7 +122,7 @@ def add_actions(
     if actions.empty:
         return 0
     seen = {"symbol": symbol, "fetch_id": fetch_id, "first_seen_at": first_seen_at}
-    return insert(connection, tables.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
+    return insert(connection, schema.corporate_actions, _rows(actions[["session", "kind", "value"]], seen))
 
 
 def add_events(
@@ -134,29 +134,29 @@ def add_events(
     """
     new = unseen(read.event_rows(connection, symbol), frame)
     seen = {"symbol": symbol, "source": source, "first_seen_at": first_seen_at}
-    return insert(connection, tables.events, _rows(new[[*KEY, *VALUES]], seen))
+    return insert(connection, schema.events, _rows(new[[*KEY, *VALUES]], seen))
 
 
 def start_run(connection: sa.Connection, row: Row) -> int:
     """Add the run's row when it begins."""
-    return insert(connection, tables.runs, [row])
+    return insert(connection, schema.runs, [row])
 
 
 def update_run(connection: sa.Connection, run_id: str, values: Row) -> int:
     """Update columns of a run; 0 when there is no such run."""
-    table = tables.runs
+    table = schema.runs
     statement = sa.update(table).where(table.c.id == run_id).values(plain(values, table))
     return connection.execute(statement).rowcount
 
 
 def add_model(connection: sa.Connection, row: Row) -> int:
     """Add a fitted model or a baseline."""
-    return insert(connection, tables.models, [row])
+    return insert(connection, schema.models, [row])
 
 
 def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
     """Set a model's artifact_path to NULL before its file is deleted; the hash stays."""
-    table = tables.models
+    table = schema.models
     return connection.execute(table.update().where(table.c.id == model_id).values(artifact_path=None)).rowcount
 
 
@@ -173,12 +173,12 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
                 f"Expected finite quantiles of model {row['model_id']} for {row['symbol']} {row['target']} on "
                 f"{row['target_session']}; found {found}. Publish the fallback instead."
             )
-    return insert(connection, tables.forecasts, rows)
+    return insert(connection, schema.forecasts, rows)
 
 
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Add scores and update the standings that they change; returns the number added."""
-    added = insert(connection, tables.scores, rows)
+    added = insert(connection, schema.scores, rows)
     if added:
         for scope in sorted({(row["symbol"], row["target"], row["kind"]) for row in rows}):
             standings.write(connection, *scope)
@@ -187,15 +187,15 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
 
 def add_promotion(connection: sa.Connection, row: Row) -> int:
     """Add the decision which model is champion next, and why."""
-    return insert(connection, tables.promotions, [row])
+    return insert(connection, schema.promotions, [row])
 
 
 def add_metrics(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Add metrics over a window."""
-    return insert(connection, tables.metrics, rows)
+    return insert(connection, schema.metrics, rows)
 
 
-INPUT_TABLES = (tables.fetches, tables.bar_versions, tables.corporate_actions, tables.events, tables.findings)
+INPUT_TABLES = (schema.fetches, schema.bar_versions, schema.corporate_actions, schema.events, schema.findings)
 """The tables of fetched data, parents first; the rest of a ledger can be computed from them."""
 
 
@@ -215,8 +215,8 @@ def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_ta
     Scores that a later night added to an older session are among them: readers filter by when the bar was known.
     `target` has the input tables of `source`.
     """
-    runs, models, promotions = tables.runs, tables.models, tables.promotions
-    forecasts, scores = tables.forecasts, tables.scores
+    runs, models, promotions = schema.runs, schema.models, schema.promotions
+    forecasts, scores = schema.forecasts, schema.scores
 
     def rows(table: sa.Table, *wanted: sa.ColumnElement[bool]) -> list[Row]:
         statement = sa.select(table).where(*of_series(table, symbol, of_target), *wanted)
@@ -231,7 +231,7 @@ def copy_nights(source: sa.Connection, target: sa.Connection, symbol: str, of_ta
 
 
 def _add_versions(connection: sa.Connection, revision: Revision, seen: Row) -> None:
-    table, at = tables.bar_versions, seen["first_seen_at"]
+    table, at = schema.bar_versions, seen["first_seen_at"]
     settled = {pd.Timestamp(day) for day in revision.settled}
     rows = _rows(revision.versions[["session", "version", *PRICES]], seen)
     for row in rows:
