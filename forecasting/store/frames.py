@@ -26,7 +26,7 @@ _OF_VIEWS: dict[str, TypeEngine[Any]] = {
     **dict.fromkeys(("first_night", "last_night"), sa.Date()),
 }
 _CONVERTED = {name: kind for name, kind in _OF_VIEWS.items() if isinstance(kind, sa.Date | sa.Boolean | UtcDateTime)}
-_WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions", "better", "step_order", "cost_ratio"}
+_WHOLE = {"horizon", "version", "bar_version", "n", "window_sessions", "better", "step_order", "cost_ratio", "place"}
 """Whole numbers that are never NULL; other numbers become floats."""
 
 

@@ -96,19 +96,57 @@ def _column(
 
 _SYMBOL = "Ticker as Yahoo writes it: SBUX, BRK-B, ^GSPC."
 _TARGET = "What is forecast: `volume`, `close` or `range`, which is log(high / low)."
-_HORIZON = "Sessions from the origin to the target session: 1 to 5."
-_ORIGIN = "Origin: the last session whose bar the forecast used."
 _FORECAST = "Session that is forecast: the origin plus the horizon, in sessions of the exchange."
-_KIND = "`live`, `late`, `replay`: issued before the first target session opened, before it closed, or afterwards."
-_MODEL_ID = "Model that made the forecast, an id of `models`."
 _ROLE = (
-    "Role when issued: `champion` (the published forecast, also where a baseline made it), `challenger`, `baseline` or "
-    "`silenced` (the champion's own forecast on a night on which a baseline was published)."
+    "`champion` (published), `challenger`, `baseline` or `silenced` (the champion's own where a baseline is published)."
+)
+_OF_FORECAST = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
+_KEY: dict[str, tuple[type[TypeEngine[Any]] | TypeEngine[Any], str]] = {
+    "symbol": (String(15), _SYMBOL),
+    "target": (String(10), _TARGET),
+    "origin_session": (Date, "Origin: the last session whose bar the forecast used."),
+    "horizon": (Integer, "Sessions from the origin to the target session: 1 to 5."),
+    "model_id": (String(16), "Model that made the forecast, an id of `models`."),
+    "kind": (
+        String(6),
+        "`live`, `late`, `replay`: issued before the first target session opened, before it closed, or later.",
+    ),
+}
+
+
+def _key(*names: str) -> list[Column[Any]]:
+    """Columns of a key, which mean the same in every table."""
+    return [_column(name, *_KEY[name], key=True) for name in names]
+
+
+_VERDICT = (
+    "`first`, `extended`, `unchanged`, `dividend`, `split`, `revised`, `held`; no bar stored: `late`, `rate_limited`, "
+    "`unavailable`, `bad_data`."
 )
 _SETTINGS = "Hash of the settings that shape a forecast; equal for equal settings."
+_BASE = (
+    "Weights that the chain of fits began with: name of a shipped set or of one of method `base`, `companions` (before "
+    "0.3) or `drawn` (random); empty for a baseline."
+)
 _CODE = "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab."
+_CALIBRATION = (
+    "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), `level`, `spread`, "
+    "`weight`, `factors`; empty for a baseline."
+)
+_CALENDAR = (
+    "What is special about the target session: `half day`, `triple witching`, `options expiry`, `after a holiday`, "
+    "separated by a comma; empty for none."
+)
+_METRIC = (
+    "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, `coverage_90`; "
+    "of volume also `r2_dollar_volume` and `r2_BASELINE`."
+)
+_FIGURE = (
+    "Losses in the target's unit; skills as 1 - loss / baseline's loss; coverages 0 to 1; R² of log dollar volume over "
+    "its mean of five sessions."
+)
 _PINBALL = "Pinball loss, mean over the seven quantile levels, in the target's unit; lower is better."
-_QUANTILE = "Quantile of level {level:.2f}, in the target's unit: shares, the bars' currency, or log(high / low)."
+_QUANTILE = "Quantile of level {level:.2f}, in the target's unit."
 
 # Tables of fetched data. All others can be computed from these and the settings.
 
@@ -131,12 +169,7 @@ fetches = Table(
     _column("library_version", String(60), "Library that read the response: yfinance 1.7.0, pandas 3.0.0."),
     _column("adjustment_session", Date, "Newest session with an Adj Close; NULL without one.", null=True),
     _column("adjustment", Double, "Adj Close / Close of it, 0 to 1; the next dividend lowers it.", null=True),
-    _column(
-        "verdict",
-        String(12),
-        "Outcome: `first`, `extended`, `unchanged`, `dividend`, `split`, `revised`, `held`; no bar stored: `late`, "
-        "`rate_limited`, `unavailable`, `bad_data`.",
-    ),
+    _column("verdict", String(12), _VERDICT),
     _column("detail", Text, "All changes in one line, or the error's message.", default=_EMPTY),
     Index("ix_fetches_symbol_fetched_at", "symbol", "fetched_at"),
     comment="One request to a source and its outcome, also where no bar was stored. Insert-only.",
@@ -159,8 +192,8 @@ bar_versions = Table(
     _column("settled_at", UtcDateTime, "When a later night's fetch confirmed it, UTC; NULL: provisional.", null=True),
     ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
     CheckConstraint("volume IS NULL OR volume >= 0", name="volume_not_negative"),
-    comment="One version of one session's bar. Values never change: a restatement or a split adds a version; only "
-    "superseded_at and settled_at are filled in, once. Values are on the share basis of the version's fetch.",
+    comment="One version of one session's bar, on the share basis of its fetch. Values never change: a restatement or "
+    "a split adds a version; superseded_at and settled_at are filled in, once.",
 )
 
 corporate_actions = Table(
@@ -184,14 +217,11 @@ events = Table(
     _column("kind", String(10), "`earnings`.", key=True),
     _column("first_seen_at", UtcDateTime, "When it was read, UTC.", key=True),
     _column("known_from", Date, "First origin session that may use the event; of a withdrawal the first that may not."),
-    _column(
-        "known_rule", String(20), "`seen`, `21 sessions ahead` (first day unknown) or `withdrawn` (ends the event)."
-    ),
+    _column("known_rule", String(20), "`seen`, `21 sessions ahead` (first day unknown) or `withdrawn` (ends it)."),
     _column("announced", Date, "Day of the announcement."),
     _column("timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."),
     _column("source", Text, "List of the event: a file, the bundled list or the source of the bars."),
-    comment="One event (an earnings date) as first seen in one form; a later row of the same session and kind replaces "
-    "it.",
+    comment="One event (an earnings date) as first seen in one form; a later row of its session and kind replaces it.",
 )
 
 findings = Table(
@@ -205,16 +235,11 @@ findings = Table(
     _column("value", Double, "The offending number, in its rule's unit; of `witness_*` a multiple.", null=True),
     _column("detail", Text, "One sentence that explains the rule.", default=_EMPTY),
     _column("fetch_id", String(16), "Fetch that first showed it."),
-    _column(
-        "cleared_at",
-        UtcDateTime,
-        "When it was no longer shown, UTC; of a row's flag its own fetch. NULL: open.",
-        null=True,
-    ),
+    _column("cleared_at", UtcDateTime, "When it was no longer shown, UTC; NULL: open.", null=True),
     ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
     Index("ix_findings_symbol_session", "symbol", "session"),
-    comment="One fault of a fetched or stored bar. A persistent finding stays open until a later fetch no longer shows "
-    "it; a flag about a new or changed row, and one of the witness, is cleared by its own fetch.",
+    comment="One fault of a fetched or stored bar, open until a later fetch no longer shows it; a flag about a new or "
+    "changed row, and one of the witness, is cleared by its own fetch.",
 )
 
 # Tables derived from them.
@@ -258,13 +283,7 @@ models = Table(
     _column("version", String(20), "Architecture of a network, version of baselines, or a backtest's refit interval."),
     _column("method", String(10), "`scratch`, `warm`, `baseline`, `backtest`; `base`: of `forecasting pretrain`."),
     _column("parent_id", String(16), "Model that a warm fit started from, an id of `models`; else NULL.", null=True),
-    _column(
-        "base",
-        String(40),
-        "Weights that the chain of fits began with: the name of a shipped set or of one of method `base`, `companions` "
-        "(before 0.3) or `drawn` (random); of method `base` its own name; empty for a baseline.",
-        default=_EMPTY,
-    ),
+    _column("base", String(40), _BASE, default=_EMPTY),
     _column("symbol", String(15), f"{_SYMBOL[:-1]}; empty for pretrained weights, which are of many."),
     _column("target", String(10), _TARGET),
     _column("scope", String(10), "Bars of the weights: `symbol`, or `panel` with others (pretrained weights)."),
@@ -278,23 +297,14 @@ models = Table(
     _column("run_id", String(16), "Run that fitted it, an id of `runs`; NULL for a baseline and `base`.", null=True),
     _column("settings_hash", String(12), _SETTINGS),
     _column("code_version", String(40), _CODE),
-    _column(
-        "artifact_path", Text, "Folder of the weights in the data folder; NULL without any, or once pruned.", null=True
-    ),
+    _column("artifact_path", Text, "Folder of the weights in the data folder; NULL without any or pruned.", null=True),
     _column("artifact_hash", String(64), "SHA-256 of the weights; NULL for a baseline.", null=True),
     _column("seconds", Double, "Duration of the fit, seconds.", default="'0'"),
     _column("refused", Text, "Why the gate refused the fit, never published; empty when it passed.", default=_EMPTY),
-    _column(
-        "gate",
-        Text,
-        "JSON of what the gate compared: `origins`, `first`, `last`, mean pinball loss of `challenger` and `champion` "
-        "(NULL without one) on them; empty for a baseline.",
-        default=_EMPTY,
-    ),
+    _column("gate", Text, "JSON of what the gate compared, mean pinball losses; empty for a baseline.", default=_EMPTY),
     _column("created_at", UtcDateTime, "When the row was written, UTC."),
     Index("ix_models_symbol_target_name", "symbol", "target", "name"),
-    comment="One fitted network, baseline or backtest, or one set of pretrained weights. Only artifact_path changes, "
-    "when weights are pruned.",
+    comment="One fitted network, baseline, backtest or set of pretrained weights. Pruning empties artifact_path.",
 )
 
 promotions = Table(
@@ -322,20 +332,15 @@ promotions = Table(
     _column("run_id", String(16), "Run that decided it, an id of `runs`; NULL for a command.", null=True),
     Index("ix_promotions_symbol_target_decided_at", "symbol", "target", "decided_at"),
     Index("ix_promotions_run_id", "run_id"),
-    comment="One decision which model is champion next: one a night with a challenger, and one a command. Insert-only; "
-    "the newest session, then the newest decision, is valid.",
+    comment="One decision which model is champion next, by a night or a command. Insert-only; the newest session, then "
+    "the newest decision, is valid.",
 )
 
 forecasts = Table(
     "forecasts",
     metadata,
     # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
-    _column("symbol", String(15), _SYMBOL, key=True),
-    _column("target", String(10), _TARGET, key=True),
-    _column("origin_session", Date, _ORIGIN, key=True),
-    _column("horizon", Integer, _HORIZON, key=True),
-    _column("model_id", String(16), _MODEL_ID, key=True),
-    _column("kind", String(6), _KIND, key=True),
+    *_key(*_OF_FORECAST),
     _column("target_session", Date, _FORECAST),
     *(
         _column(name, Double, _QUANTILE.format(level=level))
@@ -346,21 +351,9 @@ forecasts = Table(
     _column("reason", Text, "Why a baseline was published, or which break is near; else empty.", default=_EMPTY),
     _column("last_value", Double, "Value of the target on the origin session; NULL if unknown.", null=True),
     _column("past_forecasts", Integer, "Closed forecasts of this horizon that calibrated it.", default="'0'"),
-    _column(
-        "calibration",
-        Text,
-        "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), `level`, `spread`, "
-        "`weight`, `factors`; empty for a baseline.",
-        default=_EMPTY,
-    ),
+    _column("calibration", Text, _CALIBRATION, default=_EMPTY),
     _column("outside", Text, "Inputs beyond the training range: `volume 2024-05-01`; or empty.", default=_EMPTY),
-    _column(
-        "calendar",
-        Text,
-        "What is special about the target session by the exchange's calendar: `half day`, `triple witching`, `options "
-        "expiry`, `after a holiday`, separated by a comma; empty for none.",
-        default=_EMPTY,
-    ),
+    _column("calendar", Text, _CALENDAR, default=_EMPTY),
     _column("issued_at", UtcDateTime, "When the forecast was written, UTC."),
     _column("data_as_of", UtcDateTime, "When the bars that it used were fetched, UTC."),
     _column("fetch_id", String(16), "Fetch whose bars it used."),
@@ -377,16 +370,45 @@ forecasts = Table(
     comment="One forecast as issued: seven quantiles of one target session by one model. Insert-only.",
 )
 
+forecast_parts = Table(
+    "forecast_parts",
+    metadata,
+    *_key(*_OF_FORECAST),
+    _column(
+        "part", String(20), "`usual`, `calendar`, `report`, `market`, `recent`, `network`, `combination`, ...", key=True
+    ),
+    _column("place", Integer, "Order of the parts: 1 for the first."),
+    _column("factor", Double, "What the median is multiplied by; of `usual` the level itself, in the target's unit."),
+    ForeignKeyConstraint(
+        _OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_forecast_parts_forecasts"
+    ),
+    sqlite_with_rowid=False,
+    comment="One part of one published median, why it is what it is: the product of its factors is q50. Insert-only.",
+)
+
+fallback_margins = Table(
+    "fallback_margins",
+    metadata,
+    _column("run_id", String(16), "Run that compared them.", key=True),
+    _column("symbol", String(15), _SYMBOL),
+    _column("target", String(10), _TARGET),
+    _column("session", Date, "The run's session, the origin of its forecasts."),
+    _column("baseline", String(30), "The best baseline, which would be published."),
+    _column("deficit", Double, "The network's mean pinball loss / the baseline's - 1: positive when it is behind."),
+    _column("origins", Integer, "Scored origins compared, the newest; at most 250."),
+    _column("statistic", Double, "Diebold-Mariano statistic of the difference; positive when the network is behind."),
+    _column("limit_statistic", Double, "Statistic above which the baseline is published."),
+    _column("limit_deficit", Double, "Deficit above which it is; NULL while a baseline is published.", null=True),
+    ForeignKeyConstraint(["run_id"], ["runs.id"]),
+    Index("ix_fallback_margins_symbol_target_session", "symbol", "target", "session"),
+    comment="How near a night's network is to a baseline in its place; both limits must be exceeded. Insert-only.",
+)
+
 scores = Table(
     "scores",
     metadata,
     # The key's order is that of the standings: the newest scores of one forecaster lie together.
-    _column("symbol", String(15), _SYMBOL, key=True),
-    _column("target", String(10), _TARGET, key=True),
-    _column("kind", String(6), _KIND, key=True),
-    _column("horizon", Integer, _HORIZON, key=True),
-    _column("origin_session", Date, _ORIGIN, key=True),
-    _column("model_id", String(16), _MODEL_ID, key=True),
+    *_key("symbol", "target", "kind", "horizon", "origin_session", "model_id"),
     _column("stage", String(11), "`first_print` or `settled`: by the first stored bar or the confirmed one.", key=True),
     _column("bar_version", Integer, "Version of the bar scored against; a restated bar adds a row.", key=True),
     _column("target_session", Date, _FORECAST),
@@ -401,11 +423,7 @@ scores = Table(
     _column("role", String(10), "Role of the forecast, as in `forecasts`.", default=_EMPTY),
     _column("model", String(30), "Name of the model: `lstm` or a baseline's name.", default=_EMPTY),
     _column("issued_at", UtcDateTime, "When the forecast was written, UTC; never NULL.", null=True),
-    ForeignKeyConstraint(
-        ["symbol", "target", "origin_session", "horizon", "model_id", "kind"],
-        [f"forecasts.{name}" for name in ("symbol", "target", "origin_session", "horizon", "model_id", "kind")],
-        name="fk_scores_forecasts",
-    ),
+    ForeignKeyConstraint(_OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_scores_forecasts"),
     sqlite_with_rowid=False,
     comment="One forecast scored against one version of its target session's bar. Insert-only.",
 )
@@ -413,36 +431,20 @@ scores = Table(
 standings = Table(
     "standings",
     metadata,
-    _column("symbol", String(15), _SYMBOL, key=True),
-    _column("target", String(10), _TARGET, key=True),
-    _column("kind", String(6), _KIND, key=True),
-    _column("horizon", Integer, _HORIZON, key=True),
-    _column(
-        "window_sessions", Integer, "The newest 20, 60 or 250 nights with a score of what was published.", key=True
-    ),
-    _column(
-        "line",
-        String(30),
-        "Forecaster: a baseline's name or `lstm`, each with its own forecasts of all nights, published or not; empty "
-        "for the published forecasts, whichever model made them.",
-        key=True,
-    ),
+    *_key("symbol", "target", "kind", "horizon"),
+    _column("window_sessions", Integer, "Newest 20, 60 or 250 nights with a score of what was published.", key=True),
+    _column("line", String(30), "A baseline's name or `lstm`; empty for the published forecasts.", key=True),
     _column("first_origin", Date, "First night of the window."),
     _column("last_origin", Date, "Newest night with a score of the published forecast."),
-    _column(
-        "n",
-        Integer,
-        "Nights of the window with a score of both the forecaster and the published forecast; 0 for one that no longer "
-        "forecasts.",
-    ),
+    _column("n", Integer, "Nights of the window with a score of it and of what was published; may be 0."),
     _column("error", Double, "Sum of the forecaster's absolute errors over these n, in the target's unit."),
     _column("pinball", Double, "Sum of its pinball losses, in the target's unit."),
     _column("inside_80", Integer, "Number of its actual values inside the 80 % interval."),
     _column("inside_90", Integer, "Number inside the 90 % interval."),
     _column("champion_error", Double, "Sum of the published forecasts' absolute errors on the same nights."),
     _column("champion_pinball", Double, "Sum of the published forecasts' pinball losses on the same nights."),
-    comment="Sums over a window of nights, one row a forecaster and horizon; derived from scores, written with "
-    "them, and divided by live_skill. Losses are rounded to a power of two, so that sums stay exact.",
+    comment="Sums over a window of nights, one row a forecaster and horizon, written with the scores; live_skill "
+    "divides them. Losses are rounded to a power of two, so that sums stay exact.",
 )
 
 metrics = Table(
@@ -452,39 +454,15 @@ metrics = Table(
     _column("symbol", String(15), _SYMBOL, key=True),
     _column("target", String(10), _TARGET, key=True),
     _column("horizon", Integer, "1 to 5, or 0 for the mean over all horizons.", key=True),
-    _column(
-        "metric",
-        String(20),
-        "`mae`, `mae_naive`, `mae_BASELINE`, `pinball`, `skill_vs_naive`, `skill_vs_best`, `coverage_80`, "
-        "`coverage_90`; of volume also `r2_dollar_volume` and `r2_BASELINE`.",
-        key=True,
-    ),
+    _column("metric", String(20), _METRIC, key=True),
     _column("scope", String(10), "`backtest`, the model alone; `published`, what replayed nights published.", key=True),
     _column("window_to", Date, "Last origin session.", key=True),
     _column("run_id", String(16), "Run that computed it; for a backtest its own id.", key=True),
     _column("window_from", Date, "First origin session."),
-    _column(
-        "value",
-        Double,
-        "The figure: losses in the target's unit, lower is better; skills as 1 - loss / baseline's loss, positive is "
-        "better than the baseline; coverages 0 to 1; R² of log dollar volume over its mean of five sessions, at most "
-        "1, positive is better than that mean.",
-    ),
+    _column("value", Double, _FIGURE),
     _column("n", Integer, "Number of origins with an actual value."),
-    _column(
-        "baseline",
-        String(30),
-        "Baseline that the figure is of or compares with; empty without one, and of the naive one, which is "
-        "`last_value`, of close `random_walk`.",
-        default=_EMPTY,
-    ),
-    _column(
-        "p_value",
-        Double,
-        "Two-sided p of equal absolute error, for close of equal pinball loss, against that baseline (Diebold-"
-        "Mariano), 0 to 1; NULL without a test or with fewer than ten origins a session ahead.",
-        null=True,
-    ),
+    _column("baseline", String(30), "Baseline that it is of or compares with; empty for the naive.", default=_EMPTY),
+    _column("p_value", Double, "Two-sided p of equal loss (Diebold-Mariano); NULL without a test.", null=True),
     comment="One figure over a window of origins; today those of backtests. Insert-only.",
 )
 

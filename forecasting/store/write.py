@@ -176,6 +176,16 @@ def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
     return insert(connection, schema.forecasts, rows)
 
 
+def add_parts(connection: sa.Connection, rows: Sequence[Row]) -> int:
+    """Add the parts of published medians: rows of table forecast_parts, whose forecasts are stored."""
+    return insert(connection, schema.forecast_parts, rows)
+
+
+def add_margin(connection: sa.Connection, row: Row) -> int:
+    """Add how near a run's network was to a baseline in its place."""
+    return insert(connection, schema.fallback_margins, [row])
+
+
 def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     """Add scores and update the standings that they change; returns the number added."""
     added = insert(connection, schema.scores, rows)

@@ -197,7 +197,7 @@ def test_a_damaged_champion_is_replaced_by_the_nights_own_fit_at_once_however_of
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damage_weights(night_folder)
-    for place in ("predict.writes.add_forecasts", "evaluate.writes.add_promotion", "evaluate.close"):
+    for place in ("predict.write.add_forecasts", "evaluate.write.add_promotion", "evaluate.close"):
         with monkeypatch.context() as once, pytest.raises(KeyboardInterrupt):
             once.setattr(f"forecasting.pipeline.{place}", killed)
             night(LAST)

@@ -136,7 +136,7 @@ def test_a_night_killed_around_the_findings_of_its_witness_ends_with_the_same_ro
     night_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed(monkeypatch, House(lambda _: BARS * 3.0))
-    for place in ("writes.add_flags", "open_run", "logger.info"):
+    for place in ("write.add_flags", "open_run", "logger.info"):
         with monkeypatch.context() as once:
             once.setattr(f"forecasting.pipeline.second_source.{place}", killed)
             once.setattr(second_source, "_failed_at", {})

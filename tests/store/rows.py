@@ -12,7 +12,7 @@ from forecasting.ingest.actions import make_actions
 from forecasting.ingest.revisions import Revision
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
-from forecasting.store import read, write
+from forecasting.store import read, schema, write
 from forecasting.store.connect import reading
 from forecasting.vocabulary import QUANTILE_COLUMNS
 
@@ -130,6 +130,12 @@ def forecast_row(model_id: str, origin: str, horizon: int = 1, **changed: Any) -
         "run_id": origin,
     }
     return row | changed
+
+
+def part_rows(forecast: dict[str, Any], **factors: float) -> list[dict[str, Any]]:
+    """The parts of the forecast's median, in this order."""
+    key = {column.name: forecast[column.name] for column in schema.forecasts.primary_key}
+    return [key | {"part": part, "place": place, "factor": factors[part]} for place, part in enumerate(factors, 1)]
 
 
 def score_row(forecast: dict[str, Any], *, stage: str = "first_print", **changed: Any) -> dict[str, Any]:

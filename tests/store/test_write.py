@@ -23,6 +23,7 @@ from tests.store.rows import (
     fetched,
     forecast_row,
     model_row,
+    part_rows,
     revision,
     run_row,
     score_row,
@@ -65,6 +66,8 @@ def a_night(connection: sa.Connection) -> list[int]:
     metric |= {"window_from": date(2024, 3, 1), "window_to": date(2024, 3, 8), "run_id": "r1", "value": 10.0, "n": 1}
     promotion = {"id": "p1", "symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 8), "challenger": "m1"}
     promotion |= {"winner": "m1", "origins": 0, "reason": "first", "trigger": "night", "decided_at": when}
+    margin = {"run_id": "r1", "symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 7), "baseline": "ridge"}
+    margin |= {"deficit": 0.06, "origins": 250, "statistic": 1.2, "limit_statistic": 3.0, "limit_deficit": 0.05}
     return [
         int(added),
         write.add_events(connection, SYMBOL, events, source="csv:earnings.csv", first_seen_at=when),
@@ -74,20 +77,23 @@ def a_night(connection: sa.Connection) -> list[int]:
         write.add_scores(connection, [score_row(forecast, inside_80=np.bool_(True), bar_version=np.int64(1))]),
         write.add_promotion(connection, promotion),
         write.add_metrics(connection, [metric]),
+        write.add_parts(connection, part_rows(forecast, usual=50.0, report=2.0)),
+        write.add_margin(connection, margin),
     ]
 
 
 def test_a_night_written_twice_is_stored_once(database_url):
     with transaction(database_url) as connection:
-        assert a_night(connection) == [1] * 8
+        assert a_night(connection) == [1] * 8 + [2, 1]
     once = all_rows(database_url)
     assert {name: len(rows) for name, rows in once.items()} == {
         **dict.fromkeys(once, 1),
         "bar_versions": 2,
+        "forecast_parts": 2,
         "standings": 6,  # three windows, of the published forecasts and of the network
     }
     with transaction(database_url) as connection:
-        assert a_night(connection) == [0] * 8
+        assert a_night(connection) == [0] * 10
     assert all_rows(database_url) == once
 
 

@@ -31,6 +31,14 @@ def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFra
     return frame(connection, statement.order_by(*order))
 
 
+def parts(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
+    """Rows of table forecast_parts, of one origin or all, ascending by origin, horizon, model, kind and place."""
+    table = schema.forecast_parts
+    wanted = of_series(table, symbol, target) + (() if origin is None else (table.c.origin_session == origin,))
+    order = ("origin_session", "horizon", "model_id", "kind", "place")
+    return frame(connection, sa.select(table).where(*wanted).order_by(*(table.c[name] for name in order)))
+
+
 def newest_issue(connection: sa.Connection, symbol: str) -> datetime | None:
     """The newest instant at which a forecast of the symbol was issued; None before the first."""
     return newest(connection, schema.forecasts.c.issued_at, schema.forecasts.c.symbol == symbol)

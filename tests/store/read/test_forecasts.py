@@ -7,7 +7,7 @@ import pandas as pd
 
 from forecasting.store import read, write
 from forecasting.store.connect import transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, start
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, part_rows, start
 
 
 def test_forecasts_carry_the_name_of_their_model(database_url):
@@ -19,6 +19,19 @@ def test_forecasts_carry_the_name_of_their_model(database_url):
     assert found["model"].tolist() == ["lstm", "ridge", "lstm"]
     assert found["target_session"].tolist() == [pd.Timestamp(f"2024-03-0{day}") for day in (7, 8, 8)]
     assert found["issued_at"].tolist() == [pd.Timestamp(f"2024-03-0{day}T22:00Z") for day in (6, 7, 7)]
+
+
+def test_the_parts_of_a_median_are_read_in_their_order(database_url):
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-06", "2024-03-07"))
+        rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07")]
+        write.add_forecasts(connection, rows)
+        for row in rows:
+            write.add_parts(connection, part_rows(row, usual=50.0, report=2.5, calendar=0.8))
+        found = read.parts(connection, SYMBOL, TARGET, origin=date(2024, 3, 7))
+        assert len(read.parts(connection, SYMBOL, TARGET)) == 6
+    assert list(zip(found["part"], found["factor"], strict=True)) == [("usual", 50), ("report", 2.5), ("calendar", 0.8)]
+    assert found["factor"].prod() == 100.0
 
 
 def test_past_forecasts_are_one_row_per_origin_and_horizon_of_the_network(database_url):
