@@ -6,8 +6,9 @@ import textwrap
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from forecasting.store.migrate import create_views
 from forecasting.store.schema import metadata
-from forecasting.store.views import VIEWS, create, text_of
+from forecasting.store.views import VIEWS, text_of
 
 INTRO = """# Tables and views
 
@@ -64,7 +65,7 @@ def view_columns() -> dict[str, list[str]]:
     """The columns of each view in their order, from an empty SQLite database in memory."""
     with sa.create_engine("sqlite://").begin() as connection:
         metadata.create_all(connection)
-        create(connection, [])
+        create_views(connection, [])
         return {name: [one["name"] for one in sa.inspect(connection).get_columns(name)] for name in VIEWS}
 
 

@@ -1,4 +1,4 @@
-"""The schema's revision, upgrade and downgrade, and the check that a database is ready for this code."""
+"""Upgrade and downgrade of the schema with its views, and the check that a database is ready for this code."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.store import views
+from forecasting.ids import short_id
 from forecasting.store.connect import begun, engine, is_sqlite, parse, place, reading, sqlite_path, transaction
 from forecasting.store.lock import LOCKED, no_run
 from forecasting.store.schema import metadata
+from forecasting.store.views import VIEWS, text_of
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -81,53 +82,38 @@ def head() -> str:
     return _revisions()[0]
 
 
+_LOCK = "LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"
+_FIRST_LOCK = "SELECT pg_advisory_xact_lock(28832984742453619)"  # "forecas"
+
+
 def _migrate(url: str, revision: str, action: Callable[[Config, str], None]) -> None:
     from alembic.util import CommandError
 
-    _check_destination(revision)
     config = _config()
     with ExitStack() as until_committed, begun(url, engine(url, migrating=True)) as connection:
         if connection.dialect.name == "postgresql":  # of two upgrades at once the second waits, then has nothing to do
-            _lock_migration(connection)
+            # Without a table to lock yet any role that may connect could hold the other lock: only the upgrade suffers.
+            first = connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None
+            connection.execute(sa.text(_FIRST_LOCK if first else _LOCK))
         found, destination = _revision(connection), head() if revision == "head" else revision
         if found is not None:
             _check_known(url, found)
             if found != destination:
                 until_committed.enter_context(no_run(url, connection))
-        else:
-            _check_encoding(url, connection)
         config.attributes["connection"] = connection
-        stay = found == destination == head() and views.are_current(connection)
-        grants = [] if stay else views.drop(connection)  # SQLite refuses to rebuild a table that a view reads
+        stay = found == destination == head() and _has_views(connection)
+        grants = [] if stay else _drop_views(connection)  # SQLite refuses to rebuild a table that a view reads
         try:
             action(config, revision)
         except CommandError as error:
-            raise UsageError(f"There is no migration to {revision!r} from {found or 'base'}: {error}") from error
+            known = ", ".join(("head", "base", *reversed(_revisions())))
+            raise UsageError(
+                f"Expected a revision, one of {known} or a step as +1 or -1; found {revision!r}."
+            ) from error
         if _revision(connection) == head():
             if not stay:
-                views.create(connection, grants)
-            views.comment(connection)
-
-
-def _check_encoding(url: str, connection: Connection) -> None:
-    """Refuse a new ledger in an encoding that lacks characters: a later night would fail on one of a source's."""
-    if connection.dialect.name != "postgresql":
-        return
-    found = connection.scalar(sa.text("SELECT current_setting('server_encoding')"))
-    if found not in ("UTF8", "SQL_ASCII"):  # SQL_ASCII stores what it is given, UTF8 here
-        raise StoreError(
-            f"Expected the database {place(url)} in the encoding UTF8, found {found}. Create one for the ledger: "
-            "CREATE DATABASE forecasting ENCODING 'UTF8' TEMPLATE template0."
-        )
-
-
-def _lock_migration(connection: Connection) -> None:
-    """Make a second upgrade wait for the first; it then has nothing to do."""
-    if connection.scalar(sa.text("SELECT to_regclass('alembic_version')")) is None:
-        # No table to lock yet: any role that may connect could hold this, and the second upgrade fails in the end.
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": 0x666F7265636173})  # "forecas"
-    else:
-        connection.execute(sa.text("LOCK TABLE alembic_version IN SHARE UPDATE EXCLUSIVE MODE"))
+                create_views(connection, grants)
+            comment(connection)
 
 
 def _config() -> Config:
@@ -147,12 +133,6 @@ def _revisions() -> tuple[str, ...]:
     files = (importlib.resources.files("migrations") / "versions").iterdir()
     numbers = (re.match(r"([0-9]{4})_\w+\.py$", file.name) for file in files)
     return tuple(sorted((number[1] for number in numbers if number), reverse=True))
-
-
-def _check_destination(revision: str) -> None:
-    known = ["head", "base", *reversed(_revisions())]
-    if revision not in known and not re.fullmatch(r"[+-][0-9]{1,4}", revision):
-        raise UsageError(f"Expected a revision, one of {', '.join(known)} or a step as +1 or -1; found {revision!r}.")
 
 
 def _revision(connection: Connection) -> str | None:
@@ -206,26 +186,23 @@ def check_ready(url: str, *, writes: bool = True, within_s: int | None = None) -
     """
     _check_there(url)
     with transaction(url) if writes else reading(url, within_s=within_s) as connection:
-        _check_revision(url, _revision(connection))
+        found = _revision(connection)
+        if found is None:
+            raise StoreError(
+                f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first."
+            )
+        _check_known(url, found)
+        if found != head():
+            raise StoreError(
+                f"The database {place(url)} is at revision {found}; this code needs {head()}. "
+                "Run `forecasting db upgrade`, after a backup."
+            )
         if not writes:
             return
         if connection.dialect.name == "postgresql":
             _check_postgres_writable(url, connection)
         else:  # BEGIN IMMEDIATE does not fail: in a file that cannot be written it begins a read-only transaction
             connection.execute(sa.delete(metadata.tables["runs"]).where(sa.false()))
-
-
-def _check_revision(url: str, found: str | None) -> None:
-    if found is None:
-        raise StoreError(
-            f"The database {place(url)} holds no forecasting tables yet. Run `forecasting db upgrade` on it first."
-        )
-    _check_known(url, found)
-    if found != head():
-        raise StoreError(
-            f"The database {place(url)} is at revision {found}; this code needs {head()}. "
-            "Run `forecasting db upgrade`, after a backup."
-        )
 
 
 def _check_postgres_writable(url: str, connection: Connection) -> None:
@@ -248,3 +225,84 @@ def _check_postgres_writable(url: str, connection: Connection) -> None:
             f"The database {place(url)} cannot be written by this user, who lacks {', '.join(missing)}. "
             "Connect as the writer role; after an upgrade its owner runs deploy/sql/roles.sql again."
         )
+
+
+def _has_views(connection: Connection) -> bool:
+    """Whether Postgres has these very views: dropped and created, they would wait for every reader of one.
+
+    Postgres rewrites their text, so a comment on a constraint that no reader locks has a digest of it.
+    """
+    if connection.dialect.name != "postgresql" or not set(VIEWS) <= set(sa.inspect(connection).get_view_names()):
+        return False
+    return bool(connection.scalar(_STORED_DIGEST) == _digest())
+
+
+def _drop_views(connection: Connection) -> list[str]:
+    """The GRANT statements that people had issued on the views, for `create_views`; the views are dropped."""
+    grants: list[str] = []
+    if connection.dialect.name == "postgresql":
+        grants = list(connection.scalars(_GRANTS, {"views": list(VIEWS)}))
+    for name in reversed(VIEWS):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
+    return grants
+
+
+def create_views(connection: Connection, grants: list[str]) -> None:
+    """Create the views, and repeat the grants on them."""
+    for name, view in VIEWS.items():
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {view.select}")
+    for grant in grants:
+        connection.exec_driver_sql(grant)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"COMMENT ON CONSTRAINT alembic_version_pkc ON alembic_version IS '{_digest()}'")
+
+
+def _digest() -> str:
+    return short_id(*(f"{name} {view.select}" for name, view in VIEWS.items()))
+
+
+def comment(connection: Connection) -> int:
+    """The number of comments written on Postgres: those of tables, views and their columns that differ.
+
+    One that is in place is not written again: COMMENT ON waits for nights that hold a lock on the table.
+    """
+    if connection.dialect.name != "postgresql":
+        return 0
+    stored = {(relation, column): text for relation, column, text in connection.execute(_COMMENTS)}
+    changed = [(place, text) for place, text in meanings(connection).items() if stored.get(place) != text]
+    for (relation, column), text in changed:
+        kind = "VIEW" if relation in VIEWS else "TABLE"
+        what = f"COLUMN {relation}.{column}" if column else f"{kind} {relation}"
+        quoted = text.replace("'", "''").replace("%", "%%")
+        connection.exec_driver_sql(f"COMMENT ON {what} IS '{quoted}'", ())
+    return len(changed)
+
+
+def meanings(connection: Connection) -> dict[tuple[str, str], str]:
+    """The text of every table, view and column, by both names; an empty one for the table or view itself."""
+    found = {}
+    for table in metadata.tables.values():
+        found[table.name, ""] = str(table.comment)
+        found |= {(table.name, column.name): str(column.comment) for column in table.columns}
+    made = sa.inspect(connection)
+    for name, view in VIEWS.items():
+        found[name, ""] = view.row
+        found |= {(name, column["name"]): text_of(name, column["name"]) for column in made.get_columns(name)}
+    return found
+
+
+_STORED_DIGEST = sa.text(
+    "SELECT obj_description(oid, 'pg_constraint') FROM pg_constraint "
+    "WHERE conname = 'alembic_version_pkc' AND connamespace = current_schema()::regnamespace"
+)
+_COMMENTS = sa.text(
+    "SELECT c.relname, COALESCE(a.attname, ''), d.description FROM pg_description d "
+    "JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_class'::regclass "
+    "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 "
+    "WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')"
+)
+_GRANTS = sa.text(
+    "SELECT format('GRANT %s ON %I TO %s', privilege_type, table_name, "
+    "CASE grantee WHEN 'PUBLIC' THEN 'PUBLIC' ELSE quote_ident(grantee) END) FROM information_schema.role_table_grants "
+    "WHERE table_schema = current_schema() AND table_name = ANY(:views) AND grantee <> grantor"
+)

@@ -4,6 +4,8 @@ Rows are dicts with the tables' column names. Each function returns how many row
 rows that the database refuses, see insert.py.
 """
 
+# ruff: noqa: S608 - the SQL is built from this file's own constants
+
 from __future__ import annotations
 
 import math
@@ -16,11 +18,12 @@ import sqlalchemy as sa
 
 from forecasting.ids import finding_id
 from forecasting.ingest.earnings import KEY, VALUES, unseen
-from forecasting.store import read, schema, standings
+from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series
 from forecasting.store.insert import insert, plain
 from forecasting.store.read.inputs import PRICES
-from forecasting.vocabulary import QUANTILE_COLUMNS
+from forecasting.store.views import VIEWS, WINDOWS
+from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, QUANTILE_COLUMNS
 
 if TYPE_CHECKING:
     from forecasting.ingest.bar_rules import Finding
@@ -191,8 +194,74 @@ def add_scores(connection: sa.Connection, rows: Sequence[Row]) -> int:
     added = insert(connection, schema.scores, rows)
     if added:
         for scope in sorted({(row["symbol"], row["target"], row["kind"]) for row in rows}):
-            standings.write(connection, *scope)
+            write_standings(connection, *scope)
     return added
+
+
+_SUMS = ("error", "pinball", "inside_80", "inside_90", "champion_error", "champion_pinball")
+_SUMMED = ("first_origin", "last_origin", "n", *_SUMS)
+_OF_WINDOW = "OVER (PARTITION BY e.horizon, w.window_sessions)"
+_HORIZONS = ", ".join(f"({horizon})" for horizon in HORIZONS)
+_GRAIN = {"volume": 2.0**-10, "close": 2.0**-30, "range": 2.0**-40}
+"""What losses are rounded to, in the target's unit, so that their sums are exact in whatever order they are added."""
+
+
+def _rounded(loss: str) -> str:
+    return f"{loss} + :shift - :shift"  # of 1.5 * 2^52 grains: both databases round to the same bits
+
+
+def _published(name: str) -> str:
+    return f"max(CASE c.forecaster WHEN 'published' THEN c.{name} END) OVER slot AS champion_{name}"
+
+
+# The oldest night of the longest window: years of older scores stay unread. Grouped, since SQLite reads a DISTINCT to
+# its end. A value of its own: neither database passes a subquery's into the view.
+_OLDEST = sa.text(f"""
+WITH horizons (horizon) AS (VALUES {_HORIZONS})
+SELECT min(coalesce((
+    SELECT b.origin_session FROM scores b
+    WHERE b.symbol = :symbol AND b.target = :target AND b.kind = :kind AND b.horizon = h.horizon
+        AND b.role = '{CHAMPION}'
+    GROUP BY b.origin_session ORDER BY b.origin_session DESC LIMIT 1 OFFSET {max(WINDOWS) - 1}
+), '0001-01-01')) FROM horizons h
+""")
+_STANDINGS = sa.text(f"""
+INSERT INTO standings (symbol, target, kind, horizon, window_sessions, line, {", ".join(_SUMMED)})
+WITH windows (window_sessions) AS (VALUES {", ".join(f"({window})" for window in WINDOWS)})
+SELECT :symbol, :target, :kind, e.horizon, w.window_sessions, e.line, min(min(e.origin_session)) {_OF_WINDOW},
+    max(max(e.origin_session)) {_OF_WINDOW}, count(*), {", ".join(f"sum(e.{name})" for name in _SUMS)}
+FROM (
+    SELECT d.*, dense_rank() OVER (PARTITION BY d.horizon ORDER BY d.origin_session DESC) AS night
+    FROM (
+        SELECT c.*, {_published("error")}, {_published("pinball")}
+        FROM (
+            SELECT s.horizon, s.origin_session, s.forecaster,
+                CASE s.forecaster WHEN 'published' THEN '{PUBLISHED_LINE}' ELSE s.forecaster END AS line,
+                {_rounded("abs(s.error)")} AS error, {_rounded("s.pinball")} AS pinball,
+                CAST(s.inside_80 AS INTEGER) AS inside_80, CAST(s.inside_90 AS INTEGER) AS inside_90
+            FROM ({VIEWS["counted_scores"].select}) s
+            WHERE s.symbol = :symbol AND s.target = :target AND s.kind = :kind AND s.origin_session >= :oldest
+                AND s.horizon IN ({", ".join(map(str, HORIZONS))})
+        ) c
+        WINDOW slot AS (PARTITION BY c.horizon, c.origin_session)
+    ) d
+    WHERE d.champion_error IS NOT NULL
+) e CROSS JOIN windows w
+WHERE e.night <= w.window_sessions
+GROUP BY e.horizon, w.window_sessions, e.line
+ON CONFLICT (symbol, target, kind, horizon, window_sessions, line)
+DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SUMMED)}
+""")
+
+
+def write_standings(connection: sa.Connection, symbol: str, target: str, kind: str) -> None:
+    """Write the standings of one symbol, target and kind from its scores."""
+    scope, table = {"symbol": symbol, "target": target, "kind": kind}, schema.standings
+    # A forecaster that no longer forecasts keeps a row with n = 0: the writer role may not delete.
+    old = sa.update(table).where(*(table.c[name] == value for name, value in scope.items()))
+    connection.execute(old.values(dict.fromkeys(("n", *_SUMS), 0)))
+    oldest = connection.scalar(_OLDEST, scope)
+    connection.execute(_STANDINGS, {**scope, "oldest": oldest, "shift": 1.5 * 2.0**52 * _GRAIN[target]})
 
 
 def add_promotion(connection: sa.Connection, row: Row) -> int:

@@ -14,9 +14,10 @@ from typing import Any
 from forecasting.pipeline.predict import ISSUED_BEFORE
 from forecasting.predict.calibration import _USUAL_WEIGHTS
 from forecasting.sessions import opens_at, shift
-from forecasting.store import connect, standings
+from forecasting.store import connect
 from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS, QUANTILES
 from tests.faults.ledger_rows import Key, Row, Rows, score_key, versions_of
+from tests.store.rows import rebuild_standings
 
 FILLED_ONCE = {"bar_versions": ("superseded_at", "settled_at"), "findings": ("cleared_at",)}
 """Columns of rows that never change otherwise: NULL until they are filled in."""
@@ -176,7 +177,7 @@ def check_standings(url: str) -> None:
     select = "SELECT * FROM standings ORDER BY symbol, target, kind, horizon, window_sessions, line"
     with connect.transaction(url) as connection:
         updated = [tuple(row) for row in connection.exec_driver_sql(select) if row.n]
-        standings.rebuild(connection)
+        rebuild_standings(connection)
         rebuilt = [tuple(row) for row in connection.exec_driver_sql(select) if row.n]
     assert updated == rebuilt
 

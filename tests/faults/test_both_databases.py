@@ -33,14 +33,14 @@ from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import explain
 from forecasting.ingest.sources import Fetched
 from forecasting.sessions import next_sessions
-from forecasting.store import read, standings, write
+from forecasting.store import read, write
 from forecasting.store.connect import savepoint
 from forecasting.store.migrate import downgrade, upgrade
 from forecasting.vocabulary import QUANTILE_COLUMNS
 from tests.builders import random_bars
 from tests.faults.ledger_pair import LedgerPair
 from tests.postgres import fresh_postgres
-from tests.store.rows import forecast_row, model_row, run_row
+from tests.store.rows import forecast_row, model_row, rebuild_standings, run_row
 
 SYMBOLS = ("SBUX", "BRK-B")
 PRICES = ["open", "high", "low", "close", "adj_close"]
@@ -273,7 +273,7 @@ class SameSteps(RuleBasedStateMachine):
 
     @rule()
     def rebuild_standings(self) -> None:
-        self.write(standings.rebuild)
+        self.write(rebuild_standings)
 
     @rule()
     def upgrade_again(self) -> None:

@@ -172,6 +172,14 @@ def gather_statistics(connection: sa.Connection) -> None:
         connection.exec_driver_sql("ANALYZE fetches, forecasts, models, scores")
 
 
+def rebuild_standings(connection: sa.Connection) -> None:
+    """Write all standings from all scores, where some were added without `add_scores` or changed."""
+    table = schema.scores
+    connection.execute(sa.delete(schema.standings))
+    for scope in connection.execute(sa.select(table.c.symbol, table.c.target, table.c.kind).distinct()).all():
+        write.write_standings(connection, *scope)
+
+
 def view_rows(url: str, view: str, *names: str, by: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     """The columns `names` of the symbol's rows in a view, in the order of `by`, without it of all of them."""
     with reading(url) as connection:

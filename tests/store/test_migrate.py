@@ -261,8 +261,7 @@ def test_two_upgrades_at_once_both_succeed(empty_database_url):
 STOPS_HALF_WAY = """
 import sys
 from forecasting.store import migrate
-from forecasting.store import views
-views.create = lambda *_: (print("migrated", flush=True), sys.stdin.read())
+migrate.create_views = lambda *_: (print("migrated", flush=True), sys.stdin.read())
 migrate.upgrade(sys.argv[1])
 """
 

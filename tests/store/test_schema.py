@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import views
+from forecasting.store import migrate, views
 from forecasting.store.connect import reading, transaction
 from forecasting.store.schema import metadata
 
@@ -53,11 +53,11 @@ def test_postgres_has_every_meaning_as_a_comment_and_only_one_that_differs_is_wr
         stored = {name: made.get_table_comment(name)["text"] for name in metadata.tables}
         assert stored == {name: table.comment for name, table in metadata.tables.items()}
         for name in (*metadata.tables, *views.VIEWS):
-            meanings = views.meanings(connection)
+            meanings = migrate.meanings(connection)
             assert all(one["comment"] == meanings[name, one["name"]] for one in made.get_columns(name)), name
     with transaction(postgres_url) as connection:
-        assert views.comment(connection) == 0
+        assert migrate.comment(connection) == 0
         connection.exec_driver_sql("COMMENT ON COLUMN runs.note IS 'another'")
         connection.exec_driver_sql("COMMENT ON VIEW bars IS NULL")
-        assert views.comment(connection) == 2
-        assert views.comment(connection) == 0
+        assert migrate.comment(connection) == 2
+        assert migrate.comment(connection) == 0

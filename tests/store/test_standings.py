@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import schema, standings, write
+from forecasting.store import schema, write
 from forecasting.store.connect import Connection, reading, transaction
-from forecasting.store.score_views import WINDOWS
+from forecasting.store.views import WINDOWS
 from tests.store.mixed_nights import mixed_scores, naive_lines
-from tests.store.rows import SYMBOL, TARGET, forecast_row, score_row, start
+from tests.store.rows import SYMBOL, TARGET, forecast_row, rebuild_standings, score_row, start
 
 
 def written(connection: Connection) -> list[tuple[object, ...]]:
@@ -59,7 +59,7 @@ def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(data
         updated = written(connection)
         assert updated == naive(connection)
     with transaction(database_url) as connection:
-        standings.rebuild(connection)
+        rebuild_standings(connection)
         assert written(connection) == updated
 
 

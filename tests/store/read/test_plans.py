@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from forecasting.store import connect, read, standings, write
+from forecasting.store import connect, read, write
 from forecasting.store.read import unscored_forecasts
 from tests.store.rows import SYMBOL, TARGET, model_row, run_row
 
@@ -91,7 +91,7 @@ def test_special_days_of_one_symbol_scan_no_whole_table(plan_of) -> None:
 
 
 def test_standings_read_the_scores_of_their_horizons_and_nights_alone(plan_of) -> None:
-    steps = plan_of(lambda connection: standings.write(connection, SYMBOL, TARGET, "live"))
+    steps = plan_of(lambda connection: write.write_standings(connection, SYMBOL, TARGET, "live"))
     read_scores = [step for step in steps if step.startswith(("SCAN s ", "SEARCH s ", "SCAN b ", "SEARCH b "))]
     assert sorted(read_scores) == [
         "SEARCH b USING PRIMARY KEY (symbol=? AND target=? AND kind=? AND horizon=?)",
