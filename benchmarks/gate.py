@@ -33,9 +33,7 @@ from forecasting.train import fit as fit_module
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
-from forecasting.train.model import Network
-from forecasting.train.prepare import prepare
-from forecasting.train.training_loop import (
+from forecasting.train.loop import (
     Hyperparameters,
     TrainingRows,
     generator,
@@ -43,6 +41,8 @@ from forecasting.train.training_loop import (
     new_network,
     train,
 )
+from forecasting.train.model import Network
+from forecasting.train.prepare import prepare
 
 EVERY, FIRST_EVERY = 5, 125
 """Nights between two trials of each damage, and between two first fits."""

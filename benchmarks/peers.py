@@ -41,13 +41,12 @@ from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, pinball
 from forecasting.option_values import parse_date
-from forecasting.predict.calibration import MAX_FORECASTS, Past
-from forecasting.predict.forecasts import issue, network_quantiles
+from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.linear import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS, MEDIAN
 

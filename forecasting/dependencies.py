@@ -104,12 +104,12 @@ ASSUMPTIONS = {
         "forecasting/store/insert.py",
     ),
     "torch_adamw": Assumption(
-        "torch", "torch.optim.adamw.adamw is a step of AdamW as a function.", "forecasting/train/optimiser.py"
+        "torch", "torch.optim.adamw.adamw is a step of AdamW as a function.", "forecasting/train/loop.py"
     ),
     "torch_meta": Assumption(
         "torch",
         "A network made on the device meta draws nothing from the process's generator.",
-        "forecasting/train/training_loop.py",
+        "forecasting/train/loop.py",
     ),
     "typer_sources": Assumption(
         "typer", "A context names which options the command line gave.", "flows/terminal/options.py"

@@ -39,7 +39,7 @@ def fit_network(
     import torch
     from torch import nn
 
-    from forecasting.train.training_loop import one_thread
+    from forecasting.train.loop import one_thread
 
     steps, targets = torch.from_numpy(x)[:, None, :], torch.from_numpy(y)  # (N, 1, F), (N, 1)
     losses: list[tuple[int, float]] = []

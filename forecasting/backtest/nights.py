@@ -13,22 +13,26 @@ import pandas as pd
 
 from forecasting.backtest.refits import Block, windows_at
 from forecasting.errors import NUMERICAL_ERRORS
-from forecasting.evaluate.deficit import deficit_of, fallback_baseline
+from forecasting.evaluate.decisions import (
+    ChainFacts,
+    ModeChoice,
+    choose_mode,
+    deficit_of,
+    fallback_baseline,
+    newest_origins,
+)
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
-from forecasting.evaluate.evidence import newest_origins
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
-from forecasting.predict.calibration import MAX_FORECASTS, Past
+from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
 from forecasting.predict.fallback import SCORED_ORIGINS, ChampionFacts, Published, choose_published, unusable
-from forecasting.predict.forecasts import issue, network_quantiles
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
-from forecasting.train.linear_model import linear_quantiles
-from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
+from forecasting.train.linear import linear_quantiles
 from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
 H, Q = len(HORIZONS), len(QUANTILES)

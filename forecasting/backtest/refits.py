@@ -11,12 +11,12 @@ from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.predict.forecasts import network_quantiles
+from forecasting.predict.combine import network_quantiles
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
-from forecasting.train import baselines, linear_model
+from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_names, baseline_quantiles
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.linear import linear_quantiles
 from forecasting.vocabulary import Progress
 
 NETWORK, LINEAR = "network", "linear"
@@ -145,7 +145,7 @@ def _key(windows: Windows, settings: Settings) -> str:
 
     # By name too: a kept block does not have the forecasts of a baseline that was added later.
     names = baseline_names(settings.target)
-    rules = (ARCHITECTURE, linear_model.VERSION, baselines.VERSION, *names, NETWORK, LINEAR)
+    rules = (ARCHITECTURE, linear.VERSION, baselines.VERSION, *names, NETWORK, LINEAR)
     digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()}".encode())
     for field in fields(windows):
         digest.update(np.asarray(getattr(windows, field.name)).tobytes())

@@ -27,8 +27,7 @@ from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volumes
 from forecasting.evaluate.scores import skill
 from forecasting.evaluate.significance import SIZE
 from forecasting.losses import Floats
-from forecasting.predict.calibration import MAX_FORECASTS, Past
-from forecasting.predict.forecasts import issue
+from forecasting.predict.combine import MAX_FORECASTS, Past, issue
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.settings import Settings

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.targets import actual_of
-from forecasting.vocabulary import MEDIAN, QUANTILE_COLUMNS, Target
+from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, Target
 
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
@@ -117,3 +117,27 @@ def _actuals(due: pd.DataFrame, target: Target) -> Floats:
 
 def _date(value: date | pd.Timestamp) -> date:
     return pd.Timestamp(value).date()
+
+
+def lines_of(role: str, model: str) -> tuple[str, ...]:
+    """The lines of a forecast with this role, by a model of this name.
+
+    The published line holds what was published each night, whichever model made it. A baseline's line, and the
+    network's (`lstm`), hold its own forecast of every night, published or not: on a night on which a baseline is
+    published, the baseline's line and the published line have the same loss. All challengers share one line.
+    """
+    if role == CHALLENGER:
+        return (CHALLENGER,)
+    return (PUBLISHED_LINE, model) if role == CHAMPION else (model,)
+
+
+def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
+    """The rows with column `line`, once for each line that a row counts in; the index is new.
+
+    Args:
+        rows: One a forecast, with column role.
+        model: Name of the column that holds the model's name.
+    """
+    lines = [lines_of(str(role), str(name)) for role, name in zip(rows["role"], rows[model], strict=True)]
+    once_each = rows.iloc[np.repeat(np.arange(len(rows)), [len(some) for some in lines])].reset_index(drop=True)
+    return once_each.assign(line=pd.Series([line for some in lines for line in some], dtype=object))

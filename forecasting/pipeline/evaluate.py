@@ -10,7 +10,7 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.evaluate.promotion import Facts, decide
+from forecasting.evaluate.decisions import Facts, decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.ids import short_id
 from forecasting.pipeline.models import why_not_runnable

@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from forecasting.errors import ArtifactError
+from forecasting.evaluate.decisions import FITS
 from forecasting.pipeline.folders import (
     ARTIFACTS,
     BACKTESTS,
@@ -26,7 +27,6 @@ from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.train.checkpoint import FILES
-from forecasting.train.mode import FITS
 from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")

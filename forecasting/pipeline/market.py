@@ -21,7 +21,7 @@ from forecasting.sessions import closes_at, last_completed, sessions_index, shif
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.train.card import Card
+from forecasting.train.checkpoint import Card
 
 logger = logging.getLogger("forecasting.market")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
-from forecasting.evaluate.deficit import deficit_of, fallback_baseline
+from forecasting.evaluate.decisions import deficit_of, fallback_baseline
 from forecasting.ingest.splits import BREAKS
 from forecasting.losses import Floats
 from forecasting.pipeline.ledger_clock import is_before, ledger_instant
@@ -22,7 +22,6 @@ from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import add_notes, code_version, notes_of
 from forecasting.pipeline.snapshot import past_losses
-from forecasting.predict.calibration import MAX_FORECASTS, Past, read_past
 from forecasting.predict.candidates import (
     Candidate,
     assign_roles,
@@ -30,6 +29,7 @@ from forecasting.predict.candidates import (
     forecast_rows,
     network_candidate,
 )
+from forecasting.predict.combine import MAX_FORECASTS, Past, kind_of, read_past
 from forecasting.predict.fallback import (
     BREAK_SESSIONS,
     SCORED_ORIGINS,
@@ -38,7 +38,6 @@ from forecasting.predict.fallback import (
     choose_published,
     unusable,
 )
-from forecasting.predict.forecasts import kind_of
 from forecasting.preprocess.special_days import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
@@ -47,7 +46,7 @@ from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.linear import linear_quantiles
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
 
 logger = logging.getLogger("forecasting.predict")

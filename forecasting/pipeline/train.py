@@ -11,6 +11,7 @@ from datetime import date, datetime
 import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
+from forecasting.evaluate.decisions import ChainFacts, ModeChoice, choose_mode
 from forecasting.evaluate.drift import DRIFT_ORIGINS, drift_reason
 from forecasting.pipeline.folders import artifact_folder, network_id
 from forecasting.pipeline.market import check_same_market
@@ -26,7 +27,6 @@ from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.fit import check_parent, fit, fit_scratch
 from forecasting.train.gate import examine
-from forecasting.train.mode import ChainFacts, ModeChoice, choose_mode
 from forecasting.train.pretrained import OwnWeights
 from forecasting.vocabulary import LSTM, RANDOM
 

@@ -1,4 +1,4 @@
-"""Features of the market series: of the ridges, not of the network (see train/market_effect.py)."""
+"""Features of the market series: of the ridges, not of the network (see train/prepare.py)."""
 
 import math
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from forecasting.evaluate.lines import by_line
+from forecasting.evaluate.scores import by_line
 from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
 
 PUBLISHED = "published"

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.evaluate.lines import by_line
-from forecasting.evaluate.scores import skill
+from forecasting.evaluate.scores import by_line, skill
 from forecasting.evaluate.significance import p_value_of_enough
 from forecasting.losses import Floats
 from forecasting.report.days import days_of

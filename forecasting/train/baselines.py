@@ -20,9 +20,8 @@ from forecasting.preprocess.features import (
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.market_features import inputs_of_rows
 from forecasting.preprocess.windows import Windows
-from forecasting.train.ridge import fit_ridge
-from forecasting.train.threads import one_blas_thread
-from forecasting.train.volatility import log_volatility
+from forecasting.train.linear import log_volatility
+from forecasting.train.ridge import fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES, Target
 
 VERSION = "1"

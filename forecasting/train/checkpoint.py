@@ -4,23 +4,90 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from forecasting.errors import ArtifactError
-from forecasting.train.card import FORMAT
-from forecasting.train.card import Card as Card
+from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.vocabulary import HORIZONS, Target
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from torch import Tensor
+
+FORMAT = 2
+"""Version of a checkpoint's folder."""
 
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
 FILES = (_WEIGHTS, _MODEL)
 """Names of the files in a checkpoint's folder."""
+
+Vector = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The metadata of a checkpoint; every field can be written as JSON and read back to the bit.
+
+    Attributes:
+        target: What it forecasts.
+        method: scratch, warm, or base (pretrained on many symbols).
+        flag_names: The flags it was fitted with, in order.
+        effect: (C,) coefficients of the flags' effect, and effect_intercept.
+        market_mean, market_effect: (M,) and (H, M) of the market's effect; zeros without a market series.
+        step_mean, step_scale: (S,) standardisation of the look-back's features, from training rows alone.
+        past_mean, past_scale: (P,) the same of a row's features.
+        trained_from, trained_to: Oldest origin and newest session whose value was used in training.
+        rows: Training rows.
+        epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
+        validation_loss: Pinball loss, model scale, on the purged validation rows that chose the epochs (warm: its
+            parent's); None if the epochs are fixed.
+        base: The pretrained weights that its chain of fits started from, or that it holds: the name of a
+            shipped folder; empty for random weights.
+        settings_hash, seed, members: The settings of the fit.
+        architecture, format: Versions of the network's shape and of the folder.
+    """
+
+    target: Target
+    method: Literal["scratch", "warm", "base"]
+    flag_names: tuple[str, ...]
+    effect: Vector
+    effect_intercept: float
+    market_mean: Vector
+    market_effect: tuple[Vector, ...]
+    step_mean: Vector
+    step_scale: Vector
+    past_mean: Vector
+    past_scale: Vector
+    trained_from: str
+    trained_to: str
+    rows: int
+    epochs: int
+    chain_epochs: int
+    validation_loss: float | None
+    base: str
+    settings_hash: str
+    seed: int
+    members: int
+    architecture: int
+    format: int = FORMAT
+
+    @property
+    def has_events(self) -> bool:
+        """Whether its effects were estimated with earnings dates: a flag that is never set has an effect 0."""
+        return any(self.effect[-len(EVENT_NAMES) :])
+
+    @property
+    def has_market(self) -> bool:
+        """Whether it was fitted with a market series."""
+        return any(map(any, self.market_effect))
 
 
 @dataclass(frozen=True)
@@ -77,7 +144,6 @@ def load(path: Path, sha256: str) -> Checkpoint:
     """
     from safetensors.torch import load as from_bytes
 
-    from forecasting.train.checkpoint_content import check_content
     from forecasting.train.model import ARCHITECTURE
 
     card, weights = read_whole(path, sha256)
@@ -160,3 +226,37 @@ def _check_hash(path: Path, expected: str, found: str) -> None:
             f"Expected SHA-256 {expected[:16]} of {path}; found {found[:16]}: the file has changed since it was "
             "written. Restore it from a backup, roll back to another model, or fit from scratch (--mode scratch)."
         )
+
+
+def check_content(card: Card, weights: "Mapping[str, Tensor]") -> None:
+    """Return when the card's values have their types, shapes and bounds and the weights are those of its members.
+
+    Raises:
+        ValueError: They are not.
+    """
+    import torch
+
+    _types().validate_json(json.dumps(asdict(card)), strict=True)  # of Python's values strict takes a Card alone
+    date.fromisoformat(card.trained_from), date.fromisoformat(card.trained_to)
+    pairs = [(card.step_mean, card.step_scale), (card.past_mean, card.past_scale), (card.effect, card.flag_names)]
+    pairs += [(row, card.market_mean) for row in card.market_effect]
+    if any(len(one) != len(other) for one, other in pairs) or len(card.market_effect) != len(HORIZONS):
+        raise ValueError("vectors of the card that belong together have other lengths")
+    numbers = np.concatenate([*pairs[0], *pairs[1], card.effect, *card.market_effect, card.market_mean])
+    if not np.isfinite([*numbers, card.effect_intercept]).all() or min(*card.step_scale, *card.past_scale) <= 0.0:
+        raise ValueError("a number of the card is not finite, or a scale is not above 0")
+    names = {name.partition(".")[0] for name in weights}
+    if not names or card.members != len(names) or names != {str(member) for member in range(len(names))}:
+        raise ValueError(f"expected the weights of {card.members} members")
+    if any(f"{name}.linear_flags" not in weights for name in names):
+        raise ValueError("a member has no weights of its future covariates")
+    if any(tensor.dtype != torch.float32 or not tensor.numel() for tensor in weights.values()):
+        raise ValueError("a weight is no float32, or empty")
+
+
+@lru_cache(maxsize=1)
+def _types() -> "TypeAdapter[Card]":
+    """The types of a card's fields; it is built on the first call."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Card)

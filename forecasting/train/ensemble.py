@@ -11,8 +11,8 @@ from forecasting.preprocess.features import LOOKBACK
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, Rows
 from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.loop import Tensors, forecast_rows_in_place, load_members
 from forecasting.train.prepare import prepare_like
-from forecasting.train.training_loop import Tensors, forecast_rows_in_place, load_members
 from forecasting.vocabulary import HORIZONS
 
 

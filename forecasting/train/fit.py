@@ -24,7 +24,18 @@ from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.linear import linear_quantiles
+from forecasting.train.loop import (
+    Hyperparameters,
+    TrainingRows,
+    forecast_rows,
+    generator,
+    load_members,
+    named_weights,
+    new_network,
+    starting_networks,
+    train,
+)
 from forecasting.train.model import Network
 from forecasting.train.prepare import (
     Prepared,
@@ -36,18 +47,7 @@ from forecasting.train.prepare import (
     with_span,
 )
 from forecasting.train.pretrained import OwnWeights, pretrained_for
-from forecasting.train.threads import one_blas_thread
-from forecasting.train.training_loop import (
-    Hyperparameters,
-    TrainingRows,
-    forecast_rows,
-    generator,
-    load_members,
-    named_weights,
-    new_network,
-    starting_networks,
-    train,
-)
+from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import HORIZONS
 
 EPOCHS = 8

@@ -22,11 +22,11 @@ from forecasting.train.calendar_effects import Rows
 from forecasting.train.checkpoint import Card, Checkpoint
 from forecasting.train.ensemble import member_quantiles
 from forecasting.train.fit import PRETRAINED, WARM
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.linear import linear_quantiles
+from forecasting.train.loop import TrainingRows, load_members, sequences_in, training_losses
 from forecasting.train.prepare import prepare, prepare_like, training_rows
 from forecasting.train.pretrained import OwnWeights, pretrained_for
-from forecasting.train.threads import one_blas_thread
-from forecasting.train.training_loop import TrainingRows, load_members, sequences_in, training_losses
+from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
 SESSIONS = 40

@@ -26,10 +26,7 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint, load
-from forecasting.train.model import Network
-from forecasting.train.prepare import prepare
-from forecasting.train.threads import one_blas_thread
-from forecasting.train.training_loop import (
+from forecasting.train.loop import (
     Hyperparameters,
     generator,
     named_weights,
@@ -37,6 +34,9 @@ from forecasting.train.training_loop import (
     starting_networks,
     train,
 )
+from forecasting.train.model import Network
+from forecasting.train.prepare import prepare
+from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import Progress, Target
 
 logger = logging.getLogger("forecasting.train")

@@ -30,11 +30,11 @@ def windows_over(bars, settings=SETTINGS, events=None):
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calibration after three origins, comparison with the best baseline after six, drift after seven sessions."""
-    from forecasting.evaluate import deficit, drift
-    from forecasting.predict import calibration
+    from forecasting.evaluate import decisions, drift
+    from forecasting.predict import combine
 
-    monkeypatch.setattr(calibration, "MIN_FORECASTS", 3)
-    monkeypatch.setattr(deficit, "MIN_ORIGINS", 6)
+    monkeypatch.setattr(combine, "MIN_FORECASTS", 3)
+    monkeypatch.setattr(decisions, "MIN_ORIGINS", 6)
     for name, value in (("MIN_REFERENCE", 4), ("MIN_WATCHED", 3), ("LIMIT", 1.0)):
         monkeypatch.setattr(drift, name, value)
 

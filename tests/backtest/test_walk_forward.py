@@ -10,8 +10,7 @@ import pytest
 from forecasting.backtest.refits import LINEAR, NETWORK, _RefitCache
 from forecasting.backtest.walk_forward import BacktestResult, BacktestSpec, backtest
 from forecasting.errors import HistoryError, UsageError
-from forecasting.predict.calibration import read_past
-from forecasting.predict.forecasts import combine_and_calibrate, network_quantiles
+from forecasting.predict.combine import combine_and_calibrate, network_quantiles, read_past
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import make_windows
@@ -19,7 +18,7 @@ from forecasting.settings import Settings
 from forecasting.train import baselines
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.linear_model import linear_quantiles
+from forecasting.train.linear import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS
 from tests.builders import no_events, random_bars

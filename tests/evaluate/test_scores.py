@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forecasting.evaluate import scores
+from forecasting.evaluate.scores import by_line, lines_of
 from forecasting.store import schema
-from forecasting.vocabulary import QUANTILES
+from forecasting.vocabulary import PUBLISHED_LINE, QUANTILES
 
 QS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # q05 q10 q25 q50 q75 q90 q95
 TEXTS = {"model_id", "symbol", "target", "kind", "stage", "role", "model"}
@@ -195,3 +196,27 @@ def test_close_and_range_are_scored_in_their_own_unit():
 
 def test_no_forecast_due_gives_no_rows():
     assert scores.score_rows(pd.DataFrame(), target="volume", scored_at=SCORED_AT) == []
+
+
+@pytest.mark.parametrize(
+    ("role", "model", "lines"),
+    [
+        ("champion", "lstm", (PUBLISHED_LINE, "lstm")),
+        ("champion", "ridge", (PUBLISHED_LINE, "ridge")),
+        ("baseline", "ridge", ("ridge",)),
+        ("silenced", "lstm", ("lstm",)),
+        ("challenger", "lstm", ("challenger",)),
+    ],
+)
+def test_a_published_forecast_is_in_two_lines_and_any_other_in_one(role: str, model: str, lines: tuple[str, ...]):
+    assert lines_of(role, model) == lines
+
+
+def test_a_row_is_there_once_for_each_of_its_lines():
+    columns = {"role": ["champion", "baseline"], "name": ["ridge", "har"], "pinball": [1.0, 2.0]}
+    rows = pd.DataFrame(columns, index=[7, 9])
+    found = by_line(rows, model="name")
+    assert found[["line", "pinball"]].to_numpy().tolist() == [[PUBLISHED_LINE, 1.0], ["ridge", 1.0], ["har", 2.0]]
+    assert found.index.tolist() == [0, 1, 2]
+    assert [*found] == [*columns, "line"]
+    assert found["line"].dtype == object

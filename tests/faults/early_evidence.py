@@ -11,13 +11,13 @@ from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from unittest import mock
 
-from forecasting.evaluate import deficit, drift
-from forecasting.predict import calibration, fallback
+from forecasting.evaluate import decisions, drift
+from forecasting.predict import combine, fallback
 
 THRESHOLDS: tuple[tuple[ModuleType, str, float], ...] = (
-    (calibration, "MIN_FORECASTS", 5),
-    (calibration, "_PRIOR", 5.0),
-    (deficit, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
+    (combine, "MIN_FORECASTS", 5),
+    (combine, "_PRIOR", 5.0),
+    (decisions, "MIN_ORIGINS", 6),  # the fewest that a Diebold-Mariano test of five horizons takes
     (fallback, "ENTER", 0.3),
     (fallback, "LEAVE", 0.1),
     (fallback, "TOLERANCE", 0.0),

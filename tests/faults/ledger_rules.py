@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from forecasting.pipeline.predict import ISSUED_BEFORE
-from forecasting.predict.calibration import _USUAL_WEIGHTS
+from forecasting.predict.combine import _USUAL_WEIGHTS
 from forecasting.sessions import opens_at, shift
 from forecasting.store import connect
 from forecasting.vocabulary import HORIZONS, KINDS, QUANTILE_COLUMNS, QUANTILES

@@ -15,7 +15,7 @@ from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline import ledger_frames, models
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.replay import finished_nights, in_order, replay
-from forecasting.predict import calibration
+from forecasting.predict import combine
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import connect, migrate
@@ -36,7 +36,7 @@ def small_nights(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[
     set_small_night(patch, folder, url, train_sessions=300, **yahoo_night)
     without_prefect(patch.setattr)
     served = StandIn(random_bars(days=560, seed=4, last=LAST), symbol="MSFT")
-    soon = mock.patch.object(calibration, "MIN_FORECASTS", 3)
+    soon = mock.patch.object(combine, "MIN_FORECASTS", 3)
     with early_evidence(), soon, asked_here(served, patch.setattr):
         yield served
 

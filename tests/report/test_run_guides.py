@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from forecasting.predict.forecasts import kind_of
+from forecasting.predict.combine import kind_of
 from forecasting.report.artifacts import artifact_key
 from forecasting.report.run_guides import BACKTEST, CATCH_UP, NIGHTLY
 from forecasting.sessions import opens_at

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from forecasting.train.calendar_effects import AdjustedWindows
-from forecasting.train.training_loop import Tensors
+from forecasting.train.loop import Tensors
 
 
 def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:

@@ -6,8 +6,7 @@ from forecasting.errors import UsageError
 from forecasting.preprocess.features import STEP_NAMES, WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.train.baselines import baseline_names, baseline_quantiles
-from forecasting.train.linear_model import linear_quantiles
-from forecasting.train.volatility import squared_moves
+from forecasting.train.linear import linear_quantiles, squared_moves
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import no_events, random_bars
 from tests.train.windows import some_events, some_windows

@@ -8,8 +8,7 @@ from forecasting.errors import ArtifactError
 from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import EPOCHS, WARM, fit
-from forecasting.train.model import Network
-from forecasting.train.training_loop import (
+from forecasting.train.loop import (
     Hyperparameters,
     Tensors,
     TrainingRows,
@@ -20,6 +19,7 @@ from forecasting.train.training_loop import (
     new_network,
     train,
 )
+from forecasting.train.model import Network
 from forecasting.vocabulary import MEDIAN
 from tests.train.tensors import plain_tensors
 from tests.train.windows import SETTINGS, some_windows

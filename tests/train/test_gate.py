@@ -12,7 +12,7 @@ from forecasting.ingest.sources.sample import Sample
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import make_windows
 from forecasting.train import fit as fit_module
-from forecasting.train import training_loop
+from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import WARM, fit, fit_scratch
 from forecasting.train.gate import (
@@ -199,7 +199,7 @@ def test_a_first_fit_that_was_trained_on_reversed_features_is_refused(monkeypatc
     )
     one = SETTINGS.model_copy(update={"members": 1, "train_sessions": 2100})
     sound = fit(index, mode="scratch", parent=None, settings=one)
-    trained = training_loop.train
+    trained = loop.train
 
     def reversed_train(network, panel, *arguments, **options):
         (rows,) = panel

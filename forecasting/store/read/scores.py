@@ -8,7 +8,7 @@ from datetime import date, datetime
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.evaluate.evidence import LOSS_COLUMNS, newest_origins
+from forecasting.evaluate.decisions import LOSS_COLUMNS, newest_origins
 from forecasting.store import schema
 from forecasting.store.frames import frame, kind_rank, of_series
 from forecasting.store.read.inputs import PRICES, has_other_basis, next_history, on_basis_at, split_factors

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from forecasting.evaluate.evidence import LOSS_COLUMNS
+from forecasting.evaluate.decisions import LOSS_COLUMNS
 from forecasting.sessions import between
 from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction

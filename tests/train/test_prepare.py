@@ -6,8 +6,7 @@ import pytest
 from forecasting.preprocess.market_features import MARKET_NAMES, features_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, adjust, fit_effect
-from forecasting.train.market_effect import NO_EFFECT, MarketEffect, fit_market_effect, without_market
-from forecasting.train.prepare import prepare, prepare_like
+from forecasting.train.prepare import NO_EFFECT, MarketEffect, fit_market_effect, prepare, prepare_like, without_market
 from forecasting.vocabulary import HORIZONS, Target
 from tests.train.windows import SETTINGS, some_windows
 

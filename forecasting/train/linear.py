@@ -22,15 +22,14 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.market_features import inputs_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
-from forecasting.train.ridge import Ridge, fit_ridge
-from forecasting.train.threads import one_blas_thread
-from forecasting.train.volatility import log_volatility, squared_moves
+from forecasting.train.ridge import Ridge, fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
 VERSION = 4
 """Version of the linear model; any change to it raises the number, and stored refits of another are not reused."""
 
 _PENALTY = 100.0
+_PARKINSON = 4.0 * np.log(2.0)  # mean squared range of a random walk, in units of its variance (Parkinson 1980)
 # Sessions at which the weight of a row is half. A single return is a noisy measure of width, so close needs more rows.
 _ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
 
@@ -143,3 +142,24 @@ def _recency(known: NDArray[np.bool_], target: Target) -> Floats:
     rows = np.flatnonzero(known)
     weights: Floats = 0.5 ** ((rows[-1] - rows) / _ROW_HALF_LIVES[target])
     return weights
+
+
+def squared_moves(steps: Floats) -> Floats:
+    """(D,) squared move of each session, in units of a squared range: its range and its opening gap.
+
+    The range omits the night, when earnings are announced (pinball loss 0.4 % less with the gap).
+
+    Args:
+        steps: (D, F) columns `STEP_NAMES`.
+    """
+    log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
+    squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2
+    return squared
+
+
+def log_volatility(windows: Windows, h: int) -> Floats:
+    """(N,) half the log of the squared moves of the HORIZONS[h] sessions after each row; NaN where some are to come."""
+    realised = np.full(len(windows), np.nan)
+    following = np.lib.stride_tricks.sliding_window_view(squared_moves(windows.steps)[windows.warm_up + 1 :], h + 1)
+    realised[: len(following)] = 0.5 * np.log(following.sum(axis=-1))
+    return realised

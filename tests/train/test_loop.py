@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from forecasting.train.optimiser import OneCycleAdamW, one_cycle
+from forecasting.train.loop import OneCycleAdamW, one_cycle
 
 DECAY = 1e-3
 
@@ -51,7 +51,7 @@ def test_the_rate_rises_to_its_peak_and_falls_to_nearly_nothing() -> None:
 def test_a_step_does_not_import_torch_dynamo() -> None:
     code = """
 import sys, torch
-from forecasting.train.optimiser import OneCycleAdamW
+from forecasting.train.loop import OneCycleAdamW
 weight = torch.zeros(2, requires_grad=True)
 weight.sum().backward()
 OneCycleAdamW([weight], peak=0.1, steps=1, weight_decay=0.0).step()

@@ -1,0 +1,204 @@
+"""The decisions of a night, each with its reason: how the challenger is fitted, who is champion, and on what evidence.
+
+A challenger takes over when it passed the gate (train/gate.py) and its weights can be run. No scores are compared: the
+champion is refreshed every night, so no fit has issued enough forecasts to be judged by, and the losses of two fits a
+night apart differ by less than any test finds. What differs is the procedure (warm chains, cadence of fits from
+scratch, combination, fallback); it is chosen by replaying nights (docs/experiments.md), and guarded by the control
+charts and the fallback, which watch the published forecasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from forecasting.evaluate.significance import diebold_mariano
+from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
+from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, Mode
+
+Method = Literal["scratch", "warm", "skip"]
+
+FITS: tuple[Method, ...] = ("scratch", "warm")
+"""The methods by which a night makes a network."""
+
+MAX_CHAIN_EPOCHS = 60
+"""Epochs of a chain of warm fits. Longer chains overfit: the coverage of 80 % intervals fell to 68 %."""
+
+
+@dataclass(frozen=True)
+class ModeChoice:
+    """The method and the reason for it; both are stored with the run."""
+
+    method: Method
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChainFacts:
+    """The facts about the champion that the mode depends on.
+
+    Attributes:
+        usable: Its weights exist, unaltered, and match this code and these settings.
+        error: Why it is not usable; empty if it is.
+        sessions_since_scratch: Sessions since the newest fit from scratch of this symbol and target.
+        chain_epochs: Epochs of the champion's chain of warm fits, its fit from scratch included.
+        drift: The alarm of the control chart; empty without one.
+        had_events: Whether its chain of fits began with earnings dates.
+        has_events: Whether tonight's training rows have any.
+        had_market, has_market: The same of a market series: whether its value of tonight is known.
+    """
+
+    usable: bool
+    error: str
+    sessions_since_scratch: int
+    chain_epochs: int
+    drift: str = ""
+    had_events: bool = False
+    has_events: bool = False
+    had_market: bool = False
+    has_market: bool = False
+
+
+def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
+    """How to fit tonight.
+
+    Args:
+        requested: The mode of the caller; `auto` chooses by the facts.
+        champion: None before the first champion.
+        scratch_every: Sessions between fits from scratch.
+    """
+    if requested == "skip":
+        return ModeChoice("skip", "asked for: no fit tonight")
+    if champion is None:
+        return ModeChoice("scratch", "no champion yet")
+    if not champion.usable:
+        return ModeChoice("scratch", f"no warm fit can go on from the champion: {champion.error}")
+    if requested != "auto":
+        return ModeChoice(requested, f"asked for: {requested}")
+    # A warm fit keeps the effects, and with them lags from which reactions were removed, or were not.
+    if champion.had_events != champion.has_events:
+        change = "arrived" if champion.has_events else "vanished"
+        return ModeChoice("scratch", f"earnings dates have {change} since the champion's chain of fits began")
+    if champion.had_market != champion.has_market:
+        change = "arrived" if champion.has_market else "vanished"
+        return ModeChoice("scratch", f"the market series has {change} since the champion's chain of fits began")
+    if champion.drift:
+        return ModeChoice("scratch", champion.drift)
+    sessions = champion.sessions_since_scratch
+    since = f"{sessions} session{'' if sessions == 1 else 's'} since the last fit from scratch"
+    if sessions >= scratch_every:
+        return ModeChoice("scratch", since)
+    if champion.chain_epochs >= MAX_CHAIN_EPOCHS:
+        return ModeChoice("scratch", f"the chain of warm fits has had {champion.chain_epochs} epochs")
+    return ModeChoice("warm", since)
+
+
+Winner = Literal["champion", "challenger"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts that decide whether a challenger takes over.
+
+    Attributes:
+        has_champion: Whether there is a champion.
+        method: How the challenger was fitted: scratch or warm.
+        refused: Why the gate refused it; empty when it passed.
+        damage: Why its weights cannot be loaded and run now; empty when they can.
+    """
+
+    has_champion: bool
+    method: str
+    refused: str
+    damage: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The next champion, None where there is still none, and the reason."""
+
+    winner: Winner | None
+    reason: str
+
+
+def decide(facts: Facts) -> Decision:
+    """The next champion, with the reason."""
+    obstacle = f"the gate refused the fit: {facts.refused}" if facts.refused else facts.damage.rstrip(".")
+    if obstacle:
+        stays = "The champion stays" if facts.has_champion else "There is still no champion"
+        return Decision(CHAMPION if facts.has_champion else None, f"{stays}; {obstacle}.")
+    if not facts.has_champion:
+        return Decision(CHALLENGER, "There was no champion; this fit passed the gate.")
+    what = "A fit from scratch" if facts.method == "scratch" else "A refresh of the champion"
+    return Decision(CHALLENGER, f"{what} that passed the gate takes over.")
+
+
+LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")
+"""One row per origin, horizon and forecaster: `champion`, the network whether published or not, or a baseline's name.
+
+Pinball loss in the target's unit; inside_80 is 1.0 or 0.0.
+"""
+
+
+def newest_origins(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The rows of the newest `count` origins among them; column origin_session."""
+    newest = np.sort(rows["origin_session"].unique())[-count:]
+    return rows[rows["origin_session"].isin(newest)]
+
+
+def best_baseline(losses: pd.DataFrame) -> str:
+    """The baseline of least mean pinball loss on the origins and horizons that all of them have; empty without any.
+
+    Args:
+        losses: Columns LOSS_COLUMNS.
+
+    Raises:
+        ValueError: Two losses of one forecaster for one origin and horizon.
+    """
+    means = _table(losses).drop(columns=CHAMPION, errors="ignore").dropna().mean()
+    return str(means.idxmin()) if len(means) and means.notna().all() else ""
+
+
+def deficit_of(losses: pd.DataFrame) -> Deficit | None:
+    """How the network did against the best baseline; None with fewer than MIN_ORIGINS origins to compare.
+
+    Compared are the newest WINDOW_ORIGINS origins of which every horizon has a loss of the network (published or not)
+    and of every baseline; losses are means over the horizons, then over the origins.
+
+    Args:
+        losses: As for `best_baseline`.
+    """
+    table = _table(losses)
+    if CHAMPION not in table.columns or table.shape[1] == 1:
+        return None
+    horizons = table.dropna().groupby(level="origin_session")
+    by_origin = horizons.mean()[horizons.size() == len(HORIZONS)].iloc[-WINDOW_ORIGINS:]
+    if len(by_origin) < MIN_ORIGINS:
+        return None
+    means = by_origin.mean()
+    best = str(means.drop(CHAMPION).idxmin())
+    test = diebold_mariano(by_origin[CHAMPION].to_numpy(), by_origin[best].to_numpy(), horizon=HORIZONS[-1])
+    return Deficit(best, len(by_origin), float(means[CHAMPION]), float(means[best]), test.statistic)
+
+
+def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:
+    """The baseline to publish in the network's place: the best by these losses, else the last of the usable ones.
+
+    Args:
+        losses: As for `best_baseline`.
+        deficit: `deficit_of(losses)`.
+        usable: Baselines with a finite forecast tonight, one or more; the strongest on most symbols is listed last.
+    """
+    best = deficit.baseline if deficit else best_baseline(losses)
+    return best if best in usable else usable[-1]
+
+
+def _table(losses: pd.DataFrame) -> pd.DataFrame:
+    # pivot, not pivot_table: a duplicate must raise, not be averaged.
+    known = losses.dropna(subset=["pinball"])
+    table = known.pivot(index=["origin_session", "horizon"], columns="forecaster", values="pinball")
+    return table.sort_index()

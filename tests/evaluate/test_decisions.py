@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from forecasting.evaluate.decisions import (
+    LOSS_COLUMNS,
+    MAX_CHAIN_EPOCHS,
+    ChainFacts,
+    Decision,
+    Facts,
+    best_baseline,
+    choose_mode,
+    decide,
+    deficit_of,
+    fallback_baseline,
+    newest_origins,
+)
+from forecasting.evaluate.significance import diebold_mariano
+from forecasting.predict.fallback import MIN_ORIGINS, WINDOW_ORIGINS, Deficit
+from forecasting.vocabulary import HORIZONS
+
+USABLE = ChainFacts(usable=True, error="", sessions_since_scratch=12, chain_epochs=3)
+DAMAGED = replace(USABLE, usable=False, error="the weights are damaged")
+
+
+@pytest.mark.parametrize(
+    ("requested", "champion", "method", "reason"),
+    [
+        ("skip", USABLE, "skip", "no fit"),
+        ("skip", None, "skip", "no fit"),
+        ("auto", None, "scratch", "no champion"),
+        ("warm", None, "scratch", "no champion"),
+        ("auto", DAMAGED, "scratch", "the weights are damaged"),
+        ("scratch", USABLE, "scratch", "asked for"),
+        ("warm", replace(USABLE, sessions_since_scratch=99), "warm", "asked for"),
+        ("auto", replace(USABLE, drift="coverage is below its limit"), "scratch", "coverage is below its limit"),
+        ("auto", replace(USABLE, sessions_since_scratch=21), "scratch", "21 sessions"),
+        ("auto", replace(USABLE, chain_epochs=MAX_CHAIN_EPOCHS), "scratch", f"{MAX_CHAIN_EPOCHS} epochs"),
+        ("auto", replace(USABLE, sessions_since_scratch=20, chain_epochs=MAX_CHAIN_EPOCHS - 1), "warm", "20 sessions"),
+        ("auto", replace(USABLE, sessions_since_scratch=1), "warm", "1 session since"),
+        ("auto", replace(USABLE, has_events=True), "scratch", "earnings dates have arrived"),
+        ("auto", replace(USABLE, had_events=True), "scratch", "earnings dates have vanished"),
+        ("auto", replace(USABLE, had_events=True, has_events=True), "warm", "12 sessions"),
+        ("warm", replace(USABLE, has_events=True), "warm", "asked for"),
+        ("auto", replace(USABLE, has_market=True), "scratch", "the market series has arrived"),
+        ("auto", replace(USABLE, had_market=True), "scratch", "the market series has vanished"),
+        ("auto", replace(USABLE, had_market=True, has_market=True), "warm", "12 sessions"),
+    ],
+)
+def test_each_fact_leads_to_its_method_with_the_reason(requested, champion, method, reason):
+    choice = choose_mode(requested, champion, scratch_every=21)
+    assert choice.method == method
+    assert reason in choice.reason
+
+
+def test_drift_is_the_reason_before_age():
+    both = replace(USABLE, drift="skill is below its limit", sessions_since_scratch=99)
+    assert choose_mode("auto", both, scratch_every=21).reason == "skill is below its limit"
+
+
+SOUND = Facts(has_champion=True, method="warm", refused="")
+
+
+@pytest.mark.parametrize(
+    ("facts", "winner", "reason"),
+    [
+        (SOUND, "challenger", "A refresh of the champion that passed the gate takes over."),
+        (replace(SOUND, method="scratch"), "challenger", "A fit from scratch that passed the gate takes over."),
+        (replace(SOUND, has_champion=False), "challenger", "There was no champion; this fit passed the gate."),
+        (
+            replace(SOUND, refused="a quantile of a member is not finite"),
+            "champion",
+            "The champion stays; the gate refused the fit: a quantile of a member is not finite.",
+        ),
+        (
+            replace(SOUND, damage="expected sha256 ab12, found cd34."),
+            "champion",
+            "The champion stays; expected sha256 ab12, found cd34.",
+        ),
+        (
+            replace(SOUND, has_champion=False, refused="a weight is too far"),
+            None,
+            "There is still no champion; the gate refused the fit: a weight is too far.",
+        ),
+    ],
+)
+def test_a_fit_takes_over_when_it_passed_the_gate_and_runs(facts, winner, reason):
+    assert decide(facts) == Decision(winner, reason)
+
+
+DAYS = [date(2024, 3, day) for day in (4, 5, 6, 7)]
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(1, [0, 4]), (3, [0, 1, 3, 4]), (4, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_all_rows_of_the_newest_origins_are_kept_in_their_order(count: int, kept: list[int]) -> None:
+    rows = pd.DataFrame({"origin_session": [DAYS[3], DAYS[1], DAYS[0], DAYS[2], DAYS[3]]})
+    assert newest_origins(rows, count).index.tolist() == kept
+
+
+def test_of_no_rows_none_are_kept() -> None:
+    assert newest_origins(pd.DataFrame({name: [] for name in LOSS_COLUMNS}), 10).empty
+
+
+def losses(means: dict[str, float], origins: int, seed: int = 0) -> pd.DataFrame:
+    """Losses of each forecaster around its mean at every origin and horizon, by a seed."""
+    rng = np.random.default_rng(seed)
+    sessions = pd.bdate_range("2023-01-02", periods=origins)
+    return pd.DataFrame(
+        [
+            {"origin_session": session, "horizon": horizon, "forecaster": name, "pinball": mean + rng.normal(0, 0.02)}
+            for session in sessions
+            for horizon in HORIZONS
+            for name, mean in means.items()
+        ]
+    )
+
+
+def test_the_network_is_compared_with_the_baseline_of_least_loss_over_the_newest_origins():
+    table = losses({"champion": 1.1, "har": 1.0, "ridge": 1.05}, origins=WINDOW_ORIGINS + 30)
+    newest = table[table["origin_session"] >= table["origin_session"].unique()[-WINDOW_ORIGINS]]
+    by_origin = newest.groupby(["forecaster", "origin_session"])["pinball"].mean()
+    deficit = deficit_of(table)
+    assert deficit is not None
+    assert (deficit.baseline, deficit.origins) == ("har", WINDOW_ORIGINS)
+    assert deficit.network_pinball == pytest.approx(by_origin["champion"].mean())
+    assert deficit.baseline_pinball == pytest.approx(by_origin["har"].mean())
+    test = diebold_mariano(by_origin["champion"].to_numpy(), by_origin["har"].to_numpy(), horizon=HORIZONS[-1])
+    assert deficit.statistic == pytest.approx(test.statistic)
+    assert deficit.statistic > 0
+
+
+def test_an_origin_counts_once_every_horizon_is_scored_for_all():
+    table = losses({"champion": 1.0, "har": 1.0}, origins=MIN_ORIGINS)
+    newest = table["origin_session"] == table["origin_session"].max()
+    assert deficit_of(table) is not None
+    assert deficit_of(table[~(newest & (table["horizon"] == 5) & (table["forecaster"] == "har"))]) is None
+
+
+def test_without_the_network_or_a_baseline_there_is_nothing_to_compare():
+    assert deficit_of(losses({"har": 1.0, "ridge": 0.9}, origins=100)) is None
+    assert deficit_of(losses({"champion": 1.0}, origins=100)) is None
+
+
+def test_the_best_baseline_needs_no_champion_and_few_origins():
+    assert best_baseline(losses({"har": 1.0, "ridge": 0.9}, origins=3)) == "ridge"
+    assert best_baseline(losses({"champion": 0.1}, origins=3)) == ""
+    assert (
+        best_baseline(losses({}, origins=0).reindex(columns=["origin_session", "horizon", "forecaster", "pinball"]))
+        == ""
+    )
+
+
+def test_two_losses_of_one_forecaster_for_one_forecast_are_refused():
+    table = losses({"champion": 1.0, "har": 1.0}, origins=70)
+    with pytest.raises(ValueError, match="duplicate"):
+        deficit_of(pd.concat([table, table.head(1)]))
+
+
+def test_the_baseline_to_publish_is_the_best_that_has_a_forecast_tonight():
+    table = losses({"champion": 1.0, "last_value": 0.8, "har": 0.9, "ridge": 1.1}, origins=70)
+    deficit = deficit_of(table)
+    assert fallback_baseline(table, deficit, ["last_value", "har", "ridge"]) == "last_value"
+    assert fallback_baseline(table, None, ["last_value", "har", "ridge"]) == "last_value"
+    assert fallback_baseline(table, deficit, ["har", "ridge"]) == "ridge"
+    assert fallback_baseline(table.head(0), None, ["last_value", "har", "ridge"]) == "ridge"
+
+
+def test_the_baseline_to_publish_is_the_best_of_the_compared_origins_and_not_of_all():
+    table = losses({"champion": 1.0, "har": 0.8, "ridge": 0.9}, origins=70)
+    of_the_newest = Deficit("ridge", MIN_ORIGINS, 1.0, 0.7, 3.0)
+    assert fallback_baseline(table, of_the_newest, ["ridge", "har"]) == "ridge"
