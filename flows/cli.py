@@ -176,7 +176,7 @@ def article(
     source: options.ArticleSource = "sample",
     symbol: options.OneSymbol = None,
     as_of: options.AsOf = None,
-    out: options.OutNeeded = Path("article.html"),
+    out: options.OutNeeded = Path("article.svg"),
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, metavar="N", help="First of the five seeds of its networks.")
     ] = 0,

@@ -8,7 +8,7 @@ import typer
 
 from flows import clock
 from flows.terminal.echo import echo, width
-from forecasting.article.experiment import ArticleResult
+from forecasting.article import ArticleResult
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import report_path
 from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
@@ -77,10 +77,12 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
 
 
 def show_article(result: ArticleResult, out: Path) -> None:
-    """Print each variant with its error, and the page's path."""
+    """Print each variant with its error, and the figure's path."""
     echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
     show_table(*listings.article_listing(result))
-    echo(f"Page: {out}")
+    if result.note:
+        echo(result.note)
+    echo(f"Figure: {out}")
 
 
 def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:

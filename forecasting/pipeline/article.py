@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from forecasting.article.experiment import ArticleResult, run_article, unseen_sessions
+from forecasting.article import ArticleResult, draw, run_article, unseen_sessions
 from forecasting.backtest.frames import forecast_frame
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
@@ -16,7 +16,6 @@ from forecasting.pipeline.backtest import Bar, load_series, market_series, no_ba
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.symbols import only_symbol
 from forecasting.preprocess.market import MarketSeries
-from forecasting.report.article_page import render_article
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS, LSTM, Clock
 
@@ -24,7 +23,7 @@ from forecasting.vocabulary import HORIZONS, LSTM, Clock
 def article_experiment(
     settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
 ) -> ArticleResult:
-    """The article's experiment on the newest rows of the source, its page written to `out`.
+    """The article's experiment on the newest rows of the source, its figure written to `out`.
 
     Our model is beside it where its history is there.
 
@@ -40,7 +39,7 @@ def article_experiment(
         ours = None
     with bar("the article's networks") as advance:
         result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
-    write_whole(out, lambda draft: draft.write_text(render_article(result), encoding="utf-8"))
+    write_whole(out, lambda draft: draft.write_text(draw(result), encoding="utf-8"))
     return result
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from forecasting.article.experiment import ArticleResult
+from forecasting.article import ArticleResult
 from forecasting.report.data import ReportData
 from forecasting.report.json_text import rounded
 from forecasting.report.track_record import TrackRecord, newest_records

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecasting.article.experiment import unseen_sessions
+from forecasting.article import unseen_sessions
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
 from forecasting.errors import HistoryError
 from forecasting.pipeline.article import our_medians

@@ -1,0 +1,251 @@
+"""The model of the article this project comes from: as printed, without its leaks, and compared with this project's.
+
+"How to apply LSTM using PyTorch", as printed: 253 daily rows; inputs open, high, low, close and adjusted close; target
+the volume of the *same* day; StandardScaler and MinMaxScaler fitted on all rows; the first 200 rows train, the last 53
+test; an LSTM of 2 units over one step, 128 ReLU units, Adam at 1e-3, 1,000 epochs of squared error over all rows at
+once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from forecasting.errors import HistoryError
+from forecasting.evaluate.scores import mae
+from forecasting.vocabulary import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+ROWS, TRAIN_ROWS = 253, 200
+"""The article's rows, and the number of training rows among them."""
+
+SEEDS = (0, 1, 2, 3, 4)
+"""The article fixes no seed; the error of two LSTM units varies with the random weights, so five seeds are run."""
+
+EPOCHS = 1_000
+INPUTS = ("open", "high", "low", "close", "adj_close")
+_HIDDEN, _DENSE, _LEARNING_RATE = 2, 128, 1e-3
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 1000.0, 370.0, 10.0, 50.0, 340.0
+_COLOURS = ("#777", "#1668a7", "#c4871b", "#111")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant of the experiment, and its result on the test sessions.
+
+    Attributes:
+        name: One or two words.
+        question: What is forecast from what.
+        change: The difference from the variant before, and why it matters.
+        maes: Mean absolute error over the test sessions, in shares, one for each seed; a single one without seeds.
+        forecast: Shares by session, of the first seed: at least the test sessions.
+    """
+
+    name: str
+    question: str
+    change: str
+    maes: tuple[float, ...]
+    forecast: pd.Series
+
+    @property
+    def mae(self) -> float:
+        """Mean over the seeds, in shares."""
+        return float(np.mean(self.maes))
+
+
+@dataclass(frozen=True)
+class ArticleResult:
+    """The experiment of one series.
+
+    Attributes:
+        title: Name of the series.
+        volume: (D,) shares by session; the last D - TRAIN_ROWS are the test sessions.
+        variants: As printed first, then each leak removed, then last value, then ours if given.
+        note: A remark about the rows; may be empty.
+    """
+
+    title: str
+    volume: pd.Series
+    variants: tuple[Variant, ...]
+    note: str
+
+
+def run_article(
+    bars: pd.DataFrame,
+    *,
+    title: str,
+    ours: pd.Series[float] | None = None,
+    seeds: tuple[int, ...] = SEEDS,
+    epochs: int = EPOCHS,
+    progress: Progress | None = None,
+) -> ArticleResult:
+    """The article's experiment and its versions without leaks on the newest ROWS complete sessions of `bars`.
+
+    Args:
+        bars: Index session, ascending; columns open, high, low, close, volume and, if known, adj_close.
+        title: Name of the series.
+        ours: This project's one-session-ahead medians in shares, by target session.
+        seeds: Seeds of the network's random weights; every error is a mean over them.
+        epochs: Passes over the training rows.
+        progress: Called with fits done and fits in all, after each.
+
+    Raises:
+        HistoryError: Fewer than ROWS sessions with prices and a volume.
+        ValueError: `ours` has no forecast for a test session.
+    """
+    rows, note = _rows(bars)
+    prices, volume = rows[list(INPUTS)], rows["volume"]
+    actual = volume.iloc[TRAIN_ROWS:]
+    # The next session's volume from the prices before it: the first session has none, so one training row less.
+    networks = [(prices, volume, ROWS), (prices, volume, TRAIN_ROWS)]
+    networks.append((prices.shift(1).iloc[1:], volume.iloc[1:], TRAIN_ROWS - 1))
+    forecasts: list[list[pd.Series]] = []
+    for inputs, targets, scaled_on in networks:
+        forecasts.append([])
+        for seed in seeds:
+            forecasts[-1].append(_forecast(inputs, targets, scaled_on=scaled_on, seed=seed, epochs=epochs))
+            if progress is not None:
+                progress(sum(map(len, forecasts)), len(networks) * len(seeds))
+    forecasts.append([volume.shift(1).iloc[1:]])
+    if ours is not None:
+        medians = ours.reindex(actual.index).astype(float)
+        if medians.isna().any():
+            missing = [session.date().isoformat() for session in medians.index[medians.isna()]]
+            raise ValueError(
+                f"Expected a forecast of ours for all {len(actual)} test sessions; {len(missing)} miss: {missing[:5]}."
+            )
+        forecasts.append([medians])
+    variants = [
+        Variant(*texts, tuple(mae(actual, forecast.loc[actual.index]) for forecast in each), each[0])
+        for texts, each in zip(_TEXTS, forecasts, strict=False)
+    ]
+    return ArticleResult(title, volume, tuple(variants), note)
+
+
+def unseen_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
+    """The sessions that `run_article` forecasts: the newest complete ones of `bars` that never train.
+
+    Raises:
+        HistoryError: As of `run_article`.
+    """
+    return pd.DatetimeIndex(_rows(bars)[0].index[TRAIN_ROWS:])
+
+
+def draw(result: ArticleResult) -> str:
+    """The experiment as one SVG: all rows, what is forecast as printed and without leaks, and the article's red line.
+
+    The line is between the training and the test sessions; forecasts without leaks are drawn from there on, of a
+    network those of its first seed. The axis begins at 0.
+    """
+    shown = {variant.name: variant.forecast for variant in result.variants}
+    tested = {name: values.iloc[-(ROWS - TRAIN_ROWS) :] for name, values in shown.items()}
+    lines = {"Actual": result.volume, "As printed": shown["As printed"], "Next session": tested["Next session"]}
+    lines |= {name: tested[name] for name in ("Ours",) if name in tested}
+    top = max(float(values.max()) for values in lines.values())
+    step = (_WIDTH - 2 * _LEFT) / (len(result.volume) - 1)
+    parts = [f'<text x="{_LEFT}" y="18" font-size="16">{escape(result.title)}</text>']
+    for place, (name, values) in enumerate(lines.items()):
+        known = values.reindex(result.volume.index).to_numpy(dtype=float)
+        points = " ".join(
+            f"{_LEFT + at * step:.1f},{_BOTTOM - (_BOTTOM - _TOP) * max(value, 0.0) / top:.1f}"
+            for at, value in enumerate(known)
+            if np.isfinite(value)
+        )
+        colour = _COLOURS[place]
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.8" points="{points}"/>')
+        parts.append(f'<text x="{_LEFT + 130 * place}" y="38" fill="{colour}">{name}</text>')
+    split = _LEFT + (TRAIN_ROWS - 0.5) * step
+    parts.append(f'<path class="split" stroke="#d0021b" stroke-width="2" d="M{split:.1f} {_TOP}V{_BOTTOM}"/>')
+    sessions = pd.DatetimeIndex(result.volume.index)
+    for at, anchor in ((0, "start"), (TRAIN_ROWS, "middle"), (len(sessions) - 1, "end")):
+        x = f'<text x="{_LEFT + at * step:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">'
+        parts.append(f"{x}{sessions[at].date()}</text>")
+    parts.append(f'<text x="{_WIDTH - _LEFT}" y="18" text-anchor="end">volume, 0 to {top:,.0f} shares</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" '
+        f'font-family="sans-serif" font-size="12"><title>Volume of {escape(result.title)}: {", ".join(lines)}</title>'
+        f'<rect width="100%" height="100%" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
+
+
+_TEXTS = (
+    (
+        "As printed",
+        "A session's volume from the same session's prices",
+        "The high, low and close of a session are known only when its volume is; and the scalers have seen the test "
+        "rows.",
+    ),
+    (
+        "Scalers apart",
+        "A session's volume from the same session's prices",
+        "The range of the test rows no longer shapes what the network sees. Still nothing is forecast.",
+    ),
+    (
+        "Next session",
+        "The next session's volume from this session's prices",
+        "The same network with inputs known in advance: the first of these rows that is a forecast.",
+    ),
+    (
+        "Last value",
+        "The next session's volume is this session's",
+        "No model at all: what any forecast has to beat.",
+    ),
+    (
+        "Ours",
+        "The next session's volume from all that was known when this one closed",
+        "This project's median one session ahead, fitted only on sessions before the one it forecasts.",
+    ),
+)
+
+
+def _rows(bars: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    known = bars.assign(adj_close=bars["close"]) if "adj_close" not in bars or bars["adj_close"].isna().all() else bars
+    complete = known[[*INPUTS, "volume"]].astype(float).dropna()
+    if len(complete) < ROWS:
+        raise HistoryError(
+            f"Expected {ROWS} sessions with prices, an adjusted close and a volume; found {len(complete)}. "
+            "Give a file with more sessions."
+        )
+    note = "" if known is bars else "The source has no adjusted close; the close is used instead."
+    return complete.iloc[-ROWS:], note
+
+
+def _forecast(prices: pd.DataFrame, volume: pd.Series, *, scaled_on: int, seed: int, epochs: int) -> pd.Series:
+    """Shares of every row, the last 53 of which never train; the scalers are fitted on the first `scaled_on` rows."""
+    import torch
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+    from torch import nn
+
+    from forecasting.train.loop import one_thread
+
+    inputs, targets = prices.to_numpy(), volume.to_numpy()[:, None]
+    price_scaler, volume_scaler = StandardScaler().fit(inputs[:scaled_on]), MinMaxScaler().fit(targets[:scaled_on])
+    x = torch.from_numpy(price_scaler.transform(inputs).astype(np.float32))[:, None, :]  # (N, 1, F)
+    y = torch.from_numpy(volume_scaler.transform(targets).astype(np.float32))  # (N, 1)
+    train_rows = len(x) - (ROWS - TRAIN_ROWS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        lstm = nn.LSTM(x.shape[-1], _HIDDEN, batch_first=True)
+        head = nn.Sequential(nn.ReLU(), nn.Linear(_HIDDEN, _DENSE), nn.ReLU(), nn.Linear(_DENSE, 1))
+    optimiser = torch.optim.Adam([*lstm.parameters(), *head.parameters()], lr=_LEARNING_RATE)
+    with one_thread():
+        for _ in range(epochs):
+            optimiser.zero_grad()
+            loss = nn.functional.mse_loss(_forward(lstm, head, x[:train_rows]), y[:train_rows])
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+            optimiser.step()
+        with torch.no_grad():
+            scaled = _forward(lstm, head, x).numpy()
+    return pd.Series(volume_scaler.inverse_transform(scaled)[:, 0], index=volume.index)
+
+
+def _forward(lstm: nn.Module, head: nn.Module, steps: Tensor) -> Tensor:
+    _, (last, _) = lstm(steps)  # (1, N, 2)
+    forecasts: Tensor = head(last[0])  # (N, 1)
+    return forecasts
