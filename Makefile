@@ -85,7 +85,7 @@ sbom: $(TOOLS)/.installed
 dist: sbom
 	$(TOOLS)/bin/uv build --quiet --build-constraints $(LOCKS)/runtime.lock --require-hashes --out-dir dist
 
-# Small changes of the code that no test notices (docs/reliability.md); ONLY='forecasting.evaluate.costs*' for some of them.
+# Small changes of the code that no test notices (docs/reliability.md); ONLY='forecasting.evaluate.scores*' for some of them.
 mutants: $(VENV)/.installed-mutation
 	nice -n 10 $(BIN)/python benchmarks/mutation.py $(if $(ONLY),--only '$(ONLY)')
 

@@ -1,7 +1,7 @@
 """Which small changes of the code no test notices: mutmut on the modules of `[tool.mutmut]` in pyproject.toml.
 
     make mutants                                    # 2,700 changes, half an hour on two cores
-    make mutants ONLY='forecasting.evaluate.costs*' # one module, whatever its results were before
+    make mutants ONLY='forecasting.evaluate.scores*' # one module, whatever its results were before
 
 Results stay in the folder `mutants`: a change is tried again only once its function has changed, or with ONLY. Changes
 that survived are tried again each time. A test that fails, or does not end, kills a change.

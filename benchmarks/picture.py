@@ -15,7 +15,7 @@ import pandas as pd
 
 import forecasting as fc
 from forecasting.exchanges import exchange_of
-from forecasting.preprocess.special_days import calendar_notes
+from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report import axes
 from forecasting.report.axes import Axes
 from forecasting.report.track_record_charts import BANDS

@@ -28,8 +28,8 @@ class Backtest:
     """The result of a backtest.
 
     Attributes:
-        forecasts: Columns as `backtest.frames.forecast_frame`.
-        figures: Columns as `backtest.frames.figure_frame`.
+        forecasts: Columns as `backtest.walk_forward.forecast_frame`.
+        figures: Columns as `backtest.walk_forward.figure_frame`.
     """
 
     forecasts: pd.DataFrame
@@ -146,7 +146,7 @@ class Ledger:
         Raises:
             ForecastingError: The bars cannot be had, or the span is too short or too early.
         """
-        from forecasting.backtest.frames import figure_frame, forecast_frame
+        from forecasting.backtest.walk_forward import figure_frame, forecast_frame
         from forecasting.pipeline.backtest import backtest_spec, replayed
 
         settings = self._settings([symbol], target, source)

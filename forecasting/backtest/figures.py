@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volume_r2
-from forecasting.evaluate.scores import inside, skill
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, inside, skill
 from forecasting.evaluate.significance import ConfidenceSet, confidence_set, p_value_of_enough
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.vocabulary import HORIZONS, MEDIAN, Target
@@ -33,7 +32,7 @@ class Figures:
             too few origins.
         pinball: Mean over the seven levels.
         coverage_80, coverage_90: Share of actuals inside the central intervals.
-        r2_dollar_volume: R² of log dollar volume over its mean of five sessions (evaluate/dollar_volume.py); None for
+        r2_dollar_volume: R² of log dollar volume over its mean of five sessions (evaluate/scores.py); None for
             targets other than volume.
         r2_baselines: The baselines'; empty for other targets.
     """

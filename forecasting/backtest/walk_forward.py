@@ -23,16 +23,16 @@ from forecasting.backtest.figures import Figures, best_set, figures, metric_rows
 from forecasting.backtest.nights import Nights, replay_nights
 from forecasting.backtest.refits import LINEAR, NETWORK, Raw, fit_blocks
 from forecasting.errors import HistoryError, UsageError
-from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volumes
-from forecasting.evaluate.scores import skill
+from forecasting.evaluate.scores import DollarVolumes, dollar_volumes, skill
 from forecasting.evaluate.significance import SIZE
-from forecasting.losses import Floats
+from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
+from forecasting.sessions import next_sessions
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
-from forecasting.vocabulary import HORIZONS, Progress
+from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +41,6 @@ H = len(HORIZONS)
 
 MIN_PAIRS = H + 1
 """Origins whose values are known at a horizon: fewer have no Diebold-Mariano test with the lag of the last one."""
-
-"""A symbol's bars and its events."""
 
 
 @dataclass(frozen=True)
@@ -284,3 +282,48 @@ def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tupl
         forecast = issue(network[at], linear[at], past, scale=windows.scale(int(row)), target=windows.target)
         issued[at], used[at] = forecast.quantiles, forecast.past_forecasts
     return issued, used
+
+
+def forecast_frame(result: BacktestResult) -> "pd.DataFrame":
+    """A row a forecaster, origin and horizon, ascending by origin and horizon, the model (`lstm`) before the baselines.
+
+    Columns symbol, target, model (text), origin_session, target_session (naive midnights), horizon (int64), q05 to q95,
+    actual (NaN where unknown), error (q50 - actual) and pinball (float64, in the target's unit).
+    """
+    import pandas as pd
+
+    forecasters = {LSTM: result.issued, **result.baselines}
+    frame = pd.concat([_of_one(result, name, issued) for name, issued in forecasters.items()])
+    return frame.sort_values(["origin_session", "horizon"], kind="stable", ignore_index=True)
+
+
+def figure_frame(result: BacktestResult) -> "pd.DataFrame":
+    """A row a figure: the columns of table metrics but for the ids; those without a test have p_value NaN."""
+    import pandas as pd
+
+    days = ("window_from", "window_to")
+    texts = ("symbol", "target", "scope", "metric", "baseline")
+    types = {**dict.fromkeys(days, "datetime64[ns]"), **dict.fromkeys(texts, "string"), "p_value": "float64"}
+    return pd.DataFrame(result.metric_rows()).astype(types)
+
+
+def _of_one(result: BacktestResult, name: str, issued: Floats) -> "pd.DataFrame":
+    import pandas as pd
+
+    settings, n, horizons = result.spec.settings, len(result.origins), len(HORIZONS)
+    origins = [day.item() for day in result.origins.astype("datetime64[D]")]
+    targets = [next_sessions(origin, horizons, settings.exchange) for origin in origins]
+    actual = result.actual.ravel()  # (n * H,)
+    flat = {
+        "symbol": result.spec.symbol,
+        "target": settings.target,
+        "model": name,
+        "origin_session": np.repeat(np.array(origins, dtype="datetime64[ns]"), horizons),
+        "target_session": np.array(targets, dtype="datetime64[ns]").ravel(),
+        "horizon": np.tile(np.array(HORIZONS, dtype=np.int64), n),
+        **dict(zip(QUANTILE_COLUMNS, issued.reshape(n * horizons, -1).T, strict=True)),
+        "actual": actual,
+        "error": issued[..., MEDIAN].ravel() - actual,
+        "pinball": pinball(result.actual, issued).ravel(),
+    }
+    return pd.DataFrame(flat).astype(dict.fromkeys(("symbol", "target", "model"), "string"))

@@ -1,4 +1,4 @@
-"""Scores of quantile forecasts against actual values. Every error is forecast minus actual: positive is too high.
+"""Scores and costs of quantile forecasts. Every error is forecast minus actual: positive is too high.
 
 A NaN actual gives a NaN score, so a caller drops forecasts without an actual before it averages. Lower is better,
 except in `skill`.
@@ -7,19 +7,28 @@ except in `skill`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
 from forecasting.preprocess.targets import actual_of
-from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, Target
+from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
+
+RATIOS = (1, 3, 9, 19)
+"""Cost ratios whose level is one of QUANTILES: 0.5, 0.25, 0.1 and 0.05."""
+
+MEAN_SESSIONS = 5
+"""The newest sessions with a known dollar volume whose mean log is the forecast that R² compares with."""
 
 _BAR = ("open", "high", "low", "close", "volume")
 
@@ -83,6 +92,8 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     Returns:
         Plain Python values under exactly the columns of `scores`. No row where the actual is NaN or infinite.
     """
+    import pandas as pd
+
     if due.empty:
         return []
     actual = _actuals(due, target)
@@ -110,12 +121,16 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
 
 
 def _actuals(due: pd.DataFrame, target: Target) -> Floats:
+    import pandas as pd
+
     bars = due[list(_BAR)].astype(float)  # NULL volumes arrive as None
     bars.index = pd.DatetimeIndex(pd.to_datetime(due["target_session"]), name="session")
     return np.asarray(actual_of(target, bars), dtype=float)
 
 
 def _date(value: date | pd.Timestamp) -> date:
+    import pandas as pd
+
     return pd.Timestamp(value).date()
 
 
@@ -138,6 +153,125 @@ def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
         rows: One a forecast, with column role.
         model: Name of the column that holds the model's name.
     """
+    import pandas as pd
+
     lines = [lines_of(str(role), str(name)) for role, name in zip(rows["role"], rows[model], strict=True)]
     once_each = rows.iloc[np.repeat(np.arange(len(rows)), [len(some) for some in lines])].reset_index(drop=True)
     return once_each.assign(line=pd.Series([line for some in lines for line in some], dtype=object))
+
+
+def optimal_level(ratio: float) -> float:
+    """The level, 0 to 1, of the quantile with the least expected cost; 0.5 for a ratio of 1.
+
+    A forecast q of an actual y costs `ratio` * (q - y) where it is too high and y - q where it is too low, in the
+    target's unit. The expected cost is least at the quantile of level 1 / (1 + ratio): the newsvendor's solution
+    (Arrow, Harris and Marschak 1951), the pinball loss of Koenker and Bassett (1978) times 1 + ratio; Gneiting (2011),
+    "Quantiles as optimal point forecasts".
+
+    Args:
+        ratio: Cost of an overestimate per unit over that of an underestimate; above 0.
+    """
+    return 1.0 / (1.0 + ratio)
+
+
+def nearest_level(ratio: float) -> float:
+    """The same level, or the outermost of QUANTILES where it lies outside them."""
+    return min(max(optimal_level(ratio), QUANTILES[0]), QUANTILES[-1])
+
+
+def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
+    """(...) quantile at a level, linear between the two neighbouring ones of QUANTILES.
+
+    Args:
+        quantiles: (..., Q) forecasts at QUANTILES, ascending.
+        level: From the first of QUANTILES to the last.
+
+    Raises:
+        ValueError: The level is outside them.
+    """
+    if not QUANTILES[0] <= level <= QUANTILES[-1]:
+        raise ValueError(f"Expected a level from {QUANTILES[0]} to {QUANTILES[-1]}, found {level}.")
+    forecasts = np.asarray(quantiles, dtype=float)
+    above = int(np.searchsorted(QUANTILES, level))
+    if QUANTILES[above] == level:  # as issued, to the last bit
+        return np.array(forecasts[..., above])
+    low, high = QUANTILES[above - 1], QUANTILES[above]
+    share = (level - low) / (high - low)
+    between: Floats = (1.0 - share) * forecasts[..., above - 1] + share * forecasts[..., above]
+    return between
+
+
+def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
+    """(...) cost of each forecast, at least 0, in the target's unit; NaN where an argument is.
+
+    Args:
+        actual: (...) observed values.
+        forecast: (...) point forecasts.
+        ratio: Cost of an overestimate per unit over that of an underestimate; above 0.
+    """
+    over = np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float)
+    costs: Floats = np.maximum(ratio * over, -over)
+    return costs
+
+
+@dataclass(frozen=True)
+class DollarVolumes:
+    """What R² needs beside the forecasts, for n origins; dollars stand for the currency of the bars.
+
+    Attributes:
+        close: (n,) close of the newest session up to the origin with a known dollar volume.
+        mean: (n,) mean log dollar volume of that session and the four known ones before it.
+        actual: (n, H) log dollar volume of the target sessions; NaN where unknown.
+    """
+
+    close: Floats
+    mean: Floats
+    actual: Floats
+
+
+def dollar_volumes(
+    bars: pd.DataFrame, origins: NDArray[np.datetime64], target_sessions: NDArray[np.datetime64]
+) -> DollarVolumes:
+    """The dollar volumes at n origins and of their target sessions.
+
+    Args:
+        bars: Canonical bars, index session, columns close and volume; a zero counts as unknown.
+        origins: (n,) days; each uses bars up to itself.
+        target_sessions: (n, H) days.
+    """
+    import pandas as pd
+
+    known = bars[(bars["close"] > 0.0) & (bars["volume"] > 0.0)]
+    closes, volumes = (known[name].to_numpy(dtype=np.float64) for name in ("close", "volume"))
+    series = pd.DataFrame({"close": closes, "log": np.log(closes * volumes)}, index=known.index)
+    series["mean"] = series["log"].rolling(MEAN_SESSIONS, min_periods=1).mean()
+    at_origin = series.reindex(pd.DatetimeIndex(origins), method="ffill")
+    ahead = series["log"].reindex(pd.DatetimeIndex(target_sessions.ravel()))
+    return DollarVolumes(
+        close=at_origin["close"].to_numpy(dtype=np.float64),
+        mean=at_origin["mean"].to_numpy(dtype=np.float64),
+        actual=ahead.to_numpy(dtype=np.float64).reshape(target_sessions.shape),
+    )
+
+
+def dollar_volume_r2(volumes: DollarVolumes, shares: Floats) -> float:
+    """R² of log dollar volume over its mean of five sessions: 1 is exact, 0 as good as the mean, negative worse.
+
+    Goyenko, Kelly, Moskowitz, Su and Zhang (2024), "Trading Volume Alpha", NBER working paper 33037: with y the log of
+    shares traded times the closing price, R² = 1 - sum (y - forecast of y)² / sum (y - mean of the five newest y)².
+
+    A forecast of shares becomes one of dollars at the close of its origin: the price is taken for a random walk, and
+    its move until the target session is part of the error, of the forecast's and of the mean's. Both sides of a split
+    have the same dollars. Differences from the paper: the forecast is the median, not the mean of the log; one symbol
+    at a time, where the paper pools stocks and sessions; horizons beyond the first, against the origin's mean.
+
+    Args:
+        volumes: Of n origins and H horizons.
+        shares: (n, H) median forecasts of shares.
+
+    Returns:
+        Over all known values; with several horizons, of the mean over horizons of the mean squared errors.
+    """
+    ours = np.log(shares) + np.log(volumes.close)[:, None] - volumes.actual
+    means = volumes.mean[:, None] - volumes.actual
+    return skill(*(float(np.nanmean(errors**2, axis=0).mean()) for errors in (ours, means)))

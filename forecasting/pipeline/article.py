@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from forecasting.article import ArticleResult, draw, run_article, unseen_sessions
-from forecasting.backtest.frames import forecast_frame
-from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.backtest.walk_forward import BacktestSpec, backtest, forecast_frame
 from forecasting.errors import HistoryError
 from forecasting.pipeline.backtest import Bar, load_series, market_series, no_bar
 from forecasting.pipeline.output_file import check_writable, write_whole

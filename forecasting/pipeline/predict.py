@@ -38,7 +38,7 @@ from forecasting.predict.fallback import (
     choose_published,
     unusable,
 )
-from forecasting.preprocess.special_days import calendar_notes
+from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.preprocess.targets import actual_of
 from forecasting.preprocess.windows import Windows, load_windows
 from forecasting.sessions import after, next_sessions, shift

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from forecasting.losses import Floats
-from forecasting.preprocess.targets import values_of
+from forecasting.preprocess.targets import SMALLEST_RANGE, values_of
 from forecasting.vocabulary import Target
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ HALF_LIVES = (1, 5, 25, 60)
 WARM_UP = max(MEANS) + LOOKBACK
 """Sessions before the first row: the oldest session of its look-back needs the longest mean."""
 
+_SMALLEST = float(np.log(SMALLEST_RANGE)) + 1e-9  # the last bit of a logarithm depends on how many are taken at once
+_LOG_RANGE, _ABS_RETURN = (STEP_NAMES.index(name) for name in ("log_range", "abs_return"))
+
 
 def step_features(bars: "pd.DataFrame") -> Floats:
     """(D, F) columns `STEP_NAMES`; logs are natural, returns are against the session before.
@@ -49,6 +52,30 @@ def step_features(bars: "pd.DataFrame") -> Floats:
     gap = opened - np.append(np.nan, log_close[:-1])
     # What is still NaN has no earlier session to fill from, or is the gap of a session without a bar: 0.
     steps: Floats = np.nan_to_num(np.column_stack([volume, log_range, np.abs(moved), moved, gap]))
+    return steps
+
+
+def with_usual_ranges(steps: Floats) -> Floats:
+    """The steps (D, F) with another log range where high and low differ by no more than SMALLEST_RANGE.
+
+    The absolute return since the session before, as in series that have closes only; where that is no larger either, as
+    of a halted stock, the mean over the LEVEL_SESSIONS newest sessions before that moved. So the width of a close after
+    a standstill comes from the time before it; without this, 30 such sessions gave a five-session 80 % interval of
+    0.1 %.
+
+    Of 577,915 sessions of 95 large stocks two have high = low; all others keep their bits.
+    """
+    still = np.flatnonzero(steps[:, _LOG_RANGE] <= _SMALLEST)
+    if len(still) == 0:
+        return steps
+    steps = steps.copy()
+    log_range = steps[:, _LOG_RANGE]
+    log_range[still] = np.log(np.maximum(steps[still, _ABS_RETURN], SMALLEST_RANGE))
+    moved = np.flatnonzero(log_range > _SMALLEST)
+    for session in still[log_range[still] <= _SMALLEST]:
+        before = moved[: np.searchsorted(moved, session)][-LEVEL_SESSIONS:]
+        if len(before):  # a price that has never moved keeps the smallest range
+            log_range[session] = log_range[before].mean()
     return steps
 
 

@@ -5,14 +5,14 @@ the flags of one target session may therefore differ from row to row.
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forecasting.losses import Floats
-from forecasting.sessions import calendar, early_closes, holidays, sessions_index
+from forecasting.sessions import calendar, early_closes, holidays, is_session, sessions_index, shift
 from forecasting.vocabulary import HORIZONS
 
 if TYPE_CHECKING:
@@ -72,6 +72,24 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
     values = np.column_stack([flag.astype(np.float64) for flag in flags.values()])
     inside = (wide >= pd.Timestamp(first)) & (wide <= pd.Timestamp(last))
     return np.ascontiguousarray(values[inside]), tuple(flags)
+
+
+def calendar_notes(session: date, exchange: str) -> list[str]:
+    """`half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply; known years ahead.
+
+    None on a day without a session: bars of one remain in a ledger once FORECASTING_EXCHANGES, or a newer calendar, has
+    another exchange or holiday.
+    """
+    if not is_session(session, exchange):
+        return []
+    notes = ["half day"] if early_closes(session, session, exchange) else []
+    friday = session + timedelta(1)
+    moved = session.weekday() == 3 and len(holidays(friday, friday, exchange)) > 0  # the expiry, to Thursday
+    if (moved and 14 <= session.day <= 20) or (session.weekday() == 4 and 15 <= session.day <= 21):
+        notes.append("triple witching" if session.month % 3 == 0 else "options expiry")
+    if len(holidays(shift(session, -1, exchange), session, exchange)):
+        notes.append("after a holiday")
+    return notes
 
 
 def event_positions(events: "pd.DataFrame", first: date, exchange: str) -> EventPositions:

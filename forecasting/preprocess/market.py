@@ -5,12 +5,14 @@ exchange: for a symbol of the series' exchange that of t itself; London and Toky
 session before.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from forecasting.losses import Floats
+from forecasting.preprocess.features import LEVEL_SESSIONS, MEANS, STEP_NAMES, trailing_mean
 from forecasting.sessions import calendar
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ FILLED_SESSIONS = 5
 
 UNKNOWN = 0.0
 """Value of a session without a known close. A logarithm: it would be that of a close of exactly 1."""
+
+MARKET_NAMES = ("market", "market_long", "market_change", "market_gap")
+"""The features: of the ridges, not of the network (see train/prepare.py)."""
+
+_DAILY = math.log(100.0 * math.sqrt(252.0))  # from the VIX, per cent a year, to a standard deviation a session
 
 
 @dataclass(frozen=True)
@@ -56,3 +63,25 @@ def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", 
     newest = closed_at.searchsorted(calendar(exchange).closes.loc[sessions], side="right") - 1
     known = np.append(filled.to_numpy(), np.nan)[newest]  # -1: before the first session of the series' calendar
     return np.where(np.isnan(known), UNKNOWN, np.log(np.where(np.isnan(known), 1.0, known)))
+
+
+def market_features(market: Floats, steps: Floats) -> Floats:
+    """(D, 4) columns `MARKET_NAMES`: the market series less its level, the level less its long mean, change and gap.
+
+    The gap is the volatility that options imply, as a log standard deviation of a session, less the level of the
+    symbol's log range. NaN where the series or its means are unknown.
+
+    Args:
+        market: (D,) log of the series' close, 0 where unknown.
+        steps: (D, F) as from `step_features`.
+    """
+    known = np.where(market == UNKNOWN, np.nan, market)
+    level = trailing_mean(known, LEVEL_SESSIONS)
+    usual_range = trailing_mean(steps[:, STEP_NAMES.index("log_range")], LEVEL_SESSIONS)
+    columns = (
+        known - level,
+        level - trailing_mean(known, max(MEANS)),
+        np.diff(known, prepend=np.nan),
+        known - _DAILY - usual_range,
+    )
+    return np.column_stack(columns)

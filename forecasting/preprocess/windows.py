@@ -19,9 +19,9 @@ from forecasting.preprocess.features import (
     own_column,
     step_features,
     trailing_mean,
+    with_usual_ranges,
 )
-from forecasting.preprocess.market import UNKNOWN, MarketSeries, log_closes
-from forecasting.preprocess.standstills import with_usual_ranges
+from forecasting.preprocess.market import UNKNOWN, MarketSeries, log_closes, market_features
 from forecasting.preprocess.targets import Scale, actual_of, values_of
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.vocabulary import HORIZONS, Target
@@ -103,6 +103,18 @@ class Windows:
         whole = trailing_mean(known.astype(np.float64), max(MEANS))[self.warm_up :] == 1.0
         return bool(known[-1]) and int(whole.sum()) >= MIN_ROWS // 2
 
+    def market_features(self) -> Floats:
+        """(N, 4) columns `market.MARKET_NAMES` of each row; NaN where unknown."""
+        return market_features(self.market, self.steps)[self.warm_up :]
+
+    def market_inputs(self) -> Floats:
+        """(N, 4) the same for a ridge: what is unknown is at its mean of the learnable rows; (N, 0) without one."""
+        if not self.has_market:
+            return np.empty((len(self), 0))
+        features = self.market_features()
+        learnable = features[: self.learnable_sessions - self.warm_up]
+        return np.where(np.isnan(features), np.nanmean(learnable, axis=0), features)
+
     @property
     def last_values(self) -> Floats:
         """(N,) the target on the row's own session in its own unit; filled forward where unknown."""
@@ -175,7 +187,9 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     # None of the others: rows are the same whatever was stored before them, as after catching up from another day.
     bars = _on_sessions(bars, origin, target, exchange, newest=train_sessions + WARM_UP + 1)
     kept = slice(-min(len(bars), train_sessions + WARM_UP), None)
-    steps, values = _steps(bars, target)[kept], values_of(target, bars)[kept]
+    steps, values = step_features(bars), values_of(target, bars)[kept]
+    # A range's own series holds the ranges as they are, of standstills too.
+    steps = (steps if target == "range" else with_usual_ranges(steps))[kept]
     sessions = bars.index[kept]
     ahead = next_sessions(origin, H, exchange)
     flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange, target)
@@ -222,12 +236,6 @@ def _on_sessions(bars: "pd.DataFrame", origin: date, target: Target, exchange: s
             "Load older bars, or wait until the symbol has traded longer."
         )
     return bars.reindex(sessions)
-
-
-def _steps(bars: "pd.DataFrame", target: Target) -> Floats:
-    """(D, F) the features of each session; a range's own series holds the ranges as they are, of standstills too."""
-    steps = step_features(bars)
-    return steps if target == "range" else with_usual_ranges(steps)
 
 
 def _calendar_and_events(

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from forecasting.evaluate.costs import cost, nearest_level, optimal_level, quantile_at
-from forecasting.evaluate.scores import skill
+from forecasting.evaluate.scores import cost, nearest_level, optimal_level, quantile_at, skill
 from forecasting.losses import Floats
 from forecasting.report.data import ReportData
 from forecasting.report.listings import Listing, change

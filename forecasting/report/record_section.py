@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from forecasting.evaluate.costs import RATIOS
+from forecasting.evaluate.scores import RATIOS
 from forecasting.report import record_charts, record_figures, wording
 from forecasting.report.costs import cost_quantiles, level_name, realised_costs_of
 from forecasting.report.data import ReportData

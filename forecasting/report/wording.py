@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from forecasting.preprocess.special_days import calendar_notes
+from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.report.data import ReportData
 from forecasting.report.days import as_day
 from forecasting.report.track_record import TrackRecord, best_ahead

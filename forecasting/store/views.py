@@ -10,8 +10,7 @@ table expression that is used twice.
 
 from typing import NamedTuple
 
-from forecasting.evaluate.costs import RATIOS, nearest_level
-from forecasting.evaluate.dollar_volume import MEAN_SESSIONS
+from forecasting.evaluate.scores import MEAN_SESSIONS, RATIOS, nearest_level
 from forecasting.ingest.earnings import WITHDRAWN
 from forecasting.losses import EXACT
 from forecasting.store.schema import metadata
@@ -223,7 +222,7 @@ WHERE c.place = 1
 )
 
 
-# The formula is in evaluate/dollar_volume.py. Dollars at the origin, and the mean, come from the bars as stored when
+# The formula is in evaluate/scores.py. Dollars at the origin, and the mean, come from the bars as stored when
 # the forecast's own were fetched (`data_as_of`): what is compared with has seen no later bar either, and no split in
 # between has another share basis. POWER(x, 2), because both databases would compute each x of x * x by itself.
 def _newest_dollars(columns: str, sessions: int) -> str:
@@ -304,7 +303,7 @@ WHERE p.place = 1
     },
 )
 
-# The formula is in evaluate/costs.py; its ratios are those whose level is issued.
+# The formula is in evaluate/scores.py; its ratios are those whose level is issued.
 _LEVEL_OF = {ratio: QUANTILE_COLUMNS[QUANTILES.index(nearest_level(ratio))] for ratio in RATIOS}
 _NEEDED = ("actual", *dict.fromkeys(("q50", *_LEVEL_OF.values())))
 _COST_LINE = _names("c", _SLOT[:-1])

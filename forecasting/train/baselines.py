@@ -18,7 +18,6 @@ from forecasting.preprocess.features import (
     trailing_mean,
 )
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.market_features import inputs_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.linear import log_volatility
 from forecasting.train.ridge import fit_ridge, one_blas_thread
@@ -83,7 +82,7 @@ def linear_features(windows: Windows) -> tuple[Floats, Floats]:
     past, _ = lag_features(windows.steps, windows.target)
     events = [windows.flag_names.index(name) for name in EVENT_NAMES]
     own, flags = past[windows.warm_up :], windows.flags[windows.warm_up :, events]
-    return np.column_stack([own, inputs_of_rows(windows), flags]), windows.future_flags
+    return np.column_stack([own, windows.market_inputs(), flags]), windows.future_flags
 
 
 def _design(name: str, windows: Windows) -> Floats:
@@ -139,7 +138,7 @@ def _har_leverage_features(windows: Windows) -> Floats:
     """(N, P) means of log range and of return (volatility is higher after falls: Corsi and Renò 2012), the market."""
     series = [windows.steps[:, STEP_NAMES.index(name)] for name in ("log_range", "return")]
     means = [trailing_mean(values, sessions) for values in series for sessions in _HAR_SESSIONS]
-    return np.column_stack([np.column_stack(means)[windows.warm_up :], inputs_of_rows(windows)])
+    return np.column_stack([np.column_stack(means)[windows.warm_up :], windows.market_inputs()])
 
 
 def _points(name: str, windows: Windows) -> Floats:

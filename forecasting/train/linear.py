@@ -19,7 +19,6 @@ from forecasting.preprocess.features import (
     trailing_mean,
 )
 from forecasting.preprocess.future_covariates import EVENT_NAMES
-from forecasting.preprocess.market_features import inputs_of_rows
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.ridge import Ridge, fit_ridge, one_blas_thread
@@ -87,7 +86,7 @@ class _FittedAt:
 def _inputs(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> AdjustedWindows:
     """The adjusted windows, with the market's features and, for close, those of its own in `past`."""
     past = _close_features(windows, effect) if windows.target == "close" else adjusted.past
-    return replace(adjusted, past=np.column_stack([inputs_of_rows(windows), past]))
+    return replace(adjusted, past=np.column_stack([windows.market_inputs(), past]))
 
 
 def _fit_at(h: int, adjusted: AdjustedWindows, windows: Windows) -> _FittedAt:

@@ -14,7 +14,7 @@ import numpy as np
 
 from forecasting.errors import ArtifactError
 from forecasting.losses import Floats
-from forecasting.preprocess.market_features import MARKET_NAMES, features_of_rows
+from forecasting.preprocess.market import MARKET_NAMES
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
@@ -201,7 +201,7 @@ def without_market(adjusted: AdjustedWindows, windows: Windows, effect: MarketEf
     """The adjusted windows with `effect` removed from their targets."""
     if not effect.coefficients.any():
         return adjusted
-    moved = effect.of(features_of_rows(windows))
+    moved = effect.of(windows.market_features())
     if windows.target == "close":
         width, centre = adjusted.width * np.exp(moved), adjusted.centre
     else:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from forecasting.backtest.figures import best_set, figures, metric_rows
-from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volume_r2
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2
 from forecasting.losses import absolute_error
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 

@@ -8,7 +8,7 @@ import pytest
 from flows import clock
 from forecasting.backtest.nights import replay_nights
 from forecasting.backtest.walk_forward import BacktestSpec, backtest
-from forecasting.evaluate.dollar_volume import dollar_volume_r2
+from forecasting.evaluate.scores import dollar_volume_r2
 from forecasting.pipeline.backtest import load_series
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import between

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import gamma
 
-from forecasting.evaluate.costs import RATIOS, cost, nearest_level, optimal_level, quantile_at
+from forecasting.evaluate.scores import RATIOS, cost, nearest_level, optimal_level, quantile_at
 from forecasting.losses import pinball
 from forecasting.vocabulary import MEDIAN, QUANTILES
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.evaluate.dollar_volume import DollarVolumes, dollar_volume_r2, dollar_volumes
+from forecasting.evaluate.scores import DollarVolumes, dollar_volume_r2, dollar_volumes
 from tests.builders import random_bars
 
 BARS = random_bars(days=60, seed=3)

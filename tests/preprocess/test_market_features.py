@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from forecasting.preprocess.features import MEANS, STEP_NAMES, step_features
-from forecasting.preprocess.market_features import MARKET_NAMES, features_of_rows, inputs_of_rows, market_features
+from forecasting.preprocess.market import MARKET_NAMES, market_features
 from tests.builders import random_bars
 from tests.train.windows import some_windows
 
@@ -45,7 +45,7 @@ def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
     holed = windows.market.copy()
     holed[windows.warm_up + 40] = 0.0
     found = replace(windows, market=holed)
-    raw, filled = features_of_rows(found), inputs_of_rows(found)
+    raw, filled = found.market_features(), found.market_inputs()
     known = np.isfinite(raw)
     np.testing.assert_array_equal(filled[known], raw[known])
     expected = np.broadcast_to(np.nanmean(raw[: found.learnable_sessions - found.warm_up], axis=0), raw.shape)
@@ -58,7 +58,7 @@ def test_a_series_too_young_for_its_features_is_none(sessions):
     young = np.where(np.arange(len(windows.market)) >= len(windows.market) - sessions, windows.market, 0.0)
     found = replace(windows, market=young)
     assert not found.has_market
-    assert inputs_of_rows(found).shape == (len(windows), 0)
+    assert found.market_inputs().shape == (len(windows), 0)
 
 
 def test_a_series_with_features_of_enough_rows_is_used():
@@ -66,5 +66,5 @@ def test_a_series_with_features_of_enough_rows_is_used():
     young = np.where(np.arange(len(windows.market)) >= len(windows.market) - 260, windows.market, 0.0)
     found = replace(windows, market=young)
     assert found.has_market
-    assert inputs_of_rows(found).shape == (len(windows), len(MARKET_NAMES))
-    assert np.isfinite(inputs_of_rows(found)).all()
+    assert found.market_inputs().shape == (len(windows), len(MARKET_NAMES))
+    assert np.isfinite(found.market_inputs()).all()

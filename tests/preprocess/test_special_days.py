@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from forecasting.preprocess.special_days import calendar_notes
+from forecasting.preprocess.future_covariates import calendar_notes
 from forecasting.sessions import between
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from forecasting.preprocess.features import STEP_NAMES, step_features
-from forecasting.preprocess.standstills import with_usual_ranges
+from forecasting.preprocess.features import STEP_NAMES, step_features, with_usual_ranges
 from forecasting.preprocess.targets import SMALLEST_RANGE
 from forecasting.preprocess.windows import make_windows
 from forecasting.vocabulary import Target

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecasting.preprocess.market_features import MARKET_NAMES, features_of_rows
+from forecasting.preprocess.market import MARKET_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.calendar_effects import AdjustedWindows, adjust, fit_effect
 from forecasting.train.prepare import NO_EFFECT, MarketEffect, fit_market_effect, prepare, prepare_like, without_market
@@ -29,7 +29,7 @@ def test_the_effect_is_linear_in_the_features_and_zero_at_their_mean_or_where_th
 
 def test_a_volume_that_moves_with_the_market_has_that_effect():
     windows = some_windows("volume", rows=1500, market=True)
-    change = features_of_rows(windows)[:, MARKET_NAMES.index("market_change")]
+    change = windows.market_features()[:, MARKET_NAMES.index("market_change")]
     moved = replace(windows, scaled=windows.scaled + 4.0 * change[:, None])
     before, after = (effect_of(one).coefficients for one in (windows, moved))
     gained = after - before
@@ -43,7 +43,7 @@ def test_the_effect_moves_the_centre_and_leaves_the_width(target: Target):
     windows = some_windows(target, market=True)
     adjusted = adjusted_of(windows)
     without = without_market(adjusted, windows, EFFECT)
-    moved = EFFECT.of(features_of_rows(windows))
+    moved = EFFECT.of(windows.market_features())
     np.testing.assert_allclose(without.centre - adjusted.centre, moved)
     np.testing.assert_allclose(without.truth, adjusted.truth - moved)
     np.testing.assert_array_equal(without.width, adjusted.width)
@@ -55,7 +55,7 @@ def test_the_effect_on_a_close_is_on_its_width_alone():
     adjusted = adjusted_of(windows)
     without = without_market(adjusted, windows, EFFECT)
     np.testing.assert_array_equal(without.centre, adjusted.centre)
-    np.testing.assert_allclose(np.log(without.width / adjusted.width), EFFECT.of(features_of_rows(windows)))
+    np.testing.assert_allclose(np.log(without.width / adjusted.width), EFFECT.of(windows.market_features()))
     np.testing.assert_allclose(without.truth * without.width, adjusted.truth * adjusted.width)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from forecasting.evaluate.costs import RATIOS, cost, nearest_level, quantile_at
+from forecasting.evaluate.scores import RATIOS, cost, nearest_level, quantile_at
 from forecasting.store import read, schema, write
 from forecasting.store.connect import reading, transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS
