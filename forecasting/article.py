@@ -37,21 +37,13 @@ _COLOURS = ("#777", "#1668a7", "#c4871b", "#111")
 
 @dataclass(frozen=True)
 class Variant:
-    """One variant of the experiment, and its result on the test sessions.
-
-    Attributes:
-        name: One or two words.
-        question: What is forecast from what.
-        change: The difference from the variant before, and why it matters.
-        maes: Mean absolute error over the test sessions, in shares, one for each seed; a single one without seeds.
-        forecast: Shares by session, of the first seed: at least the test sessions.
-    """
+    """One variant of the experiment, and its result on the test sessions."""
 
     name: str
-    question: str
-    change: str
-    maes: tuple[float, ...]
-    forecast: pd.Series
+    question: str  # what is forecast from what
+    change: str  # the difference from the variant before, and why it matters
+    maes: tuple[float, ...]  # mean absolute error over the test sessions, in shares; one for each seed
+    forecast: pd.Series  # shares by session, of the first seed: at least the test sessions
 
     @property
     def mae(self) -> float:
@@ -61,19 +53,12 @@ class Variant:
 
 @dataclass(frozen=True)
 class ArticleResult:
-    """The experiment of one series.
-
-    Attributes:
-        title: Name of the series.
-        volume: (D,) shares by session; the last D - TRAIN_ROWS are the test sessions.
-        variants: As printed first, then each leak removed, then last value, then ours if given.
-        note: A remark about the rows; may be empty.
-    """
+    """The experiment of one series."""
 
     title: str
-    volume: pd.Series
-    variants: tuple[Variant, ...]
-    note: str
+    volume: pd.Series  # (D,) shares by session; the last D - TRAIN_ROWS are the test sessions
+    variants: tuple[Variant, ...]  # as printed first, then each leak removed, then last value, then ours if given
+    note: str  # a remark about the rows; may be empty
 
 
 def run_article(

@@ -21,34 +21,20 @@ def ranking_loss(target: Target) -> Loss:
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of one horizon, or their means over all; the fields are keys of the backtest's document.
+    """The figures of one horizon, or their means over all; the fields are keys of the backtest's document."""
 
-    Attributes:
-        mae: Of the median, in the target's own unit; mae_naive and baselines are the baselines' (naive is the first).
-        best_baseline: The one of least ranking loss: absolute error, for close pinball.
-        skill_vs_naive: 1 - mae / mae_naive; positive is better than naive.
-        skill_vs_best: The same against the best baseline, in the ranking loss.
-        dm_p_value: Two-sided, of equal loss with the best baseline (Diebold-Mariano, small-sample correction); None for
-            too few origins.
-        pinball: Mean over the seven levels.
-        coverage_80, coverage_90: Share of actuals inside the central intervals.
-        r2_dollar_volume: R² of log dollar volume over its mean of five sessions (evaluate/scores.py); None for
-            targets other than volume.
-        r2_baselines: The baselines'; empty for other targets.
-    """
-
-    mae: float
+    mae: float  # of the median, in the target's own unit; naive is the first baseline
     mae_naive: float
     baselines: dict[str, float]
-    best_baseline: str
-    skill_vs_naive: float
-    skill_vs_best: float
-    dm_p_value: float | None
-    pinball: float
-    coverage_80: float
+    best_baseline: str  # the one of least ranking loss: absolute error, for close pinball
+    skill_vs_naive: float  # 1 - mae / mae_naive; positive is better than naive
+    skill_vs_best: float  # the same against the best baseline, in the ranking loss
+    dm_p_value: float | None  # two-sided, of equal loss with the best baseline; None for too few origins
+    pinball: float  # mean over the seven levels
+    coverage_80: float  # share of actuals inside the central intervals
     coverage_90: float
-    r2_dollar_volume: float | None
-    r2_baselines: dict[str, float]
+    r2_dollar_volume: float | None  # of log dollar volume over its mean of five sessions; None but for volume
+    r2_baselines: dict[str, float]  # the baselines'; empty for other targets
 
 
 def figures(
@@ -104,13 +90,9 @@ def _r2(dollars: DollarVolumes | None, forecasts: dict[str, Floats]) -> dict[str
 
 
 def best_set(actual: Floats, issued: Floats, baselines: dict[str, Floats], *, loss: Loss) -> ConfidenceSet:
-    """The 90 % model confidence set of the issued forecasts (named `ours`) and the baselines.
+    """The 90 % model confidence set of the issued forecasts (named `ours`) and the baselines, by a mean over horizons.
 
-    Args:
-        actual: (n, H) NaN where unknown; only origins with all horizons known count.
-        issued: (n, H, Q) the issued quantiles.
-        baselines: (n, H, Q) each.
-        loss: The loss compared, in its mean over the horizons.
+    Only origins with all horizons known count; shapes as in `figures`.
     """
     import pandas as pd
 

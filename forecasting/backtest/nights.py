@@ -40,23 +40,14 @@ H, Q = len(HORIZONS), len(QUANTILES)
 
 @dataclass(frozen=True)
 class Nights:
-    """What n nights in a row published.
+    """What n nights in a row published."""
 
-    Attributes:
-        issued: (n, H, Q) the published quantiles, in the target's own unit.
-        network: (n, H, Q) the champion's own forecast, published or not; NaN on nights without a champion.
-        baselines: (n, H, Q) of each baseline, refitted every night.
-        published: Who was published, `champion` or a baseline's name, with the reason.
-        modes: How each night's fit was made, and why.
-        verdicts: What the gate found about it; None where the numbers allowed no fit.
-    """
-
-    issued: Floats
-    network: Floats
-    baselines: dict[str, Floats]
-    published: list[Published]
-    modes: list[ModeChoice]
-    verdicts: list[Verdict | None]
+    issued: Floats  # (n, H, Q) the published quantiles, in the target's own unit
+    network: Floats  # (n, H, Q) the champion's own forecast, published or not; NaN on nights without a champion
+    baselines: dict[str, Floats]  # (n, H, Q) of each baseline, refitted every night
+    published: list[Published]  # who was published, `champion` or a baseline's name, with the reason
+    modes: list[ModeChoice]  # how each night's fit was made, and why
+    verdicts: list[Verdict | None]  # what the gate found about it; None where the numbers allowed no fit
 
     def counts(self) -> dict[str, int]:
         """Numbers of nights: network or baseline published, fitted warm or from scratch, without a fit that passed."""
@@ -74,11 +65,8 @@ class Nights:
 def replay_nights(windows: Windows, rows: Block, settings: Settings, *, progress: Progress | None = None) -> Nights:
     """Work off one night after the other, as in mode `auto`, from an empty ledger.
 
-    Args:
-        windows: The symbol's windows over all of its bars.
-        rows: Ascending rows of the symbol's windows, one night each; they follow each other but for missing bars.
-        settings: As of a night.
-        progress: Called with nights done and nights in all.
+    `rows` ascend in the symbol's windows over all of its bars, one night each; they follow each other but for missing
+    bars.
     """
     walk = _Walk(windows, rows, settings)
     for night in range(len(rows)):

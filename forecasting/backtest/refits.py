@@ -79,14 +79,7 @@ def rows_of(block: Block, known: Windows) -> NDArray[np.int64]:
 
 
 def windows_at(windows: Windows, row: int, settings: Settings, *, last: int | None = None) -> Windows:
-    """The rolling window of a night at `row`, with the targets known at its close.
-
-    Args:
-        windows: Over all of the symbol's bars.
-        row: The night's row.
-        settings: `train_sessions` is used.
-        last: The newest row of the window, to be forecast too; the night's own without it.
-    """
+    """The rolling window of a night at `row`, with the targets known at its close, and the rows up to `last` too."""
     return windows.cut(max(0, row + 1 - settings.train_sessions), (row if last is None else last) + 1, known_to=row)
 
 

@@ -45,57 +45,33 @@ MIN_PAIRS = H + 1
 
 @dataclass(frozen=True)
 class BacktestSpec:
-    """What to replay.
-
-    Attributes:
-        symbol: The symbol of the bars.
-        first, last: First and last origin, both included.
-        refit_every: Sessions between fits.
-        settings: target, exchange, train_sessions, members and seed are used.
-        workers: Processes that fit in parallel; 0 means one per core, 1 this process alone.
-        folder: Cache of finished refits, from which a stopped backtest resumes; no cache without it.
-        min_origins: Least number of origins with a known value at every horizon; figures need `MIN_PAIRS`.
-        as_published: Whether to replay the nights too: a fit each, and their decisions.
-    """
+    """What to replay."""
 
     symbol: str
-    first: date
+    first: date  # first and last origin, both included
     last: date
-    refit_every: int
-    settings: Settings
-    workers: int = 1
-    folder: Path | None = None
-    min_origins: int = 0
-    as_published: bool = False
+    refit_every: int  # sessions between fits
+    settings: Settings  # target, exchange, train_sessions, members and seed are used
+    workers: int = 1  # processes that fit in parallel; 0 means one per core, 1 this process alone
+    folder: Path | None = None  # cache of finished refits, from which a stopped backtest resumes; no cache without it
+    min_origins: int = 0  # least number of origins with a known value at every horizon; figures need `MIN_PAIRS`
+    as_published: bool = False  # whether to replay the nights too: a fit each, and their decisions
 
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """Forecasts and actuals of n origins, in the target's own unit.
-
-    Attributes:
-        spec: What was replayed.
-        origins: (n,) days.
-        refits: Fits from scratch.
-        seconds: Wall time.
-        actual: (n, H) NaN where unknown.
-        issued: (n, H, Q) combined and calibrated, as a night would have issued them.
-        raw: The raw forecasts of the network, the linear model and every baseline.
-        past_forecasts: (n, H) number of earlier forecasts that calibrated each.
-        dollars: Closes and dollar volumes, for R² of target volume; None for other targets.
-        nights: What nights at these origins would have published; None where that was not asked for.
-    """
+    """Forecasts and actuals of n origins, in the target's own unit."""
 
     spec: BacktestSpec
-    origins: NDArray[np.datetime64]
-    refits: int
+    origins: NDArray[np.datetime64]  # (n,) days
+    refits: int  # fits from scratch
     seconds: float
-    actual: Floats
-    issued: Floats
-    raw: Raw
-    past_forecasts: NDArray[np.int64]
-    dollars: DollarVolumes | None
-    nights: Nights | None = None
+    actual: Floats  # (n, H) NaN where unknown
+    issued: Floats  # (n, H, Q) combined and calibrated, as a night would have issued them
+    raw: Raw  # the raw forecasts of the network, the linear model and every baseline
+    past_forecasts: NDArray[np.int64]  # (n, H) number of earlier forecasts that calibrated each
+    dollars: DollarVolumes | None  # closes and dollar volumes, for R² of target volume; None for other targets
+    nights: Nights | None = None  # what nights would have published; None where that was not asked for
 
     @property
     def baselines(self) -> Raw:

@@ -39,38 +39,21 @@ class ModeChoice:
 
 @dataclass(frozen=True)
 class ChainFacts:
-    """The facts about the champion that the mode depends on.
+    """The facts about the champion that the mode depends on."""
 
-    Attributes:
-        usable: Its weights exist, unaltered, and match this code and these settings.
-        error: Why it is not usable; empty if it is.
-        sessions_since_scratch: Sessions since the newest fit from scratch of this symbol and target.
-        chain_epochs: Epochs of the champion's chain of warm fits, its fit from scratch included.
-        drift: The alarm of the control chart; empty without one.
-        had_events: Whether its chain of fits began with earnings dates.
-        has_events: Whether tonight's training rows have any.
-        had_market, has_market: The same of a market series: whether its value of tonight is known.
-    """
-
-    usable: bool
-    error: str
-    sessions_since_scratch: int
-    chain_epochs: int
-    drift: str = ""
-    had_events: bool = False
-    has_events: bool = False
-    had_market: bool = False
+    usable: bool  # its weights exist, unaltered, and match this code and these settings
+    error: str  # why it is not usable; empty if it is
+    sessions_since_scratch: int  # sessions since the newest fit from scratch of this symbol and target
+    chain_epochs: int  # epochs of the champion's chain of warm fits, its fit from scratch included
+    drift: str = ""  # the alarm of the control chart; empty without one
+    had_events: bool = False  # whether its chain of fits began with earnings dates
+    has_events: bool = False  # whether tonight's training rows have any
+    had_market: bool = False  # the same of a market series: whether its value of tonight is known
     has_market: bool = False
 
 
 def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: int) -> ModeChoice:
-    """How to fit tonight.
-
-    Args:
-        requested: The mode of the caller; `auto` chooses by the facts.
-        champion: None before the first champion.
-        scratch_every: Sessions between fits from scratch.
-    """
+    """How to fit tonight; without a champion, or `scratch_every` sessions after the newest such fit, from scratch."""
     if requested == "skip":
         return ModeChoice("skip", "asked for: no fit tonight")
     if champion is None:
@@ -102,19 +85,12 @@ Winner = Literal["champion", "challenger"]
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts that decide whether a challenger takes over.
-
-    Attributes:
-        has_champion: Whether there is a champion.
-        method: How the challenger was fitted: scratch or warm.
-        refused: Why the gate refused it; empty when it passed.
-        damage: Why its weights cannot be loaded and run now; empty when they can.
-    """
+    """The facts that decide whether a challenger takes over."""
 
     has_champion: bool
-    method: str
-    refused: str
-    damage: str = ""
+    method: str  # how the challenger was fitted: scratch or warm
+    refused: str  # why the gate refused it; empty when it passed
+    damage: str = ""  # why its weights cannot be loaded and run now; empty when they can
 
 
 @dataclass(frozen=True)
@@ -151,14 +127,7 @@ def newest_origins(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def best_baseline(losses: pd.DataFrame) -> str:
-    """The baseline of least mean pinball loss on the origins and horizons that all of them have; empty without any.
-
-    Args:
-        losses: Columns LOSS_COLUMNS.
-
-    Raises:
-        ValueError: Two losses of one forecaster for one origin and horizon.
-    """
+    """The baseline of least mean pinball loss on the origins and horizons that all of them have; empty without any."""
     means = _table(losses).drop(columns=CHAMPION, errors="ignore").dropna().mean()
     return str(means.idxmin()) if len(means) and means.notna().all() else ""
 
@@ -168,9 +137,6 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
 
     Compared are the newest WINDOW_ORIGINS origins of which every horizon has a loss of the network (published or not)
     and of every baseline; losses are means over the horizons, then over the origins.
-
-    Args:
-        losses: As for `best_baseline`.
     """
     table = _table(losses)
     if CHAMPION not in table.columns or table.shape[1] == 1:
@@ -188,10 +154,7 @@ def deficit_of(losses: pd.DataFrame) -> Deficit | None:
 def fallback_baseline(losses: pd.DataFrame, deficit: Deficit | None, usable: Sequence[str]) -> str:
     """The baseline to publish in the network's place: the best by these losses, else the last of the usable ones.
 
-    Args:
-        losses: As for `best_baseline`.
-        deficit: `deficit_of(losses)`.
-        usable: Baselines with a finite forecast tonight, one or more; the strongest on most symbols is listed last.
+    Usable are those with a finite forecast tonight, one or more; the strongest on most symbols is listed last.
     """
     best = deficit.baseline if deficit else best_baseline(losses)
     return best if best in usable else usable[-1]

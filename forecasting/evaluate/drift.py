@@ -52,51 +52,34 @@ _COVERAGE_SPREAD = math.sqrt(_NOMINAL * (1 - _NOMINAL) / 5)
 
 @dataclass(frozen=True)
 class ControlChart:
-    """A moving average at the newest session, and its limits.
-
-    Attributes:
-        average: The moving average now.
-        centre: Its starting value: the mean of the reference, or the nominal coverage.
-        lower: Lower limit; an alarm below it.
-        upper: Upper limit; infinite where higher is better.
-        since: First session of the run outside the limits that lasts until now; None when inside.
-    """
+    """A moving average at the newest session, and its limits."""
 
     average: float
-    centre: float
-    lower: float
-    upper: float
-    since: date | None
+    centre: float  # its starting value: the mean of the reference, or the nominal coverage
+    lower: float  # lower limit; an alarm below it
+    upper: float  # upper limit; infinite where higher is better
+    since: date | None  # first session of the run outside the limits that lasts until now; None when inside
 
 
 @dataclass(frozen=True)
 class DriftVerdict:
-    """Whether to raise an alarm and fit from scratch.
+    """Whether to raise an alarm and fit from scratch."""
 
-    Attributes:
-        alarm: A chart is outside its limits now.
-        words: The verdict as a sentence with every figure.
-        since: The first session of the earliest current run outside the limits; a model trained from scratch after it
-            already responds to it.
-        skill: Chart of log(baseline's pinball loss / champion's), where 1 - exp(-x) is skill; None without a verdict.
-        coverage: Chart of the share inside the 80 % interval; None without a verdict.
-    """
-
-    alarm: bool
-    words: str
-    since: date | None
-    skill: ControlChart | None
-    coverage: ControlChart | None
+    alarm: bool  # a chart is outside its limits now
+    words: str  # the verdict as a sentence with every figure
+    since: date | None  # first session of the earliest current run outside the limits
+    skill: ControlChart | None  # of log(baseline's pinball loss / champion's); None without a verdict
+    coverage: ControlChart | None  # of the share inside the 80 % interval
 
 
 def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
-    """The verdict on the newest session in `days`.
+    """The verdict on the newest session in `days`, against a baseline that is the same on every day.
 
     Args:
         days: Index session (that of the targets), ascending, unique; columns pinball and baseline_pinball (means over
             the forecasts that closed on it, same unit) and inside_80 (share of them inside, 0 to 1). Sessions with a
             NaN, or with a loss of 0, are left out.
-        baseline: Name of the baseline, the same on every day: the best over the whole span.
+        baseline: Its name.
     """
     whole = days[(days["pinball"] > 0) & (days["baseline_pinball"] > 0) & days["inside_80"].notna()]
     watched = min(WATCHED_SESSIONS, len(whole) - MIN_REFERENCE)
@@ -120,11 +103,7 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
 
 
 def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
-    """The verdict on the champion against the baseline that is best over all of `losses`.
-
-    Args:
-        losses: Columns `evidence.LOSS_COLUMNS`.
-    """
+    """The verdict on the champion against the baseline that is best over all of `losses`, columns LOSS_COLUMNS."""
     baselines = losses[losses["forecaster"] != CHAMPION]
     means = baselines.groupby("forecaster")["pinball"].mean()
     best = str(means.idxmin()) if len(means) else ""
@@ -137,9 +116,7 @@ def watch_forecaster(losses: pd.DataFrame) -> DriftVerdict:
 def drift_reason(losses: pd.DataFrame, *, newest_scratch: date | None) -> str:
     """The verdict in words when the champion is out of bounds and no fit from scratch has answered it, else empty.
 
-    Args:
-        losses: As for `watch_forecaster`, of the newest DRIFT_ORIGINS scored origins.
-        newest_scratch: The last training session of the newest fit from scratch that passed the gate; None without one.
+    `newest_scratch` is the last training session of the newest fit from scratch that passed the gate; None without one.
     """
     verdict = watch_forecaster(losses)
     answered = newest_scratch is not None and verdict.since is not None and newest_scratch > verdict.since

@@ -147,12 +147,7 @@ def lines_of(role: str, model: str) -> tuple[str, ...]:
 
 
 def by_line(rows: pd.DataFrame, *, model: str) -> pd.DataFrame:
-    """The rows with column `line`, once for each line that a row counts in; the index is new.
-
-    Args:
-        rows: One a forecast, with column role.
-        model: Name of the column that holds the model's name.
-    """
+    """The rows with column `line`, once for each that a row counts in; `model` is the column with the model's name."""
     import pandas as pd
 
     lines = [lines_of(str(role), str(name)) for role, name in zip(rows["role"], rows[model], strict=True)]
@@ -167,9 +162,6 @@ def optimal_level(ratio: float) -> float:
     target's unit. The expected cost is least at the quantile of level 1 / (1 + ratio): the newsvendor's solution
     (Arrow, Harris and Marschak 1951), the pinball loss of Koenker and Bassett (1978) times 1 + ratio; Gneiting (2011),
     "Quantiles as optimal point forecasts".
-
-    Args:
-        ratio: Cost of an overestimate per unit over that of an underestimate; above 0.
     """
     return 1.0 / (1.0 + ratio)
 
@@ -204,10 +196,7 @@ def quantile_at(quantiles: ArrayLike, level: float) -> Floats:
 def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
     """(...) cost of each forecast, at least 0, in the target's unit; NaN where an argument is.
 
-    Args:
-        actual: (...) observed values.
-        forecast: (...) point forecasts.
-        ratio: Cost of an overestimate per unit over that of an underestimate; above 0.
+    `ratio` is the cost of an overestimate per unit over that of an underestimate; above 0.
     """
     over = np.asarray(forecast, dtype=float) - np.asarray(actual, dtype=float)
     costs: Floats = np.maximum(ratio * over, -over)
@@ -216,28 +205,19 @@ def cost(actual: ArrayLike, forecast: ArrayLike, *, ratio: float) -> Floats:
 
 @dataclass(frozen=True)
 class DollarVolumes:
-    """What R² needs beside the forecasts, for n origins; dollars stand for the currency of the bars.
+    """What R² needs beside the forecasts, for n origins; dollars stand for the currency of the bars."""
 
-    Attributes:
-        close: (n,) close of the newest session up to the origin with a known dollar volume.
-        mean: (n,) mean log dollar volume of that session and the four known ones before it.
-        actual: (n, H) log dollar volume of the target sessions; NaN where unknown.
-    """
-
-    close: Floats
-    mean: Floats
-    actual: Floats
+    close: Floats  # (n,) close of the newest session up to the origin with a known dollar volume
+    mean: Floats  # (n,) mean log dollar volume of that session and the four known ones before it
+    actual: Floats  # (n, H) log dollar volume of the target sessions; NaN where unknown
 
 
 def dollar_volumes(
     bars: pd.DataFrame, origins: NDArray[np.datetime64], target_sessions: NDArray[np.datetime64]
 ) -> DollarVolumes:
-    """The dollar volumes at n origins and of their target sessions.
+    """The dollar volumes at n origins (n,) and of their target sessions (n, H); an origin uses bars up to itself.
 
-    Args:
-        bars: Canonical bars, index session, columns close and volume; a zero counts as unknown.
-        origins: (n,) days; each uses bars up to itself.
-        target_sessions: (n, H) days.
+    Of canonical bars, columns close and volume; a zero counts as unknown.
     """
     import pandas as pd
 

@@ -28,33 +28,20 @@ At the 5 % level it calls two equal forecasters different in 4 to 11 % of tries 
 
 @dataclass(frozen=True)
 class DieboldMariano:
-    """A paired test of equal expected loss.
+    """A paired test of equal expected loss."""
 
-    Attributes:
-        statistic: Negative when the first forecaster lost less. Infinite when the differences never vary, 0 when they
-            are all 0.
-        p_value: Two-sided, from Student's t with n - 1 degrees of freedom.
-        n: Pairs compared.
-    """
-
-    statistic: float
-    p_value: float
-    n: int
+    statistic: float  # negative when the first lost less; infinite when the differences never vary, 0 when all are 0
+    p_value: float  # two-sided, from Student's t with n - 1 degrees of freedom
+    n: int  # pairs compared
 
 
 @dataclass(frozen=True)
 class ConfidenceSet:
-    """The forecasters that do not differ significantly from the best at the given level.
+    """The forecasters that do not differ significantly from the best at the given level."""
 
-    Attributes:
-        included: Their names, best mean loss first.
-        p_values: Every name's p-value, in the losses' column order.
-        n: Rows of losses.
-    """
-
-    included: tuple[str, ...]
-    p_values: dict[str, float]
-    n: int
+    included: tuple[str, ...]  # their names, best mean loss first
+    p_values: dict[str, float]  # every name's p-value, in the losses' column order
+    n: int  # rows of losses
 
 
 def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> DieboldMariano:

@@ -29,25 +29,15 @@ _UNCHANGED = {"return": "return", "gap": "gap"}
 
 @dataclass(frozen=True)
 class Candidate:
-    """One model's forecast of an origin.
+    """One model's forecast of an origin."""
 
-    Attributes:
-        model_id: Its row in `models`.
-        forecaster: `lstm`, or the baseline's name.
-        role: Its role when issued.
-        quantiles: (H, Q) in the target's own unit.
-        past_forecasts: Per horizon, the number of closed forecasts that calibrated it.
-        calibration: Per horizon, the JSON that a later night calibrates on; empty for a baseline.
-        out_of_range: Inputs outside the range of the training data, as text; empty for none.
-    """
-
-    model_id: str
-    forecaster: str
+    model_id: str  # its row in `models`
+    forecaster: str  # `lstm`, or the baseline's name
     role: Role
-    quantiles: Floats
-    past_forecasts: tuple[int, ...] = (0,) * len(HORIZONS)
-    calibration: tuple[str, ...] = ("",) * len(HORIZONS)
-    out_of_range: str = ""
+    quantiles: Floats  # (H, Q) in the target's own unit
+    past_forecasts: tuple[int, ...] = (0,) * len(HORIZONS)  # closed ones that calibrated it, per horizon
+    calibration: tuple[str, ...] = ("",) * len(HORIZONS)  # JSON that a later night calibrates on
+    out_of_range: str = ""  # inputs outside the range of the training data, as text; empty for none
 
     @property
     def is_finite(self) -> bool:
@@ -56,11 +46,7 @@ class Candidate:
 
 
 def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) -> list[Candidate]:
-    """The finite forecast of each baseline; its row in `models` identifies the rule, which is refitted each night.
-
-    Raises:
-        HistoryError: No baseline has a finite forecast.
-    """
+    """The finite forecast of each baseline; its row in `models` identifies the rule, which is refitted each night."""
     target = windows.target
     found = [
         Candidate(
@@ -89,18 +75,9 @@ def network_candidate(
     *,
     linear: Floats,
 ) -> Candidate:
-    """A network's forecast, combined with the linear model's and calibrated on closed forecasts.
+    """A network's forecast of the newest row, combined with the linear model's (H, Q) and calibrated.
 
-    Args:
-        model: Its row in `models`.
-        role: champion or challenger.
-        checkpoint: Its weights.
-        windows: The newest row is forecast.
-        past: As for `combine_and_calibrate`.
-        linear: (H, Q) the linear model's quantiles, which are the same for every network.
-
-    Raises:
-        ArtifactError: The checkpoint's features differ from the windows'.
+    `model` is its row in `models`, `past` as for `combine_and_calibrate`.
     """
     network = network_quantiles(checkpoint, windows)
     issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=windows.target)
@@ -117,10 +94,7 @@ def network_candidate(
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:
-    """The candidates with the published one as `champion`; a champion that is not published becomes `silenced`.
-
-    Candidates that are not finite are left out; the published one is finite.
-    """
+    """The finite candidates, the published one as `champion`; a champion that is not published becomes `silenced`."""
     finite = [candidate for candidate in candidates if candidate.is_finite]
     if published.forecaster == CHAMPION:
         return finite
@@ -176,16 +150,7 @@ def inputs_out_of_range(windows: Windows, *, trained_from: date, trained_to: dat
 
     Compared are log volume and log range less their mean over LEVEL_SESSIONS, so that growth over the years does not
     count, and the return and the opening gap unchanged: the sessions of the newest row's look-back that came after the
-    training data against the sessions in the look-backs of the training rows.
-
-    Args:
-        windows: The newest row is the forecast one. Sessions before the first are unknown and not counted.
-        trained_from: Origin of the oldest training row.
-        trained_to: Newest session used as a target in training; it was not an input.
-
-    Returns:
-        Those of volume, range, return and gap out of range; empty without any, or without a training session in
-        `windows`.
+    training data against the sessions in the look-backs of the training rows. `trained_to` was a target, not an input.
     """
     sessions = len(windows.steps)
     first = int(np.searchsorted(windows.sessions, np.datetime64(trained_from))) - LOOKBACK + 1

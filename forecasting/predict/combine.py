@@ -50,17 +50,11 @@ _PRIOR = 600.0  # weight of the prior, in forecasts
 
 @dataclass(frozen=True)
 class Past:
-    """Forecasts whose targets have closed, one row per origin, oldest first, in model scale.
+    """Forecasts whose targets have closed, one row per origin, oldest first, in model scale."""
 
-    Attributes:
-        actual: (n, H) NaN where that horizon has not closed.
-        network: (n, H, Q) raw quantiles as issued.
-        linear: (n, H, Q) the linear model's.
-    """
-
-    actual: Floats
-    network: Floats
-    linear: Floats
+    actual: Floats  # (n, H) NaN where that horizon has not closed
+    network: Floats  # (n, H, Q) raw quantiles as issued
+    linear: Floats  # (n, H, Q) the linear model's
 
 
 def raw_values(network: Floats, linear: Floats, scale: Scale, place: int) -> dict[str, object]:
@@ -76,9 +70,8 @@ def raw_values(network: Floats, linear: Floats, scale: Scale, place: int) -> dic
 def read_past(past: "pd.DataFrame") -> Past:
     """Past forecasts of the store as arrays.
 
-    Args:
-        past: Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration (the JSON that was
-            issued with the forecast). Rows without JSON have no raw quantiles and are left out.
+    Columns origin_session, horizon, actual (own unit, NaN where unknown) and calibration, the JSON that was issued with
+    the forecast. Rows without JSON have no raw quantiles and are left out.
     """
     with_raw = past[past["calibration"].astype(str).str.startswith("{")]
     origins, at = np.unique(with_raw["origin_session"].to_numpy(dtype="datetime64[D]"), return_inverse=True)
@@ -170,34 +163,15 @@ def widen(quantiles: Floats, factors: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Issued:
-    """One origin's forecast, ready to store.
+    """One origin's forecast, ready to store."""
 
-    Attributes:
-        quantiles: (H, Q) in the target's own unit; ascending.
-        past_forecasts: (H,) number of closed forecasts that the calibration uses.
-        calibration: H JSON texts: raw quantiles of network and linear model in model scale, the row's scaling, the
-            weight and the factors. `read_past` reads them on a later night.
-    """
-
-    quantiles: Floats
-    past_forecasts: NDArray[np.int64]
-    calibration: list[str]
+    quantiles: Floats  # (H, Q) in the target's own unit; ascending
+    past_forecasts: NDArray[np.int64]  # (H,) number of closed forecasts that the calibration uses
+    calibration: list[str]  # H JSON texts with the raw quantiles, scaling, weight and factors, for `read_past`
 
 
 def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """The ensemble's uncalibrated quantiles in the target's own unit.
-
-    Args:
-        checkpoint: A fitted ensemble.
-        windows: The rows to forecast.
-        rows: Positions of the rows; None for the newest only.
-
-    Returns:
-        (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
-
-    Raises:
-        ArtifactError: The checkpoint's features differ from the windows'.
-    """
+    """(H, Q) the ensemble's raw quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     from forecasting.train.ensemble import scaled_quantiles
 
     asked = np.array([len(windows) - 1]) if rows is None else rows
@@ -206,14 +180,10 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
 
 
 def combine_and_calibrate(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
-    """The forecast to issue at one origin.
+    """The forecast to issue at one origin, from quantiles (H, Q) in the target's own unit.
 
-    Args:
-        network: (H, Q) raw quantiles in the target's own unit.
-        linear: (H, Q) the linear model's.
-        past: Earlier forecasts whose target session is at or before the origin, as `read_past` has them.
-        scale: `windows.scale()` of the origin's row.
-        target: What is forecast; sets the usual weight and factor.
+    `past` are earlier forecasts whose target session is at or before the origin, `scale` is `windows.scale()` of its
+    row.
     """
     return issue(scale.to_model(network), scale.to_model(linear), past, scale=scale, target=target)
 

@@ -34,64 +34,38 @@ these limits it never sets in on them (docs/experiments.md).
 
 @dataclass(frozen=True)
 class Deficit:
-    """The network's loss against the best baseline's on the same origins and horizons.
+    """The network's loss against the best baseline's on the same origins and horizons."""
 
-    Attributes:
-        baseline: The baseline of least loss.
-        origins: Number of origins.
-        network_pinball, baseline_pinball: Mean losses, in the target's unit.
-        statistic: Diebold-Mariano's; positive when the network lost more.
-    """
-
-    baseline: str
+    baseline: str  # the baseline of least loss
     origins: int
-    network_pinball: float
+    network_pinball: float  # mean, in the target's unit
     baseline_pinball: float
-    statistic: float
+    statistic: float  # Diebold-Mariano's; positive when the network lost more
 
 
 @dataclass(frozen=True)
 class ChampionFacts:
-    """The facts that decide whether the champion is published.
+    """The facts that decide whether the champion is published."""
 
-    Attributes:
-        champion: Its model id; None without a champion.
-        baseline: The best baseline by the scores so far, or the default one while there are none.
-        damage: Why its artifact could not be loaded or run; empty if it could.
-        age_sessions: Sessions from its last training session to the origin; None if unknown, which is no objection.
-        max_age_sessions: Sessions after which it is no longer published.
-        finite: Whether each of tonight's quantiles is a finite number.
-        deficit: How the network has done against the best baseline; None with fewer than MIN_ORIGINS scored origins.
-        in_fallback: Whether a baseline was published in the network's place on the night before.
-        no_fit: Without a champion, why tonight's fit is none; empty where none was asked for.
-        bars_break: Session and rule of a jump in the bars of the last BREAK_SESSIONS that no split explains.
-    """
-
-    champion: str | None
-    baseline: str
-    damage: str = ""
-    age_sessions: int | None = None
-    max_age_sessions: int = 63
-    finite: bool = True
-    deficit: Deficit | None = None
-    in_fallback: bool = False
-    no_fit: str = ""
-    bars_break: tuple[date, str] | None = None
+    champion: str | None  # its model id; None without a champion
+    baseline: str  # the best baseline by the scores so far, or the default one while there are none
+    damage: str = ""  # why its artifact could not be loaded or run; empty if it could
+    age_sessions: int | None = None  # from its last training session to the origin; None is no objection
+    max_age_sessions: int = 63  # sessions after which it is no longer published
+    finite: bool = True  # whether each of tonight's quantiles is a finite number
+    deficit: Deficit | None = None  # None with fewer than MIN_ORIGINS scored origins
+    in_fallback: bool = False  # whether a baseline was published in the network's place on the night before
+    no_fit: str = ""  # without a champion, why tonight's fit is none; empty where none was asked for
+    bars_break: tuple[date, str] | None = None  # a jump in the last BREAK_SESSIONS that no split explains
 
 
 @dataclass(frozen=True)
 class Published:
-    """The forecaster that is published, with the status and reason of its rows.
+    """The forecaster that is published, with the status and reason of its rows."""
 
-    Attributes:
-        forecaster: `champion`, or the baseline's name.
-        status: `ok` or `fallback`.
-        reason: Text with figures; if ok, empty but for a break in the bars.
-    """
-
-    forecaster: str
+    forecaster: str  # `champion`, or the baseline's name
     status: Literal["ok", "fallback"]
-    reason: str
+    reason: str  # text with figures; if ok, empty but for a break in the bars
 
 
 def choose_published(facts: ChampionFacts) -> Published:

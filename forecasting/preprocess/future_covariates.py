@@ -46,17 +46,11 @@ _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on 
 
 @dataclass(frozen=True)
 class EventPositions:
-    """Events as numbers of sessions after a span's first; negative before it.
+    """Events as numbers of sessions after a span's first; negative before it."""
 
-    Attributes:
-        reacting: (E,) the session that trades on the news.
-        known: (E,) the first session at whose close the event is known.
-        until: (E,) the first session at whose close it is withdrawn; after the calendar's last if it is not withdrawn.
-    """
-
-    reacting: Positions
-    known: Positions
-    until: Positions
+    reacting: Positions  # (E,) the session that trades on the news
+    known: Positions  # (E,) the first session at whose close the event is known
+    until: Positions  # (E,) the first at whose close it is withdrawn; after the calendar's last if it is not
 
 
 def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tuple[str, ...]]:
@@ -77,8 +71,7 @@ def calendar_flags(first: date, last: date, exchange: str) -> tuple[Floats, tupl
 def calendar_notes(session: date, exchange: str) -> list[str]:
     """`half day`, `triple witching` or `options expiry`, `after a holiday`, as far as they apply; known years ahead.
 
-    None on a day without a session: bars of one remain in a ledger once FORECASTING_EXCHANGES, or a newer calendar, has
-    another exchange or holiday.
+    None on a day without a session: bars of one remain in a ledger whose exchange or calendar has changed.
     """
     if not is_session(session, exchange):
         return []
@@ -154,12 +147,7 @@ def _weekday_and_month(sessions: "pd.DatetimeIndex") -> dict[str, Flags]:
 
 
 def _expiries(sessions: "pd.DatetimeIndex", closed: "pd.DatetimeIndex") -> dict[str, Flags]:
-    """The days of the US, for every exchange that trades on Fridays; all False for one that does not.
-
-    Args:
-        sessions: (D,) ascending.
-        closed: Holidays, ascending.
-    """
+    """The days of the US, for every exchange that trades on Fridays; `closed` are the holidays, ascending."""
     import pandas as pd
 
     weekday, month, day = np.asarray(sessions.day_of_week), np.asarray(sessions.month), np.asarray(sessions.day)

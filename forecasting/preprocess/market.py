@@ -32,28 +32,19 @@ _DAILY = math.log(100.0 * math.sqrt(252.0))  # from the VIX, per cent a year, to
 
 @dataclass(frozen=True)
 class MarketSeries:
-    """The closes of a market series.
+    """The closes of a market series."""
 
-    Attributes:
-        closes: By session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a day that is
-            no session are ignored.
-        exchange: The exchange whose calendar says when each session closed.
-    """
-
+    # by session of its own exchange: naive midnights, ascending; those at or below 0, NaN or of a day that is no
+    # session are ignored
     closes: "pd.Series[float]"
-    exchange: str = "XNYS"
+    exchange: str = "XNYS"  # the exchange whose calendar says when each session closed
 
 
 def log_closes(market: MarketSeries | None, sessions: "pd.Index[pd.Timestamp]", *, exchange: str) -> Floats:
-    """(D,) log of the series' close as known at the close of each session; `UNKNOWN` where none is.
+    """(D,) log of the series' close as known at the close of each of a symbol's sessions; `UNKNOWN` where none is.
 
     A close is filled forward over at most `FILLED_SESSIONS` of the series' own sessions. A value depends on closes made
     public by the close of its session only.
-
-    Args:
-        market: The series; None for none, which gives `UNKNOWN` throughout.
-        sessions: (D,) sessions of the symbol, naive midnights, ascending.
-        exchange: The symbol's exchange.
     """
     if market is None or len(market.closes) == 0:
         return np.full(len(sessions), UNKNOWN)
@@ -69,11 +60,7 @@ def market_features(market: Floats, steps: Floats) -> Floats:
     """(D, 4) columns `MARKET_NAMES`: the market series less its level, the level less its long mean, change and gap.
 
     The gap is the volatility that options imply, as a log standard deviation of a session, less the level of the
-    symbol's log range. NaN where the series or its means are unknown.
-
-    Args:
-        market: (D,) log of the series' close, 0 where unknown.
-        steps: (D, F) as from `step_features`.
+    symbol's log range. NaN where the series (D,) or its means are unknown; steps (D, F) as from `step_features`.
     """
     known = np.where(market == UNKNOWN, np.nan, market)
     level = trailing_mean(known, LEVEL_SESSIONS)

@@ -26,15 +26,10 @@ SMALLEST_RANGE = 1e-4
 
 @dataclass(frozen=True)
 class Scale:
-    """Scaling of one row's targets, or of N rows', to model scale and back.
+    """Scaling of one row's targets, or of N rows', to model scale and back."""
 
-    Attributes:
-        level: () or (N,) subtracted from the log of a value.
-        spread: (H,) or (N, H) divisor of the difference; positive.
-    """
-
-    level: Floats
-    spread: Floats
+    level: Floats  # () or (N,) subtracted from the log of a value
+    spread: Floats  # (H,) or (N, H) divisor of the difference; positive
 
     def to_model(self, values: Floats) -> Floats:
         """Values (.., H) or (.., H, Q), given in the target's own unit, in model scale; NaN stays NaN."""
@@ -57,13 +52,8 @@ class Scale:
 def actual_of(target: Target, bars: "pd.DataFrame") -> "pd.Series[float]":
     """Actual values in the target's own unit, one per bar.
 
-    Args:
-        target: volume (shares), close (the bar's currency) or range (log(high / low), a volatility).
-        bars: Canonical bars, columns high, low, close and volume.
-
-    Returns:
-        Floats on the bars' index, named after the target. NaN where the bar has no value: an unknown or zero volume,
-        a missing price. A range is at least `SMALLEST_RANGE`.
+    Volume in shares, close in the bar's currency, range as log(high / low), at least `SMALLEST_RANGE`. NaN where the
+    bar has no value: an unknown or zero volume, a missing price.
     """
     import pandas as pd
 

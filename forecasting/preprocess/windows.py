@@ -37,32 +37,19 @@ MIN_ROWS = 250
 
 @dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept
 class Windows:
-    """N rows, one per origin, oldest first, over D sessions of which the first D - N are the warm-up.
-
-    Attributes:
-        target: What is forecast.
-        sessions: (D + H,) days; the last H come after the newest origin.
-        steps: (D, F) per-session features; row t depends on sessions <= t.
-        flags: (D, C) calendar and event flags of each session itself.
-        future_flags: (N, H, C) future covariates: flags of the H target sessions, events as known at the row's origin.
-        values: (D,) the target in its own unit; NaN where unknown.
-        level: (N,) and spread (N, H): each row's scaling.
-        scaled: (N, H) targets in model scale; NaN where the session is in the future or its value unknown.
-        market: (D,) log of the market series' close as known at each session's close; exactly 0 where unknown.
-        flag_names: C names.
-    """
+    """N rows, one per origin, oldest first, over D sessions of which the first D - N are the warm-up."""
 
     target: Target
-    sessions: NDArray[np.datetime64]
-    steps: Floats
-    flags: Floats
-    future_flags: Floats
-    values: Floats
-    level: Floats
-    spread: Floats
-    scaled: Floats
-    market: Floats
-    flag_names: tuple[str, ...]
+    sessions: NDArray[np.datetime64]  # (D + H,) days; the last H come after the newest origin
+    steps: Floats  # (D, F) per-session features; row t depends on sessions <= t
+    flags: Floats  # (D, C) calendar and event flags of each session itself
+    future_flags: Floats  # (N, H, C) flags of the H target sessions, events as known at the row's origin
+    values: Floats  # (D,) the target in its own unit; NaN where unknown
+    level: Floats  # (N,) of each row's scaling
+    spread: Floats  # (N, H)
+    scaled: Floats  # (N, H) targets in model scale; NaN where the session is in the future or its value unknown
+    market: Floats  # (D,) log of the market series' close as known at each session's close; exactly 0 where unknown
+    flag_names: tuple[str, ...]  # C names
 
     def __len__(self) -> int:
         """N, the number of rows."""

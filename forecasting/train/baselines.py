@@ -50,19 +50,7 @@ def baseline_names(target: Target) -> tuple[str, ...]:
 
 @one_blas_thread()
 def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
-    """Quantiles of a baseline, in the target's own unit.
-
-    Args:
-        name: One of `baseline_names(windows.target)`.
-        windows: Rows to fit on (those with a known target) and to forecast.
-        rows: Rows to forecast; the newest alone without it.
-
-    Returns:
-        (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
-
-    Raises:
-        UsageError: The target has no such baseline.
-    """
+    """(H, Q) ascending quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
     if name not in _NAMES[windows.target]:
         names = ", ".join(_NAMES[windows.target])
         raise UsageError(f"Expected a baseline of {windows.target}, one of {names}; found {name!r}.")

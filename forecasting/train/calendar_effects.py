@@ -38,15 +38,10 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class CalendarEffect:
-    """The effect of each flag on the log of the target's own series.
+    """The effect of each flag on the log of the target's own series."""
 
-    Attributes:
-        coefficients: (C,) one per flag.
-        intercept: Difference of a session without flags from the moving mean.
-    """
-
-    coefficients: Floats
-    intercept: float
+    coefficients: Floats  # (C,) one per flag
+    intercept: float  # difference of a session without flags from the moving mean
 
     def of(self, flags: Floats) -> Floats:
         """(..,) the effect on sessions with `flags` (.., C)."""
@@ -57,24 +52,17 @@ class CalendarEffect:
 
 @dataclass(frozen=True)
 class AdjustedWindows:
-    """Seasonally adjusted windows: the inputs of both the linear model and the network.
+    """Seasonally adjusted windows: the inputs of both the linear model and the network."""
 
-    Attributes:
-        steps: (D, S) the network's features of each session; finite from the longest mean on.
-        past: (N, P) lags, long-memory features and event flags of each row.
-        future: (N, H, K) future covariates of each target session: its effect, unusual volume in earlier quarters (zero
-            for a symbol with event dates) and its event flags. The effect replaces the calendar flags: with both, ridge
-            and network were worse (MAE 2.007 for 2.005, 2.353 for 2.349).
-        centre: (N, H) and width (N, H): models are fitted on (scaled - centre) / width.
-        truth: (N, H) these targets; NaN where unknown.
-    """
-
-    steps: Floats
-    past: Floats
+    steps: Floats  # (D, S) the network's features of each session; finite from the longest mean on
+    past: Floats  # (N, P) lags, long-memory features and event flags of each row
+    # (N, H, K) future covariates of each target session: its effect, unusual volume in earlier quarters (zero for a
+    # symbol with event dates) and its event flags. The effect replaces the calendar flags: with both, ridge and network
+    # were worse (MAE 2.007 for 2.005, 2.353 for 2.349)
     future: Floats
-    centre: Floats
-    width: Floats
-    truth: Floats
+    centre: Floats  # (N, H) models are fitted on (scaled - centre) / width
+    width: Floats  # (N, H)
+    truth: Floats  # (N, H) these targets; NaN where unknown
 
     def to_adjusted(self, scaled: Floats, rows: Rows) -> Floats:
         """(len(rows), H, Q) adjusted quantiles, from those in model scale."""

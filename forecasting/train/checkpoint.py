@@ -34,45 +34,26 @@ Vector = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Card:
-    """The metadata of a checkpoint; every field can be written as JSON and read back to the bit.
-
-    Attributes:
-        target: What it forecasts.
-        method: scratch, warm, or base (pretrained on many symbols).
-        flag_names: The flags it was fitted with, in order.
-        effect: (C,) coefficients of the flags' effect, and effect_intercept.
-        market_mean, market_effect: (M,) and (H, M) of the market's effect; zeros without a market series.
-        step_mean, step_scale: (S,) standardisation of the look-back's features, from training rows alone.
-        past_mean, past_scale: (P,) the same of a row's features.
-        trained_from, trained_to: Oldest origin and newest session whose value was used in training.
-        rows: Training rows.
-        epochs: Epochs of this fit; chain_epochs those since the last fit from scratch, this one included.
-        validation_loss: Pinball loss, model scale, on the purged validation rows that chose the epochs (warm: its
-            parent's); None if the epochs are fixed.
-        base: The pretrained weights that its chain of fits started from, or that it holds: the name of a
-            shipped folder; empty for random weights.
-        settings_hash, seed, members: The settings of the fit.
-        architecture, format: Versions of the network's shape and of the folder.
-    """
+    """The metadata of a checkpoint; every field can be written as JSON and read back to the bit."""
 
     target: Target
-    method: Literal["scratch", "warm", "base"]
-    flag_names: tuple[str, ...]
-    effect: Vector
+    method: Literal["scratch", "warm", "base"]  # base: pretrained on many symbols
+    flag_names: tuple[str, ...]  # the flags it was fitted with, in order
+    effect: Vector  # (C,) coefficients of the flags' effect
     effect_intercept: float
-    market_mean: Vector
-    market_effect: tuple[Vector, ...]
-    step_mean: Vector
+    market_mean: Vector  # (M,)
+    market_effect: tuple[Vector, ...]  # (H, M) zeros without a market series
+    step_mean: Vector  # (S,) standardisation of the look-back's features, from training rows alone
     step_scale: Vector
-    past_mean: Vector
+    past_mean: Vector  # (P,) the same of a row's features
     past_scale: Vector
-    trained_from: str
-    trained_to: str
+    trained_from: str  # oldest origin
+    trained_to: str  # newest session whose value was used in training
     rows: int
     epochs: int
-    chain_epochs: int
-    validation_loss: float | None
-    base: str
+    chain_epochs: int  # since the last fit from scratch, which is included
+    validation_loss: float | None  # on the purged rows that chose the epochs; None if these are fixed
+    base: str  # name of the pretrained weights that its chain started from, or that it holds; empty for random ones
     settings_hash: str
     seed: int
     members: int
@@ -160,11 +141,7 @@ def load(path: Path, sha256: str) -> Checkpoint:
 
 
 def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
-    """The card and the weights as stored in the folder `path`, of any format; does not load torch.
-
-    Raises:
-        ArtifactError: A file is missing or altered.
-    """
+    """The card and the weights as stored in the folder `path`, of any format; does not load torch."""
     model, weights = _read(path / _MODEL), _read(path / _WEIGHTS)
     _check_hash(path / _MODEL, sha256, hashlib.sha256(model).hexdigest())
     with checked_content(path):
@@ -176,11 +153,7 @@ def read_whole(path: Path, sha256: str) -> tuple[dict[str, Any], bytes]:
 
 @contextmanager
 def checked_content(path: Path) -> Iterator[None]:
-    """Within the block, any error is the content's: its hash is right, but somebody else wrote it.
-
-    Raises:
-        ArtifactError: Names the folder and the error.
-    """
+    """Within the block, any error is the content's: its hash is right, but somebody else wrote it."""
     try:
         yield
     except Exception as error:  # json, safetensors and the checks raise a dozen kinds
@@ -229,11 +202,7 @@ def _check_hash(path: Path, expected: str, found: str) -> None:
 
 
 def check_content(card: Card, weights: "Mapping[str, Tensor]") -> None:
-    """Return when the card's values have their types, shapes and bounds and the weights are those of its members.
-
-    Raises:
-        ValueError: They are not.
-    """
+    """Raise ValueError unless the card has its types, shapes and bounds, and the weights are those of its members."""
     import torch
 
     _types().validate_json(json.dumps(asdict(card)), strict=True)  # of Python's values strict takes a Card alone

@@ -18,17 +18,11 @@ from forecasting.vocabulary import HORIZONS
 
 @dataclass(frozen=True)
 class Members:
-    """Quantiles of each network of an ensemble.
+    """Quantiles of each network of an ensemble."""
 
-    Attributes:
-        adjusted: (M, n, H, Q) in adjusted scale, ascending.
-        windows: The windows that they were adjusted by.
-        rows: (n,) the rows forecast.
-    """
-
-    adjusted: Floats
-    windows: AdjustedWindows
-    rows: Rows
+    adjusted: Floats  # (M, n, H, Q) in adjusted scale, ascending
+    windows: AdjustedWindows  # the windows that they were adjusted by
+    rows: Rows  # (n,) the rows forecast
 
     def mean(self) -> Floats:
         """(n, H, Q) the ensemble's in model scale."""
@@ -40,20 +34,12 @@ class Members:
 
 
 def scaled_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Floats:
-    """(len(rows), H, Q) the ensemble's mean quantiles in the windows' model scale, ascending.
-
-    Raises:
-        ArtifactError: The checkpoint has other features than the windows.
-    """
+    """(len(rows), H, Q) the ensemble's mean quantiles in the windows' model scale, ascending."""
     return member_quantiles(checkpoint, windows, rows).mean()
 
 
 def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Members:
-    """Every member's quantiles at `rows`.
-
-    Raises:
-        ArtifactError: The checkpoint has other features than the windows.
-    """
+    """Every member's quantiles at `rows`; ArtifactError where its features are not the windows'."""
     prepared = prepare_like(checkpoint, windows)
     tensors = prepared.training.tensors
     adjusted = [forecast_rows_in_place(network, tensors, rows) for network in load_members(checkpoint.weights, tensors)]
@@ -61,11 +47,7 @@ def member_quantiles(checkpoint: Checkpoint, windows: Windows, rows: Rows) -> Me
 
 
 def check_runs(checkpoint: Checkpoint) -> None:
-    """Run the checkpoint once on zero inputs, to check that this code can evaluate it.
-
-    Raises:
-        ArtifactError: Its weights do not fit this code's network, or its quantiles are not finite.
-    """
+    """Run the checkpoint once on zero inputs; ArtifactError where this code cannot evaluate it."""
     card, flags = checkpoint.card, checkpoint.weights.get("0.linear_flags")
     tensors = Tensors(
         steps=torch.zeros(LOOKBACK, len(card.step_mean)),

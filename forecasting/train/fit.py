@@ -116,17 +116,7 @@ def fit(
 
 
 def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeights] = ()) -> Checkpoint:
-    """A fit from scratch, begun from the newest pretrained weights, which `base` of its card names.
-
-    Args:
-        windows: The symbol's rolling window.
-        settings: `members` and `seed` are used.
-        own: As for `pretrained_for`.
-
-    Raises:
-        ArtifactError: A shipped file is missing or altered, or was written by other code.
-        ValueError: Too few rows with a known target.
-    """
+    """A fit from scratch, begun from the newest weights of `pretrained_for`, which `base` of its card names."""
     start = pretrained_for(windows, own)
     return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=start)
 
@@ -245,11 +235,7 @@ def _mean(losses: Floats) -> float:
 
 
 def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> None:
-    """Check that a warm fit under `settings` can continue from `parent`.
-
-    Raises:
-        ArtifactError: It has another target, other features or another number of members.
-    """
+    """Raise ArtifactError unless a warm fit on `windows` under `settings` can continue from `parent`."""
     check_compatible(parent, windows)
     _checked_parent(parent, settings)
 

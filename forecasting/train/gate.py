@@ -65,21 +65,14 @@ _LOW, _HIGH = QUANTILES.index(0.10), QUANTILES.index(0.90)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found.
+    """What the gate found."""
 
-    Attributes:
-        refused: Why the fit is refused, in words with figures; empty when it passed.
-        origins: Closed origins compared; `first` and `last` of them.
-        challenger: Mean pinball loss of the fit on them, in the target's own unit; None where it is not finite.
-        champion: The champion's; None without one.
-    """
-
-    refused: str
-    origins: int
+    refused: str  # why the fit is refused, in words with figures; empty when it passed
+    origins: int  # closed ones that were compared
     first: date
     last: date
-    challenger: float | None
-    champion: float | None
+    challenger: float | None  # mean pinball loss of the fit, in the target's unit; None where it is not finite
+    champion: float | None  # the champion's; None without one
 
     def text(self) -> str:
         """What was compared, as the JSON of column `gate` of table models."""
@@ -102,14 +95,9 @@ def examine(
     champion: Checkpoint | None,
     own: Sequence[OwnWeights] = (),
 ) -> Verdict:
-    """Whether a fit may take over.
+    """Whether tonight's fit on `windows`, whose newest row is tonight's, may take over.
 
-    Args:
-        fitted: Tonight's fit.
-        windows: The rolling window that it was fitted on; the newest row is tonight's.
-        settings: As of the fit.
-        champion: The weights in use, from which a warm fit started; None where there are none that run.
-        own: As of the fit.
+    `champion` are the weights in use, from which a warm fit started; None where there are none that run.
     """
     rows = gate_rows(windows)
     closed = rows[:-1]
@@ -153,10 +141,7 @@ def other_card(card: Card, expected: Card) -> str:
 
 
 def moved_too_far(fitted: Checkpoint, start: Checkpoint | None) -> str:
-    """Whether a weight is further from where the fit started than training moves it, in words; empty where not.
-
-    A fit from random weights has no start to measure from.
-    """
+    """Whether a weight is further from its start, None for random weights, than training moves it; empty where not."""
     if start is None:
         return ""
     hyperparameters = WARM if fitted.card.method == "warm" else PRETRAINED
@@ -193,10 +178,7 @@ def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
 
 
 def unlike(members: Floats, theirs: Floats) -> str:
-    """How the members' quantiles (M, n, H, Q) differ from the champion's beyond the limits, in words; empty if not.
-
-    The newest of the n rows is tonight's.
-    """
+    """How the quantiles (M, n, H, Q), tonight's last, differ from the champion's beyond the limits; empty if not."""
     ensemble = members.mean(axis=0)
     unit, own = (float(_width(quantiles[:-1]).mean()) for quantiles in (theirs, ensemble))
     if not min(unit, own) > 0.0:  # bars that never move: there is no unit to measure in

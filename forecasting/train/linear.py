@@ -35,15 +35,7 @@ _ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "clos
 
 @one_blas_thread()
 def linear_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
-    """Quantiles of the linear model, in the target's own unit.
-
-    Args:
-        windows: Rows to fit on (those with a known target) and to forecast.
-        rows: Rows to forecast; the newest alone without it.
-
-    Returns:
-        (H, Q) for the newest row, or (len(rows), H, Q); quantiles ascend.
-    """
+    """(H, Q) quantiles of the newest row, or (len(rows), H, Q), in the target's own unit; they ascend."""
     requested = np.array([len(windows) - 1]) if rows is None else rows
     effect = fit_effect(windows)
     adjusted = _inputs(windows, effect, adjust(windows, effect))
@@ -56,31 +48,20 @@ def linear_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
 
 @one_blas_thread()
 def fit_ridges(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> list[Ridge]:
-    """The linear model's ridge of each horizon, given the calendar effect and the windows adjusted for it.
-
-    Its first features are `MARKET_NAMES` where the windows have a market series.
-    """
+    """The linear model's ridge of each horizon; its first features are `MARKET_NAMES` where there is a market."""
     adjusted = _inputs(windows, effect, adjusted)
     return [_fit_at(h, adjusted, windows).ridge for h in range(len(HORIZONS))]
 
 
 @dataclass(frozen=True)
 class _FittedAt:
-    """A horizon's ridge.
+    """A horizon's ridge."""
 
-    Attributes:
-        ridge: Fitted on K of the rows.
-        features: (N, P) of every row.
-        learned: (K,) what it was fitted to: the adjusted target, for close the log of its realised width.
-        targets: (K,) the adjusted targets.
-        weights: (K,) of the rows.
-    """
-
-    ridge: Ridge
-    features: Floats
-    learned: Floats
-    targets: Floats
-    weights: Floats
+    ridge: Ridge  # fitted on K of the rows
+    features: Floats  # (N, P) of every row
+    learned: Floats  # (K,) what it was fitted to: the adjusted target, for close the log of its realised width
+    targets: Floats  # (K,) the adjusted targets
+    weights: Floats  # (K,) of the rows
 
 
 def _inputs(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> AdjustedWindows:
@@ -147,9 +128,6 @@ def squared_moves(steps: Floats) -> Floats:
     """(D,) squared move of each session, in units of a squared range: its range and its opening gap.
 
     The range omits the night, when earnings are announced (pinball loss 0.4 % less with the gap).
-
-    Args:
-        steps: (D, F) columns `STEP_NAMES`.
     """
     log_range, gap = (steps[:, STEP_NAMES.index(name)] for name in ("log_range", "gap"))
     squared: Floats = np.exp(2.0 * log_range) + _PARKINSON * gap**2

@@ -23,14 +23,10 @@ _SIDE = len(QUANTILES) - MEDIAN - 1  # levels above the median, and as many belo
 
 
 class Network(nn.Module):
-    """One member of the ensemble.
+    """One member of the ensemble, for S features of a session, P of a row and K future covariates of a target session.
 
-    Args:
-        steps: S, features of a session in the look-back.
-        past: P, features of a row.
-        future: K, future covariates of a target session.
-        directed: Whether the median may depend on the inputs. No input tried predicts a return's sign, and a median
-            that depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the width does.
+    Only a directed one's median depends on the inputs. No input tried predicts a return's sign, and a median that
+    depends on the inputs raises MAE (close, 1.474 for 1.461): for close only the width does.
     """
 
     def __init__(self, steps: int, past: int, future: int, *, directed: bool = True) -> None:

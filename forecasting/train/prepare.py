@@ -27,25 +27,15 @@ from forecasting.vocabulary import HORIZONS
 
 @dataclass(frozen=True)
 class Prepared:
-    """One symbol's inputs for training or inference.
+    """One symbol's inputs for training or inference."""
 
-    Attributes:
-        card: Scaler and effect, with the rows and settings that they come from.
-        adjusted: The windows with the effect removed.
-        training: Standardised tensors, and the training rows.
-    """
-
-    card: Card
-    adjusted: AdjustedWindows
-    training: TrainingRows
+    card: Card  # scaler and effect, with the rows and settings that they come from
+    adjusted: AdjustedWindows  # the windows with the effect removed
+    training: TrainingRows  # standardised tensors, and the training rows
 
 
 def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
-    """The windows with their own effects and scaler, estimated on the rows with a known target alone.
-
-    Raises:
-        ValueError: Too few rows with a known target.
-    """
+    """The windows with their own effects and scaler, estimated on the rows with a known target alone."""
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
@@ -82,11 +72,7 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
 
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
-    """The windows with the scaler and effects of `checkpoint`; every row is in `training`.
-
-    Raises:
-        ArtifactError: The checkpoint forecasts another target, or has other features than the windows.
-    """
+    """The windows with the scaler and effects of `checkpoint`; every row is in `training`."""
     check_compatible(checkpoint, windows)
     card = checkpoint.card
     adjusted = _adjusted_like(windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect)
@@ -106,11 +92,7 @@ def _adjusted_like(
 
 
 def check_start(start: Checkpoint, windows: Windows, prepared: Prepared) -> None:
-    """Check that training on `prepared`, made of the windows, can begin at the weights of `start`.
-
-    Raises:
-        ArtifactError: They forecast another target, or have other features than the windows.
-    """
+    """Raise ArtifactError unless training on `prepared`, made of the windows, can begin at the weights of `start`."""
     check_compatible(start, windows)
     _check_features(start.card, prepared.adjusted)
 
@@ -126,11 +108,7 @@ def _check_features(card: Card, adjusted: AdjustedWindows) -> None:
 
 
 def check_compatible(checkpoint: Checkpoint, windows: Windows) -> None:
-    """Check that the checkpoint has the windows' target and flags.
-
-    Raises:
-        ArtifactError: It has another target or other flags.
-    """
+    """Raise ArtifactError unless the checkpoint has the windows' target and flags."""
     card = checkpoint.card
     if (card.target, card.flag_names) != (windows.target, windows.flag_names):
         raise ArtifactError(
@@ -140,11 +118,7 @@ def check_compatible(checkpoint: Checkpoint, windows: Windows) -> None:
 
 
 def training_rows(windows: Windows) -> Rows:
-    """The rows from the first to the last with a known target; the loss masks those between without one.
-
-    Raises:
-        ValueError: Too few rows with a known target.
-    """
+    """The rows from the first to the last with a known target; the loss masks those between without one."""
     known = np.flatnonzero(np.isfinite(windows.scaled).any(axis=1))
     if len(known) < MIN_ROWS // 2:
         raise ValueError(f"Expected at least {MIN_ROWS // 2} rows with a known target; found {len(known)}.")
@@ -159,15 +133,10 @@ def with_span(card: Card, windows: Windows, rows: Rows) -> Card:
 
 @dataclass(frozen=True)
 class MarketEffect:
-    """The effect of the market's features on the centre of the targets; for close on the log of their width.
+    """The effect of the market's features on the centre of the targets; for close on the log of their width."""
 
-    Attributes:
-        mean: (M,) of the features `MARKET_NAMES`, at which the effect is 0.
-        coefficients: (H, M) one per horizon and feature.
-    """
-
-    mean: Floats
-    coefficients: Floats
+    mean: Floats  # (M,) of the features `MARKET_NAMES`, at which the effect is 0
+    coefficients: Floats  # (H, M) one per horizon and feature
 
     def of(self, market: Floats) -> Floats:
         """(N, H) the effect of features (N, M); one that is unknown counts as its mean."""
@@ -182,13 +151,7 @@ NO_EFFECT = MarketEffect(np.zeros(len(MARKET_NAMES)), np.zeros((len(HORIZONS), l
 
 
 def fit_market_effect(windows: Windows, effect: CalendarEffect, adjusted: AdjustedWindows) -> MarketEffect:
-    """The part that the market's features have in the ridges of the linear model; `NO_EFFECT` without the series.
-
-    Args:
-        windows: The rows to fit on.
-        effect: The calendar effect.
-        adjusted: The windows with it removed.
-    """
+    """The part that the market's features have in the ridges of the linear model; `NO_EFFECT` without the series."""
     if not windows.has_market:
         return NO_EFFECT
     market = slice(len(MARKET_NAMES))

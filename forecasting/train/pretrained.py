@@ -56,17 +56,11 @@ _SHIPPED = Path(__file__).with_name("weights")
 
 @dataclass(frozen=True)
 class Kind:
-    """Which symbols' fits may start from pretrained weights.
+    """Which symbols' fits may start from pretrained weights."""
 
-    Attributes:
-        target: What they forecast.
-        earnings: Whether their symbols have earnings dates.
-        market: Whether they have a market series.
-    """
-
-    target: Target
-    earnings: bool
-    market: bool
+    target: Target  # what they forecast
+    earnings: bool  # whether their symbols have earnings dates
+    market: bool  # whether they have a market series
 
     def name(self, trained_to: date, suffix: str = "") -> str:
         """The name of weights of this kind, which is that of their folder: `volume-2024-03-08-earnings-market`."""
@@ -76,19 +70,12 @@ class Kind:
 
 @dataclass(frozen=True)
 class OwnWeights:
-    """Pretrained weights made of a user's own symbols: what a caller needs to choose and load them.
+    """Pretrained weights made of a user's own symbols: what a caller needs to choose and load them."""
 
-    Attributes:
-        name: As `Kind.name` makes it, the part after the kind included; it names them in a card.
-        trained_to: The newest session whose value was used in training.
-        folder: Where `checkpoint.save` wrote them.
-        sha256: The hash that it returned.
-    """
-
-    name: str
-    trained_to: date
-    folder: Path
-    sha256: str
+    name: str  # as `Kind.name` makes it, the part after the kind included; it names them in a card
+    trained_to: date  # the newest session whose value was used in training
+    folder: Path  # where `checkpoint.save` wrote them
+    sha256: str  # the hash that it returned
 
     def is_of(self, kind: Kind) -> bool:
         """Whether a fit of this kind may start from them."""
@@ -103,21 +90,13 @@ def kind_of(windows: Windows) -> Kind:
 def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoint | None:
     """The newest weights for `windows`: shipped ones, or those of `own`, which are preferred where both are as new.
 
-    Shipped weights are trained on no session after the newest learnable one, own weights on older ones alone. For a
-    symbol with earnings dates, weights trained with dates: without dates the training lags contain reactions, and
-    the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9 % more; for a symbol without dates, weights
-    trained with dates have 1.1 % more).
+    Shipped weights are trained on no session after the newest learnable one, own weights on older ones alone; None for
+    an origin before every span. For a symbol with earnings dates, weights trained with dates: without dates the
+    training lags contain reactions, and the weights of lags come out smaller (SBUX, 2015-2019, volume: error 0.9 %
+    more; for a symbol without dates, weights trained with dates have 1.1 % more).
 
-    Args:
-        windows: The symbol's rolling window.
-        own: Those that had been made when the night's bars were fetched, in order of preference among equally new ones.
-            One whose files are missing, altered or of other code is left out, with a warning.
-
-    Returns:
-        The checkpoint, named in its card; None for an origin before every span.
-
-    Raises:
-        ArtifactError: A shipped file is missing or altered, or was written by other code.
+    `own` are those made when the night's bars were fetched, in order of preference among equally new ones. One whose
+    files are missing, altered or of other code is left out, with a warning; such a shipped file raises ArtifactError.
     """
     kind, newest = kind_of(windows), windows.sessions[windows.learnable_sessions - 1]
     shipped = _newest_shipped(kind, newest)
@@ -133,11 +112,7 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
 
 
 def shipped_for(kind: Kind, newest: date) -> Checkpoint | None:
-    """The newest shipped weights of a kind that were trained on no session after `newest`, named in their card.
-
-    Raises:
-        ArtifactError: A shipped file is missing or altered, or was written by other code.
-    """
+    """The newest shipped weights of a kind that were trained on no session after `newest`, named in their card."""
     shipped = _newest_shipped(kind, np.datetime64(newest))
     return None if shipped is None else _load_shipped(shipped)
 
@@ -185,9 +160,6 @@ def pretrain(
         hyperparameters: A few symbols need more epochs than many.
         start: Where each network begins, in turn where it has fewer; named as `base` in the card. Random without it.
         progress: Called with networks trained and networks in all, after each.
-
-    Raises:
-        ValueError: A symbol with too few rows that have a known target.
     """
     prepared = [prepare(windows, method="base", settings=settings) for windows in panel]
     training = [symbol.training for symbol in prepared]

@@ -45,19 +45,13 @@ def _libraries(modules: int) -> ThreadpoolController:
 
 @dataclass(frozen=True)
 class Ridge:
-    """A fitted ridge.
+    """A fitted ridge."""
 
-    Attributes:
-        mean: (P,) and scale (P,) of the features; the scale of a constant one is 1.
-        coefficients: (P,) of the standardised features, and the intercept.
-        loo_residuals: (N,) weighted leave-one-out residuals of the training rows, truth - forecast.
-    """
-
-    mean: Floats
-    scale: Floats
-    coefficients: Floats
+    mean: Floats  # (P,)
+    scale: Floats  # (P,) 1 of a constant feature
+    coefficients: Floats  # (P,) of the standardised features
     intercept: float
-    loo_residuals: Floats
+    loo_residuals: Floats  # (N,) weighted leave-one-out residuals of the training rows, truth - forecast
 
     def forecast(self, features: Floats) -> Floats:
         """(M,) point forecasts of features (M, P)."""
