@@ -16,9 +16,8 @@ import pandas as pd
 import forecasting as fc
 from forecasting.exchanges import exchange_of
 from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.report import axes
-from forecasting.report.axes import Axes
-from forecasting.report.track_record_charts import BANDS
+from forecasting.report import charts
+from forecasting.report.charts import BANDS, Axes
 from forecasting.report.units import Unit, unit_for
 
 WIDTH, HEIGHT, PAST = 960.0, 400.0, 40
@@ -73,17 +72,17 @@ def picture(history: pd.DataFrame, *, name: str) -> str:
     symbol, usual = str(history["symbol"].iloc[0]), float(past["actual"].median())
     unit = unit_for("volume", usual=usual, symbol=symbol, currency="")
     values = [*past["q05"], *past["q95"], *past["actual"], *ahead["q95"]]
-    plot = axes.make_axes(values, width=WIDTH - 32, height=HEIGHT - _HEAD - _FOOT, unit=unit, from_zero=True)
+    plot = charts.make_axes(values, width=WIDTH - 32, height=HEIGHT - _HEAD - _FOOT, unit=unit, from_zero=True)
     step = (plot.right - plot.left) / (len(past) + len(ahead))
     fan_left = plot.left + len(past) * step
     hits = int(past["inside_80"].astype(bool).sum())
     marks = [
-        axes.box(fan_left, axes.TOP, plot.floor, width=plot.right - fan_left, css="coming"),
-        axes.grid(plot, unit),
+        charts.box(fan_left, charts.TOP, plot.floor, width=plot.right - fan_left, css="coming"),
+        charts.grid(plot, unit),
         *(_night(row, plot, x=plot.left + k * step, step=step) for k, row in enumerate(past.to_dict("records"))),
         _fan(ahead, float(past["actual"].iloc[-1]), plot, x=fan_left - step / 2, step=step),
         _dates([*past["target_session"], *ahead["target_session"]], plot, step=step, past=len(past)),
-        axes.text(plot.right - 5 * step / 2, axes.TOP - 8, "next five sessions", css="strong middle"),
+        charts.text(plot.right - 5 * step / 2, charts.TOP - 8, "next five sessions", css="strong middle"),
     ]
     return _drawing(
         "".join(marks),
@@ -97,8 +96,8 @@ def _night(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
     """One past forecast: intervals, median, and the actual, filled if inside the 80 % interval."""
     middle, wide = x + step / 2, step * 0.7
     left = middle - wide / 2
-    bands = [axes.box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in _FAINTEST]
-    median = axes.line(left, plot.y(row["q50"]), left + wide, plot.y(row["q50"]), css="median")
+    bands = [charts.box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in _FAINTEST]
+    median = charts.line(left, plot.y(row["q50"]), left + wide, plot.y(row["q50"]), css="median")
     notes = calendar_notes(row["target_session"].date(), exchange_of(row["symbol"], overrides={}, default="XNYS"))
     note = next((note for note in notes if note in _NOTED), "")
     # Below a small day and above a large one, where no other night's interval is.
@@ -107,7 +106,7 @@ def _night(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
         if note == "half day"
         else plot.y(max(row["q95"], row["actual"])) - 10
     )
-    words = [axes.text(middle, y, note, css="note middle")] if note else []
+    words = [charts.text(middle, y, note, css="note middle")] if note else []
     return "".join([*bands, median, _actual(middle, plot.y(row["actual"]), inside=bool(row["inside_80"])), *words])
 
 
@@ -119,8 +118,8 @@ def _fan(ahead: pd.DataFrame, last: float, plot: Axes, *, x: float, step: float)
         heights = [plot.y(value) for value in (last, *ahead[column])]
         return list(zip(across, heights, strict=True))
 
-    bands = [axes.path([*curve(low), *curve(high)[::-1]], css=css, closed=True) for low, high, css in _FAINTEST]
-    return "".join([*bands, axes.path(curve("q50"), css="median"), _actual(x, plot.y(last), inside=True)])
+    bands = [charts.path([*curve(low), *curve(high)[::-1]], css=css, closed=True) for low, high, css in _FAINTEST]
+    return "".join([*bands, charts.path(curve("q50"), css="median"), _actual(x, plot.y(last), inside=True)])
 
 
 def _dates(sessions: list[pd.Timestamp], plot: Axes, *, step: float, past: int) -> str:
@@ -131,7 +130,7 @@ def _dates(sessions: list[pd.Timestamp], plot: Axes, *, step: float, past: int) 
     for place, k in enumerate(shown):
         year = f" {sessions[k].year}" if place == 0 or sessions[k].year != sessions[shown[place - 1]].year else ""
         label = f"{sessions[k].day} {sessions[k]:%b}{year}"
-        labels.append(axes.text(plot.left + (k + 0.5) * step, plot.floor + 18, label, css="axis middle"))
+        labels.append(charts.text(plot.left + (k + 0.5) * step, plot.floor + 18, label, css="axis middle"))
     return "".join(labels)
 
 
@@ -141,21 +140,21 @@ def _legend(hits: str) -> str:
     marks = (
         ('<rect class="band90" x="0" y="-13" width="22" height="18"/>', 22, "90 % interval"),
         ('<rect class="band80" x="0" y="-13" width="22" height="18"/>', 22, "80 % interval"),
-        (axes.line(0, middle, 22, middle, css="median"), 22, "median"),
+        (charts.line(0, middle, 22, middle, css="median"), 22, "median"),
         (_actual(6, middle, inside=True), 12, "actual, inside the 80 % interval"),
         (_actual(6, middle, inside=False), 12, "outside"),
     )
     x = 0.0
     for mark, wide, words in marks:
-        parts.append(f'<g transform="translate({x:.0f} 0)">{mark}{axes.text(wide + 7, 0, words, css="axis")}</g>')
+        parts.append(f'<g transform="translate({x:.0f} 0)">{mark}{charts.text(wide + 7, 0, words, css="axis")}</g>')
         x += wide + 7 + 6.2 * len(words) + 14
-    return "".join(parts) + axes.text(WIDTH - 32 - axes.RIGHT, 0, hits, css="strong end")
+    return "".join(parts) + charts.text(WIDTH - 32 - charts.RIGHT, 0, hits, css="strong end")
 
 
 def _actual(x: float, y: float, *, inside: bool) -> str:
     if inside:
         return f'<circle class="actual" cx="{x:.1f}" cy="{y:.1f}" r="4"/>'
-    return axes.path([(x, y - 5.5), (x + 5.5, y), (x, y + 5.5), (x - 5.5, y)], css="miss", closed=True)
+    return charts.path([(x, y - 5.5), (x + 5.5, y), (x, y + 5.5), (x - 5.5, y)], css="miss", closed=True)
 
 
 def _label(name: str, past: pd.DataFrame, ahead: pd.DataFrame, unit: Unit) -> str:
@@ -171,10 +170,10 @@ def _label(name: str, past: pd.DataFrame, ahead: pd.DataFrame, unit: Unit) -> st
 def _drawing(marks: str, *, title: str, label: str, legend: str) -> str:
     attributes = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img"'
     parts = [
-        f"<svg {attributes}><title>{axes.escape(label)}</title>",
+        f"<svg {attributes}><title>{charts.escape(label)}</title>",
         _STYLE,
         f'<rect class="paper" x="0.5" y="0.5" width="{WIDTH - 1:.0f}" height="{HEIGHT - 1:.0f}" rx="8"/>',
-        axes.text(16, 30, title, css="title"),
+        charts.text(16, 30, title, css="title"),
         f'<g transform="translate(16 {_HEAD:.0f})">{marks}</g>',
         f'<g transform="translate(16 {HEIGHT - 16:.0f})">{legend}</g></svg>',
     ]

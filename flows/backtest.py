@@ -10,9 +10,7 @@ from flows import clock
 from flows.reporting import add_artifacts, add_tags, backtest_run_name, readable_errors, send_failed
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
 from forecasting.pipeline.parameters import narrowed
-from forecasting.report.artifacts import backtest_artifact
-from forecasting.report.run_guides import BACKTEST
-from forecasting.report.run_outcome import subject_tags
+from forecasting.report.prefect import BACKTEST, backtest_artifact, subject_tags
 from forecasting.store import lock
 from forecasting.vocabulary import Target
 

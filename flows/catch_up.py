@@ -19,8 +19,7 @@ from flows.reporting import (
 from forecasting.pipeline.parameters import narrowed
 from forecasting.pipeline.plan import planned_span
 from forecasting.pipeline.run import ledger
-from forecasting.report.run_guides import CATCH_UP
-from forecasting.report.run_outcome import subject_tags
+from forecasting.report.prefect import CATCH_UP, subject_tags
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Target
 

@@ -204,7 +204,7 @@ def doctor(database_url: options.DatabaseUrl = None, as_json: options.AsJson = F
     use(database_url=database_url)
     from flows.terminal import console
     from flows.terminal.doctor import doctor as run_checks
-    from forecasting.report.listings import check_listing
+    from forecasting.report.terminal import check_listing
 
     checks = run_checks()
     console.show_rows(checks, check_listing, as_json=as_json)

@@ -36,8 +36,7 @@ from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
 from forecasting.pipeline.run import ledger, shards
 from forecasting.pipeline.unexpected import explained
-from forecasting.report.run_guides import NIGHTLY
-from forecasting.report.run_outcome import subject_tags
+from forecasting.report.prefect import NIGHTLY, subject_tags
 from forecasting.settings import Settings
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode, Target

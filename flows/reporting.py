@@ -28,9 +28,7 @@ from forecasting.pipeline.run import outcome_of
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.pipeline.unexpected import explained, explained_errors
 from forecasting.plain_text import plain_text
-from forecasting.report.artifacts import Artifact, night_artifact
-from forecasting.report.outcome_page import RunTimes
-from forecasting.report.run_outcome import outcome_sentence, outcome_tags
+from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outcome_sentence, outcome_tags
 from forecasting.settings import Settings, read_settings
 
 logger = logging.getLogger("forecasting.night")

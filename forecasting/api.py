@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from forecasting.errors import UsageError
 from forecasting.option_values import check_day, check_symbol, check_text, checked_clock, parse_mode
 from forecasting.pipeline import ledger_frames
-from forecasting.report.long_forms import hubverse, nixtla
+from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from flows import clock
 from flows.terminal.start import start_night
 from forecasting.pipeline.publish import each_report
-from forecasting.report.data import ReportData
+from forecasting.report.night_view import ReportData
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata

@@ -60,7 +60,7 @@ def models_list(
     from flows.terminal import console
     from forecasting.pipeline import models
     from forecasting.pipeline.symbols import raise_failed
-    from forecasting.report.listings import model_listing
+    from forecasting.report.terminal import model_listing
 
     networks, outcomes = models.list_models(settings(), now=clock.now)
     console.show_rows(networks, model_listing, as_json=as_json)

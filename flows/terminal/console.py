@@ -12,12 +12,10 @@ from forecasting.article import ArticleResult
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import report_path
 from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
-from forecasting.report import listings, wording
-from forecasting.report.data import ReportData
-from forecasting.report.json_text import json_text
-from forecasting.report.night_text import LEGEND, line_listing, night_text
-from forecasting.report.tables import forecast_csv, night_document
-from forecasting.report.text_table import text_table
+from forecasting.report import terminal, wording
+from forecasting.report.documents import forecast_csv, json_text, night_document
+from forecasting.report.night_view import ReportData
+from forecasting.report.terminal import LEGEND, line_listing, night_text, text_table
 from forecasting.settings import Settings, read_settings
 from forecasting.store.connect import place
 
@@ -67,11 +65,11 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
         show_json(documents[0] if len(documents) == 1 else documents)
         return
     for document in documents:
-        echo(listings.backtest_title(document))
-        show_table(*listings.backtest_listing(document))
+        echo(terminal.backtest_title(document))
+        show_table(*terminal.backtest_listing(document))
         if "as_published" in document:
             echo(wording.published_sentence(document))
-            show_table(*listings.backtest_listing({**document, **document["as_published"]}))
+            show_table(*terminal.backtest_listing({**document, **document["as_published"]}))
     if documents and out is not None:
         echo(f"Written to {out}")
 
@@ -79,7 +77,7 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
 def show_article(result: ArticleResult, out: Path) -> None:
     """Print each variant with its error, and the figure's path."""
     echo(f"{result.title}: mean absolute error over the test sessions, in million shares")
-    show_table(*listings.article_listing(result))
+    show_table(*terminal.article_listing(result))
     if result.note:
         echo(result.note)
     echo(f"Figure: {out}")
@@ -90,19 +88,19 @@ def show_record(record: Mapping[str, Any], *, as_json: bool = False) -> None:
     if as_json:
         show_json(dict(record))
     else:
-        show_table(*listings.lineage_listing(record))
+        show_table(*terminal.lineage_listing(record))
 
 
 def show_settings(settings: Settings, *, as_json: bool = False) -> None:
     """Print the settings in force; secrets stay hidden."""
     if as_json:
-        show_json(listings.settings_document(settings))
+        show_json(terminal.settings_document(settings))
     else:
-        show_table(*listings.settings_listing(settings))
+        show_table(*terminal.settings_listing(settings))
 
 
 def show_rows(
-    rows: Sequence[Row], listing: Callable[[Sequence[Row]], listings.Listing], *, as_json: bool = False
+    rows: Sequence[Row], listing: Callable[[Sequence[Row]], terminal.Listing], *, as_json: bool = False
 ) -> None:
     """Print rows as the table that `listing` makes of them, or as JSON with all that is known of each."""
     if as_json:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from forecasting.report.text_table import paragraph
+from forecasting.report.terminal import paragraph
 
 
 def width() -> int | None:

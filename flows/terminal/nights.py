@@ -71,7 +71,7 @@ def ingest(
     from flows import clock
     from flows.terminal import console
     from forecasting.pipeline.ingest import ingest_only
-    from forecasting.report.listings import fetch_listing
+    from forecasting.report.terminal import fetch_listing
 
     fetched = ingest_only(options.settings(), as_of=options.parse(as_of), switch_source=switch_source, now=clock.now)
     console.show_outcomes(fetched, partial(console.show_rows, listing=fetch_listing, as_json=as_json))

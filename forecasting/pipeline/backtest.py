@@ -27,7 +27,7 @@ from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.run_log import code_version
 from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, values_of
 from forecasting.preprocess.market import MarketSeries
-from forecasting.report.json_text import json_text
+from forecasting.report.documents import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write

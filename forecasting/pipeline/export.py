@@ -15,7 +15,7 @@ from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
-from forecasting.report.long_forms import hubverse, nixtla
+from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate
 from forecasting.vocabulary import Clock

@@ -19,7 +19,7 @@ from forecasting.settings import Settings
 from forecasting.vocabulary import Clock, Mode, Target
 
 if TYPE_CHECKING:
-    from forecasting.report.data import ReportData
+    from forecasting.report.night_view import ReportData
 
 WINDOWS = "windows.npz"
 """In a night's folder: the file of its windows."""

@@ -7,12 +7,8 @@ from datetime import date, datetime
 
 from forecasting.errors import StoreError
 from forecasting.pipeline.night import Night
-from forecasting.report.artifacts import Artifact
-from forecasting.report.days import as_day
-from forecasting.report.night_text import age
-from forecasting.report.outcome_page import RunTimes, outcome_artifact
-from forecasting.report.run_outcome import SymbolNight
-from forecasting.report.units import quantity
+from forecasting.report.prefect import Artifact, RunTimes, SymbolNight, outcome_artifact
+from forecasting.report.units import age, as_day, quantity
 from forecasting.sessions import opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, read

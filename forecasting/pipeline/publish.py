@@ -20,11 +20,11 @@ from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.targets import actual_of
-from forecasting.report.data import ReportData
-from forecasting.report.days import as_day
-from forecasting.report.index_page import IndexLine, render_index
+from forecasting.report.index import IndexLine, render_index
+from forecasting.report.night_view import ReportData
 from forecasting.report.page import render_page
-from forecasting.report.track_record import has_enough_live
+from forecasting.report.record import has_enough_live
+from forecasting.report.units import as_day
 from forecasting.sessions import span
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read

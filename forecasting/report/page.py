@@ -1,17 +1,60 @@
-"""The page of a night: one self-contained HTML file."""
+"""The page of a night: one self-contained HTML file, its past nights inside it as JSON for its script."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
-from forecasting.report import facts, night_json, record_section, track_record_charts, units, wording
-from forecasting.report.data import ReportData
-from forecasting.report.environment import environment
-from forecasting.report.listings import change
-from forecasting.report.staleness import stale_after
-from forecasting.report.track_record import ENOUGH_LIVE, TrackRecord, coverages
-from forecasting.vocabulary import LSTM
+import numpy as np
+import pandas as pd
+
+from forecasting.evaluate.scores import RATIOS
+from forecasting.report import charts, record, wording
+from forecasting.report.night_view import ReportData
+from forecasting.report.units import Unit, as_day, instant, long_day, p_value, percent, short_day
+from forecasting.vocabulary import CHAMPION, LSTM, QUANTILE_COLUMNS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+RESTATED_SHOWN = 10
+CHAMPIONS_SHOWN = 10
+PAST_SHOWN = 20
+
+_OF_A_NIGHT = ("name", "role", "kind", "status", "reason", "split_factor")
+_LAYOUTS: tuple[charts.Layout, ...] = ("wide", "narrow")
+_FINER = 4
+"""Digits more than shown: rounded twice, two numbers in 10 ** _FINER can differ in the last digit from the rest of the
+page and from `show`, and all digits would double the size."""
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Jinja with the package's templates: every value is escaped, an undefined one raises."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("forecasting.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"long_day": long_day, "short_day": short_day}
+    return made
+
+
+def stale_after(session: date) -> str:
+    """Noon UTC of the day after the first session forecast, ISO text; a newer night is due by then on any exchange.
+
+    The session has closed everywhere by then, and the night that follows it is made in the early hours.
+    """
+    return datetime.combine(session + timedelta(1), time(12), tzinfo=UTC).isoformat()
 
 
 def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> str:
@@ -21,153 +64,271 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
         data: The night.
         links: Text and address of each other page, as of the index.
     """
-    record = data.record
-    unit = units.unit_of(data)
+    issued, first = data.rows["issued_at"].iloc[0], data.rows["target_session"].iloc[0]
+    past = data.record.ahead(1)
     return (
         environment()
         .get_template("page.html")
         .render(
             data=data,
             links=links,
-            unit=unit,
+            unit=data.unit,
             what=wording.TARGETS[data.target],
             headline=wording.headline(data),
-            so_far=wording.record_sentence(data, record),
+            so_far=wording.record_sentence(data),
             notices=wording.notices(data),
-            issued_at=data.rows["issued_at"].iloc[0],
-            issued=units.instant(data.rows["issued_at"].iloc[0]),
-            stale_after=stale_after(data.rows["target_session"].iloc[0]),
+            issued_at=issued,
+            issued=instant(issued),
+            stale_after=stale_after(first),
             # A replay and the sample are old on purpose, and say so.
             may_be_stale="replay" not in set(data.rows["kind"]),
-            nights=night_json.embedded(data),
-            forecasters=night_json.forecasters(data),
-            last=_last_row(data),
-            forecasts=_forecast_rows(data),
-            past=[track_record_charts.past_chart(data, record, layout) for layout in ("wide", "narrow")]
-            if len(record.ahead(1))
-            else [],
-            past_rows=_past_rows(data, record),
-            counted=_counted(record),
-            origins=record.origins,
-            fallbacks=record.fallbacks,
-            first_score=units.long_day(data.rows["target_session"].iloc[0]),
-            **_skill_tables(data, record),
-            coverages=_coverage_tables(record),
-            **record_section.figures(data, record),
-            facts=facts.fact_groups(data),
-            stages=facts.stage_rows(data),
-            findings=facts.finding_rows(data),
-            findings_left_out=max(0, len(data.findings) - facts.FINDINGS_SHOWN),
+            nights=embedded(data),
+            forecasters=forecasters(data),
+            past=[charts.past_chart(data, layout) for layout in _LAYOUTS] if len(past) else [],
+            past_rows=past.iloc[: -PAST_SHOWN - 1 : -1].to_dict("records"),
+            counted=_counted(data.record),
+            first_score=long_day(first),
+            **_record_figures(data),
+            costs=_cost_rows(data),
+            restated=_restated(data),
+            **_champions(data),
+            facts=wording.fact_groups(data),
+            stages=wording.stage_rows(data),
+            findings=wording.finding_rows(data),
+            findings_left_out=max(0, len(data.findings) - wording.FINDINGS_SHOWN),
         )
     )
 
 
-def _last_row(data: ReportData) -> dict[str, Any]:
-    value = units.unit_of(data).number(data.last_value)
-    return {"day": units.short_day(data.known.index[-1]), "value": value, "provisional": data.is_provisional}
-
-
-def _forecast_rows(data: ReportData) -> list[dict[str, Any]]:
-    unit = units.unit_of(data)
-    return [
-        {
-            "day": units.short_day(row["target_session"]),
-            "iso": row["target_session"].isoformat(),
-            "median": unit.number(row["q50"]),
-            "span_50": unit.span(row["q25"], row["q75"]),
-            "span_80": unit.span(row["q10"], row["q90"]),
-            "span_90": unit.span(row["q05"], row["q95"]),
-            "change": change(row["q50"], data.last_value, target=data.target),
-            "notes": wording.day_notes(data, row["target_session"]),
-        }
-        for row in data.rows.to_dict("records")
-    ]
-
-
-def _past_rows(data: ReportData, record: TrackRecord) -> list[dict[str, str]]:
-    unit = units.unit_of(data)
-    return [
-        {
-            "day": units.short_day(row["target_session"]),
-            "iso": row["target_session"].isoformat(),
-            "median": unit.number(row["q50"]),
-            "span_80": unit.span(row["q10"], row["q90"]),
-            "actual": unit.number(row["actual"]),
-            "error": unit.number(row["error"]),
-            "where": "inside" if row["inside_80"] else "outside",
-            "kind": str(row["kind"]),
-        }
-        for row in record.ahead(1).iloc[:-21:-1].to_dict("records")
-    ]
-
-
-def _counted(record: TrackRecord) -> str:
-    if not record.origins:
+def _counted(track: record.TrackRecord) -> str:
+    if not track.origins:
         return ""
-    days = record.published["origin_session"]
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(record.kinds.items()))
-    if record.origins == 1:
+    days = track.published["origin_session"]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(track.kinds.items()))
+    if track.origins == 1:
         return f"one night, {days.min()} ({kinds})"
-    return f"{record.origins} nights from {days.min()} to {days.max()} ({kinds})"
+    return f"{track.origins} nights from {days.min()} to {days.max()} ({kinds})"
 
 
-def _skill_tables(data: ReportData, record: TrackRecord) -> dict[str, list[dict[str, Any]]]:
-    unit, found = units.unit_of(data), record.comparisons
-    if found.empty:
-        return {"skills": [], "losses": []}
-    each = found[found["horizon"] > 0]
-    limit = max(0.05, float(each["skill_pinball"].abs().max()))
-    rows = []
+def _record_figures(data: ReportData) -> dict[str, Any]:
+    """Skill, skill over time, coverage, places of the actuals and errors by day; empty where too little is known."""
+    unit, track, comparisons = data.unit, data.record, data.record.comparisons
+    against, line = record.skill_over_time(track)
+    against = wording.forecaster_label(against)
+    shares = record.pit_histogram(track)
+    each = comparisons[comparisons["horizon"] > 0]
+    limit = max(0.05, float(each["skill_pinball"].abs().max())) if len(each) else 0.05
     # One session ahead, as the sentence at the top of the page: the same nights, so the same best baseline.
-    ahead = found[found["horizon"] == 1]
+    ahead = each[each["horizon"] == 1]
+    skills = []
     network_last = ahead.assign(is_network=ahead["forecaster"] == LSTM).sort_values(["is_network", "their_pinball"])
     for row in network_last.to_dict("records"):
         own = each[each["forecaster"] == row["forecaster"]]
         by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
-        bars = track_record_charts.skill_bars(by_horizon, limit=limit)
-        rows.append({**_loss_row(row, unit, finer=0), "bars": bars})
-    return {"skills": rows, "losses": [_loss_row(row, unit, finer=1) for row in found.to_dict("records")]}
+        skills.append(_loss_row(row, unit, finer=0) | {"bars": charts.skill_bars(by_horizon, limit=limit)})
+    days = record.errors_by_day(track, data.special_days).to_dict("records")
+    return {
+        "origins": track.origins,
+        "fallbacks": track.fallbacks,
+        "skills": skills,
+        "losses": [_loss_row(row, unit, finer=1) for row in comparisons.to_dict("records")],
+        "skill_against": against,
+        "skill_lines": [charts.skill_line(line, layout, against=against) for layout in _LAYOUTS] if len(line) else [],
+        "skill_nights": record.ENOUGH_NIGHTS,
+        "coverages": _coverage_tables(track),
+        "pit": charts.pit_bars(shares) if len(shares) else "",
+        "pit_rows": [
+            {
+                "place": row["place"],
+                "share": percent(row["share"]),
+                "expected": percent(row["expected"]),
+                "band": f"{percent(row['low'])} to {percent(row['high'])}",
+            }
+            for row in shares.to_dict("records")
+        ],
+        "enough": record.ENOUGH_FOR_SHARES,
+        "days": [
+            {
+                "day": row["day"],
+                "n": row["n"],
+                "mae": unit.number(row["mae"]),
+                "bias": unit.number(row["bias"]),
+                "inside": percent(row["inside_80"]),
+            }
+            for row in days
+        ],
+    }
 
 
-def _loss_row(row: dict[Any, Any], unit: units.Unit, *, finer: int) -> dict[str, Any]:
+def _loss_row(row: dict[Any, Any], unit: Unit, *, finer: int) -> dict[str, Any]:
     losses = ("mae", "their_mae", "pinball", "their_pinball")
     return {
         "forecaster": wording.forecaster_label(row["forecaster"]),
         "horizon": int(row["horizon"]) or "all",
         "n": row["n"],
         **{name: unit.number(row[name], finer=finer) for name in losses},
-        **{name: units.percent(row[name], signed=True, decimals=finer) for name in ("skill_mae", "skill_pinball")},
-        "p_value": units.p_value(row["p_value"]),
+        **{name: percent(row[name], signed=True, decimals=finer) for name in ("skill_mae", "skill_pinball")},
+        "p_value": p_value(row["p_value"]),
     }
 
 
-def _coverage_tables(record: TrackRecord) -> list[dict[str, Any]]:
-    found = coverages(record)
-    return [
+def _coverage_tables(track: record.TrackRecord) -> list[dict[str, Any]]:
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for row in record.coverages(track).to_dict("records"):
+        share, low, high = row["share"], row["low"], row["high"]
+        # With a handful of forecasts nearly every share lies in the band, which is no evidence.
+        fits = "fits" if row["n"] >= record.ENOUGH_LIVE else "too few"
+        tables.setdefault(percent(row["level"]), []).append(
+            {
+                "horizon": row["horizon"],
+                "n": row["n"],
+                "share": percent(share),
+                "band": f"{100 * low:.0f}\N{EN DASH}{percent(high)}",
+                "verdict": "too narrow" if share < low else "too wide" if share > high else fits,
+                "strip": charts.coverage_strip(share, low, high, level=row["level"]),
+            }
+        )
+    return [{"level": level, "rows": rows} for level, rows in tables.items()]
+
+
+def _cost_rows(data: ReportData) -> list[dict[str, Any]]:
+    """A row a cost ratio above 1, and for the one that is set: tomorrow's quantile, and costs one session ahead."""
+    unit, rows = data.unit, []
+    for ratio in sorted({*map(float, RATIOS[1:]), *([] if data.cost_ratio is None else [data.cost_ratio])}):
+        costs = record.realised_costs(data.record, ratio).to_dict("records")
+        if not costs:
+            return []
+        best = costs[1] if len(costs) > 1 else None
+        rows.append(
+            {
+                "ratio": f"{ratio:.4g} to 1",
+                "own": ratio == data.cost_ratio,
+                "level": wording.level_name(ratio),
+                "tomorrow": unit.number(float(record.cost_quantiles(data.rows, ratio).iloc[0])),
+                "n": costs[0]["n"],
+                "cost": unit.number(costs[0]["cost"], finer=1),
+                "saving": percent(costs[0]["saving"], signed=True),
+                "best": wording.forecaster_label(best["forecaster"]) if best else "",
+                "best_saving": percent(best["published_saving"] if best else math.nan, signed=True),
+            }
+        )
+    return rows
+
+
+def _restated(data: ReportData) -> dict[str, Any] | None:
+    """A sentence and the newest restated sessions; None where no first prints are given."""
+    if data.first_prints is None or data.first_prints.empty:
+        return None
+    unit, first = data.unit, data.first_prints
+    now = data.history["value"].astype(float).reindex(first.index)
+    changed = record.restated(first, now, target=data.target)
+    rows = [
         {
-            "level": units.percent(float(level)),  # type: ignore[arg-type]  # groupby on one column gives its values
-            "rows": [
-                {
-                    "horizon": row["horizon"],
-                    "n": row["n"],
-                    "share": units.percent(row["share"]),
-                    "band": f"{100 * row['low']:.0f}\N{EN DASH}{units.percent(row['high'])}",
-                    "verdict": _verdict(row),
-                    "strip": track_record_charts.coverage_strip(
-                        row["share"], row["low"], row["high"], level=row["level"]
-                    ),
-                }
-                for row in group.to_dict("records")
-            ],
+            "session": as_day(row["session"]),
+            "first": unit.number(row["first"], finer=1),
+            "now": unit.number(row["now"], finer=1),
+            "change": percent(row["change"], signed=True, decimals=1),
         }
-        for level, group in found.groupby("level")
+        for row in changed.head(RESTATED_SHOWN).to_dict("records")
     ]
+    typical = percent(float(changed["change"].abs().median()), decimals=1) if rows else ""
+    return {"sessions": len(first), "changed": len(changed), "typical": typical, "rows": rows}
 
 
-def _verdict(row: dict[Any, Any]) -> str:
-    if row["share"] < row["low"]:
-        return "too narrow"
-    if row["share"] > row["high"]:
-        return "too wide"
-    # With a handful of forecasts nearly every share lies in the band, which is no evidence.
-    return "fits" if row["n"] >= ENOUGH_LIVE else "too few"
+def _champions(data: ReportData) -> dict[str, Any]:
+    """The newest champions, and how many more there were."""
+    if data.champions is None:
+        return {"champions": [], "champions_left_out": 0}
+    newest = data.champions.sort_values(["from_session", "decided_at"], ascending=False).head(CHAMPIONS_SHOWN)
+    rows = [
+        {
+            "since": as_day(row["from_session"]).isoformat(),
+            "until": "now" if row["to_session"] != row["to_session"] else as_day(row["to_session"]).isoformat(),
+            "model": str(row["model_id"]),
+            "method": str(row["method"]),
+            "why": str(row["why"]),
+        }
+        for row in newest.to_dict("records")
+    ]
+    return {"champions": rows, "champions_left_out": len(data.champions) - len(rows)}
+
+
+def forecasters(data: ReportData) -> dict[str, str]:
+    """Name and label of every forecaster with a forecast of the nights in the page, the network first."""
+    names = sorted(set(_issued(data)["name"]), key=lambda name: (name != LSTM, name))
+    return {name: "the network" if name == LSTM else wording.forecaster_label(name) for name in names}
+
+
+def embedded(data: ReportData) -> str:
+    """Past nights as issued, which the page's script draws when a reader picks one: JSON, safe inside a script element.
+
+    Sessions are listed once and referred to by their place; values and quantiles are in the page's unit. `basis` of a
+    night is what a value of the page is multiplied by to be on its share basis, 1 where it is absent.
+    """
+    rows, unit = _issued(data), data.unit
+    values = {as_day(day): float(value) for day, value in data.history["value"].items()}
+    settled = {as_day(day): bool(flag) for day, flag in data.history["settled"].items()}
+    named = [*rows["origin_session"].unique(), *rows["target_session"].unique()]
+    sessions = sorted({*values, *map(as_day, named)})
+    place = {session: position for position, session in enumerate(sessions)}
+    document = {
+        "unit": {"decimals": unit.decimals, "before": unit.before, "after": unit.after, "name": unit.name},
+        "from_zero": data.target != "close",
+        "forecasters": forecasters(data),
+        "sessions": [session.isoformat() for session in sessions],
+        "values": [_number(values.get(session, math.nan), unit) for session in sessions],
+        "provisional": [place[session] for session in sessions if not settled.get(session, True)],
+        "notes": {place[session]: notes for session in sessions if (notes := data.special_days(session))},
+        "nights": _nights(data, rows, place),
+    }
+    return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _issued(data: ReportData) -> pd.DataFrame:
+    """The forecasts of the nights that a reader can pick; this night's own where no others are given."""
+    if data.issued is not None:
+        return data.issued
+    return data.forecasts.assign(name=data.model["name"], role=CHAMPION, split_factor=1.0)
+
+
+def _nights(data: ReportData, rows: pd.DataFrame, place: dict[date, int]) -> list[dict[str, Any]]:
+    """The nights, oldest first. Plain lists: a frame a night and forecaster took a second for 250 nights."""
+    unit = data.unit
+    in_order = rows.sort_values(["origin_session", "horizon"], kind="stable")
+    scaled = in_order[[*QUANTILE_COLUMNS, "last_value"]].to_numpy(dtype=float) / unit.scale
+    rounded = np.round(scaled, unit.decimals + _FINER)
+    columns: dict[str, list[Any]] = {name: in_order[name].tolist() for name in _OF_A_NIGHT}
+    for name, session in (("origin", "origin_session"), ("target", "target_session")):
+        columns[name] = in_order[session].map({day: place[as_day(day)] for day in in_order[session].unique()}).tolist()
+    columns |= {"quantiles": rounded[:, :-1].tolist(), "last": rounded[:, -1].tolist()}
+    minutes = pd.DatetimeIndex(in_order["issued_at"]).tz_convert(None).to_numpy().astype("datetime64[m]")
+    columns["issued"] = np.datetime_as_string(minutes).tolist()
+    starts = np.flatnonzero(np.diff(columns["origin"], prepend=-1)).tolist()
+    return [_night(data, columns, range(*bounds)) for bounds in pairwise([*starts, len(in_order)])]
+
+
+def _night(data: ReportData, columns: dict[str, list[Any]], rows: range) -> dict[str, Any]:
+    """One night: what was published, by its forecaster's name, and every forecaster's quantiles by horizon."""
+    names = columns["name"]
+    published = next((row for row in rows if columns["role"][row] == CHAMPION), rows[0])
+    targets = [columns["target"][row] for row in rows if names[row] == names[published]]
+    by_name: dict[str, list[list[float]]] = {}
+    for row in rows:
+        by_name.setdefault(str(names[row]), []).append(columns["quantiles"][row])
+    factor, last = float(columns["split_factor"][published]), columns["last"][published]
+    basis = {"volume": 1.0 / factor, "close": factor, "range": 1.0}[data.target]
+    night: dict[str, Any] = {
+        "origin": columns["origin"][published],
+        "issued": f"{columns['issued'][published]}+00:00",
+        "kind": str(columns["kind"][published]),
+        "published": str(names[published]),
+        "reason": str(columns["reason"][published]) if columns["status"][published] == "fallback" else "",
+        "last": last if math.isfinite(last) else None,
+        "targets": targets,
+        "forecasts": {name: quantiles for name, quantiles in by_name.items() if len(quantiles) == len(targets)},
+    }
+    return night if basis == 1.0 else night | {"basis": basis}
+
+
+def _number(value: float, unit: Unit) -> float | None:
+    return round(value / unit.scale, unit.decimals + _FINER) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Numbers as text: 12.3 M shares, $91.06, 1.93 %. One unit per page, so that columns can be compared."""
+"""Numbers and days as text: 12.3 M shares, $91.06, 1.93 %. One unit per page, so that columns can be compared."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from forecasting.report.data import ReportData
-from forecasting.report.days import as_day
+import pandas as pd
+
 from forecasting.vocabulary import Target
 
 GAP = "\N{NO-BREAK SPACE}"
@@ -77,13 +77,11 @@ class Unit:
         return self.after or self.before or self.bare
 
 
-def unit_of(data: ReportData) -> Unit:
-    """The unit in which a night's values are easiest to read: about three digits."""
-    return unit_for(data.target, usual=data.usual, symbol=data.symbol, currency=data.currency)
-
-
 def unit_for(target: Target, *, usual: float, symbol: str, currency: str) -> Unit:
-    """The unit of a target whose usual value is `usual`, NaN if unknown; an index has points, whatever the currency."""
+    """The unit of a target whose usual value is `usual`, NaN if unknown: about three digits.
+
+    An index has points, whatever the currency.
+    """
     if target == "range":
         return Unit(0.01, 2, "", "%")
     if target == "close":
@@ -109,6 +107,15 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
     return f"{text}{GAP}%"
 
 
+def change(value: float, other: float, *, target: Target) -> str:
+    """The relative change from `other`, signed; a dash where that is 0 or unknown.
+
+    Of a close with a digit after the point: a session moves it by a percent or so.
+    """
+    share = value / other - 1.0 if other else float("nan")
+    return percent(share, signed=True, decimals=1 if target == "close" else 0)
+
+
 def p_value(value: float | None) -> str:
     """A test's p to three significant digits; a dash for None and NaN."""
     return "\N{EN DASH}" if value is None or math.isnan(value) else f"{value:.3g}"
@@ -117,6 +124,17 @@ def p_value(value: float | None) -> str:
 def quantity(count: int, noun: str) -> str:
     """Like 1 origin or 1,250 origins."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def as_day(value: object) -> date:
+    """The calendar day of a date, timestamp or ISO text."""
+    day: date = pd.Timestamp(value).date()  # type: ignore[arg-type]  # whatever pandas can read
+    return day
+
+
+def days_of(values: pd.Series) -> pd.Series:
+    """The calendar day of each value; of equal ones once, as many rows share a session."""
+    return values.map({value: as_day(value) for value in values.unique()}).astype(object)
 
 
 def long_day(session: date) -> str:
@@ -132,6 +150,17 @@ def short_day(session: date) -> str:
 def instant(value: datetime | None) -> str:
     """Like 2024-03-09 10:31 UTC; a dash when unknown."""
     return "\N{EN DASH}" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
+
+
+def age(since: datetime, now: datetime) -> str:
+    """The time since an instant: 40 min, 14 h, 3 d; of years ago, 7.9 y."""
+    hours = max(0.0, (now - since).total_seconds() / 3600.0)
+    if hours < 1.5:
+        return f"{60 * hours:.0f} min"
+    if hours < 48:
+        return f"{hours:.0f} h"
+    days = hours / 24
+    return f"{days:.0f} d" if days < 730 else f"{days / 365.25:.1f} y"
 
 
 def seconds(value: float | None) -> str:

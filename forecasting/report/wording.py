@@ -1,25 +1,49 @@
-"""The sentences of the page: headline, track record, notices, notes on a session."""
+"""The sentences and facts of a night: headline, record, notices, model, data and provenance."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from functools import lru_cache
 from typing import Any, Literal
 
-import pandas as pd
+from forecasting.evaluate.scores import nearest_level, optimal_level
+from forecasting.report.night_view import ReportData
+from forecasting.report.record import best_ahead
+from forecasting.report.units import (
+    GAP,
+    Unit,
+    as_day,
+    change,
+    instant,
+    long_day,
+    percent,
+    quantity,
+    seconds,
+    short_day,
+    span_of_days,
+    unit_for,
+)
+from forecasting.sessions import after
+from forecasting.vocabulary import LSTM, RANDOM, Target
 
-from forecasting.preprocess.future_covariates import calendar_notes
-from forecasting.report.data import ReportData
-from forecasting.report.days import as_day
-from forecasting.report.track_record import TrackRecord, best_ahead
-from forecasting.report.units import GAP, instant, long_day, percent, quantity, short_day, unit_of
-from forecasting.vocabulary import LSTM
+TARGETS: dict[Target, str] = {
+    "volume": "daily volume",
+    "close": "closing price",
+    "range": "daily range, log(high / low)",
+}
+STAGES = ("ingest", "preprocess", "train", "predict", "evaluate")
+FINDINGS_SHOWN = 40
+"""An index whose source has no volume has a finding for every session; the table findings holds all of them."""
 
-TARGETS = {"volume": "daily volume", "close": "closing price", "range": "daily range, log(high / low)"}
+_DASH = "\N{EN DASH}"
+_VERBS: dict[Target, str] = {
+    "volume": "is expected to trade",
+    "close": "is expected to close at",
+    "range": "is expected to move over a range of",
+}
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
+_RUN_STATUSES = {"running": "still running when this page was written"}
 
 
 @dataclass(frozen=True)
@@ -39,14 +63,9 @@ class Notice:
 
 def headline(data: ReportData) -> dict[str, str]:
     """The one sentence of the page, in parts that can be set apart: subject, median, day, interval, comparison."""
-    unit, row = unit_of(data), data.rows.iloc[0]
-    verb = {
-        "volume": "is expected to trade",
-        "close": "is expected to close at",
-        "range": "is expected to move over a range of",
-    }[data.target]
+    unit, row = data.unit, data.rows.iloc[0]
     return {
-        "subject": f"{data.symbol} {verb}",
+        "subject": f"{data.symbol} {_VERBS[data.target]}",
         "median": unit.text(float(row["q50"])),
         "day": f"on {long_day(row['target_session'])}",
         "interval": unit.brief_span(float(row["q10"]), float(row["q90"])),
@@ -61,19 +80,37 @@ def sentence(data: ReportData) -> str:
     return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
 
 
-def record_sentence(data: ReportData, record: TrackRecord) -> str:
+def _comparison(data: ReportData, median: float) -> str:
+    last_day = data.known.index[-1]
+    day = f"{last_day:%A}" if (data.origin - last_day).days < 7 else short_day(last_day)
+    last = f"{day}'s {data.unit.brief(data.last_value)}"
+    if data.target == "close":
+        return f"{_against(median, data.last_value, decimals=1)} {last}"
+    usual = f"the usual {data.unit.brief(data.usual)} (median of 20 sessions)"
+    return f"{_against(median, data.last_value)} {last} and {_against(median, data.usual)} {usual}"
+
+
+def _against(value: float, other: float, *, decimals: int = 0) -> str:
+    share = value / other - 1.0 if other else math.nan
+    if math.isnan(share):
+        return "against"
+    if round(abs(share), 2 + decimals) == 0:
+        return "about the same as"
+    return f"{percent(abs(share), decimals=decimals)} {'above' if share > 0 else 'below'}"
+
+
+def record_sentence(data: ReportData) -> str:
     """The results of the forecasts one session ahead so far; empty before the first score."""
-    ahead = record.ahead(1)
+    ahead = data.record.ahead(1)
     if ahead.empty:
         return ""
-    n, unit = len(ahead), unit_of(data)
-    hits = int(ahead["inside_80"].astype(bool).sum())
+    n, hits = len(ahead), int(ahead["inside_80"].astype(bool).sum())
     times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
     text = (
         f"Of {times} one session ahead, {hits} landed inside the 80{GAP}% interval"
-        f" and the median missed by {unit.brief(float(ahead['error'].abs().mean()))} on average"
+        f" and the median missed by {data.unit.brief(float(ahead['error'].abs().mean()))} on average"
     )
-    best = best_ahead(record, "mae")
+    best = best_ahead(data.record, "mae")
     if best is None:
         return text + "."
     skill, name = float(best["skill_mae"]), forecaster_label(best["forecaster"])
@@ -85,81 +122,56 @@ def record_sentence(data: ReportData, record: TrackRecord) -> str:
     return f"{text}: {percent(abs(skill))} {side} than the best baseline there, {name}."
 
 
+def last_result(data: ReportData) -> str:
+    """How the newest scored forecast one session ahead that counts did, in a sentence; empty before the first score."""
+    ahead, unit = data.record.ahead(1), data.unit
+    if ahead.empty:
+        return ""
+    row = ahead.iloc[-1]
+    off = change(float(row["actual"]), float(row["q50"]), target=data.target)
+    side = "inside" if row["inside_80"] else "outside"
+    return (
+        f"{short_day(row['target_session'])}: forecast {unit.brief(float(row['q50']))}, actual "
+        f"{unit.brief(float(row['actual']))} ({off}), {side} the 80 % interval "
+        f"{unit.span(float(row['q10']), float(row['q90']))}"
+    )
+
+
 def notices(data: ReportData) -> list[Notice]:
     """What a reader needs to know before the numbers, most severe first."""
-    found: list[Notice] = []
-    rows, run = data.rows, data.run
+    rows, run, notes = data.rows, data.run, []
+    first, fallback = rows.iloc[0], rows[rows["status"] == "fallback"]
     if run.get("error"):
-        found.append(Notice("warn", "Part of the night failed", str(run["error"])))
-    if data.unfinished is not None:
-        found.append(_unfinished(data, data.unfinished))
-    fallback = rows[rows["status"] == "fallback"]
+        notes.append(Notice("warn", "Part of the night failed", str(run["error"])))
+    if (newer := data.unfinished) is not None:
+        title = "Data late" if newer["status"] == "late" else "Newest night failed"
+        origin, missing = long_day(data.origin), long_day(as_day(newer["as_of"]))
+        why = newer.get("error") or newer.get("note") or ""
+        text = f"{why} These forecasts are from {origin}; there are none from {missing} yet."
+        notes.append(Notice("warn", title, text))
     if len(fallback):
         reasons = "; ".join(dict.fromkeys(str(reason) for reason in fallback["reason"] if reason))
-        found.append(Notice("warn", "Fallback", f"The network is not published: {reasons or 'no reason was given'}."))
-    elif broken := str(rows["reason"].iloc[0] or ""):
-        found.append(Notice("warn", "Break in the bars", f"{broken[0].upper()}{broken[1:]}."))
-    out_of_range = _out_of_range(rows)
-    if out_of_range:
-        found.append(Notice("info", "Never seen before", out_of_range))
+        notes.append(Notice("warn", "Fallback", f"The network is not published: {reasons or 'no reason was given'}."))
+    elif broken := str(first["reason"] or ""):
+        notes.append(Notice("warn", "Break in the bars", f"{broken[0].upper()}{broken[1:]}."))
+    if out_of_range := _out_of_range(str(first.get("outside", ""))):
+        notes.append(Notice("info", "Never seen before", out_of_range))
     kinds = set(rows["kind"])
     if "late" in kinds:
-        opened = short_day(rows["target_session"].iloc[0])
-        text = f"Written at {instant(rows['issued_at'].iloc[0])}, after {opened} had opened: it is not scored as live."
-        found.append(Notice("warn", "Issued late", text))
+        opened = short_day(first["target_session"])
+        text = f"Written at {instant(first['issued_at'])}, after {opened} had opened: it is not scored as live."
+        notes.append(Notice("warn", "Issued late", text))
     if "replay" in kinds:
         text = "Made afterwards for a past session, from the data known at that session; never counted as live."
-        found.append(Notice("info", "Replay", text))
+        notes.append(Notice("info", "Replay", text))
     if data.changed:
         each = "; ".join(f"{name} {_input(now)}, before {_input(then)}" for name, then, now in data.changed)
-        found.append(Notice("warn", "Other inputs than the night before", f"{each}."))
+        notes.append(Notice("warn", "Other inputs than the night before", f"{each}."))
     if str(data.fetch["source"]) == "sample":
-        found.append(Notice("info", "Sample data", f"{data.fetch['title']}. Real bars, but not current ones."))
+        notes.append(Notice("info", "Sample data", f"{data.fetch['title']}. Real bars, but not current ones."))
     if run.get("note"):
-        found.append(Notice("info", "Note", str(run["note"])))
-    return found
-
-
-def day_notes(data: ReportData, session: date) -> list[str]:
-    """Notes on a session: earnings, half day, expiry, the first after a holiday."""
-    return list(dict.fromkeys([*data.event_kinds.get(session, []), *_calendar_notes(session, data.exchange)]))
-
-
-def forecaster_label(name: str) -> str:
-    """The name in words of a baseline, or of the network."""
-    return _FORECASTERS.get(name, name.replace("_", " "))
-
-
-@lru_cache(maxsize=4096)
-def _calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
-    """A page asks for hundreds of sessions, and those of many symbols for the same ones."""
-    return tuple(calendar_notes(session, exchange))
-
-
-def _comparison(data: ReportData, median: float) -> str:
-    unit, last_day = unit_of(data), data.known.index[-1]
-    day = f"{last_day:%A}" if (data.origin - last_day).days < 7 else short_day(last_day)
-    last = f"{day}'s {unit.brief(data.last_value)}"
-    if data.target == "close":
-        return f"{_against(median, data.last_value, decimals=1)} {last}"
-    usual = f"the usual {unit.brief(data.usual)} (median of 20 sessions)"
-    return f"{_against(median, data.last_value)} {last} and {_against(median, data.usual)} {usual}"
-
-
-def _against(value: float, other: float, *, decimals: int = 0) -> str:
-    if other == 0:
-        return "against"
-    change = value / other - 1.0
-    if round(abs(change), 2 + decimals) == 0:
-        return "about the same as"
-    return f"{percent(abs(change), decimals=decimals)} {'above' if change > 0 else 'below'}"
-
-
-def _unfinished(data: ReportData, run: Mapping[str, Any]) -> Notice:
-    message = str(run.get("error") or run.get("note") or "")
-    title = "Data late" if run["status"] == "late" else "Newest night failed"
-    origin, missing = long_day(data.origin), long_day(as_day(run["as_of"]))
-    return Notice("warn", title, f"{message} These forecasts are from {origin}; there are none from {missing} yet.")
+        notes.append(Notice("info", "Note", str(run["note"])))
+    return notes
 
 
 def _input(value: object) -> str:
@@ -169,9 +181,8 @@ def _input(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "none")
 
 
-def _out_of_range(rows: pd.DataFrame) -> str:
+def _out_of_range(listing: str) -> str:
     """A sentence that lists the inputs outside the range of the training data; empty without any."""
-    listing = str(rows["outside"].iloc[0]) if "outside" in rows else ""
     named = [part.rpartition(" ") for part in listing.split(", ") if part]
     inputs = [f"{name} on {session}" for name, _, session in named]
     if not inputs:
@@ -179,6 +190,27 @@ def _out_of_range(rows: pd.DataFrame) -> str:
     listed = " and ".join([", ".join(inputs[:-1]), inputs[-1]]) if len(inputs) > 1 else inputs[0]
     verb = "is" if len(inputs) == 1 else "are"
     return f"{listed[0].upper()}{listed[1:]} {verb} outside the range of the training data."
+
+
+def forecaster_label(name: str) -> str:
+    """The name in words of a baseline, or of the network."""
+    return _FORECASTERS.get(name, name.replace("_", " "))
+
+
+def level_name(ratio: float) -> str:
+    """The quantile of least expected cost, like `25 % quantile`."""
+    return f"{100 * nearest_level(ratio):.3g} % quantile"
+
+
+def cost_sentence(ratio: float) -> str:
+    """What a cost ratio means, and which quantile it asks for."""
+    times = "as much" if ratio == 1.0 else f"{ratio:.4g} times as much"
+    level, issued = optimal_level(ratio), nearest_level(ratio)
+    end = "" if level == issued else f"; the outermost that is issued is shown: {100 * issued:g} %"
+    return (
+        f"Where an overestimate costs {times} per unit as an underestimate, the {100 * level:.3g} % quantile has the "
+        f"least expected cost{end}."
+    )
 
 
 def published_sentence(document: Mapping[str, Any]) -> str:
@@ -191,3 +223,124 @@ def published_sentence(document: Mapping[str, Any]) -> str:
         f"{nights['refused']} refused; pinball loss {percent(abs(gain), decimals=1)} "
         f"{'below' if gain > 0 else 'above'} that of the model alone, which is the table before."
     )
+
+
+def backtest_unit(document: Mapping[str, Any]) -> Unit:
+    """The unit of the errors of a backtest's document: about three digits of the mean one."""
+    return unit_for(document["target"], usual=document["overall"]["mae"], symbol=document["symbol"], currency="")
+
+
+def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Named groups of (name, value) pairs, in the order of the page."""
+    run, model, fetch = data.run, data.model, data.fetch
+    statuses = sorted(set(data.rows["status"].astype(str)))
+    shown_status = "" if statuses == ["ok"] else f" ({', '.join(statuses)})"
+    fit = f"{model['method']}, {quantity(model['epochs'], 'epoch')}" if model.get("epochs") else str(model["method"])
+    base = str(model.get("base") or "")
+    start = model.get("parent_id") or ("random weights" if base == RANDOM else base and f"pretrained weights {base}")
+    mode = str(run.get("mode") or "undecided")
+    verdict = f"{fetch['verdict']}: {fetch['detail']}" if fetch.get("detail") else str(fetch["verdict"])
+    received = span_of_days(fetch.get("first_received"), fetch.get("last_received"))
+    return [
+        (
+            "Model",
+            [
+                ("Model", f"{model['name']} {model['version']}".strip() + shown_status),
+                ("Fitted", f"{fit}, from {start}" if start else fit),
+                ("Trained on", span_of_days(model.get("trained_from"), model.get("trained_to"))),
+                ("Age", _model_age(data)),
+                ("Seed", str(model["seed"])),
+            ],
+        ),
+        (
+            "Decision",
+            [
+                ("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode),
+                *(_promotion(data) if data.decision else [("Promotion", "none was decided tonight")]),
+            ],
+        ),
+        (
+            "Data",
+            [
+                ("Series", str(fetch["title"])),
+                ("Source", str(fetch["source"])),
+                ("Fetched", instant(fetch["fetched_at"])),
+                ("Bars", f"{int(fetch['row_count']):,}, {received}"),
+                ("Verdict", verdict),
+                ("Newest value", f"{data.known.index[-1]}, {'first print' if data.is_provisional else 'settled'}"),
+            ],
+        ),
+        (
+            "Provenance",
+            [
+                ("Issued", instant(data.rows["issued_at"].iloc[0])),
+                ("Run", f"{run['id']} ({run['trigger']}, {_RUN_STATUSES.get(run['status'], run['status'])})"),
+                ("Prefect run", str(run.get("flow_run_id") or _DASH)),
+                ("Model id", str(model["id"])),
+                *_lineage(data),
+                ("Weights hash", str(model.get("artifact_hash") or _DASH)),
+                ("Fetch id", str(fetch.get("id") or _DASH)),
+                ("Code", str(run["code_version"])),
+                ("Settings hash", str(run["settings_hash"])),
+            ],
+        ),
+    ]
+
+
+def _model_age(data: ReportData) -> str:
+    if data.model.get("trained_to") is None:
+        return _DASH
+    sessions = len(after(as_day(data.model["trained_to"]), data.origin, data.exchange))
+    return quantity(sessions, "session") if sessions else "trained up to tonight"
+
+
+def _promotion(data: ReportData) -> list[tuple[str, str]]:
+    decision, unit = data.decision or {}, data.unit
+    compared = _DASH
+    if decision["origins"]:
+        first, last = (as_day(decision[name]) for name in ("first_origin", "last_origin"))
+        compared = f"both models run over {decision['origins']} closed origins, {first} to {last}"
+    pinballs = [(name, decision.get(f"{name}_pinball")) for name in ("champion", "challenger")]
+    losses = [f"{name} {unit.number(float(value), finer=1)}" for name, value in pinballs if value is not None]
+    return [
+        ("Promotion", str(decision["reason"])),
+        ("Compared on", compared),
+        ("Pinball loss", f"{', '.join(losses)} ({unit.name})" if losses else _DASH),
+    ]
+
+
+def _lineage(data: ReportData) -> list[tuple[str, str]]:
+    """The model's ancestors, nearest first, and what it has forecast; nothing where its lineage is not given."""
+    if (lineage := data.lineage) is None:
+        return []
+    parents = list(lineage["parents"])
+    shown = ", ".join(parents[:3]) + (f" and {len(parents) - 3} before" if len(parents) > 3 else "")
+    span = span_of_days(lineage["first_origin"], lineage["last_origin"])
+    return [
+        ("Refreshed from", shown or _DASH),
+        ("Fitted on the night", str(lineage["fitted_on_the_night_of"] or _DASH)),
+        ("Its forecasts", f"{int(lineage['forecasts']):,}, origins {span}"),
+    ]
+
+
+def stage_rows(data: ReportData) -> list[tuple[str, str, float]]:
+    """Each stage with its time as text and its share of the total; empty when no stage has been timed."""
+    spent = {stage: data.run.get(f"seconds_{stage}") for stage in STAGES}
+    known = {stage: float(value) for stage, value in spent.items() if value is not None}
+    total = sum(known.values())
+    return [(stage, seconds(known.get(stage)), known.get(stage, 0.0) / total) for stage in STAGES] if total else []
+
+
+def finding_rows(data: ReportData) -> list[dict[str, str]]:
+    """The findings of the newest FINDINGS_SHOWN sessions, oldest first; `since` is `tonight` for new ones."""
+    return [
+        {
+            "session": as_day(row["session"]).isoformat(),
+            "rule": str(row["rule"]).replace("_", " "),
+            "severity": str(row["severity"]),
+            "value": f"{row['value']:,.6g}" if row["value"] is not None and row["value"] == row["value"] else _DASH,
+            "detail": str(row["detail"]),
+            "since": "tonight" if row["since"] >= data.fetch["fetched_at"] else f"{row['since']:%Y-%m-%d}",
+        }
+        for row in data.findings.sort_values("session").tail(FINDINGS_SHOWN).to_dict("records")
+    ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from forecasting.report.index_page import IndexLine, render_index
+from forecasting.report.index import IndexLine, render_index
 from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE, axe_violations
 from tests.report.lines import index_line
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from forecasting.report.page import render_page
-from forecasting.report.units import unit_of
 from forecasting.sessions import next_sessions, shift
 from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE, axe_violations
 from tests.report.nights import ORIGIN, forecasts, report_data, scored
@@ -180,7 +179,7 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
     assert page.locator("#coming").inner_text() == "The 5 sessions after Thu 7 Mar 2024"
     assert page.locator("#as-issued").inner_text().startswith("Night of Thursday 7 March 2024, live, issued 2024-03-09")
     actual = report_data().history["value"].iloc[-1]
-    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == unit_of(report_data()).number(actual)
+    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
     assert page.locator("#forecasts .actual").nth(2).inner_text() == ""
     assert "on Thu 7 Mar" in page.locator("#forecasts caption").inner_text()
     assert page.locator("#fan-chart .dot, #fan-chart .diamond, #fan-chart .cross").count() == 1
@@ -210,7 +209,7 @@ def test_a_night_before_a_split_is_drawn_on_its_own_share_basis(opened):
     page = opened(report_data(issued=before))
     page.get_by_role("button", name="Older night").click()
     actual = report_data().history["value"].iloc[-1] / 2
-    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == unit_of(report_data()).number(actual)
+    assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
 
 
 @pytest.mark.parametrize("target", ["volume", "close"])
@@ -219,7 +218,7 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     history.loc[history.index[-1], "value"] = float("nan")
     unknown = {"history": history, "forecasts": forecasts(target, last_value=float("nan"))}
     page = opened(report_data(target, issued=nights(target=target, last_value=float("nan")), **unknown))
-    number = unit_of(report_data(target)).number
+    number = report_data(target).unit.number
     assert page.errors == []
     assert page.locator("#last-value").inner_text() == f"{number(history['value'].iloc[-2])} on Thu 7 Mar"
     assert page.locator("#fan-chart .slot").count() == 64  # 59 known sessions and 5 forecasts

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.publish import write_reports
 from forecasting.pipeline.unexpected import explained_errors
-from forecasting.report.artifacts import night_markdown
+from forecasting.report.prefect import night_markdown
 from forecasting.settings import read_settings
 from forecasting.store.schema import metadata
 from tests.faults.fuzzing import case

@@ -23,7 +23,6 @@ from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.publish import each_report
 from forecasting.pipeline.symbols import values_of
-from forecasting.report.units import unit_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import random_bars
@@ -84,7 +83,7 @@ def test_each_symbol_is_forecast_from_its_own_exchanges_newest_session_in_its_ow
         == "Fresh: SBUX from the session 2024-02-16; VOD.L from the session 2024-02-19."
     )
     assert select("symbol, currency", "fetches") == {("SBUX", "USD"), ("VOD.L", "GBp"), ("^VIX", "USD")}
-    assert [unit_of(shown).name for shown in newest_reports(read_settings())] == ["$", "GBp"]
+    assert [shown.unit.name for shown in newest_reports(read_settings())] == ["$", "GBp"]
     assert select("rule", "findings") == set()  # neither exchange's holidays are taken for gaps in the other's bars
 
 

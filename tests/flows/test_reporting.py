@@ -28,8 +28,7 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.pipeline.night import Night, make_night
-from forecasting.report.artifacts import Artifact
-from forecasting.report.outcome_page import RunTimes
+from forecasting.report.prefect import Artifact, RunTimes
 from forecasting.settings import Settings
 from tests.flows.sinks import http_sink
 from tests.report.nights import ORIGIN, report_data

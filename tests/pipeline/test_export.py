@@ -17,7 +17,7 @@ from flows.cli import app
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.export import export
-from forecasting.report.long_forms import hubverse, nixtla
+from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings
 from tests.pipeline.test_ledger_frames import fill, settings_of
 from tests.store.rows import SYMBOL

@@ -26,7 +26,7 @@ from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.health import check_fresh
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import ISSUED_BEFORE
-from forecasting.report.listings import model_listing
+from forecasting.report.terminal import model_listing
 from forecasting.report.wording import notices
 from forecasting.sessions import between, next_sessions, opens_at
 from forecasting.settings import read_settings

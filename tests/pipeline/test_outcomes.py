@@ -10,7 +10,7 @@ from forecasting.pipeline.outcomes import (
     next_night_sentence,
     outcome_page,
 )
-from forecasting.report.outcome_page import RunTimes
+from forecasting.report.prefect import RunTimes
 from forecasting.settings import Settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from forecasting.pipeline.run import run_missed
-from forecasting.report.night_text import night_text
+from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift
 from forecasting.settings import read_settings

@@ -13,23 +13,23 @@ from typing import Any
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from forecasting.store.score_views import WINDOWS
 from typer.testing import CliRunner
 
 from flows.cli import app
 from forecasting.pipeline import publish
 from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS, report_data
 from forecasting.pipeline.run import run_missed
-from forecasting.report.data import ReportData
-from forecasting.report.night_text import line_listing
+from forecasting.report.night_view import ReportData
 from forecasting.report.page import render_page
-from forecasting.report.track_record import ENOUGH_LIVE, newest_records
-from forecasting.report.units import percent, unit_of
+from forecasting.report.record import ENOUGH_LIVE, newest_records
+from forecasting.report.terminal import line_listing
+from forecasting.report.units import percent
 from forecasting.report.wording import forecaster_label
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
-from forecasting.store.score_views import WINDOWS
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.conftest import DATABASES
 from tests.nights import newest_reports
@@ -201,7 +201,7 @@ def test_the_pages_figures_equal_a_recomputation_from_all_scores(
     page = render_page(data)
     (table,) = re.findall(r'<table class="mid" id="skills".*?</table>', page, flags=re.DOTALL)
     rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>.*</tr>", table)[1:]]
-    unit = unit_of(data)
+    unit = data.unit
     assert [row[:5] for row in rows] == [
         [
             forecaster_label(name),
@@ -249,7 +249,7 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(
 def test_show_equals_a_recomputation_from_all_scores(
     data: ReportData, skills: Figures, shown: Callable[..., str]
 ) -> None:
-    unit, output = unit_of(data), shown()
+    unit, output = data.unit, shown()
     for (name, horizon), figures in skills.items():
         if horizon == 0:
             n, mae, their_mae, *_, skill_mae, skill_pinball = figures

@@ -12,7 +12,7 @@ import pytest
 from flows import clock
 from forecasting.errors import UsageError
 from forecasting.pipeline.publish import index_lines, page_data, report_data, update_index, write_index, write_reports
-from forecasting.report.data import ReportData
+from forecasting.report.night_view import ReportData
 from forecasting.sessions import between
 from forecasting.settings import Settings
 from forecasting.store import write

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from forecasting.report.index_page import IndexLine
+from forecasting.report.index import IndexLine
 from tests.report.nights import ISSUED, ORIGIN
 
 

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from forecasting.report.data import FINDING_COLUMNS, SCORED_COLUMNS, ReportData
+from forecasting.report.night_view import FINDING_COLUMNS, SCORED_COLUMNS, ReportData
 from forecasting.sessions import next_sessions, shift
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import random_bars

@@ -1,11 +1,14 @@
+import json
 import re
+from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 
-from forecasting.report.page import render_page
-from tests.report.nights import long_record, report_data, score, scored
+from forecasting.report.page import CHAMPIONS_SHOWN, embedded, render_page, stale_after
+from tests.report.nights import forecasts, long_record, report_data, score, scored, values_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -138,3 +141,97 @@ def test_a_small_p_value_is_not_rounded_to_nothing() -> None:
     value = float(data.record.comparisons.query("horizon == 1")["p_value"].iloc[0])
     assert 0.0 < value < 0.0005
     assert f'<td class="n">{value:.3g}</td>' in render_page(data)
+
+
+def issued(**changed: object) -> pd.DataFrame:
+    own = forecasts().assign(split_factor=1.0, name="lstm", role="champion")
+    return pd.concat([own, own.assign(name="ridge", role="baseline")], ignore_index=True).assign(**changed)
+
+
+def test_without_past_nights_the_page_has_its_own_in_its_unit() -> None:
+    data = report_data()
+    document = json.loads(embedded(data))
+    (night,) = document["nights"]
+    assert document["sessions"][night["origin"]] == "2024-03-08"
+    assert document["sessions"][night["targets"][0]] == "2024-03-11"
+    assert night["published"] == "lstm"
+    assert night["forecasts"]["lstm"][0][3] == pytest.approx(data.rows["q50"].iloc[0] / 1e6, abs=1e-4)
+    assert document["values"][night["origin"]] == pytest.approx(values_of("volume").iloc[-1] / 1e6, abs=1e-4)
+    assert document["values"][-1] is None
+
+
+def test_a_number_close_to_a_half_is_rounded_as_elsewhere() -> None:
+    medians = [8_224_951.0, 8_224_999.0, 8_225_000.0, 8_225_001.0, 8_225_049.0]
+    data = report_data(forecasts=forecasts().assign(q50=medians))
+    unit = data.unit
+    (night,) = json.loads(embedded(data))["nights"]
+    shown = [f"{quantiles[3]:.{unit.decimals}f}" for quantiles in night["forecasts"]["lstm"]]
+    assert shown == [unit.number(median) for median in medians]
+
+
+@pytest.mark.parametrize(("target", "basis"), [("volume", 0.5), ("close", 2.0), ("range", None)])
+def test_a_night_before_a_split_has_its_own_basis(target: str, basis: float | None) -> None:
+    own = forecasts(target).assign(split_factor=2.0, name="lstm", role="champion")
+    assert json.loads(embedded(report_data(target, issued=own)))["nights"][0].get("basis") == basis
+
+
+def test_a_reason_cannot_end_the_script_element() -> None:
+    text = embedded(report_data(issued=issued(status="fallback", reason="</script><b>")))
+    assert "<" not in text
+    assert json.loads(text)["nights"][0]["reason"] == "</script><b>"
+
+
+def test_a_first_print_and_a_special_day_are_marked_by_place() -> None:
+    history = pd.DataFrame({"value": values_of("volume"), "settled": True})
+    history.iloc[-1, 1] = False
+    document = json.loads(embedded(report_data(history=history)))
+    assert [document["sessions"][place] for place in document["provisional"]] == ["2024-03-08"]
+    assert document["notes"][str(document["sessions"].index("2024-03-13"))] == ["earnings"]
+
+
+def test_champions_are_the_newest_ones_with_the_present_one_first() -> None:
+    days = [*pd.date_range("2024-01-01", periods=CHAMPIONS_SHOWN + 1), pd.Timestamp("2024-01-11")]  # one rolled back
+    champions = pd.DataFrame(
+        {
+            "from_session": days,
+            "decided_at": pd.date_range("2024-01-01T22:00", periods=len(days), tz="UTC"),
+            "to_session": [*days[1:], pd.NaT],
+            "model_id": [f"m{place}" for place in range(len(days))],
+            "method": "warm",
+            "why": "It passed the gate.",
+        }
+    )
+    page = text_of(render_page(report_data(champions=champions)))
+    assert "2 earlier ones are in the view champions" in page
+    assert re.findall(r" (m\d+) warm", page)[:3] == ["m11", "m10", "m9"]
+    assert "2024-01-11 now m11 warm" in page
+
+
+def test_a_page_is_stale_from_noon_of_the_day_after_its_first_session() -> None:
+    assert stale_after(date(2024, 2, 29)) == "2024-03-01T12:00:00+00:00"
+
+
+def test_the_page_has_a_row_for_each_ratio_and_for_the_one_that_is_set() -> None:
+    page = render_page(report_data(cost_ratio=2.0))
+    assert '<h2 id="costs">' in page
+    assert page.count('class="tag">yours') == 1
+    assert [f"{ratio} to 1" in page for ratio in (2, 3, 9, 19)] == [True] * 4
+    assert "33.3 % quantile" in page
+    assert 'id="costs"' not in render_page(report_data(scored=scored()))
+
+
+def test_a_long_record_has_a_line_in_two_layouts_columns_and_days_and_a_first_night_none() -> None:
+    page = render_page(report_data())
+    assert page.count(">no skill</text>") == 2
+    assert text_of(page).count("below 5 %") == 1
+    assert '<h2 id="days">' in page
+    first = render_page(report_data(scored=scored()))
+    assert not [name for name in ("days", "costs", "restated", "champions", "pit") if f'<h2 id="{name}">' in first]
+
+
+def test_restated_sessions_are_counted_and_listed_in_the_pages_unit() -> None:
+    first = values_of("volume").iloc[-3:].copy()
+    first.iloc[1] *= 0.5
+    page = text_of(render_page(report_data(first_prints=first))).replace("\N{NO-BREAK SPACE}", " ")
+    assert "has restated 1 of the last 3 sessions since they were first stored, typically by 100.0 %" in page
+    assert re.search(r"Thu 7 Mar [\d.]+ [\d.]+ \+100.0 %", page)

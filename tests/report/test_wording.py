@@ -1,19 +1,22 @@
-from datetime import date
+from datetime import date, timedelta
 
 import pandas as pd
 import pytest
 
-from forecasting.report.track_record import track_record
 from forecasting.report.wording import (
     Notice,
-    day_notes,
+    cost_sentence,
+    fact_groups,
+    finding_rows,
     forecaster_label,
+    level_name,
     notices,
     published_sentence,
     record_sentence,
     sentence,
+    stage_rows,
 )
-from tests.report.nights import forecasts, long_record, report_data, score, scored, values_of
+from tests.report.nights import ISSUED, forecasts, report_data, score, scored, values_of
 
 
 def plain(text: str) -> str:
@@ -65,7 +68,7 @@ def test_a_range_is_a_percentage():
 def test_the_record_names_the_best_baseline_even_when_it_is_better():
     ours = [score(ago=1, median=10e6, actual=8e6), score(ago=2, median=10e6, actual=20e6)]
     theirs = [score(ago=ago, median=10e6, actual=14e6, name="ridge", role="baseline") for ago in (1, 2)]
-    assert plain(record_sentence(report_data(), track_record(scored(*ours, *theirs)))) == (
+    assert plain(record_sentence(report_data(scored=scored(*ours, *theirs)))) == (
         "Of its last 2 forecasts one session ahead, 1 landed inside the 80 % interval and the median missed by 6.00 M "
         "on average: 50 % more than the best baseline there, ridge."
     )
@@ -75,13 +78,13 @@ def test_the_record_names_the_best_baseline_even_when_it_is_better():
 def test_a_baseline_that_was_exact_has_no_skill_against_it(last: float):
     ours = score(ago=1, median=8e6, actual=7e6)
     theirs = score(ago=1, median=last, actual=7e6, name="last_value", role="baseline")
-    assert plain(record_sentence(report_data(), track_record(scored(ours, theirs)))).endswith(
+    assert plain(record_sentence(report_data(scored=scored(ours, theirs)))).endswith(
         "missed by 1.00 M on average; the best baseline there, last value, did not miss."
     )
 
 
 def test_an_empty_record_has_no_sentence():
-    assert record_sentence(report_data(), track_record(scored())) == ""
+    assert record_sentence(report_data(scored=scored())) == ""
 
 
 def test_an_ordinary_night_has_no_notice():
@@ -163,13 +166,7 @@ def test_each_exception_has_its_notice(changed: dict, notice: Notice):
     ],
 )
 def test_special_days_are_named(session: date, notes: list[str]):
-    assert day_notes(report_data(), session) == notes
-
-
-def test_the_record_sentence_of_a_long_record_names_the_best_baseline():
-    assert plain(record_sentence(report_data(), track_record(long_record()))).endswith(
-        "than the best baseline there, ridge."
-    )
+    assert report_data().special_days(session) == notes
 
 
 def test_a_baseline_is_named_in_words():
@@ -200,3 +197,134 @@ def test_what_replayed_nights_published_is_compared_with_the_model_alone():
     assert all(
         part in said for part in (" 1 night the network,", " 1 fit from scratch,", "1.2\N{NO-BREAK SPACE}% below")
     )
+
+
+DECISION = {
+    "champion": "1b2c3d4e5f607182",
+    "challenger": "3f9c2ab1a77d0e11",
+    "winner": "3f9c2ab1a77d0e11",
+    "best_baseline": "",
+    "champion_pinball": 0.6e6,
+    "challenger_pinball": 0.5e6,
+    "baseline_pinball": None,
+    "p_value": None,
+    "origins": 40,
+    "compared": "hindcasts",
+    "first_origin": date(2024, 1, 2),
+    "last_origin": date(2024, 2, 28),
+    "reason": "A refresh of the champion that passed the gate takes over.",
+}
+
+
+def facts_of(**changed: object) -> dict[str, str]:
+    return {name: value for _, pairs in fact_groups(report_data(**changed)) for name, value in pairs}
+
+
+def test_the_model_facts_hold_fit_age_seed_and_weights():
+    facts = facts_of()
+    assert facts["Fitted"] == "warm, 6 epochs, from 1b2c3d4e5f607182"
+    assert (facts["Age"], facts["Seed"], facts["Weights hash"]) == ("2 sessions", "7", "b5d4045c3f466fa9")
+    assert facts_of(model={"trained_to": date(2024, 3, 8)})["Age"] == "trained up to tonight"
+
+
+def test_a_fit_from_scratch_names_the_weights_it_started_from():
+    def fitted(base: str) -> str:
+        return facts_of(model={"method": "scratch", "parent_id": None, "base": base})["Fitted"]
+
+    assert fitted("volume-2024-03-08") == "scratch, 6 epochs, from pretrained weights volume-2024-03-08"
+    assert fitted("drawn") == "scratch, 6 epochs, from random weights"
+    assert fitted("") == "scratch, 6 epochs"  # a network fitted before the ledger had the column
+
+
+def test_a_baseline_has_neither_age_nor_weights():
+    facts = facts_of(
+        model={
+            "name": "ridge",
+            "method": "baseline",
+            "parent_id": None,
+            "trained_to": None,
+            "artifact_hash": None,
+            "epochs": 0,
+        },
+        forecasts=forecasts(status="fallback"),
+    )
+    assert (facts["Model"], facts["Fitted"]) == ("ridge 1 (fallback)", "baseline")
+    assert (facts["Age"], facts["Weights hash"]) == ("\N{EN DASH}", "\N{EN DASH}")
+
+
+def test_a_decision_shows_its_reason_and_what_was_compared():
+    facts = facts_of(decision=DECISION)
+    assert facts["Promotion"] == "A refresh of the champion that passed the gate takes over."
+    assert facts["Compared on"] == "both models run over 40 closed origins, 2024-01-02 to 2024-02-28"
+    assert facts["Pinball loss"] == "champion 0.600, challenger 0.500 (M shares)"
+    assert facts_of(decision=DECISION | {"origins": 0})["Compared on"] == "\N{EN DASH}"
+    assert facts_of()["Promotion"] == "none was decided tonight"
+
+
+def test_the_data_facts_hold_fetch_verdict_and_newest_value():
+    facts = facts_of()
+    assert (facts["Fetched"], facts["Bars"]) == ("2024-03-09 10:31 UTC", "2,562, 2014-01-02 to 2024-03-08")
+    assert (facts["Verdict"], facts["Newest value"]) == ("extended: 1 new bar", "2024-03-08, settled")
+
+
+def test_stages_share_the_seconds_that_were_timed():
+    rows = stage_rows(report_data())
+    assert [(stage, share) for stage, _, share in rows] == [
+        ("ingest", 0.25),
+        ("preprocess", 0.0),
+        ("train", 0.75),
+        ("predict", 0.0),
+        ("evaluate", 0.0),
+    ]
+    assert rows[1][1] == "\N{EN DASH}"
+    assert stage_rows(report_data(run={"seconds_ingest": None, "seconds_train": None})) == []
+
+
+def test_findings_are_listed_oldest_first():
+    frame = pd.DataFrame(
+        {
+            "session": [date(2024, 3, 8), date(2024, 2, 1)],
+            "rule": ["volume_jump", "low_above_open"],
+            "severity": ["flag", "reject"],
+            "value": [3.1, None],
+            "detail": ["", "low 51 > open 50"],
+            "since": [ISSUED, ISSUED - timedelta(days=36)],
+        }
+    )
+    rows = finding_rows(report_data(findings=frame))
+    assert [(row["session"], row["rule"], row["value"], row["since"]) for row in rows] == [
+        ("2024-02-01", "low above open", "\N{EN DASH}", f"{ISSUED - timedelta(days=36):%Y-%m-%d}"),
+        ("2024-03-08", "volume jump", "3.1", "tonight"),
+    ]
+
+
+def test_the_models_ancestors_and_forecasts_are_named():
+    lineage = {"parents": ["p1", "p2", "p3", "p4"], "forecasts": 10, "fitted_on_the_night_of": "2024-03-07"}
+    found = facts_of(lineage=lineage | {"first_origin": "2024-03-07", "last_origin": "2024-03-08"})
+    assert found["Refreshed from"] == "p1, p2, p3 and 1 before"
+    assert found["Fitted on the night"] == "2024-03-07"
+    assert found["Its forecasts"] == "10, origins 2024-03-07 to 2024-03-08"
+    assert "Refreshed from" not in facts_of()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "name", "sentence"),
+    [
+        (1.0, "50 % quantile", "costs as much per unit as an underestimate, the 50 % quantile has the least"),
+        (3.0, "25 % quantile", "costs 3 times as much per unit as an underestimate, the 25 % quantile has the least"),
+        (2.0, "33.3 % quantile", "costs 2 times as much per unit"),
+        (
+            99.0,
+            "5 % quantile",
+            "the 1 % quantile has the least expected cost; the outermost that is issued is shown",
+        ),
+        (
+            0.01,
+            "95 % quantile",
+            "the 99 % quantile has the least expected cost; the outermost that is issued is shown",
+        ),
+    ],
+)
+def test_the_sentence_names_the_level_and_says_where_it_is_not_issued(ratio: float, name: str, sentence: str) -> None:
+    assert level_name(ratio) == name
+    assert sentence in cost_sentence(ratio)

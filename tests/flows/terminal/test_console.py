@@ -10,7 +10,7 @@ from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.symbols import SymbolOutcome
 from forecasting.settings import Settings
 from tests.report.nights import forecasts, report_data, scored
-from tests.report.test_listings import FIGURES
+from tests.report.test_terminal import FIGURES
 
 
 def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:

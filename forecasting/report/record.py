@@ -1,20 +1,34 @@
-"""The track record: the scores that count, skill against each forecaster, coverage and its band."""
+"""The record of past forecasts: the scores that count, skill, coverage, errors by day, costs, restated values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from forecasting.evaluate.scores import by_line, skill
+from forecasting.evaluate.scores import by_line, cost, nearest_level, quantile_at, skill
 from forecasting.evaluate.significance import p_value_of_enough
-from forecasting.losses import Floats
-from forecasting.report.days import days_of
-from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, KINDS, LSTM, PUBLISHED_LINE
+from forecasting.ingest.bars import PRICE_TOLERANCE
+from forecasting.losses import EXACT, Floats
+from forecasting.report.units import days_of
+from forecasting.vocabulary import (
+    CHALLENGER,
+    CHAMPION,
+    HORIZONS,
+    KINDS,
+    LSTM,
+    PUBLISHED_LINE,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    Target,
+)
 
 ENOUGH_LIVE = 20
 """From this many live origins on, late and replayed forecasts no longer count."""
@@ -22,9 +36,26 @@ ENOUGH_LIVE = 20
 WINDOWS = (20, 60)
 """Newest origins whose record is shown."""
 
-_FORECAST = ["origin_session", "horizon"]
-_SKILL_COLUMNS = ["forecaster", "horizon", "n", "mae", "pinball", "their_mae", "their_pinball"]
-_SKILL_COLUMNS += ["skill_mae", "skill_pinball"]
+SKILL_WINDOW = 20
+"""Nights of each value of skill over time."""
+
+ENOUGH_NIGHTS = 30
+"""From this many nights on skill is drawn over time: fewer give a line of a few points."""
+
+ENOUGH_FOR_SHARES = 20
+"""From this many forecasts on shares of them are shown."""
+
+_NIGHT = ["origin_session", "horizon"]
+_PAIR = [*_NIGHT, "kind"]
+_SAME: dict[Target, tuple[float, float]] = {
+    "volume": (0.0, 0.0),
+    "close": (PRICE_TOLERANCE, 0.0),
+    "range": (0.0, 2 * PRICE_TOLERANCE),  # a logarithm of two prices
+}
+"""How far two values may be apart that are the same, relative and absolute: a price on another share basis has other
+last digits."""
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 @dataclass(frozen=True)
@@ -109,7 +140,7 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
     for column in ("origin_session", "target_session"):
         rows[column] = days_of(rows[column])
     # Sorted by place in KINDS: the best kind comes first.
-    rows = rows.drop_duplicates(["line", *_FORECAST]).sort_values([*_FORECAST, "line"], ignore_index=True)
+    rows = rows.drop_duplicates(["line", *_NIGHT]).sort_values([*_NIGHT, "line"], ignore_index=True)
     is_published = rows["line"] == PUBLISHED_LINE
     if rows.loc[is_published & (rows["kind"] == "live"), "origin_session"].nunique() >= ENOUGH_LIVE:
         rows = rows[rows["kind"] == "live"]
@@ -119,11 +150,7 @@ def track_record(scored: pd.DataFrame) -> TrackRecord:
 
 
 def has_enough_live(scored: pd.DataFrame) -> bool:
-    """Whether live forecasts alone count among these scores, and further ones would not change their newest origins.
-
-    Args:
-        scored: As ReportData.scored.
-    """
+    """Whether live forecasts alone count among these scores, and further ones would not change their newest origins."""
     live = scored[(scored["kind"] == "live") & (scored["role"] == CHAMPION) & (scored["horizon"] == 1)]
     return live["origin_session"].nunique() >= ENOUGH_LIVE
 
@@ -145,7 +172,7 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
     # Best first: newest forecast, smallest id of those issued at one instant.
     rows = rows.sort_values(["place", "issued_at", "model_id"], ascending=[True, False, True], ignore_index=True)
-    return rows.drop_duplicates(["kind", "line", *_FORECAST]).drop(columns="place").reset_index(drop=True)
+    return rows.drop_duplicates(["kind", "line", *_NIGHT]).drop(columns="place").reset_index(drop=True)
 
 
 def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any, Any] | None:
@@ -191,28 +218,26 @@ def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
 
 def _pairs_of(published: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """Losses of published forecasts and others of the same origin and horizon: each as horizon 0, then as its own."""
-    keys = [*_FORECAST, "kind"]
-    ours, theirs = published[[*keys, "error", "pinball"]], others[[*keys, "name", "error", "pinball"]]
-    pairs = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
+    ours, theirs = published[[*_PAIR, "error", "pinball"]], others[[*_PAIR, "name", "error", "pinball"]]
+    pairs = ours.merge(theirs, on=_PAIR, suffixes=("", "_theirs"))
     pooled = pd.concat([pairs.assign(horizon=0), pairs])
     return pooled.assign(absolute=pooled["error"].abs(), absolute_theirs=pooled["error_theirs"].abs())
 
 
 def _mean_losses(pairs: pd.DataFrame) -> pd.DataFrame:
-    """The columns of TrackRecord.losses."""
-    if pairs.empty:
-        return pd.DataFrame(columns=_SKILL_COLUMNS)
     means = {"absolute": "mae", "pinball": "pinball", "absolute_theirs": "their_mae", "pinball_theirs": "their_pinball"}
+    if pairs.empty:
+        return pd.DataFrame(columns=["forecaster", "horizon", "n", *means.values(), "skill_mae", "skill_pinball"])
     groups = pairs.groupby(["name", "horizon"])
-    found = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
-    found.insert(0, "n", groups.size())
-    found = found.reset_index(names=["forecaster", "horizon"])
+    losses = groups[list(means)].mean().rename(columns=means)  # a third of the time of `agg`
+    losses.insert(0, "n", groups.size())
+    losses = losses.reset_index(names=["forecaster", "horizon"])
     for loss in ("mae", "pinball"):
-        pairs_of_losses = zip(found[loss].tolist(), found[f"their_{loss}"].tolist(), strict=True)
-        found[f"skill_{loss}"] = [skill(own, other) for own, other in pairs_of_losses]
-    best_first = found[found["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
-    order = found["forecaster"].map({name: position for position, name in enumerate(best_first)})
-    return found.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
+        each = zip(losses[loss].tolist(), losses[f"their_{loss}"].tolist(), strict=True)
+        losses[f"skill_{loss}"] = [skill(own, other) for own, other in each]
+    best_first = losses[losses["horizon"] == 0].sort_values(["their_pinball", "forecaster"])["forecaster"].tolist()
+    order = losses["forecaster"].map({name: position for position, name in enumerate(best_first)})
+    return losses.assign(order=order).sort_values(["order", "horizon"], ignore_index=True).drop(columns="order")
 
 
 def _tested(losses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -222,6 +247,14 @@ def _tested(losses: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     keys = zip(losses["forecaster"], losses["horizon"], strict=True)
     p_values = [_p_value(origins[rows[key]], both[rows[key]], horizon=key[1]) for key in keys]
     return losses.assign(p_value=np.array(p_values, dtype=float))
+
+
+def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float | None:
+    """The p-value of the difference between two losses (n, 2) of the same forecasts; horizon 0: of origins' means."""
+    at = np.unique(origins, return_inverse=True)[1]
+    count = np.bincount(at)
+    ours, theirs = (np.bincount(at, weights=column) / count for column in losses.T)
+    return p_value_of_enough(ours, theirs, horizon=horizon or max(HORIZONS))
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
@@ -241,21 +274,131 @@ def coverages(record: TrackRecord) -> pd.DataFrame:
 
 
 def binomial_band(n: int, level: float) -> tuple[float, float]:
-    """The central 95 % of the share of hits in `n` independent tries, each a hit with probability `level`.
-
-    Args:
-        n: Tries; at least 1.
-        level: Between 0 and 1.
-    """
+    """The central 95 % of the share of hits in `n` independent tries, each a hit with probability `level`."""
     from scipy.special import bdtr  # scipy.stats takes most of a second to import
 
     at_most = bdtr(np.arange(n + 1), n, level)  # P(hits <= k)
     return int(np.searchsorted(at_most, 0.025)) / n, int(np.searchsorted(at_most, 0.975)) / n
 
 
-def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> float | None:
-    """The p-value of the difference between two losses (n, 2) of the same forecasts; horizon 0: of origins' means."""
-    at = np.unique(origins, return_inverse=True)[1]
-    count = np.bincount(at)
-    ours, theirs = (np.bincount(at, weights=column) / count for column in losses.T)
-    return p_value_of_enough(ours, theirs, horizon=horizon or max(HORIZONS))
+def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
+    """The best baseline one session ahead, and the skill against it over each SKILL_WINDOW nights.
+
+    Returns:
+        Its name, and session (the window's last target session), skill (in pinball loss, 0.1 for 10 % less); an empty
+        name and no rows below ENOUGH_NIGHTS nights with a score of both.
+    """
+    best = best_ahead(record, "pinball") or {"forecaster": ""}
+    theirs = record.baselines[record.baselines["name"] == best["forecaster"]]
+    pairs = record.ahead(1).merge(theirs[[*_PAIR, "pinball"]], on=_PAIR, suffixes=("", "_theirs"))
+    if len(pairs) < ENOUGH_NIGHTS:
+        return "", pd.DataFrame(columns=["session", "skill"])
+    sums = pairs[["pinball", "pinball_theirs"]].rolling(SKILL_WINDOW).sum()
+    shares = 1.0 - sums["pinball"] / sums["pinball_theirs"].where(sums["pinball_theirs"] > EXACT * sums["pinball"])
+    rows = pd.DataFrame({"session": pairs["target_session"], "skill": shares.astype(float)})
+    return str(best["forecaster"]), rows.iloc[SKILL_WINDOW - 1 :].reset_index(drop=True)
+
+
+def pit_histogram(record: TrackRecord) -> pd.DataFrame:
+    """How many actuals one session ahead fell between each two neighbouring quantiles (Gneiting et al. 2007).
+
+    Returns:
+        One row a gap, lowest first: place (`below 5 %`, `5 to 10 %`), expected and share of all n, and the band low to
+        high that holds 95 % of such shares if the quantiles are right (binomial); no rows below ENOUGH_FOR_SHARES.
+    """
+    ahead = record.ahead(1)
+    if len(ahead) < ENOUGH_FOR_SHARES:
+        return pd.DataFrame(columns=["place", "n", "expected", "share", "low", "high"])
+    quantiles = ahead[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)
+    gaps = (ahead["actual"].to_numpy(dtype=float)[:, None] > quantiles).sum(axis=1)
+    rows = []
+    for gap, (low, high) in enumerate(pairwise((0.0, *QUANTILES, 1.0))):
+        names = f"{100 * low:.0f}", f"{100 * high:.0f}"
+        place = f"below {names[1]} %" if low == 0.0 else f"above {names[0]} %" if high == 1.0 else " to ".join(names)
+        band = binomial_band(len(ahead), high - low)
+        rows.append(
+            {"place": place if place.endswith("%") else f"{place} %", "n": len(ahead), "expected": high - low}
+            | {"share": float(np.mean(gaps == gap)), "low": band[0], "high": band[1]}
+        )
+    return pd.DataFrame(rows)
+
+
+def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]) -> pd.DataFrame:
+    """Errors one session ahead by weekday, then by special day.
+
+    Args:
+        record: The track record.
+        notes_of: What is special about a session, as `earnings` or `half day`.
+
+    Returns:
+        day, n, mae and bias (mean of forecast minus actual) in the target's unit, inside_80 (share); no rows below
+        ENOUGH_FOR_SHARES forecasts.
+    """
+    ahead = record.ahead(1)
+    days: dict[str, list[int]] = {name: [] for name in _WEEKDAYS}
+    for place, session in enumerate(ahead["target_session"] if len(ahead) >= ENOUGH_FOR_SHARES else ()):
+        for name in (_WEEKDAYS[session.weekday()], *notes_of(session)):
+            days.setdefault(name, []).append(place)
+    rows = []
+    for name, places in days.items():
+        if places:
+            errors, inside = ahead.iloc[places]["error"].astype(float), ahead.iloc[places]["inside_80"].astype(float)
+            bias = float(errors.mean())
+            rows.append((name, len(places), float(errors.abs().mean()), bias, float(inside.mean())))
+    return pd.DataFrame(rows, columns=["day", "n", "mae", "bias", "inside_80"])
+
+
+def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
+    """The sessions whose value has changed since its first print, newest first: session, first, now, change (share).
+
+    Args:
+        first: The value as first printed, by session; NaN for unknown.
+        now: The value as stored now, for the same sessions.
+        target: What they are: prices may differ by PRICE_TOLERANCE and are the same, volumes may not.
+    """
+    both = pd.DataFrame({"first": first, "now": now}).dropna()
+    rtol, atol = _SAME[target]
+    same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
+    changed = both[~same].sort_index(ascending=False)
+    return changed.assign(change=changed["now"] / changed["first"] - 1.0).rename_axis("session").reset_index()
+
+
+def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
+    """The quantile of least expected cost of each forecast, in the target's unit.
+
+    Args:
+        rows: Forecasts with QUANTILE_COLUMNS.
+        ratio: Cost of an overestimate per unit over that of an underestimate; above 0.
+    """
+    return pd.Series(quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)), index=rows.index, dtype=float)
+
+
+def realised_costs(record: TrackRecord, ratio: float) -> pd.DataFrame:
+    """Mean costs of past forecasts one session ahead: of the published ones, then of each baseline, the cheapest first.
+
+    Returns:
+        Columns as in view costs: forecaster, n, cost (of the quantile of `ratio`), median_cost, saving, and
+        published_cost and published_saving on the same nights; no rows before the first score.
+    """
+    columns = ["forecaster", "n", "cost", "median_cost", "saving", "published_cost", "published_saving"]
+    published = record.ahead(1)
+    if published.empty:
+        return pd.DataFrame(columns=columns)
+
+    def costs(rows: pd.DataFrame) -> pd.DataFrame:
+        own = cost(rows["actual"], cost_quantiles(rows, ratio), ratio=ratio)
+        return rows.assign(cost=own, median_cost=cost(rows["actual"], rows["q50"], ratio=ratio))
+
+    def row(name: str, costs: pd.DataFrame) -> dict[str, Any]:
+        means = {column: float(costs[column].mean()) for column in ("cost", "median_cost", "published_cost")}
+        saving = skill(means["cost"], means["median_cost"])
+        published_saving = skill(means["published_cost"], means["cost"])
+        return {"forecaster": name, "n": len(costs), **means, "saving": saving, "published_saving": published_saving}
+
+    ours = costs(published)
+    ours["published_cost"] = ours["cost"]
+    others = record.baselines[record.baselines["horizon"] == 1]
+    theirs = costs(others).merge(ours[[*_PAIR, "published_cost"]], on=_PAIR)
+    rows = [row(str(name), group) for name, group in theirs.groupby("name")]
+    ordered = [row("published", ours), *sorted(rows, key=lambda each: float(each["cost"]))]
+    return pd.DataFrame(ordered, columns=columns)

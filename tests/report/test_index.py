@@ -1,10 +1,8 @@
-"""The index: what each row says about the newest night of its symbol and target."""
-
 import re
 
 import pytest
 
-from forecasting.report.index_page import render_index
+from forecasting.report.index import render_index
 from tests.report.lines import index_line
 
 

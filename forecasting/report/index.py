@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from forecasting.report.data import usual_value
-from forecasting.report.environment import environment
-from forecasting.report.staleness import stale_after
+from forecasting.report.night_view import usual_value
+from forecasting.report.page import environment, stale_after
 from forecasting.report.units import Unit, instant, percent, short_day, unit_for
 from forecasting.vocabulary import Target
 

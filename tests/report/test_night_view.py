@@ -7,11 +7,6 @@ from forecasting.errors import StoreError
 from tests.report.nights import ORIGIN, forecasts, report_data, values_of
 
 
-def test_a_frame_with_a_missing_column_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"Expected the columns .* in ReportData\.forecasts; missing: q05, kind\."):
-        report_data(forecasts=forecasts().drop(columns=["q05", "kind"]))
-
-
 def test_a_night_without_forecasts_is_refused():
     with pytest.raises(StoreError, match="found 0 forecasts and 80 known values"):
         report_data(forecasts=forecasts().iloc[:0])

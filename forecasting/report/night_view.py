@@ -1,4 +1,4 @@
-"""The data of one report page: a night's rows as the store holds them, without a database."""
+"""The one model of a night that every page, table and document is made of, without a database."""
 
 from __future__ import annotations
 
@@ -6,42 +6,53 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
+from functools import cached_property, lru_cache
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from forecasting.errors import StoreError
-from forecasting.report.days import as_day
-from forecasting.report.track_record import TrackRecord, track_record
+from forecasting.preprocess.future_covariates import calendar_notes
+from forecasting.report.record import TrackRecord, track_record
+from forecasting.report.units import Unit, as_day, change, unit_for
 from forecasting.vocabulary import QUANTILE_COLUMNS, Target
 
-FORECAST_COLUMNS = (
-    *("origin_session", "horizon", "target_session", *QUANTILE_COLUMNS),
-    *("kind", "status", "reason", "last_value", "issued_at", "data_as_of"),
-)
 SCORED_COLUMNS = (
-    *(
-        "name",
-        "model_id",
-        "role",
-        "kind",
-        "origin_session",
-        "horizon",
-        "target_session",
-        *QUANTILE_COLUMNS,
-        "issued_at",
-    ),
-    *("actual", "error", "pinball", "inside_80", "inside_90"),
+    *("name", "model_id", "role", "kind", "origin_session", "horizon", "target_session", *QUANTILE_COLUMNS),
+    *("issued_at", "actual", "error", "pinball", "inside_80", "inside_90"),
 )
-EVENT_COLUMNS = ("session", "kind")
 FINDING_COLUMNS = ("session", "rule", "severity", "value", "detail", "since")
 
 
 def usual_value(target: Target, known: Sequence[float]) -> float:
     """The last known value of a close, else the median of the last 20; NaN without any."""
     return median(known[-1 if target == "close" else -20 :]) if known else math.nan
+
+
+@dataclass(frozen=True)
+class SessionLine:
+    """What is published for one session, in the night's unit: a row of every table that shows the night.
+
+    Attributes:
+        session: That is forecast.
+        median: As the spans a bare number.
+        span_50: As the other spans of the interval of so many percent.
+        change: Of the median against the usual value, which is the last one of a close.
+        change_last: Of the median against the last value.
+        status: ok or fallback.
+        special_days: Earnings, half day, expiry, the first after a holiday.
+    """
+
+    session: date
+    median: str
+    span_50: str
+    span_80: str
+    span_90: str
+    change: str
+    change_last: str
+    status: str
+    special_days: list[str]
 
 
 @dataclass(frozen=True)
@@ -55,15 +66,15 @@ class ReportData:
         run: The row of `runs`; what is not written yet (stage seconds, finished_at) may be None or absent.
         fetch: The row of `fetches` that brought the bars.
         model: The row of `models` whose forecasts are published.
-        forecasts: FORECAST_COLUMNS; the published rows of the newest origin, one per horizon.
+        forecasts: The published rows of the newest origin, one per horizon, of table forecasts; at least one.
         history: Index of sessions, ascending; `value` (NaN for unknown) and `settled` (bool). Best with 60 rows.
-        events: EVENT_COLUMNS; earnings and the like, on the session that reacts, history and coming sessions alike.
+        events: session and kind; earnings and the like, on the session that reacts, history and coming sessions alike.
         scored: SCORED_COLUMNS; `scores` joined to `forecasts` and to `models.name`. Role champion: as published,
             whichever model made it. One score per forecast, of every kind. No rows on the first night. Every row given
             is counted: pass the last 250 origins or so.
         findings: FINDING_COLUMNS of the findings open at this night's fetch, new ones included; may have no rows.
-        issued: FORECAST_COLUMNS, `name` of the model, `role` and `split_factor` (shares of this night per share when
-            issued) of past nights and this one; None: a reader can pick this night alone.
+        issued: Columns of `forecasts`, `name` of the model, `role` and `split_factor` (shares of this night per share
+            when issued) of past nights and this one; None: a reader can pick this night alone.
         first_prints: The target's values as first stored, by session, of the newest sessions; NaN for unknown.
         champions: Rows of view `champions`, up to this night.
         lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.
@@ -95,24 +106,12 @@ class ReportData:
     cost_ratio: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a frame with a missing column, and a night without forecasts.
-
-        Raises:
-            ValueError: A column is missing.
-            StoreError: There is no forecast, or no known value.
-        """
-        wanted = {"forecasts": FORECAST_COLUMNS, "history": ("value", "settled"), "events": EVENT_COLUMNS}
-        wanted |= {"scored": SCORED_COLUMNS, "findings": FINDING_COLUMNS}
-        for name, columns in wanted.items():
-            missing = [column for column in columns if column not in getattr(self, name).columns]
-            if missing:
-                raise ValueError(
-                    f"Expected the columns {', '.join(columns)} in ReportData.{name}; missing: {', '.join(missing)}."
-                )
-        if self.forecasts.empty or not self.history["value"].notna().any():
+        """Refuse a night without forecasts or known values, by a StoreError."""
+        known = int(self.history["value"].notna().sum())
+        if self.forecasts.empty or not known:
             raise StoreError(
                 f"Expected at least one forecast and one known value; found {len(self.forecasts)} forecasts and "
-                f"{int(self.history['value'].notna().sum())} known values. Run the night first."
+                f"{known} known values. Run the night first."
             )
 
     @property
@@ -123,13 +122,18 @@ class ReportData:
     @property
     def target(self) -> Target:
         """What is forecast."""
-        found: Target = self.run["target"]
-        return found
+        target: Target = self.run["target"]
+        return target
 
     @property
     def origin(self) -> date:
         """The last session whose bar the forecasts use."""
         return as_day(self.forecasts["origin_session"].iloc[0])
+
+    @cached_property
+    def unit(self) -> Unit:
+        """The unit in which the night's values are easiest to read."""
+        return unit_for(self.target, usual=self.usual, symbol=self.symbol, currency=self.currency)
 
     @cached_property
     def record(self) -> TrackRecord:
@@ -143,6 +147,24 @@ class ReportData:
         return rows.assign(target_session=[as_day(value) for value in rows["target_session"]])
 
     @cached_property
+    def lines(self) -> list[SessionLine]:
+        """The same in words."""
+        return [
+            SessionLine(
+                row["target_session"],
+                self.unit.number(row["q50"]),
+                self.unit.span(row["q25"], row["q75"]),
+                self.unit.span(row["q10"], row["q90"]),
+                self.unit.span(row["q05"], row["q95"]),
+                change(row["q50"], self.usual, target=self.target),
+                change(row["q50"], self.last_value, target=self.target),
+                str(row["status"]),
+                self.special_days(row["target_session"]),
+            )
+            for row in self.rows.to_dict("records")
+        ]
+
+    @cached_property
     def known(self) -> pd.Series[float]:
         """The target's known values up to the origin, by date, oldest first."""
         values = self.history["value"].astype(float)
@@ -150,9 +172,12 @@ class ReportData:
         origin = self.origin
         return values[[session <= origin for session in values.index]].dropna()
 
+    def special_days(self, session: date) -> list[str]:
+        """What is special about a session: earnings, half day, expiry, the first after a holiday."""
+        return list(dict.fromkeys([*self._event_kinds.get(session, []), *_calendar_notes(session, self.exchange)]))
+
     @cached_property
-    def event_kinds(self) -> dict[date, list[str]]:
-        """The kinds of the events of each session that has any."""
+    def _event_kinds(self) -> dict[date, list[str]]:
         kinds: dict[date, list[str]] = {}
         for session, kind in zip(self.events["session"], self.events["kind"], strict=True):
             kinds.setdefault(as_day(session), []).append(str(kind))
@@ -168,8 +193,19 @@ class ReportData:
         """What a median is compared with: `usual_value`."""
         return usual_value(self.target, self.known.tolist())
 
+    @property
+    def usual_name(self) -> str:
+        """What that is: the last value of a close, else the usual one."""
+        return "last" if self.target == "close" else "usual"
+
     @cached_property
     def is_provisional(self) -> bool:
         """Whether the last value is a first print that no later fetch has confirmed."""
         settled = {as_day(day): bool(flag) for day, flag in self.history["settled"].items()}
         return not settled[self.known.index[-1]]
+
+
+@lru_cache(maxsize=4096)
+def _calendar_notes(session: date, exchange: str) -> tuple[str, ...]:
+    """A page asks for hundreds of sessions, and those of many symbols for the same ones."""
+    return tuple(calendar_notes(session, exchange))

@@ -1,8 +1,12 @@
-"""Forecasts in hubverse's and Nixtla's forms, on nights of every sort and by hand."""
-
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
 import re
+from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,13 +14,126 @@ import pytest
 
 from forecasting.pipeline import ledger_frames
 from forecasting.pipeline.ledger_frames import HISTORY_COLUMNS, typed
-from forecasting.report.long_forms import HUBVERSE_COLUMNS, TASK_IDS, hubverse, nixtla
+from forecasting.report.documents import (
+    HUBVERSE_COLUMNS,
+    TASK_IDS,
+    forecast_csv,
+    hubverse,
+    json_text,
+    night_document,
+    nixtla,
+    rounded,
+)
 from forecasting.settings import Settings
 from forecasting.store import write
 from forecasting.store.connect import transaction
 from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+from tests.report.nights import ORIGIN, forecasts, report_data, score, scored
 from tests.store.mixed_nights import mixed_scores
 from tests.store.rows import SYMBOL, TARGET
+
+SMALL = pd.DataFrame({"value": [10.0], "settled": True}, index=[pd.Timestamp(ORIGIN)])
+"""A history whose usual value is ten shares."""
+
+
+def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
+    data = report_data(forecasts=forecasts(outside=""))
+    document = night_document(data)
+    assert (document["symbol"], document["target"], document["origin_session"]) == ("SBUX", "volume", data.origin)
+    assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
+    assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
+    assert {row["horizon"] for row in document["forecasts"]} == {1, 2, 3, 4, 5}
+
+
+def test_every_key_of_the_document_of_a_night_is_documented():
+    terminal = (Path(__file__).parents[2] / "docs" / "terminal.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(documented) == sorted(night_document(report_data(forecasts=forecasts(outside=""))))
+
+
+def test_the_document_of_a_night_has_how_the_published_model_was_fitted_and_whether_the_bar_is_a_first_print():
+    data = report_data(forecasts=forecasts(outside=""), run={"mode": "scratch"})
+    document = night_document(data)
+    assert (document["mode"], document["method"], document["trained_to"]) == ("scratch", "warm", date(2024, 3, 6))
+    assert document["first_print"] is False
+    new = data.history.assign(settled=data.history.index < pd.Timestamp(ORIGIN))
+    assert night_document(report_data(forecasts=forecasts(outside=""), history=new))["first_print"] is True
+
+
+def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newest_nights():
+    nights = [score(ago=ago, median=11.0 if ago > 1 else 20.0) for ago in range(1, 31)]
+    theirs = [score(ago=ago, median=12.0, name="ridge", role="baseline") for ago in range(1, 31)]
+    document = night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*nights, *theirs)))
+    assert document["last_result"] == {
+        "target_session": ORIGIN,
+        "q10": 14.0,
+        "q50": 20.0,
+        "q90": 30.0,
+        "actual": 10.0,
+        "inside_80": False,
+    }
+    short, long = rounded(document["record"])
+    assert short == {
+        "n": 20,
+        "mae": 1.45,
+        "coverage_80": 0.95,
+        "best_baseline": "ridge",
+        "their_mae": 2.0,
+        "skill_mae": 0.275,
+        "skill_pinball": 0.275,
+    }
+    assert (long["n"], long["mae"]) == (30, 1.3)
+    first = night_document(report_data(forecasts=forecasts(outside=""), scored=scored()))
+    assert (first["last_result"], first["record"]) == (None, [])
+    assert json.loads(json_text(document))["last_result"]["target_session"] == "2024-03-08"
+
+
+def test_json_csv_and_text_compare_a_close_with_the_last_one():
+    closes = pd.Series([93.0, 94.0, 91.0], index=pd.to_datetime(["2024-03-06", "2024-03-07", ORIGIN]))
+    history = pd.DataFrame({"value": closes, "settled": True})
+    data = report_data("close", forecasts=forecasts("close", outside="", q50=91.91), history=history)
+    assert night_document(data)["usual"] == 91.0
+    assert [line["usual"] for line in csv.DictReader(io.StringIO(forecast_csv([data])))] == ["91.0"] * 5
+
+
+def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
+    rows = [
+        score(median=14.0),
+        score(median=12.0, name="ridge", role="baseline"),
+        score(median=10.0, name="har", role="baseline"),
+    ]
+    document = rounded(night_document(report_data(forecasts=forecasts(outside=""), scored=scored(*rows))))
+    found = document["track_record"]
+    assert {name: found[name] for name in ("origins", "kinds", "fallbacks")} == {
+        "origins": 1,
+        "kinds": {"live": 1},
+        "fallbacks": 0,
+    }
+    pooled = [row for row in found["skills"] if row["horizon"] == 0]
+    assert [(row["forecaster"], row["n"], row["their_mae"], row["skill_mae"]) for row in pooled] == [
+        ("har", 1, 0.0, None),
+        ("ridge", 1, 2.0, -1.0),
+        ("lstm", 1, 4.0, 0.0),
+    ]
+    assert "NaN" not in json.dumps(found)
+
+
+def test_numbers_have_seven_digits_and_nothing_is_nan() -> None:
+    document = {"a": [1 / 3, 12345678.9, math.nan, math.inf], "n": 123456789, "yes": True, "none": None}
+    assert json.loads(json_text(document)) == {
+        "a": [0.3333333, 12345680.0, None, None],
+        "n": 123456789,
+        "yes": True,
+        "none": None,
+    }
+
+
+def test_days_are_iso_text_and_spaces_ordinary_ones() -> None:
+    assert json.loads(json_text(({"day": date(2024, 3, 8), "text": "80\N{NO-BREAK SPACE}%"},))) == [
+        {"day": "2024-03-08", "text": "80 %"}
+    ]
+
 
 MODELS = ("LSTM", "published", "har", "ridge")
 
@@ -146,3 +263,28 @@ def test_a_history_without_a_row_gives_both_forms_without_a_row() -> None:
     empty = history_rows({}).iloc[:0]
     assert tuple(hubverse(empty).columns) == HUBVERSE_COLUMNS
     assert list(nixtla(empty).columns) == ["unique_id", "ds", "cutoff", "y"]
+
+
+def test_the_document_of_a_night_has_its_costs_or_none() -> None:
+    rows = scored(score(median=10.0), score(median=20.0, name="ridge", role="baseline", q25=10.0))
+    data = report_data(forecasts=forecasts(outside=""), scored=rows, cost_ratio=3.0)
+    found = rounded(night_document(data))["cost"]
+    assert {name: found[name] for name in ("ratio", "optimal_level", "level")} == {
+        "ratio": 3.0,
+        "optimal_level": 0.25,
+        "level": 0.25,
+    }
+    assert [row["quantile"] for row in found["forecasts"]] == rounded(data.rows["q25"].tolist())
+    published, ridge = found["realised"]
+    assert (published["n"], published["cost"], published["saving"]) == (1, 1.5, None)  # its median is exact
+    assert (ridge["cost"], ridge["published_saving"]) == (0.0, None)
+    assert "NaN" not in json.dumps(found["realised"])
+    assert night_document(report_data(forecasts=forecasts(outside="")))["cost"] is None
+
+
+def test_the_csv_has_the_quantile_only_with_a_ratio() -> None:
+    data = report_data(cost_ratio=3.0)
+    found = pd.read_csv(io.StringIO(forecast_csv([data])))
+    assert found["cost_quantile"].tolist() == pytest.approx(data.rows["q25"].tolist())
+    assert set(found["cost_ratio"]) == {3.0}
+    assert "cost_ratio" not in forecast_csv([report_data()])

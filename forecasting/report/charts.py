@@ -1,0 +1,373 @@
+"""The drawings: geometry of an axis, charts of the record, and the fan for a Markdown artifact."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from html import escape
+from typing import Any, Literal
+
+import pandas as pd
+
+from forecasting.plain_text import markdown_text
+from forecasting.report.night_view import ReportData
+from forecasting.report.units import GAP, Unit, long_day, percent, quantity, short_day
+
+TOP, BOTTOM, RIGHT = 26.0, 42.0, 8.0
+"""Margins of the plot area, in SVG units, which are CSS pixels at full size."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """One chart's plot area and value axis: size of the drawing, left edge of the plot, values at the edges, ticks."""
+
+    width: float
+    height: float
+    left: float
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    @property
+    def floor(self) -> float:
+        """The y of the bottom edge."""
+        return self.height - BOTTOM
+
+    @property
+    def right(self) -> float:
+        """The x of the right edge."""
+        return self.width - RIGHT
+
+    def y(self, value: float) -> float:
+        """The height at which a value lies; y grows downwards."""
+        return self.floor - (value - self.low) / (self.high - self.low) * (self.floor - TOP)
+
+
+def make_axes(values: Iterable[float], *, width: float, height: float, unit: Unit, from_zero: bool) -> Axes:
+    """A plot area whose axis holds all finite `values`, with three to six round ticks; `from_zero` for bars."""
+    finite = [value for value in values if math.isfinite(value)]
+    lowest, highest = (0.0 if from_zero else min(finite)), max(finite)
+    room = (highest - lowest or abs(highest) or 1.0) * 0.06
+    low, high = (0.0 if from_zero else lowest - room), highest + room
+    ticks = round_ticks(low, high)
+    left = 14.0 + 6.4 * max(len(tick_label(tick, unit, ticks)) for tick in ticks)
+    return Axes(width, height, left, low, high, ticks)
+
+
+def round_ticks(low: float, high: float) -> tuple[float, ...]:
+    """The multiples of a 1, 2 or 5 step between `low` and `high`, both included: three to six of them."""
+    rough = (high - low) / 5
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.75)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return tuple(k * step for k in range(first, last + 1))
+
+
+def tick_label(tick: float, unit: Unit, ticks: Sequence[float]) -> str:
+    """A tick without needless decimals."""
+    shown = [value / unit.scale for value in ticks]
+    fine = 1e-6 * (max(shown) - min(shown))
+    decimals = next((d for d in range(9) if all(abs(round(value, d) - value) <= fine for value in shown)), 9)
+    return f"{unit.before}{tick / unit.scale:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def grid(plot: Axes, unit: Unit) -> str:
+    """Grid lines with their labels, and the unit above them."""
+    parts = [] if unit.before else [text(0.0, 12.0, unit.name, css="axis")]
+    for tick in plot.ticks:
+        y = plot.y(tick)
+        css = "floor" if tick == 0 else "grid"
+        parts.append(line(plot.left, y, plot.right, y, css=css))
+        parts.append(text(plot.left - 6, y + 4, tick_label(tick, unit, plot.ticks), css="axis end"))
+    return "".join(parts)
+
+
+def line(x1: float, y1: float, x2: float, y2: float, *, css: str) -> str:
+    """A straight line."""
+    return f'<line class="{css}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def box(x: float, y1: float, y2: float, *, width: float, css: str) -> str:
+    """A rectangle between two heights, given in either order."""
+    top, height = min(y1, y2), max(abs(y2 - y1), 0.5)
+    return f'<rect class="{css}" x="{x:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}"/>'
+
+
+def text(x: float, y: float, label: str, *, css: str) -> str:
+    """A label; `css` holds middle or end when x is not its left edge."""
+    return f'<text class="{css}" x="{x:.1f}" y="{y:.1f}">{escape(label)}</text>'
+
+
+def path(points: Iterable[tuple[float, float]], *, css: str, closed: bool = False) -> str:
+    """A polyline, or a polygon when closed."""
+    steps = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return f'<path class="{css}" d="M{steps}{"Z" if closed else ""}"/>'
+
+
+def slot(x: float, plot: Axes, *, width: float, tip: str, marks: str) -> str:
+    """The marks of one session, under an invisible area that shows `tip` under the pointer."""
+    area = box(x, TOP - 8, plot.floor, width=width, css="hit")
+    return f'<g class="slot"><title>{escape(tip)}</title>{marks}{area}</g>'
+
+
+def drawing(plot: Axes, *, label: str, marks: str, css: str) -> str:
+    """The SVG element; `label` is its text alternative."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart {css}" viewBox="0 0 {plot.width:.0f} {plot.height:.0f}" '
+        f'role="img" aria-label="{escape(label)}">{marks}</svg>'
+    )
+
+
+Layout = Literal["wide", "narrow"]
+"""CSS shows the drawing that fits, so that labels stay legible on a phone."""
+
+BANDS = (("q05", "q95", "band90"), ("q10", "q90", "band80"), ("q25", "q75", "band50"))
+SIZES = {"wide": (1000.0, 380.0), "narrow": (360.0, 300.0)}
+
+_PAST_FORECASTS = {"wide": 60, "narrow": 30}
+_LABEL_WIDTH = 58.0
+
+
+def past_chart(data: ReportData, layout: Layout) -> str:
+    """Forecasts made one session ahead, oldest first: intervals of 80 and 90 %, median and actual.
+
+    A dot is inside the 80 % interval, a hollow diamond outside it, a cross outside the 90 % one too.
+    """
+    unit, ahead = data.unit, data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
+    width, height = SIZES[layout]
+    values = [*ahead["q05"], *ahead["q95"], *ahead["actual"]]
+    plot = make_axes(values, width=width, height=height, unit=unit, from_zero=data.target != "close")
+    # Few forecasts in a wide chart would be very wide columns: they keep the width of one among twenty.
+    step = (plot.right - plot.left) / max(len(ahead), 20)
+    marks = [grid(plot, unit)]
+    for position, row in enumerate(ahead.to_dict("records")):
+        x = plot.left + position * step
+        marks.append(slot(x, plot, width=step, tip=_past_tip(row, unit), marks=_past_marks(row, plot, x=x, step=step)))
+    marks += session_labels(plot, list(ahead["target_session"]), step=step)
+    hits = int(ahead["inside_80"].astype(bool).sum())
+    label = (
+        f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80 % interval."
+    )
+    return drawing(plot, label=label, marks="".join(marks), css=layout)
+
+
+def coverage_strip(share: float, low: float, high: float, *, level: float) -> str:
+    """A small scale from 50 to 100 %: the band where the share should lie, a tick at the level, a dot at the share."""
+    width, height = 150.0, 22.0
+
+    def at(value: float) -> float:
+        return 6 + (max(value, 0.5) - 0.5) / 0.5 * (width - 12)
+
+    marks = [
+        line(6, 11, width - 6, 11, css="grid"),
+        box(at(low), 5, 17, width=max(at(high) - at(low), 2), css="band80"),
+        line(at(level), 3, at(level), 19, css="median"),
+        _dot(at(share), 11) if low <= share <= high else _diamond(at(share), 11, 5),
+    ]
+    plot = Axes(width, height, 0, 0, 1, ())
+    label = f"{percent(share)} inside; {percent(low)} to {percent(high)} expected at {percent(level)}"
+    return drawing(plot, label=label, marks="".join(marks), css="strip")
+
+
+def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
+    """One column per horizon: up where the published forecast is better, down where the baseline is.
+
+    A skill of `limit` fills half the height; the same for all baselines, so that they can be compared.
+    """
+    width, reach, room = 190.0, 24.0, 15.0
+    middle = room + reach if any(skill > 0 for skill in skills_by_horizon.values()) else room
+    height = middle + (reach + room if any(skill < 0 for skill in skills_by_horizon.values()) else 3)
+    step, marks = width / max(len(skills_by_horizon), 1), [line(0, middle, width, middle, css="floor")]
+    for position, (_, skill) in enumerate(sorted(skills_by_horizon.items())):
+        x, rise = position * step, 0.0 if skill != skill else reach * max(-1.0, min(1.0, skill / limit))
+        marks.append(
+            box(x + step * 0.28, middle, middle - rise, width=step * 0.44, css="gain" if rise >= 0 else "loss")
+        )
+        y = middle - rise - 4 if rise >= 0 else middle - rise + 12
+        marks.append(text(x + step / 2, y, percent(skill, signed=True).replace(GAP, ""), css="value middle"))
+    label = ", ".join(
+        f"{horizon} ahead {percent(skill, signed=True)}" for horizon, skill in sorted(skills_by_horizon.items())
+    )
+    return drawing(Axes(width, height, 0, 0, 1, ()), label=label, marks="".join(marks), css="bars")
+
+
+def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
+    middle, wide = x + step / 2, min(step * 0.7, 16.0)
+    left = middle - wide / 2
+    marks = "".join(box(left, plot.y(row[low]), plot.y(row[high]), width=wide, css=css) for low, high, css in BANDS[:2])
+    marks += line(left, plot.y(row["q50"]), left + wide, plot.y(row["q50"]), css="median")
+    y = plot.y(row["actual"])
+    if row["inside_80"]:
+        return marks + _dot(middle, y)
+    return marks + (_diamond(middle, y, 4.5) if row["inside_90"] else _cross(middle, y))
+
+
+def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
+    where = "inside 80 %" if row["inside_80"] else "outside 80 %" if row["inside_90"] else "outside 90 %"
+    return (
+        f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
+        f"forecast {unit.text(row['q50'])}\n80{GAP}% {unit.span_text(row['q10'], row['q90'])}\n"
+        f"{row['kind']}, from {short_day(row['origin_session'])}"
+    )
+
+
+def _dot(x: float, y: float) -> str:
+    return f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.2"/>'
+
+
+def _diamond(x: float, y: float, r: float) -> str:
+    return path([(x, y - r), (x + r, y), (x, y + r), (x - r, y)], css="diamond", closed=True)
+
+
+def _cross(x: float, y: float) -> str:
+    return line(x - 4, y - 4, x + 4, y + 4, css="cross") + line(x - 4, y + 4, x + 4, y - 4, css="cross")
+
+
+def session_labels(plot: Axes, sessions: list[date], *, step: float) -> list[str]:
+    """Dates at even steps: under the first session of every k-th week; under every session when there are few."""
+    every = math.ceil(_LABEL_WIDTH / (5 * step))
+    labels = []
+    for position, session in enumerate(sessions):
+        x, week = plot.left + (position + 0.5) * step, _week(session)
+        is_week_start = position > 0 and week != _week(sessions[position - 1]) and week % every == 0
+        if (is_week_start or len(sessions) < 12) and x + 26 < plot.left + max(len(sessions), 20) * step:
+            labels.append(text(x, plot.floor + 16, f"{session.day} {session:%b}", css="axis middle"))
+            labels.append(line(x, plot.floor, x, plot.floor + 4, css="floor"))
+    return labels
+
+
+def _week(session: date) -> int:
+    return (session.toordinal() - 1) // 7
+
+
+_SHARE = Unit(0.01, 0, "", "%")
+_HEIGHT = 240.0
+
+
+def skill_line(skill: pd.DataFrame, layout: Layout, *, against: str) -> str:
+    """Skill over time with the line of no skill, 0; above it the published forecasts lost less than the baseline."""
+    width = SIZES[layout][0]
+    plot = make_axes([*skill["skill"], 0.0], width=width, height=_HEIGHT, unit=_SHARE, from_zero=False)
+    step = (plot.right - plot.left) / len(skill)
+    points, slots = [], []
+    for place, row in enumerate(skill.to_dict("records")):
+        x = plot.left + (place + 0.5) * step
+        tip = f"20 nights to {short_day(row['session'])}\nskill {percent(row['skill'], signed=True, decimals=1)}"
+        slots.append(slot(x - step / 2, plot, width=step, tip=tip, marks=""))
+        if row["skill"] == row["skill"]:
+            points.append((x, plot.y(row["skill"])))
+    marks = grid(plot, _SHARE) + path(points, css="median")
+    marks += text(plot.right - 4, plot.y(0.0) - 5, "no skill", css="axis end")
+    marks += "".join(slots) + "".join(session_labels(plot, list(skill["session"]), step=step))
+    last = percent(float(skill["skill"].iloc[-1]), signed=True)
+    label = f"Skill against {against} over 20 nights at a time, {len(skill)} values; the last is {last}."
+    return drawing(plot, label=label, marks=marks, css=layout)
+
+
+def pit_bars(shares: pd.DataFrame) -> str:
+    """A column a gap between quantiles: observed over expected share, and the band of it by chance; 1 is right."""
+    ratios = [(row["share"], row["low"], row["high"], row["expected"]) for row in shares.to_dict("records")]
+    tops = [max(share, high) / expected for share, _, high, expected in ratios]
+    unit = Unit(1.0, 1, "", "", bare="times as many as expected")
+    plot = make_axes([*tops, 1.0], width=480.0, height=_HEIGHT, unit=unit, from_zero=True)
+    step = (plot.right - plot.left) / len(shares)
+    marks = [grid(plot, unit)]
+    for place, (row, ratio) in enumerate(zip(shares.to_dict("records"), ratios, strict=True)):
+        share, low, high, expected = ratio
+        x = plot.left + place * step
+        column = box(x + step * 0.2, plot.y(share / expected), plot.floor, width=step * 0.6, css="bar")
+        middle, ends = x + step / 2, (plot.y(low / expected), plot.y(high / expected))
+        whisker = line(middle, ends[0], middle, ends[1], css="median thin")
+        tip = f"{row['place']}\n{percent(share)} of actuals, {percent(expected)} expected\n"
+        tip += f"{percent(low)} to {percent(high)} by chance"
+        marks.append(slot(x, plot, width=step, tip=tip, marks=column + whisker))
+        marks.append(text(middle, plot.floor + 16, _edge(str(row["place"])), css="axis middle"))
+    marks.append(line(plot.left, plot.y(1.0), plot.right, plot.y(1.0), css="usual"))
+    marks.append(text((plot.left + plot.right) / 2, plot.floor + 32, "place among the quantiles, %", css="axis middle"))
+    label = f"Share of {int(shares['n'].iloc[0])} actuals between neighbouring quantiles against the expected share."
+    return drawing(plot, label=label, marks="".join(marks), css="pit")
+
+
+def _edge(place: str) -> str:
+    return place.replace(" %", "").replace(" to ", "\N{EN DASH}").replace("below ", "<").replace("above ", ">")
+
+
+FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0
+"""Of the drawing; on a phone it is shown at seven tenths of that, so its letters are large."""
+
+FAN_SESSIONS = 40
+
+AHEAD = 3.0
+"""Times that a session of the fan is wider than one before it: a label fits below it."""
+# An image has no style of the page's: it carries its own, with a background that suits the dark theme too.
+_STYLE = """<style>
+text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #46505c }
+.end { text-anchor: end } .middle { text-anchor: middle } .strong { fill: #0b5ea8; font-weight: 600 }
+.paper { fill: #ffffff } .grid, .floor { stroke: #dfe3e8 } .outer { fill: #cde2f5 } .inner { fill: #96c3eb }
+.known { fill: none; stroke: #465467; stroke-width: 1.6 } .median { fill: none; stroke: #0b5ea8; stroke-width: 2.4 }
+</style>"""
+
+
+def fan_markdown(data: ReportData) -> str:
+    """A Markdown image of the newest sessions and the 90 % and 80 % fan, the SVG itself in the link."""
+    address = base64.b64encode(fan_svg(data).encode()).decode("ascii")
+    return f"![{markdown_text(_fan_label(data))}](data:image/svg+xml;base64,{address})"
+
+
+def fan_svg(data: ReportData) -> str:
+    """The drawing, oldest session left, scaled from the smallest to the largest value shown."""
+    unit, ahead = data.unit, data.rows
+    past = [float(value) for value in data.history["value"].iloc[-FAN_SESSIONS:]]
+    shown = [*past, *ahead["q05"], *ahead["q95"]]
+    plot = make_axes(shown, width=FAN_WIDTH, height=FAN_HEIGHT, unit=unit, from_zero=False)
+    step = (plot.right - plot.left) / (len(past) - 1 + AHEAD * len(ahead))
+    x = [plot.left + step * place for place in range(len(past))]
+    x += [x[-1] + step * AHEAD * horizon for horizon in range(1, len(ahead) + 1)]
+    # The fan opens from the newest known value; where none of those shown is known, it has no opening.
+    known = [place for place, value in enumerate(past) if math.isfinite(value)][-1:]
+    start, origin = [past[place] for place in known], x[known[0] if known else len(past) - 1]
+    opening = {name: [*start, *ahead[name].astype(float)] for name in ("q05", "q10", "q50", "q90", "q95")}
+    at = [*(x[place] for place in known), *x[len(past) :]]
+    marks = [_STYLE, f'<rect class="paper" width="{FAN_WIDTH:.0f}" height="{FAN_HEIGHT:.0f}"/>', grid(plot, unit)]
+    for low, high, css in (("q05", "q95", "outer"), ("q10", "q90", "inner")):
+        edge = [*_fan_points(at, opening[low], plot), *reversed(_fan_points(at, opening[high], plot))]
+        marks.append(path(edge, css=css, closed=True))
+    marks += [path(part, css="known") for part in _unbroken(x, past, plot)]
+    marks.append(path(_fan_points(at, opening["q50"], plot), css="median"))
+    marks += _fan_labels(data, unit, plot, first=x[0], origin=origin, last=x[-1])
+    return drawing(plot, label=_fan_label(data), marks="".join(marks), css="fan")
+
+
+def _fan_label(data: ReportData) -> str:
+    return f"{data.symbol} {data.target}: the last {FAN_SESSIONS} sessions, then median, 80 % and 90 % interval"
+
+
+def _fan_points(x: Sequence[float], values: Sequence[float], plot: Axes) -> list[tuple[float, float]]:
+    return [(place, plot.y(value)) for place, value in zip(x, values, strict=True)]
+
+
+def _unbroken(x: Sequence[float], values: Sequence[float], plot: Axes) -> list[list[tuple[float, float]]]:
+    """The line through the known values, cut where one is unknown."""
+    parts: list[list[tuple[float, float]]] = [[]]
+    for place, value in zip(x, values, strict=False):
+        if math.isfinite(value):
+            parts[-1].append((place, plot.y(value)))
+        else:
+            parts.append([])
+    return [part for part in parts if len(part) > 1]
+
+
+def _fan_labels(data: ReportData, unit: Unit, plot: Axes, *, first: float, origin: float, last: float) -> list[str]:
+    """The oldest session, the origin and the last session below the plot, and tomorrow's median above it."""
+    row, oldest = data.rows.iloc[0], data.history.index[-FAN_SESSIONS:][0]
+    below = plot.floor + 24
+    return [
+        line(origin, TOP, origin, plot.floor, css="grid"),
+        text(first, below, short_day(oldest), css=""),
+        text(origin - 6, below, short_day(data.origin), css="end"),
+        text(last, below, short_day(data.rows["target_session"].iloc[-1]), css="end"),
+        text(last, 14, f"{short_day(row['target_session'])}: {unit.text(float(row['q50']))}", css="end strong"),
+    ]

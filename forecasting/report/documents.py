@@ -1,0 +1,206 @@
+"""Nights and forecasts in the forms that programs read: JSON, CSV, hubverse's model output, Nixtla's long frame.
+
+The last two hold a line of forecasts for each forecaster, the network as `lstm` and the baselines under their names, on
+every night, published or not; and line `published`, what was published each night, whichever model made it. Challengers
+are left out. Of each origin one kind counts, live before late before replay; replays are left out where the symbol and
+target have a live forecast, as in view live_skill.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import pandas as pd
+
+from forecasting.evaluate.scores import by_line, nearest_level, optimal_level
+from forecasting.plain_text import ordinary_spaces
+from forecasting.report.night_view import ReportData
+from forecasting.report.record import cost_quantiles, newest_records, realised_costs
+from forecasting.report.wording import notices
+from forecasting.vocabulary import CHALLENGER, KINDS, LSTM, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES
+
+DIGITS = 7
+"""Significant digits of a number: a share in ten million, where a forecast is good for two or three."""
+
+PUBLISHED = "published"
+"""Name of the published line in both forms."""
+
+TEAM = "forecasting"
+"""First part of a hubverse model id, which is TEAM-MODEL."""
+
+TASK_IDS = ("origin_date", "target", "horizon", "location", "target_end_date")
+"""Columns of `hubverse` that name what is forecast, as a hub's tasks.json lists them."""
+
+HUBVERSE_COLUMNS = ("model_id", *TASK_IDS, "output_type", "output_type_id", "value")
+
+NIXTLA_LSTM = "LSTM"
+"""Column of the network in `nixtla`, as Nixtla's libraries name a model."""
+
+_NIGHT = ["symbol", "target", "origin_session"]
+
+
+def json_text(document: object) -> str:
+    """The document as indented JSON: numbers rounded to DIGITS, days and instants as ISO text, null for NaN."""
+    return json.dumps(rounded(document), indent=2, default=_text, allow_nan=False, ensure_ascii=False)
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)  # a datetime is a date too
+
+
+def rounded(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """The value, every number in it rounded to DIGITS, and every text with ordinary spaces; None for NaN."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, str):
+        return ordinary_spaces(value)
+    if isinstance(value, Mapping):
+        return {str(name): rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def night_document(data: ReportData) -> dict[str, Any]:
+    """The night for `json_text`: published model, origin, forecasts and track record, in the target's own unit.
+
+    docs/terminal.md has the meaning of each key.
+    """
+    record, model, ahead = data.record, data.model, data.record.ahead(1)
+    columns = ["target_session", "horizon", *QUANTILE_COLUMNS, "kind", "status", "reason"]
+    columns += ["outside", "issued_at", "data_as_of"]
+    result = ["target_session", "q10", "q50", "q90", "actual", "inside_80"]
+    return {
+        "symbol": data.symbol,
+        "target": data.target,
+        "series": data.fetch["title"],
+        "origin_session": data.origin,
+        "last_value": data.last_value,
+        "usual": data.usual,
+        "fetched_at": data.fetch["fetched_at"],
+        "first_print": data.is_provisional,
+        "model_id": model["id"],
+        "model": model["name"],
+        "method": model["method"],
+        "trained_to": model.get("trained_to"),
+        "run_id": data.run["id"],
+        "mode": data.run["mode"],
+        "notices": {notice.title: notice.text for notice in notices(data)},
+        "forecasts": [
+            {**row, "special_days": line.special_days}
+            for row, line in zip(data.rows[columns].to_dict("records"), data.lines, strict=True)
+        ],
+        "last_result": next(iter(ahead.iloc[-1:][result].astype({"inside_80": bool}).to_dict("records")), None),
+        "record": newest_records(record),
+        "track_record": {
+            "origins": record.origins,
+            "kinds": record.kinds,
+            "fallbacks": record.fallbacks,
+            "skills": [row for skills in (record.skills, record.network_skills) for row in skills.to_dict("records")],
+        },
+        "cost": _cost_document(data),
+    }
+
+
+def _cost_document(data: ReportData) -> dict[str, Any] | None:
+    """The night's quantiles of least expected cost and their record, NaN for unknown; None without a cost ratio."""
+    if (ratio := data.cost_ratio) is None:
+        return None
+    rows = data.rows[["target_session", "horizon"]].assign(quantile=cost_quantiles(data.rows, ratio))
+    return {
+        "ratio": ratio,
+        "optimal_level": optimal_level(ratio),
+        "level": nearest_level(ratio),
+        "forecasts": rows.to_dict("records"),
+        "realised": realised_costs(data.record, ratio).to_dict("records"),
+    }
+
+
+def forecast_csv(nights: Sequence[ReportData]) -> str:
+    """A header and a row a symbol and session, as CSV text: every quantile, and what the session is compared with.
+
+    With a cost ratio, that ratio and the quantile of least expected cost are the last two columns.
+    """
+    names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "last_value"]
+    names += ["kind", "status", "reason", "data_as_of", "usual", "special_days"]
+    frames = []
+    for data in nights:
+        rows = data.rows.assign(symbol=data.symbol, target=data.target, origin_session=data.origin, usual=data.usual)
+        rows = rows.assign(special_days=[", ".join(line.special_days) for line in data.lines])[names]
+        if (ratio := data.cost_ratio) is not None:
+            rows = rows.assign(cost_ratio=ratio, cost_quantile=cost_quantiles(data.rows, ratio))
+        frames.append(rows)
+    whole = pd.concat(frames) if frames else pd.DataFrame(columns=names)
+    text: str = whole.apply(lambda column: column.map(rounded)).to_csv(index=False)
+    return text
+
+
+def hubverse(history: pd.DataFrame) -> pd.DataFrame:
+    """A row a quantile, in the columns that hubverse requires of model output: `HUBVERSE_COLUMNS`.
+
+    Dates are naive midnights, horizon is int64 in sessions, output_type_id the level and value the quantile, both
+    float64, all others text. A file for a hub is one model_id and one origin_date of it, without column model_id.
+
+    Args:
+        history: Rows as from `ledger_frames.history`.
+    """
+    names = {"origin_session": "origin_date", "symbol": "location", "target_session": "target_end_date"}
+    wide = _lines(history).rename(columns=names)
+    wide["model_id"] = TEAM + "-" + wide["line"]
+    keys = ["model_id", *TASK_IDS]
+    levels = dict(zip(QUANTILE_COLUMNS, QUANTILES, strict=True))
+    long = wide.melt(keys, list(QUANTILE_COLUMNS), var_name="column", value_name="value")
+    long["output_type"] = pd.Series("quantile", index=long.index, dtype="string")
+    long["output_type_id"] = long["column"].map(levels).astype("float64")
+    return long.sort_values([*keys, "output_type_id"], ignore_index=True)[list(HUBVERSE_COLUMNS)]
+
+
+def nixtla(history: pd.DataFrame) -> pd.DataFrame:
+    """A row a scored session and origin, in the columns that `utilsforecast.evaluation.evaluate` takes.
+
+    unique_id (the symbol), ds (target session), cutoff (origin), y (the actual value), then of each forecaster its
+    median under its name and its intervals as NAME-lo-LEVEL and NAME-hi-LEVEL, levels 50, 80 and 90; NaN where it has
+    no forecast. The network is LSTM. Sessions without a score are left out, since an evaluation needs y.
+
+    Args:
+        history: Rows of one target, as from `ledger_frames.history`.
+    """
+    lines = _lines(history)
+    lines = lines[lines["actual"].notna()].replace({"line": {LSTM: NIXTLA_LSTM}})
+    keys = ["symbol", "target_session", "origin_session"]
+    wide = lines.pivot(index=keys, columns="line", values=list(QUANTILE_COLUMNS))
+    names = sorted(lines["line"].unique(), key=lambda name: (name != NIXTLA_LSTM, name != PUBLISHED, name))
+    columns = {label: wide[column, name] for name in names for label, column in _labels(name).items()}
+    y = lines.groupby(keys)["actual"].first()
+    found = pd.DataFrame({"y": y, **columns}, index=wide.index).sort_index().reset_index()
+    return found.rename(columns={"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"})
+
+
+def _labels(name: str) -> dict[str, str]:
+    """The columns of one forecaster: their names in Nixtla's frame and in ours."""
+    labels = {name: QUANTILE_COLUMNS[MEDIAN]}
+    for place in range(MEDIAN - 1, -1, -1):
+        level = round(100 * (1 - 2 * QUANTILES[place]))
+        labels[f"{name}-lo-{level}"] = QUANTILE_COLUMNS[place]
+        labels[f"{name}-hi-{level}"] = QUANTILE_COLUMNS[-1 - place]
+    return labels
+
+
+def _lines(history: pd.DataFrame) -> pd.DataFrame:
+    """The rows that count, with column `line`: one a line, origin and horizon."""
+    rows = by_line(_counted(history[history["role"] != CHALLENGER]), model="model")
+    rows["line"] = rows["line"].replace({PUBLISHED_LINE: PUBLISHED}).astype("string")
+    newest = rows.sort_values("issued_at", kind="stable")
+    return newest.drop_duplicates([*_NIGHT, "horizon", "line"], keep="last", ignore_index=True)
+
+
+def _counted(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the kind that counts on each night."""
+    place = rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}).astype("int64")
+    best = place.groupby([rows[name] for name in _NIGHT]).transform("min")
+    has_live = place.groupby([rows["symbol"], rows["target"]]).transform("min") == 0
+    return rows[(place == best) & ~(has_live & (rows["kind"] == KINDS[-1]))]

@@ -1,0 +1,409 @@
+"""What Prefect's UI shows: the page of a night, of a run and of a backtest, a run's message and tags, and its guides.
+
+A card in the list of a run's artifacts shows thirty characters of a description, an artifact's page sixty of a table's
+row on a desk and thirty-five on a phone: what matters most comes first, and long texts are Markdown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from forecasting.plain_text import markdown_text, named, plain_text
+from forecasting.report import charts, wording
+from forecasting.report.night_view import ReportData
+from forecasting.report.units import (
+    GAP,
+    Unit,
+    as_day,
+    change,
+    instant,
+    p_value,
+    percent,
+    quantity,
+    seconds,
+    short_day,
+    unit_for,
+)
+from forecasting.vocabulary import Target
+
+SHOWN = 3
+"""Symbols that a sentence names."""
+
+TAGGED = 5
+"""Most symbols of a run that become tags of it."""
+
+SLOW_NIGHTS = 20
+"""Nights from which on a step beyond their 95th percentile is called slow."""
+
+_SEVERITY = {"failed": 0, "late": 1, "running": 2, "no night yet": 3}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One artifact.
+
+    Attributes:
+        key: Lower case, digits and dashes; the artifacts of one key are its history.
+        description: What it shows, in Markdown.
+        body: Markdown, or the rows of a table, every text in them cleaned and capped.
+    """
+
+    key: str
+    description: str
+    body: str | list[dict[str, object]]
+
+
+def night_artifact(data: ReportData, page: Path) -> Artifact:
+    """The night in one page; `page` is where its report page is."""
+    row = data.rows.iloc[0]
+    about = f"{data.symbol} {short_day(row['target_session'])}: {data.unit.text(float(row['q50']))}"
+    about += f", 80 % {data.lines[0].span_80}"
+    return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), night_markdown(data, page))
+
+
+def night_markdown(data: ReportData, page: Path) -> str:
+    """The night on one page: tomorrow, notices, chart, the week, the last result, bars, model."""
+    bars = f"Bars up to {data.known.index[-1]}{', first print' if data.is_provisional else ''}"
+    results = [text for text in (wording.last_result(data), wording.record_sentence(data)) if text]
+    week = [
+        [
+            short_day(line.session).replace(" ", GAP),
+            line.median,
+            line.span_80,
+            line.change,
+            ", ".join([*([] if line.status == "ok" else [line.status]), *line.special_days]),
+        ]
+        for line in data.lines
+    ]
+    names = ["session", f"median, {data.unit.name}", "80 % interval", f"vs {data.usual_name}", "note"]
+    decision = "No promotion was decided on this night." if data.decision is None else data.decision["reason"]
+    return "\n\n".join(
+        [
+            f"**{markdown_text(wording.sentence(data))}**",
+            *(f"**{notice.title}.** {markdown_text(notice.text)}" for notice in wording.notices(data)),
+            charts.fan_markdown(data),
+            f"The last {charts.FAN_SESSIONS} sessions; the fan is the 80 % interval, its pale edge the 90 % one.",
+            table_markdown(map(markdown_text, names), [map(markdown_text, row) for row in week]),
+            "### How it did",
+            *([markdown_text(f"{text.rstrip('.')}.") for text in results] or ["Nothing is scored yet."]),
+            "### Bars and model",
+            markdown_text(f"{bars}, fetched {instant(data.fetch['fetched_at'])}. {_findings(data)}"),
+            markdown_text(f"Published: {data.model['name']} {data.model['id']}, {data.model['method']}. {decision}"),
+            f"Report page: `{plain_text(page)}`",
+        ]
+    )
+
+
+def _findings(data: ReportData) -> str:
+    rows = wording.finding_rows(data)
+    new = ", ".join(f"{row['rule']} {row['session']}" for row in rows if row["since"] == "tonight")
+    if not rows:
+        return "Every bar passed every check."
+    count = quantity(len(data.findings), "open finding")
+    return f"{count} about its bars, {f'new tonight: {new}' if new else 'none new tonight'}."
+
+
+def table_markdown(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """A table in Markdown, its first and last column to the left and the numbers between them to the right."""
+    heads = list(columns)
+    lines: list[Iterable[object]] = [heads, ["---", *["---:"] * (len(heads) - 2), "---"], *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+def artifact_key(what: str, *subject: str) -> str:
+    """The key of an artifact, `forecasts-sbux-volume`: Prefect allows lower case, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join([what, *subject]).lower()).strip("-")
+
+
+def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
+    """The figures of a backtest by horizon and over all, in the unit that its description names.
+
+    As published too where that was replayed.
+    """
+    symbol, target = str(document["symbol"]), str(document["target"])
+    unit = wording.backtest_unit(document)
+    parts = {"model alone": document, "as published": document.get("as_published")}
+    rows: list[dict[str, object]] = [
+        {
+            "forecasts": name,
+            "horizon": horizon,
+            "error": unit.number(row["mae"]),
+            "best baseline": plain_text(wording.forecaster_label(str(row["best_baseline"]))),
+            "skill vs best": percent(row["skill_vs_best"], signed=True, decimals=1),
+            "p": p_value(row["dm_p_value"]),
+            "skill vs naive": percent(row["skill_vs_naive"], signed=True, decimals=1),
+            "pinball": unit.number(row["pinball"], finer=1),
+            "in 80 %": percent(row["coverage_80"], decimals=1),
+            "in 90 %": percent(row["coverage_90"], decimals=1),
+        }
+        for name, part in parts.items()
+        if part is not None
+        for horizon, row in {"all": part["overall"], **part["horizons"]}.items()
+    ]
+    about = f"{symbol} {target}, in {unit.name}: origins {document['from']} to {document['to']}"
+    return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), rows)
+
+
+@dataclass(frozen=True)
+class SymbolNight:
+    """A symbol's newest night, and the forecast that is published now.
+
+    Attributes:
+        symbol: Yahoo's ticker.
+        target: What is forecast.
+        run: The newest row of `runs`; None before the first night.
+        published: The published rows of the newest origin; None before the first forecast.
+        opens: When the first session of these opens; None before the first forecast.
+        currency: Of prices; empty where it is unknown.
+    """
+
+    symbol: str
+    target: Target
+    run: Mapping[str, Any] | None
+    published: pd.DataFrame | None
+    opens: datetime | None
+    currency: str
+
+    @property
+    def status(self) -> str:
+        """That of the newest night."""
+        return str(self.run["status"]) if self.run else "no night yet"
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or waits, or what is to be known of it."""
+        return str(self.run["error"] or self.run["note"] or "") if self.run else ""
+
+    @cached_property
+    def tomorrow(self) -> Mapping[Any, Any] | None:
+        """The published row of the next session."""
+        if self.published is None:
+            return None
+        row: Mapping[Any, Any] = self.published.sort_values("horizon").iloc[0].to_dict()
+        return row
+
+    @property
+    def session(self) -> str:
+        """The session of that row, like Mon 11 Mar; empty without one."""
+        return short_day(as_day(self.tomorrow["target_session"])) if self.tomorrow else ""
+
+    @property
+    def unit(self) -> Unit:
+        """In which its forecast is written."""
+        median = float(self.tomorrow["q50"]) if self.tomorrow else float("nan")  # the last value may be unknown
+        return unit_for(self.target, usual=median, symbol=self.symbol, currency=self.currency)
+
+    @property
+    def unusual(self) -> list[str]:
+        """How its forecast differs from a live one of the network: late or replay, fallback."""
+        row = self.tomorrow or {"kind": "live", "status": "ok"}
+        return [str(row[name]) for name, usual in (("kind", "live"), ("status", "ok")) if row[name] != usual]
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """When a run was due, when it started (the last time, where it was retried) and when its page was made."""
+
+    due: datetime
+    started: datetime
+    ended: datetime
+
+
+def outcome_sentence(nights: Sequence[SymbolNight]) -> str:
+    """What the run brought, for its state: the first forecasts of each symbol."""
+    shown = [
+        f"{night.symbol} {night.session} {night.unit.text(float(row['q50']))}, "
+        f"80 % {night.unit.span(float(row['q10']), float(row['q90']))}"
+        for night in nights
+        if (row := night.tomorrow) is not None
+    ]
+    return f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip()
+
+
+def subject_tags(symbols: Sequence[str], target: str) -> list[str]:
+    """The tags by which a run can be found: its target, and its symbols where they are few."""
+    return [target, *(symbols if len(symbols) <= TAGGED else [])]
+
+
+def outcome_tags(nights: Sequence[SymbolNight]) -> list[str]:
+    """What is unusual about the nights: failed, late, fallback, replay; sorted."""
+    statuses = {night.status for night in nights if night.status in ("failed", "late")}
+    return sorted(statuses.union(*(night.unusual for night in nights)))
+
+
+def counts_of(nights: Sequence[SymbolNight]) -> str:
+    """How many symbols ended how, the worst first; of one symbol its name and status."""
+    statuses = [night.status for night in nights]
+    if len(nights) == 1:
+        return f"{nights[0].symbol} {statuses[0]}"
+    worst_first = sorted(set(statuses), key=lambda status: _SEVERITY.get(status, len(_SEVERITY)))
+    return f"{len(nights)} symbols: {', '.join(f'{statuses.count(status)} {status}' for status in worst_first)}"
+
+
+def outcome_artifact(nights: Sequence[SymbolNight], durations: pd.DataFrame, times: RunTimes) -> Artifact:
+    """The page of a run, which a person on call opens first: what to do, the forecasts, how late and how long.
+
+    Args:
+        nights: One a symbol, at least one.
+        durations: Rows of view `night_durations` of these symbols and the target.
+        times: Of the run.
+    """
+    ordered = sorted(nights, key=lambda night: night.status == "done")
+    body = [
+        f"**{markdown_text(counts_of(nights))}.**",
+        "### What to do",
+        "\n".join(f"- {line}" for line in _actions(ordered)),
+        *_forecasts(ordered),
+        "### How late",
+        "\n".join(f"- {markdown_text(line)}" for line in _lateness(nights, times)),
+        *_durations(nights, durations),
+    ]
+    about = f"{counts_of(nights)}, {nights[0].target}"
+    return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), "\n\n".join(body))
+
+
+def _actions(nights: Sequence[SymbolNight]) -> list[str]:
+    """A line for each reason why a person may have to act; `Nothing.` without one."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for night in nights:
+        if night.status != "done":
+            reasons.setdefault((night.status, night.reason or "It left no message."), []).append(night.symbol)
+            continue
+        if "fallback" in night.unusual and night.tomorrow:
+            reasons.setdefault(("fallback", str(night.tomorrow["reason"])), []).append(night.symbol)
+        if night.reason:
+            reasons.setdefault(("note", night.reason), []).append(night.symbol)
+    lines = [
+        f"**{markdown_text(named(symbols, SHOWN))}: {status}.** {markdown_text(reason)}"
+        for (status, reason), symbols in reasons.items()
+    ]
+    if any(status in ("failed", "late") for status, _ in reasons):
+        lines.append(
+            "The next night makes up for what failed or is late. At once: `prefect deployment run nightly/nightly`"
+        )
+    if any(status == "fallback" for status, _ in reasons):
+        lines.append("After a fallback nothing: the best baseline is published until the network passes again.")
+    return lines or ["Nothing."]
+
+
+def _forecasts(nights: Sequence[SymbolNight]) -> list[str]:
+    """A row a symbol, each linked to its page; medians carry their unit, since symbols differ in it.
+
+    The session is in the heading where all have the same: a phone has no room for its column.
+    """
+    sessions = {night.session for night in nights if night.session}
+    several = len(sessions) > 1
+    rows: list[list[str]] = []
+    for night in nights:
+        row, unit, name = night.tomorrow, night.unit, markdown_text(night.symbol)
+        day = [night.session.replace(" ", GAP)] if several else []
+        if row is None:
+            rows.append([name, *day, "", "", "", night.status])
+            continue
+        behind = [f"{night.status} {night.run['as_of']}"] if night.run and night.status != "done" else []
+        rows.append(
+            [
+                # To the history of a key, from the page of another artifact: in either UI, below any path.
+                f"[{name}](../key/{artifact_key('night', night.symbol, night.target)})",
+                *day,
+                unit.brief(float(row["q50"])),
+                unit.span(float(row["q10"]), float(row["q90"])),
+                change(float(row["q50"]), float(row["last_value"]), target=night.target),
+                markdown_text(", ".join([*behind, *night.unusual])),
+            ]
+        )
+    heading = "### Forecasts" if len(sessions) != 1 else f"### Forecasts of {sessions.pop()}"
+    columns = ["symbol", *(["session"] if several else []), "median", "80 % interval", "vs last", "note"]
+    return [heading, table_markdown(columns, rows)]
+
+
+def _lateness(nights: Sequence[SymbolNight], times: RunTimes) -> list[str]:
+    wait, took = times.started - times.due, times.ended - times.started
+    lines = [f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this page."]
+    # A night that failed or is late leaves what an earlier one published.
+    issued = [(night, night.tomorrow) for night in nights if night.status == "done" and night.tomorrow is not None]
+    live = [(night.opens - row["issued_at"], night) for night, row in issued if row["kind"] == "live" and night.opens]
+    if live:
+        margin, closest = min(live, key=lambda pair: pair[0])
+        lines.append(
+            f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, {closest.symbol}, "
+            f"{_span(margin)} before {closest.session} opened."
+        )
+    for kind, meaning in (("late", "Issued after its session had opened"), ("replay", "Made for a past session")):
+        if symbols := [night.symbol for night, row in issued if row["kind"] == kind]:
+            lines.append(f"{meaning} ({kind}): {named(symbols, SHOWN)}.")
+    return lines
+
+
+def _span(gap: timedelta) -> str:
+    """12 s or 3 min 5 s; from two hours on 7 h."""
+    whole = max(0.0, gap.total_seconds())
+    return seconds(whole) if whole < 7200 else f"{whole / 3600:.0f}{GAP}h"
+
+
+def _durations(nights: Sequence[SymbolNight], durations: pd.DataFrame) -> list[str]:
+    """How long the steps of the newest night took, all symbols together, against their usual time."""
+    runs = [night.run for night in nights if night.run is not None and night.status == "done"]
+    if not runs or durations.empty:
+        return []
+    symbols = [run["symbol"] for run in runs]
+    of_step = durations[durations["symbol"].isin(symbols)].groupby("step")
+    usual, known = of_step[["median_seconds", "p95_seconds"]].sum(), of_step["n"].min()
+    rows: list[list[str]] = []
+    for step in (*wording.STAGES, "total"):
+        names = [f"seconds_{name}" for name in (wording.STAGES if step == "total" else (step,))]
+        spent = sum(float(run[name] or 0.0) for run in runs for name in names)
+        median, high = (float(usual[column].get(step, 0.0)) for column in ("median_seconds", "p95_seconds"))
+        slow = "slow" if known.get(step, 0) >= SLOW_NIGHTS and spent > high else ""
+        rows.append([step, seconds(spent), seconds(median), seconds(high), slow])
+    which = f"{len(runs)} symbols together" if len(runs) > 1 else str(symbols[0])
+    # One request brings the bars of several missed nights: the others have no duration of it.
+    least, most = int(known.min()), int(known.max())
+    count = quantity(most, "night") if least == most else f"{least} to {most} nights"
+    return [
+        "### How long",
+        f"The newest night of {markdown_text(which)}, beside the median and the 95th percentile of {count}.",
+        table_markdown(["step", "this night", "median", "95th", "note"], rows),
+    ]
+
+
+NIGHTLY = """Brings the bars of every symbol up to date, fits a network, forecasts the next five sessions and scores the
+forecasts whose session has closed. One run does all sessions missed since the last one, oldest first; the same night
+run twice adds nothing.
+
+**First open the newest of [volume](../../artifacts/key/outcomes-volume),
+[close](../../artifacts/key/outcomes-close) or [range](../../artifacts/key/outcomes-range)**, the artifact `outcomes` of
+a run: it says what to do, how late the run was and how long it took.
+
+| state of a run | what it means | what to do |
+| --- | --- | --- |
+| Completed | every symbol is done | nothing |
+| Skipped | nothing new, as on a holiday | nothing |
+| Late, after its start | a bar is missing, or the source does not respond; *Details* has the hours | nothing |
+| Late, never started | no worker took it | start one: `forecasting worker` |
+| WithoutBar | the bar did not come by the stated hour | nothing: the next night makes up for it |
+| PartlyFailed, Failed | *Details* names the symbols and why | what the message says; the next hour's run tries again |
+| Cancelled | another run was at work | nothing: that one does all |
+| Crashed | its process was killed | nothing: the next hour's run, or the next night, makes up for it |
+
+More: `docs/operations.md`."""
+
+CATCH_UP = """Forecasts from every session of a span that has no finished run, oldest first, from the bars as known at
+each. A forecast made after its first session has opened is marked late or replay, and never counts as live.
+
+For nights that are missing in the record: *Run*, *Custom run*, with `first` and `last`. A night that is done is left
+out, so a run may be repeated. The newest nights need no catch-up: the next `nightly` does them."""
+
+BACKTEST = """Replays the nightly path at the origins of a span and scores it against every baseline. It changes no
+forecast; the figures are its artifact `backtest`, and rows of table `metrics`.
+
+*Run*, *Custom run*, with `first` and `last`. `as_published` replays every night's fit and decisions too: about a third
+of a second an origin more."""

@@ -1,0 +1,408 @@
+"""What the commands print: a night in full, a line for each of many symbols, and the tables of the other commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import zip_longest
+from typing import Any
+
+from forecasting.article import ArticleResult
+from forecasting.plain_text import ordinary_spaces, plain_text
+from forecasting.report import wording
+from forecasting.report.documents import rounded
+from forecasting.report.night_view import ReportData
+from forecasting.report.record import best_ahead, cost_quantiles, newest_origins, newest_records, realised_costs
+from forecasting.report.units import age, as_day, change, instant, p_value, percent, quantity
+from forecasting.sessions import closes_at, newest_up_to
+from forecasting.settings import Settings
+from forecasting.vocabulary import RANDOM
+
+Listing = tuple[list[str], list[list[object]]]
+"""The names of the columns, and the rows with a cell for each."""
+
+GUTTER = "  "
+NARROWEST = 8
+"""Characters below which no column of text is made narrower."""
+
+_NUMBER = re.compile(r"[-+$\N{MINUS SIGN}]?\d[\d.,\N{EN DASH}]*( ?[%a-zA-Z]{1,6})?|\N{EN DASH}|")
+
+
+def plain(text: object) -> str:
+    """The text in one line with ordinary spaces, cleaned and capped; empty for None."""
+    return "" if text is None else ordinary_spaces(plain_text(text))
+
+
+def paragraph(text: object, *, width: int | None, indent: str = "") -> str:
+    """The text broken between words at `width` characters; in one line without a width, as for a pipe.
+
+    `indent` begins every line but the first.
+    """
+    line = plain(text)
+    if width is None or len(line) <= width:
+        return line
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None) -> str:
+    """The rows below the names of the columns; numbers right, all else left, no line longer than `width`.
+
+    Where the table is too wide, names and texts are broken between words, the widest column first. `rich.table` breaks
+    numbers and drops whole columns there, and takes a tenth of a second to import.
+
+    Args:
+        columns: Their names.
+        rows: A cell a column; None is empty.
+        width: Of the terminal; None for a pipe, where each row is one line.
+    """
+    cells = [[plain(value) for value in row] for row in rows]
+    by_column = [[row[place] for row in cells] for place in range(len(columns))]
+    to_right = [any(column) and all(_NUMBER.fullmatch(cell) for cell in column) for column in by_column]
+    widths = [max(map(len, [name, *column])) for name, column in zip(columns, by_column, strict=True)]
+    longest_words = [
+        max(len(word) for text in [name, *column] for word in text.split() or [""])
+        for name, column in zip(columns, by_column, strict=True)
+    ]
+    texts = [size if right else word for size, word, right in zip(widths, longest_words, to_right, strict=True)]
+    # Texts between words, then the names above numbers too, then within words, as of a path.
+    for floors in (texts, longest_words, [min(size, NARROWEST) for size in widths]):
+        while width is not None and sum(widths) + len(GUTTER) * (len(widths) - 1) > width:
+            place = max(range(len(widths)), key=lambda column: (widths[column] > floors[column], widths[column]))
+            if widths[place] <= floors[place]:
+                break
+            widths[place] -= 1
+    lines = [*_lines(columns, widths, to_right), GUTTER.join("-" * size for size in widths)]
+    lines += [line for row in cells for line in _lines(row, widths, to_right)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) -> list[str]:
+    """The lines of one row, whose longest cell decides how many there are."""
+    broken = [textwrap.wrap(cell, size, break_on_hyphens=False) for cell, size in zip(row, widths, strict=True)]
+    return [
+        GUTTER.join(
+            text.rjust(size) if right else text.ljust(size)
+            for text, size, right in zip(line, widths, to_right, strict=True)
+        )
+        for line in zip_longest(*broken, fillvalue="") or [[""] * len(row)]
+    ]
+
+
+def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
+    """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
+    unit = data.unit
+    usual = f"usual is {unit.text(data.usual)}, the median of 20 sessions up to"
+    what = "last is of" if data.target == "close" else usual
+    lines = [f"{data.symbol} {data.target}: {data.fetch['title']}", wording.sentence(data)]
+    lines += [f"{notice.title}: {notice.text}" for notice in wording.notices(data)]
+    blocks = ["\n".join(paragraph(line, width=width) for line in lines)]
+    blocks.append(text_table(*night_listing(data), width=width))
+    blocks.append(paragraph(f"In {unit.name}; {what} {data.known.index[-1]}.", width=width))
+    facts = (f"{name + ':':<13}{text}" for name, text in _facts(data, now))
+    blocks.append("\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in facts))
+    if len(data.record.published):
+        blocks.append(paragraph(wording.record_sentence(data), width=width))
+        listings = (window_listing(data), record_listing(data))
+        blocks += [text_table(*listing, width=width) for listing in listings if listing[1]]
+        against = " against: one to five sessions ahead, on the forecasts that both have." if listings[1][1] else ""
+        note = (
+            f"record: one session ahead.{against} error: mean absolute error of the median in {unit.name}. skill: 1 - "
+            "error / its error, + is better; pinball skill: the same of the loss over all seven quantiles."
+        )
+        blocks.append(paragraph(note, width=width))
+    if (ratio := data.cost_ratio) is not None:
+        blocks.append(paragraph(wording.cost_sentence(ratio), width=width))
+        blocks.append(text_table(*_quantile_listing(data, ratio), width=width))
+        if (costs := _cost_listing(data, ratio))[1]:
+            note = (
+                f"Mean costs one session ahead in {unit.name}, an underestimate of one unit costing 1. saving: against "
+                "its own median. our cost: of the published quantile on the same nights. our saving: against its cost; "
+                "+ is cheaper."
+            )
+            blocks += [text_table(*costs, width=width), paragraph(note, width=width)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _facts(data: ReportData, now: datetime) -> list[tuple[str, str]]:
+    model = data.model
+    trained = f", trained up to {model['trained_to']}" if model.get("trained_to") else ""
+    first_print, known = " (first print)" if data.is_provisional else "", data.known.index[-1]
+    bars = f"bars up to {data.origin}{first_print}, {_bar_age(data, now)} old"
+    if known < data.origin:
+        bars = (
+            f"bars up to {data.origin}, {_bar_age(data, now)} old, newest known {data.target} of {known}{first_print}"
+        )
+    facts = [
+        ("Published", f"{model['name']} {model['id']}, {model['method']}{trained}"),
+        ("Data", f"{bars}, fetched {instant(data.fetch['fetched_at'])}"),
+        ("Findings", _findings(data)),
+        ("Last result", wording.last_result(data)),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _findings(data: ReportData) -> str:
+    """The newest session of each rule that a bar is missing or rejected by; empty without any."""
+    findings = data.findings
+    without_bar = findings[(findings["severity"] == "reject") | (findings["rule"] == "missing_session")]
+    each = {str(rule).replace("_", " "): rows["session"] for rule, rows in without_bar.groupby("rule")}
+    return "; ".join(
+        f"{rule} {as_day(days.max())}{f' and {len(days) - 1} more' if len(days) > 1 else ''}"
+        for rule, days in each.items()
+    )
+
+
+def _bar_age(data: ReportData, now: datetime) -> str:
+    # A calendar that was corrected since, or another one that was set, may not have the origin among its sessions.
+    return age(closes_at(newest_up_to(data.origin, data.exchange), data.exchange), now)
+
+
+def night_listing(data: ReportData) -> Listing:
+    """A row a forecast: median, its change against the usual value, 80 % interval, the day."""
+    rows: list[list[object]] = [
+        [
+            f"{line.session:%a %Y-%m-%d}",
+            line.median,
+            line.span_80,
+            line.change,
+            line.status,
+            ", ".join(line.special_days),
+        ]
+        for line in data.lines
+    ]
+    return ["session", "median", "80 % interval", f"vs {data.usual_name}", "status", "special day"], rows
+
+
+def window_listing(data: ReportData) -> Listing:
+    """A row for the newest 20 and 60 origins: the published forecasts one session ahead against the best baseline."""
+    rows: list[list[object]] = []
+    for row in newest_records(data.record):
+        best: list[object] = [None] * 4
+        if row["best_baseline"] is not None:
+            skills = (percent(row[name], signed=True) for name in ("skill_mae", "skill_pinball"))
+            best = [wording.forecaster_label(row["best_baseline"]), data.unit.number(row["their_mae"]), *skills]
+        error, inside = data.unit.number(row["mae"]), percent(row["coverage_80"])
+        rows.append([quantity(row["n"], "session"), row["n"], error, *best, inside])
+    return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80 %"], rows
+
+
+def record_listing(data: ReportData) -> Listing:
+    """A row a forecaster that the published forecasts are compared with, over all horizons; none before a score."""
+    comparisons = data.record.comparisons
+    rows: list[list[object]] = [
+        [
+            wording.forecaster_label(row["forecaster"]),
+            row["n"],
+            data.unit.number(row["mae"]),
+            data.unit.number(row["their_mae"]),
+            percent(row["skill_mae"], signed=True, decimals=1),
+            percent(row["skill_pinball"], signed=True, decimals=1),
+        ]
+        for row in comparisons[comparisons["horizon"] == 0].to_dict("records")
+    ]
+    return ["against", "n", "our error", "its error", "skill", "pinball skill"], rows
+
+
+def _quantile_listing(data: ReportData, ratio: float) -> Listing:
+    """A row a forecast: its quantile of least expected cost, beside the median."""
+    pairs = zip(cost_quantiles(data.rows, ratio), data.rows["q50"], data.lines, strict=True)
+    rows: list[list[object]] = [
+        [f"{line.session:%a %Y-%m-%d}", data.unit.number(value), change(value, median, target=data.target)]
+        for value, median, line in pairs
+    ]
+    return ["session", wording.level_name(ratio), "vs median"], rows
+
+
+def _cost_listing(data: ReportData, ratio: float) -> Listing:
+    """A row a forecaster: mean cost one session ahead of its quantile and its median, and of ours on its nights."""
+    rows: list[list[object]] = [
+        [
+            wording.forecaster_label(row["forecaster"]),
+            row["n"],
+            data.unit.number(row["cost"], finer=1),
+            data.unit.number(row["median_cost"], finer=1),
+            percent(row["saving"], signed=True),
+            data.unit.number(row["published_cost"], finer=1),
+            percent(row["published_saving"], signed=True),
+        ]
+        for row in realised_costs(data.record, ratio).to_dict("records")
+    ]
+    return ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"], rows
+
+
+LEGEND = (
+    "usual: change against the median of 20 sessions (a close: against the last one). last: whether the newest scored "
+    "forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80 % interval. "
+    "skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar."
+)
+"""What the columns of `line_listing` mean."""
+
+
+def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
+    """A row a symbol: the median and 80 % interval of its next session, against usual; how it did; what to know.
+
+    With a cost ratio, which all have in common, the quantile of least expected cost stands after the interval.
+    """
+    ratio = nights[0].cost_ratio if nights else None
+    cost = [] if ratio is None else [wording.level_name(ratio)]
+    rows: list[list[object]] = []
+    for data in nights:
+        row, line, ahead = data.rows.iloc[0], data.lines[0], data.record.ahead(1)
+        best = best_ahead(newest_origins(data.record, 20), "mae")
+        rows.append(
+            [
+                data.symbol,
+                f"{line.session:%a %m-%d}",
+                data.unit.brief(float(row["q50"])),
+                line.span_80,
+                *([] if ratio is None else [data.unit.brief(float(cost_quantiles(data.rows, ratio).iloc[0]))]),
+                line.change,
+                ("hit" if ahead["inside_80"].iloc[-1] else "miss") if len(ahead) else None,
+                percent(float(best["skill_mae"]), signed=True) if best is not None else None,
+                _bar_age(data, now),
+                ", ".join([*_flags(data), *line.special_days]),
+            ]
+        )
+    return ["symbol", "session", "median", "80 % interval", *cost, "usual", "last", "skill", "data", "notes"], rows
+
+
+def _flags(data: ReportData) -> list[str]:
+    """What is unusual: an unfinished newest night, a forecast that is no live one of the network, inputs, bars."""
+    row, new = data.rows.iloc[0], data.findings[data.findings["since"] >= data.fetch["fetched_at"]]
+    unfinished = [] if data.unfinished is None else [f"night {data.unfinished['as_of']} {data.unfinished['status']}"]
+    return [
+        *unfinished,
+        *([str(row["kind"])] if row["kind"] != "live" else []),
+        *([str(row["status"])] if row["status"] != "ok" else ["break in the bars"] if row["reason"] else []),
+        *(["other inputs"] if data.changed else []),
+        *(["rows rejected"] if new[new["severity"] == "reject"].size else []),
+    ]
+
+
+def backtest_title(document: Mapping[str, Any]) -> str:
+    """What was replayed, above the figures."""
+    return (
+        f"{document['symbol']} {document['target']}, origins {document['from']} to {document['to']}: "
+        f"{quantity(document['origins'], 'origin')}, {quantity(document['refits'], 'refit')}, "
+        f"{document['seconds']:.0f} s"
+    )
+
+
+def backtest_listing(document: Mapping[str, Any]) -> Listing:
+    """A row a horizon of a backtest's document, and one over all: our error beside each baseline's, skill, coverage.
+
+    Errors have the unit named over ours, the one in which our error over all has about three digits.
+    """
+    overall = document["overall"]
+    unit = wording.backtest_unit(document)
+    names = list(overall["baselines"])
+    rows: list[list[object]] = [
+        [
+            horizon,
+            unit.number(figures["mae"]),
+            *(unit.number(figures["baselines"][name]) for name in names),
+            f"{100 * figures['skill_vs_best']:+.1f} %",
+            p_value(figures["dm_p_value"]),
+            f"{100 * figures['coverage_80']:.1f} %",
+            f"{100 * figures['coverage_90']:.1f} %",
+        ]
+        for horizon, figures in [*document["horizons"].items(), ("all", overall)]
+    ]
+    best = f"against {wording.forecaster_label(overall['best_baseline'])}"
+    labels = [wording.forecaster_label(name) for name in names]
+    return ["horizon", f"mean error, {unit.name}", *labels, best, "p", "in 80 %", "in 90 %"], rows
+
+
+def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
+    """A row a fetch of table fetches."""
+    columns = ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"]
+    before, after = ["symbol", "source"], ["row_count", "last_received", "verdict", "detail"]
+    return columns, [
+        [*(row[name] for name in before), instant(row["fetched_at"]), *(row[name] for name in after)] for row in fetches
+    ]
+
+
+def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
+    """A row a check of `doctor`."""
+    return ["check", "state", "found"], [[row["check"], row["state"], row["found"]] for row in checks]
+
+
+def article_listing(result: ArticleResult) -> Listing:
+    """A row a variant of the article's experiment, its mean absolute error in million shares."""
+    rows: list[list[object]] = [
+        [variant.name, variant.question, variant.change, f"{variant.mae / 1e6:.3f}"] for variant in result.variants
+    ]
+    return ["model", "question", "what changed", "MAE"], rows
+
+
+def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
+    """A row a network, as the registry lists them, with what its fit started from; of several symbols, named.
+
+    Pretrained weights, which are of no single symbol, have their own name there.
+    """
+    several = len({row["symbol"] for row in models if row["symbol"]}) > 1
+    rows: list[list[object]] = [
+        [
+            *([row["symbol"]] if several else []),
+            row["id"],
+            "yes" if row["champion"] else "",
+            row["method"],
+            row["parent_id"] or ("random weights" if row["base"] == RANDOM else row["base"]),
+            row["trained_to"],
+            row["chain_epochs"],
+            row["weights"],
+            row["refused"],
+        ]
+        for row in models
+    ]
+    return [
+        *(["symbol"] if several else []),
+        "model",
+        "champion",
+        "method",
+        "from",
+        "trained to",
+        "epochs",
+        "weights",
+        "refused by the gate",
+    ], rows
+
+
+def lineage_listing(model: Mapping[str, Any]) -> Listing:
+    """A row a fact of a model: instants to the minute, lists with commas, numbers within a fact as in JSON output."""
+    return ["about", "value"], [[name, _fact(value)] for name, value in model.items()]
+
+
+def _fact(value: object) -> object:
+    if isinstance(value, datetime):
+        return instant(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, str) and value.startswith("{"):  # a column that holds JSON, as `gate`
+        return _fact(json.loads(value))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in rounded(value).items())
+    return value
+
+
+def settings_document(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON values, with the exchange of every symbol; secrets stay hidden."""
+    values = settings.model_dump(mode="json")
+    values["exchanges"] |= {symbol: settings.exchange_of(symbol) for symbol in settings.symbols}
+    return values
+
+
+def settings_listing(settings: Settings) -> Listing:
+    """A row a setting: its variable, its value as that variable takes it, its meaning; secrets stay hidden."""
+    values = settings_document(settings)
+    for name in ("symbols", "files"):
+        values[name] = ",".join(values[name])
+    values["exchanges"] = ",".join(f"{symbol}={exchange}" for symbol, exchange in values["exchanges"].items())
+    rows: list[list[object]] = [
+        [f"FORECASTING_{name.upper()}", values[name], field.description]
+        for name, field in Settings.model_fields.items()
+    ]
+    return ["setting", "value", "meaning"], rows

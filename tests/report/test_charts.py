@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import base64
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from forecasting.report.charts import (
+    FAN_HEIGHT,
+    FAN_SESSIONS,
+    FAN_WIDTH,
+    coverage_strip,
+    fan_markdown,
+    fan_svg,
+    make_axes,
+    past_chart,
+    round_ticks,
+    skill_bars,
+    tick_label,
+)
+from forecasting.report.units import Unit
+from tests.report.nights import forecasts, report_data, score, scored
+
+SHARES = Unit(1e6, 2, "", "M shares")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [(0.0, 28.6, (0, 5, 10, 15, 20, 25)), (0.0, 10.0, (0, 2, 4, 6, 8, 10)), (86.0, 99.0, (86, 88, 90, 92, 94, 96, 98))],
+)
+def test_ticks_are_round_and_few(low: float, high: float, ticks: tuple[float, ...]):
+    assert round_ticks(low, high) == pytest.approx(ticks)
+
+
+@pytest.mark.parametrize(
+    "high", [10.0**power * digit for power in range(-4, 11) for digit in (1, 1.7, 2.4, 3.3, 6, 9.9)]
+)
+def test_any_axis_has_three_to_eight_ticks(high: float):
+    assert 3 <= len(round_ticks(0.0, high)) <= 8
+
+
+def test_tick_labels_have_as_many_decimals_as_they_need_and_all_the_same():
+    ticks = (0.0, 0.5e6, 1e6)
+    assert [tick_label(tick, SHARES, ticks) for tick in ticks] == ["0.0", "0.5", "1.0"]
+
+
+def test_higher_values_lie_higher_up():
+    plot = make_axes([2e6, 10e6], width=100, height=100, unit=SHARES, from_zero=True)
+    assert plot.y(0.0) == plot.floor
+    assert plot.y(10e6) < plot.y(2e6) < plot.floor
+
+
+def test_a_flat_series_still_has_an_axis():
+    plot = make_axes([50.0, 50.0, float("nan")], width=100, height=100, unit=Unit(1, 2, "$", ""), from_zero=False)
+    assert plot.low < 50.0 < plot.high
+
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def count(drawn: str, css: str) -> int:
+    return sum(1 for part in ElementTree.fromstring(drawn).iter() if part.get("class") == css)
+
+
+def test_hits_and_misses_differ_in_shape():
+    inside, between, outside = score(ago=3, actual=10.0), score(ago=2, actual=16.0), score(ago=1, actual=30.0)
+    drawn = past_chart(report_data(scored=scored(inside, between, outside)), "wide")
+    assert (count(drawn, "dot"), count(drawn, "diamond"), count(drawn, "cross")) == (1, 1, 2)  # a cross has two strokes
+
+
+def test_only_forecasts_one_session_ahead_are_drawn():
+    drawn = past_chart(report_data(scored=scored(score(horizon=1), score(horizon=2))), "wide")
+    assert count(drawn, "slot") == 1
+
+
+@pytest.mark.parametrize(("layout", "most"), [("wide", 60), ("narrow", 30)])
+def test_the_newest_forecasts_are_drawn_when_there_are_many(layout: str, most: int):
+    drawn = past_chart(report_data(scored=scored(*(score(ago=ago) for ago in range(1, 71)))), layout)
+    assert count(drawn, "slot") == most
+    assert "Friday 8 March 2024" in drawn
+
+
+def test_a_share_outside_its_band_has_another_shape():
+    assert count(coverage_strip(0.8, 0.7, 0.9, level=0.8), "dot") == 1
+    assert count(coverage_strip(0.6, 0.7, 0.9, level=0.8), "diamond") == 1
+
+
+def test_a_loss_is_drawn_as_long_as_the_same_gain():
+    drawn = ElementTree.fromstring(skill_bars({1: 0.1, 2: -0.1}, limit=0.2))
+    heights = {part.get("class"): part.get("height") for part in drawn.iter(f"{SVG}rect")}
+    assert heights == {"gain": "12.0", "loss": "12.0"}
+    assert [part.text for part in drawn.iter(f"{SVG}text")] == ["+10%", "\N{MINUS SIGN}10%"]
+    assert drawn.get("aria-label") == "1 ahead +10\N{NO-BREAK SPACE}%, 2 ahead \N{MINUS SIGN}10\N{NO-BREAK SPACE}%"
+
+
+def paths(drawing: str, css: str) -> list[list[tuple[float, float]]]:
+    """The corners of every path of a class."""
+    found = [
+        part.attrib["d"] for part in ElementTree.fromstring(drawing).iter(f"{SVG}path") if part.attrib["class"] == css
+    ]
+    return [
+        [(float(x), float(y)) for x, y in re.findall(r"([\d.]+) ([\d.]+)", steps.removesuffix("Z"))] for steps in found
+    ]
+
+
+def labels(drawing: str) -> list[str]:
+    return [str(part.text) for part in ElementTree.fromstring(drawing).iter(f"{SVG}text")]
+
+
+def test_the_fan_opens_at_the_newest_known_value_and_stays_inside_the_drawing() -> None:
+    drawing = fan_svg(report_data())
+    ((*_, newest),) = paths(drawing, "known")
+    ((start, *medians),) = paths(drawing, "median")
+    assert start == newest
+    assert len(medians) == 5
+    corners = [
+        corner for css in ("outer", "inner", "known", "median") for part in paths(drawing, css) for corner in part
+    ]
+    assert all(0 < x < FAN_WIDTH and 0 < y < FAN_HEIGHT for x, y in corners)
+
+
+def test_the_wider_interval_holds_the_narrower_and_that_one_the_median() -> None:
+    drawing = fan_svg(report_data())
+    (outer,), (inner,), (median,) = (paths(drawing, css) for css in ("outer", "inner", "median"))
+    for place in range(1, 6):
+        heights = [part[place][1] for part in (outer, inner, median)]
+        assert heights == sorted(heights, reverse=True)  # lower values lie further down
+        across = {part[place][0] for part in (outer, inner, median)}
+        assert len(across) == 1
+
+
+def test_an_unknown_value_leaves_a_gap() -> None:
+    data = report_data()
+    history = data.history.copy()
+    history.iloc[-10, history.columns.get_loc("value")] = np.nan
+    parts = paths(fan_svg(report_data(history=history)), "known")
+    assert [len(part) for part in parts] == [30, 9]
+
+
+def test_without_a_known_value_the_fan_has_no_opening() -> None:
+    history = report_data().history.copy()
+    history.loc[history.index[-FAN_SESSIONS:], "value"] = np.nan
+    data = report_data(history=history)
+    drawing = fan_svg(data)
+    assert paths(drawing, "known") == []
+    assert [len(part) for css in ("outer", "inner", "median") for part in paths(drawing, css)] == [10, 10, 5]
+    assert {"Fri 8 Mar", "Fri 15 Mar"} < set(labels(drawing))
+    assert fan_markdown(data).startswith("![")
+
+
+def test_the_drawing_names_its_first_known_and_last_session_and_tomorrow_s_median() -> None:
+    shown = labels(fan_svg(report_data(forecasts=forecasts(q50=8.451e6))))
+    assert "Fri 8 Mar" in shown
+    assert "Fri 15 Mar" in shown
+    assert any(label.startswith("Mon 11 Mar: ") and label.endswith("shares") for label in shown)
+
+
+def test_the_markdown_is_one_inline_image_with_a_text_alternative() -> None:
+    text = fan_markdown(report_data())
+    alternative, _, address = text.removeprefix("![").partition("](")
+    assert "80 % and 90 % interval" in alternative
+    kind, _, body = address.removesuffix(")").partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert base64.b64decode(body).decode() == fan_svg(report_data())
+    assert len(text) < 12_000

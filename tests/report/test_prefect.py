@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+import pytest
+
+from forecasting.report.prefect import (
+    BACKTEST,
+    CATCH_UP,
+    NIGHTLY,
+    RunTimes,
+    SymbolNight,
+    artifact_key,
+    backtest_artifact,
+    counts_of,
+    night_artifact,
+    night_markdown,
+    outcome_artifact,
+    outcome_sentence,
+    outcome_tags,
+    subject_tags,
+    table_markdown,
+)
+from forecasting.vocabulary import Target
+from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
+
+OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
+
+
+def night_of(symbol: str = "SBUX", *, published: pd.DataFrame | None = None, **run: Any) -> SymbolNight:
+    """A night that is done, with a median of 8.45 million shares; `run` changes its row."""
+    seconds = {f"seconds_{step}": 1.0 for step in ("ingest", "preprocess", "train", "predict", "evaluate")}
+    row = {"symbol": symbol, "as_of": ORIGIN, "status": "done", "error": None, "note": ""} | seconds | run
+    shown = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=8e6) if published is None else published
+    return SymbolNight(symbol, "volume", row, shown, OPENS, "USD")
+
+
+def failed(symbol: str, error: str = "no rows") -> SymbolNight:
+    """A symbol whose first night failed."""
+    row = {"symbol": symbol, "as_of": ORIGIN, "status": "failed", "error": error, "note": ""}
+    return SymbolNight(symbol, "volume", row, None, None, "")
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{EN DASH}", "-")
+
+
+def test_the_unit_is_the_medians_own_where_the_last_value_is_unknown() -> None:
+    unknown = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=float("nan"))
+    assert outcome_sentence([night_of(published=unknown)]) == outcome_sentence([night_of()])
+
+
+def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
+    shown = outcome_sentence([night_of(name) for name in "ABCDE"])
+    assert shown.startswith("5 symbols: 5 done. A Mon 11 Mar ")
+    assert shown.endswith(" and 2 more")
+
+
+def test_the_worst_is_counted_first() -> None:
+    nights = [night_of("A"), failed("B"), night_of("C", status="late"), night_of("D")]
+    assert counts_of(nights) == "4 symbols: 1 failed, 1 late, 2 done"
+    assert counts_of([SymbolNight("NEW", "volume", None, None, None, "")]) == "NEW no night yet"
+
+
+def test_a_reason_is_the_error_or_the_note() -> None:
+    assert failed("A").reason == "no rows"
+    assert night_of(note="the market is late").reason == "the market is late"
+    assert (night_of().reason, SymbolNight("NEW", "volume", None, None, None, "").reason) == ("", "")
+
+
+def test_few_symbols_are_tags_and_many_are_not() -> None:
+    assert subject_tags(["SBUX", "MSFT"], "volume") == ["volume", "SBUX", "MSFT"]
+    assert subject_tags(list("ABCDEF"), "close") == ["close"]
+
+
+def test_what_is_unusual_becomes_a_tag_once() -> None:
+    replay = forecasts(kind="replay", status="fallback", last_value=8e6)
+    assert outcome_tags([night_of()]) == []
+    assert outcome_tags([failed("A"), failed("B"), night_of(published=replay)]) == ["failed", "fallback", "replay"]
+
+
+DUE = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
+TIMES = RunTimes(DUE, DUE + timedelta(seconds=3), DUE + timedelta(seconds=75))
+STEPS = ("ingest", "preprocess", "train", "predict", "evaluate", "total")
+
+
+def durations(*symbols: str, median: float = 0.5, p95: float = 0.9, n: int = 60) -> pd.DataFrame:
+    rows = [
+        {"symbol": symbol, "step": step, "n": n, "median_seconds": median, "p95_seconds": p95}
+        for symbol in symbols
+        for step in STEPS
+    ]
+    return pd.DataFrame(rows, columns=["symbol", "step", "n", "median_seconds", "p95_seconds"])
+
+
+def body_of(*nights, **given) -> str:
+    text = outcome_artifact(nights, given.get("durations", durations()), TIMES).body
+    assert isinstance(text, str)
+    return plain(text)
+
+
+def section(body: str, title: str) -> list[str]:
+    return body.partition(f"### {title}\n\n")[2].partition("\n\n###")[0].splitlines()
+
+
+def test_an_ordinary_run_has_nothing_to_do() -> None:
+    artifact = outcome_artifact([night_of("A"), night_of("B")], durations(), TIMES)
+    assert (artifact.key, artifact.description) == ("outcomes-volume", "2 symbols: 2 done, volume")
+    body = body_of(night_of("A"), night_of("B"))
+    assert body.startswith("**2 symbols: 2 done.**\n\n")
+    assert section(body, "What to do") == ["- Nothing."]
+
+
+def test_symbols_with_one_reason_are_one_line_and_the_next_step_is_named() -> None:
+    body = body_of(night_of("A"), failed("B"), failed("C"), failed("D", "another [reason]"))
+    assert section(body, "What to do") == [
+        "- **B, C: failed.** no rows",
+        "- **D: failed.** another \\[reason\\]",
+        "- The next night makes up for what failed or is late. At once: `prefect deployment run nightly/nightly`",
+    ]
+
+
+def test_a_fallback_and_a_note_are_explained() -> None:
+    fallback = forecasts(status="fallback", reason="the champion is too old", last_value=8e6)
+    body = body_of(night_of("A", published=fallback), night_of("B", note="The market series was late."))
+    assert section(body, "What to do") == [
+        "- **A: fallback.** the champion is too old",
+        "- **B: note.** The market series was late.",
+        "- After a fallback nothing: the best baseline is published until the network passes again.",
+    ]
+
+
+def test_each_symbol_has_a_row_those_that_are_not_done_first_with_a_link_to_its_page() -> None:
+    body = body_of(night_of("A"), failed("B"), night_of("C", status="late"))
+    assert section(body, "Forecasts of Mon 11 Mar") == [
+        "| symbol | median | 80 % interval | vs last | note |",
+        "| --- | ---: | ---: | ---: | --- |",
+        "| B |  |  |  | failed |",
+        "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6 % | late 2024-03-08 |",
+        "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6 % |  |",
+    ]
+
+
+def test_symbols_whose_next_sessions_differ_have_them_in_a_column() -> None:
+    later = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=8e6)
+    later["target_session"] = [date(2024, 3, 12 + place) for place in range(5)]
+    body = body_of(failed("B"), night_of("A"), night_of("C", published=later))
+    assert section(body, "Forecasts")[2:] == [
+        "| B |  |  |  |  | failed |",
+        "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
+        "| [C](../key/night-c-volume) | Tue 12 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
+    ]
+
+
+def test_it_says_how_late_the_run_was_and_how_long_before_the_open_its_last_forecast_came() -> None:
+    later = forecasts(issued_at=datetime(2024, 3, 11, 13, 0, tzinfo=UTC), last_value=8e6)
+    lines = section(body_of(night_of("A"), night_of("B", published=later)), "How late")
+    assert lines == [
+        "- Due 2024-03-09 10:30 UTC, started 3.0 s later, took 72 s up to this page.",
+        "- 2 of 2 symbols forecast in time, the last of them, B, 30 min 0 s before Mon 11 Mar opened.",
+    ]
+    assert section(body_of(night_of("A")), "How late")[1].endswith(", A, 51 h before Mon 11 Mar opened.")
+
+
+def test_a_symbol_whose_night_failed_did_not_forecast_in_time_by_what_an_earlier_night_published() -> None:
+    lines = section(body_of(night_of("A"), night_of("B", status="failed"), night_of("C", status="late")), "How late")
+    assert lines[1] == "- 1 of 3 symbols forecast in time, the last of them, A, 51 h before Mon 11 Mar opened."
+
+
+def test_late_and_replayed_forecasts_are_named() -> None:
+    nights = [night_of(kind, published=forecasts(kind=kind, last_value=8e6)) for kind in ("late", "replay")]
+    assert section(body_of(*nights), "How late")[1:] == [
+        "- Issued after its session had opened (late): late.",
+        "- Made for a past session (replay): replay.",
+    ]
+
+
+def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time() -> None:
+    nights = [night_of("A"), night_of("B"), failed("C")]
+    lines = section(body_of(*nights, durations=durations("A", "B", median=0.4, p95=1.2)), "How long")
+    assert lines[0] == (
+        "The newest night of 2 symbols together, beside the median and the 95th percentile of 60 nights."
+    )
+    assert lines[4] == "| ingest | 2.0 s | 0.8 s | 2.4 s |  |"
+    assert lines[-1] == "| total | 10 s | 0.8 s | 2.4 s | slow |"
+
+
+def test_a_young_ledger_calls_no_step_slow() -> None:
+    lines = section(body_of(night_of("A"), durations=durations("A", n=1)), "How long")
+    assert lines[0].endswith("of A, beside the median and the 95th percentile of 1 night.")
+    assert lines[-1] == "| total | 5.0 s | 0.5 s | 0.9 s |  |"
+
+
+def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_of_several() -> None:
+    table = durations("A", n=22)
+    table.loc[table["step"] == "ingest", "n"] = 3
+    lines = section(body_of(night_of("A"), durations=table), "How long")
+    assert lines[0].endswith("of A, beside the median and the 95th percentile of 3 to 22 nights.")
+    assert lines[4] == "| ingest | 1.0 s | 0.5 s | 0.9 s |  |"
+    assert lines[-1] == "| total | 5.0 s | 0.5 s | 0.9 s | slow |"
+
+
+def test_a_run_in_which_every_symbol_failed_has_no_durations() -> None:
+    assert "How long" not in body_of(failed("A"), failed("B"))
+
+
+PAGE = Path("reports/SBUX-volume.html")
+
+
+def test_a_key_has_lower_case_digits_and_dashes_alone() -> None:
+    assert artifact_key("forecasts", "^GSPC", "volume") == "forecasts-gspc-volume"
+    assert artifact_key("night", "BRK.B", "close") == "night-brk-b-close"
+    assert artifact_key("outcomes", "volume") == "outcomes-volume"
+
+
+def test_a_nights_artifact_begins_with_what_matters() -> None:
+    found = night_artifact(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE)
+    assert (found.key, plain(found.description)) == (
+        "night-sbux-volume",
+        "SBUX Mon 11 Mar: 8.45 M shares, 80 % 6.00-12.00",
+    )
+
+
+def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model() -> None:
+    text = plain(night_markdown(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE))
+    first, chart, *_ = text.split("\n\n")
+    assert first.startswith(
+        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80 % interval 6.00-12.00 M)"
+    )
+    assert chart.startswith("![SBUX volume: ")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert rows[0] == "| session | median, M shares | 80 % interval | vs usual | note |"
+    assert rows[4].startswith("| Wed 13 Mar | 8.45 | 6.00-12.00 | ")
+    assert rows[4].endswith(" | earnings |")
+    assert "### How it did\n\nFri 8 Mar: forecast " in text
+    assert "Bars up to 2024-03-08, fetched 2024-03-09 10:31 UTC. Every bar passed every check." in text
+    assert "Published: lstm 3f9c2ab1a77d0e11, warm. No promotion was decided on this night." in text
+    assert text.endswith("Report page: `reports/SBUX-volume.html`")
+
+
+def test_a_first_night_says_that_nothing_is_scored() -> None:
+    assert "### How it did\n\nNothing is scored yet." in night_markdown(report_data(scored=scored()), PAGE)
+
+
+def test_each_notice_is_a_paragraph_of_its_own() -> None:
+    data = report_data(forecasts=forecasts(kind="replay", status="fallback", reason="too old"))
+    paragraphs = night_markdown(data, PAGE).split("\n\n")
+    assert "**Fallback.** The network is not published: too old." in paragraphs
+    assert any(part.startswith("**Replay.** ") for part in paragraphs)
+
+
+def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
+    finding = {"rule": "volume_jump", "severity": "flag", "value": 3.1, "detail": ""}
+    old = finding | {"session": date(2024, 3, 1), "since": ISSUED - pd.Timedelta(days=7)}
+    new = finding | {"session": ORIGIN, "since": ISSUED}
+    page = night_markdown(report_data(findings=pd.DataFrame([old])), PAGE)
+    assert "1 open finding about its bars, none new tonight." in page
+    page = night_markdown(report_data(findings=pd.DataFrame([old, new])), PAGE)
+    assert "2 open findings about its bars, new tonight: volume jump 2024-03-08." in page
+
+
+def test_a_table_in_markdown_has_its_numbers_to_the_right_and_its_note_to_the_left() -> None:
+    assert table_markdown(["session", "median", "note"], [["Mon", 1.5, "half day"]]).splitlines() == [
+        "| session | median | note |",
+        "| --- | ---: | --- |",
+        "| Mon | 1.5 | half day |",
+    ]
+
+
+STATES = ("Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed")
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_guide_of_a_night_has_a_row_for_each_state(state: str) -> None:
+    rows = [line.strip("|").split("|") for line in NIGHTLY.splitlines() if line.startswith("|")][2:]
+    named = [cells for cells in rows if state in cells[0].replace(",", " ").split()]
+    assert named
+    assert all(len(cells) == 3 and all(cell.strip() for cell in cells) for cells in named)
+
+
+def test_the_guide_of_a_night_links_to_the_page_of_each_target() -> None:
+    for target in get_args(Target):
+        assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in NIGHTLY
+
+
+def test_the_guides_of_the_forms_name_the_parameters_that_they_need() -> None:
+    for guide in (CATCH_UP, BACKTEST):
+        assert "with `first` and `last`" in guide
+
+
+def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():
+    figures = {
+        "mae": 1234567.891,
+        "best_baseline": "har",
+        "skill_vs_best": 0.12345,
+        "skill_vs_naive": float("nan"),
+        "dm_p_value": 0.0123456,
+        "pinball": 456789.1,
+        "coverage_80": 0.81234,
+        "coverage_90": 0.9,
+    }
+    document = {"symbol": "SBUX", "target": "volume", "overall": figures, "horizons": {"1": figures | {"mae": 2e6}}}
+    document |= {"from": "2018-11-01", "to": "2018-11-14"}
+    artifact = backtest_artifact(document)
+    rows = artifact.body
+    assert artifact.key == "backtest-sbux-volume"
+    assert artifact.description == "SBUX volume, in M shares: origins 2018-11-01 to 2018-11-14"
+    assert [(row["horizon"], row["error"]) for row in rows] == [("all", "1.23"), ("1", "2.00")]
+    shown = [str(value).replace("\N{NO-BREAK SPACE}", " ") for value in rows[0].values()]
+    assert shown[3:] == ["HAR", "+12.3 %", "0.0123", "\N{EN DASH}", "0.457", "81.2 %", "90.0 %"]
+    few = document | {"overall": figures | {"dm_p_value": None}}
+    assert backtest_artifact(few).body[0]["p"] == "\N{EN DASH}"
+    both = backtest_artifact(document | {"as_published": document}).body
+    assert [row["forecasts"] for row in both] == ["model alone"] * 2 + ["as published"] * 2

@@ -1,0 +1,330 @@
+# ruff: noqa: RUF001 - what is printed is compared as it is
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from forecasting.report.night_view import FINDING_COLUMNS
+from forecasting.report.terminal import (
+    backtest_listing,
+    line_listing,
+    lineage_listing,
+    model_listing,
+    night_listing,
+    night_text,
+    paragraph,
+    record_listing,
+    settings_document,
+    settings_listing,
+    text_table,
+    window_listing,
+)
+from forecasting.settings import Settings
+from tests.report.nights import ORIGIN, forecasts, long_record, report_data, score, scored
+
+COLUMNS = ["symbol", "share", "what was found"]
+ROWS = [["SBUX", "+1.5\N{NO-BREAK SPACE}%", "every bar passed every check"], ["BRK-B", "\N{EN DASH}", None]]
+
+
+def test_numbers_are_right_and_texts_left() -> None:
+    assert text_table(COLUMNS, ROWS, width=None).splitlines() == [
+        "symbol   share  what was found",
+        "------  ------  ----------------------------",
+        "SBUX    +1.5 %  every bar passed every check",
+        "BRK-B        –",
+    ]
+
+
+def test_a_narrow_table_breaks_its_widest_column_between_words() -> None:
+    assert text_table(COLUMNS, ROWS, width=32).splitlines() == [
+        "symbol   share  what was found",
+        "------  ------  ----------------",
+        "SBUX    +1.5 %  every bar passed",
+        "                every check",
+        "BRK-B        –",
+    ]
+
+
+def test_no_line_is_wider_than_the_terminal_even_without_a_space() -> None:
+    shown = text_table(["path", "n"], [["/" + "x" * 200, 1]], width=40)
+    assert max(map(len, shown.splitlines())) == 40
+    assert shown.replace("\n", "").replace(" ", "").count("x") == 200
+
+
+def test_a_table_without_rows_has_its_head() -> None:
+    assert text_table(["a", "bb"], [], width=80) == "a  bb\n-  --"
+
+
+def test_a_hostile_cell_is_one_line_without_escape_codes() -> None:
+    assert text_table(["a"], [["x\x1b[31m\ny"]], width=None).splitlines()[2] == "x\N{REPLACEMENT CHARACTER}[31m y"
+
+
+def test_a_paragraph_is_broken_between_words_for_a_terminal_alone() -> None:
+    text = "80\N{NO-BREAK SPACE}% interval of SBUX"
+    assert paragraph(text, width=None) == "80 % interval of SBUX"
+    assert paragraph(text, width=12, indent="  ") == "80 %\n  interval\n  of SBUX"
+
+
+NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
+
+COSTS = """\
+Where an overestimate costs 3 times as much per unit as an underestimate, the 25
+% quantile has the least expected cost.
+
+session         25 % quantile  vs median
+--------------  -------------  ---------
+Mon 2024-03-11           6.08      −15 %
+Tue 2024-03-12           6.14      −15 %
+Wed 2024-03-13           6.20      −15 %
+Thu 2024-03-14           6.26      −15 %
+Fri 2024-03-15           6.32      −15 %
+
+"""
+
+NIGHT = """\
+SBUX volume: Starbucks Corporation
+SBUX is expected to trade 7.16 M shares on Monday 11 March 2024 (80 % interval
+5.01–10.74 M), 1 % above Friday's 7.09 M and 2 % above the usual 7.03 M (median
+of 20 sessions).
+
+session         median  80 % interval  vs usual  status  special day
+--------------  ------  -------------  --------  ------  ---------------
+Mon 2024-03-11    7.16     5.01–10.74      +2 %  ok
+Tue 2024-03-12    7.23     5.06–10.84      +3 %  ok
+Wed 2024-03-13    7.30     5.11–10.95      +4 %  ok      earnings
+Thu 2024-03-14    7.37     5.16–11.05      +5 %  ok
+Fri 2024-03-15    7.44     5.21–11.16      +6 %  ok      triple witching
+
+In M shares; usual is 7.03 M shares, the median of 20 sessions up to 2024-03-08.
+
+Published:   lstm 3f9c2ab1a77d0e11, warm, trained up to 2024-03-06
+Data:        bars up to 2024-03-08, 15 h old, fetched 2024-03-09 10:31 UTC
+Last result: Fri 8 Mar: forecast 7.44 M, actual 7.09 M (−5 %), inside the 80 %
+             interval 5.21–11.16
+
+Of its last 40 forecasts one session ahead, 32 landed inside the 80 % interval
+and the median missed by 1.12 M on average: 50 % more than the best baseline
+there, ridge.
+
+record        n  error  best baseline  its error  skill  pinball skill  in 80 %
+-----------  --  -----  -------------  ---------  -----  -------------  -------
+20 sessions  20   1.04  ridge               0.70  −49 %          −49 %     80 %
+40 sessions  40   1.12  ridge               0.75  −50 %          −50 %     80 %
+
+against       n  our error  its error    skill  pinball skill
+----------  ---  ---------  ---------  -------  -------------
+ridge       200       1.12       0.75  −49.8 %        −49.8 %
+last value  200       1.12       1.49  +25.1 %        +25.1 %
+
+record: one session ahead. against: one to five sessions ahead, on the forecasts
+that both have. error: mean absolute error of the median in M shares. skill: 1 -
+error / its error, + is better; pinball skill: the same of the loss over all
+seven quantiles."""
+
+LINES = """\
+symbol  session    median  80 % interval   usual  last  skill  data  notes
+------  ---------  ------  -------------  ------  ----  -----  ----  -----------
+SBUX    Mon 03-11  7.16 M     5.01–10.74    +2 %  hit   −49 %  15 h
+MSFT    Mon 03-11  $52.60    51.81–53.91  +1.0 %  hit   −60 %  15 h
+IBM     Mon 03-11  7.16 M     5.01–10.74    +2 %               15 h  night
+                                                                     2024-03-11
+                                                                     failed,
+                                                                     late,
+                                                                     fallback"""
+
+
+def test_a_night_in_full_at_80_columns_and_in_a_pipe_with_a_line_for_each_sentence() -> None:
+    assert night_text(report_data(), now=NOW, width=80) == NIGHT
+    piped = night_text(report_data(), now=NOW, width=None)
+    assert piped.split() == NIGHT.split()
+    assert any(line.startswith("Last result: ") and line.endswith("5.21–11.16") for line in piped.splitlines())
+
+
+def test_bars_whose_newest_volumes_are_unknown_are_as_new_as_their_prices() -> None:
+    data = report_data()
+    data.history.iloc[-5:, data.history.columns.get_loc("value")] = float("nan")
+    assert "bars up to 2024-03-08, 15 h old, newest known volume of 2024-03-01, fetched" in night_text(
+        data, now=NOW, width=None
+    )
+
+
+def test_bars_whose_newest_day_the_calendar_no_longer_has_are_as_old_as_the_session_before() -> None:
+    shown = night_text(replace(report_data(), exchange="XSAU"), now=NOW, width=None)  # not Fridays
+    assert "bars up to 2024-03-08, 2 d old" in shown
+
+
+def test_many_symbols_are_a_line_each_at_80_columns() -> None:
+    nights = [
+        report_data(),
+        report_data("close", run={"symbol": "MSFT"}),
+        report_data(
+            run={"symbol": "IBM"},
+            scored=scored(),
+            forecasts=forecasts(kind="late", status="fallback"),
+            unfinished={"as_of": "2024-03-11", "status": "failed", "error": "x", "note": ""},
+        ),
+    ]
+    assert text_table(*line_listing(nights, now=NOW), width=80) == LINES
+
+
+def test_rejected_rows_and_missing_sessions_are_one_line() -> None:
+    found = [("2024-03-01", "high_below_low", "reject"), ("2024-03-07", "high_below_low", "reject")]
+    found += [("2024-02-01", "missing_session", "flag"), ("2024-03-05", "price_jump", "flag")]
+    rows = [dict(zip(FINDING_COLUMNS, (*one, None, "why", NOW), strict=True)) for one in found]
+    data = report_data(findings=pd.DataFrame(rows))
+    (line,) = [one for one in night_text(data, now=NOW, width=None).splitlines() if one.startswith("Findings:")]
+    assert line == "Findings:    high below low 2024-03-07 and 1 more; missing session 2024-02-01"
+    assert line_listing([data], now=NOW)[1][0][-1] == "rows rejected"
+
+
+def test_the_first_night_has_neither_a_result_nor_a_record() -> None:
+    shown = night_text(report_data(scored=scored()), now=NOW, width=80)
+    assert shown.endswith("fetched 2024-03-09 10:31 UTC")
+    assert str(ORIGIN) in shown
+
+
+MODEL = {
+    "id": "3f9c2ab1a77d0e11",
+    "symbol": "SBUX",
+    "champion": True,
+    "method": "scratch",
+    "parent_id": None,
+    "base": "volume-2022-12-30",
+    "trained_to": ORIGIN,
+    "chain_epochs": 6,
+    "weights": "kept",
+    "refused": "",
+}
+
+FIGURES = {
+    "mae": 1.5e6,
+    "baselines": {"ridge": 2e6},
+    "best_baseline": "ridge",
+    "skill_vs_best": 0.25,
+    "dm_p_value": 0.01,
+    "coverage_80": 0.8,
+    "coverage_90": 0.9,
+}
+"""Of one horizon of a backtest's document."""
+
+
+def test_a_night_has_a_row_a_session_in_its_own_unit():
+    columns, rows = night_listing(report_data(forecasts=forecasts(status="fallback", reason="old", q50=8e6)))
+    assert [len(row) for row in rows] == [len(columns)] * 5
+    assert columns == ["session", "median", "80 % interval", "vs usual", "status", "special day"]
+    assert (rows[0][0], rows[0][1], rows[0][4]) == ("Mon 2024-03-11", "8.00", "fallback")
+    assert [row[5] for row in rows] == ["", "", "earnings", "", "triple witching"]
+
+
+def test_a_close_is_compared_with_the_last_one():
+    data = report_data("close")
+    columns, rows = night_listing(data)
+    assert "vs last" in columns
+    assert [str(row[3]).replace("\N{NO-BREAK SPACE}", "") for row in rows] == [
+        "+1.0%",
+        "+2.0%",
+        "+3.0%",
+        "+4.0%",
+        "+5.0%",
+    ]
+
+
+def test_the_newest_sixty_origins_have_a_row_only_where_there_are_more_than_twenty():
+    for origins, sessions in (
+        (1, ["1 session"]),
+        (12, ["12 sessions"]),
+        (40, ["20 sessions", "40 sessions"]),
+        (70, ["20 sessions", "60 sessions"]),
+    ):
+        data = report_data(scored=long_record(origins=origins))
+        _, rows = window_listing(data)
+        assert [(row[0], row[3]) for row in rows] == [(named, "ridge") for named in sessions]
+        assert [row[1] for row in rows] == [int(named.split()[0]) for named in sessions]
+
+
+def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_replaced():
+    rows = [
+        score(ago=1, median=14e6, actual=10e6, role="silenced"),
+        score(ago=1, median=12e6, actual=10e6, name="ridge"),
+        score(ago=2, median=11e6, actual=10e6),
+        score(ago=2, median=14e6, actual=10e6, name="ridge", role="baseline"),
+    ]
+    data = report_data(scored=scored(*rows))
+    columns, found = record_listing(data)
+    assert columns == ["against", "n", "our error", "its error", "skill", "pinball skill"]
+    assert [[str(cell).replace("\N{NO-BREAK SPACE}", " ") for cell in row] for row in found] == [
+        ["ridge", "2", "1.50", "3.00", "+50.0 %", "+50.0 %"],
+        ["the network alone", "2", "1.50", "2.50", "+40.0 %", "+40.0 %"],
+    ]
+    sound = report_data(scored=scored(*rows[2:]))
+    assert [row[0] for row in record_listing(sound)[1]] == ["ridge"]
+
+
+def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
+    about = {"symbol": "SBUX", "target": "volume", "overall": FIGURES, "horizons": {"1": FIGURES | {"mae": 1.2345e6}}}
+    columns, rows = backtest_listing(about)
+    assert columns == ["horizon", "mean error, M shares", "ridge", "against ridge", "p", "in 80 %", "in 90 %"]
+    assert rows == [
+        ["1", "1.23", "2.00", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+        ["all", "1.50", "2.00", "+25.0 %", "0.01", "80.0 %", "90.0 %"],
+    ]
+
+
+def test_a_fact_of_a_model_is_text_for_people():
+    fetched = datetime(2024, 3, 9, 10, 31, 5, 123456, tzinfo=UTC)
+    model = {"parents": ["a", "b"], "gate": '{"origins": 40, "champion": 133034038.77874844}', "fetched_at": fetched}
+    _, rows = lineage_listing(model | {"seed": 0, "refused": None})
+    assert rows == [
+        ["parents", "a, b"],
+        ["gate", "origins 40, champion 133034000.0"],
+        ["fetched_at", "2024-03-09 10:31 UTC"],
+        ["seed", 0],
+        ["refused", None],
+    ]
+
+
+def test_a_model_is_listed_with_what_its_fit_started_from():
+    _, rows = model_listing([MODEL, MODEL | {"id": "other", "champion": False, "parent_id": MODEL["id"]}])
+    assert rows[0] == [MODEL["id"], "yes", "scratch", "volume-2022-12-30", ORIGIN, 6, "kept", ""]
+    assert rows[1][:4] == ["other", "", "scratch", MODEL["id"]]
+    columns, rows = model_listing([MODEL, MODEL | {"symbol": "MSFT"}])
+    assert (columns[0], [row[0] for row in rows]) == ("symbol", ["SBUX", "MSFT"])
+
+
+def test_settings_are_listed_as_their_variables_take_them_with_every_symbols_exchange():
+    folders = (Path("/srv/bars"), Path("/srv/events"))
+    settings = Settings(symbols=("SBUX", "VOD.L"), files=folders, database_url="postgresql://me:hunter2@db/x")
+    _, rows = settings_listing(settings)
+    values = {row[0]: row[1] for row in rows}
+    assert values["FORECASTING_SYMBOLS"] == "SBUX,VOD.L"
+    assert values["FORECASTING_FILES"] == "/srv/bars,/srv/events"
+    assert values["FORECASTING_EXCHANGES"] == "SBUX=XNYS,VOD.L=XLON"
+    assert settings_document(settings)["exchanges"] == {"SBUX": "XNYS", "VOD.L": "XLON"}
+    assert "hunter2" not in str(rows)
+
+
+def test_show_has_the_quantiles_and_their_record_only_with_a_ratio() -> None:
+    shown = night_text(report_data(cost_ratio=3.0), now=NOW, width=80)
+    without = night_text(report_data(), now=NOW, width=80)
+    assert "% quantile" not in without
+    assert shown.startswith(f"{without}\n\n{COSTS}")
+    header, _, *lines = shown.removeprefix(f"{without}\n\n{COSTS}").splitlines()[:5]
+    assert header.split() == [
+        *("forecaster", "n", "cost", "at", "its", "median"),
+        *("saving", "our", "cost", "our", "saving"),
+    ]
+    assert [line.split("  ")[0] for line in lines] == ["published", "last value", "ridge"]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_first_night_has_its_quantiles_and_no_costs_yet() -> None:
+    shown = night_text(report_data(cost_ratio=3.0, scored=scored()), now=NOW, width=80)
+    assert shown.endswith(COSTS.rstrip())
+
+
+def test_of_many_symbols_the_quantile_of_tomorrow_is_a_column() -> None:
+    columns, (row,) = line_listing([report_data(cost_ratio=3.0)], now=NOW)
+    assert dict(zip(columns, row, strict=True))["25 % quantile"] == "6.08\N{NO-BREAK SPACE}M"
