@@ -1,7 +1,6 @@
 """Transactions on both databases, their engines, and failures as StoreError; no message contains a password."""
 
 import os
-import re
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection as Connection  # what every function of the store takes
-from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -42,9 +40,9 @@ _POSTGRES_OPTIONS = {
     "tcp_user_timeout": "60000",  # ms until the kernel drops a connection whose packets nobody acknowledges
 }
 # Whatever the server or the role has set: psycopg reads instants in ISO alone, at extra_float_digits 0 numbers lose
-# their last bits, with array_nulls off NULL is a text, and under serializable shards that run side by side fail.
+# their last bits, and under serializable shards that run side by side fail.
 _SESSION_OPTIONS = (
-    "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 -c array_nulls=on "
+    "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=1 "
     "-c default_transaction_isolation=read\\ committed "
     "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
@@ -68,12 +66,7 @@ def transaction(url: str) -> Iterator[Connection]:
 def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
     """A read-only connection that sees one state of the database throughout the block.
 
-    Args:
-        url: The database.
-        within_s: Seconds that a statement may wait for a lock; on Postgres, where a reader waits.
-
-    Raises:
-        StoreError: The database cannot be reached.
+    On Postgres, where a reader waits, a statement may wait `within_s` seconds for a lock.
     """
     sqlite = is_sqlite(parse(url))
     options = (
@@ -89,11 +82,7 @@ def reading(url: str, *, within_s: int | None = None) -> Iterator[Connection]:
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
-    """A block of a transaction whose writes alone are undone when it fails.
-
-    Raises:
-        StoreError: The database refused a row.
-    """
+    """A block of a transaction whose writes alone are undone when it fails, with StoreError where a row is refused."""
     try:
         with connection.begin_nested():
             yield
@@ -138,13 +127,10 @@ def begun(url: str, opened: sa.Engine) -> Iterator[Connection]:
 
 @lru_cache(maxsize=16)
 def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Engine:
-    """The engine of `url`, a SQLAlchemy URL; it keeps no connection open unless `pooled`: then the newest one.
+    """The engine of a URL; it keeps no connection open unless `pooled`: then the newest one.
 
     With `migrating`, it may create the SQLite file, switches it to WAL and leaves foreign keys unchecked, since a table
     that is rebuilt is dropped for a moment.
-
-    Raises:
-        UsageError: Not a URL of either database.
     """
     parsed = parse(url)
     pool: dict[str, Any] = {"poolclass": NullPool}
@@ -154,23 +140,20 @@ def engine(url: str, *, migrating: bool = False, pooled: bool = False) -> sa.Eng
         sqlite = sa.create_engine("sqlite+pysqlite://", creator=_sqlite_opener(parsed, migrating), **pool)
         sa.event.listen(sqlite, "begin", _begin_sqlite)
         return sqlite
-    query = {**_POSTGRES_OPTIONS, **parsed.query, "options": _session_options(parsed, migrating)}
+    statement_s = MIGRATION_TIMEOUT_S if migrating else STATEMENT_TIMEOUT_S
+    limits = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c statement_timeout={statement_s}s"
+    options = f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()  # those of the URL win
+    query = {**_POSTGRES_OPTIONS, **parsed.query, "options": options}
     try:
         named = parsed.set(drivername="postgresql+psycopg", query=query)
         # A prepared statement is one session's, which behind a pooler is another program's in the next transaction.
-        postgres = sa.create_engine(named, connect_args={"prepare_threshold": None}, **pool)
+        return sa.create_engine(named, connect_args={"prepare_threshold": None}, **pool)
     except (ArgumentError, ValueError):  # hosts and ports in the options
         raise UsageError(f"{_EXPECTED}; hosts or ports of the one given cannot be used. Correct them.") from None
-    sa.event.listen(postgres, "connect", _set_datestyle)
-    return postgres
 
 
 def parse(url: str) -> sa.URL:
-    """The parts of `url`.
-
-    Raises:
-        UsageError: Not a URL of either database. The message never quotes it: it may contain a password.
-    """
+    """The parts of a URL; UsageError where it is of neither database, which never quotes it: it may have a password."""
     try:
         parsed = sa.make_url(url)
         backend = parsed.get_backend_name()
@@ -185,11 +168,12 @@ def parse(url: str) -> sa.URL:
         raise UsageError(f"{_EXPECTED}; the one given names no file, and a ledger in memory would be lost at once.")
     if "@" in (parsed.host or ""):
         raise UsageError(f"{_EXPECTED}; the one given has more than one @. Encode those of the password.")
-    try:
-        (parsed.host or "").encode("idna")
-    except UnicodeError:
-        raise UsageError(f"{_EXPECTED}; the one given has a host that is no name. Correct it.") from None
-    _check_options(parsed, url.partition("?")[2])
+    # No message quotes an option: after a ? that is not percent-encoded it may be the end of a password, or of a path.
+    if is_sqlite(parsed) and "?" in url:
+        raise UsageError(f"{_EXPECTED}, and nothing after ? (SQLite takes none). Remove it.")
+    several = {name for name, value in parsed.query.items() if isinstance(value, tuple)} - {"host", "port"}
+    if several or (not is_sqlite(parsed) and parsed.query.keys() - _libpq_options()):
+        raise UsageError(f"{_EXPECTED}, and after ? each of libpq's options once, as sslmode=require. Remove others.")
     return parsed
 
 
@@ -213,43 +197,11 @@ def place(url: str) -> str:
     return f"{parsed.database or 'the default one'} on {host}" + (f":{parsed.port}" if parsed.port else "")
 
 
-def _check_options(parsed: sa.URL, text: str) -> None:
-    """Refuse options after `?` that the database does not have or that are given twice.
-
-    `text` is all that follows the `?`, which may also be the rest of a path. The message quotes no text of the URL but
-    names of options: after a ? that is not percent-encoded it may be the end of a password.
-    """
-    if is_sqlite(parsed):
-        if parsed.query or text:
-            raise UsageError(f"{_EXPECTED}, and nothing after ? (SQLite takes none). Remove it.")
-        return
-    several = {name for name, value in parsed.query.items() if isinstance(value, tuple)} - {"host", "port"}
-    wrong = sorted((parsed.query.keys() - _libpq_options()) | several)
-    if wrong:
-        names = ", ".join(name if name in _libpq_options() else "another" for name in wrong[:5])
-        raise UsageError(
-            f"{_EXPECTED}, and after ? each of libpq's options once, as sslmode=require; found {names}. Remove them."
-        )
-
-
 @lru_cache(maxsize=1)
 def _libpq_options() -> frozenset[str]:
     from psycopg.pq import Conninfo
 
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
-
-
-def _session_options(parsed: sa.URL, migrating: bool) -> str:
-    """The settings of every session; those of the URL come last, so that they win."""
-    statement_s = MIGRATION_TIMEOUT_S if migrating else STATEMENT_TIMEOUT_S
-    limits = f"-c lock_timeout={BUSY_TIMEOUT_S}s -c statement_timeout={statement_s}s"
-    return f"{_SESSION_OPTIONS} {limits} {parsed.query.get('options', '')}".strip()
-
-
-def _set_datestyle(connection: DBAPIConnection, _: object) -> None:
-    if "PGDATESTYLE" in os.environ:  # libpq sends it apart from the options, over which it wins
-        connection.cursor().execute("SET datestyle = ISO")
-        connection.commit()
 
 
 def _sqlite_opener(parsed: sa.URL, migrating: bool) -> Callable[[], sqlite3.Connection]:
@@ -292,20 +244,14 @@ def store_error(url: str, error: DatabaseError) -> Exception:
     # libpq's second line is a question to the reader, which reads as a part of the first once lines are joined.
     lines = [line for line in str(error.orig).splitlines() if not line.rstrip().endswith("?")]
     cause = " ".join(" ".join(lines).split()).rstrip(".")[:500]
-    for secret in _secrets(parse(url)):
-        cause = masked(cause, secret)
+    parsed = parse(url)
+    for secret in (parsed.password, *(parsed.query.get(key) for key in ("password", "sslpassword"))):
+        cause = cause.replace(str(secret), "***") if secret else cause
     what, do = _KNOWN_STATES.get(state or "") or next(
         (words for sign, words in _KNOWN.items() if sign in cause), _OTHER
     )
     holder = f" {lock_holder(url)}" if state in _WAITED else ""
     return StoreError(f"The database {place(url)} {what}: {cause}.{holder} {do}")
-
-
-def masked(text: str, secret: str) -> str:
-    """The text without the secret; of a short one, which any word may contain, where a password stands in a URL."""
-    if len(secret) >= 4:
-        return text.replace(secret, "***")
-    return re.sub(rf"(?<=[:=]){re.escape(secret)}(?=[@&\s'\"]|$)", "***", text)
 
 
 def lock_holder(url: str, table: str | None = None) -> str:
@@ -402,8 +348,3 @@ _KNOWN_STATES = {
     "22021": _ENCODING,
 }
 _WAITED = ("55P03", "57014")
-
-
-def _secrets(parsed: sa.URL) -> list[str]:
-    found = [parsed.password, *(parsed.query.get(key) for key in ("password", "sslpassword"))]
-    return [str(secret) for secret in found if secret]

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
@@ -19,22 +18,16 @@ logger = logging.getLogger("forecasting.store")
 
 LockName = Literal["night", "backtest"]
 
-UNKNOWN = "process unknown"
-
 LOCKED: dict[LockName, str] = {"night": "night_lock", "backtest": "backtest_lock"}
 """Empty tables, one a lock: LOCK TABLE needs the right to update, which no reader has, and VACUUM has nothing to do."""
 
 
 @contextmanager
 def night_lock(url: str, name: LockName) -> Iterator[None]:
-    """A block that holds the lock `name` of this database; it is released with the process, however that ends.
+    """A block that holds the lock `name` of this database, or LockedError at once where another process holds it.
 
     Postgres: a lock on an empty table, in a transaction of its own without writes. SQLite: a lock on the file
     `DATABASE.NAME.lock` beside it; the file remains, and a file alone locks nothing.
-
-    Raises:
-        LockedError: Another process holds it; raised at once, without waiting.
-        StoreError: The database cannot be reached, or the lock file cannot be written.
     """
     sqlite = is_sqlite(parse(url))
     with _locked_file(_lock_path(url, name), _refusal(name)) if sqlite else _table_lock(url, name):
@@ -43,14 +36,9 @@ def night_lock(url: str, name: LockName) -> Iterator[None]:
 
 @contextmanager
 def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
-    """A block in which neither nights nor a backtest run, for a change of the schema: no run goes on under another one.
+    """A block in which neither nights nor a backtest run, for a change of the schema; LockedError while one does.
 
-    Args:
-        url: Of the database.
-        connection: In a transaction, with which the locks end on Postgres.
-
-    Raises:
-        LockedError: One of them runs.
+    On Postgres the locks end with the transaction of `connection`.
     """
     if is_sqlite(parse(url)):
         with ExitStack() as held:
@@ -68,12 +56,7 @@ def no_run(url: str, connection: sa.Connection) -> Iterator[None]:
 
 @contextmanager
 def serve_lock(folder: Path) -> Iterator[None]:
-    """A block in which no other process serves nights from the data folder: both would register one deployment.
-
-    Raises:
-        LockedError: Another one does.
-        StoreError: The lock file cannot be written.
-    """
+    """A block in which no other process serves nights from the data folder: both would register one deployment."""
     with suppress(OSError):  # the error of the lock file says what is wrong
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     refusal = (
@@ -85,12 +68,7 @@ def serve_lock(folder: Path) -> Iterator[None]:
 
 
 def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
-    """The open lock file, with the name of this process; closing it releases the lock.
-
-    Raises:
-        LockedError: Another process holds it: `refusal` with that process's name.
-        StoreError: The file cannot be opened or written.
-    """
+    """The open lock file with the name of this process, whose closing releases the lock; else LockedError."""
     import fcntl
 
     with ExitStack() as opened:
@@ -105,7 +83,7 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
             file.write(session_name().removeprefix("forecasting, "))
             file.flush()
         except BlockingIOError:
-            raise LockedError(refusal.replace("{}", _writer(file) or UNKNOWN)) from None
+            raise LockedError(refusal.replace("{}", file.read().strip() or "process unknown")) from None
         except OSError as error:
             raise StoreError(
                 f"The lock file {path} cannot be opened or written: {error.strerror}. Check its folder, this user's "
@@ -118,19 +96,6 @@ def _locked_file(path: Path, refusal: str) -> TextIOWrapper:
 def _lock_path(url: str, name: LockName) -> Path:
     database = sqlite_path(parse(url)).resolve()  # by whatever symbolic link it is reached
     return database.with_name(f"{database.name}.{name}.lock")
-
-
-def _writer(file: TextIOWrapper) -> str:
-    """The process that wrote its name into the file; where that has ended, one that wrote none holds the lock."""
-    name = file.read().strip()
-    process, _, host = name.removeprefix("process ").partition(" on ")
-    with suppress(ValueError, OverflowError, PermissionError):
-        if host == socket.gethostname():
-            try:
-                os.kill(int(process), 0)
-            except ProcessLookupError:
-                return ""
-    return name
 
 
 @contextmanager

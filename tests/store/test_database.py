@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from forecasting.errors import StoreError, UsageError
 from forecasting.settings import Settings
 from forecasting.store import schema, write
-from forecasting.store.connect import engine, kept_open, masked, parse, reading, savepoint, sqlite_path, transaction
+from forecasting.store.connect import engine, kept_open, parse, reading, savepoint, sqlite_path, transaction
 from forecasting.store.migrate import check_ready, current, upgrade
 from tests.store.rows import at, forecast_row, run_row, store_bars
 
@@ -34,19 +34,6 @@ def test_a_postgres_database_without_an_encoding_is_read_and_written_in_utf_8(po
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def test_a_new_ledger_in_an_encoding_without_all_characters_is_refused(postgres_server):
-    name = "test_latin1"
-    with postgres_server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
-    url = postgres_server.url.set(database=name).render_as_string(hide_password=False)
-    try:
-        with pytest.raises(StoreError, match="in the encoding UTF8, found LATIN1"):
-            upgrade(url)
-    finally:
-        with postgres_server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-
-
 def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(postgres_url):
     with transaction(postgres_url) as connection:
         for number in range(10):
@@ -54,20 +41,14 @@ def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_p
         assert connection.scalar(sa.text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
-@pytest.mark.parametrize("variables", [{}, {"PGDATESTYLE": "SQL, DMY", "PGTZ": "Asia/Tokyo"}])
-def test_what_a_postgres_database_or_the_environment_sets_for_sessions_changes_no_value(
-    postgres_url, variables, monkeypatch
-):
+def test_what_a_postgres_database_sets_for_sessions_changes_no_value(postgres_url):
     set_there = {
         "datestyle": "German",
         "timezone": "Asia/Tokyo",
         "extra_float_digits": "-5",
-        "array_nulls": "off",
         "default_transaction_isolation": "serializable",
     }
     name = sa.make_url(postgres_url).database
-    for variable, value in variables.items():
-        monkeypatch.setenv(variable, value)
     with transaction(postgres_url) as connection:
         for setting, value in set_there.items():
             connection.exec_driver_sql(f"ALTER DATABASE {name} SET {setting} = '{value}'")
@@ -229,18 +210,6 @@ def test_an_error_outside_every_savepoint_undoes_them_all(database_url):
         raise KeyError
     with reading(database_url) as connection:
         assert connection.scalars(sa.select(schema.runs.c.id)).all() == []
-
-
-@pytest.mark.parametrize(
-    ("text", "secret", "shown"),
-    [
-        ("password hunter2 refused for hunter2", "hunter2", "password *** refused for ***"),
-        ("a database at postgresql://a:a@host/a", "a", "a database at postgresql://a:***@host/a"),
-        ("connection to host failed: password=o", "o", "connection to host failed: password=***"),
-    ],
-)
-def test_a_password_is_masked_and_the_words_around_it_are_left(text: str, secret: str, shown: str) -> None:
-    assert masked(text, secret) == shown
 
 
 def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url: str) -> None:

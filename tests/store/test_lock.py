@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -135,25 +133,6 @@ def test_no_other_user_can_read_the_folder_or_a_lock_of_a_ledger(empty_sqlite_ur
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert modes == {"forecasting.db.night.lock": 0o600, "forecasting.db.backtest.lock": 0o600}
-
-
-@pytest.mark.parametrize(
-    ("written", "named"),
-    [
-        (f"process 4194305 on {socket.gethostname()}", "process unknown"),  # no process has this number
-        ("process 4194305 on another-machine", "process 4194305 on another-machine"),
-        (f"process {os.getpid()} on {socket.gethostname()}", f"process {os.getpid()} on"),
-        ("", "process unknown"),
-    ],
-    ids=["ended", "elsewhere", "alive", "none"],
-)
-def test_the_error_of_a_lock_names_no_process_that_has_ended(sqlite_url, written, named):
-    path = Path(f"{sa.make_url(sqlite_url).database}.night.lock")
-    path.write_text(written)
-    with path.open() as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(LockedError, match=rf"held by another run \({named}"):
-            night_lock(sqlite_url, "night").__enter__()
 
 
 def test_a_lock_without_its_folder_names_the_command_that_creates_it(empty_sqlite_url):
