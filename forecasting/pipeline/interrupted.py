@@ -118,7 +118,7 @@ def prunable_weights(connection: Connection, night: Night) -> list[str]:
     asks for.
     """
     symbol, target, kept = night.symbol, night.target, night.settings.keep_artifacts
-    networks = read.with_weights(connection, symbol, target)
+    networks = read.network_ids(connection, symbol, target, pruned=False)
     champion = read.champion(connection, symbol, target)
     then = read.champion(connection, symbol, target, session=night.session)  # another one in a replay
     before = read.champion_before(connection, symbol, target)
@@ -132,7 +132,7 @@ def delete_pruned_files(nights: Sequence[Night]) -> int:
     settings = nights[0].settings
     present = {path.name for path in (settings.data_dir.absolute() / ARTIFACTS).glob("*")}
     with connect.reading(settings.url) as connection:
-        pruned = [read.pruned(connection, night.symbol, night.target) for night in nights]
+        pruned = [read.network_ids(connection, night.symbol, night.target, pruned=True) for night in nights]
     deleted = 0
     for model_id in sorted(present.intersection(chain.from_iterable(pruned))):
         try:

@@ -271,7 +271,7 @@ def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
     """The weights that rows of table models name, in the same order; one whose path is no folder of ours is left out.
 
     Args:
-        rows: As `read.pretrained_by` returns them.
+        rows: As `read.pretrained` returns them.
         settings: Their data folder is used.
     """
     from forecasting.train.pretrained import OwnWeights  # takes torch

@@ -135,7 +135,7 @@ def _notable(settings: Settings, run_ids: Sequence[str]) -> list[Alert]:
 
 
 def _of_night(connection: Connection, run: Row) -> Iterator[tuple[Kind, str]]:
-    fetch = read.fetch_of_run(connection, run["symbol"], run["id"])
+    fetch = read.newest_fetch(connection, run["symbol"], run_id=run["id"])
     decision = read.decision_of_run(connection, run["id"])
     fit = read.model_of_run(connection, run["id"])
     if fetch is not None and fetch["verdict"] in ALERT_VERDICTS:

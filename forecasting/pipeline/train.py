@@ -121,7 +121,7 @@ def _read(connection: Connection, night: Night, *, known_at: datetime) -> _Store
     # The charts read hundreds of scored origins, and only a free choice of mode needs them.
     if night.mode == "auto" and fitted is None and champion is not None:
         losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
-    own = read.pretrained_by(connection, target, known_at=known_at)
+    own = read.pretrained(connection, target, known_at=known_at)
     newest_scratch = read.newest_scratch(connection, symbol, target, session=session)
     fitted_with = read.market_of_run(connection, champion["run_id"]) if champion else ""
     return _Stored(fitted, champion, newest_scratch, losses, own, fitted_with)

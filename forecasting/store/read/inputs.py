@@ -31,15 +31,12 @@ def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime
     return first_row(connection, _newest_first(symbol, known_at))
 
 
-def newest_fetch(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
-    """As `newest_request`, of those that stored bars."""
-    return first_row(connection, _newest_first(symbol, known_at).where(_has_bars()))
-
-
-def fetch_of_run(connection: sa.Connection, symbol: str, run_id: str) -> Row | None:
-    """The newest fetch of the symbol that stored bars and that a night made, a row of table fetches; None if none."""
-    made = schema.fetches.c.run_id == run_id
-    return first_row(connection, _newest_first(symbol, None).where(_has_bars(), made))
+def newest_fetch(
+    connection: sa.Connection, symbol: str, *, known_at: datetime | None = None, run_id: str | None = None
+) -> Row | None:
+    """As `newest_request`, of those that stored bars, and of one night's where `run_id` names it."""
+    stored = _newest_first(symbol, known_at).where(_has_bars())
+    return first_row(connection, stored if run_id is None else stored.where(schema.fetches.c.run_id == run_id))
 
 
 def issued_fetch(connection: sa.Connection, symbol: str, target: str, session: date) -> Row | None:
@@ -102,9 +99,8 @@ def bars(
     table = schema.bar_versions
     columns = [table.c[name] for name in ("session", *PRICES, "version")]
     is_settled = table.c.settled_at.is_not(None) if known_at is None else table.c.settled_at <= known_at
-    settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label(
-        "settled"
-    )  # reading every instant takes longer than all the rest
+    # Not the instants: to read them takes longer than all the rest.
+    settled = sa.type_coerce(sa.case((is_settled, 1), else_=0), sa.Boolean).label("settled")
     known = table.c.superseded_at.is_(None) if known_at is None else table.c.first_seen_at <= known_at
     statement = sa.select(*columns, settled).where(table.c.symbol == symbol, known)
     if first is not None:
@@ -236,14 +232,9 @@ def split_factors(
 ) -> pd.Series:
     """New shares per share of the day each forecast was issued, 1.0 without a split in between.
 
-    A split counts when the bars of the forecast could not show it yet, and those at `until` do. Splits of years before
-    the bars begin do not count: bars stored without them are on the new basis already.
-
-    Args:
-        connection: An open connection.
-        symbol: Symbol of the splits.
-        forecasts: Columns data_as_of, the instant its bars were fetched, and first_received, their oldest session.
-        until: The instant that the bars to compare with were first seen, one per row; None for now.
+    A split counts when the bars of the forecast (data_as_of, the instant of their fetch; first_received, their oldest
+    session) could not show it yet, and those at `until`, an instant a row (None: now), do. Splits of years before the
+    bars begin do not count: bars stored without them are on the new basis already.
     """
     table = schema.corporate_actions
     splits = frame(
@@ -320,15 +311,8 @@ def on_basis_at(
 
     A split changes how many shares trade and what one costs; a forecast, its score and its losses stay on the basis of
     the day it was made. What is averaged or compared over a split must be on one. Rows from before another history that
-    the user accepted are left out: nothing states what would bring them to its unit.
-
-    Args:
-        connection: An open connection.
-        symbol: Symbol of the forecasts.
-        target: Their target.
-        forecasts: With data_as_of and first_received, as for `split_factors`, which the result lacks.
-        columns: What is brought to that basis.
-        at: An aware instant; None for now.
+    the user accepted are left out. `forecasts` has data_as_of and first_received, as for `split_factors`; the result
+    lacks them.
     """
     forecasts = of_present_history(connection, symbol, forecasts, at=at)
     factor = split_factors(connection, symbol, forecasts, until=all_at(at, forecasts))

@@ -24,44 +24,26 @@ def models(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     return rows(connection, of_symbol.order_by(table.c.created_at.desc(), table.c.id))
 
 
-def with_weights(connection: sa.Connection, symbol: str, target: str) -> list[str]:
-    """The ids of the symbol's networks whose weights were not pruned, newest first."""
-    return _ids(connection, symbol, target, schema.models.c.artifact_path.is_not(None))
-
-
-def pruned(connection: sa.Connection, symbol: str, target: str) -> list[str]:
-    """The ids of the symbol's networks whose weights were pruned, newest first."""
+def network_ids(connection: sa.Connection, symbol: str, target: str, *, pruned: bool) -> list[str]:
+    """The ids of the symbol's networks, newest first: those whose weights were pruned, or the others."""
     table = schema.models
-    return _ids(connection, symbol, target, table.c.artifact_path.is_(None) & table.c.artifact_hash.is_not(None))
-
-
-def _ids(connection: sa.Connection, symbol: str, target: str, wanted: sa.ColumnElement[bool]) -> list[str]:
-    """Without the other columns, a document among them: each night asks, and a year has 250 models."""
-    table = schema.models
+    emptied = table.c.artifact_path.is_(None) & table.c.artifact_hash.is_not(None)
+    wanted = emptied if pruned else table.c.artifact_path.is_not(None)
     of_symbol = sa.select(table.c.id).where(*of_series(table, symbol, target), wanted)
     return list(connection.scalars(of_symbol.order_by(table.c.created_at.desc(), table.c.id)))
 
 
-def pretrained(connection: sa.Connection, target: str) -> list[Row]:
-    """The pretrained weights that `forecasting pretrain` made of many symbols, newest first: rows of table models."""
-    return rows(connection, _pretrained(target, *schema.models.c))
+def pretrained(connection: sa.Connection, target: str, *, known_at: datetime | None = None) -> list[Row]:
+    """The pretrained weights that `forecasting pretrain` made of many symbols by an instant (None: now), newest first.
 
-
-def pretrained_by(connection: sa.Connection, target: str, *, known_at: datetime) -> list[Row]:
-    """What is needed to load those made by an aware instant: id, method, base, trained_to, artifact_path and _hash.
-
-    Not the fetches, a column of up to thousands of symbols that each symbol's night would read.
+    Rows of table models; with `known_at` without companion_fetches, a column of up to thousands of symbols that each
+    symbol's night would read.
     """
     table = schema.models
-    names = ("id", "method", "base", "trained_to", "artifact_path", "artifact_hash")
-    made = _pretrained(target, *(table.c[name] for name in names))
-    return rows(connection, made.where(table.c.created_at <= known_at))
-
-
-def _pretrained(target: str, *columns: sa.Column[Any]) -> sa.Select[Any]:
-    table = schema.models
-    of_many = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
-    return of_many.order_by(table.c.created_at.desc(), table.c.id)
+    columns = [column for column in table.c if known_at is None or column.name != "companion_fetches"]
+    made = sa.select(*columns).where(*of_series(table, OF_MANY, target), table.c.method == "base")
+    made = made if known_at is None else made.where(table.c.created_at <= known_at)
+    return rows(connection, made.order_by(table.c.created_at.desc(), table.c.id))
 
 
 def models_among(connection: sa.Connection, model_ids: Sequence[str]) -> list[str]:

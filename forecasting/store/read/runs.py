@@ -1,12 +1,11 @@
 """Runs, one a night, and the newest night of every symbol and target, which the index of the pages lists.
 
-The overview has statements for all symbols at once, since an index of hundreds is written each night. Each names
-symbols and a span of sessions, the beginning of a key; a window function over a whole table would read years of it.
+The index has statements for all symbols at once. Each names symbols and a span of sessions, the beginning of a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date
 from typing import Any, get_args
 
@@ -17,9 +16,6 @@ from forecasting.store import schema
 from forecasting.store.frames import Row, first_row, frame, kind_rank, newest, of_series, rows, view_frame
 from forecasting.store.read.inputs import PRICES, events_of_symbols
 from forecasting.vocabulary import CHAMPION, KINDS, Target
-
-_PARAMETERS = 500
-"""Symbols named in one statement."""
 
 
 def run(connection: sa.Connection, run_id: str) -> Row | None:
@@ -49,12 +45,11 @@ def newest_finished(connection: sa.Connection, symbol: str, target: str) -> date
 def done_before(connection: sa.Connection, run: Row) -> Row | None:
     """The newest night before that of a row that is done, a row of table runs; None before the first."""
     table = schema.runs
-    wanted = (table.c.symbol == run["symbol"], table.c.target == run["target"], table.c.status == "done")
-    earlier = (table.c.as_of < run["as_of"]) | (
-        (table.c.as_of == run["as_of"]) & (table.c.started_at < run["started_at"])
+    earlier = sa.tuple_(table.c.as_of, table.c.started_at) < sa.tuple_(
+        sa.literal(run["as_of"], table.c.as_of.type), sa.literal(run["started_at"], table.c.started_at.type)
     )
-    newest = sa.select(table).where(*wanted, earlier).order_by(table.c.as_of.desc(), table.c.started_at.desc()).limit(1)
-    return first_row(connection, newest)
+    done = _newest_first(run["symbol"], run["target"]).where(table.c.status == "done", earlier)
+    return first_row(connection, done.limit(1))
 
 
 def newest_run(connection: sa.Connection, symbol: str, target: str) -> Row | None:
@@ -78,13 +73,6 @@ def not_done(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.runs.c.status != "done")))
 
 
-def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
-    """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
-    table = schema.runs
-    of_session = (*of_series(table, symbol, target), table.c.as_of == session, table.c.status == "done")
-    return rows(connection, sa.select(table).where(*of_session).order_by(table.c.started_at, table.c.id))
-
-
 def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
     """The number of sessions of a span whose night is done."""
     table = schema.runs
@@ -102,10 +90,8 @@ def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settin
     columns = (sa.func.min(made.c[name]).label(name) for name in ("issued_at", "fetch_id"))
     of_symbol = sa.select(made.c.run_id, *columns).where(*of_series(made, symbol, target))
     issued = of_symbol.group_by(made.c.run_id).subquery()
-    instant = sa.func.max(fetches.c.fetched_at).label("fetched_at")
-    fetched = (
-        sa.select(fetches.c.run_id, instant).where(fetches.c.symbol == symbol).group_by(fetches.c.run_id).subquery()
-    )
+    of_fetches = sa.select(fetches.c.run_id, sa.func.max(fetches.c.fetched_at).label("fetched_at"))
+    fetched = of_fetches.where(fetches.c.symbol == symbol).group_by(fetches.c.run_id).subquery()
     done = (
         sa.select(table, issued.c.issued_at, issued.c.fetch_id, fetched.c.fetched_at)
         .join(issued, issued.c.run_id == table.c.id)
@@ -134,39 +120,15 @@ def newest_nights(connection: sa.Connection) -> list[Row]:
     Rows of table forecasts with the title and currency of the fetch.
     """
     table, fetch = schema.forecasts, schema.fetches
-    best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.model_id)
-    wanted = (
+    key = [column.name for column in table.primary_key]
+    latest = sa.table("latest_forecasts", *(sa.column(name) for name in key))
+    statement = (
         sa.select(table, fetch.c.title, fetch.c.currency)
+        .join(latest, sa.and_(*(latest.c[name] == table.c[name] for name in key)))
         .join(fetch, fetch.c.id == table.c.fetch_id)
-        .where(table.c.target.in_(get_args(Target)), table.c.horizon == 1, table.c.role == CHAMPION)
-        .order_by(table.c.symbol, table.c.target, *best)
+        .where(latest.c.horizon == 1, latest.c.target.in_(get_args(Target)))
     )
-    found: dict[tuple[str, str], Row] = {}
-    for origin, lines in _lines_by_origin(connection).items():
-        for some in _in_parts({symbol for symbol, _ in lines}):
-            of_origin = wanted.where(table.c.symbol.in_(some), table.c.origin_session == origin)
-            for row in rows(connection, of_origin):
-                if (key := (row["symbol"], row["target"])) in lines:
-                    found.setdefault(key, row)
-    return [found[key] for key in sorted(found)]
-
-
-def _lines_by_origin(connection: sa.Connection) -> dict[date, set[tuple[str, str]]]:
-    """Every symbol and target with a published forecast, by its newest origin."""
-    runs, table = schema.runs, schema.forecasts
-    lines = sa.select(runs.c.symbol, runs.c.target).distinct().subquery()
-    newest_origin = (
-        sa.select(table.c.origin_session)
-        .where(table.c.symbol == lines.c.symbol, table.c.target == lines.c.target, table.c.role == CHAMPION)
-        .order_by(table.c.origin_session.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    found: dict[date, set[tuple[str, str]]] = {}
-    for symbol, target, origin in connection.execute(sa.select(lines.c.symbol, lines.c.target, newest_origin)):
-        if origin is not None:
-            found.setdefault(origin, set()).add((symbol, target))
-    return found
+    return rows(connection, statement.order_by(table.c.symbol, table.c.target))
 
 
 def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, first: date, last: date) -> pd.DataFrame:
@@ -176,10 +138,9 @@ def bars_of_symbols(connection: sa.Connection, symbols: Collection[str], *, firs
     may be of different fetches.
     """
     table = schema.bar_versions
-    names = ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")
-    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.session.between(first, last))
-    frames = [frame(connection, wanted.where(table.c.symbol.in_(some))) for some in _in_parts(symbols)]
-    return pd.concat(frames).sort_values(["symbol", "session"], ignore_index=True)
+    columns = [table.c[name] for name in ("symbol", "session", *PRICES, "first_seen_at", "superseded_at")]
+    wanted = sa.select(*columns).where(table.c.symbol.in_(symbols), table.c.session.between(first, last))
+    return frame(connection, wanted).sort_values(["symbol", "session"], ignore_index=True)
 
 
 def last_results(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
@@ -188,33 +149,27 @@ def last_results(connection: sa.Connection, symbols: Collection[str], *, first: 
     Rows of table scores and the median `q50`; live before late before replay, the settled score before the first print.
     """
     table, forecasts = schema.scores, schema.forecasts
-    key = [forecasts.c[column.name] == table.c[column.name] for column in forecasts.primary_key]
     best = (kind_rank(table.c.kind), table.c.issued_at.desc(), table.c.stage.desc(), table.c.bar_version.desc())
-    wanted = (
+    statement = (
         sa.select(table, forecasts.c.q50)
-        .join(forecasts, sa.and_(*key))
-        .where(table.c.kind.in_(KINDS), table.c.horizon == 1, table.c.role == CHAMPION)
-        .where(table.c.origin_session >= first, table.c.target.in_(get_args(Target)))
-        .order_by(table.c.symbol, table.c.target, table.c.origin_session.desc(), *best)
+        .join(forecasts, sa.and_(*(column == table.c[column.name] for column in forecasts.primary_key)))
+        .where(table.c.symbol.in_(symbols), table.c.target.in_(get_args(Target)), table.c.kind.in_(KINDS))
+        .where(table.c.horizon == 1, table.c.role == CHAMPION, table.c.origin_session >= first)
+        .order_by(table.c.origin_session.desc(), *best)
     )
-    found: dict[tuple[str, str], Row] = {}
-    for some in _in_parts(symbols):
-        for row in rows(connection, wanted.where(table.c.symbol.in_(some))):
-            found.setdefault((row["symbol"], row["target"]), row)
-    return found
+    return _first_of_each(rows(connection, statement))
 
 
 def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: date) -> dict[tuple[str, str], Row]:
     """The run of the newest session from `first` on, by symbol and target: as_of, status, note, error."""
     table = schema.runs
     names = ("symbol", "target", "as_of", "status", "note", "error")
-    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.as_of >= first)
-    found: dict[tuple[str, str], Row] = {}
-    for some in _in_parts(symbols):
-        newest_first = wanted.where(table.c.symbol.in_(some)).order_by(table.c.as_of.desc(), table.c.started_at.desc())
-        for row in rows(connection, newest_first):
-            found.setdefault((row["symbol"], row["target"]), row)
-    return found
+    wanted = sa.select(*(table.c[name] for name in names)).where(table.c.as_of >= first, table.c.symbol.in_(symbols))
+    return _first_of_each(rows(connection, wanted.order_by(table.c.as_of.desc(), table.c.started_at.desc())))
+
+
+def _first_of_each(found: Sequence[Row]) -> dict[tuple[str, str], Row]:
+    return {(row["symbol"], row["target"]): row for row in reversed(found)}
 
 
 def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tuple[str, date], list[str]]:
@@ -222,14 +177,8 @@ def events_on(connection: sa.Connection, sessions: Collection[date]) -> dict[tup
     table = schema.events
     named = sa.select(table.c.symbol).where(table.c.session.in_(sorted(sessions))).distinct()
     found: dict[tuple[str, date], list[str]] = {}
-    for some in _in_parts(connection.scalars(named).all()):
-        for symbol, valid in events_of_symbols(connection, some).items():
-            for row in valid[valid["withdrawn_from"].isna()].to_dict("records"):
-                if (session := row["session"].date()) in sessions:
-                    found.setdefault((symbol, session), []).append(str(row["kind"]))
+    for symbol, valid in events_of_symbols(connection, connection.scalars(named).all()).items():
+        for row in valid[valid["withdrawn_from"].isna()].to_dict("records"):
+            if (session := row["session"].date()) in sessions:
+                found.setdefault((symbol, session), []).append(str(row["kind"]))
     return found
-
-
-def _in_parts(symbols: Collection[str]) -> Iterator[Sequence[str]]:
-    names = sorted(set(symbols))
-    return (names[start : start + _PARAMETERS] for start in range(0, len(names), _PARAMETERS))

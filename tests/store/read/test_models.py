@@ -20,10 +20,9 @@ def test_pretrained_weights_are_read_newest_first_and_as_known_at_an_instant(dat
         for row in (*others, base_row("older", 4), base_row("newer", 6)):
             write.add_model(connection, row)
         assert [row["id"] for row in read.pretrained(connection, TARGET)] == ["newer", "older"]
-        (known,) = read.pretrained_by(connection, TARGET, known_at=at("2024-03-06T21:59"))
-        needed = ("id", "method", "base", "trained_to", "artifact_path", "artifact_hash")
-        assert known == {name: base_row("older", 4)[name] for name in needed}
-        assert len(read.pretrained_by(connection, TARGET, known_at=at("2024-03-06T22:00"))) == 2
+        (known,) = read.pretrained(connection, TARGET, known_at=at("2024-03-06T21:59"))
+        assert known["id"] == "older"
+        assert len(read.pretrained(connection, TARGET, known_at=at("2024-03-06T22:00"))) == 2
 
 
 def test_the_ids_of_kept_and_of_pruned_weights_are_those_of_the_symbol_newest_first(database_url: str) -> None:
@@ -39,8 +38,8 @@ def test_the_ids_of_kept_and_of_pruned_weights_are_those_of_the_symbol_newest_fi
         ]
         for row in rows:
             write.add_model(connection, row)
-        assert read.with_weights(connection, SYMBOL, TARGET) == ["newer", "new"]
-        assert read.pruned(connection, SYMBOL, TARGET) == ["old", "older"]
+        assert read.network_ids(connection, SYMBOL, TARGET, pruned=False) == ["newer", "new"]
+        assert read.network_ids(connection, SYMBOL, TARGET, pruned=True) == ["old", "older"]
 
 
 def test_parents_are_named_from_the_nearest_to_the_oldest_and_once_in_a_circle(database_url: str) -> None:
