@@ -9,7 +9,9 @@ Prints one Markdown table. One symbol: a row per forecaster. Several: a row per 
 the number of symbols ahead. Skill is 1 - ours / theirs, p is Diebold-Mariano's (two-sided, lag 4) on the mean over
 horizons. With --as-published every night's fit and decisions are replayed, and the figures are of what was published;
 the model alone, refitted every `--refit-every` sessions, is a row or column beside it. For volume a second table has R²
-of log dollar volume. The first lines say whether these symbols and years chose settings or confirm them.
+of log dollar volume. The first lines say whether these symbols and years chose settings or confirm them. --dates tells
+what was known of earnings: the listed dates (each known 21 sessions ahead unless its list says more), none, or these
+with a tenth of them moved or announced five sessions before (`late`) or a quarter of them a day off (`off`), by a seed.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
 from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series, market_series
+from forecasting.sessions import calendar
 from forecasting.settings import Settings
 from forecasting.vocabulary import HORIZONS
 
@@ -47,6 +50,13 @@ LOSSES: dict[str, Loss] = {"MAE": absolute_error, "pinball": pinball}
 PACKAGES = ("numpy", "pandas", "torch")
 
 PARTS = ("all", "choosing", "confirming")
+
+DATES = ("listed", "none", "late", "off")
+LATE, OFF = 0.1, 0.25
+"""Shares of dates that move or arrive late, and that are a session off."""
+
+LATE_BY = 5
+"""Sessions before the reaction at which a late date is known."""
 
 LAST_CHOOSING = date(2022, 3, 8)
 """The last origin on which settings are chosen, of half of the stocks: by a hash of their name, so that no taste is in
@@ -84,6 +94,7 @@ def arguments() -> argparse.Namespace:
         help="A,B,C; of a panel also all, choosing, confirming",
     )
     parser.add_argument("--events", help="earnings dates as csv:PATH; without it the bundled ones")
+    parser.add_argument("--dates", choices=DATES, default="listed", help="what was known of earnings")
     parser.add_argument("--market", help="market series: a symbol of the source, csv:PATH, parquet:PATH or none")
     parser.add_argument("--target", choices=tuple(UNITS), default="volume")
     parser.add_argument("--from", dest="first", type=parse_date, default=date(2015, 1, 2))
@@ -142,12 +153,37 @@ def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
     )
     try:
         bars, events, _ = load_series(settings, last=None, now=now)
+        events = simulated(events, options.dates, symbol, exchange=spec.settings.exchange)
         result = backtest(bars, events, spec=spec, market=market_series(settings, now=now))
     except ForecastingError as error:
         print(f"{symbol} left out: {error}", file=sys.stderr)
         return None
     print(f"{symbol}: {len(result.origins)} origins in {result.seconds:.0f} s", file=sys.stderr)
     return result
+
+
+def simulated(events: pd.DataFrame, dates: str, symbol: str, *, exchange: str) -> pd.DataFrame:
+    """The events as a user might have had them; each symbol has its own draw, the same in every run.
+
+    `late`: of a tenth of the dates half are unknown until five sessions before, and half were announced for another
+    session, one to five away, and moved then. `off`: a quarter react a session before or after the one listed.
+    """
+    if dates == "listed" or events.empty:
+        return events
+    if dates == "none":
+        return events[:0]
+    days = calendar(exchange).sessions
+    count = len(events)
+    draw = np.random.default_rng(int(hashlib.sha256(symbol.encode()).hexdigest()[:8], 16))
+    drawn, sign = draw.random(count) < (LATE if dates == "late" else OFF), draw.choice([-1, 1], count)
+    at = days.get_indexer(events["session"])
+    if dates == "off":
+        return events.assign(session=events["session"].where(~drawn, days[at + sign]))
+    moved, by = drawn & (draw.random(count) < 0.5), draw.integers(1, 6, count)
+    late = np.maximum(events["known_from"], days[at - LATE_BY])
+    right = events.assign(known_from=events["known_from"].where(~drawn, late), withdrawn_from=pd.NaT)
+    wrong = events[moved].assign(session=days[(at + sign * by)[moved]], withdrawn_from=days[at - LATE_BY][moved])
+    return pd.concat([right, wrong], ignore_index=True) if moved.any() else right
 
 
 def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
@@ -160,6 +196,7 @@ def describe(results: list[BacktestResult], options: argparse.Namespace) -> str:
         f"{symbols}, {origins} origins {first} .. {last}, {refits} refits (every {options.refit_every} sessions), "
         f"{seconds:.0f} s in all"
         + (f", market {options.market}" if options.market else "")
+        + (f", earnings dates {options.dates}" if options.dates != "listed" else "")
         + (f"; as published: {nights_text(results)}" if options.as_published else "")
     )
 

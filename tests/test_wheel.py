@@ -49,7 +49,8 @@ def test_the_wheel_migrates_a_database_and_explains_itself_in_an_empty_folder(tm
     names = {str(path.relative_to(unpacked)) for path in unpacked.rglob("*") if path.is_file()}
     assert {"migrations/env.py", "migrations/script.py.mako", "flows/nightly.py", "forecasting/py.typed"} <= names
     assert f"forecasting-{__version__}.dist-info/METADATA" in names
-    assert {"forecasting/report/templates/page.html", "forecasting/ingest/sbux_earnings.csv"} <= names
+    shipped = {"report/templates/page.html", "ingest/sbux_earnings.csv", "ingest/filed_earnings.txt.gz"}
+    assert {f"forecasting/{name}" for name in shipped} <= names
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(unpacked), "PYTHONSAFEPATH": "1"}

@@ -66,6 +66,7 @@ def show_backtests(documents: Sequence[Mapping[str, Any]], *, as_json: bool, out
         return
     for document in documents:
         echo(terminal.backtest_title(document))
+        echo(terminal.dates_line(document))
         show_table(*terminal.backtest_listing(document))
         if "as_published" in document:
             echo(wording.published_sentence(document))

@@ -10,7 +10,7 @@ calibrated in order.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volumes, skill
 from forecasting.evaluate.significance import SIZE
 from forecasting.losses import Floats, pinball
+from forecasting.option_values import source_name
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
@@ -72,6 +73,7 @@ class BacktestResult:
     past_forecasts: NDArray[np.int64]  # (n, H) number of earlier forecasts that calibrated each
     dollars: DollarVolumes | None  # closes and dollar volumes, for R² of target volume; None for other targets
     nights: Nights | None = None  # what nights would have published; None where that was not asked for
+    earnings_dates: dict[str, int] = field(default_factory=dict)  # up to the newest bar, by their list
 
     @property
     def baselines(self) -> Raw:
@@ -91,6 +93,7 @@ class BacktestResult:
             "target": target,
             "from": str(self.origins[0]),
             "to": str(self.origins[-1]),
+            "earnings_dates": self.earnings_dates,
             "origins": len(self.origins),
             "refits": self.refits,
             "seconds": round(self.seconds, 3),
@@ -168,7 +171,7 @@ def backtest(
 
     Args:
         bars: Canonical bars; those after the last origin are used as actuals alone.
-        events: Columns session, kind, known_from.
+        events: Columns session, kind, known_from and optionally source.
         spec: What to replay.
         market: The market series, an input of the symbol's windows.
         progress: Called with origins done and origins in all, after each refit; then the same after each night.
@@ -196,6 +199,7 @@ def backtest(
         past_forecasts=used,
         dollars=_dollars(bars, windows, rows),
         nights=nights,
+        earnings_dates=_counted(events[events["session"] <= bars.index[-1]]),
     )
 
 
@@ -212,6 +216,13 @@ def all_windows(
         train_sessions=len(bars),
         market=market,
     )
+
+
+def _counted(events: "pd.DataFrame") -> dict[str, int]:
+    """Number of events by source, the most first."""
+    if "source" not in events:
+        return {}
+    return {source_name(str(source)): int(count) for source, count in events["source"].value_counts().items()}
 
 
 def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

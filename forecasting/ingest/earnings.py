@@ -1,9 +1,11 @@
-"""Earnings dates: of a file or of a source's lists, the sessions that react, and the nights that may use them.
+"""Earnings dates: of files, filings or a source's lists, the sessions that react, and the nights that may use them.
 
 An event row is never changed. A later row of the same session and kind replaces an earlier one; one whose known_rule is
-`withdrawn` ends it.
+`withdrawn` ends it. Of a quarter in several lists the first one's date counts: a file's or the bundled one, the stored
+one, the day of a filing, the source's.
 """
 
+import gzip
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,12 +43,21 @@ _KNOWN_AHEAD = 21  # sessions from which on an event counts whose first day is n
 _YEARS = range(1962, 2060)  # those of the calendars; an older or later day has no session that reacts
 _HOUR = r"[T ]\d\d:.*$"  # of an instant, whose day counts
 _BUNDLED = {"SBUX": "sbux_earnings.csv"}
+_FILED = "filed_earnings.txt.gz"
+_FILING_EXCHANGE = "XNYS"
+
+FILINGS = "sec-8k"
+"""Source of the days on which 505 US companies filed their results with the SEC (form 8-K, item 2.02), shipped."""
+
+_REPORTS = 8  # past ones whose median says when the next is due; of 1 to 16 and all, most right on 95 stocks
+_FIRST_ORIGIN = 435  # sessions of bars before any origin: 186 of warm-up and 250 rows, the last one its own
 
 _LISTED_AFTER = timedelta(days=60)  # the next date may be missing for so long; it is then about a month ahead
 _AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
 _BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
 _QUARTER, _YEAR = timedelta(days=100), timedelta(days=365)
 _SAME_QUARTER = pd.Timedelta(days=45)
+_ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earlier filing; 2.2 % are further off
 
 
 def read_events_csv(path: Path, symbol: str = "") -> pd.DataFrame:
@@ -96,11 +107,39 @@ def bundled_events(symbol: str) -> pd.DataFrame:
     return read_events_csv(Path(str(files("forecasting.ingest") / _BUNDLED[symbol])))
 
 
-def usable_events(symbol: str, option: str | None, *, exchange: str) -> pd.DataFrame:
-    """The earnings dates of `csv:PATH`, or the bundled ones of the symbol, as `reacting`."""
-    if option is None:
-        return reacting(bundled_events(symbol), exchange=exchange)
-    return reacting(read_events_csv(_path(option), symbol), exchange=exchange)
+def filed_events(symbol: str, *, exchange: str = _FILING_EXCHANGE) -> pd.DataFrame:
+    """Days of a US company's filings of results, as read_events_csv, with a column scheduled; no timing is known.
+
+    A filing off the company's rhythm, as a warning of bad results is, was not scheduled: nobody knew it ahead. Only
+    earlier filings decide on it, and of the first year all count as scheduled.
+    """
+    line = _filings().get(symbol) if exchange == _FILING_EXCHANGE else None
+    if line is None:
+        return no_events().assign(scheduled=True)
+    first, *gaps = line.split()
+    days = pd.DatetimeIndex(np.datetime64(first) + np.cumsum([0, *map(int, gaps)])).as_unit("ns")
+    return pd.DataFrame({"announced": days, "timing": "", "first_seen": pd.NaT, "scheduled": on_rhythm(days)})
+
+
+@cache
+def _filings() -> dict[str, str]:
+    """By symbol, the first day and the days from each to the next."""
+    text = gzip.decompress((files("forecasting.ingest") / _FILED).read_bytes()).decode()
+    return dict(line.split(maxsplit=1) for line in text.splitlines() if not line.startswith("#"))
+
+
+def on_rhythm(days: pd.DatetimeIndex) -> np.ndarray:
+    """Whether each day, ascending, is about one, two or three years after an earlier one, or of the first year."""
+    after = days.to_numpy()[:, None] - days.to_numpy()[None, :]
+    years = (np.abs(after - np.timedelta64(365 * years, "D")) <= _ON_RHYTHM for years in (1, 2, 3))
+    is_first_year = after.max(axis=1) < np.timedelta64(365, "D") - _ON_RHYTHM
+    regular: np.ndarray = np.any(list(years), axis=(0, 2)) | is_first_year
+    return regular
+
+
+def listed_in_file(symbol: str, option: str | None) -> pd.DataFrame:
+    """The earnings dates of `csv:PATH`, or the bundled ones of the symbol, as read_events_csv."""
+    return bundled_events(symbol) if option is None else read_events_csv(_path(option), symbol)
 
 
 def check_events(option: str | None, symbols: Sequence[str]) -> None:
@@ -131,18 +170,53 @@ def _path(option: str) -> Path:
     return Path(path)
 
 
-def reacting(events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None = None) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Reports:
+    """What a symbol's volume showed after its reports.
+
+    Attributes:
+        announced: Days of reports, of every list.
+        volume: By session.
+    """
+
+    announced: pd.DatetimeIndex
+    volume: pd.Series
+
+    def come_late(self, at: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
+        """Whether a report on each session, of unknown hour, will come after its close, judged by those before it.
+
+        It will where the session after a report had more volume than the report's own, at the median of the newest
+        eight whose both sessions had closed 21 sessions before, which is when the date becomes known. As the bars have
+        none before their first, the reports of the sessions that every origin has behind it decide on each other too.
+        So the answer for a report is one for all origins. Without any report in the bars it is no.
+        """
+        volume = np.log(self.volume.where(self.volume > 0.0)).reindex(days).to_numpy()
+        own = np.unique(days.get_indexer(self.announced))
+        own = own[(own >= 0) & (own < len(days) - 1)]
+        own = own[np.isfinite(volume[own + 1] - volume[own])]
+        started = days.searchsorted(self.volume.index[0]) if len(own) else 0
+        ends = own.searchsorted(np.maximum(at - _KNOWN_AHEAD, started + _FIRST_ORIGIN))  # before it: own + 1 <= it
+        past = [own[max(0, end - _REPORTS) : end] for end in ends]
+        return np.array([bool(len(some)) and np.median(volume[some + 1] - volume[some]) > 0.0 for some in past], bool)
+
+
+def reacting(
+    events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None = None, reports: Reports | None = None
+) -> pd.DataFrame:
     """The sessions that react to the events, and the first origin session that may use each.
 
-    After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded.
+    After the close (`amc`) the next session reacts; otherwise the announcement's own, or the next one traded. Where the
+    timing is unknown, the symbol's past reports decide.
     known_from is the session on or after first_seen where that is given (`known_rule` "seen"). Without it the default
-    rule applies: companies announce a date weeks ahead, so 21 sessions before it ("21 sessions ahead").
+    rule applies: companies announce a date weeks ahead, so 21 sessions before it ("21 sessions ahead"); one that was
+    not scheduled is known once it has happened ("unscheduled").
 
     Args:
-        events: Columns announced, timing and optionally first_seen.
+        events: Columns announced, timing and optionally first_seen and scheduled.
         exchange: Exchange of the sessions.
         seen: The day on which a live source listed these events. Reactions after it count as first seen that day;
             for earlier ones, whose first day is unknown, the default rule applies.
+        reports: The symbol's past reports.
 
     Returns:
         Columns session, kind (`earnings`), known_from, announced, timing, known_rule; one row per session, ascending.
@@ -151,18 +225,24 @@ def reacting(events: pd.DataFrame, *, exchange: str = "XNYS", seen: date | None 
     events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
     announced = pd.DatetimeIndex(events["announced"]).as_unit("ns")
     at = days.searchsorted(announced)
-    at += (events["timing"] == "amc").to_numpy() & (days[at] == announced)  # after the close: the session after it
+    late = (events["timing"] == "amc").to_numpy()
+    if reports is not None:
+        late = late | ((events["timing"] == "").to_numpy() & reports.come_late(at, days))
+    at += late & (days[at] == announced)  # after the close: the session after it
     first_seen = _first_seen(events, days[at], seen)
     seen_from = days[days.searchsorted(first_seen.fillna(days[0]))]
     is_seen = first_seen.notna()
+    is_scheduled = events.get("scheduled", pd.Series(True, events.index)).to_numpy(dtype=bool)
+    known_ahead = days[np.where(is_scheduled, (at - _KNOWN_AHEAD).clip(min=0), at)]
+    known_rule = np.where(is_scheduled, f"{_KNOWN_AHEAD} sessions ahead", "unscheduled")
     frame = pd.DataFrame(
         {
             "session": days[at],
             "kind": "earnings",
-            "known_from": seen_from.where(is_seen, days[(at - _KNOWN_AHEAD).clip(min=0)]),
+            "known_from": seen_from.where(is_seen, known_ahead),
             "announced": announced,
             "timing": events["timing"].to_numpy(),
-            "known_rule": np.where(is_seen, "seen", f"{_KNOWN_AHEAD} sessions ahead"),
+            "known_rule": np.where(is_seen, "seen", known_rule),
         }
     )
     frame[["kind", "timing", "known_rule"]] = frame[["kind", "timing", "known_rule"]].astype(str)
@@ -235,12 +315,14 @@ class Lists:
 
     Attributes:
         usable: Dates of a file, or the bundled ones.
+        filed: Days of filings, of other quarters.
         listed: Dates that the source lists now.
         usable_source, listed_source: The source of each.
         seen_at: When they were read, aware UTC.
     """
 
     usable: pd.DataFrame
+    filed: pd.DataFrame
     listed: pd.DataFrame
     usable_source: str
     listed_source: str
@@ -277,23 +359,62 @@ def _calendar(symbols: Sequence[Asking]) -> dict[str, pd.DataFrame]:
     return {str(symbol): of_symbol.drop(columns="symbol") for symbol, of_symbol in rows.groupby("symbol")}
 
 
+def lists_of_night(
+    asking: Asking, calendar: Calendar, *, option: str | None, volume: pd.Series, seen_at: datetime
+) -> Lists:
+    """The earnings dates that a night has: of the file of --events or bundled, of filings, and of its source.
+
+    Args:
+        asking: The night's symbol.
+        calendar: The calendar's dates, requested when they are needed.
+        option: --events.
+        volume: Of the symbol, by session.
+        seen_at: When they are read.
+    """
+    usable, exchange = listed_in_file(asking.symbol, option), asking.exchange
+    filed = filed_events(asking.symbol, exchange=exchange)[: None if option is None else 0]
+    listed = listed_events(asking, calendar)
+    filed = _timed(_of_other_quarters(filed, usable["announced"]), listed)
+    known = [dates["announced"] for dates in (usable, filed, listed, asking.stored)]
+    reports = Reports(pd.DatetimeIndex(np.concatenate(known)), volume)
+    return Lists(
+        usable=reacting(usable, exchange=exchange, reports=reports),
+        filed=reacting(filed, exchange=exchange, reports=reports),
+        listed=reacting(listed, exchange=exchange, seen=asking.session, reports=reports),
+        usable_source=option or "bundled",
+        listed_source=asking.source.name,
+        seen_at=seen_at,
+    )
+
+
+def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame:
+    """The rows that are announced 45 days or more from each of the other days."""
+    apart = np.abs(rows["announced"].to_numpy()[:, None] - announced.to_numpy()[None, :])
+    others: pd.DataFrame = rows[(apart >= _SAME_QUARTER).all(axis=1)]
+    return others
+
+
+def _timed(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """The rows with the timing of another list where they have none and it has the same day."""
+    stated = rows["announced"].map(other.drop_duplicates("announced").set_index("announced")["timing"]).fillna("")
+    return rows.assign(timing=rows["timing"].where(rows["timing"] != "", stated.astype(str)))
+
+
 def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:
-    """The source's dates as `reacting`, coming ones known from the night's session on.
+    """The source's dates, ascending: columns announced, timing.
 
     A symbol's own list has the past, and dates that the calendar lacks: it is requested unless the calendar names a
     coming date and an announcement of the newest quarter is stored. Of a quarter in both, the calendar's date counts.
     """
     if not asking.is_asked:
-        return reacting(no_events(), exchange=asking.exchange)
+        return no_events()
     of_calendar, own, night = listed().get(asking.symbol, no_events()), no_events(), pd.Timestamp(asking.session)
     is_coming = bool((of_calendar["announced"] > night).any())
     has_newest = asking.stored["session"].between(night - _QUARTER, night).any()
     if isinstance(asking.source, EarningsSource) and not (is_coming and has_newest):
         own = own_list(asking.source, asking.symbol)
-    is_other = [(of_calendar["announced"] - day).abs().min() >= _SAME_QUARTER for day in own["announced"]]
-    both = [dates for dates in (own[is_other] if len(of_calendar) else own, of_calendar) if len(dates)]
-    joined = pd.concat(both).sort_values("announced", ignore_index=True) if both else own
-    return reacting(joined, exchange=asking.exchange, seen=asking.session)
+    both = [dates for dates in (_of_other_quarters(own, of_calendar["announced"]), of_calendar) if len(dates)]
+    return pd.concat(both).sort_values("announced", ignore_index=True) if both else own
 
 
 def own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
@@ -309,26 +430,44 @@ def own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
 
 
 def events_of_backtest(
-    symbol: str, option: str | None, source: Source, *, exchange: str, session: date
+    symbol: str, option: str | None, source: Source, *, exchange: str, session: date, volume: pd.Series
 ) -> pd.DataFrame:
-    """The earnings dates that a symbol's first night has: a file's, bundled or its source's, seen on `session`."""
-    usable = usable_events(symbol, option, exchange=exchange)
-    if option is not None or len(usable) or not isinstance(source, EarningsSource):
-        return usable
-    return reacting(own_list(source, symbol), exchange=exchange, seen=session)
+    """The earnings dates that a symbol's first night has, as `reacting`, with a column source.
+
+    A file's; or the bundled ones, of filings and, where these end, of its source, seen on `session`.
+    """
+    usable = listed_in_file(symbol, option)
+    filed, own = no_events(), no_events()
+    if option is None:
+        filed = _of_other_quarters(filed_events(symbol, exchange=exchange), usable["announced"])
+        newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
+        if newest <= pd.Timestamp(session) and isinstance(source, EarningsSource):
+            own = own_list(source, symbol)
+            filed = _timed(filed, own)
+    own = _of_other_quarters(own, pd.concat([usable["announced"], filed["announced"]]))
+    lists = {option or "bundled": usable, FILINGS: filed, source.name: own}
+    reports = Reports(pd.DatetimeIndex(np.concatenate([dates["announced"] for dates in lists.values()])), volume)
+    placed = [
+        reacting(dates, exchange=exchange, seen=session if dates is own else None, reports=reports).assign(source=name)
+        for name, dates in lists.items()
+        if len(dates)
+    ]
+    if not placed:
+        return reacting(usable, exchange=exchange).assign(source="")
+    return pd.concat(placed).drop_duplicates("session").sort_values("session", ignore_index=True)
 
 
 def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
-    """The finding on a source without a coming date, of a symbol that has reported within a year; none for any other.
+    """The finding on a symbol without a coming date that has reported within a year; none for any other.
 
-    An empty list is one at once, any other 60 days after the newest known date. The finding is of the session that
-    reacted to it. A coming date of another list, as of a file, serves as well; a stored one does not.
+    An empty list of the source is one at once, any other 60 days after the newest known date. The finding is of the
+    session that reacted to it. A coming date of another list, as of a file, serves as well; a stored one does not.
     """
-    if not asking.is_asked:
+    if not asking.is_asked and lists.filed.empty:
         return []
-    night, known = pd.Timestamp(asking.session), [lists.listed["session"], lists.usable["session"]]
-    valid = drop_moved(validity_intervals(asking.stored))
-    past = [*known, valid.loc[valid["withdrawn_from"].isna(), "session"]]
+    of_lists = (lists.listed, lists.usable, lists.filed)
+    night, known = pd.Timestamp(asking.session), [dates["session"] for dates in of_lists]
+    past = [*known, _valid(asking.stored)["session"]]
     newest = max((days[days <= night].max() for days in past if (days <= night).any()), default=None)
     if any((days > night).any() for days in known) or newest is None or newest < night - _YEAR:
         return []
@@ -340,7 +479,10 @@ def stale_dates(asking: Asking, lists: Lists) -> list[Finding]:
 
 
 def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str) -> list[Change]:
-    """The rows that the night adds to the stored ones: usable dates, new listed ones, and withdrawals of moved ones.
+    """The rows that the night adds to the stored ones: usable, filed and new listed dates, and withdrawals.
+
+    A date without timing that is stored keeps the session that it was given when it was first seen: the fits of a chain
+    go on from flags that stay where they were.
 
     Args:
         stored: STORED, ascending by first_seen_at and session.
@@ -348,19 +490,45 @@ def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str)
         session: The night's session: the first origin that may use a date seen today.
         exchange: Exchange of the sessions.
     """
-    history = _with_rows(stored, unseen(stored, lists.usable), lists)
-    intervals = drop_moved(validity_intervals(history))
-    valid = intervals.loc[intervals["withdrawn_from"].isna(), "session"]
-    # A date seen on an earlier night stays known from that night; of the past, a file is more exact than a list.
-    past = lists.listed["session"] <= pd.Timestamp(session)
-    new = lists.listed[~lists.listed["session"].isin(valid) & ~(past & (len(lists.usable) > 0))]
-    coming = announced_events(history, source=lists.listed_source, after=session)
-    moved = withdrawn(coming, lists.listed, session=session, exchange=exchange)
+    night = pd.Timestamp(session)
+    before = _valid(stored)
+    usable, listed = _as_stored(lists.usable, before), _as_stored(lists.listed, before)
+    history = _with_rows(stored, unseen(stored, usable), lists.usable_source, lists.seen_at)
+    coming = listed.loc[listed["session"] > night, "announced"]
+    filed = _of_other_quarters(lists.filed, pd.concat([_valid(history)["announced"], coming]))
+    history = _with_rows(history, filed, FILINGS, lists.seen_at)
+    valid = _valid(history)
+    # A date seen on an earlier night stays known from that night. Of the past, what is stored is more exact than a
+    # list, but for the hour of an announcement.
+    other = listed.index.isin(_of_other_quarters(listed, valid["announced"]).index)
+    is_new = other | (listed["session"] > night) | listed["announced"].isin(valid["announced"])
+    new = listed[is_new & ~listed["session"].isin(valid["session"])]
+    announced = announced_events(history, sources=(lists.listed_source, FILINGS), after=session)
+    moved = withdrawn(announced, listed, session=session, exchange=exchange)
     return [
-        Change(lists.usable, lists.usable_source),
+        Change(usable, lists.usable_source),
+        Change(filed, FILINGS),
         Change(new, lists.listed_source),
         Change(moved, lists.listed_source),
     ]
+
+
+def _valid(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of stored rows those that tonight may use."""
+    intervals = drop_moved(validity_intervals(rows))
+    return intervals[intervals["withdrawn_from"].isna()]
+
+
+def _as_stored(rows: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those without timing that are stored without one as they are stored."""
+    untimed = valid[valid["timing"] == ""].drop_duplicates("announced", keep="last").set_index("announced")
+    is_stored = (rows["timing"] == "") & rows["announced"].isin(untimed.index)
+    if not is_stored.any():
+        return rows
+    rows = rows.copy()
+    for name in ("session", "known_from", "known_rule"):
+        rows.loc[is_stored, name] = rows.loc[is_stored, "announced"].map(untimed[name])
+    return rows.drop_duplicates("session", keep="last").sort_values("session", ignore_index=True)
 
 
 def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
@@ -397,18 +565,18 @@ def drop_moved(intervals: pd.DataFrame) -> pd.DataFrame:
     return intervals[~valid | ~newer]
 
 
-def announced_events(rows: pd.DataFrame, *, source: str, after: date) -> pd.DataFrame:
-    """A source's announcements for sessions after a day, not withdrawn: session, kind, announced, timing.
+def announced_events(rows: pd.DataFrame, *, sources: Sequence[str], after: date) -> pd.DataFrame:
+    """Announcements of some sources for sessions after a day, not withdrawn: session, kind, announced, timing.
 
     The rows: STORED, in the order in which they were first seen.
     """
     newest = rows[rows["session"] > pd.Timestamp(after)].drop_duplicates(KEY, keep="last")
-    valid = (newest["source"] == source) & (newest["known_rule"] != WITHDRAWN)
+    valid = newest["source"].isin(sources) & (newest["known_rule"] != WITHDRAWN)
     return newest.loc[valid, ["session", "kind", "announced", "timing"]].reset_index(drop=True)
 
 
-def _with_rows(stored: pd.DataFrame, added: pd.DataFrame, lists: Lists) -> pd.DataFrame:
-    seen = added.assign(source=lists.usable_source, first_seen_at=pd.Timestamp(lists.seen_at))[STORED]
+def _with_rows(stored: pd.DataFrame, added: pd.DataFrame, source: str, seen_at: datetime) -> pd.DataFrame:
+    seen = added.assign(source=source, first_seen_at=pd.Timestamp(seen_at))[STORED]
     if stored.empty or seen.empty:  # pandas warns of a concatenation with an empty frame
         return seen if stored.empty else stored
     return pd.concat([stored, seen]).sort_values(["first_seen_at", "session"], kind="stable", ignore_index=True)

@@ -184,7 +184,9 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
-    events = events_of_backtest(symbol, settings.events, source, exchange=exchange, session=newest)
+    events = events_of_backtest(
+        symbol, settings.events, source, exchange=exchange, session=newest, volume=bars["volume"]
+    )
     return bars, events, fetched.title
 
 

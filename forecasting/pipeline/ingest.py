@@ -22,9 +22,8 @@ from forecasting.ingest.earnings import (
     calendar_of,
     changes,
     check_events,
-    listed_events,
+    lists_of_night,
     stale_dates,
-    usable_events,
 )
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
@@ -37,6 +36,7 @@ from forecasting.ingest.sources.plugins import (
     market_source_of,
     source_of,
 )
+from forecasting.option_values import source_name
 from forecasting.pipeline import plan
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.market import needed_market
@@ -273,7 +273,7 @@ def _request(asked: _Asked, calendar: Calendar | None, purpose: Purpose) -> _Ans
         instant = ledger_instant(asked.newest_instant, night.now())
         return _Answer(nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
     check_clock(fetched, exchange, now=night.now(), index=purpose == "market" or night.symbol.startswith("^"))
-    lists = _lists(asked, calendar)
+    lists = _lists(asked, calendar, fetched)
     request = Request(asked.last, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
     fetched = prices_alone(fetched) if purpose == "market" else fetched
     assessed = (assess_market if purpose == "market" else assess)(fetched, request, asked.bars)
@@ -306,17 +306,14 @@ def _response(asked: _Asked) -> Fetched:
     return fetched_from(asked.source, symbol, asked.first, asked.last)
 
 
-def _lists(asked: _Asked, calendar: Calendar | None) -> Lists | None:
+def _lists(asked: _Asked, calendar: Calendar | None, fetched: Fetched) -> Lists | None:
     """The earnings dates that a night may use, and those that its source lists now; None for a market series."""
     if calendar is None:
         return None
-    night, exchange, events = asked.night, asked.night.settings.exchange, asked.night.settings.events
-    return Lists(
-        usable=usable_events(night.symbol, events, exchange=exchange),
-        listed=listed_events(asked.asking, calendar),
-        usable_source=events or "bundled",
-        listed_source=asked.source.name,
-        seen_at=ledger_instant(asked.newest_instant, night.now()),
+    night = asked.night
+    seen_at = ledger_instant(asked.newest_instant, night.now())
+    return lists_of_night(
+        asked.asking, calendar, option=night.settings.events, volume=fetched.bars["volume"], seen_at=seen_at
     )
 
 
@@ -358,7 +355,11 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purp
     )
     logger.info("fetch %s of %s: %s", fetch_id, night.symbol, answer.revision.verdict)
     for change in answer.events if not failed else ():
-        write.add_events(connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at)
+        added = write.add_events(
+            connection, night.symbol, change.rows, source=change.source, first_seen_at=answer.fetched_at
+        )
+        if added:
+            logger.info("%d earnings dates of %s from %s", added, night.symbol, source_name(change.source))
     return fetch_id
 
 

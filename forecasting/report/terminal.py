@@ -291,6 +291,16 @@ def backtest_title(document: Mapping[str, Any]) -> str:
     )
 
 
+_LISTS = {"sec-8k": "SEC filings (form 8-K, item 2.02)", "bundled": "the package's own list"}
+
+
+def dates_line(document: Mapping[str, Any]) -> str:
+    """Which earnings dates a backtest used."""
+    counts: dict[str, int] = document.get("earnings_dates", {})
+    found = [f"{quantity(count, 'earnings date')} from {_LISTS.get(name, name)}" for name, count in counts.items()]
+    return ", ".join(found) or "No earnings dates"
+
+
 def backtest_listing(document: Mapping[str, Any]) -> Listing:
     """A row a horizon of a backtest's document, and one over all: our error beside each baseline's, skill, coverage.
 

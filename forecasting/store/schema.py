@@ -213,14 +213,25 @@ events = Table(
     "events",
     metadata,
     _column("symbol", String(15), _SYMBOL, key=True),
-    _column("session", Date, "Session that reacts: the announcement's own, or the next after the close.", key=True),
+    _column(
+        "session",
+        Date,
+        "Session that reacts: the announcement's own, or the next after the close; without timing learned.",
+        key=True,
+    ),
     _column("kind", String(10), "`earnings`.", key=True),
     _column("first_seen_at", UtcDateTime, "When it was read, UTC.", key=True),
     _column("known_from", Date, "First origin session that may use the event; of a withdrawal the first that may not."),
-    _column("known_rule", String(20), "`seen`, `21 sessions ahead` (first day unknown) or `withdrawn` (ends it)."),
+    _column(
+        "known_rule",
+        String(20),
+        "`seen`, `21 sessions ahead` (first day unknown), `unscheduled` or `withdrawn` (ends it).",
+    ),
     _column("announced", Date, "Day of the announcement."),
     _column("timing", String(5), "`bmo` (before the open), `amc` (after the close) or empty if unknown."),
-    _column("source", Text, "List of the event: a file, the bundled list or the source of the bars."),
+    _column(
+        "source", Text, "List of the event: a file, `bundled`, `sec-8k` (shipped days of filings) or the bars' source."
+    ),
     comment="One event (an earnings date) as first seen in one form; a later row of its session and kind replaces it.",
 )
 

@@ -203,8 +203,8 @@ def of_one_refit() -> BacktestResult:
 
 def test_the_document_has_its_documented_keys(of_one_refit):
     document = json.loads(json.dumps(of_one_refit.document(), allow_nan=False))
-    head = ("symbol", "target", "from", "to", "origins", "refits", "seconds", "overall", "horizons", "confidence_set")
-    assert tuple(document) == head
+    head = ("symbol", "target", "from", "to", "earnings_dates", "origins", "refits", "seconds")
+    assert tuple(document) == (*head, "overall", "horizons", "confidence_set")
     assert {name: document[name] for name in ("symbol", "target", "from", "to", "origins", "refits")} == {
         "symbol": "AAA",
         "target": "volume",

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,15 +11,20 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS
 from forecasting.ingest.earnings import (
     COLUMNS,
+    FILINGS,
     STORED,
     Asking,
     Lists,
+    Reports,
     announced_events,
     bundled_events,
     changes,
     check_events,
     drop_moved,
+    events_of_backtest,
+    filed_events,
     listed_events,
+    on_rhythm,
     reacting,
     read_events_csv,
     stale_dates,
@@ -26,7 +32,9 @@ from forecasting.ingest.earnings import (
     validity_intervals,
     withdrawn,
 )
-from forecasting.sessions import shift
+from forecasting.preprocess.windows import make_windows
+from forecasting.sessions import sessions_index, shift
+from tests.builders import random_bars
 from tests.store.rows import at
 
 TONIGHT = date(2024, 4, 12)
@@ -65,6 +73,101 @@ def test_after_the_close_the_next_session_reacts_and_else_that_of_the_day_or_the
 ) -> None:
     found = reacting(read_events_csv(write(tmp_path, f"announced,timing\n{announced},{timing}\n2026-07-01,amc\n")))
     assert rows(found.iloc[:1], "session", "announced", "timing") == [(session, announced, timing)]
+
+
+def stock(offset: int, *, switched: date | None = None) -> tuple[pd.DataFrame, pd.DatetimeIndex]:
+    """Bars of four years, and days of 16 reports; volume triples `offset` sessions after each, later on the other."""
+    bars = random_bars(days=1000, seed=3, last=date(2024, 3, 8))
+    days = bars.index[40::60]
+    for day in days:
+        late = offset if switched is None or day.date() < switched else 1 - offset
+        bars.loc[bars.index[bars.index.get_loc(day) + late], "volume"] *= 3.0
+    return bars, days
+
+
+def untimed(days: pd.DatetimeIndex) -> pd.DataFrame:
+    return pd.DataFrame({"announced": days, "timing": ""})
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_the_session_that_reacts_to_a_report_of_unknown_hour_is_learned_from_the_volume_after_earlier_ones(
+    offset: int,
+) -> None:
+    bars, days = stock(offset)
+    coming = pd.DatetimeIndex(["2024-04-16"])
+    found = reacting(untimed(days.append(coming)), reports=Reports(days, bars["volume"]))
+    expected = sessions_index(bars.index[0].date(), date(2024, 5, 31), "XNYS")
+    at = expected.get_indexer(days.append(coming)) + offset
+    assert found["session"].tolist() == expected[at].tolist()
+    stated = reacting(untimed(coming).assign(timing="bmo"), reports=Reports(days, bars["volume"]))
+    assert rows(stated, "session") == [("2024-04-16",)]
+    unknown = reacting(untimed(coming), reports=Reports(days, bars["volume"] * float("nan")))
+    assert rows(unknown, "session") == [("2024-04-16",)]
+
+
+def test_a_company_that_reports_at_another_hour_is_placed_anew_after_most_of_its_last_eight_reports() -> None:
+    bars, days = stock(0, switched=date(2022, 6, 1))
+    found = reacting(untimed(days), reports=Reports(days, bars["volume"]))
+    late = [bool(late) for late in found["session"] > found["announced"]]
+    first = int(days.searchsorted(pd.Timestamp("2022-06-01")))
+    assert late[: first + 4] == [False] * (first + 4)
+    assert late[first + 5 :] == [True] * (len(days) - first - 5)
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_the_inputs_of_an_origin_are_the_same_whatever_comes_after_it(offset: int) -> None:
+    bars, days = stock(offset)
+    origin = bars.index[700]
+    after, unknown = bars.index > origin, days > bars.index[700 + 22]
+    altered = bars.copy()
+    altered.loc[after, "volume"] *= random_bars(days=1000, seed=5)["volume"].to_numpy()[after] / 1e6
+    moved = days.where(~unknown, days + pd.Timedelta(days=9))
+
+    def inputs(bars: pd.DataFrame, days: pd.DatetimeIndex) -> object:
+        events = reacting(untimed(days), reports=Reports(days, bars["volume"]))
+        options = {"origin": origin.date(), "target": "volume", "exchange": "XNYS", "train_sessions": 300}
+        return make_windows(bars, events, **options)  # type: ignore[arg-type]
+
+    one, other = inputs(bars, days), inputs(altered, moved)
+    for name in ("steps", "flags", "future_flags", "scaled"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_filing_off_the_companys_rhythm_is_known_when_it_has_happened_and_later_ones_do_not_decide_on_it() -> None:
+    filed = filed_events("SBUX")
+    days = pd.DatetimeIndex(filed["announced"])
+    assert days[~on_rhythm(days)].tolist() == [pd.Timestamp("2020-04-08")]  # a warning of bad results
+    assert all(on_rhythm(days[:n]).tolist() == on_rhythm(days)[:n].tolist() for n in range(1, len(days)))
+    found = reacting(filed[filed["announced"].dt.year == 2020])
+    ahead = str(shift(date(2020, 1, 28), -21))
+    assert rows(found, "session", "known_from", "known_rule")[:2] == [
+        ("2020-01-28", ahead, "21 sessions ahead"),
+        ("2020-04-08", "2020-04-08", "unscheduled"),
+    ]
+
+
+def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_have_a_quarter() -> None:
+    class Files:
+        name = "csv:bars.csv"
+
+    bars = random_bars(days=6000, seed=1, last=date(2024, 3, 8))
+
+    def dates_of(symbol: str, exchange: str = "XNYS") -> dict[str, int]:
+        found = events_of_backtest(
+            symbol,
+            None,
+            Files(),  # type: ignore[arg-type]
+            exchange=exchange,
+            session=date(2024, 3, 8),
+            volume=bars["volume"],
+        )
+        assert found["session"].is_unique and found["session"].is_monotonic_increasing
+        assert list(found.columns) == [*COLUMNS, "source"]
+        return found["source"].value_counts().to_dict()
+
+    assert dates_of("KO") == {FILINGS: len(filed_events("KO"))}
+    assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
+    assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
 
 
 def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead(tmp_path: Path) -> None:
@@ -203,10 +306,13 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(
     assert [day for (day,) in rows(found, "announced")] == expected
 
 
-def lists(usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None) -> Lists:
+def lists(
+    usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, filed: pd.DataFrame | None = None
+) -> Lists:
     empty = frame(columns=COLUMNS)
     return Lists(
         usable=empty if usable is None else usable,
+        filed=empty if filed is None else filed,
         listed=empty if listed is None else listed,
         usable_source="csv:earnings.csv",
         listed_source="yahoo",
@@ -317,7 +423,7 @@ def test_announced_events_are_those_of_the_source_after_the_day_and_not_withdraw
         event(MAY_8, "2024-04-12", "withdrawn"),
         event("2024-05-15", source="csv:earnings.csv"),
     )
-    assert rows(announced_events(stored, source="yahoo", after=TONIGHT), "session") == [(MAY_1,)]
+    assert rows(announced_events(stored, sources=["yahoo"], after=TONIGHT), "session") == [(MAY_1,)]
 
 
 @pytest.mark.parametrize(
@@ -358,11 +464,23 @@ AHEAD = "21 sessions ahead"
             [("yahoo", MAY_8, "2024-04-12", "seen")],
         ),
         ([], [], [event("2024-01-31", "2024-01-01", AHEAD)], [("yahoo", "2024-01-31", "2024-01-01", AHEAD)]),
-        (  # past dates come from the file where there is one
+        (  # of a past quarter in both, the file's date counts
             [],
             [event("2023-11-02", "2023-10-04", AHEAD)],
+            [event("2023-11-01", "2023-10-03", AHEAD), event("2024-01-31", "2024-01-01", AHEAD)],
+            [("csv:earnings.csv", "2023-11-02", "2023-10-04", AHEAD), ("yahoo", "2024-01-31", "2024-01-01", AHEAD)],
+        ),
+        (  # the hour of a past announcement may be corrected
+            [event("2024-01-30", announced="2024-01-30", timing="")],
+            [],
             [event("2024-01-31", "2024-01-01", AHEAD)],
-            [("csv:earnings.csv", "2023-11-02", "2023-10-04", AHEAD)],
+            [("yahoo", "2024-01-31", "2024-01-01", AHEAD)],
+        ),
+        (  # a date without timing stays where it was placed
+            [event(MAY_1, announced=MAY_1, timing="")],
+            [],
+            [event("2024-05-02", "2024-04-12", announced=MAY_1, timing="")],
+            [],
         ),
         (
             [],
@@ -382,3 +500,36 @@ def test_a_night_adds_the_files_dates_new_listed_ones_and_withdrawals(
 ) -> None:
     of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS))
     assert changed(frame(*stored), of) == added
+
+
+JANUARY_30 = event("2024-01-30", "2023-12-28", AHEAD, announced="2024-01-30", timing="")
+APRIL_30 = event("2024-04-30", "2024-03-28", AHEAD, announced="2024-04-30", timing="")
+
+
+@pytest.mark.parametrize(
+    ("stored", "usable", "listed", "added"),
+    [
+        ([], [], [], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
+        ([JANUARY_30, APRIL_30], [], [], []),
+        ([event("2024-02-01")], [], [], [(FILINGS, "2024-04-30")]),  # a night has used another date of the quarter
+        ([], [event("2024-02-01")], [], [("csv:earnings.csv", "2024-02-01"), (FILINGS, "2024-04-30")]),
+        ([], [], [event("2024-02-01")], [(FILINGS, "2024-01-30"), (FILINGS, "2024-04-30")]),
+        ([], [], [event(MAY_1)], [(FILINGS, "2024-01-30"), ("yahoo", MAY_1)]),  # a coming date is the source's
+    ],
+)
+def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(
+    stored: list[tuple[object, ...]],
+    usable: list[tuple[object, ...]],
+    listed: list[tuple[object, ...]],
+    added: list[tuple[str, ...]],
+) -> None:
+    filed = frame(JANUARY_30, APRIL_30, columns=COLUMNS)
+    of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), filed)
+    assert [row[:2] for row in changed(frame(*stored), of)] == added
+
+
+def test_filed_dates_that_end_are_a_finding_of_a_file_too() -> None:
+    night = Asking("KO", "XNYS", source=object(), has_file=False, session=TONIGHT, stored=frame())  # type: ignore[arg-type]
+    found = stale_dates(night, lists(filed=frame(JANUARY_30, columns=COLUMNS)))
+    assert [(one.session, one.rule) for one in found] == [(date(2024, 1, 30), STALE_EARNINGS)]
+    assert stale_dates(night, lists(filed=frame(JANUARY_30, APRIL_30, columns=COLUMNS))) == []

@@ -27,7 +27,7 @@ from tests.nights import ON_BOTH_DATABASES, copy_ledger, rows
 from tests.yahoo_stand_in import StandIn, asked_here
 
 THURSDAY = date(2024, 3, 7)
-KO, MSFT = ("KO", "2024-04-23T10:55:00.000Z", "BMO"), ("MSFT", "2024-04-30T20:00:00.000Z", "AMC")
+KO, MSFT = ("KOA", "2024-04-23T10:55:00.000Z", "BMO"), ("MSFA", "2024-04-30T20:00:00.000Z", "AMC")
 LAST_PAGE = ["January 30, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT"]
 
 Dates = list[tuple[str, str, str, str]]
@@ -35,10 +35,10 @@ Dates = list[tuple[str, str, str, str]]
 
 @contextmanager
 def yahoo_of_stocks(folder: Path, url: str, patch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """Yahoo with bars of KO, MSFT and SPY; a calendar with both stocks' next dates, and pages with past ones."""
+    """Yahoo with bars of KOA, MSFA and SPY; a calendar with both stocks' next dates, and pages with past ones."""
     set_small_night(patch, folder, url, SOURCE="yahoo", MARKET="none")
     with asked_here(StandIn(random_bars(days=650, seed=3, last=LAST)), patch.setattr) as served:
-        for seed, symbol in enumerate(("KO", "MSFT", "SPY"), start=4):
+        for seed, symbol in enumerate(("KOA", "MSFA", "SPY"), start=4):
             served.add(symbol, random_bars(days=650, seed=seed, last=LAST))
         served.calendar = [KO, MSFT]
         served.earnings = [*LAST_PAGE, "April 25, 2024 at 4 PM EDT", "July 25, 2024 at 4 PM EDT"]
@@ -53,17 +53,17 @@ def yahoo(tmp_path: Path, night_url: str, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture(scope="module")
 def ledger_of_thursday(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite_file: Path) -> Path:
-    """The ledger after the fetches of KO and MSFT on the morning after THURSDAY."""
+    """The ledger after the fetches of KOA and MSFA on the morning after THURSDAY."""
     folder = tmp_path_factory.mktemp("thursday")
     ledger = Path(shutil.copy(migrated_sqlite_file, folder / "ledger.db"))
     with pytest.MonkeyPatch.context() as patch, yahoo_of_stocks(folder, f"sqlite:///{ledger}", patch) as served:
-        assert ingest(served, THURSDAY, "KO", "MSFT") == [None, None]
+        assert ingest(served, THURSDAY, "KOA", "MSFA") == [None, None]
     return ledger
 
 
 @pytest.fixture
 def after_thursday(ledger_of_thursday: Path, yahoo: StandIn, night_url: str) -> None:
-    """KO and MSFT were fetched on the morning after THURSDAY."""
+    """KOA and MSFA were fetched on the morning after THURSDAY."""
     copy_ledger(ledger_of_thursday, night_url)
 
 
@@ -102,23 +102,23 @@ def findings() -> list[tuple[str, str, str, bool]]:
 def test_one_calendar_has_the_next_dates_of_all_symbols_and_pages_are_requested_once_for_the_past(
     yahoo: StandIn,
 ) -> None:
-    assert ingest(yahoo, THURSDAY, "KO", "MSFT") == [None, None]
+    assert ingest(yahoo, THURSDAY, "KOA", "MSFA") == [None, None]
     assert (len(yahoo.calendar_requests()), len(yahoo.earnings_pages())) == (1, 2)
-    assert ingest(yahoo, LAST, "KO", "MSFT") == [None, None]
+    assert ingest(yahoo, LAST, "KOA", "MSFA") == [None, None]
     assert (len(yahoo.calendar_requests()), len(yahoo.earnings_pages())) == (1, 0)
     assert len(yahoo.charts()) == 2
-    assert dates("KO") == [
+    assert dates("KOA") == [
         ("2024-04-23", "2024-03-07", "seen", "bmo"),  # in place of the page's 2024-04-26
         ("2024-07-26", "2024-03-07", "seen", "amc"),
     ]
-    assert dates("MSFT")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
+    assert dates("MSFA")[0] == ("2024-05-01", "2024-03-07", "seen", "amc")
     past = {str(row["session"])[:10] for row in rows("events") if str(row["session"]) < "2024-03"}
     assert past == {"2023-10-25", "2024-01-31"}
 
 
 def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(yahoo: StandIn) -> None:
     for session in (THURSDAY, LAST):
-        ingest(yahoo, session, "KO", "SPY")
+        ingest(yahoo, session, "KOA", "SPY")
         assert [("SPY" in path) for path in yahoo.earnings_pages()][-1]
     assert len(yahoo.earnings_pages()) == 1
     assert dates("SPY")[0] == ("2024-04-26", "2024-03-07", "seen", "amc")
@@ -126,10 +126,10 @@ def test_a_symbol_that_the_calendar_lacks_has_a_page_of_its_own_every_night(yaho
 
 def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(yahoo: StandIn) -> None:
     yahoo.earnings = LAST_PAGE
-    ingest(yahoo, THURSDAY, "KO")
-    yahoo.calendar = [("KO", "2024-04-30T10:55:00.000Z", "BMO")]
-    ingest(yahoo, LAST, "KO")
-    assert dates("KO") == [
+    ingest(yahoo, THURSDAY, "KOA")
+    yahoo.calendar = [("KOA", "2024-04-30T10:55:00.000Z", "BMO")]
+    ingest(yahoo, LAST, "KOA")
+    assert dates("KOA") == [
         ("2024-04-23", "2024-03-07", "seen", "bmo"),
         ("2024-04-23", "2024-03-08", "withdrawn", "bmo"),
         ("2024-04-30", "2024-03-08", "seen", "bmo"),
@@ -139,10 +139,10 @@ def test_a_date_that_the_calendar_moves_is_withdrawn_and_the_new_one_added(yahoo
 @pytest.mark.parametrize("fault", ["500", "429", "truncated", "no_documents", None])
 @pytest.mark.usefixtures("after_thursday")
 def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fault: str | None) -> None:
-    before = dates("KO"), dates("MSFT")
+    before = dates("KOA"), dates("MSFA")
     yahoo.calendar, yahoo.calendar_fault, yahoo.earnings = [], fault, LAST_PAGE
-    assert ingest(yahoo, LAST, "KO", "MSFT") == [None, None]
-    assert (dates("KO"), dates("MSFT")) == before
+    assert ingest(yahoo, LAST, "KOA", "MSFA") == [None, None]
+    assert (dates("KOA"), dates("MSFA")) == before
     assert (len(yahoo.calendar_requests()) > 0, len(yahoo.earnings_pages())) == (True, 2)
     assert findings() == []  # the pages' newest date is 38 days old: the next one need not be listed
 
@@ -151,7 +151,7 @@ def test_no_date_is_lost_to_a_calendar_that_fails_or_is_empty(yahoo: StandIn, fa
 def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leaves_the_own_list(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, odd: str
 ) -> None:
-    sound = pd.DataFrame({"symbol": ["KO"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
+    sound = pd.DataFrame({"symbol": ["KOA"], "announced": [pd.Timestamp("2024-04-23")], "timing": ["bmo"]})
     returned = {
         "error": Mock(side_effect=ValueError("its code")),
         "outage": Mock(side_effect=UnavailableError("its server")),
@@ -162,23 +162,23 @@ def test_a_calendar_of_an_installed_source_that_fails_or_has_another_shape_leave
     }
     monkeypatch.setattr(yahoo_module.Yahoo, "__module__", "house_bars")
     monkeypatch.setattr(yahoo_module.Yahoo, "earnings_calendar", returned[odd])
-    assert ingest(yahoo, THURSDAY, "KO") == [None]
-    assert [session for session, *_ in dates("KO")] == ["2024-04-26", "2024-07-26"]
+    assert ingest(yahoo, THURSDAY, "KOA") == [None]
+    assert [session for session, *_ in dates("KOA")] == ["2024-04-26", "2024-07-26"]
     assert "no earnings calendar of 1 symbols" in caplog.text
     monkeypatch.setattr(yahoo_module.Yahoo, "earnings_dates", Mock(side_effect=UnavailableError("its server")))
-    assert ingest(yahoo, LAST, "KO") == [None]
+    assert ingest(yahoo, LAST, "KOA") == [None]
 
 
 def test_lists_without_any_date_are_one_finding_until_one_has_the_next_date(yahoo: StandIn) -> None:
-    ingest(yahoo, date(2024, 3, 5), "KO")
+    ingest(yahoo, date(2024, 3, 5), "KOA")
     calendar, yahoo.calendar, yahoo.earnings = yahoo.calendar, [], []
     for session in (date(2024, 3, 6), THURSDAY):
-        assert ingest(yahoo, session, "KO") == [None]
-        assert findings() == [("KO", "2024-01-31", "flag", True)]
+        assert ingest(yahoo, session, "KOA") == [None]
+        assert findings() == [("KOA", "2024-01-31", "flag", True)]
     yahoo.calendar = calendar
-    ingest(yahoo, LAST, "KO")
-    assert findings() == [("KO", "2024-01-31", "flag", False)]
-    assert dates("KO")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
+    ingest(yahoo, LAST, "KOA")
+    assert findings() == [("KOA", "2024-01-31", "flag", False)]
+    assert dates("KOA")[0] == ("2024-04-23", "2024-03-05", "seen", "bmo")
 
 
 def test_a_fund_without_dates_is_no_finding(yahoo: StandIn) -> None:
@@ -190,15 +190,15 @@ def test_a_fund_without_dates_is_no_finding(yahoo: StandIn) -> None:
 
 def test_a_source_that_refuses_the_bars_is_not_asked_for_its_calendar(yahoo: StandIn) -> None:
     yahoo.fail_always("429")
-    assert [type(error) for error in ingest(yahoo, LAST, "KO", "MSFT")] == 2 * [RateLimitedError]
+    assert [type(error) for error in ingest(yahoo, LAST, "KOA", "MSFA")] == 2 * [RateLimitedError]
     assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
 
 
 def test_a_file_of_dates_takes_the_place_of_calendar_and_page(yahoo: StandIn, tmp_path: Path) -> None:
     (tmp_path / "dates.csv").write_text("announced,timing\n2024-04-22,amc\n")
-    ingest(yahoo, LAST, "KO", events=f"csv:{tmp_path / 'dates.csv'}")
+    ingest(yahoo, LAST, "KOA", events=f"csv:{tmp_path / 'dates.csv'}")
     assert (yahoo.calendar_requests(), yahoo.earnings_pages()) == ([], [])
-    assert [session for session, *_ in dates("KO")] == ["2024-04-23"]
+    assert [session for session, *_ in dates("KOA")] == ["2024-04-23"]
 
 
 @pytest.mark.usefixtures("after_thursday")
@@ -206,24 +206,26 @@ def test_the_same_night_twice_adds_no_date_and_no_finding(yahoo: StandIn) -> Non
     yahoo.calendar, yahoo.earnings = [], []
     found = []
     for _ in range(2):
-        ingest(yahoo, LAST, "KO")
+        ingest(yahoo, LAST, "KOA")
         found.append((rows("events"), rows("findings")))
     assert found[0] == found[1]
 
 
 def test_the_night_before_the_announcement_still_has_the_next_date(yahoo: StandIn) -> None:
     """What was announced after the close of the night's session reacts tomorrow, and is coming."""
-    yahoo.calendar = [("KO", f"{LAST}T21:30:00.000Z", "AMC")]
+    yahoo.calendar = [("KOA", f"{LAST}T21:30:00.000Z", "AMC")]
     yahoo.earnings = LAST_PAGE
-    ingest(yahoo, LAST, "KO")
-    assert [session for session, *_ in dates("KO")] == ["2024-03-11"]
+    ingest(yahoo, LAST, "KOA")
+    assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
 
 
 @ON_BOTH_DATABASES
 def test_dates_of_another_exchange_are_of_its_clock_and_those_stored_by_new_yorks_are_replaced(
     yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    yahoo.add("MC.PA", random_bars(days=650, seed=9, last=LAST), zone="Europe/Paris", currency="EUR")
+    bars = random_bars(days=650, seed=9, last=LAST)
+    bars.loc["2024-01-25", "volume"] *= 3.0  # as if reports came before the open
+    yahoo.add("MC.PA", bars, zone="Europe/Paris", currency="EUR")
     yahoo.earnings = ["April 16, 2024 at 11 AM EDT", "January 25, 2024 at 11 AM EST"]  # 17:00 to 18:00 in Paris
     with monkeypatch.context() as before:
         before.setattr(yahoo_module, "page_dates", new_yorks_dates)
@@ -256,9 +258,9 @@ def valid_sessions(symbol: str) -> list[str]:
 
 
 def test_a_backtest_has_the_past_dates_that_a_first_night_has(yahoo: StandIn) -> None:
-    ingest(yahoo, LAST, "KO")
+    ingest(yahoo, LAST, "KOA")
     with connect.reading(read_settings().url) as connection:
-        stored = read.events(connection, "KO")
+        stored = read.events(connection, "KOA")
     yahoo.requests.clear()
 
     def events(symbol: str) -> pd.DataFrame:
@@ -268,7 +270,7 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(yahoo: StandIn) ->
 
     past = [
         listed.loc[listed["session"] <= pd.Timestamp(LAST), ["session", "known_from"]].reset_index(drop=True)
-        for listed in (stored, events("KO"))
+        for listed in (stored, events("KOA"))
     ]
     assert list(past[0]["session"].dt.date) == [date(2023, 10, 25), date(2024, 1, 31)]
     pd.testing.assert_frame_equal(*past)

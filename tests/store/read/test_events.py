@@ -20,7 +20,7 @@ def seen(session: date, known_from: str, rule: str = "seen") -> pd.DataFrame:
 
 
 def announced(connection, *, source: str, after: date) -> pd.DataFrame:
-    return announced_events(read.event_rows(connection, SYMBOL), source=source, after=after)
+    return announced_events(read.event_rows(connection, SYMBOL), sources=[source], after=after)
 
 
 def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
