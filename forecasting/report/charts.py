@@ -154,7 +154,7 @@ def past_chart(data: ReportData, layout: Layout) -> str:
     return drawing(plot, label=label, marks="".join(marks), css=layout)
 
 
-def coverage_strip(share: float, low: float, high: float, *, level: float) -> str:
+def coverage_strip(share: float, low: float, high: float, level: float) -> str:
     """A small scale from 50 to 100 %: the band where the share should lie, a tick at the level, a dot at the share."""
     width, height = 150.0, 22.0
 
@@ -300,7 +300,7 @@ FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0
 
 FAN_SESSIONS = 40
 
-AHEAD = 3.0
+_AHEAD = 3.0
 """Times that a session of the fan is wider than one before it: a label fits below it."""
 # An image has no style of the page's: it carries its own, with a background that suits the dark theme too.
 _STYLE = """<style>
@@ -323,9 +323,9 @@ def fan_svg(data: ReportData) -> str:
     past = [float(value) for value in data.history["value"].iloc[-FAN_SESSIONS:]]
     shown = [*past, *ahead["q05"], *ahead["q95"]]
     plot = make_axes(shown, width=FAN_WIDTH, height=FAN_HEIGHT, unit=unit, from_zero=False)
-    step = (plot.right - plot.left) / (len(past) - 1 + AHEAD * len(ahead))
+    step = (plot.right - plot.left) / (len(past) - 1 + _AHEAD * len(ahead))
     x = [plot.left + step * place for place in range(len(past))]
-    x += [x[-1] + step * AHEAD * horizon for horizon in range(1, len(ahead) + 1)]
+    x += [x[-1] + step * _AHEAD * horizon for horizon in range(1, len(ahead) + 1)]
     # The fan opens from the newest known value; where none of those shown is known, it has no opening.
     known = [place for place, value in enumerate(past) if math.isfinite(value)][-1:]
     start, origin = [past[place] for place in known], x[known[0] if known else len(past) - 1]

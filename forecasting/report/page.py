@@ -45,7 +45,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"long_day": long_day, "short_day": short_day}
+    made.filters |= {
+        "day": as_day,
+        "long_day": long_day,
+        "short_day": short_day,
+        "percent": percent,
+        "p_value": p_value,
+    }
+    made.filters["forecaster"] = wording.forecaster_label
     return made
 
 
@@ -112,7 +119,7 @@ def _counted(track: record.TrackRecord) -> str:
 
 def _record_figures(data: ReportData) -> dict[str, Any]:
     """Skill, skill over time, coverage, places of the actuals and errors by day; empty where too little is known."""
-    unit, track, comparisons = data.unit, data.record, data.record.comparisons
+    track, comparisons = data.record, data.record.comparisons
     against, line = record.skill_over_time(track)
     against = wording.forecaster_label(against)
     shares = record.pit_histogram(track)
@@ -120,137 +127,60 @@ def _record_figures(data: ReportData) -> dict[str, Any]:
     limit = max(0.05, float(each["skill_pinball"].abs().max())) if len(each) else 0.05
     # One session ahead, as the sentence at the top of the page: the same nights, so the same best baseline.
     ahead = each[each["horizon"] == 1]
-    skills = []
     network_last = ahead.assign(is_network=ahead["forecaster"] == LSTM).sort_values(["is_network", "their_pinball"])
-    for row in network_last.to_dict("records"):
-        own = each[each["forecaster"] == row["forecaster"]]
-        by_horizon = dict(zip(own["horizon"].astype(int), own["skill_pinball"].astype(float), strict=True))
-        skills.append(_loss_row(row, unit, finer=0) | {"bars": charts.skill_bars(by_horizon, limit=limit)})
-    days = record.errors_by_day(track, data.special_days).to_dict("records")
+    skills = network_last.to_dict("records")
+    for row in skills:
+        own = each[each["forecaster"] == row["forecaster"]].set_index("horizon")["skill_pinball"]
+        row["bars"] = charts.skill_bars({int(horizon): float(skill) for horizon, skill in own.items()}, limit=limit)
+    coverages = record.coverages(track)
+    bands = zip(coverages["share"], coverages["low"], coverages["high"], coverages["level"], strict=True)
+    coverages["strip"] = [charts.coverage_strip(*band) for band in bands]
     return {
         "origins": track.origins,
         "fallbacks": track.fallbacks,
         "skills": skills,
-        "losses": [_loss_row(row, unit, finer=1) for row in comparisons.to_dict("records")],
+        "losses": comparisons.to_dict("records"),
         "skill_against": against,
         "skill_lines": [charts.skill_line(line, layout, against=against) for layout in _LAYOUTS] if len(line) else [],
         "skill_nights": record.ENOUGH_NIGHTS,
-        "coverages": _coverage_tables(track),
+        "coverages": [(level, rows.to_dict("records")) for level, rows in coverages.groupby("level")],
+        "enough_live": record.ENOUGH_LIVE,
         "pit": charts.pit_bars(shares) if len(shares) else "",
-        "pit_rows": [
-            {
-                "place": row["place"],
-                "share": percent(row["share"]),
-                "expected": percent(row["expected"]),
-                "band": f"{percent(row['low'])} to {percent(row['high'])}",
-            }
-            for row in shares.to_dict("records")
-        ],
+        "shares": shares.to_dict("records"),
         "enough": record.ENOUGH_FOR_SHARES,
-        "days": [
-            {
-                "day": row["day"],
-                "n": row["n"],
-                "mae": unit.number(row["mae"]),
-                "bias": unit.number(row["bias"]),
-                "inside": percent(row["inside_80"]),
-            }
-            for row in days
-        ],
+        "days": record.errors_by_day(track, data.special_days).to_dict("records"),
     }
 
 
-def _loss_row(row: dict[Any, Any], unit: Unit, *, finer: int) -> dict[str, Any]:
-    losses = ("mae", "their_mae", "pinball", "their_pinball")
-    return {
-        "forecaster": wording.forecaster_label(row["forecaster"]),
-        "horizon": int(row["horizon"]) or "all",
-        "n": row["n"],
-        **{name: unit.number(row[name], finer=finer) for name in losses},
-        **{name: percent(row[name], signed=True, decimals=finer) for name in ("skill_mae", "skill_pinball")},
-        "p_value": p_value(row["p_value"]),
-    }
-
-
-def _coverage_tables(track: record.TrackRecord) -> list[dict[str, Any]]:
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for row in record.coverages(track).to_dict("records"):
-        share, low, high = row["share"], row["low"], row["high"]
-        # With a handful of forecasts nearly every share lies in the band, which is no evidence.
-        fits = "fits" if row["n"] >= record.ENOUGH_LIVE else "too few"
-        tables.setdefault(percent(row["level"]), []).append(
-            {
-                "horizon": row["horizon"],
-                "n": row["n"],
-                "share": percent(share),
-                "band": f"{100 * low:.0f}\N{EN DASH}{percent(high)}",
-                "verdict": "too narrow" if share < low else "too wide" if share > high else fits,
-                "strip": charts.coverage_strip(share, low, high, level=row["level"]),
-            }
-        )
-    return [{"level": level, "rows": rows} for level, rows in tables.items()]
-
-
-def _cost_rows(data: ReportData) -> list[dict[str, Any]]:
+def _cost_rows(data: ReportData) -> list[dict[Any, Any]]:
     """A row a cost ratio above 1, and for the one that is set: tomorrow's quantile, and costs one session ahead."""
-    unit, rows = data.unit, []
+    rows: list[dict[Any, Any]] = []
     for ratio in sorted({*map(float, RATIOS[1:]), *([] if data.cost_ratio is None else [data.cost_ratio])}):
         costs = record.realised_costs(data.record, ratio).to_dict("records")
         if not costs:
             return []
         best = costs[1] if len(costs) > 1 else None
-        rows.append(
-            {
-                "ratio": f"{ratio:.4g} to 1",
-                "own": ratio == data.cost_ratio,
-                "level": wording.level_name(ratio),
-                "tomorrow": unit.number(float(record.cost_quantiles(data.rows, ratio).iloc[0])),
-                "n": costs[0]["n"],
-                "cost": unit.number(costs[0]["cost"], finer=1),
-                "saving": percent(costs[0]["saving"], signed=True),
-                "best": wording.forecaster_label(best["forecaster"]) if best else "",
-                "best_saving": percent(best["published_saving"] if best else math.nan, signed=True),
-            }
-        )
+        tomorrow = float(record.cost_quantiles(data.rows, ratio).iloc[0])
+        rows.append(costs[0] | {"ratio": ratio, "level": wording.level_name(ratio), "tomorrow": tomorrow, "best": best})
     return rows
 
 
 def _restated(data: ReportData) -> dict[str, Any] | None:
-    """A sentence and the newest restated sessions; None where no first prints are given."""
-    if data.first_prints is None or data.first_prints.empty:
+    """How many sessions were restated, and the newest of them; None where no first prints are given."""
+    if (first := data.first_prints) is None or first.empty:
         return None
-    unit, first = data.unit, data.first_prints
-    now = data.history["value"].astype(float).reindex(first.index)
-    changed = record.restated(first, now, target=data.target)
-    rows = [
-        {
-            "session": as_day(row["session"]),
-            "first": unit.number(row["first"], finer=1),
-            "now": unit.number(row["now"], finer=1),
-            "change": percent(row["change"], signed=True, decimals=1),
-        }
-        for row in changed.head(RESTATED_SHOWN).to_dict("records")
-    ]
-    typical = percent(float(changed["change"].abs().median()), decimals=1) if rows else ""
-    return {"sessions": len(first), "changed": len(changed), "typical": typical, "rows": rows}
+    changed = record.restated(first, data.history["value"].astype(float).reindex(first.index), target=data.target)
+    rows = changed.head(RESTATED_SHOWN).to_dict("records")
+    return {"sessions": len(first), "changed": len(changed), "typical": changed["change"].abs().median(), "rows": rows}
 
 
 def _champions(data: ReportData) -> dict[str, Any]:
     """The newest champions, and how many more there were."""
     if data.champions is None:
         return {"champions": [], "champions_left_out": 0}
-    newest = data.champions.sort_values(["from_session", "decided_at"], ascending=False).head(CHAMPIONS_SHOWN)
-    rows = [
-        {
-            "since": as_day(row["from_session"]).isoformat(),
-            "until": "now" if row["to_session"] != row["to_session"] else as_day(row["to_session"]).isoformat(),
-            "model": str(row["model_id"]),
-            "method": str(row["method"]),
-            "why": str(row["why"]),
-        }
-        for row in newest.to_dict("records")
-    ]
-    return {"champions": rows, "champions_left_out": len(data.champions) - len(rows)}
+    newest_first = data.champions.sort_values(["from_session", "decided_at"], ascending=False)
+    rows = newest_first.head(CHAMPIONS_SHOWN).to_dict("records")
+    return {"champions": rows, "champions_left_out": len(newest_first) - len(rows)}
 
 
 def forecasters(data: ReportData) -> dict[str, str]:
