@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from prefect import Flow, get_client, runtime
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed, Running
@@ -196,20 +196,12 @@ def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
 
 
 def add_artifacts(artifacts: Sequence[Artifact], about: str) -> None:
-    """Add artifacts to the flow run; no-op outside one, skipped with a warning when the server is down.
-
-    Args:
-        artifacts: A text becomes a Markdown artifact, rows become a table.
-        about: What they are, for the warning.
-    """
+    """Add artifacts to the flow run; no-op outside one, skipped with a warning `about` them when the server is down."""
     if flow_run() is None:
         return
     with tolerate_outage(about):
         for artifact in artifacts:
-            if isinstance(artifact.body, str):
-                create_markdown_artifact(key=artifact.key, markdown=artifact.body, description=artifact.description)
-            else:
-                create_table_artifact(key=artifact.key, table=artifact.body, description=artifact.description)
+            create_markdown_artifact(key=artifact.key, markdown=artifact.body, description=artifact.description)
 
 
 def add_tags(tags: Sequence[str]) -> None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
-from forecasting.errors import StoreError
 from forecasting.pipeline.night import Night
-from forecasting.report.prefect import Artifact, RunTimes, SymbolNight, outcome_artifact
-from forecasting.report.units import age, as_day, quantity
+from forecasting.pipeline.publish import symbol_lines
+from forecasting.report.night_view import SymbolLine
+from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
+from forecasting.report.units import age, quantity
 from forecasting.sessions import opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 
 
-def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolNight]:
+def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
     """The newest night of each symbol of the settings, whatever came of it, and the forecast that is published now.
 
     Args:
@@ -24,10 +26,14 @@ def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[Symb
     """
     failed = {night.symbol: night for night in nights if night.error is not None}
     with connect.reading(settings.url) as connection:
-        return [_newest(connection, settings.for_symbol(symbol), failed.get(symbol)) for symbol in settings.symbols]
+        published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]
+        of_symbols = [row for row in published if row["symbol"] in settings.symbols]
+        lines = {line.symbol: line for line in symbol_lines(connection, of_symbols)}
+        owns = [settings.for_symbol(symbol) for symbol in settings.symbols]
+        return [_newest(connection, own, lines.get(own.symbols[0]), failed.get(own.symbols[0])) for own in owns]
 
 
-def outcome_page(settings: Settings, nights: Sequence[SymbolNight], times: RunTimes) -> Artifact:
+def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
     """The page of a run on these nights."""
     with connect.reading(settings.url) as connection:
         durations = read.durations(connection, settings.symbols, settings.target)
@@ -68,22 +74,11 @@ def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> 
     )
 
 
-def _newest(connection: Connection, own: Settings, failed: Night | None) -> SymbolNight:
+def _newest(connection: Connection, own: Settings, line: SymbolLine | None, failed: Night | None) -> SymbolLine:
     symbol = own.symbols[0]
     run = read.newest_run(connection, symbol, own.target)
     if failed is not None and (run is None or run["status"] == "done"):
-        run = {"as_of": failed.session, "status": "failed", "error": str(failed.error)}
-    try:
-        published = read.published(connection, symbol, own.target)
-    except StoreError:  # it has no forecast
-        return SymbolNight(symbol, own.target, run, None, None, "")
-    first = published.sort_values("horizon").iloc[0]
-    fetch = read.fetch(connection, str(first["fetch_id"])) or {}
-    return SymbolNight(
-        symbol,
-        own.target,
-        run,
-        published,
-        opens_at(as_day(first["target_session"]), own.exchange),
-        str(fetch.get("currency", "")),
-    )
+        run = {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
+    if line is None:  # it has no forecast
+        return SymbolLine(symbol, own.target, run)
+    return replace(line, run=run, opens=opens_at(line.session, own.exchange))

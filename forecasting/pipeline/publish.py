@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pandas as pd
 
@@ -20,8 +20,8 @@ from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.targets import actual_of
-from forecasting.report.index import IndexLine, render_index
-from forecasting.report.night_view import ReportData
+from forecasting.report.index import render_index
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_page
 from forecasting.report.record import has_enough_live
 from forecasting.report.units import as_day
@@ -283,17 +283,37 @@ _RESULT_DAYS = 21
 """Calendar days before the newest origin whose forecasts may have the last result."""
 
 
-def index_lines(connection: Connection, folder: Path) -> list[IndexLine]:
-    """The newest night of every symbol and target; linked are the pages that `folder` holds."""
-    nights = read.newest_nights(connection)
-    sessions = {night["target_session"] for night in nights}
-    events = read.events_on(connection, sessions)
-    lines: list[IndexLine] = []
+def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
+    """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds."""
+    events = read.events_on(connection, {night["target_session"] for night in nights})
+    lines: list[SymbolLine] = []
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
     for origin in sorted({night["origin_session"] for night in nights}):
         some = [night for night in nights if night["origin_session"] == origin]
-        lines += _lines_of(connection, some, origin=origin, events=events, folder=folder)
-    return sorted(lines, key=lambda line: (line.forecast["symbol"], line.forecast["target"]))
+        symbols = {night["symbol"] for night in some}
+        bars = read.bars_of_symbols(connection, symbols, first=origin - timedelta(_DAYS), last=origin)
+        by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
+        results = read.last_results(connection, symbols, first=origin - timedelta(_RESULT_DAYS))
+        runs = read.newest_runs(connection, symbols, first=origin)
+        for night in some:
+            key, page = (night["symbol"], night["target"]), page_name(night["symbol"], night["target"])
+            line = SymbolLine(
+                symbol=night["symbol"],
+                target=night["target"],
+                run=runs.get(key),
+                forecast=night,
+                values=_values(by_symbol.get(night["symbol"]), night),
+                events=events.get((night["symbol"], night["target_session"]), []),
+                result=results.get(key),
+                page=page if folder is not None and (folder / page).is_file() else "",
+            )
+            lines.append(line)
+    return sorted(lines, key=lambda line: (line.symbol, line.target))
+
+
+def index_lines(connection: Connection, folder: Path) -> list[SymbolLine]:
+    """The newest night of every symbol and target."""
+    return symbol_lines(connection, read.newest_nights(connection), folder=folder)
 
 
 def index_page(connection: Connection, folder: Path) -> str:
@@ -301,33 +321,7 @@ def index_page(connection: Connection, folder: Path) -> str:
     return render_index(index_lines(connection, folder))
 
 
-def _lines_of(
-    connection: Connection,
-    nights: list[dict[str, Any]],
-    *,
-    origin: date,
-    events: dict[tuple[str, date], list[str]],
-    folder: Path,
-) -> Iterable[IndexLine]:
-    symbols = {night["symbol"] for night in nights}
-    bars = read.bars_of_symbols(connection, symbols, first=origin - timedelta(_DAYS), last=origin)
-    by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
-    results = read.last_results(connection, symbols, first=origin - timedelta(_RESULT_DAYS))
-    runs = read.newest_runs(connection, symbols, first=origin + timedelta(1))
-    for night in nights:
-        key = (night["symbol"], night["target"])
-        run, page = runs.get(key), page_name(*key)
-        yield IndexLine(
-            forecast=night,
-            values=_values(by_symbol.get(night["symbol"]), night),
-            events=events.get((night["symbol"], night["target_session"]), []),
-            result=results.get(key),
-            unfinished=run if run is not None and run["status"] in ("late", "failed") else None,
-            page=page if (folder / page).is_file() else "",
-        )
-
-
-def _values(bars: pd.DataFrame | None, night: dict[str, Any]) -> list[float]:
+def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
     if bars is None:
         return []
     # As the night had them, as on its page: a split stored since would set its forecast beside bars on another basis.

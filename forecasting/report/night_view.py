@@ -1,11 +1,11 @@
-"""The one model of a night that every page, table and document is made of, without a database."""
+"""The models of a night, in full and as one line, that every page, table and document is made of."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property, lru_cache
 from statistics import median
 from typing import Any
@@ -203,6 +203,111 @@ class ReportData:
         """Whether the last value is a first print that no later fetch has confirmed."""
         settled = {as_day(day): bool(flag) for day, flag in self.history["settled"].items()}
         return not settled[self.known.index[-1]]
+
+
+@dataclass(frozen=True)
+class SymbolLine:
+    """The newest night of a symbol and target: a row of the index, of a run's page and of the digest.
+
+    Attributes:
+        symbol: The ticker.
+        target: What is forecast.
+        run: The newest row of `runs`, whatever came of it; None before the first night.
+        forecast: The published row of table forecasts one session ahead, with `title` and `currency` of its fetch; None
+            before the first.
+        values: Known values up to the origin, oldest first, in the target's own unit; NaN for unknown.
+        events: Kinds of the events on the session that is forecast, as `earnings`.
+        result: The newest scored forecast one session ahead: a row of table scores, and `q50`; None before the first.
+        opens: When the session that is forecast opens; None where it does not matter.
+        page: File name of its page; empty where there is none.
+    """
+
+    symbol: str
+    target: Target
+    run: Mapping[str, Any] | None
+    forecast: Mapping[str, Any] | None = None
+    values: Sequence[float] = ()
+    events: Sequence[str] = ()
+    result: Mapping[str, Any] | None = None
+    opens: datetime | None = None
+    page: str = ""
+
+    @property
+    def known(self) -> list[float]:
+        """The values without unknown ones."""
+        return [value for value in self.values if math.isfinite(value)]
+
+    @property
+    def usual(self) -> float:
+        """As `usual_value`."""
+        return usual_value(self.target, self.known)
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """The forecast, where there is one."""
+        if self.forecast is None:
+            raise StoreError(f"Expected a forecast of {self.symbol}, found none. Run the night first.")
+        return self.forecast
+
+    @property
+    def unit(self) -> Unit:
+        """The unit in which its values are written; of the median where no value is known."""
+        usual = self.usual if math.isfinite(self.usual) else float(self.row["q50"])
+        return unit_for(self.target, usual=usual, symbol=self.symbol, currency=str(self.row["currency"] or ""))
+
+    @property
+    def session(self) -> date:
+        """The session that is forecast."""
+        return as_day(self.row["target_session"])
+
+    @property
+    def change_share(self) -> float:
+        """The median's change against the usual value, 0.1 for a tenth more; NaN where that is 0 or unknown."""
+        return self.row["q50"] / self.usual - 1.0 if self.usual else math.nan
+
+    @property
+    def change(self) -> str:
+        """The same as text."""
+        return change(self.row["q50"], self.usual, target=self.target)
+
+    @property
+    def special_days(self) -> list[str]:
+        """What is special about the session."""
+        return [*self.events, *filter(None, [str(self.row["calendar"] or "")])]
+
+    @property
+    def status(self) -> str:
+        """That of the newest night."""
+        return str(self.run["status"]) if self.run else "no night yet"
+
+    @property
+    def reason(self) -> str:
+        """Why it failed or waits, or what is to be known of it."""
+        return str(self.run["error"] or self.run["note"] or "") if self.run else ""
+
+    @property
+    def unusual(self) -> list[str]:
+        """How its forecast differs from a live one of the network: late or replay, fallback."""
+        if self.forecast is None:
+            return []
+        pairs = (("kind", "live"), ("status", "ok"))
+        return [str(self.forecast[name]) for name, ordinary in pairs if self.forecast[name] != ordinary]
+
+    @property
+    def state(self) -> str:
+        """One or two words for all of that: what is wrong with the newest forecast, or `ok`."""
+        if self.is_behind:
+            return "data late" if self.status == "late" else "night failed"
+        if self.row["status"] == "fallback":
+            return "fallback"
+        return {"live": "ok", "late": "issued late", "replay": "replay"}[str(self.row["kind"])]
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the forecast is of an earlier night, since the newest failed or waits for its bar."""
+        if self.run is None or self.status not in ("late", "failed"):
+            return False
+        return as_day(self.run["as_of"]) > as_day(self.row["origin_session"])
 
 
 @lru_cache(maxsize=4096)

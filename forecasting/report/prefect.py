@@ -10,29 +10,21 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from forecasting.plain_text import markdown_text, named, plain_text
-from forecasting.report import charts, wording
-from forecasting.report.night_view import ReportData
+from forecasting.report import charts, terminal, wording
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.units import (
     GAP,
-    Unit,
-    as_day,
-    change,
     instant,
-    p_value,
-    percent,
     quantity,
     seconds,
     short_day,
-    unit_for,
 )
-from forecasting.vocabulary import Target
 
 SHOWN = 3
 """Symbols that a sentence names."""
@@ -48,17 +40,11 @@ _SEVERITY = {"failed": 0, "late": 1, "running": 2, "no night yet": 3}
 
 @dataclass(frozen=True)
 class Artifact:
-    """One artifact.
-
-    Attributes:
-        key: Lower case, digits and dashes; the artifacts of one key are its history.
-        description: What it shows, in Markdown.
-        body: Markdown, or the rows of a table, every text in them cleaned and capped.
-    """
+    """One artifact: its key (those of one key are its history), and description and body in Markdown."""
 
     key: str
     description: str
-    body: str | list[dict[str, object]]
+    body: str
 
 
 def night_artifact(data: ReportData, page: Path) -> Artifact:
@@ -124,88 +110,15 @@ def artifact_key(what: str, *subject: str) -> str:
 
 
 def backtest_artifact(document: Mapping[str, Any]) -> Artifact:
-    """The figures of a backtest by horizon and over all, in the unit that its description names.
-
-    As published too where that was replayed.
-    """
+    """The figures of a backtest, as `backtest` prints them; its description names their unit."""
     symbol, target = str(document["symbol"]), str(document["target"])
     unit = wording.backtest_unit(document)
-    parts = {"model alone": document, "as published": document.get("as_published")}
-    rows: list[dict[str, object]] = [
-        {
-            "forecasts": name,
-            "horizon": horizon,
-            "error": unit.number(row["mae"]),
-            "best baseline": plain_text(wording.forecaster_label(str(row["best_baseline"]))),
-            "skill vs best": percent(row["skill_vs_best"], signed=True, decimals=1),
-            "p": p_value(row["dm_p_value"]),
-            "skill vs naive": percent(row["skill_vs_naive"], signed=True, decimals=1),
-            "pinball": unit.number(row["pinball"], finer=1),
-            "in 80 %": percent(row["coverage_80"], decimals=1),
-            "in 90 %": percent(row["coverage_90"], decimals=1),
-        }
-        for name, part in parts.items()
-        if part is not None
-        for horizon, row in {"all": part["overall"], **part["horizons"]}.items()
-    ]
     about = f"{symbol} {target}, in {unit.name}: origins {document['from']} to {document['to']}"
-    return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), rows)
-
-
-@dataclass(frozen=True)
-class SymbolNight:
-    """A symbol's newest night, and the forecast that is published now.
-
-    Attributes:
-        symbol: Yahoo's ticker.
-        target: What is forecast.
-        run: The newest row of `runs`; None before the first night.
-        published: The published rows of the newest origin; None before the first forecast.
-        opens: When the first session of these opens; None before the first forecast.
-        currency: Of prices; empty where it is unknown.
-    """
-
-    symbol: str
-    target: Target
-    run: Mapping[str, Any] | None
-    published: pd.DataFrame | None
-    opens: datetime | None
-    currency: str
-
-    @property
-    def status(self) -> str:
-        """That of the newest night."""
-        return str(self.run["status"]) if self.run else "no night yet"
-
-    @property
-    def reason(self) -> str:
-        """Why it failed or waits, or what is to be known of it."""
-        return str(self.run["error"] or self.run["note"] or "") if self.run else ""
-
-    @cached_property
-    def tomorrow(self) -> Mapping[Any, Any] | None:
-        """The published row of the next session."""
-        if self.published is None:
-            return None
-        row: Mapping[Any, Any] = self.published.sort_values("horizon").iloc[0].to_dict()
-        return row
-
-    @property
-    def session(self) -> str:
-        """The session of that row, like Mon 11 Mar; empty without one."""
-        return short_day(as_day(self.tomorrow["target_session"])) if self.tomorrow else ""
-
-    @property
-    def unit(self) -> Unit:
-        """In which its forecast is written."""
-        median = float(self.tomorrow["q50"]) if self.tomorrow else float("nan")  # the last value may be unknown
-        return unit_for(self.target, usual=median, symbol=self.symbol, currency=self.currency)
-
-    @property
-    def unusual(self) -> list[str]:
-        """How its forecast differs from a live one of the network: late or replay, fallback."""
-        row = self.tomorrow or {"kind": "live", "status": "ok"}
-        return [str(row[name]) for name, usual in (("kind", "live"), ("status", "ok")) if row[name] != usual]
+    body = [markdown_text(terminal.backtest_title(document)), table_markdown(*terminal.backtest_listing(document))]
+    if published := document.get("as_published"):
+        body.append(wording.published_sentence(document))
+        body.append(table_markdown(*terminal.backtest_listing({**document, **published})))
+    return Artifact(artifact_key("backtest", symbol, target), markdown_text(about), "\n\n".join(body))
 
 
 @dataclass(frozen=True)
@@ -217,13 +130,13 @@ class RunTimes:
     ended: datetime
 
 
-def outcome_sentence(nights: Sequence[SymbolNight]) -> str:
+def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     """What the run brought, for its state: the first forecasts of each symbol."""
     shown = [
-        f"{night.symbol} {night.session} {night.unit.text(float(row['q50']))}, "
-        f"80 % {night.unit.span(float(row['q10']), float(row['q90']))}"
+        f"{night.symbol} {short_day(night.session)} {night.unit.text(night.row['q50'])}, "
+        f"80 % {night.unit.span(night.row['q10'], night.row['q90'])}"
         for night in nights
-        if (row := night.tomorrow) is not None
+        if night.forecast
     ]
     return f"{counts_of(nights)}. {named(shown, SHOWN, separator='; ')}".strip()
 
@@ -233,13 +146,13 @@ def subject_tags(symbols: Sequence[str], target: str) -> list[str]:
     return [target, *(symbols if len(symbols) <= TAGGED else [])]
 
 
-def outcome_tags(nights: Sequence[SymbolNight]) -> list[str]:
+def outcome_tags(nights: Sequence[SymbolLine]) -> list[str]:
     """What is unusual about the nights: failed, late, fallback, replay; sorted."""
     statuses = {night.status for night in nights if night.status in ("failed", "late")}
     return sorted(statuses.union(*(night.unusual for night in nights)))
 
 
-def counts_of(nights: Sequence[SymbolNight]) -> str:
+def counts_of(nights: Sequence[SymbolLine]) -> str:
     """How many symbols ended how, the worst first; of one symbol its name and status."""
     statuses = [night.status for night in nights]
     if len(nights) == 1:
@@ -248,7 +161,7 @@ def counts_of(nights: Sequence[SymbolNight]) -> str:
     return f"{len(nights)} symbols: {', '.join(f'{statuses.count(status)} {status}' for status in worst_first)}"
 
 
-def outcome_artifact(nights: Sequence[SymbolNight], durations: pd.DataFrame, times: RunTimes) -> Artifact:
+def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes) -> Artifact:
     """The page of a run, which a person on call opens first: what to do, the forecasts, how late and how long.
 
     Args:
@@ -270,15 +183,15 @@ def outcome_artifact(nights: Sequence[SymbolNight], durations: pd.DataFrame, tim
     return Artifact(artifact_key("outcomes", nights[0].target), markdown_text(about), "\n\n".join(body))
 
 
-def _actions(nights: Sequence[SymbolNight]) -> list[str]:
+def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     """A line for each reason why a person may have to act; `Nothing.` without one."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for night in nights:
         if night.status != "done":
             reasons.setdefault((night.status, night.reason or "It left no message."), []).append(night.symbol)
             continue
-        if "fallback" in night.unusual and night.tomorrow:
-            reasons.setdefault(("fallback", str(night.tomorrow["reason"])), []).append(night.symbol)
+        if "fallback" in night.unusual:
+            reasons.setdefault(("fallback", str(night.row["reason"])), []).append(night.symbol)
         if night.reason:
             reasons.setdefault(("note", night.reason), []).append(night.symbol)
     lines = [
@@ -294,51 +207,52 @@ def _actions(nights: Sequence[SymbolNight]) -> list[str]:
     return lines or ["Nothing."]
 
 
-def _forecasts(nights: Sequence[SymbolNight]) -> list[str]:
+def _forecasts(nights: Sequence[SymbolLine]) -> list[str]:
     """A row a symbol, each linked to its page; medians carry their unit, since symbols differ in it.
 
     The session is in the heading where all have the same: a phone has no room for its column.
     """
-    sessions = {night.session for night in nights if night.session}
+    sessions = {short_day(night.session) for night in nights if night.forecast}
     several = len(sessions) > 1
     rows: list[list[str]] = []
     for night in nights:
-        row, unit, name = night.tomorrow, night.unit, markdown_text(night.symbol)
-        day = [night.session.replace(" ", GAP)] if several else []
-        if row is None:
-            rows.append([name, *day, "", "", "", night.status])
+        name = markdown_text(night.symbol)
+        if night.forecast is None:
+            rows.append([name, *([""] if several else []), "", "", "", night.status])
             continue
         behind = [f"{night.status} {night.run['as_of']}"] if night.run and night.status != "done" else []
         rows.append(
             [
                 # To the history of a key, from the page of another artifact: in either UI, below any path.
                 f"[{name}](../key/{artifact_key('night', night.symbol, night.target)})",
-                *day,
-                unit.brief(float(row["q50"])),
-                unit.span(float(row["q10"]), float(row["q90"])),
-                change(float(row["q50"]), float(row["last_value"]), target=night.target),
+                *([short_day(night.session).replace(" ", GAP)] if several else []),
+                night.unit.brief(night.row["q50"]),
+                night.unit.span(night.row["q10"], night.row["q90"]),
+                night.change,
                 markdown_text(", ".join([*behind, *night.unusual])),
             ]
         )
     heading = "### Forecasts" if len(sessions) != 1 else f"### Forecasts of {sessions.pop()}"
-    columns = ["symbol", *(["session"] if several else []), "median", "80 % interval", "vs last", "note"]
+    against = "vs last" if nights[0].target == "close" else "vs usual"
+    columns = ["symbol", *(["session"] if several else []), "median", "80 % interval", against, "note"]
     return [heading, table_markdown(columns, rows)]
 
 
-def _lateness(nights: Sequence[SymbolNight], times: RunTimes) -> list[str]:
+def _lateness(nights: Sequence[SymbolLine], times: RunTimes) -> list[str]:
     wait, took = times.started - times.due, times.ended - times.started
     lines = [f"Due {instant(times.due)}, started {_span(wait)} later, took {_span(took)} up to this page."]
     # A night that failed or is late leaves what an earlier one published.
-    issued = [(night, night.tomorrow) for night in nights if night.status == "done" and night.tomorrow is not None]
-    live = [(night.opens - row["issued_at"], night) for night, row in issued if row["kind"] == "live" and night.opens]
+    issued = [night for night in nights if night.status == "done" and night.forecast]
+    in_time = [night for night in issued if night.row["kind"] == "live"]
+    live = [(night.opens - night.row["issued_at"], night) for night in in_time if night.opens]
     if live:
         margin, closest = min(live, key=lambda pair: pair[0])
         lines.append(
             f"{len(live)} of {len(nights)} symbols forecast in time, the last of them, {closest.symbol}, "
-            f"{_span(margin)} before {closest.session} opened."
+            f"{_span(margin)} before {short_day(closest.session)} opened."
         )
     for kind, meaning in (("late", "Issued after its session had opened"), ("replay", "Made for a past session")):
-        if symbols := [night.symbol for night, row in issued if row["kind"] == kind]:
+        if symbols := [night.symbol for night in issued if night.row["kind"] == kind]:
             lines.append(f"{meaning} ({kind}): {named(symbols, SHOWN)}.")
     return lines
 
@@ -349,7 +263,7 @@ def _span(gap: timedelta) -> str:
     return seconds(whole) if whole < 7200 else f"{whole / 3600:.0f}{GAP}h"
 
 
-def _durations(nights: Sequence[SymbolNight], durations: pd.DataFrame) -> list[str]:
+def _durations(nights: Sequence[SymbolLine], durations: pd.DataFrame) -> list[str]:
     """How long the steps of the newest night took, all symbols together, against their usual time."""
     runs = [night.run for night in nights if night.run is not None and night.status == "done"]
     if not runs or durations.empty:

@@ -314,10 +314,10 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
             horizon,
             unit.number(figures["mae"]),
             *(unit.number(figures["baselines"][name]) for name in names),
-            f"{100 * figures['skill_vs_best']:+.1f} %",
+            percent(figures["skill_vs_best"], signed=True, decimals=1),
             p_value(figures["dm_p_value"]),
-            f"{100 * figures['coverage_80']:.1f} %",
-            f"{100 * figures['coverage_90']:.1f} %",
+            percent(figures["coverage_80"], decimals=1),
+            percent(figures["coverage_90"], decimals=1),
         ]
         for horizon, figures in [*document["horizons"].items(), ("all", overall)]
     ]

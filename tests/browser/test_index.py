@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from forecasting.report.index import IndexLine, render_index
+from forecasting.report.index import render_index
+from forecasting.report.night_view import SymbolLine
 from tests.browser.pages import CONTRASTS, DESK, MARKS, PHONE, axe_violations
 from tests.report.lines import index_line
 
@@ -26,7 +27,7 @@ LINES = [
 def opened(open_page: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     """A function that opens the index of some lines."""
 
-    def opened_index(lines: list[IndexLine] = LINES, viewport: dict[str, int] = DESK, *, hash: str = "", **more: str):
+    def opened_index(lines: list[SymbolLine] = LINES, viewport: dict[str, int] = DESK, *, hash: str = "", **more: str):
         (tmp_path / "index.html").write_text(render_index(lines), encoding="utf-8")
         return open_page((tmp_path / "index.html").as_uri() + hash, viewport, **more)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from forecasting.report.index import IndexLine
+from forecasting.report.night_view import SymbolLine
 from tests.report.nights import ISSUED, ORIGIN
 
 
@@ -29,14 +29,15 @@ def forecast(symbol: str = "SBUX", target: str = "volume", **changed: object) ->
     return row | changed
 
 
-def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) -> IndexLine:
+def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) -> SymbolLine:
     """Twenty-five sessions of 10 M shares, the last result a hit; `changed` replaces fields or columns."""
     fields = {
+        "run": {"as_of": ORIGIN, "status": "done", "error": None, "note": ""},
         "values": [10e6] * 25,
         "events": [],
         "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True},
-        "unfinished": None,
+        "opens": None,
         "page": f"{symbol}-{target}.html",
     }
     own = {name: changed.pop(name) for name in list(changed) if name in fields}
-    return IndexLine(forecast=forecast(symbol, target, **changed), **(fields | own))
+    return SymbolLine(symbol, target, forecast=forecast(symbol, target, **changed), **(fields | own))

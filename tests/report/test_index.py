@@ -4,6 +4,7 @@ import pytest
 
 from forecasting.report.index import render_index
 from tests.report.lines import index_line
+from tests.report.nights import ORIGIN
 
 
 def cells(page: str) -> list[list[str]]:
@@ -38,8 +39,8 @@ def test_a_row_has_median_interval_change_special_days_last_result_and_status() 
         ({"status": "fallback", "reason": "too old"}, "fallback"),
         ({"kind": "late"}, "issued late"),
         ({"kind": "replay"}, "replay"),
-        ({"unfinished": {"status": "late", "error": None, "note": "no bar"}}, "data late"),
-        ({"unfinished": {"status": "failed", "error": "no disk", "note": ""}}, "night failed"),
+        ({"run": {"as_of": "2024-03-11", "status": "late", "error": None, "note": "no bar"}}, "data late"),
+        ({"run": {"as_of": "2024-03-11", "status": "failed", "error": "no disk", "note": ""}}, "night failed"),
     ],
 )
 def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -> None:
@@ -47,13 +48,13 @@ def test_the_status_says_what_is_wrong(changed: dict[str, object], state: str) -
 
 
 def test_a_miss_below_the_median_and_a_first_night_without_a_result() -> None:
-    missed = {"target_session": index_line().forecast["origin_session"], "actual": 4e6, "q50": 10e6, "inside_80": False}
+    missed = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
     rows = cells(render_index([index_line(result=missed), index_line("MSFT", result=None)]))
     assert [row[8] for row in rows] == ["miss Fri 8 Mar: 60 % below", ""]
 
 
 def test_how_far_a_close_came_from_its_median_has_a_digit_after_the_point() -> None:
-    result = {"target_session": index_line().forecast["origin_session"], "actual": 46.8, "q50": 46.6, "inside_80": True}
+    result = {"target_session": ORIGIN, "actual": 46.8, "q50": 46.6, "inside_80": True}
     (row,) = cells(render_index([index_line("SBUX", "close", result=result)]))
     assert row[8] == "hit Fri 8 Mar: 0.4 % above"
 

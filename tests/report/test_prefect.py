@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -7,12 +8,12 @@ from typing import Any, get_args
 import pandas as pd
 import pytest
 
+from forecasting.report.night_view import SymbolLine
 from forecasting.report.prefect import (
     BACKTEST,
     CATCH_UP,
     NIGHTLY,
     RunTimes,
-    SymbolNight,
     artifact_key,
     backtest_artifact,
     counts_of,
@@ -25,23 +26,30 @@ from forecasting.report.prefect import (
     table_markdown,
 )
 from forecasting.vocabulary import Target
+from tests.report.lines import index_line
 from tests.report.nights import ISSUED, ORIGIN, forecasts, report_data, scored
 
 OPENS = datetime(2024, 3, 11, 13, 30, tzinfo=UTC)
 
 
-def night_of(symbol: str = "SBUX", *, published: pd.DataFrame | None = None, **run: Any) -> SymbolNight:
-    """A night that is done, with a median of 8.45 million shares; `run` changes its row."""
+def night_of(symbol: str = "SBUX", *, status: str = "done", note: str = "", **changed: Any) -> SymbolLine:
+    """A night with a median of 8.45 million shares, usually 8; `changed` replaces columns of its forecast."""
     seconds = {f"seconds_{step}": 1.0 for step in ("ingest", "preprocess", "train", "predict", "evaluate")}
-    row = {"symbol": symbol, "as_of": ORIGIN, "status": "done", "error": None, "note": ""} | seconds | run
-    shown = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=8e6) if published is None else published
-    return SymbolNight(symbol, "volume", row, shown, OPENS, "USD")
+    run = {"symbol": symbol, "as_of": ORIGIN, "status": status, "error": None, "note": note} | seconds
+    shown = {"q50": 8.4512e6, "q10": 6e6, "q90": 12e6} | changed
+    return index_line(symbol, run=run, opens=OPENS, **({"values": [8e6] * 20} | shown))
 
 
-def failed(symbol: str, error: str = "no rows") -> SymbolNight:
+def failed(symbol: str, error: str = "no rows") -> SymbolLine:
     """A symbol whose first night failed."""
-    row = {"symbol": symbol, "as_of": ORIGIN, "status": "failed", "error": error, "note": ""}
-    return SymbolNight(symbol, "volume", row, None, None, "")
+    run = {"symbol": symbol, "as_of": ORIGIN, "status": "failed", "error": error, "note": ""}
+    return SymbolLine(symbol, "volume", run)
+
+
+def fallback(symbol: str, **changed: Any) -> SymbolLine:
+    """A night whose network is not published."""
+    night = night_of(symbol, reason="the champion is too old", **changed)
+    return replace(night, forecast={**night.row, "status": "fallback"})
 
 
 def plain(text: str) -> str:
@@ -49,8 +57,7 @@ def plain(text: str) -> str:
 
 
 def test_the_unit_is_the_medians_own_where_the_last_value_is_unknown() -> None:
-    unknown = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=float("nan"))
-    assert outcome_sentence([night_of(published=unknown)]) == outcome_sentence([night_of()])
+    assert outcome_sentence([night_of(values=[float("nan")])]) == outcome_sentence([night_of()])
 
 
 def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
@@ -62,13 +69,13 @@ def test_the_sentence_of_many_symbols_counts_them_and_shows_three() -> None:
 def test_the_worst_is_counted_first() -> None:
     nights = [night_of("A"), failed("B"), night_of("C", status="late"), night_of("D")]
     assert counts_of(nights) == "4 symbols: 1 failed, 1 late, 2 done"
-    assert counts_of([SymbolNight("NEW", "volume", None, None, None, "")]) == "NEW no night yet"
+    assert counts_of([SymbolLine("NEW", "volume", None)]) == "NEW no night yet"
 
 
 def test_a_reason_is_the_error_or_the_note() -> None:
     assert failed("A").reason == "no rows"
     assert night_of(note="the market is late").reason == "the market is late"
-    assert (night_of().reason, SymbolNight("NEW", "volume", None, None, None, "").reason) == ("", "")
+    assert (night_of().reason, SymbolLine("NEW", "volume", None).reason) == ("", "")
 
 
 def test_few_symbols_are_tags_and_many_are_not() -> None:
@@ -77,9 +84,8 @@ def test_few_symbols_are_tags_and_many_are_not() -> None:
 
 
 def test_what_is_unusual_becomes_a_tag_once() -> None:
-    replay = forecasts(kind="replay", status="fallback", last_value=8e6)
     assert outcome_tags([night_of()]) == []
-    assert outcome_tags([failed("A"), failed("B"), night_of(published=replay)]) == ["failed", "fallback", "replay"]
+    assert outcome_tags([failed("A"), failed("B"), fallback("C", kind="replay")]) == ["failed", "fallback", "replay"]
 
 
 DUE = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
@@ -124,8 +130,7 @@ def test_symbols_with_one_reason_are_one_line_and_the_next_step_is_named() -> No
 
 
 def test_a_fallback_and_a_note_are_explained() -> None:
-    fallback = forecasts(status="fallback", reason="the champion is too old", last_value=8e6)
-    body = body_of(night_of("A", published=fallback), night_of("B", note="The market series was late."))
+    body = body_of(fallback("A"), night_of("B", note="The market series was late."))
     assert section(body, "What to do") == [
         "- **A: fallback.** the champion is too old",
         "- **B: note.** The market series was late.",
@@ -136,7 +141,7 @@ def test_a_fallback_and_a_note_are_explained() -> None:
 def test_each_symbol_has_a_row_those_that_are_not_done_first_with_a_link_to_its_page() -> None:
     body = body_of(night_of("A"), failed("B"), night_of("C", status="late"))
     assert section(body, "Forecasts of Mon 11 Mar") == [
-        "| symbol | median | 80 % interval | vs last | note |",
+        "| symbol | median | 80 % interval | vs usual | note |",
         "| --- | ---: | ---: | ---: | --- |",
         "| B |  |  |  | failed |",
         "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6 % | late 2024-03-08 |",
@@ -145,9 +150,7 @@ def test_each_symbol_has_a_row_those_that_are_not_done_first_with_a_link_to_its_
 
 
 def test_symbols_whose_next_sessions_differ_have_them_in_a_column() -> None:
-    later = forecasts(q50=8.4512e6, q10=6e6, q90=12e6, last_value=8e6)
-    later["target_session"] = [date(2024, 3, 12 + place) for place in range(5)]
-    body = body_of(failed("B"), night_of("A"), night_of("C", published=later))
+    body = body_of(failed("B"), night_of("A"), night_of("C", target_session=date(2024, 3, 12)))
     assert section(body, "Forecasts")[2:] == [
         "| B |  |  |  |  | failed |",
         "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
@@ -156,8 +159,8 @@ def test_symbols_whose_next_sessions_differ_have_them_in_a_column() -> None:
 
 
 def test_it_says_how_late_the_run_was_and_how_long_before_the_open_its_last_forecast_came() -> None:
-    later = forecasts(issued_at=datetime(2024, 3, 11, 13, 0, tzinfo=UTC), last_value=8e6)
-    lines = section(body_of(night_of("A"), night_of("B", published=later)), "How late")
+    later = night_of("B", issued_at=datetime(2024, 3, 11, 13, 0, tzinfo=UTC))
+    lines = section(body_of(night_of("A"), later), "How late")
     assert lines == [
         "- Due 2024-03-09 10:30 UTC, started 3.0 s later, took 72 s up to this page.",
         "- 2 of 2 symbols forecast in time, the last of them, B, 30 min 0 s before Mon 11 Mar opened.",
@@ -171,7 +174,7 @@ def test_a_symbol_whose_night_failed_did_not_forecast_in_time_by_what_an_earlier
 
 
 def test_late_and_replayed_forecasts_are_named() -> None:
-    nights = [night_of(kind, published=forecasts(kind=kind, last_value=8e6)) for kind in ("late", "replay")]
+    nights = [night_of(kind, kind=kind) for kind in ("late", "replay")]
     assert section(body_of(*nights), "How late")[1:] == [
         "- Issued after its session had opened (late): late.",
         "- Made for a past session (replay): replay.",
@@ -296,22 +299,22 @@ def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_dig
         "mae": 1234567.891,
         "best_baseline": "har",
         "skill_vs_best": 0.12345,
-        "skill_vs_naive": float("nan"),
+        "baselines": {"ridge": 1.5e6},
         "dm_p_value": 0.0123456,
-        "pinball": 456789.1,
         "coverage_80": 0.81234,
         "coverage_90": 0.9,
     }
     document = {"symbol": "SBUX", "target": "volume", "overall": figures, "horizons": {"1": figures | {"mae": 2e6}}}
-    document |= {"from": "2018-11-01", "to": "2018-11-14"}
+    document |= {"from": "2018-11-01", "to": "2018-11-14", "origins": 10, "refits": 1, "seconds": 3.0}
     artifact = backtest_artifact(document)
-    rows = artifact.body
     assert artifact.key == "backtest-sbux-volume"
     assert artifact.description == "SBUX volume, in M shares: origins 2018-11-01 to 2018-11-14"
-    assert [(row["horizon"], row["error"]) for row in rows] == [("all", "1.23"), ("1", "2.00")]
-    shown = [str(value).replace("\N{NO-BREAK SPACE}", " ") for value in rows[0].values()]
-    assert shown[3:] == ["HAR", "+12.3 %", "0.0123", "\N{EN DASH}", "0.457", "81.2 %", "90.0 %"]
-    few = document | {"overall": figures | {"dm_p_value": None}}
-    assert backtest_artifact(few).body[0]["p"] == "\N{EN DASH}"
-    both = backtest_artifact(document | {"as_published": document}).body
-    assert [row["forecasts"] for row in both] == ["model alone"] * 2 + ["as published"] * 2
+    assert plain(artifact.body).split("\n\n")[1].splitlines() == [
+        "| horizon | mean error, M shares | ridge | against HAR | p | in 80 % | in 90 % |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
+        "| 1 | 2.00 | 1.50 | +12.3 % | 0.0123 | 81.2 % | 90.0 % |",
+        "| all | 1.23 | 1.50 | +12.3 % | 0.0123 | 81.2 % | 90.0 % |",
+    ]
+    nights = {"network": 10, "fallback": 0, "scratch": 1, "warm": 9, "refused": 0}
+    published = document | {"nights": nights, "skill_vs_alone": 0.01}
+    assert backtest_artifact(document | {"as_published": published}).body.count("| all |") == 2
