@@ -32,7 +32,7 @@ from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
-from forecasting.train.linear import linear_quantiles
+from forecasting.train.linear import linear_forecast
 from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
 H, Q = len(HORIZONS), len(QUANTILES)
@@ -179,7 +179,7 @@ class _Walk:
             scale = windows.scale()
             with suppress(*NUMERICAL_ERRORS):
                 network = scale.to_model(network_quantiles(model.checkpoint, windows))
-                linear = scale.to_model(linear_quantiles(windows))
+                linear = scale.to_model(linear_forecast(windows).quantiles)
                 issued = issue(network, linear, self._past(night), scale=scale, target=windows.target).quantiles
                 raw = np.stack([network, linear])
         deficit = deficit_of(recent)

@@ -15,7 +15,6 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import deficit_of, fallback_baseline
 from forecasting.ingest.splits import BREAKS
-from forecasting.losses import Floats
 from forecasting.pipeline.ledger_clock import is_before, ledger_instant
 from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.models import load_model
@@ -26,6 +25,7 @@ from forecasting.predict.candidates import (
     Candidate,
     assign_roles,
     baseline_candidates,
+    factor_rows,
     forecast_rows,
     network_candidate,
 )
@@ -34,8 +34,10 @@ from forecasting.predict.fallback import (
     BREAK_SESSIONS,
     SCORED_ORIGINS,
     ChampionFacts,
+    Deficit,
     Published,
     choose_published,
+    margin_of,
     unusable,
 )
 from forecasting.preprocess.future_covariates import calendar_notes
@@ -46,7 +48,7 @@ from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.baselines import VERSION, baseline_names
-from forecasting.train.linear import linear_quantiles
+from forecasting.train.linear import LinearForecast, linear_forecast
 from forecasting.vocabulary import BASELINE, CHALLENGER, CHAMPION, HORIZONS, Role
 
 logger = logging.getLogger("forecasting.predict")
@@ -90,6 +92,7 @@ class _Forecasts:
     read: PredictionInputs
     candidates: list[Candidate]
     published: Published
+    deficit: Deficit | None
 
 
 def predict(nights: Sequence[Night]) -> list[Night]:
@@ -179,7 +182,7 @@ def _forecast(night: Night, stored: PredictionInputs) -> _Forecasts:
         if not unusable(its_facts):
             stored, networks, facts = instead, {CHAMPION: fit}, its_facts
     published = choose_published(facts)
-    return _Forecasts(stored, assign_roles([*baselines, *networks.values()], published), published)
+    return _Forecasts(stored, assign_roles([*baselines, *networks.values()], published), published, facts.deficit)
 
 
 def _network_candidates(
@@ -188,7 +191,7 @@ def _network_candidates(
     """By role, the networks' forecasts; and why a network has none."""
     found: dict[Role, Candidate] = {}
     damage: dict[Role, str] = {}
-    linear: Floats | None = None
+    linear: LinearForecast | None = None
     past: Past | None = None
     networks: tuple[tuple[Role, Row | None], ...] = ((CHAMPION, stored.champion), (CHALLENGER, stored.challenger))
     for role, model in networks:
@@ -198,7 +201,7 @@ def _network_candidates(
             checkpoint = load_model(model, night.settings)
             if role == CHAMPION:
                 check_same_market(checkpoint.card, stored.fitted_with, night)
-            linear = linear_quantiles(windows) if linear is None else linear
+            linear = linear_forecast(windows) if linear is None else linear
             past = read_past(stored.past) if past is None else past
             found[role] = network_candidate(model, role, checkpoint, windows, past, linear=linear)
         except (ArtifactError, *NUMERICAL_ERRORS) as error:
@@ -249,7 +252,13 @@ def _write(connection: Connection, night: Night, made: _Forecasts) -> int:
     rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
     added = write.add_forecasts(connection, rows)
     what = made.published.reason or "the champion's is published"
-    if added < len(rows) and not read.has_forecasts(connection, night.id, role=CHAMPION):
+    if made.deficit is not None:
+        margin = margin_of(made.deficit, in_fallback=made.read.in_fallback)
+        about_night = {"run_id": night.id, "symbol": night.symbol, "target": night.target, "session": night.session}
+        write.add_margin(connection, about_night | margin)
+    if added == len(rows) or read.has_forecasts(connection, night.id, role=CHAMPION):
+        write.add_parts(connection, factor_rows(made.candidates, about))
+    else:
         what = ISSUED_BEFORE
         add_notes(connection, night, {"issued_before": what})
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, night.symbol, night.session, what)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,14 @@ from forecasting.losses import Floats
 from forecasting.predict.combine import combine_and_calibrate, network_quantiles
 from forecasting.preprocess.features import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
-from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, QUANTILE_COLUMNS, SILENCED, Role
+from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, MEDIAN, QUANTILE_COLUMNS, SILENCED, Role, Target
 
 if TYPE_CHECKING:
     from forecasting.predict.combine import Past
     from forecasting.predict.fallback import Published
     from forecasting.preprocess.windows import Windows
     from forecasting.train.checkpoint import Checkpoint
+    from forecasting.train.linear import LinearForecast
 
 _LESS_LEVEL = {"volume": "log_volume", "range": "log_range"}
 _UNCHANGED = {"return": "return", "gap": "gap"}
@@ -38,6 +39,7 @@ class Candidate:
     past_forecasts: tuple[int, ...] = (0,) * len(HORIZONS)  # closed ones that calibrated it, per horizon
     calibration: tuple[str, ...] = ("",) * len(HORIZONS)  # JSON that a later night calibrates on
     out_of_range: str = ""  # inputs outside the range of the training data, as text; empty for none
+    factors: Mapping[str, Floats] = field(default_factory=dict)  # why: (H,) of each part, in order
 
     @property
     def is_finite(self) -> bool:
@@ -47,15 +49,17 @@ class Candidate:
 
 def baseline_candidates(windows: Windows, *, symbol: str, settings_hash: str) -> list[Candidate]:
     """The finite forecast of each baseline; its row in `models` identifies the rule, which is refitted each night."""
-    target = windows.target
+    target, usual = windows.target, usual_sizes(windows)
     found = [
         Candidate(
             short_id("baseline", name, VERSION, symbol, target, settings_hash),
             name,
             BASELINE,
-            baseline_quantiles(name, windows),
+            quantiles,
+            factors={"usual": usual, "baseline": sizes(quantiles, target) / usual},
         )
         for name in baseline_names(target)
+        for quantiles in [baseline_quantiles(name, windows)]
     ]
     finite = [candidate for candidate in found if candidate.is_finite]
     if not finite:
@@ -73,14 +77,14 @@ def network_candidate(
     windows: Windows,
     past: Past,
     *,
-    linear: Floats,
+    linear: LinearForecast,
 ) -> Candidate:
-    """A network's forecast of the newest row, combined with the linear model's (H, Q) and calibrated.
+    """A network's forecast of the newest row, combined with the linear model's and calibrated.
 
     `model` is its row in `models`, `past` as for `combine_and_calibrate`.
     """
     network = network_quantiles(checkpoint, windows)
-    issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=windows.target)
+    issued = combine_and_calibrate(network, linear.quantiles, past, scale=windows.scale(), target=windows.target)
     outside = inputs_out_of_range(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
     return Candidate(
         model["id"],
@@ -90,7 +94,60 @@ def network_candidate(
         tuple(int(n) for n in issued.past_forecasts),
         tuple(issued.calibration),
         out_of_range_text(outside),
+        _factors(windows, linear, network, issued.quantiles),
     )
+
+
+def sizes(quantiles: Floats, target: Target) -> Floats:
+    """(H,) what the parts explain: the median, for close the log width of the 80 % interval; of quantiles (H, Q)."""
+    return np.log(quantiles[:, 5] / quantiles[:, 1]) if target == "close" else quantiles[:, MEDIAN]
+
+
+def usual_sizes(windows: Windows) -> Floats:
+    """(H,) the median of the last 20 known values; for close the width of a random walk's interval."""
+    if windows.target == "close":
+        return sizes(baseline_quantiles("random_walk", windows), "close")
+    known = windows.values[np.isfinite(windows.values)]
+    return np.full(len(HORIZONS), np.median(known[-20:]))
+
+
+def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Floats) -> dict[str, Floats]:
+    """The parts of a network's forecast, whose product is `sizes` of what is issued.
+
+    From the usual level over the linear model's effects (calendar, report, a quarter before, market; the rest is of the
+    recent bars) to its median; then what the network changes, and what combination and calibration change.
+    """
+    usual, of_linear, of_network, of_issued = (
+        usual_sizes(windows),
+        *(sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued)),
+    )
+    effects = {name: np.exp(effect) for name, effect in linear.effects.items()}
+    return {
+        "usual": usual,
+        **effects,
+        "recent": of_linear / usual / np.prod(list(effects.values()), axis=0),
+        "network": of_network / of_linear,
+        "combination": of_issued / of_network,
+    }
+
+
+def factor_rows(candidates: Sequence[Candidate], about: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of table forecast_parts: why each published median is what it is; `about` as in `forecast_rows`."""
+    shared = {name: about[name] for name in ("symbol", "target", "origin_session", "kind")}
+    return [
+        {
+            **shared,
+            "model_id": candidate.model_id,
+            "horizon": horizon,
+            "part": part,
+            "place": order,
+            "factor": float(by[h]),
+        }
+        for candidate in candidates
+        if candidate.role == CHAMPION
+        for h, horizon in enumerate(HORIZONS)
+        for order, (part, by) in enumerate(candidate.factors.items(), start=1)
+    ]
 
 
 def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[Candidate]:

@@ -127,6 +127,18 @@ def is_behind(deficit: Deficit, *, in_fallback: bool) -> bool:
     return large and deficit.statistic > ENTER
 
 
+def margin_of(deficit: Deficit, *, in_fallback: bool) -> dict[str, str | float | None]:
+    """How near that is, as columns of table fallback_margins."""
+    return {
+        "baseline": deficit.baseline,
+        "deficit": deficit.network_pinball / deficit.baseline_pinball - 1.0 if deficit.baseline_pinball else 0.0,
+        "origins": deficit.origins,
+        "statistic": deficit.statistic,
+        "limit_statistic": LEAVE if in_fallback else ENTER,
+        "limit_deficit": None if in_fallback else TOLERANCE,
+    }
+
+
 def _number(value: float) -> str:
     # Shares run to millions, ranges to thousandths; scientific notation suits neither.
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

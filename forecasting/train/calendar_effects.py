@@ -29,7 +29,7 @@ _PENALTY = 50.0
 _SESSION_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": np.inf, "close": np.inf}
 _NETWORK_FLAGS = ("weekday_tue", "weekday_wed", "weekday_thu", "weekday_fri", "earnings+0", "earnings+1")
 _PASSES = 3
-_QUARTER_WEEKS = (13, 26, 39, 52)
+QUARTER_WEEKS = (13, 26, 39, 52)
 _NEAR = 5  # sessions around the session a quarter before
 _CENTRED = 10  # sessions on either side in the moving mean that effects are measured against
 
@@ -148,14 +148,14 @@ def _quarterly_volume_features(windows: Windows, log_volume: Floats) -> Floats:
     Companies report on the same weekday every 13 weeks: these features replace earnings dates, and are zero for a
     symbol with dates. Without dates they lower pinball loss by 2 to 3 % (eight held-out stocks).
     """
-    sessions, count = len(windows.steps), 5 * len(_QUARTER_WEEKS)
+    sessions, count = len(windows.steps), 5 * len(QUARTER_WEEKS)
     if windows.has_events:
         return np.zeros((len(windows), len(HORIZONS), count))
     usual = trailing_mean(log_volume, LEVEL_SESSIONS)
     unusual = np.zeros(sessions + 2 * _NEAR)  # zero for sessions outside the windows
     unusual[_NEAR + 1 : _NEAR + sessions] = np.nan_to_num(log_volume[1:] - usual[:-1])
     columns = []
-    for weeks in _QUARTER_WEEKS:
+    for weeks in QUARTER_WEEKS:
         at = np.searchsorted(windows.sessions[:sessions], windows.sessions - np.timedelta64(7 * weeks, "D")) + _NEAR
         around = np.stack([unusual[at + offset] for offset in range(-_NEAR, _NEAR + 1)])
         adjacent = np.maximum(around[_NEAR - 1], around[_NEAR + 1])

@@ -20,7 +20,14 @@ from forecasting.preprocess.features import (
 )
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
-from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
+from forecasting.train.calendar_effects import (
+    QUARTER_WEEKS,
+    AdjustedWindows,
+    CalendarEffect,
+    Rows,
+    adjust,
+    fit_effect,
+)
 from forecasting.train.ridge import Ridge, fit_ridge, one_blas_thread
 from forecasting.vocabulary import HORIZONS, QUANTILES, Target
 
@@ -33,17 +40,69 @@ _PARKINSON = 4.0 * np.log(2.0)  # mean squared range of a random walk, in units 
 _ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
 
 
+@dataclass(frozen=True)
+class LinearForecast:
+    """The linear model's forecast of the newest row, and what each kind of input adds to it.
+
+    Attributes:
+        quantiles: (H, Q) in the target's own unit; ascending.
+        effects: By kind of input, (H,) its part of the log of the median, for close of the width. A flag's is against a
+            session without it, the market's against its mean; what is left is of the recent bars.
+    """
+
+    quantiles: Floats
+    effects: dict[str, Floats]
+
+
 @one_blas_thread()
-def linear_quantiles(windows: Windows, rows: Rows | None = None) -> Floats:
-    """(H, Q) quantiles of the newest row, or (len(rows), H, Q), in the target's own unit; they ascend."""
-    requested = np.array([len(windows) - 1]) if rows is None else rows
+def linear_forecast(windows: Windows) -> LinearForecast:
+    """The forecast of the newest row, with its parts."""
     effect = fit_effect(windows)
+    adjusted, fits = _fits(windows, effect)
+    quantiles = _quantiles(windows, adjusted, fits, np.array([len(windows) - 1]))[0]
+    return LinearForecast(quantiles, _effects(windows, effect, fits))
+
+
+@one_blas_thread()
+def linear_quantiles(windows: Windows, rows: Rows) -> Floats:
+    """(len(rows), H, Q) quantiles of `rows` in the target's own unit, ascending; fitted on rows with a known target."""
+    return _quantiles(windows, *_fits(windows, fit_effect(windows)), rows)
+
+
+def _fits(windows: Windows, effect: CalendarEffect) -> tuple[AdjustedWindows, list["_FittedAt"]]:
     adjusted = _inputs(windows, effect, adjust(windows, effect))
+    return adjusted, [_fit_at(h, adjusted, windows) for h in range(len(HORIZONS))]
+
+
+def _quantiles(windows: Windows, adjusted: AdjustedWindows, fits: list["_FittedAt"], rows: Rows) -> Floats:
     forecast = _width_quantiles if windows.target == "close" else _point_quantiles
-    by_horizon = [forecast(_fit_at(h, adjusted, windows), requested) for h in range(len(HORIZONS))]
-    adjusted_quantiles = np.stack(by_horizon, axis=1)
-    quantiles = windows.scale(requested).from_model(adjusted.from_adjusted(adjusted_quantiles, requested))
-    return quantiles[0] if rows is None else quantiles
+    by_horizon = np.stack([forecast(fitted, rows) for fitted in fits], axis=1)
+    return windows.scale(rows).from_model(adjusted.from_adjusted(by_horizon, rows))
+
+
+def _effects(windows: Windows, effect: CalendarEffect, fits: list["_FittedAt"]) -> dict[str, Floats]:
+    """As of `LinearForecast`: the effects that were removed and added back, and the ridges' terms."""
+    flags, events = windows.future_flags[-1], len(EVENT_NAMES)
+    by_flag = flags * effect.coefficients  # (H, C), events last
+    calendar, report = by_flag[:, :-events].sum(axis=1), by_flag[:, -events:].sum(axis=1)
+    markets = windows.market_inputs().shape[1]
+    future = 1 + 5 * len(QUARTER_WEEKS) + events  # of the features, the last: effect, quarters, flags
+    parts = {name: np.zeros(len(HORIZONS)) for name in ("calendar", "report", "quarter", "market")}
+    for h, fitted in enumerate(fits):
+        slopes = fitted.ridge.coefficients / fitted.ridge.scale
+        terms = slopes * fitted.features[-1]
+        by_effect = slopes[-future]
+        parts["calendar"][h] = by_effect * calendar[h]
+        parts["report"][h] = by_effect * report[h] + terms[-events:].sum() + terms[-future - events : -future].sum()
+        parts["quarter"][h] = terms[1 - future : -events].sum()
+        parts["market"][h] = (slopes * (fitted.features[-1] - fitted.ridge.mean))[:markets].sum()
+    if windows.target == "close":  # the variance of a return is the sum of its sessions'
+        sessions = np.arange(1, len(HORIZONS) + 1)
+        quiet, whole = (0.5 * np.log(np.exp(2.0 * part).cumsum() / sessions) for part in (calendar, calendar + report))
+        calendar, report = quiet, whole - quiet
+    parts["calendar"] += calendar
+    parts["report"] += report
+    return parts
 
 
 @one_blas_thread()

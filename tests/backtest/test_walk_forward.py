@@ -18,7 +18,7 @@ from forecasting.settings import Settings
 from forecasting.train import baselines
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
-from forecasting.train.linear import linear_quantiles
+from forecasting.train.linear import linear_forecast
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS
 from tests.builders import no_events, random_bars
@@ -64,7 +64,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
         network = network_quantiles(
             fit(windows, mode="scratch", parent=None, settings=settings, pretrained=base), windows
         )
-        linear = linear_quantiles(windows)
+        linear = linear_forecast(windows).quantiles
         past = read_past(past_forecasts(ledger, origin))
         issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=target)
         raw = {NETWORK: network, LINEAR: linear}

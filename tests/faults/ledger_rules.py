@@ -22,6 +22,7 @@ from tests.store.rows import rebuild_standings
 FILLED_ONCE = {"bar_versions": ("superseded_at", "settled_at"), "findings": ("cleared_at",)}
 """Columns of rows that never change otherwise: NULL until they are filled in."""
 
+OF_FORECAST = ("symbol", "target", "origin_session", "horizon", "model_id", "kind")
 RECOMPUTED = ("standings", "metrics")
 UNCHANGED_OF_RUNS = ("as_of", "symbol", "target", "source", "started_at", "settings_hash", "settings", "code_version")
 
@@ -74,6 +75,18 @@ def check_forecasts(new: Rows, now: Rows) -> None:
         is_live = row["issued_at"] < opens_at(shift(row["origin_session"], 1))
         assert (row["kind"] == "live") == is_live, row
         assert row["status"] == "ok" or row["reason"], row
+    check_parts(new, now)
+
+
+def check_parts(new: Rows, now: Rows) -> None:
+    """What is published has parts, whose product is its median; of a close it is the log width of the 80 % interval."""
+    products: dict[tuple[Any, ...], float] = defaultdict(lambda: 1.0)
+    for row in now["forecast_parts"].values():
+        products[*(row[name] for name in OF_FORECAST)] *= row["factor"]
+    for row in new["forecasts"].values():
+        if row["role"] == "champion":
+            size = math.log(row["q90"] / row["q10"]) if row["target"] == "close" else row["q50"]
+            assert math.isclose(products[*(row[name] for name in OF_FORECAST)], size, rel_tol=1e-9), row
 
 
 def learned(row: Row) -> list[str]:

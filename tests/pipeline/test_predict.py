@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
@@ -70,3 +71,24 @@ def test_a_forecast_made_before_a_split_calibrates_on_its_own_share_basis(
     outside = np.array([0.1, 0.2, 0.5, 0.0, 0.5, 0.2, 0.1])  # of each pair; one of the five horizons has closed
     by_hand = np.where(outside > 0.0, usual * np.exp(-0.015 / 5.0 * outside), 1.0)
     np.testing.assert_allclose(factors, by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize("target", ["volume", "range", "close"])
+def test_the_parts_of_what_is_published_multiply_to_its_median_or_of_a_close_to_its_width(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300, target=target)
+    write_yahoo_csv(random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
+    moment = closes_at(LAST) + timedelta(hours=13)
+    run_missed(read_settings(), as_of=LAST, mode="auto", now=lambda: moment)
+    with reading(read_settings().url) as connection:
+        asked = sa.text(
+            "SELECT horizon, q10, q50, q90, part, factor FROM forecast_parts JOIN forecasts "
+            "USING (symbol, target, origin_session, horizon, model_id, kind) "
+            "WHERE role = 'champion' ORDER BY horizon, place"
+        )
+        rows = pd.DataFrame(connection.execute(asked).mappings().all())
+    whole = rows.groupby("horizon").first()
+    issued = np.log(whole["q90"] / whole["q10"]) if target == "close" else whole["q50"]
+    np.testing.assert_allclose(rows.groupby("horizon")["factor"].prod(), issued, rtol=1e-9)
+    assert list(rows["part"].unique()[:3]) == ["usual", "calendar", "report"]

@@ -6,7 +6,7 @@ from forecasting.errors import UsageError
 from forecasting.preprocess.features import STEP_NAMES, WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.train.baselines import baseline_names, baseline_quantiles
-from forecasting.train.linear import linear_quantiles, squared_moves
+from forecasting.train.linear import linear_forecast, linear_quantiles, squared_moves
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 from tests.builders import no_events, random_bars
 from tests.train.windows import some_events, some_windows
@@ -160,5 +160,5 @@ def test_the_linear_model_depends_on_known_targets_alone_and_forecasts_ascending
     windows = some_windows(target)
     whole, cut = windows.cut(0, 300, known_to=280), windows.cut(0, 281, known_to=280)
     quantiles = linear_quantiles(whole, np.array([280]))
-    np.testing.assert_array_equal(quantiles[0], linear_quantiles(cut))
+    np.testing.assert_array_equal(quantiles[0], linear_forecast(cut).quantiles)
     assert (np.diff(quantiles, axis=-1) >= 0.0).all()

@@ -7,7 +7,7 @@ from forecasting.preprocess.features import STEP_NAMES
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.train.calendar_effects import fit_effect
-from forecasting.train.linear import _close_features, linear_quantiles, log_volatility, squared_moves
+from forecasting.train.linear import _close_features, linear_forecast, linear_quantiles, log_volatility, squared_moves
 from forecasting.vocabulary import HORIZONS
 from tests.builders import random_bars
 from tests.train.windows import some_events, some_windows
@@ -72,3 +72,13 @@ def test_the_volatility_of_a_row_is_that_of_the_sessions_after_it_alone():
             for n in range(len(windows))
         ]
         np.testing.assert_allclose(log_volatility(windows, h), expected)
+
+
+def test_a_report_that_made_the_intervals_of_a_close_wide_is_a_part_of_the_next_one_of_its_session_alone():
+    windows = windows_with_gaps(0.08)
+    flags = windows.future_flags.copy()
+    flags[-1, :, -len(EVENT_NAMES) :] = 0.0
+    flags[-1, 2, windows.flag_names.index("earnings+0")] = 1.0
+    report = linear_forecast(replace(windows, future_flags=flags)).effects["report"]
+    assert report[2] > 0.3
+    np.testing.assert_allclose(report[:2], report[0], atol=0.1)
