@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from forecasting.ingest.revisions import Revision
     from forecasting.ingest.sources import Fetched
 
+_OF_FETCHED = ("source", "symbol", "title", "currency", "first_asked", "last_asked", "library_version")
 _SAME_VALUE = 1e-5  # relative; two responses of a source differ by less in the same price
 
 
@@ -45,7 +46,7 @@ def add_fetch(
     """Whether the fetch was added: its row, bar versions, settled bars, corporate actions and findings.
 
     A second write under the same id changes nothing. `revision` is what the fetch changes about the stored bars, with
-    all its findings; `fetched_at` the first_seen_at of every row that it adds; `run_id` None for an ingest alone.
+    all its findings; `run_id` None for an ingest alone.
     """
     from forecasting.ingest.bars import payload_hash
     from forecasting.ingest.revisions import adjustment
@@ -53,20 +54,14 @@ def add_fetch(
     adjusted = adjustment(fetched.bars)
     sessions = fetched.bars.index
     row = {
+        **{name: getattr(fetched, name) for name in _OF_FETCHED},
         "id": fetch_id,
         "run_id": run_id,
-        "source": fetched.source,
-        "symbol": fetched.symbol,
-        "title": fetched.title,
-        "currency": fetched.currency,
-        "first_asked": fetched.first_asked,
-        "last_asked": fetched.last_asked,
         "first_received": sessions[0] if len(sessions) else None,
         "last_received": sessions[-1] if len(sessions) else None,
         "fetched_at": fetched_at,
         "row_count": len(sessions),
         "payload_hash": payload_hash(fetched),
-        "library_version": fetched.library_version,
         "adjustment_session": adjusted[0] if adjusted else None,
         "adjustment": adjusted[1] if adjusted else None,
         "verdict": revision.verdict,
@@ -101,18 +96,11 @@ def add_flags(
     connection: sa.Connection, symbol: str, found: Sequence[Finding], *, fetch_id: str, fetched_at: datetime
 ) -> int:
     """Add findings on the bars as of a fetch, whose instant is `fetched_at`; no open one is cleared."""
+    names = ("session", "rule", "severity", "value", "detail")
     rows = [
-        {
-            "id": finding_id(fetch_id, finding.session, finding.rule),
-            "symbol": symbol,
-            "session": finding.session,
-            "rule": finding.rule,
-            "severity": finding.severity,
-            "value": finding.value,
-            "detail": finding.detail,
-            "fetch_id": fetch_id,
-            "cleared_at": None if finding.is_persistent else fetched_at,
-        }
+        {name: getattr(finding, name) for name in names}
+        | {"id": finding_id(fetch_id, finding.session, finding.rule), "symbol": symbol, "fetch_id": fetch_id}
+        | {"cleared_at": None if finding.is_persistent else fetched_at}
         for finding in found
     ]
     return insert(connection, schema.findings, rows)
@@ -164,11 +152,7 @@ def clear_artifact_path(connection: sa.Connection, model_id: str) -> int:
 
 
 def add_forecasts(connection: sa.Connection, rows: Sequence[Row]) -> int:
-    """Add forecasts as issued; an issued row never changes.
-
-    Raises:
-        ValueError: A quantile is infinite or not a number; the fallback should have been published.
-    """
+    """Add forecasts as issued; ValueError where a quantile is not finite: the fallback should have been published."""
     for row in rows:
         if not all(math.isfinite(row[name]) for name in QUANTILE_COLUMNS):
             found = ", ".join(f"{name} {row[name]}" for name in QUANTILE_COLUMNS)
@@ -348,9 +332,8 @@ def diff(
 ) -> tuple[list[Finding], list[str]]:
     """The findings that are not open yet, and the ids of open ones that the fetch no longer shows.
 
-    Two findings are the same when session, rule and severity are equal and the values differ by less than 1e-5 of
-    themselves: a bar that is wrong in another way is another finding. An open one outside `span`, the sessions that the
-    fetch covers, stays open.
+    The same session, rule and severity with another value is another finding. An open one outside `span`, the sessions
+    that the fetch covers, stays open.
     """
     before = {(row["session"], row["rule"], row["severity"]): row for row in stored}
     shown = {(finding.session, finding.rule, finding.severity): finding for finding in found if finding.is_persistent}

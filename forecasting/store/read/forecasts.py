@@ -17,10 +17,7 @@ from forecasting.vocabulary import CHALLENGER, CHAMPION, HORIZONS, LSTM, QUANTIL
 
 
 def forecasts(connection: sa.Connection, symbol: str, target: str) -> pd.DataFrame:
-    """All columns of table forecasts and `model`, the model's name.
-
-    Ascending by origin, horizon, role, model and kind.
-    """
+    """All columns of table forecasts and `model`, its name, ascending by origin, horizon, role, model and kind."""
     table, model = schema.forecasts, schema.models
     statement = (
         sa.select(table, model.c.name.label("model"))
@@ -53,16 +50,12 @@ def past_forecasts(
     limit: int,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The network's forecasts for sessions up to `origin`, from which calibration may be estimated.
+    """The network's forecasts for sessions up to `origin`, from which calibration may be estimated, `limit` a horizon.
 
-    The newest `limit` rows per horizon; with `known_at`, the instant of the bars to compare with, no split stored later
-    counts.
-
-    Returns:
-        One row per origin_session and horizon, ascending: origin_session, horizon, target_session, calibration (JSON
-        text as issued), bars_at (the instant of the bars to compare with: known_at, or the last one before the user
-        accepted another history), split_factor (shares at that instant per share when issued). Of several forecasts of
-        an origin, the live one counts before the late one before the replay, and the last issued before the others.
+    Columns origin_session, horizon, target_session, calibration (JSON as issued), bars_at (the instant of the bars to
+    compare with: `known_at`, or the last one before the user accepted another history) and split_factor (shares at that
+    instant per share when issued), ascending. Of several of an origin, live counts before late before replay, then the
+    last issued.
     """
     table, model = schema.forecasts, schema.models
     names = ("origin_session", "horizon", "target_session", "calibration", "data_as_of")
@@ -95,11 +88,7 @@ def past_forecasts(
 
 
 def published(connection: sa.Connection, symbol: str, target: str, *, origin: date | None = None) -> pd.DataFrame:
-    """The published forecasts of an origin (None: the newest), one per horizon, all columns of table forecasts.
-
-    Raises:
-        StoreError: No forecast of that origin; names the oldest and the newest origin there is.
-    """
+    """The published forecasts of an origin (None: the newest), one a horizon, all columns; StoreError without one."""
     table = schema.forecasts
     wanted = (*of_series(table, symbol, target), table.c.role == CHAMPION)
     newest_origin = sa.select(sa.func.max(table.c.origin_session)).where(*wanted).scalar_subquery()
@@ -133,15 +122,11 @@ def issued(
     last: date | None = None,
     basis_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """The forecasts of the newest `origins` origins as issued, challengers left out, ascending by origin and horizon.
+    """The forecasts of the newest `origins` origins as issued, ascending by origin and horizon, without challengers.
 
-    Those from before another history that the user had accepted at `basis_at` are left out. Of several of one
-    forecaster for an origin and horizon the live one, then the last issued.
-
-    Returns:
-        Columns origin_session, horizon, target_session, quantiles, kind, role, status, reason, last_value, issued_at,
-        data_as_of, name (of the model) and split_factor (shares at the instant `basis_at`, None for now, per share when
-        issued).
+    Without those from before another history that the user had accepted at `basis_at` (None: now); of several of one
+    forecaster for an origin and horizon the live one, then the last issued. Columns of table forecasts, name (of the
+    model) and split_factor (shares at `basis_at` per share when issued).
     """
     table, model, fetch = schema.forecasts, schema.models, schema.fetches
     wanted = [*of_series(table, symbol, target)]
@@ -173,10 +158,7 @@ def oldest_of_newest(wanted: Sequence[sa.ColumnElement[bool]], *, origins: int) 
 def issued_before(
     connection: sa.Connection, symbol: str, target: str, *, session: date
 ) -> tuple[date, datetime] | None:
-    """The newest origin before a session, and the instant of the bars of its forecasts; None before the first.
-
-    Of several forecasts of that origin the live one counts, then the last issued.
-    """
+    """The newest origin before a session, and the instant of the bars of its forecasts; None before the first."""
     found = connection.execute(_before(symbol, target, session, "origin_session", "data_as_of").limit(1)).first()
     return None if found is None else (found.origin_session, found.data_as_of)
 

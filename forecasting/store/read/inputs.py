@@ -55,13 +55,9 @@ def newest_instant(connection: sa.Connection, symbols: Collection[str]) -> datet
 def fetch_as_of(connection: sa.Connection, symbol: str, session: date, *, first: date, cutoff: datetime) -> Row:
     """The fetch whose bars a night at `session` uses, a row of table fetches.
 
-    The newest fetch with the session's bar up to `cutoff`, the last moment for a live forecast. Without one, the first
-    fetch with that bar that asked for the sessions from `first` on; a fetch for a later night asked for fewer of them.
-    Without such a one, the first fetch with that bar. In both of these cases fetches of nights come first: no market
-    series is fetched before an `ingest` alone.
-
-    Raises:
-        StoreError: No stored fetch reaches the session.
+    The newest with the session's bar up to `cutoff`, the last moment for a live forecast; else the first with that bar
+    that asked for the sessions from `first` on; else the first with that bar; else StoreError. Fetches of nights come
+    first: no market series is fetched before an `ingest` alone.
     """
     table = schema.fetches
     reaching = sa.select(table).where(table.c.symbol == symbol, table.c.last_received >= session, _has_bars())

@@ -32,10 +32,9 @@ def scored(
 ) -> pd.DataFrame:
     """Scores with their forecasts' quantiles, role and instant, and the model's name, of the newest scored origins.
 
-    One a forecast of every kind: the settled score before the first print's, then that against the newest version of
-    the bar. Ascending by origin, horizon and model. Values are on the share basis that was known at `known_at`, an
-    aware instant; None for now. With `last`, of a past night: of target sessions up to it, and by the bars that were
-    stored and settled at `known_at`.
+    One a forecast of every kind: the settled one before the first print's, then that of the newest bar. Ascending by
+    origin, horizon and model, on the share basis that was known at `known_at` (None: now). With `last`, of a past
+    night: of target sessions up to it, and by the bars that were stored and settled at `known_at`.
     """
     forecasts, scores, model, fetch = schema.forecasts, schema.scores, schema.models, schema.fetches
     wanted = [*of_series(scores, symbol, target)]
@@ -95,16 +94,13 @@ def losses(
     origins: int,
     known_at: datetime | None = None,
 ) -> pd.DataFrame:
-    """One loss per forecaster, origin and horizon of the newest `origins` scored origins, ascending.
+    """One loss per forecaster (`champion` or a baseline), origin and horizon of the newest scored origins, ascending.
 
-    A forecaster is `champion` or a baseline's name. Live is preferred to late and late to replay, then settled to first
-    print, the newest bar version, the newest forecast and the smallest model id. A baseline published in the champion's
-    place counts under its own name, and the champion it replaced (role `silenced`) as champion: otherwise a champion
-    that was once behind could never be published again. Challengers are left out.
-
-    Of target sessions up to `last`; with `known_at`, only scores that could be computed at that instant, from bars
-    stored and settled. Columns `evidence.LOSS_COLUMNS`: pinball in the target's unit, on the share basis known at
-    `known_at`; inside_80 1.0 or 0.0.
+    Live is preferred to late and late to replay, then settled to first print, the newest bar version, the newest
+    forecast and the smallest model id. A baseline published in the champion's place counts under its own name, and the
+    champion it replaced as champion: otherwise a champion that was once behind could never be published again.
+    Challengers are left out. Of target sessions up to `last`, by bars stored and settled at `known_at`. Columns
+    LOSS_COLUMNS: pinball in the target's unit, on the share basis known then; inside_80 1.0 or 0.0.
     """
     # SQL chooses: to hand every score to Python, half of them superseded, took three times as long (performance.md).
     table = schema.scores
@@ -164,19 +160,14 @@ def _newer(
 def unscored_forecasts(
     connection: sa.Connection, symbol: str, target: Target, *, last: date, known_at: datetime | None = None
 ) -> pd.DataFrame:
-    """Forecasts whose target session has a bar that they were not yet scored against.
+    """Forecasts of target sessions up to `last` that were not yet scored against a bar that their session has.
 
     Stage first_print is the first version of the bar that has the target's columns; stage settled the current version
     once it is settled, so a settled bar that is restated, and settled again, is scored again. A bar of a history that
-    the user accepted after the forecast is no bar to score it against.
-
-    Of target sessions up to `last`; with `known_at`, by the bars as of that instant, so that a night run later scores
-    what it would have scored on time.
-
-    Returns:
-        All columns of table forecasts, model (the model's name), stage, bar_version, and the bar's open, high, low,
-        close, volume on the share basis of the day the forecast was issued: split_factor, new shares per share of that
-        day, is divided out.
+    the user accepted after the forecast is none to score it against. With `known_at`, by the bars as of that instant,
+    so that a night run later scores what it would have scored on time. Columns of table forecasts, model (its name),
+    stage, bar_version, and the bar's prices and volume on the share basis of the day the forecast was issued:
+    split_factor, new shares per share of that day, is divided out.
     """
     forecasts, scores = schema.forecasts, schema.scores
     of_symbol = of_series(forecasts, symbol, target)
