@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,21 +15,6 @@ from forecasting.store.migrate import check_ready, current, upgrade
 from tests.store.rows import at, forecast_row, run_row, store_bars
 
 SECRET = "hunter2-geheim"
-
-
-def test_a_postgres_database_without_an_encoding_is_read_and_written_in_utf_8(postgres_server):
-    name = "test_ascii"
-    with postgres_server.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
-    url = postgres_server.url.set(database=name).render_as_string(hide_password=False)
-    try:
-        upgrade(url)
-        check_ready(url)
-        with transaction(url) as connection:
-            assert connection.scalar(sa.text("SELECT 'Größe'")) == "Größe"
-    finally:
-        with postgres_server.connect() as connection:
-            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_a_statement_that_is_repeated_is_not_prepared_so_that_any_session_of_a_pooler_can_run_it(postgres_url):
@@ -120,12 +103,6 @@ def test_the_ledger_of_a_data_folder_is_in_that_folder_whatever_its_name(tmp_pat
     assert list(tmp_path.iterdir()) == [tmp_path / name]
 
 
-def test_a_path_in_a_url_is_decoded_by_every_release_of_sqlalchemy(monkeypatch):
-    for decoded in ("/x/a b%2F.db", "/x/a%20b%252F.db"):  # by 2.1, and as 2.0 leaves it
-        monkeypatch.setattr(sa, "make_url", lambda _, found=decoded: sa.URL.create("sqlite", database=found))
-        assert sqlite_path(parse("sqlite:////x/a%20b%252F.db")) == Path("/x/a b%2F.db")
-
-
 def test_the_rest_of_a_path_after_a_question_mark_is_refused_and_not_left_out():
     with pytest.raises(UsageError, match="SQLite takes none"):
         parse("sqlite:////x/q?x/forecasting.db")
@@ -203,15 +180,6 @@ def test_a_failed_savepoint_is_undone_alone(database_url):
         assert connection.scalars(runs).all() == ["after", "before"]
 
 
-def test_an_error_outside_every_savepoint_undoes_them_all(database_url):
-    with pytest.raises(KeyError), transaction(database_url) as connection:
-        with savepoint(connection):
-            write.start_run(connection, run_row("run", "2024-03-06"))
-        raise KeyError
-    with reading(database_url) as connection:
-        assert connection.scalars(sa.select(schema.runs.c.id)).all() == []
-
-
 def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postgres_url: str) -> None:
     owner = sa.create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with owner.connect() as connection:
@@ -223,24 +191,3 @@ def test_a_database_that_accepts_no_more_connections_is_said_to_be_reached(postg
                 pass
         finally:
             connection.exec_driver_sql("DROP ROLE test_crowded")
-
-
-def test_a_pooler_that_refuses_what_sessions_set_is_named_with_the_way_past_it() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as pooler:
-        answers = threading.Thread(target=refuse_as_pgbouncer, args=(pooler,))
-        answers.start()
-        url = f"postgresql://u@127.0.0.1:{pooler.getsockname()[1]}/d?sslmode=disable&gssencmode=disable"
-        named = r"through a pooler that .* unsupported startup parameter.*ignore_startup_parameters = options"
-        with pytest.raises(StoreError, match=named), reading(url):
-            pass
-        answers.join()
-
-
-def refuse_as_pgbouncer(pooler: socket.socket) -> None:
-    """Answer one connection as PgBouncer 1.24 does where options of a session are not passed over."""
-    connection, _ = pooler.accept()
-    with connection:
-        assert b"extra_float_digits=1" in connection.recv(4096)
-        text = "unsupported startup parameter in options: extra_float_digits"
-        fields = f"SFATAL\0C08P01\0M{text}\0\0".encode()
-        connection.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pandas as pd
+import pytest
 import sqlalchemy as sa
 
 from forecasting.ids import finding_id
 from forecasting.ingest.bar_rules import Finding
-from forecasting.sessions import between
 from forecasting.store import read, schema, write
 from forecasting.store.connect import transaction
 from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision
@@ -42,61 +43,35 @@ def stored(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
     return [(row.rule, row.fetch_id, f"{row.cleared_at:%Y-%m-%d}" if row.cleared_at else None) for row in found]
 
 
-def test_a_quarter_of_nights_with_the_same_bad_row_is_one_finding(database_url):
-    with transaction(database_url) as connection:
-        for session in between(date(2024, 3, 8), date(2024, 6, 7)):
-            assert night(connection, session.isoformat(), rejected(), sessions=(FIRST, session))
-        assert stored(connection) == [("price_unknown", "2024-03-08", None)]
+OLD, NEW = {"sessions": (FIRST,)}, {"sessions": (date(2024, 3, 6), LAST)}
+NIGHTS: dict[str, tuple[list[tuple[list[Finding], dict[str, Any]]], list[tuple[str, int, int | None]]]] = {
+    "the same bad row every night": ([([rejected()], {})] * 4, [("price_unknown", 8, None)]),
+    "corrected, then wrong again": (
+        [([rejected()], {}), ([], {}), ([rejected()], {}), ([rejected()], {})],
+        [("price_unknown", 8, 9), ("price_unknown", 10, None)],
+    ),
+    "not covered by later fetches": ([([rejected()], {}), ([], NEW), ([], OLD)], [("price_unknown", 8, None)]),
+    "wrong in another way": (
+        [([rejected(100.0)], {}), ([rejected(100.0000001)], {}), ([rejected(250.0)], {})],
+        [("price_unknown", 8, 10), ("price_unknown", 10, None)],
+    ),
+    "a flag is cleared by its own fetch": (
+        [([jump()], {}), ([jump()], {})],
+        [("price_jump", 8, 8), ("price_jump", 9, 9)],
+    ),
+}
 
 
-def test_a_corrected_bar_clears_its_finding_and_a_relapse_is_another(database_url):
+@pytest.mark.parametrize("case", NIGHTS)
+def test_a_finding_is_stored_once_and_cleared_by_the_fetch_that_no_longer_shows_it(database_url, case):
+    nights, expected = NIGHTS[case]
     with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected())
-        night(connection, "2024-03-09")
-        night(connection, "2024-03-10", rejected())
-        night(connection, "2024-03-11", rejected())
+        for day, (findings, asked) in enumerate(nights, 8):
+            assert night(connection, f"2024-03-{day:02}", *findings, **asked)
+            assert not night(connection, f"2024-03-{day:02}", *findings, **asked)
         assert stored(connection) == [
-            ("price_unknown", "2024-03-08", "2024-03-09"),
-            ("price_unknown", "2024-03-10", None),
+            (rule, f"2024-03-{seen:02}", cleared and f"2024-03-{cleared:02}") for rule, seen, cleared in expected
         ]
-
-
-def test_only_a_fetch_that_covers_the_session_clears_it(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected())
-        night(connection, "2024-03-09", sessions=(date(2024, 3, 6), LAST))  # the window has rolled on
-        night(connection, "2024-03-10", sessions=(FIRST,))  # an older night, made up for
-        assert stored(connection) == [("price_unknown", "2024-03-08", None)]
-
-
-def test_a_row_that_is_wrong_in_another_way_is_another_finding(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected(100.0))
-        night(connection, "2024-03-09", rejected(100.0000001))
-        night(connection, "2024-03-10", rejected(250.0))
-        assert stored(connection) == [
-            ("price_unknown", "2024-03-08", "2024-03-10"),
-            ("price_unknown", "2024-03-10", None),
-        ]
-
-
-def test_a_flag_about_a_row_is_cleared_by_its_own_fetch(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", jump())
-        night(connection, "2024-03-09", jump())
-        assert stored(connection) == [
-            ("price_jump", "2024-03-08", "2024-03-08"),
-            ("price_jump", "2024-03-09", "2024-03-09"),
-        ]
-
-
-def test_a_fetch_written_twice_finds_and_clears_once(database_url):
-    with transaction(database_url) as connection:
-        night(connection, "2024-03-08", rejected())
-        night(connection, "2024-03-09", jump())
-        once = stored(connection)
-        assert not night(connection, "2024-03-09", jump())
-        assert stored(connection) == once
 
 
 def test_a_night_shows_its_open_and_its_new_findings(database_url):

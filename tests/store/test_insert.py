@@ -38,11 +38,6 @@ def test_a_key_twice_in_one_batch_is_written_once(database_url):
         assert insert(connection, schema.metrics, metrics(1, 1)) == 1
 
 
-def test_no_rows_send_no_statement(database_url):
-    with transaction(database_url) as connection:
-        assert insert(connection, schema.metrics, []) == 0
-
-
 def test_rows_with_other_columns_each_keep_their_own(database_url):
     with transaction(database_url) as connection:
         rows = [*metrics(1), metrics(2)[0] | {"baseline": "ridge", "p_value": 0.5}]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from flows.terminal.start import start_serving
 from forecasting.errors import LockedError, StoreError
-from forecasting.store.connect import engine, reading, session_name
+from forecasting.store.connect import engine
 from forecasting.store.lock import night_lock, serve_lock
 from forecasting.store.migrate import upgrade
 
@@ -93,17 +93,6 @@ def drop_connections(url: str) -> None:
     others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
     with engine(url).connect() as connection:
         connection.exec_driver_sql(f"{others} current_database()")
-
-
-def test_what_a_lock_sets_ends_with_it_so_that_a_pooler_hands_its_session_on_unchanged(postgres_url):
-    ended = []
-    sa.event.listen(engine(postgres_url), "commit", ended.append)
-    with night_lock(postgres_url, "night"):
-        assert not ended
-        with reading(postgres_url) as connection:
-            of_database = "datname = current_database() AND state LIKE 'idle in%'"
-            names = sa.text(f"SELECT application_name FROM pg_stat_activity WHERE {of_database}")
-            assert connection.scalars(names).all() == [session_name()]
 
 
 def test_two_threads_of_one_process_exclude_each_other(database_url):

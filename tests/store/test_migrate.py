@@ -92,32 +92,12 @@ def test_a_sqlite_that_is_too_old_is_named_before_anything_is_written(
     assert not (tmp_path / "new").exists()
 
 
-def test_the_least_sqlite_is_enough(empty_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend_sqlite(monkeypatch, 3, 25, 0)
-    upgrade(empty_sqlite_url)
-    downgrade(empty_sqlite_url, "base")
-
-
 def test_a_missing_postgres_database_and_one_not_migrated_have_other_messages(empty_postgres_url):
     assert current(empty_postgres_url) is None
     assert "holds no forecasting tables yet. Run `forecasting db upgrade`" in refusal(empty_postgres_url)
     elsewhere = sa.make_url(empty_postgres_url).set(database="nowhere").render_as_string(hide_password=False)
     assert "cannot be reached: connection failed" in refusal(elsewhere)
     assert 'database "nowhere" does not exist' in refusal(elsewhere)
-
-
-def test_a_server_that_is_down_is_told_in_sentences():
-    told = refusal("postgresql+psycopg://me@127.0.0.1:1/ledger")
-    assert "on 127.0.0.1:1 cannot be reached" in told
-    assert told.endswith(
-        "failed: Connection refused. Check that the server runs, and its host, port, name, user and password."
-    )
-
-
-def test_a_sqlite_file_that_is_not_migrated_is_refused(tmp_path):
-    path = tmp_path / "empty.db"
-    path.touch()
-    assert "holds no forecasting tables yet" in refusal(f"sqlite:///{path}")
 
 
 def test_an_older_revision_asks_for_the_upgrade(database_url, monkeypatch):
@@ -132,12 +112,6 @@ def test_a_newer_revision_asks_for_newer_code_and_is_never_migrated(database_url
     for change in (upgrade, lambda url: downgrade(url, "base")):
         with pytest.raises(StoreError, match="revision 9999, which this code does not have"):
             change(database_url)
-
-
-def test_a_table_of_two_revisions_is_another_programs(database_url):
-    with transaction(database_url) as connection:
-        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0009')"))
-    assert f"is at revision 0009, {NEWEST}, which this code does not have" in refusal(database_url)
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):

@@ -63,15 +63,6 @@ def test_standings_updated_in_any_order_equal_those_rebuilt_from_all_scores(data
         assert written(connection) == updated
 
 
-def test_scores_written_twice_count_once(database_url):
-    scores = mixed_scores(database_url, seed=5, days=30)
-    for _ in range(2):
-        with transaction(database_url) as connection:
-            write.add_scores(connection, scores)
-    with reading(database_url) as connection:
-        assert written(connection) == naive(connection)
-
-
 def test_a_score_that_is_stored_already_is_not_overwritten(database_url):
     scores = mixed_scores(database_url, seed=6, days=30)
     early, late = scores[: len(scores) // 2], scores[len(scores) // 2 :]

@@ -159,28 +159,6 @@ def test_in_live_skill_a_baseline_without_an_error_is_the_best_and_skill_is_null
     assert view_rows(database_url, "live_skill", "best_baseline", "baseline_mae", "skill") == [("ridge", 0.0, None)] * 3
 
 
-def test_live_skill_looks_back_over_250_scored_sessions_and_no_more(database_url):
-    scored(database_url, {"lstm": [100.0] * 10 + [1.0] * 250, "ridge": [2.0] * 260})
-    found = {row[1]: row for row in view_rows(database_url, "live_skill", *SKILL)}
-    assert {window: row[2:5] for window, row in found.items()} == {
-        20: (20, 1.0, "ridge"),
-        60: (60, 1.0, "ridge"),
-        250: (250, 1.0, "ridge"),
-    }
-
-
-def test_live_skill_counts_the_newest_nights_that_have_a_score(database_url):
-    scored(database_url, {"lstm": [9.0, None] * 5 + [1.0, None] * 20, "ridge": [2.0] * 50})
-    assert view_rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.0, "ridge", 2.0, 0.5, 0.5, 1.0)
-
-
-def test_live_skill_compares_on_the_sessions_that_both_have(database_url):
-    scored(
-        database_url, {"lstm": [9.0] + [1.0] * 19, "ridge": [None] + [2.0] * 19, "seasonal": [None] * 10 + [0.5] * 10}
-    )
-    assert view_rows(database_url, "live_skill", *SKILL)[0] == ("live", 20, 20, 1.4, "ridge", 2.0, 0.5, 0.5, 0.95)
-
-
 def test_in_live_skill_a_baseline_counts_on_the_nights_on_which_it_is_published(database_url):
     """Ten nights of the network, then ten of the ridge in its place, which is the better of the baselines on all 20."""
     roles = [("champion", "baseline")] * 10 + [("silenced", "champion")] * 10
@@ -227,17 +205,6 @@ def test_live_skill_leaves_replays_out_beside_live_nights(database_url):
         write.add_scores(connection, [score_row(live, error=1.0)])
     found = [row[:4] for row in view_rows(database_url, "live_skill", *SKILL) if row[1] == 20]
     assert found == [("live", 20, 1, 1.0)]
-
-
-def test_live_skill_takes_the_settled_score_where_there_is_one(database_url):
-    scored(database_url, {"lstm": [4.0, 4.0]})
-    with transaction(database_url) as connection:
-        row = forecast_row("lstm", "2024-01-03")
-        write.add_scores(
-            connection,
-            [score_row(row, stage="settled", error=9.0), score_row(row, stage="settled", bar_version=2, error=2.0)],
-        )
-    assert view_rows(database_url, "live_skill", "mae", "best_baseline", "skill")[0] == (3.0, None, None)
 
 
 def test_an_upgrade_keeps_grants_on_the_views(postgres_url):

@@ -105,24 +105,6 @@ def test_a_failed_transaction_writes_nothing(database_url):
     assert all_rows(database_url) == empty
 
 
-def test_a_new_version_supersedes_the_one_before_and_leaves_its_values(database_url):
-    with transaction(database_url) as connection:
-        store_bars(
-            connection, {"2024-03-07": 80.0, "2024-03-08": 50.0}, seen="2024-03-08T21:00", settled=("2024-03-07",)
-        )
-        store_bars(connection, {"2024-03-08": 90.0}, seen="2024-03-09T21:00", version=2, settled=("2024-03-08",))
-    versions = all_rows(database_url)["bar_versions"]
-    names = [column.name for column in schema.bar_versions.columns]
-    found = [dict(zip(names, row, strict=True)) for row in versions]
-    kept = ("session", "version", "volume", "superseded_at", "settled_at")
-    first, second = at("2024-03-08T21:00"), at("2024-03-09T21:00")
-    assert [tuple(row[name] for name in kept) for row in found] == [
-        (date(2024, 3, 7), 1, 80, None, first),
-        (date(2024, 3, 8), 1, 50, second, None),
-        (date(2024, 3, 8), 2, 90, None, second),
-    ]
-
-
 def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(database_url):
     def fetch(symbol: str, seen: str, versions: pd.DataFrame, *settled: str) -> None:
         brought = replace(fetched(bar_rows({"2024-03-06": 1.0, "2024-03-08": 1.0})), symbol=symbol)
@@ -158,39 +140,23 @@ def test_a_restated_bar_touches_no_other_session_symbol_or_older_version(databas
 
 
 def test_a_fetch_is_stored_with_what_was_asked_received_and_concluded(database_url):
-    whole = replace(
-        fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 1.0})), first_asked=date(2024, 3, 1), currency="USD"
-    )
+    first, last, when = date(2024, 3, 7), date(2024, 3, 8), at("2024-03-08T21:00")
+    whole = replace(fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 1.0})), currency="USD")
     empty = replace(whole, bars=whole.bars.iloc[:0])
-    when = at("2024-03-08T21:00")
+    late = nothing_changed("late", "no bar of 2024-03-08 yet")
     with transaction(database_url) as connection:
-        write.start_run(connection, run_row("r1", "2024-03-08"))
-        for id, response, change in (
-            ("whole", whole, revision(bar_rows({}))),
-            ("empty", empty, nothing_changed("late", "no bar of 2024-03-08 yet")),
-        ):
+        for id, response, change in (("whole", whole, revision(bar_rows({}))), ("empty", empty, late)):
             assert write.add_fetch(connection, response, change, fetch_id=id, fetched_at=when, run_id="r1")
-        table = schema.fetches
-        rows = [dict(row) for row in connection.execute(sa.select(table).order_by(table.c.id)).mappings()]
-    common = {
-        "run_id": "r1",
-        "source": "csv:SBUX.csv",
-        "symbol": SYMBOL,
-        "title": "Starbucks",
-        "currency": "USD",
-        "first_asked": date(2024, 3, 1),
-        "last_asked": date(2024, 3, 8),
-        "fetched_at": when,
-        "library_version": "pandas 3",
-    }
+        rows = [dict(row) for row in connection.execute(sa.select(schema.fetches).order_by("id")).mappings()]
     names = ("first_received", "last_received", "row_count", "adjustment_session", "adjustment", "verdict", "detail")
-    nothing = dict(zip(names, (None, None, 0, None, None, "late", "no bar of 2024-03-08 yet"), strict=True))
-    both = date(2024, 3, 7), date(2024, 3, 8)
-    received = dict(zip(names, (*both, 2, both[1], 1.0, "extended", "for a test"), strict=True))
-    assert rows == [
-        {"id": "empty", "payload_hash": payload_hash(empty), **common, **nothing},
-        {"id": "whole", "payload_hash": payload_hash(whole), **common, **received},
+    assert [tuple(row[name] for name in names) for row in rows] == [
+        (None, None, 0, None, None, "late", "no bar of 2024-03-08 yet"),
+        (first, last, 2, last, 1.0, "extended", "for a test"),
     ]
+    assert [row["payload_hash"] for row in rows] == [payload_hash(empty), payload_hash(whole)]
+    asked = {"run_id": "r1", "source": "csv:SBUX.csv", "symbol": SYMBOL, "title": "Starbucks", "currency": "USD"}
+    asked |= {"first_asked": first, "last_asked": last, "fetched_at": when, "library_version": "pandas 3"}
+    assert [{name: row[name] for name in asked} for row in rows] == [asked, asked]
 
 
 def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(database_url):
@@ -201,19 +167,6 @@ def test_the_path_of_a_models_weights_is_cleared_and_its_hash_kept(database_url)
         table = schema.models
         found = connection.execute(sa.select(table.c.id, table.c.artifact_path, table.c.artifact_hash)).all()
     assert sorted(map(tuple, found)) == [("m1", None, "abc"), ("m2", "artifacts/m2", "abc")]
-
-
-def test_writing_actions_returns_how_many_were_added(database_url):
-    when = at("2024-03-08T21:00")
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-07": 1.0}, seen="2024-03-08T21:00")
-        seen = {"symbol": SYMBOL, "fetch_id": "2024-03-08T21:00", "first_seen_at": when}
-        two = make_actions([("2024-03-06", "dividend", 0.5), ("2024-03-07", "split", 2.0)])
-        assert [write.add_actions(connection, actions, **seen) for actions in (make_actions([]), two, two)] == [
-            0,
-            2,
-            0,
-        ]
 
 
 def test_a_later_fetch_settles_a_bar_once(database_url):
@@ -234,24 +187,12 @@ def test_an_unknown_volume_is_null_and_not_0(database_url):
         assert np.isnan(read.bars(connection, SYMBOL)["volume"].iloc[0])
 
 
-def test_a_fetch_keeps_the_adjustment_that_the_next_one_is_compared_with(database_url):
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-07": 1.0, "2024-03-08": 1.0}, seen="2024-03-08T21:00")
-        row = read.newest_fetch(connection, SYMBOL)
-    assert row is not None
-    assert (row["adjustment_session"], row["adjustment"]) == (date(2024, 3, 8), 1.0)
-
-
 def test_a_forecast_that_is_not_finite_is_refused(database_url):
     with transaction(database_url) as connection:
         start(connection, origins=("2024-03-07",))
         for value in (float("nan"), float("inf")):
-            with pytest.raises(ValueError, match="finite quantiles") as refusal:
+            with pytest.raises(ValueError, match=f"finite quantiles of model lstm for SBUX volume .* q95 {value}"):
                 write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07", q95=value)])
-            assert str(refusal.value) == (
-                "Expected finite quantiles of model lstm for SBUX volume on 2024-03-08; found q05 70.0, q10 80.0, "
-                f"q25 90.0, q50 100.0, q75 110.0, q90 120.0, q95 {value}. Publish the fallback instead."
-            )
 
 
 @pytest.mark.parametrize(
@@ -264,15 +205,6 @@ def test_a_forecast_that_breaks_the_schema_is_refused_and_not_ignored(database_u
         start(connection, origins=("2024-03-07",))
     with pytest.raises(IntegrityError), transaction(database_url) as connection:
         write.add_forecasts(connection, [forecast_row("lstm", "2024-03-07") | broken])
-
-
-def test_a_score_without_a_value_is_refused(database_url):
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-07",))
-        forecast = forecast_row("lstm", "2024-03-07")
-        write.add_forecasts(connection, [forecast])
-    with pytest.raises(IntegrityError), transaction(database_url) as connection:
-        write.add_scores(connection, [score_row(forecast, pinball=float("nan"))])
 
 
 def test_a_run_is_updated_as_it_proceeds(database_url):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from forecasting.store import read, write
 from forecasting.store.connect import reading, transaction
-from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start, store_bars
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, run_row, score_row, start
 
 FIRST, LAST = "2024-03-07", "2024-03-08"
 
@@ -40,12 +40,6 @@ def test_the_newest_night_is_its_live_forecast_one_session_ahead(database_url: s
     assert night["title"] == "Starbucks"
 
 
-def test_an_empty_ledger_has_no_night_and_no_event(database_url: str) -> None:
-    with reading(database_url) as connection:
-        assert read.newest_nights(connection) == []
-        assert read.events_on(connection, set()) == {}
-
-
 def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) -> None:
     forecast, baseline = forecast_row("lstm", FIRST), forecast_row("ridge", FIRST, role="baseline")
     with transaction(database_url) as connection:
@@ -57,16 +51,6 @@ def test_the_last_result_is_the_newest_origins_settled_score(database_url: str) 
         assert read.last_results(connection, [SYMBOL], first=date(2024, 3, 8)) == {}
     assert found[SYMBOL, TARGET]["actual"] == 99.0
     assert found[SYMBOL, TARGET]["q50"] == 100.0
-
-
-def test_bars_are_all_versions_of_the_symbols_in_the_span(database_url: str) -> None:
-    with transaction(database_url) as connection:
-        store_bars(connection, {"2024-03-06": 1.0, "2024-03-07": 2.0, "2024-03-08": 3.0}, seen="2024-03-08T21:00")
-        store_bars(connection, {"2024-03-07": 5.0}, seen="2024-03-09T21:00", version=2)
-    with reading(database_url) as connection:
-        found = read.bars_of_symbols(connection, [SYMBOL, "MSFT"], first=date(2024, 3, 7), last=date(2024, 3, 8))
-    assert found[["symbol", "volume"]].to_numpy().tolist() == [[SYMBOL, 2.0], [SYMBOL, 5.0], [SYMBOL, 3.0]]
-    assert found["superseded_at"].notna().tolist() == [True, False, False]
 
 
 def test_the_newest_run_is_that_of_the_newest_session(database_url: str) -> None:
@@ -84,17 +68,6 @@ def add_event(connection: sa.Connection, symbol: str, session: date, rule: str, 
     row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(day), "known_rule": rule}
     event = pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
     write.add_events(connection, symbol, event, source="yahoo", first_seen_at=at(f"{day}T10:30"))
-
-
-def test_events_are_those_still_valid_on_the_sessions(database_url: str) -> None:
-    moved, kept = date(2024, 5, 1), date(2024, 5, 8)
-    rows = [(moved, "seen", "2024-04-02"), (kept, "seen", "2024-04-13"), (moved, "withdrawn", "2024-04-13")]
-    with transaction(database_url) as connection:
-        for row in rows:
-            add_event(connection, SYMBOL, *row)
-    with reading(database_url) as connection:
-        assert read.events_on(connection, {moved, kept}) == {(SYMBOL, kept): ["earnings"]}
-        assert read.events_on(connection, {date(2024, 5, 2)}) == {}
 
 
 def test_events_of_any_number_of_symbols_take_two_statements(database_url: str) -> None:

@@ -117,16 +117,6 @@ def test_of_two_scores_of_one_forecaster_one_counts(database_url, counted, other
     assert losses_of(database_url, *(rows[::-1] if reverse else rows)) == [(1, "champion", 1.0, 1.0)]
 
 
-def test_the_network_and_each_baseline_are_forecasters_and_challengers_are_left_out(database_url):
-    rows = [
-        ({"model_id": "lstm:a"}, {"pinball": 1.0}),
-        ({"model_id": "lstm:b", "role": "challenger"}, {"pinball": 2.0}),
-        ({"model_id": "ridge:a", "role": "baseline"}, {"pinball": 3.0}),
-        ({"model_id": "har:a", "role": "baseline"}, {"pinball": 4.0}),
-    ]
-    assert losses_of(database_url, *rows) == [(1, "champion", 1.0, 1.0), (1, "har", 4.0, 1.0), (1, "ridge", 3.0, 1.0)]
-
-
 def test_a_published_baseline_counts_as_itself_and_the_silenced_network_as_champion(database_url):
     rows = [
         ({"model_id": "ridge:a", "role": "champion"}, {"pinball": 3.0}),
@@ -207,17 +197,6 @@ def test_scored_has_the_last_score_of_each_forecast_of_the_newest_scored_origins
     origins = sorted(all_rows["origin_session"].unique())[-5:]
     assert newest.equals(all_rows[all_rows["origin_session"].isin(origins)].reset_index(drop=True))
     assert not newest.empty
-
-
-def test_scored_up_to_a_session_has_the_targets_up_to_it_and_no_other_symbol(database_url):
-    rows = [forecast_row("lstm", origin) for origin in ("2024-03-06", "2024-03-07", "2024-03-08")]
-    other = forecast_row("lstm", "2024-03-06", symbol="MSFT")
-    with transaction(database_url) as connection:
-        start(connection, origins=("2024-03-06", "2024-03-07", "2024-03-08"))
-        write.add_forecasts(connection, [*rows, other])
-        write.add_scores(connection, [score_row(row) for row in (*rows, other)])
-        found = read.scored(connection, SYMBOL, TARGET, origins=10, last=date(2024, 3, 8))
-    assert [f"{day:%m-%d}" for day in found["target_session"]] == ["03-07", "03-08"]
 
 
 def _place(score: sa.RowMapping) -> tuple[bool, int]:

@@ -45,7 +45,3 @@ def test_champions_has_a_row_for_each_change_in_the_order_of_the_sessions(decide
         (third, third, "d", "warm", "b", "d on 2024-03-08", "night"),
         (third, None, "b", "warm", "d", "b on 2024-03-08", "rollback"),
     ]
-
-
-def test_exactly_one_champion_has_no_end(decided: str):
-    assert [row for row in view_rows(decided, "champions", "to_session", "model_id") if row[0] is None] == [(None, "b")]

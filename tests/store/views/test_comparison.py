@@ -5,7 +5,7 @@ import pytest
 
 from forecasting.store import write
 from forecasting.store.connect import transaction
-from tests.store.rows import at, forecast_row, score_row, start, view_rows
+from tests.store.rows import forecast_row, score_row, start, view_rows
 
 NAMES = ("forecaster", "rival", "n", "mae", "rival_mae", "skill", "pinball_skill", "better")
 FIRST, SECOND, THIRD = "2024-03-05", "2024-03-06", "2024-03-07"
@@ -68,17 +68,6 @@ def test_published_and_network_part_on_a_night_on_which_a_baseline_is_published(
     assert found["published", "lstm"] == (2, 3.0, 5.0, 0.4, 0.4, 1)
     assert found["lstm", "ridge"] == (2, 5.0, 4.0, -0.25, -0.25, 1)
     assert {name for pair in found for name in pair} == {"published", "lstm", "ridge"}
-
-
-def test_the_settled_score_and_the_newest_forecast_count_once(database_url):
-    old = scored("lstm", FIRST, "champion", 9.0)
-    again = scored("lstm:2", FIRST, "champion", 1.0, issued_at=at("2024-03-05T23:00"))
-    ridge = scored("ridge", FIRST, "baseline", 4.0)
-    add(database_url, [old, again, ridge])
-    with transaction(database_url) as connection:
-        settled = {"stage": "settled", "error": 2.0, "pinball": 1.0}
-        write.add_scores(connection, [score_row(again[0], **settled), score_row(ridge[0], **settled, bar_version=2)])
-    assert pairs(database_url)["lstm", "ridge"] == (1, 2.0, 2.0, 0.0, 0.0, 0)
 
 
 def test_kinds_and_horizons_are_compared_apart(database_url):

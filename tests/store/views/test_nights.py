@@ -68,16 +68,6 @@ def test_night_durations_has_the_median_and_the_95th_percentile_of_each_step(dat
     ]
 
 
-def test_night_durations_of_two_nights_and_of_one(database_url):
-    with transaction(database_url) as connection:
-        write.start_run(connection, run_row("r1", "2024-03-01", seconds_ingest=2.0))
-        write.start_run(connection, run_row("r2", "2024-03-04", seconds_ingest=4.0, seconds_predict=1.0))
-    assert view_rows(database_url, "night_durations", *DURATIONS)[:2] == [
-        (1, "ingest", 2, 3.0, pytest.approx(3.9), 4.0),
-        (4, "predict", 1, 1.0, 1.0, 1.0),
-    ]
-
-
 def test_night_durations_leaves_older_nights_out(database_url):
     first = date(2024, 1, 1)
     with transaction(database_url) as connection:

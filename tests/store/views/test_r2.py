@@ -109,16 +109,3 @@ def test_live_r2_equals_a_loop_over_nights_also_across_a_restatement_and_a_split
             assert (row["kind"], row["n"], *ends) == ("live", len(scored), scored[0], scored[-1])
             ours, means = np.sum([squares[row["horizon"]][origin] for origin in scored], axis=0)
             assert row["r2"] == pytest.approx(1 - ours / means, rel=1e-9)
-
-
-def test_live_r2_is_of_target_volume_alone(database_url):
-    with transaction(database_url) as connection:
-        versions: Versions = {}
-        store(connection, versions, {0: (100.0, 10.0), 1: (90.0, 10.0)}, seen=f"{SESSIONS[0]}T21:00")
-        write.start_run(connection, run_row(str(SESSIONS[0]), str(SESSIONS[0]), target="range"))
-        write.add_model(connection, model_row("lstm", target="range"))
-        row = forecast_row("lstm", str(SESSIONS[0]), target="range") | {"fetch_id": f"{SESSIONS[0]}T21:00"[:16]}
-        write.add_forecasts(connection, [row])
-        write.add_scores(connection, [score_row(row)])
-        assert len(read.view(connection, "live_skill", SYMBOL)) == 3
-        assert read.view(connection, "live_r2", SYMBOL).empty

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from forecasting.errors import StoreError
 from forecasting.ingest.actions import make_actions
-from forecasting.store import read, write
+from forecasting.ingest.bars import nothing_fetched
+from forecasting.ingest.earnings import announced_events
+from forecasting.ingest.revisions import Revision
+from forecasting.store import read, schema, write
 from forecasting.store.connect import transaction
-from tests.store.rows import SYMBOL, at, fetched, revision, store_bars
+from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision, store_bars
 
 DAYS = ["2024-03-04", "2024-03-05", "2024-03-06", "2024-03-07", "2024-03-08"]
 
@@ -41,12 +47,6 @@ def test_bars_have_a_session_index_and_the_types_of_the_library(database_url):
         index=pd.DatetimeIndex(["2024-03-07", "2024-03-08"], name="session").astype("datetime64[ns]"),
     )
     pd.testing.assert_frame_equal(bars, expected)
-
-
-def test_bars_end_at_the_requested_last_session(database_url):
-    with transaction(database_url) as connection:
-        store_bars(connection, dict.fromkeys(DAYS, 1.0), seen="2024-03-08T21:00")
-        assert list(volumes(read.bars(connection, SYMBOL, last=date(2024, 3, 6)))) == DAYS[:3]
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -120,3 +120,95 @@ def test_first_prints_are_on_todays_share_basis(database_url):
         assert len(read.first_prints(connection, SYMBOL, first=date(2024, 4, 1), last=date(2024, 4, 2))) == 0
     assert found["volume"].tolist() == [100.0, 200.0, 210.0]
     assert found["close"].tolist() == [5.5, 5.5, 11.0]
+
+
+LAST_DAY = date(2024, 3, 8)
+
+
+def test_a_request_that_stored_no_bar_is_never_the_newest_fetch(database_url):
+    late = Revision("late", "no bar yet", bar_rows({}), [], make_actions([]), [])
+    held = fetched(bar_rows({"2024-03-07": 1.0, "2024-03-08": 2.0}))
+    with transaction(database_url) as connection:
+        store_bars(connection, {"2024-03-07": 80.0}, seen="2024-03-07T21:00")
+        for verdict in schema.NO_BARS:
+            failed = replace(late, verdict=verdict)
+            response = held if verdict == "late" else nothing_fetched("csv:SBUX.csv", SYMBOL, LAST_DAY, LAST_DAY)
+            write.add_fetch(
+                connection, response, failed, fetch_id=verdict, fetched_at=at("2024-03-08T21:00"), run_id=None
+            )
+        newest = read.newest_fetch(connection, SYMBOL)
+        used = read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
+        with pytest.raises(StoreError, match="2024-03-08"):
+            read.fetch_as_of(connection, SYMBOL, LAST_DAY, first=LAST_DAY, cutoff=at("2024-03-09T12:00"))
+    assert newest is not None
+    assert (newest["id"], used["id"]) == ("2024-03-07T21:00", "2024-03-07T21:00")
+
+
+def test_a_past_night_uses_the_first_fetch_that_asked_for_all_its_sessions(database_url):
+    cutoff, spans = at("2024-03-07T12:00"), {"2024-03-08T21:00": "2024-03-06", "2024-03-09T21:00": "2024-03-05"}
+    with transaction(database_url) as connection:
+        for version, (seen, first) in enumerate(spans.items(), start=1):
+            store_bars(connection, {first: 80.0, "2024-03-07": 80.0}, seen=seen, version=version)
+        used = {
+            first: read.fetch_as_of(connection, SYMBOL, date(2024, 3, 7), first=first, cutoff=cutoff)["id"]
+            for first in (date(2024, 3, 6), date(2024, 3, 5), date(2024, 3, 4))
+        }
+    assert list(used.values()) == ["2024-03-08T21:00", "2024-03-09T21:00", "2024-03-08T21:00"]
+
+
+OLD, NEW = date(2024, 5, 1), date(2024, 5, 8)
+
+
+def seen(session: date, known_from: str, rule: str = "seen") -> pd.DataFrame:
+    """An announcement of the evening before `session`."""
+    stamp = pd.Timestamp(session)
+    row = {"session": stamp, "kind": "earnings", "known_from": pd.Timestamp(known_from), "known_rule": rule}
+    return pd.DataFrame([row | {"announced": stamp - pd.Timedelta(days=1), "timing": "amc"}])
+
+
+def announced(connection, *, source: str, after: date) -> pd.DataFrame:
+    return announced_events(read.event_rows(connection, SYMBOL), sources=[source], after=after)
+
+
+def dates(connection, known_at=None) -> list[tuple[str, str, str]]:
+    frame = read.events(connection, SYMBOL, known_at=at(known_at) if known_at else None)
+    return [tuple(str(value)[:10] for value in row) for row in frame.drop(columns="kind").to_numpy()]
+
+
+def test_a_withdrawn_event_is_valid_for_earlier_origins_and_as_of_earlier_instants(database_url):
+    rows = [
+        (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
+        (seen(NEW, "2024-04-12"), "2024-04-13T10:30"),
+        (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
+    ]
+    with transaction(database_url) as connection:
+        for _ in range(2):  # a night run again adds nothing
+            added = [
+                write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) for row, when in rows
+            ]
+            assert announced(connection, source="yahoo", after=date(2024, 4, 12))["session"].tolist() == [
+                pd.Timestamp(NEW)
+            ]
+            rows = rows[1:]
+        assert added == [0, 0]
+        assert dates(connection) == [
+            ("2024-05-01", "2024-04-01", "2024-04-12"),
+            ("2024-05-08", "2024-04-12", "NaT"),
+        ]
+        assert dates(connection, "2024-04-10T10:30") == [("2024-05-01", "2024-04-01", "NaT")]
+
+
+def test_a_date_announced_again_after_its_withdrawal_has_two_intervals(database_url):
+    with transaction(database_url) as connection:
+        for row, when in (
+            (seen(OLD, "2024-04-01"), "2024-04-02T10:30"),
+            (seen(OLD, "2024-04-12", "withdrawn"), "2024-04-13T10:30"),
+            (seen(OLD, "2024-04-18"), "2024-04-19T10:30"),
+        ):
+            assert write.add_events(connection, SYMBOL, row, source="yahoo", first_seen_at=at(when)) == 1
+        assert dates(connection) == [
+            ("2024-05-01", "2024-04-01", "2024-04-12"),
+            ("2024-05-01", "2024-04-18", "NaT"),
+        ]
+        assert len(announced(connection, source="yahoo", after=date(2024, 4, 18))) == 1
+        assert announced(connection, source="csv", after=date(2024, 4, 18)).empty
