@@ -25,7 +25,6 @@ from torch import Tensor
 from flows.clock import now
 from forecasting.backtest.refits import windows_at
 from forecasting.backtest.walk_forward import all_windows
-from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
@@ -43,6 +42,7 @@ from forecasting.train.loop import (
 )
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
+from forecasting.values import parse_date
 
 EVERY, FIRST_EVERY = 5, 125
 """Nights between two trials of each damage, and between two first fits."""

@@ -40,7 +40,6 @@ from forecasting.backtest.refits import Block
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, pinball
-from forecasting.option_values import parse_date
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
@@ -48,6 +47,7 @@ from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
+from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS, MEDIAN
 
 PEERS = ("ridge", "LightGBM", "statistical", "Fracast", "LSTM", "NHITS")

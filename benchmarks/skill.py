@@ -35,10 +35,10 @@ from forecasting.errors import ForecastingError
 from forecasting.evaluate.scores import inside, skill
 from forecasting.evaluate.significance import diebold_mariano
 from forecasting.losses import Floats, absolute_error, pinball
-from forecasting.option_values import parse_date
 from forecasting.pipeline.backtest import load_series, market_series
 from forecasting.sessions import calendar
 from forecasting.settings import Settings
+from forecasting.values import parse_date
 from forecasting.vocabulary import HORIZONS
 
 UNITS = {"volume": (1e-6, "million shares"), "range": (100.0, "log points x 100"), "close": (1.0, "the bar's currency")}

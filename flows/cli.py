@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.terminal import options
-from flows.terminal.admin import db_app, models_app, pretrain
-from flows.terminal.boundary import run_command
-from flows.terminal.echo import echo
-from flows.terminal.nights import catch_up, ingest, run, show
-from flows.terminal.options import use
-from flows.terminal.unattended import serve, worker
+from flows import clock, options
+from flows.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, TargetOption, parse, settings, use
 from forecasting import __version__
-from forecasting.errors import UsageError
+from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.plain_text import without_password
+
+ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
+Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
 app = typer.Typer(
     name="forecasting",
@@ -26,6 +30,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+models_app = typer.Typer(help="List, show, promote and roll back models.", no_args_is_help=True, rich_markup_mode=None)
+db_app = typer.Typer(help="Manage the database schema.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(models_app, name="models")
 app.add_typer(db_app, name="db")
 
@@ -46,135 +52,261 @@ def before_command(
     """Take the options that come before a command."""
 
 
-app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")(run)
-app.command(epilog="Example: forecasting ingest --symbol SBUX")(ingest)
-app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")(catch_up)
+@app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")
+def run(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    source: options.SourceOption = None,
+    events: options.EventsOption = None,
+    market: options.MarketOption = None,
+    as_of: options.AsOf = None,
+    mode: options.ModeOption = "auto",
+    switch_source: options.Switch = False,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a whole night of each symbol. Its steps: ingest, preprocess, train, predict, evaluate."""
+    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
+    options.quieten_nights()
+    from forecasting.values import parse_mode
+
+    session, fit, failed = parse(as_of), parse_mode(mode), None
+    from flows.start import start_night
+
+    try:
+        start_night(as_of=session, mode=fit, switch_source=switch_source)
+    except SymbolsFailedError as error:  # the other symbols' nights are done
+        failed = error
+    show_newest(session, as_json=as_json, error=failed)
+
+
+@app.command(epilog="Example: forecasting show --symbol SBUX")
+def show(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    cost_ratio: options.CostRatio = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+    as_csv: options.AsCsv = False,
+) -> None:
+    """Print the newest forecasts and how past ones did. One symbol in full, several a line each."""
+    if as_json and as_csv:
+        raise UsageError("Expected --json or --csv, found both. Leave one out.")
+    use(symbol, symbols_file, target=target, cost_ratio=cost_ratio, database_url=database_url)
+    show_newest(None, as_json=as_json, as_csv=as_csv)
+
+
+def show_newest(
+    as_of: date | None, *, as_json: bool, as_csv: bool = False, error: SymbolsFailedError | None = None
+) -> None:
+    """Print the newest night of each symbol, or that of a session; then raise what stopped the others."""
+    from flows import console
+    from forecasting.pipeline.publish import each_report
+    from forecasting.store.frames import python_strings
+
+    in_force = settings()
+    with python_strings():
+        nights = each_report(in_force, as_of, now=clock.now, brief=len(in_force.symbols) > 1 and not as_json)
+        console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
+
+
+@app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
+def report(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    as_of: options.AsOfOrigin = None,
+    out: options.Out = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
+    use(symbol, symbols_file, target=target, database_url=database_url)
+    from flows import console
+    from forecasting.pipeline.publish import write_reports
+
+    pages, index = write_reports(settings(), out, parse(as_of), now=clock.now)
+    console.show_outcomes(pages, lambda paths: console.show_paths([*paths, *index]))
+
+
+@app.command(epilog="Example, in any scheduler: forecasting check --notify")
+def check(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
+    use(symbol, symbols_file, target=target, database_url=database_url)
+    from flows.console import echo
+    from forecasting.pipeline.health import check_and_send, check_fresh
+
+    echo((check_and_send if notify else check_fresh)(settings(), now=clock.now))
+
+
+@app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")
+def serve(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    source: options.SourceOption = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
+    use(symbol, symbols_file, target=target, source=source, database_url=database_url)
+    from flows.start import start_serving
+
+    start_serving()
+
+
+@app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")
+def catch_up(
+    first: options.First = None,
+    last: options.Last = None,
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    source: options.SourceOption = None,
+    events: options.EventsOption = None,
+    market: options.MarketOption = None,
+    refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between fits.")] = 5,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run missed sessions, oldest first. Each has the bars known by then; the newest alone can be live."""
+    use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
+    span = parse(first), parse(last)
+    options.quieten_nights()
+    from flows.console import echo
+    from flows.start import start_catch_up
+
+    echo(start_catch_up(first=span[0], last=span[1], refit_every=refit_every))
+
+
+@app.command(epilog="Example: forecasting ingest --symbol SBUX")
+def ingest(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    source: options.SourceOption = None,
+    as_of: options.AsOf = None,
+    switch_source: options.Switch = False,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the stored bars up to date and stop."""
+    use(symbol, symbols_file, source=source, database_url=database_url)
+    from flows import console
+    from forecasting.pipeline.ingest import ingest_only
+    from forecasting.report.terminal import fetch_listing
+
+    fetched = ingest_only(settings(), as_of=parse(as_of), switch_source=switch_source, now=clock.now)
+    console.show_outcomes(fetched, partial(console.show_rows, listing=fetch_listing, as_json=as_json))
 
 
 @app.command(
-    context_settings={"allow_extra_args": True},
     epilog="Example: forecasting backtest --source csv:SBUX.csv --from 2023-01-03 --to 2023-12-29 --out backtest.json",
 )
 def backtest(
-    context: typer.Context,
     first: options.FirstOrigin,
     last: options.LastOrigin,
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
     source: options.SourceOption = None,
     events: options.EventsOption = None,
     market: options.MarketOption = None,
     refit_every: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions between refits.")] = 21,
     as_published: Annotated[bool, typer.Option("--as-published", help="Replay every night's decisions too.")] = False,
     out: options.Out = None,
-    as_json: options.AsJson = False,
+    as_json: AsJson = False,
     workers: Annotated[int, typer.Option(min=0, metavar="N", help="Processes that fit; 0: one a core.")] = 0,
-    database_url: options.DatabaseUrl = None,
+    database_url: DatabaseUrl = None,
     store: Annotated[bool, typer.Option("--store/--no-store", help="Also store the scores in table metrics.")] = False,
 ) -> None:
     """Replay past nights and score them against every baseline."""
     use(symbol, symbols_file, target=target, source=source, events=events, market=market, database_url=database_url)
-    formerly = Path(context.args[0]) if as_json and len(context.args) == 1 else None  # until 0.2: --json PATH
-    if context.args and formerly is None:
-        raise UsageError(f"Expected options alone, found {' '.join(context.args)!r}. See forecasting backtest --help.")
-    from flows import clock
+    from flows import console
     from flows.progress import progress_bar
-    from flows.terminal import console
-    from forecasting.option_values import parse_date
     from forecasting.pipeline.backtest import backtest_spec, walk_each
+    from forecasting.values import parse_date
 
     spec_of = partial(backtest_spec, refit_every=refit_every, workers=workers, as_published=as_published)
     spec_of = partial(spec_of, first=parse_date(first), last=parse_date(last))
-    found = walk_each(options.settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out or formerly)
-    shown = partial(console.show_backtests, as_json=as_json and formerly is None, out=out or formerly)
-    console.show_outcomes(found, shown)
+    found = walk_each(settings(), spec_of, store=store, now=clock.now, bar=progress_bar, out=out)
+    console.show_outcomes(found, partial(console.show_backtests, as_json=as_json, out=out))
 
 
-app.command(epilog="Example: forecasting show --symbol SBUX")(show)
-
-
-@app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")
-def report(
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
-    as_of: options.AsOfOrigin = None,
-    out: options.Out = None,
-    database_url: options.DatabaseUrl = None,
+@app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
+def replay(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    events: options.EventsOption = None,
+    market: options.MarketOption = None,
+    first: options.FirstReplayed = None,
+    last: options.Last = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
-    """Write each symbol's report page, and their index. With --out, the page of one symbol alone goes there."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
-    from flows import clock
-    from flows.terminal import console
-    from forecasting.pipeline.publish import write_reports
+    """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
+    use(symbol, symbols_file, target=target, events=events, market=market, database_url=database_url)
+    from flows.console import echo
+    from forecasting.pipeline.replay import replay as rerun
 
-    pages, index = write_reports(options.settings(), out, options.parse(as_of), now=clock.now)
-    console.show_outcomes(pages, lambda paths: console.show_paths([*paths, *index]))
+    echo(rerun(settings(), now=clock.now, first=parse(first), last=parse(last)))
 
 
 @app.command(epilog="Example: forecasting export history --symbol SBUX --out history.parquet")
 def export(
     form: Annotated[str, typer.Argument(metavar="FORM", help="latest, history, bars, hubverse or nixtla.")],
     out: options.OutNeeded,
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
     as_of: options.AsOfBars = None,
-    database_url: options.DatabaseUrl = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
     """Write forecasts, their history or bars to a file."""
     use(symbol, symbols_file, target=target, database_url=database_url)
-    from flows import clock
+    from flows.console import echo
     from forecasting.pipeline.export import export as write_export
 
-    echo(write_export(options.settings(), form, out, now=clock.now, as_of=options.parse(as_of)))
+    echo(write_export(settings(), form, out, now=clock.now, as_of=parse(as_of)))
 
 
-@app.command(epilog="Example, in any scheduler: forecasting check --notify")
-def check(
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
-    notify: Annotated[bool, typer.Option("--notify", help="Send what is wrong to FORECASTING_NOTIFY too.")] = False,
-    database_url: options.DatabaseUrl = None,
-) -> None:
-    """Exit 4 unless each symbol has a live forecast. It must be of the newest completed session."""
-    use(symbol, symbols_file, target=target, database_url=database_url)
-    from flows import clock
-    from forecasting.pipeline.health import check_and_send, check_fresh
-
-    echo((check_and_send if notify else check_fresh)(options.settings(), now=clock.now))
-
-
-@app.command(epilog="Example: forecasting replay --symbol SBUX --to 2024-03-08")
-def replay(
-    symbol: options.Symbols = None,
-    symbols_file: options.SymbolsFile = None,
-    target: options.TargetOption = None,
-    events: options.EventsOption = None,
+@app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")
+def pretrain(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
     market: options.MarketOption = None,
-    first: options.FirstReplayed = None,
-    last: options.Last = None,
-    database_url: options.DatabaseUrl = None,
+    database_url: DatabaseUrl = None,
 ) -> None:
-    """Re-run finished nights and compare each forecast bit for bit. It uses stored bars, and a ledger of its own."""
-    use(symbol, symbols_file, target=target, events=events, market=market, database_url=database_url)
-    from flows import clock
-    from forecasting.pipeline.replay import replay as rerun
+    """Make pretrained weights from your own symbols' stored bars. A hundred take half a minute of CPU."""
+    use(symbol, symbols_file, target=target, market=market, database_url=database_url)
+    from flows.console import echo
+    from flows.progress import progress_bar
+    from forecasting.pipeline.pretrain import pretrain_own
 
-    echo(rerun(options.settings(), now=clock.now, first=options.parse(first), last=options.parse(last)))
+    echo(pretrain_own(settings(), now=clock.now, bar=progress_bar))
 
 
-app.command(epilog="Example: forecasting pretrain --symbols-file large-caps.txt")(pretrain)
-app.command(epilog="Example: forecasting serve --symbol SBUX --symbol MSFT")(serve)
-app.command(epilog="Example: forecasting worker --pool forecasting")(worker)
+@app.command(epilog="Example: forecasting worker --pool forecasting")
+def worker(
+    pool: Annotated[str, typer.Option("--pool", metavar="NAME", help="A pool of type process.")] = "forecasting",
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Run Prefect's worker, where ledger and Prefect server are ready."""
+    use(database_url=database_url)
+    from flows.server import start_worker
+
+    start_worker(pool)
 
 
 @app.command(epilog="Example: forecasting article --source csv:SBUX.csv --symbol SBUX --as-of 2020-12-10")
 def article(
     source: options.ArticleSource = "sample",
-    symbol: options.OneSymbol = None,
+    symbol: OneSymbol = None,
     as_of: options.AsOf = None,
     out: options.OutNeeded = Path("article.svg"),
     seed: Annotated[
@@ -187,37 +319,169 @@ def article(
     one symbol.
     """
     use(symbol, source=source)
-    from flows import clock
+    from flows import console
     from flows.progress import progress_bar
-    from flows.terminal import console
     from forecasting.pipeline.article import article_experiment
 
-    result = article_experiment(
-        options.settings(), as_of=options.parse(as_of), seed=seed, now=clock.now, bar=progress_bar, out=out
-    )
+    day = parse(as_of)
+    result = article_experiment(settings(), as_of=day, seed=seed, now=clock.now, bar=progress_bar, out=out)
     console.show_article(result, out)
 
 
 @app.command(epilog="Example: forecasting doctor --database-url postgresql://forecast@localhost/forecast")
-def doctor(database_url: options.DatabaseUrl = None, as_json: options.AsJson = False) -> None:
+def doctor(database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """Check everything that a night needs, changing nothing. Exit 1 when a check fails."""
     use(database_url=database_url)
-    from flows.terminal import console
-    from flows.terminal.doctor import doctor as run_checks
+    from flows import console
+    from flows.start import all_checks
     from forecasting.report.terminal import check_listing
 
-    checks = run_checks()
+    checks = all_checks()
     console.show_rows(checks, check_listing, as_json=as_json)
     if any(check["state"] != "ok" for check in checks):
         raise typer.Exit(1)
 
 
 @app.command("settings", epilog="Example: FORECASTING_SYMBOLS=SBUX,MSFT forecasting settings --json")
-def show_settings(as_json: options.AsJson = False) -> None:
+def show_settings(as_json: AsJson = False) -> None:
     """Print the settings and the variable that changes each. Secrets stay hidden."""
-    from flows.terminal import console
+    from flows import console
 
-    console.show_settings(options.settings(), as_json=as_json)
+    console.show_settings(settings(), as_json=as_json)
+
+
+@db_app.command("upgrade", epilog="Example: forecasting db upgrade")
+def db_upgrade(revision: Revision = "head", database_url: DatabaseUrl = None) -> None:
+    """Create the tables, or upgrade them to this version's schema."""
+    use(database_url=database_url)
+    from flows.console import echo
+    from forecasting.store import migrate
+
+    migrate.upgrade(settings().url, revision)
+    echo(f"The database is at revision {migrate.current(settings().url)}.")
+
+
+@db_app.command("downgrade", epilog="Example: forecasting db downgrade 0009")
+def db_downgrade(revision: Revision, database_url: DatabaseUrl = None) -> None:
+    """Downgrade the schema. Data that only the later revision holds is lost."""
+    use(database_url=database_url)
+    from flows.console import echo
+    from forecasting.store import migrate
+
+    migrate.downgrade(settings().url, revision)
+    echo(f"The database is at revision {migrate.current(settings().url)}.")
+
+
+@db_app.command("current", epilog="Example: forecasting db current")
+def db_current(database_url: DatabaseUrl = None) -> None:
+    """Print the revision of the database, and the newest there is."""
+    use(database_url=database_url)
+    from flows.console import echo
+    from forecasting.store import migrate
+
+    echo(f"{migrate.current(settings().url) or 'not migrated'} (newest: {migrate.head()})")
+
+
+@models_app.command("list", epilog="Example: forecasting models list --symbol SBUX --symbol MSFT")
+def models_list(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """List each symbol's networks, the newest first. The champion is marked."""
+    use(symbol, symbols_file, target=target, database_url=database_url)
+    from flows import console
+    from forecasting.pipeline import models
+    from forecasting.pipeline.symbols import raise_failed
+    from forecasting.report.terminal import model_listing
+
+    networks, outcomes = models.list_models(settings(), now=clock.now)
+    console.show_rows(networks, model_listing, as_json=as_json)
+    raise_failed(outcomes)
+
+
+@models_app.command("show", epilog="Example: forecasting models show 3f9c2a")
+def models_show(model_id: ModelId, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
+    """Show a model's lineage. It has code, settings, seed, bars, parent, weights and forecasts."""
+    use(database_url=database_url)
+    from flows import console
+    from forecasting.pipeline import models
+
+    console.show_record(models.show_model(model_id, settings()), as_json=as_json)
+
+
+@models_app.command("promote", epilog="Example: forecasting models promote 3f9c2a")
+def models_promote(model_id: ModelId, database_url: DatabaseUrl = None) -> None:
+    """Make a model champion from the next forecast on. Refused when its weights cannot be loaded and run."""
+    use(database_url=database_url)
+    from flows.console import echo
+    from forecasting.pipeline import models
+
+    echo(models.promote(model_id, settings(), now=clock.now))
+
+
+@models_app.command("rollback", epilog="Example: forecasting models rollback --symbol SBUX")
+def models_rollback(symbol: OneSymbol = None, target: TargetOption = None, database_url: DatabaseUrl = None) -> None:
+    """Return to the previous champion of one symbol. Run twice, it undoes itself; further back: models promote."""
+    use(symbol, target=target, database_url=database_url)
+    from flows.console import echo
+    from forecasting.pipeline import models
+
+    echo(models.roll_back(settings(), now=clock.now))
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run the command of `sys.argv`; whatever goes wrong inside is one paragraph and an exit code."""
+    open_closed_streams()
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect's client would report its use when it is imported
+    # A proxy that the environment names cannot reach a Prefect server on this machine, as that of `run` and `serve`.
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    ours = [] if {"*", "127.0.0.1"} & set(direct.split(",")) else ["127.0.0.1", "localhost"]
+    os.environ["no_proxy"] = ",".join(filter(None, [direct, *ours]))
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Latin-1 lacks the dash of ranges
+    try:
+        refuse_empty_values(sys.argv[1:])
+        sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
+        command()
+    except Exception as error:
+        from forecasting.pipeline.unexpected import explained
+
+        ended = explained(error, now=clock.now)
+        sys.stderr.write(f"{ended}\n")
+        sys.exit(ended.exit_code)
+
+
+def open_closed_streams() -> None:
+    """Give each standard stream that was closed at the start, as by `2>&-`, the null device: here and in children.
+
+    Python has None in its place, which nothing can be written to; and the next file opened would take its number.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", errors="backslashreplace"))
+
+
+def refuse_empty_values(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments: for an option one would be read as its default, as from an unset shell variable."""
+    for before, argument in pairwise(["", *arguments]):
+        name, equals, value = argument.partition("=")
+        if not argument.strip() or (equals and name.startswith("--") and not value.strip()):
+            option = name if equals else before
+            raise UsageError(
+                f"Expected a value{f' after {option}' if option.startswith('-') else ''}, found an empty text. "
+                "Leave the option out for its default, or check the variable that it comes from."
+            )
+
+
+def _as_echoed(before: str, argument: str) -> str:
+    """The argument, without its password unless it is for an option that takes one: Click repeats what it refuses."""
+    name, option, _ = argument.partition("=")
+    takes_one = {before, name if option else before} & {"--database-url", "--source"}
+    return argument if takes_one else without_password(argument)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from prefect.utilities.urls import url_for
 from rich.console import Console
 
 from flows import clock
-from flows.operations.server import tolerate_outage
+from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import notify
 from forecasting.pipeline.folders import report_path

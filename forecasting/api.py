@@ -12,12 +12,12 @@ import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import UsageError
-from forecasting.option_values import check_day, check_symbol, check_text, checked_clock, parse_mode
 from forecasting.pipeline import ledger_frames
 from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
+from forecasting.values import check_day, check_symbol, check_text, checked_clock, parse_mode
 from forecasting.vocabulary import Clock, Mode, Target
 
 __all__ = ["Backtest", "Ledger", "connect", "hubverse", "nixtla"]
@@ -173,7 +173,7 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     """The ledger at `url`, under the FORECASTING_ variables of the environment.
 
     Args:
-        url: A SQLAlchemy URL; without it FORECASTING_DATABASE_URL or _URL_FILE, else the SQLite file of `data_dir`.
+        url: A SQLAlchemy URL; without it FORECASTING_DATABASE_URL, else the SQLite file of `data_dir`.
         data_dir: Folder of weights and reports, where nights read and write; without it FORECASTING_DATA_DIR.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Settings of a night, read once, from environment variables with the prefix FORECASTING_ only."""
+"""Settings of a night, read once: options, FORECASTING_ variables, secret files, forecasting.toml, in this order."""
 
 import difflib
 import hashlib
@@ -8,23 +8,38 @@ import re
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
-from forecasting.database_url import sqlite_url, with_driver
 from forecasting.errors import UsageError
 from forecasting.exchanges import check_exchange, exchange_of, parse_exchanges
-from forecasting.market_choice import NONE, MarketChoice, choose_market
-from forecasting.option_values import MARKET_FORMS, check_symbol, chooses_market, listed
 from forecasting.plain_text import fits_utf8
-from forecasting.schedule import check_cron, check_hour, check_time_zone
-from forecasting.secret_file import with_secrets
+from forecasting.values import (
+    MARKET_FORMS,
+    NO_MARKET,
+    MarketChoice,
+    check_cron,
+    check_hour,
+    check_symbol,
+    check_time_zone,
+    choose_market,
+    chooses_market,
+    listed,
+)
 from forecasting.vocabulary import Target as Target
 
-OTHER_VARIABLES = ("DB_PASSWORD",)
-"""Names after FORECASTING_ that containers read besides the settings."""
+OTHER_VARIABLES = ("SECRETS_DIR", "DB_PASSWORD")
+"""Names after FORECASTING_ besides the settings: the folder of secret files, and what containers read."""
 
 MOST = 100_000
 """Largest number of sessions, nights or symbols that a setting takes.
@@ -38,10 +53,7 @@ _FORECAST_FIELDS = ("target", "train_sessions", "seed", "members", "exchange")
 # Those that joined later count where they differ from the default, so that hashes and ids from before do not change.
 _LATER_FIELDS = ("scratch_every", "max_model_age")
 
-_SECRETS = {"database_url": "a database URL"}
-"""Settings that may come from a file, which the same name with `_file` names; and what its line is."""
-
-SECRET_FILES = tuple(f"{name}_file" for name in _SECRETS)
+_SECRETS = ("database_url", "notify")
 
 
 class Settings(BaseSettings):
@@ -56,9 +68,6 @@ class Settings(BaseSettings):
         Path("forecasting-data"), description="Folder of the database, the artifacts and the reports."
     )
     database_url: SecretStr | None = Field(None, description="SQLAlchemy URL; if not set, a SQLite file in data_dir.")
-    database_url_file: Path | None = Field(
-        None, description="File with the SQLAlchemy URL, in place of database_url: a mounted secret, or mode 0600."
-    )
     symbols: Annotated[tuple[str, ...], NoDecode] = Field(("SBUX",), description="Symbols of a night, comma separated.")
     target: Target = Field("volume", description="What is forecast: volume, close or range.")
     source: str = Field("yahoo", description="yahoo, csv:PATH, parquet:PATH, sample or an installed NAME:ARGUMENT.")
@@ -120,11 +129,21 @@ class Settings(BaseSettings):
     )
     keep_artifacts: int = Field(60, ge=5, le=MOST, description="Nights whose weight files are kept.")
 
-    @model_validator(mode="before")
     @classmethod
-    def _read_secrets(cls, values: dict[str, object]) -> dict[str, object]:
-        # Here and not in `url`: a copy with another database_url (as `replay` makes) must not reach this one.
-        return with_secrets(values, _SECRETS)
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Where settings come from, the first first: a file of FORECASTING_SECRETS_DIR is named as the variable."""
+        folder = os.environ.get("FORECASTING_SECRETS_DIR") or None
+        if folder and not Path(folder).is_dir():
+            raise SettingsError(f"{folder} is none")
+        secrets = SecretsSettingsSource(cls, secrets_dir=folder)
+        return init_settings, env_settings, secrets
 
     @model_validator(mode="before")
     @classmethod
@@ -202,7 +221,8 @@ class Settings(BaseSettings):
         """The database's SQLAlchemy URL, password included: never log it."""
         if self.database_url is None:
             return sqlite_url(self.data_dir.absolute() / "forecasting.db")
-        return with_driver(self.database_url.get_secret_value())
+        # psycopg 3 is the installed driver; a bare postgresql:// would import psycopg2.
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", self.database_url.get_secret_value())
 
     @property
     def hash(self) -> str:
@@ -215,7 +235,7 @@ class Settings(BaseSettings):
         later = [name for name in _LATER_FIELDS if getattr(self, name) != fields[name].default]
         found = self.model_dump(mode="json", include={*_FORECAST_FIELDS, *later})
         if self.market is not None:  # by its symbol: where a file lies changes no number
-            found["market"] = self.market_choice.symbol if self.market_choice else NONE
+            found["market"] = self.market_choice.symbol if self.market_choice else NO_MARKET
         return found
 
 
@@ -226,13 +246,31 @@ def read_settings() -> Settings:
         UsageError: A FORECASTING_ variable is invalid or its name misspelt; names each, what is expected and what was
             found, no secrets.
     """
-    _check_names()
-    _check_texts()
+    _check_variables()
     try:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(_problem(problem) for problem in error.errors(include_url=False))
         raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
+    except (OSError, UnicodeError, SettingsError) as error:
+        raise UsageError(
+            f"Expected FORECASTING_SECRETS_DIR to be a folder of text files, such as forecasting_database_url: {error}."
+        ) from None
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file, percent-encoded: `?` and %XX in the name of a folder are part of its path."""
+    return f"sqlite:///{encoded(path)}"
+
+
+def encoded(path: Path) -> str:
+    """The path percent-encoded, but for its slashes; bytes that are no UTF-8 too."""
+    return quote(str(path), errors="surrogateescape")
+
+
+def sqlite_database(url: str) -> str:
+    """The path that a SQLite URL names, decoded; empty where it names none. The inverse of `sqlite_url`."""
+    return unquote(url.partition(":///")[2].partition("?")[0], errors="surrogateescape")
 
 
 def _valid_symbol(symbol: str) -> str:
@@ -247,36 +285,29 @@ def _problem(problem: ErrorDetails) -> str:
     """One invalid setting: its variable, what is expected, and what was found where it is no secret."""
     name = "_".join(str(part) for part in problem["loc"])
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
-    found = "" if own or name.startswith(tuple(_SECRETS)) else f", found {str(problem['input'])[:40]!r}"
+    found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     return f"FORECASTING_{name.upper()}: {re.sub('^Input should be', 'expected', expected)}{found}"
 
 
-def _check_names() -> None:
-    """Refuse a variable that is close to the name of a setting and not one: it would be ignored.
+def _check_variables() -> None:
+    """Refuse variables whose bytes are no UTF-8, which no page could hold, or whose name is nearly that of a setting.
 
     Raises:
-        UsageError: Names each and the setting whose name is nearest.
+        UsageError: Names each; of a name, which would be ignored, the nearest setting too.
     """
-    known = [*(name.upper() for name in Settings.model_fields), *OTHER_VARIABLES]
-    names = [
-        name.upper().removeprefix("FORECASTING_") for name in os.environ if name.upper().startswith("FORECASTING_")
-    ]
-    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in names if name not in known}
+    known = [*map(str.upper, Settings.model_fields), *OTHER_VARIABLES]
+    upper = {name.upper(): value for name, value in os.environ.items()}
+    given = {
+        name.removeprefix("FORECASTING_"): value for name, value in upper.items() if name.startswith("FORECASTING_")
+    }
+    for name, value in given.items():
+        if not fits_utf8(value):
+            raise UsageError(f"Expected UTF-8 in FORECASTING_{name[:48]}, found other bytes. Correct it.")
+    nearest = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
     wrong = "; ".join(f"FORECASTING_{name[:40]} (FORECASTING_{near[0]}?)" for name, near in nearest.items() if near)
     if wrong:
         raise UsageError(
             f"Expected names of settings in the environment, found {wrong}. Correct or remove each; `forecasting "
             "settings` lists all settings."
         )
-
-
-def _check_texts() -> None:
-    """Refuse a variable with bytes that are no UTF-8: no page, table or document could hold its value.
-
-    Raises:
-        UsageError: Names it.
-    """
-    for name, value in os.environ.items():
-        if name.upper().startswith("FORECASTING_") and not fits_utf8(value):
-            raise UsageError(f"Expected UTF-8 in {name[:60]}, found other bytes. Correct it.")

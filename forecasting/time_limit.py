@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -12,32 +13,19 @@ class TimeLimitError(Exception):
 
 
 def within(seconds: float, work: Callable[[], Result], *, name: str) -> Result:
-    """The result of `work`, run in a thread of its own; its error is raised here.
+    """The result of `work`, run in a thread of its own; its error, or a TimeLimitError, is raised here.
 
     After `seconds` the thread, a daemon, is left behind: it ends by limits of its own, or with the process.
-
-    Args:
-        seconds: The limit.
-        work: Called without arguments.
-        name: Of the thread.
-
-    Raises:
-        TimeLimitError: `work` has not ended within the limit.
     """
-    results: list[Result] = []
-    failures: list[Exception] = []
+    result: Future[Result] = Future()
 
     def run() -> None:
         try:
-            results.append(work())
-        except Exception as error:  # raised again in the caller's thread
-            failures.append(error)
+            result.set_result(work())
+        except Exception as error:
+            result.set_exception(error)
 
-    thread = threading.Thread(target=run, name=name, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failures:
-        raise failures[0]
-    if not results:
+    threading.Thread(target=run, name=name, daemon=True).start()
+    if wait([result], seconds).not_done:
         raise TimeLimitError(f"{name} did not end within {seconds:g} s.")
-    return results[0]
+    return result.result()

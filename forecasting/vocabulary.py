@@ -1,10 +1,11 @@
-"""The closed sets: targets, modes, kinds, roles, stages, horizons and quantile levels.
+"""The closed sets: targets, modes, kinds, roles, stages, horizons and quantile levels; and ids.
 
 No numpy here: the settings import this module, and `forecasting --help` must start without loading it.
 """
 
+import hashlib
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, TypeAlias
 
 Clock: TypeAlias = Callable[[], datetime]
@@ -63,3 +64,13 @@ RANDOM = "drawn"
 
 OF_MANY = ""
 """Column `symbol` of table models for pretrained weights, which are of many symbols."""
+
+
+def short_id(*parts: str) -> str:
+    """Twelve hex digits derived from `parts`, never random: a repeated run gives the same ids."""
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:12]
+
+
+def finding_id(fetch_id: str, session: date, rule: str) -> str:
+    """Sixteen hex digits derived from the fetch that first showed a finding, its session and its rule."""
+    return hashlib.sha256(f"{fetch_id}|{session}|{rule}".encode()).hexdigest()[:16]

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.pipeline.publish import each_report
 from forecasting.report.night_view import ReportData
 from forecasting.settings import Settings, read_settings

@@ -87,7 +87,7 @@ assert not {"torch", "prefect", "typer", "alembic"} & set(sys.modules)
 import forecasting.pipeline.run
 from flows import clock
 assert not {"prefect", "typer"} & set(sys.modules)
-import flows.nightly, flows.catch_up, flows.operations.worker
+import flows.nightly, flows.catch_up, flows.server
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=folder, env={"PYTHONPATH": ":".join(sys.path)})

@@ -1,4 +1,4 @@
-"""The installed packages against what this code assumes of them: a failure names the package and what has changed."""
+"""What this code relies on in other packages beyond what their documents promise: a docstring says what."""
 
 from __future__ import annotations
 
@@ -9,17 +9,12 @@ import inspect
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated
 from unittest import mock
 from uuid import uuid4
 
 import pytest
-
-from forecasting import dependencies
-from forecasting.dependencies import ASSUMPTIONS, TESTED, Assumption, untested_releases
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,7 +22,8 @@ OWN = {"_asdict", "_exit", "_fields", "_forecasting_traceback", "_mapping"}
 """Names with an underscore that their documents promise, or that are ours."""
 
 
-def alembic_errors() -> None:
+def test_alembic_errors() -> None:
+    """An unknown revision is a CommandError."""
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
@@ -37,7 +33,8 @@ def alembic_errors() -> None:
         ScriptDirectory.from_config(_config()).get_revision("nowhere")
 
 
-def alembic_table() -> None:
+def test_alembic_table() -> None:
+    """The revision is column version_num of table alembic_version."""
     import sqlalchemy as sa
     from alembic.migration import MigrationContext
 
@@ -47,7 +44,8 @@ def alembic_table() -> None:
         assert MigrationContext.configure(connection).get_current_revision() == "0042"
 
 
-def curl_cffi_errors() -> None:
+def test_curl_cffi_errors() -> None:
+    """Each error of a request is an OSError."""
     from curl_cffi.requests import exceptions
     from curl_cffi.requests.exceptions import RequestException
 
@@ -56,7 +54,8 @@ def curl_cffi_errors() -> None:
     assert issubclass(RequestException, OSError)
 
 
-def curl_cffi_cut_off() -> None:
+def test_curl_cffi_cut_off() -> None:
+    """A response that was cut off is a JSONDecodeError with `pos`, or an IncompleteRead."""
     from curl_cffi.requests import Response
     from curl_cffi.requests.exceptions import IncompleteRead
 
@@ -69,7 +68,8 @@ def curl_cffi_cut_off() -> None:
     assert IncompleteRead.__name__ == "IncompleteRead"
 
 
-def exchange_calendars_names() -> None:
+def test_exchange_calendars_names() -> None:
+    """get_calendar_names() has all that get_calendar() makes."""
     import exchange_calendars as xc
 
     assert "XNOWHERE" not in xc.get_calendar_names()
@@ -78,14 +78,16 @@ def exchange_calendars_names() -> None:
         assert xc.get_calendar(name).name == name
 
 
-def exchange_calendars_bounds() -> None:
+def test_exchange_calendars_bounds() -> None:
+    """bound_min() and bound_max() of a class of calendars are a day or None."""
     import exchange_calendars as xc
 
     found = [kind() for name in ("XNYS", "XSAU") for kind in _bounds_of(type(xc.get_calendar(name)))]
     assert all(one is None or one.date() for one in found)
 
 
-def exchange_calendars_weeks() -> None:
+def test_exchange_calendars_weeks() -> None:
+    """weekmask has a 1 for each usual weekday, Monday first; special_weekmasks has (first, last, other weekmask)."""
     import exchange_calendars as xc
 
     weeks = {name: xc.get_calendar(name).weekmask for name in ("XNYS", "XSAU", "24/7")}
@@ -99,21 +101,24 @@ def _bounds_of(kind: type) -> list[Callable[[], object]]:
     return [kind.bound_min, kind.bound_max]  # type: ignore[attr-defined]
 
 
-def pandas_string_storage() -> None:
+def test_pandas_string_storage() -> None:
+    """The option mode.string_storage can be `python`."""
     import pandas as pd
 
     with pd.option_context("mode.string_storage", "python"):
         assert pd.StringDtype().storage == "python"
 
 
-def prefect_paths() -> None:
+def test_prefect_paths() -> None:
+    """A server has the paths /health and /admin/version."""
     from prefect.server.api import admin, server
 
     assert inspect.signature(server.create_api_app).parameters["health_check_path"].default == "/health"
     assert "/admin/version" in {route.path for route in admin.router.routes}
 
 
-def prefect_drain() -> None:
+def test_prefect_drain() -> None:
+    """APILogWorker and EventsWorker have drain_all with a time limit."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 
@@ -121,19 +126,22 @@ def prefect_drain() -> None:
         inspect.signature(worker.drain_all).bind(timeout=5)
 
 
-def prefect_outside_a_run() -> None:
+def test_prefect_outside_a_run() -> None:
+    """FlowRunContext.get() is None outside a flow run."""
     from prefect.context import FlowRunContext
 
     assert FlowRunContext.get() is None
 
 
-def prefect_failed() -> None:
+def test_prefect_failed() -> None:
+    """The message of a failed run begins `Flow run encountered an exception:`."""
     from prefect import flow_engine
 
     assert '"Flow run encountered an exception:"' in inspect.getsource(flow_engine)
 
 
-def prefect_loggers() -> None:
+def test_prefect_loggers() -> None:
+    """Runs log to prefect.flow_runs, tasks to prefect.task_runs."""
     from prefect.client.schemas.objects import FlowRun, TaskRun
     from prefect.logging.loggers import flow_run_logger, task_run_logger
 
@@ -142,7 +150,8 @@ def prefect_loggers() -> None:
     assert (of_flow.logger.name, of_task.logger.name) == ("prefect.flow_runs", "prefect.task_runs")
 
 
-def prefect_schedule() -> None:
+def test_prefect_schedule() -> None:
+    """A CronSchedule gives its next dates."""
     from prefect.server.schemas.schedules import CronSchedule
 
     schedule = CronSchedule(cron="30 5 * * 2-6", timezone="America/New_York")
@@ -150,13 +159,15 @@ def prefect_schedule() -> None:
     assert due == datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 
 
-def psycopg_options() -> None:
+def test_psycopg_options() -> None:
+    """Conninfo.get_defaults() lists libpq's options."""
     from psycopg.pq import Conninfo
 
     assert {b"host", b"sslmode", b"connect_timeout"} <= {option.keyword for option in Conninfo.get_defaults()}
 
 
-def pydantic_problems() -> None:
+def test_pydantic_problems() -> None:
+    """A problem has type, loc, msg and input; an own check's is a value_error, `Value error, ` before its text."""
     from pydantic import AfterValidator, BaseModel, ValidationError
 
     def refuse(value: int) -> int:
@@ -174,7 +185,8 @@ def pydantic_problems() -> None:
     assert (of_check["type"], of_check["msg"]) == ("value_error", "Value error, expected another")
 
 
-def sqlalchemy_errors() -> None:
+def test_sqlalchemy_errors() -> None:
+    """A failed connection is an OperationalError without statement, the driver's error in `orig`."""
     import sqlalchemy as sa
     from sqlalchemy.exc import OperationalError
 
@@ -184,7 +196,8 @@ def sqlalchemy_errors() -> None:
     assert str(failed.value.orig) == "unable to open database file"
 
 
-def sqlalchemy_rowcount() -> None:
+def test_sqlalchemy_rowcount() -> None:
+    """With preserve_rowcount, an insert's rowcount is that of the rows it added."""
     import sqlalchemy as sa
 
     insert = "INSERT INTO t VALUES (?) ON CONFLICT DO NOTHING"
@@ -197,7 +210,8 @@ def sqlalchemy_rowcount() -> None:
     assert counts == [2, 1]
 
 
-def torch_adamw() -> None:
+def test_torch_adamw() -> None:
+    """torch.optim.adamw.adamw is a step of AdamW as a function."""
     import torch
     from torch.optim.adamw import adamw
 
@@ -208,7 +222,8 @@ def torch_adamw() -> None:
     torch.testing.assert_close(weight, torch.tensor([1.0 * (1 - 0.1 * 0.5) - 0.1]))
 
 
-def torch_meta() -> None:
+def test_torch_meta() -> None:
+    """A network made on the device meta draws nothing from the process's generator."""
     import torch
 
     before = torch.get_rng_state()
@@ -217,7 +232,8 @@ def torch_meta() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def typer_sources() -> None:
+def test_typer_sources() -> None:
+    """A context names which options the command line gave."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own imports
         import typer
@@ -234,7 +250,8 @@ def typer_sources() -> None:
     assert [source.name == "COMMANDLINE" for source in found] == [True, False]  # type: ignore[attr-defined]
 
 
-def yfinance_time_zone() -> None:
+def test_yfinance_time_zone() -> None:
+    """A ticker with _tz set requests no time zone."""
     import yfinance
 
     ticker = yfinance.Ticker("SBUX")
@@ -244,7 +261,8 @@ def yfinance_time_zone() -> None:
         assert ticker._get_ticker_tz(timeout=1) == "UTC"
 
 
-def yfinance_calendar() -> None:
+def test_yfinance_calendar() -> None:
+    """Calendars with _most_active_qy set requests no list of active stocks."""
     from yfinance import calendars
 
     calendar = calendars.Calendars(start="2024-03-01", end="2024-03-02")
@@ -258,7 +276,8 @@ def yfinance_calendar() -> None:
     assert query.to_dict() in asked.call_args.kwargs["query"].to_dict()["operands"]
 
 
-def yfinance_cache_folder() -> None:
+def test_yfinance_cache_folder() -> None:
+    """_TzDBManager.get_location() is what set_tz_cache_location was given."""
     import yfinance
     from yfinance.cache import _TzDBManager
 
@@ -270,19 +289,22 @@ def yfinance_cache_folder() -> None:
         yfinance.set_tz_cache_location(before)
 
 
-def yfinance_exceptions_shown() -> None:
+def test_yfinance_exceptions_shown() -> None:
+    """config.debug.hide_exceptions exists."""
     import yfinance
 
     assert yfinance.config.debug.hide_exceptions in (True, False)
 
 
-def yfinance_cache() -> None:
+def test_yfinance_cache() -> None:
+    """YfData.cache_get.cache_clear() empties the cache of responses."""
     from yfinance.data import YfData
 
     YfData.cache_get.cache_clear()
 
 
-def yfinance_session() -> None:
+def test_yfinance_session() -> None:
+    """YfData is one object, in SingletonMeta._instances, until it is removed there."""
     from yfinance.data import SingletonMeta, YfData
 
     with mock.patch.object(SingletonMeta, "_instances", {}):
@@ -292,7 +314,8 @@ def yfinance_session() -> None:
         assert YfData() is not first
 
 
-def yfinance_errors() -> None:
+def test_yfinance_errors() -> None:
+    """YFRateLimitError and YFPricesMissingError, with yahoo_reason, are YFExceptions."""
     from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
     assert YFPricesMissingError("SBUX", "", yahoo_reason="No data found").yahoo_reason == "No data found"
@@ -300,38 +323,8 @@ def yfinance_errors() -> None:
     assert issubclass(YFRateLimitError, YFException)
 
 
-def broken(assumption: Assumption, check: Callable[[], None]) -> str:
-    """What has changed, with the installed release and those tested; empty where the assumption holds."""
-    try:
-        check()
-    except (Exception, pytest.fail.Exception) as error:
-        package, (oldest, newest) = assumption.package, TESTED[assumption.package]
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        return (
-            f"{package} {version(package)} no longer is as {assumption.used_in} relies on: {assumption.states} "
-            f"Found {cause}. It was so from {oldest} to {newest}."
-        )
-    return ""
-
-
-@pytest.mark.parametrize("name", ASSUMPTIONS)
-def test_the_installed_release_is_as_assumed(name: str) -> None:
-    if changed := broken(ASSUMPTIONS[name], globals()[name]):
-        pytest.fail(changed, pytrace=False)
-
-
-def test_a_package_that_has_changed_is_named_with_its_release_and_what_is_gone() -> None:
-    def look_for_it() -> None:
-        SimpleNamespace()._most_active_qy  # noqa: B018 - as a release without it
-
-    words = broken(ASSUMPTIONS["yfinance_calendar"], look_for_it)
-    assert words.startswith(f"yfinance {version('yfinance')} no longer is as forecasting/ingest/sources/yahoo.py")
-    assert "_most_active_qy set requests no list" in words
-    assert "Found AttributeError: 'types.SimpleNamespace' object has no attribute '_most_active_qy'" in words
-
-
-def test_every_private_name_of_another_package_is_an_assumption() -> None:
-    stated = " ".join(assumption.states for assumption in ASSUMPTIONS.values())
+def test_every_private_name_of_another_package_is_stated_here() -> None:
+    stated = " ".join(check.__doc__ or "" for name, check in globals().items() if name.startswith("test_"))
     used = {name for folder in ("forecasting", "flows", "migrations") for name in private_names(ROOT / folder)}
     assert {"_tz", "_instances"} <= used
     assert {name for name in used if name not in stated} == set()
@@ -347,19 +340,3 @@ def private_names(folder: Path) -> set[str]:
             elif isinstance(node, ast.ImportFrom):
                 found |= {alias.name for alias in node.names}
     return {name for name in found if name.startswith("_") and not name.startswith("__")} - OWN
-
-
-def test_every_assumption_names_the_module_that_relies_on_it_and_imports_the_package() -> None:
-    for name, assumption in ASSUMPTIONS.items():
-        text = (ROOT / assumption.used_in).read_text(encoding="utf-8")
-        imported = assumption.package.replace("-", "_")
-        assert imported in text or imported == "curl_cffi", name
-        assert name.startswith(imported), name
-
-
-def test_a_release_beyond_those_tested_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = {package: newest for package, (_, newest) in TESTED.items()}
-    monkeypatch.setattr(dependencies, "version", installed.__getitem__)
-    assert untested_releases() == ""
-    installed |= {"yfinance": "1.10.0rc1", "torch": "2.5.1+cpu", "pandas": "3.1.1.post1"}
-    assert untested_releases() == "torch 2.5.1+cpu (tested from 2.6.0), yfinance 1.10.0rc1 (tested up to 1.7.0)"

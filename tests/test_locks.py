@@ -11,8 +11,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from forecasting.dependencies import TESTED
-
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ROOT / "deploy" / "locks"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -129,8 +127,3 @@ def test_the_oldest_releases_are_the_lower_bounds_themselves() -> None:
             version for name, version in constraints_of("oldest.txt") if name == canonicalize_name(stated.name)
         ]
         assert Version(oldest).release[: len(bound)] == bound
-
-
-def test_the_releases_that_the_code_states_as_tested_are_the_oldest_and_the_newest() -> None:
-    oldest, newest = dict(constraints_of("oldest.txt")), dict(constraints_of("newest.txt"))
-    assert {name: (oldest[name], newest[name]) for name in TESTED} == TESTED

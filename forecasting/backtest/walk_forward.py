@@ -26,13 +26,13 @@ from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volumes, skill
 from forecasting.evaluate.significance import SIZE
 from forecasting.losses import Floats, pinball
-from forecasting.option_values import source_name
 from forecasting.predict.combine import MAX_FORECASTS, Past, issue
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import MIN_ROWS, Windows, make_windows
 from forecasting.sessions import next_sessions
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_names
+from forecasting.values import source_name
 from forecasting.vocabulary import HORIZONS, LSTM, MEDIAN, QUANTILE_COLUMNS, Progress
 
 if TYPE_CHECKING:

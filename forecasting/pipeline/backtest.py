@@ -16,7 +16,6 @@ from joblib import Parallel, delayed
 from forecasting.backtest.refits import count_of
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
 from forecasting.exchanges import OLDEST_DAY
-from forecasting.ids import short_id
 from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis
 from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.earnings import check_events, events_of_backtest
@@ -31,7 +30,7 @@ from forecasting.report.documents import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write
-from forecasting.vocabulary import Clock, Progress
+from forecasting.vocabulary import Clock, Progress, short_id
 
 Bar = Callable[[str], AbstractContextManager[Progress | None]]
 """Shows the progress of the work that a text names; without a terminal it gives None."""

@@ -12,7 +12,6 @@ import pandas as pd
 
 from forecasting.evaluate.decisions import Facts, decide
 from forecasting.evaluate.scores import score_rows
-from forecasting.ids import short_id
 from forecasting.pipeline.models import why_not_runnable
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import publish_page
@@ -21,7 +20,7 @@ from forecasting.pipeline.snapshot import data_as_of
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.vocabulary import CHALLENGER, CHAMPION
+from forecasting.vocabulary import CHALLENGER, CHAMPION, short_id
 
 logger = logging.getLogger("forecasting.evaluate")
 

@@ -9,10 +9,9 @@ from datetime import date
 from pathlib import Path
 
 from forecasting.errors import ArtifactError
-from forecasting.ids import short_id
 from forecasting.settings import Settings
 from forecasting.store.connect import place
-from forecasting.vocabulary import Target
+from forecasting.vocabulary import Target, short_id
 
 ARTIFACTS = "artifacts"
 """Folder of the models' folders, below the data folder."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
-from forecasting.dependencies import untested_releases
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import source_of
@@ -124,7 +123,6 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
         "source": lambda: _source(settings),
         **({"witness": lambda: _witness(settings)} if settings.witness else {}),
         **({"notify": lambda: notify.check_addresses(settings)} if settings.notify else {}),
-        "packages": _packages,
         "disk": lambda: _disk(settings),
     }
 
@@ -184,12 +182,6 @@ def _source(settings: Settings) -> str:
 def _witness(settings: Settings) -> str:
     witness = witness_of(settings)
     return f"{witness.name if witness else 'none'} (no request made)"
-
-
-def _packages() -> str:
-    """Another release than those tested is no fault, and the first suspect after one."""
-    untested = untested_releases()
-    return f"not among the releases tested: {untested}" if untested else "among the releases tested"
 
 
 def _existing(folder: Path) -> Path:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any, Literal
 
 from forecasting.errors import BadDataError, ForecastingError, RateLimitedError, SourceError, UsageError
-from forecasting.ids import short_id
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.earnings import (
@@ -36,7 +35,6 @@ from forecasting.ingest.sources.plugins import (
     market_source_of,
     source_of,
 )
-from forecasting.option_values import source_name
 from forecasting.pipeline import plan
 from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.market import needed_market
@@ -52,7 +50,8 @@ from forecasting.sessions import ends_soon
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.connect import Connection
-from forecasting.vocabulary import Clock
+from forecasting.values import source_name
+from forecasting.vocabulary import Clock, short_id
 
 logger = logging.getLogger("forecasting.ingest")
 

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from forecasting.errors import ArtifactError, StoreError, UsageError
-from forecasting.ids import short_id
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, check_inside, child_folder
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, only_symbol, values_of
 from forecasting.settings import Settings
@@ -17,7 +16,7 @@ from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import FILES, Checkpoint, load, read_whole
-from forecasting.vocabulary import LSTM, Clock
+from forecasting.vocabulary import LSTM, Clock, short_id
 
 if TYPE_CHECKING:
     from forecasting.train.pretrained import OwnWeights

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forecasting.errors import ForecastingError, UsageError
-from forecasting.ids import short_id
-from forecasting.option_values import source_name
 from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.unexpected import explained
 from forecasting.sessions import last_completed, opens_at, shift
 from forecasting.settings import Settings
-from forecasting.vocabulary import Clock, Mode, Target
+from forecasting.values import source_name
+from forecasting.vocabulary import Clock, Mode, Target, short_id
 
 if TYPE_CHECKING:
     from forecasting.report.night_view import ReportData

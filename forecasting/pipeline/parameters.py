@@ -14,7 +14,7 @@ from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.symbols import joined
 from forecasting.plain_text import plain_text
 from forecasting.sessions import last_completed
-from forecasting.settings import SECRET_FILES, Settings, read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.vocabulary import Clock
 
 LONGEST_NAME = 100
@@ -33,9 +33,8 @@ def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; p
     for kind in ("source", "events", "market"):
         if kind in chosen:
             check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
-    read = dict(current) | dict.fromkeys(SECRET_FILES)  # what they hold is read; both together are refused
     try:
-        return Settings.model_validate({**read, **chosen})
+        return Settings.model_validate({**dict(current), **chosen})
     except ValidationError as error:
         problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
         raise UsageError(f"Invalid flow parameter. {problems}.") from None

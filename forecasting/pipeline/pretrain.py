@@ -17,7 +17,6 @@ from datetime import date
 import numpy as np
 
 from forecasting.errors import FitError, HistoryError
-from forecasting.ids import short_id
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.folders import PRETRAINED, child_folder
 from forecasting.pipeline.ledger_clock import ledger_instant
@@ -33,7 +32,7 @@ from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, pretrain, shipped_for
-from forecasting.vocabulary import LSTM, OF_MANY, Clock
+from forecasting.vocabulary import LSTM, OF_MANY, Clock, short_id
 
 logger = logging.getLogger("forecasting.train")
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from forecasting import __version__
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
-from forecasting.option_values import source_name
 from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders, prunable_weights
 from forecasting.pipeline.night import Night
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
+from forecasting.values import source_name
 from forecasting.vocabulary import RunStatus
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from forecasting.errors import ForecastingError, StoreError, SymbolsFailedError, UsageError
-from forecasting.option_values import check_symbol, listed
 from forecasting.pipeline.unexpected import explained
 from forecasting.plain_text import named, plain_text
 from forecasting.settings import Settings
 from forecasting.store import read
 from forecasting.store.connect import Connection
+from forecasting.values import check_symbol, listed
 from forecasting.vocabulary import Clock, Target
 
 Value = TypeVar("Value")

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forecasting.errors import HistoryError
-from forecasting.ids import short_id
 from forecasting.losses import Floats
 from forecasting.predict.combine import combine_and_calibrate, network_quantiles
 from forecasting.preprocess.features import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
-from forecasting.vocabulary import BASELINE, CHAMPION, HORIZONS, MEDIAN, QUANTILE_COLUMNS, SILENCED, Role, Target
+from forecasting.vocabulary import (
+    BASELINE,
+    CHAMPION,
+    HORIZONS,
+    MEDIAN,
+    QUANTILE_COLUMNS,
+    SILENCED,
+    Role,
+    Target,
+    short_id,
+)
 
 if TYPE_CHECKING:
     from forecasting.predict.combine import Past

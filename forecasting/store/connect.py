@@ -14,8 +14,8 @@ from sqlalchemy import Connection as Connection  # what every function of the st
 from sqlalchemy.exc import ArgumentError, DatabaseError, DataError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from forecasting.database_url import encoded, sqlite_database
 from forecasting.errors import StoreError, UsageError
+from forecasting.settings import encoded, sqlite_database
 
 BUSY_TIMEOUT_S = 30
 """Seconds that a statement waits for a lock of another process's transaction."""

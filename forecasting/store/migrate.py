@@ -15,11 +15,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from forecasting.errors import StoreError, UsageError
-from forecasting.ids import short_id
 from forecasting.store.connect import begun, engine, is_sqlite, parse, place, reading, sqlite_path, transaction
 from forecasting.store.lock import LOCKED, no_run
 from forecasting.store.schema import metadata
 from forecasting.store.views import VIEWS, text_of
+from forecasting.vocabulary import short_id
 
 if TYPE_CHECKING:
     from alembic.config import Config

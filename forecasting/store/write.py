@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import sqlalchemy as sa
 
-from forecasting.ids import finding_id
 from forecasting.ingest.earnings import KEY, VALUES, unseen
 from forecasting.store import read, schema
 from forecasting.store.frames import Row, of_series
 from forecasting.store.insert import insert, plain
 from forecasting.store.read.inputs import PRICES
 from forecasting.store.views import VIEWS, WINDOWS
-from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, QUANTILE_COLUMNS
+from forecasting.vocabulary import CHAMPION, HORIZONS, PUBLISHED_LINE, QUANTILE_COLUMNS, finding_id
 
 if TYPE_CHECKING:
     from forecasting.ingest.bar_rules import Finding

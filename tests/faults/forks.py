@@ -15,7 +15,7 @@ PRELOADED = [
     "exchange_calendars",
     "flows.reporting",
     "flows.cli",
-    "flows.terminal.start",
+    "flows.start",
     "jinja2",
 ]
 """Imported once, before anything is forked: together they take longer than a night."""

@@ -27,7 +27,6 @@ from hypothesis.stateful import (
 )
 
 from forecasting.evaluate.scores import score_rows
-from forecasting.ids import short_id
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.revisions import explain
@@ -36,7 +35,7 @@ from forecasting.sessions import next_sessions
 from forecasting.store import read, write
 from forecasting.store.connect import savepoint
 from forecasting.store.migrate import downgrade, upgrade
-from forecasting.vocabulary import QUANTILE_COLUMNS
+from forecasting.vocabulary import QUANTILE_COLUMNS, short_id
 from tests.builders import random_bars
 from tests.faults.ledger_pair import LedgerPair
 from tests.postgres import fresh_postgres

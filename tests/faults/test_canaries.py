@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 import forecasting as fc
 from flows import cli, clock, nightly  # noqa: F401 - flows are imported before they are made plain
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.errors import ForecastingError
 from forecasting.settings import read_settings
 from forecasting.store import connect

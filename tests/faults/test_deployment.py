@@ -153,7 +153,7 @@ def test_no_password_of_databases_sh_is_an_argument_or_in_the_server_s_log(
 def test_the_nights_role_runs_nights_and_backtests_but_neither_migrates_nor_rewrites(
     deployed: sa.URL, csv_of_bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_flows: None
 ) -> None:
-    from flows.terminal.start import start_night
+    from flows.start import start_night
     from forecasting.settings import read_settings
     from tests.builders import LAST
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from flows import backtest, catch_up, clock, nightly
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, UsageError
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.parameters import narrowed

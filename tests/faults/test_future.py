@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import catch_up, clock, nightly
-from flows.terminal.start import start_catch_up, start_night
+from flows.start import start_catch_up, start_night
 from forecasting.errors import UsageError
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from flows import console
 from flows.reporting import readable_errors
-from flows.terminal import console
 from forecasting.plain_text import LIMIT
 from forecasting.report.prefect import night_markdown
 from forecasting.settings import read_settings

@@ -20,10 +20,9 @@ from prefect.exceptions import UnfinishedRun
 from prefect.settings import PREFECT_PROFILES_PATH, load_profiles, temporary_settings
 from prefect.settings.models.logging import LoggingSettings
 
-from flows import nightly
-from flows.terminal import options
-from flows.terminal.boundary import run_command
-from flows.terminal.echo import echo
+from flows import cli, nightly
+from flows.cli import run_command
+from flows.console import echo
 from forecasting.errors import ForecastingError, PageError
 from forecasting.pipeline import unexpected
 from forecasting.settings import read_settings
@@ -52,7 +51,7 @@ def paragraph(
     """Runs `show` with a function in place of what reads its settings; the one line of its error."""
 
     def of(fails: Callable[[], object]) -> str:
-        monkeypatch.setattr(options, "settings", fails)
+        monkeypatch.setattr(cli, "settings", fails)
         code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
         assert (code, out, len(err.splitlines())) == (1, "", 1)
         return err
@@ -71,7 +70,7 @@ def test_a_fault_of_the_code_is_a_paragraph_and_its_traceback_a_private_file(
     def fault() -> None:
         raise ZeroDivisionError("seeded\nin two lines")
 
-    monkeypatch.setattr(options, "settings", fault)
+    monkeypatch.setattr(cli, "settings", fault)
     code, out, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
     (kept,) = (data / "errors").iterdir()
     assert (code, out, len(err.splitlines())) == (1, "", 1)
@@ -160,7 +159,7 @@ def test_an_error_of_the_operating_system_names_path_and_remedy(
     def fault() -> None:
         raise OSError(number, os.strerror(number), "/ledger/windows.npz")
 
-    monkeypatch.setattr(options, "settings", fault)
+    monkeypatch.setattr(cli, "settings", fault)
     code, _, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
     assert (code, len(err.splitlines())) == (1, 1)
     assert f"/ledger/windows.npz: {os.strerror(number)}" in err
@@ -179,7 +178,7 @@ def test_an_error_of_the_operating_system_names_path_and_remedy(
         (["report", "--out", ""], 2, "after --out"),
         (["article", "--out", "/"], 2, "a folder"),
         (["article", "--out", LONG], 2, "File name too long"),
-        (["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--json", "/nowhere/x"], 2, "no folder"),
+        (["backtest", "--from", "2018-11-01", "--to", "2018-12-20", "--out", "/nowhere/x"], 2, "no folder"),
         ([*BACKTEST, "--from", "2018-12-10", "--to", "2018-12-14"], 1, "Expected 6 or more origins"),
         ([*BACKTEST, "--from", "2018-12-19", "--to", "2018-12-31"], 1, "Expected 6 or more origins"),
         (["run", "--source", "sample", "--as-of", "1900-01-01"], 2, "1900-01-01"),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from flows import clock
-from flows.terminal.start import start_catch_up
+from flows.start import start_catch_up
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.sessions import between
 from forecasting.settings import read_settings

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.terminal.start import start_catch_up
+from flows.start import start_catch_up
 from forecasting.errors import StoreError
 from forecasting.pipeline.replay import replay
 from forecasting.settings import read_settings

@@ -89,7 +89,6 @@ print(*(of["collections"] for of in gc.get_stats()))"""
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
         (["article", "--symbol", "SBUX", "--symbol", "KO"], 2, "Expected one symbol for `article`, found 2: SBUX, KO."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
-        (["backtest", "x", "--from", "2018-11-01", "--to", "2018-12-20"], 2, "Expected options alone, found 'x'"),
         (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
         (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),
         (["catch-up", "--from", "2024-03-09", "--to", "2024-03-11", "--source", "sample"], 2, "2024-03-09"),
@@ -166,7 +165,7 @@ def test_a_backtest_writes_the_documented_keys(
     monkeypatch.setenv("FORECASTING_TRAIN_SESSIONS", "320")
     out = here / "result.json"
     words = ["backtest", "--source", "sample", "--symbol", "^GSPC", "--target", "volume", "--from", "2018-11-01"]
-    words += ["--to", "2018-12-20", "--refit-every", "21", "--json", str(out), "--workers", "1"]
+    words += ["--to", "2018-12-20", "--refit-every", "21", "--out", str(out), "--workers", "1"]
     code, shown, _ = run(*words, monkeypatch=monkeypatch, capsys=capsys)
     assert code == 0
     document = json.loads(out.read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from forecasting.store.schema import metadata

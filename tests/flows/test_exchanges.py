@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from flows import clock
 from flows.nightly import nightly
-from flows.terminal.start import start_catch_up, start_night
+from flows.start import start_catch_up, start_night
 from forecasting import sessions
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline import publish

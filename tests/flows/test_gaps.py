@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.report.page import render_page
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings

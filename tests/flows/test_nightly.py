@@ -14,7 +14,7 @@ from prefect import Flow, Task
 from prefect.settings import PREFECT_FLOW_DEFAULT_RETRIES, PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows import backtest, catch_up, nightly
-from flows.terminal.start import start_catch_up
+from flows.start import start_catch_up
 from forecasting.errors import HistoryError, UnexpectedError, UsageError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.sessions import between, next_sessions

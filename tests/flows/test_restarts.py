@@ -9,8 +9,8 @@ import pytest
 from prefect import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.operations import server
-from flows.operations.server import tolerate_outage
+from flows import server
+from flows.server import tolerate_outage
 from forecasting.store import migrate
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.flows import prefect_api, processes

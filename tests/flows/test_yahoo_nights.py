@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.errors import (
     BadDataError,
     DataLateError,

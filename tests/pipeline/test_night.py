@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from flows import clock
-from flows.terminal.start import start_catch_up, start_night
+from flows.start import start_catch_up, start_night
 from forecasting.errors import (
     ArtifactError,
     DataLateError,

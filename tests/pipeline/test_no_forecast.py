@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.terminal.admin import models_list, models_rollback
-from flows.terminal.nights import show
+from flows.cli import models_list, models_rollback, show
 from forecasting.errors import StoreError, SymbolsFailedError
 from forecasting.pipeline.symbols import HELD_NAMED, check_forecast
 from forecasting.store import write

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from flows import clock
-from flows.terminal.start import start_night
+from flows.start import start_night
 from forecasting.errors import HistoryError, NoLiveForecastError, UsageError
 from forecasting.pipeline import health
 from forecasting.pipeline.notify import Alert, check_addresses, send, together

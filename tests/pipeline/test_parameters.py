@@ -44,8 +44,8 @@ def test_a_file_outside_the_permitted_folders_is_refused(tmp_path: Path) -> None
 
 
 def test_parameters_are_checked_beside_a_file_with_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "url").write_text("sqlite:////srv/ledger.db")
-    monkeypatch.setenv("FORECASTING_DATABASE_URL_FILE", str(tmp_path / "url"))
+    (tmp_path / "forecasting_database_url").write_text("sqlite:////srv/ledger.db")
+    monkeypatch.setenv("FORECASTING_SECRETS_DIR", str(tmp_path))
     assert narrowed(symbols=["MSFT"]).url == "sqlite:////srv/ledger.db"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows import clock
-from flows.terminal.start import start_catch_up
+from flows.start import start_catch_up
 from forecasting import sessions
 from forecasting.errors import StoreError, UnexpectedError
 from forecasting.pipeline import preprocess

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 
-from forecasting.ids import finding_id
 from forecasting.ingest.bar_rules import Finding
 from forecasting.store import read, schema, write
 from forecasting.store.connect import transaction
+from forecasting.vocabulary import finding_id
 from tests.store.rows import SYMBOL, at, bar_rows, fetched, revision
 
 FIRST, BAD, LAST = date(2024, 3, 4), date(2024, 3, 5), date(2024, 3, 7)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from flows.terminal.start import start_serving
+from flows.start import start_serving
 from forecasting.errors import LockedError, StoreError
 from forecasting.store.connect import engine
 from forecasting.store.lock import night_lock, serve_lock

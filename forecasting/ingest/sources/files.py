@@ -26,7 +26,7 @@ from forecasting.ingest.actions import implied_dividends, make_actions
 from forecasting.ingest.bar_rules import PRICES
 from forecasting.ingest.bars import canonical
 from forecasting.ingest.sources import Fetched, UnreadableRow
-from forecasting.option_values import source_name
+from forecasting.values import source_name
 
 Kind = Literal["csv", "parquet"]
 

@@ -15,8 +15,7 @@ from forecasting.ingest.sources import EndedSource, Fetched, Source
 from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.sample import Sample
 from forecasting.ingest.sources.yahoo import Yahoo
-from forecasting.market_choice import MarketChoice
-from forecasting.option_values import check_day
+from forecasting.values import MarketChoice, check_day
 
 GROUP = "forecasting.sources"
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import http.server
-import json
 import logging
 import os
 import re
@@ -34,8 +33,8 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.operations import server
-from flows.terminal.boundary import run_command
+from flows import server
+from flows.cli import run_command
 from forecasting.errors import ForecastingError, UsageError
 
 
@@ -167,20 +166,15 @@ def test_what_listens_beside_the_process_that_was_started_is_not_taken_for_it(mo
         process.kill()
 
 
-@pytest.mark.parametrize("spoilt", ["", "readable", "link", "other process", "no process", "no JSON", "no file"])
+@pytest.mark.parametrize("spoilt", ["", "other process", "no process", "no JSON", "no file"])
 def test_a_server_is_that_of_serve_while_the_process_that_serve_has_named_listens(
     own_folder: Path, spoilt: str
 ) -> None:
-    path = own_folder / "prefect-server.json"
+    server.own_password("admin:x")
     with health(b"true") as url:
-        port = httpx.URL(url).port
         pid = {"other process": os.getppid(), "no process": 4194305}.get(spoilt, os.getpid())
-        path.write_text("admin:x" if spoilt == "no JSON" else json.dumps([pid, port, "admin:x"]))
-        path.chmod(0o644 if spoilt == "readable" else 0o600)
-        if spoilt in ("link", "no file"):
-            path.rename(own_folder / "elsewhere")
-        if spoilt == "link":
-            path.symlink_to(own_folder / "elsewhere")
+        if spoilt != "no file":
+            server.served_file().write_text("admin:x" if spoilt == "no JSON" else f"[{pid}, {httpx.URL(url).port}]")
         found = server.served()
         assert (found is None) == bool(spoilt)
         if found is not None:
@@ -199,13 +193,14 @@ def test_a_password_that_others_read_or_could_have_placed_is_refused(own_folder:
         path.write_text("admin:x" if spoilt == "readable" else "")
         path.chmod(0o644 if spoilt == "readable" else 0o600)
     with pytest.raises(ForecastingError, match=r"prefect-auth.*Delete it"):
-        server._stored_password()
+        server.own_password()
 
 
 def test_a_stored_password_stays_the_same_and_is_its_users_alone(own_folder: Path) -> None:
-    first = server._stored_password()
-    assert server._stored_password() == first
+    first = server.own_password()
+    assert server.own_password() == first
     assert first.startswith("admin:")
+    assert server.own_password("me:mine") == server.own_password() == "me:mine"
     assert [stat.S_IMODE(path.stat().st_mode) for path in own_folder.iterdir()] == [0o600]
 
 
@@ -232,7 +227,8 @@ def test_a_run_reaches_the_configured_server_else_that_of_serve(own_folder: Path
     with health(b"true") as url, health(b"true") as configured:
         with temporary_settings(restore_defaults={PREFECT_API_URL}):
             assert not server.has_server()
-            server._write_private(server.served_file(), json.dumps([os.getpid(), httpx.URL(url).port, "admin:x"]))
+            server.own_password("admin:x")
+            server.served_file().write_text(f"[{os.getpid()}, {httpx.URL(url).port}]")
             assert server.has_server()
             with server.reached_server() as reached:
                 assert (reached, PREFECT_API_AUTH_STRING.value()) == (url, "admin:x")

@@ -1,5 +1,7 @@
 """Output of the commands: text for people, JSON and CSV for programs."""
 
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,7 +9,6 @@ from typing import Any, TypeVar
 import typer
 
 from flows import clock
-from flows.terminal.echo import echo, width
 from forecasting.article import ArticleResult
 from forecasting.errors import ForecastingError
 from forecasting.pipeline.folders import report_path
@@ -15,12 +16,22 @@ from forecasting.pipeline.symbols import SymbolOutcome, raise_failed, values_of
 from forecasting.report import terminal, wording
 from forecasting.report.documents import forecast_csv, json_text, night_document
 from forecasting.report.night_view import ReportData
-from forecasting.report.terminal import LEGEND, line_listing, night_text, text_table
+from forecasting.report.terminal import LEGEND, line_listing, night_text, paragraph, text_table
 from forecasting.settings import Settings, read_settings
 from forecasting.store.connect import place
 
 Row = TypeVar("Row", bound=Mapping[str, Any])
 Value = TypeVar("Value")
+
+
+def width() -> int | None:
+    """The columns of the terminal; None where standard output is not one: whole lines for a file or a pipe."""
+    return max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+
+def echo(text: object) -> None:
+    """Print one paragraph, cleaned and capped: parts of it may come from a source, a file or the database."""
+    typer.echo(paragraph(text, width=width()))
 
 
 def show_outcomes(

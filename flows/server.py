@@ -1,4 +1,4 @@
-"""The Prefect server that runs are reported to: the one configured, else that of `serve`.
+"""The Prefect server that runs are reported to: the one configured, else that of `serve`; and Prefect's worker.
 
 Our own requires a password: else every user and browser page of this machine could start runs and read their logs.
 """
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -46,6 +45,7 @@ from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import check_writable
 from forecasting.settings import read_settings
+from forecasting.store import migrate
 
 logger = logging.getLogger("forecasting.server")
 
@@ -210,17 +210,16 @@ class OwnServer:
 
 
 def served() -> OwnServer | None:
-    """The server of `serve` on this data folder, None where none runs.
+    """The server of `serve` on this data folder: the process that its file names, while that one listens at the port.
 
-    It is the one that `serve` has named in a file of mode 0600, while that process, of this user, listens at the port.
+    None where none runs; the process is this user's, so nobody else gets the password.
     """
-    try:
-        pid, port, password = json.loads(_private_text(served_file()))
+    with suppress(OSError, ValueError, TypeError, psutil.Error, ForecastingError):
+        pid, port = json.loads(served_file().read_text(encoding="utf-8"))
         process = psutil.Process(pid)
-        is_own = process.uids().real == os.getuid() and _listens(process, port)
-    except (ValueError, TypeError, psutil.Error, ForecastingError):
-        return None
-    return OwnServer(process, port, password) if is_own else None
+        if process.uids().real == os.getuid() and _listens(process, port):
+            return OwnServer(process, port, own_password())
+    return None
 
 
 def _start() -> OwnServer:
@@ -240,7 +239,7 @@ def _start() -> OwnServer:
                 f"{error.strerror}. Set PREFECT_SERVER_API_PORT to another one, or, to use a Prefect server that you "
                 f"trust, PREFECT_API_URL={own_url(port)} and PREFECT_API_AUTH_STRING."
             ) from None
-    password = os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or _stored_password()
+    password = own_password(os.environ.get("PREFECT_SERVER_API_AUTH_STRING"))
     own = OWN_DEFAULTS | {"PREFECT_UI_URL": own_url(port).removesuffix("/api")}  # what messages link to
     environment = own | os.environ | {"PREFECT_SERVER_API_AUTH_STRING": password}
     if PREFECT_SERVER_LOGGING_LEVEL.value() == "DEBUG":  # at which uvicorn logs frames, with the password
@@ -255,7 +254,7 @@ def _start() -> OwnServer:
     )
     try:
         _await_own(process, port)
-        _write_private(served_file(), json.dumps([process.pid, port, password]))
+        served_file().write_text(json.dumps([process.pid, port]), encoding="utf-8")
     except BaseException:
         process.kill()
         raise
@@ -282,6 +281,13 @@ def _listens(process: psutil.Process, port: int) -> bool:
     with suppress(psutil.Error):
         found = process.net_connections("tcp4")
         return any(one.status == psutil.CONN_LISTEN and one.laddr == ("127.0.0.1", port) for one in found)
+    return False
+
+
+def is_healthy(url: str) -> bool:
+    """Whether a Prefect server responds at the URL."""
+    with suppress(httpx.HTTPError, ValueError):
+        return httpx.get(f"{url}/health", timeout=5).json() is True
     return False
 
 
@@ -328,61 +334,47 @@ def check_home() -> None:
         check_writable(PREFECT_HOME.value(), variable="PREFECT_HOME")
 
 
+def served_file() -> Path:
+    """The file in which `serve` names its server: process and port."""
+    return read_settings().data_dir.absolute() / SERVED
+
+
 def own_password_file() -> Path:
     """The file with the password of the server of `serve`."""
     return read_settings().data_dir.absolute() / "prefect-auth"
 
 
-def served_file() -> Path:
-    """The file in which `serve` names its server: process, port and password."""
-    return read_settings().data_dir.absolute() / SERVED
-
-
-def _stored_password() -> str:
-    """The password of our own server, generated on the first call.
+def own_password(new: str | None = None) -> str:
+    """`USER:PASSWORD` of the server of `serve`: `new`, which is stored, else what is stored, generated at first.
 
     Raises:
         ForecastingError: Others can read it, or have put something else in its place.
     """
     path = own_password_file()
-    if not (path.is_symlink() or path.exists()):
-        _write_private(path, f"admin:{secrets.token_urlsafe(24)}\n")
-    if ":" not in (password := _private_text(path)):
-        raise ForecastingError(f"Expected USER:PASSWORD in {path}; found something else. Delete it.")
+    if new or not os.path.lexists(path):
+        path.unlink(missing_ok=True)
+        path.touch(0o600, exist_ok=False)
+        path.write_text(f"{new or f'admin:{secrets.token_urlsafe(24)}'}\n", encoding="utf-8")
+    found = path.lstat()
+    is_private = stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077 and found.st_uid == os.getuid()
+    if not is_private or ":" not in (password := path.read_text(encoding="utf-8", errors="replace").strip()):
+        raise ForecastingError(
+            f"Expected in {path}, a file of this user with mode 0600, USER:PASSWORD; found mode "
+            f"{stat.S_IMODE(found.st_mode):04o} or another content. Delete it; it is generated anew."
+        )
     return password
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Put a file of mode 0600 there, whole."""
-    draft = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    draft.replace(path)
-
-
-def _private_text(path: Path) -> str:
-    """The text of a file that nobody but this user can have written or read.
+def start_worker(pool: str) -> None:
+    """Become Prefect's worker of `pool`; does not return.
 
     Raises:
-        ForecastingError: It is no regular file, another user's, others can read it, or it cannot be read.
+        ForecastingError: The ledger or the Prefect server is not ready, which is better found now than at 05:30.
     """
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # waits for no writer of a fifo
-        with os.fdopen(handle, encoding="utf-8") as file:
-            found = os.fstat(file.fileno())
-            if stat.S_ISREG(found.st_mode) and not found.st_mode & 0o077 and found.st_uid == os.getuid():
-                return file.read(1000).strip()
-        wrong = f"mode {stat.S_IMODE(found.st_mode):04o}"
-    except (OSError, UnicodeDecodeError) as error:
-        wrong = str(error)
-    raise ForecastingError(
-        f"Expected {path}, a password, as a file of this user with mode 0600; found {wrong}. Delete it; it is "
-        "generated anew."
-    )
-
-
-def is_healthy(url: str) -> bool:
-    """Whether a Prefect server responds at the URL."""
-    with suppress(OSError, ValueError), urllib.request.urlopen(f"{url}/health", timeout=5) as response:  # noqa: S310 - ours
-        return bool(response.read() == b"true")
-    return False
+    migrate.check_ready(read_settings().url)
+    check_server()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # SIGTERM ends it by one, which a script's `worker &` would ignore
+    # Replacing this process, rather than starting a child, lets systemd and Docker signal the worker itself.
+    # Without a limit of its own: a second run of a deployment is to be cancelled by its limit, not to wait as late.
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool]
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.operations import server
-from flows.terminal import start
+from flows import server, start
 from forecasting.pipeline.folders import SERVED
 from forecasting.settings import read_settings
 from tests.builders import LAST

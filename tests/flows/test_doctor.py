@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_SERVER_DATABASE_CONNECTION_URL, temporary_settings
 
-from flows import clock
-from flows.operations import server
-from flows.terminal.doctor import doctor
-from forecasting import dependencies, sessions
+from flows import clock, server
+from flows.start import all_checks as doctor
+from forecasting import sessions
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import health
 from forecasting.settings import read_settings
@@ -35,7 +33,7 @@ def found() -> dict[str, tuple[str, str]]:
 
 def test_a_missing_database_is_wrong_and_the_other_checks_still_run(folder: Path) -> None:
     checks = found()
-    assert list(checks) == ["database", "sessions", "source", "packages", "disk", "prefect"]
+    assert list(checks) == ["database", "sessions", "source", "disk", "prefect"]
     assert checks["database"][0] == "wrong"
     assert "forecasting db upgrade" in checks["database"][1]
     assert {state for name, (state, _) in checks.items() if name != "database"} == {"ok"}
@@ -83,15 +81,6 @@ def test_the_source_is_named_without_a_request() -> None:
 def test_a_source_that_cannot_be_read_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_SOURCE", "plugin:not-installed")
     assert found()["source"][0] == "wrong"
-
-
-def test_a_package_beyond_the_releases_tested_is_named_and_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = version("yfinance")
-    monkeypatch.setattr(dependencies, "TESTED", {"yfinance": (installed, installed)})
-    assert found()["packages"] == ("ok", "among the releases tested")
-    monkeypatch.setattr(dependencies, "TESTED", {"yfinance": ("0.2", "1.6.9")})
-    words = f"not among the releases tested: yfinance {installed} (tested up to 1.6.9)"
-    assert found()["packages"] == ("ok", words)
 
 
 def test_a_configured_server_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

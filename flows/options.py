@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from forecasting.database_url import password_warning
+from forecasting.plain_text import without_password
 
 if TYPE_CHECKING:
     from forecasting.settings import Settings
@@ -48,7 +48,7 @@ Last = Annotated[str | None, _option("--to", "DATE", "Newest session to run.", "
 FirstOrigin = Annotated[str, _option("--from", "DATE", "First origin session.")]
 LastOrigin = Annotated[str, _option("--to", "DATE", "Last origin session.")]
 ModeOption = Annotated[str, _option("--mode", "MODE", "auto, scratch, warm or skip.", True)]
-_URL = "FORECASTING_DATABASE_URL or _URL_FILE, else a SQLite file"
+_URL = "FORECASTING_DATABASE_URL, else a SQLite file"
 DatabaseUrl = Annotated[str | None, _option("--database-url", "URL", "SQLAlchemy URL without a password.", _URL)]
 Out = Annotated[Path | None, _option("--out", "PATH", "Path of the file to write.")]
 OutNeeded = Annotated[Path, _option("--out", "PATH", "Path of the file to write.", True)]
@@ -59,25 +59,28 @@ CostRatio = Annotated[str | None, _option("--cost-ratio", "RATIO", _RATIO, "FORE
 _SWITCH = "Accept bars of another source, or another history, for a known symbol."
 Switch = Annotated[bool, typer.Option("--switch-source", help=_SWITCH)]
 
+_URL_WARNING = (
+    "Warning: --database-url contains a password, which every user of this machine can read in `ps`. Put the URL "
+    "into FORECASTING_DATABASE_URL, or into the file forecasting_database_url of a folder that FORECASTING_SECRETS_DIR "
+    "names, and change the password.\n"
+)
+
 
 def use(symbols: list[str] | None = None, symbols_file: Path | None = None, /, **options: str | None) -> None:
     """Let this command's options override the environment, for this process and the flows it starts.
 
-    A password in --database-url is warned about: every user of this machine can read a command line, in `ps`.
-
     Raises:
-        UsageError: A symbol, the file of symbols, the target or the cost ratio is not valid: named as it was typed.
+        UsageError: A value is not valid: named as it was typed.
     """
-    if (url := options.get("database_url")) is not None:
-        os.environ.pop("FORECASTING_DATABASE_URL_FILE", None)
-        sys.stderr.write(password_warning(url))
+    if (url := options.get("database_url")) is not None and without_password(url) != url:
+        sys.stderr.write(_URL_WARNING)
     if symbols or symbols_file is not None:
         from forecasting.pipeline.symbols import asked_symbols
 
         os.environ["FORECASTING_SYMBOLS"] = ",".join(asked_symbols(symbols or [], symbols_file))
     for name, value in options.items():
         if value is not None:
-            from forecasting.option_values import check_option
+            from forecasting.values import check_option
 
             os.environ[f"FORECASTING_{name.upper()}"] = check_option(name, value)
 
@@ -99,6 +102,6 @@ def settings() -> Settings:
 
 def parse(text: str | None) -> date | None:
     """The date named by an option, or None where it was not given."""
-    from forecasting.option_values import parse_date
+    from forecasting.values import parse_date
 
     return parse_date(text) if text is not None else None

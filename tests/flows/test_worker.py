@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.operations import worker
+from flows import server
 from forecasting.settings import read_settings
 from forecasting.store import migrate
 
@@ -18,11 +18,11 @@ def test_a_script_that_starts_a_worker_in_the_background_can_end_it(
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
     migrate.upgrade(read_settings().url)
     became = []
-    monkeypatch.setattr(worker, "check_server", lambda: None)
+    monkeypatch.setattr(server, "check_server", lambda: None)
     monkeypatch.setattr(os, "execv", lambda _, words: became.append((words[1:], signal.getsignal(signal.SIGINT))))
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        worker.start_worker("nights")
+        server.start_worker("nights")
     finally:
         signal.signal(signal.SIGINT, before)
     words = ["-m", "prefect", "worker", "start", "--pool", "nights"]

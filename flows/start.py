@@ -9,12 +9,12 @@ from datetime import date
 from pathlib import Path
 
 from flows import clock
+from flows.console import echo
 from flows.progress import show_nights, show_step, watched_nights
-from flows.terminal.echo import echo
 from forecasting.errors import SymbolsFailedError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import unnamed_new_symbols
+from forecasting.pipeline.health import checked, night_checks, unnamed_new_symbols
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
@@ -35,7 +35,7 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     sys.stderr.write(unnamed_new_symbols(settings))
     if has_server(settings):
         from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
-        from flows.operations.server import reached_server
+        from flows.server import reached_server
 
         with watched_nights(), reached_server():
             nightly(as_of=as_of, mode=mode, switch_source=switch_source)
@@ -57,7 +57,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     try:
         if has_server(settings):
             from flows.catch_up import catch_up
-            from flows.operations.server import reached_server
+            from flows.server import reached_server
 
             with watched_nights(), reached_server():
                 done: list[str] = catch_up(first, last, refit_every=refit_every) or []
@@ -84,7 +84,7 @@ def has_server(settings: Settings) -> bool:
     files = [settings.data_dir / SERVED, Path(profiles), Path("prefect.toml"), Path(".env")]
     if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL") and not any(map(Path.exists, files)):
         return False
-    from flows.operations import server
+    from flows import server
 
     return server.has_server()
 
@@ -121,7 +121,7 @@ def start_serving() -> None:
     from prefect.server.schemas.schedules import CronSchedule
 
     from flows.nightly import nightly
-    from flows.operations.server import ensure_server
+    from flows.server import ensure_server
 
     settings = read_settings()
     migrate.check_ready(settings.url)
@@ -138,3 +138,18 @@ def start_serving() -> None:
             pause_on_shutdown=False,
             global_limit=one,
         )
+
+
+def all_checks() -> list[dict[str, str]]:
+    """What a night needs, checked without a change: a row each, with check, state (`ok` or `wrong`) and found."""
+
+    def prefect() -> str:
+        from flows import server
+
+        if not server.has_server():
+            server.check_home()
+            return "no server configured: `run` and `catch-up` need none, `serve` starts its own"
+        with server.reached_server() as url:
+            return f"server {url} responds"
+
+    return checked({**night_checks(read_settings(), now=clock.now), "prefect": prefect})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.terminal import console
+from flows import console
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.symbols import SymbolOutcome
 from forecasting.settings import Settings

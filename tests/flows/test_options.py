@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.terminal import options
+from flows import options
 from forecasting.errors import UsageError
-from forecasting.option_values import parse_mode
+from forecasting.values import parse_mode
 
 
 @pytest.fixture(autouse=True)

@@ -1,1 +1,0 @@
-"""Prefect's server and worker."""

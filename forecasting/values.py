@@ -1,0 +1,206 @@
+"""Values of options and settings, checked; an error names what was typed."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from pathlib import Path, PurePath
+from typing import cast, get_args
+from zoneinfo import ZoneInfo
+
+from forecasting.errors import UsageError
+from forecasting.exchanges import NEWEST_DAY, OLDEST_DAY, exchange_of
+from forecasting.plain_text import fits_utf8
+from forecasting.vocabulary import Clock, Mode, Target
+
+SYMBOL = re.compile(r"[A-Z0-9^][A-Z0-9.\-=^]{0,14}")
+"""Yahoo's ticker alphabet; no other characters are allowed, since symbols become parts of file and Prefect names."""
+
+MARKET_FORMS = "none, a symbol in capitals such as ^VIX, or csv:PATH or parquet:PATH of a file with such a name"
+"""What chooses a market series, in words."""
+
+DEFAULT_MARKET, NO_MARKET = "^VIX", "none"
+"""What is chosen without a setting: the VIX where the source is Yahoo, no series from any other source."""
+
+_FILE = re.compile(r"(csv|parquet):(.+)")
+_HOUR = re.compile(r"([01]\d|2[0-3])(:[0-5]\d){1,2}", re.ASCII)
+
+
+def check_symbol(symbol: str) -> str:
+    """`symbol` itself.
+
+    Raises:
+        UsageError: It has lower-case letters or characters outside Yahoo's ticker alphabet.
+    """
+    if not isinstance(symbol, str) or not SYMBOL.fullmatch(symbol):  # Python's callers may give anything
+        raise UsageError(
+            f"Invalid symbol {symbol!r:.60}: expected 1 to 15 of A-Z 0-9 . - = ^ (SBUX, BRK-B, ^GSPC); "
+            "write it as Yahoo does, in capitals."
+        )
+    return symbol
+
+
+def listed(text: str) -> list[str]:
+    """The values of a comma separated text, in their order."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def source_name(source: str) -> str:
+    """FORECASTING_SOURCE as the ledger names it: a file is the same by any path, so `csv:PATH` is `csv:FILE`."""
+    found = _FILE.fullmatch(source)
+    return source if found is None else f"{found[1]}:{PurePath(found[2]).name}"
+
+
+def parse_mode(text: str) -> Mode:
+    """One of the modes in which a challenger is fitted; anything else is a UsageError."""
+    if not isinstance(text, str) or text not in get_args(Mode):
+        raise UsageError(f"Invalid mode {text!r:.60}: expected auto, scratch, warm or skip.")
+    return cast(Mode, text)
+
+
+def check_option(name: str, text: str) -> str:
+    """`text` itself, the value of an option that overrides the setting `name`; an error names the option."""
+    if name == "target" and text not in get_args(Target):
+        raise UsageError(f"Invalid --target {text!r}: expected volume, close or range.")
+    if name == "cost_ratio" and not _is_above_zero(text):
+        raise UsageError(f"Invalid --cost-ratio {text[:40]!r}: expected a number above 0, such as 3.")
+    if name == "market" and not chooses_market(text):
+        raise UsageError(f"Invalid --market {text[:40]!r}: expected {MARKET_FORMS}.")
+    return text
+
+
+def _is_above_zero(text: str) -> bool:
+    try:
+        return 0.0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def parse_date(text: str) -> date:
+    """The date of an ISO text.
+
+    Raises:
+        UsageError: Not of the form 2024-03-08, no such day, or outside the span of the calendars.
+    """
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"Invalid date {text[:40]!r}: expected the form 2024-03-08.") from None
+    if not OLDEST_DAY <= day <= NEWEST_DAY:
+        raise UsageError(f"Invalid date {text}: expected a day from {OLDEST_DAY} to {NEWEST_DAY}. Correct it.")
+    return day
+
+
+def check_day(name: str, day: object) -> date:
+    """The day that a caller from Python gives: a date, its ISO text, or a naive midnight, as in a frame's index.
+
+    Raises:
+        UsageError: Anything else, or a day outside the span of the calendars.
+    """
+    if isinstance(day, str):
+        return parse_date(day)
+    if isinstance(day, datetime) and day == day and day.tzinfo is None and day.time() == time():  # NaT is not itself
+        day = day.date()
+    if not isinstance(day, date) or isinstance(day, datetime):
+        raise UsageError(f"Invalid {name} {day!r:.60}: expected a datetime.date or a text such as '2024-03-08'.")
+    return parse_date(str(day))
+
+
+def check_text(name: str, text: object) -> str:
+    """`text` itself, which a caller from Python gives.
+
+    Raises:
+        UsageError: It is no str, or empty, which a variable that is not set often is.
+    """
+    if not isinstance(text, str):
+        raise UsageError(f"Invalid {name}: expected a str, found {type(text).__name__}.")
+    if not text.strip():
+        raise UsageError(f"Invalid {name}: expected a text, found an empty one. Leave it out for the default.")
+    if not fits_utf8(text):
+        raise UsageError(f"Invalid {name}: expected text that UTF-8 can hold, found half of a surrogate pair.")
+    return text
+
+
+def checked_clock(now: object) -> Clock:
+    """`now` itself, a clock that a caller from Python gives; a UsageError unless it returns an aware datetime."""
+    at = now() if callable(now) else None
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise UsageError(
+            f"Invalid now {now!r:.60}: expected a function that returns an instant with a time zone: flows.clock.now."
+        )
+    return cast(Clock, now)
+
+
+@dataclass(frozen=True)
+class MarketChoice:
+    """The market series that FORECASTING_MARKET chooses.
+
+    Attributes:
+        symbol: The symbol that its bars are stored under.
+        source: The option that names the source that it is fetched from.
+        exchange: The exchange whose sessions it has.
+        has_own_file: Whether the source is a file of this series alone.
+    """
+
+    symbol: str
+    source: str
+    exchange: str
+    has_own_file: bool = False
+
+
+def choose_market(text: str | None, *, source: str, exchanges: Mapping[str, str]) -> MarketChoice | None:
+    """The series of FORECASTING_MARKET; None for none.
+
+    Args:
+        text: A symbol of the source, csv:PATH, parquet:PATH or `none`; None where it is not set.
+        source: FORECASTING_SOURCE.
+        exchanges: FORECASTING_EXCHANGES; for a symbol that it lacks, the suffix gives the exchange, else XNYS: the
+            VIX's sessions, whatever FORECASTING_EXCHANGE says of symbols without a suffix.
+    """
+    chosen = text or (DEFAULT_MARKET if source == "yahoo" else NO_MARKET)
+    if chosen == NO_MARKET:
+        return None
+    symbol, own_file = _market_symbol(chosen), _FILE.fullmatch(chosen) is not None
+    exchange = exchange_of(symbol, overrides=exchanges, default="XNYS")
+    return MarketChoice(symbol, chosen if own_file else source, exchange, own_file)
+
+
+def chooses_market(text: str) -> bool:
+    """Whether a text is `none` or leads to the symbol of a market series."""
+    return text == NO_MARKET or SYMBOL.fullmatch(_market_symbol(text)) is not None
+
+
+def _market_symbol(text: str) -> str:
+    """The symbol that the series is stored under: of VIX.csv or vix.parquet `^VIX`."""
+    found = _FILE.fullmatch(text)
+    return text if found is None else f"^{Path(found[2]).stem.upper().lstrip('^')}"
+
+
+def check_cron(text: str) -> str:
+    """`text` itself: @daily or its like, or five fields; `serve` has Prefect check each field."""
+    if not text.startswith("@") and len(text.split()) != 5:
+        raise ValueError(
+            "Expected five fields (minute hour day month weekday: 30 5-8 * * 2-6), found "
+            f"{len(text.split())} in {text[:40]!r}"
+        )
+    return text
+
+
+def check_hour(value: object) -> object:
+    """`value` itself, a text as `09:00` or `09:00:30`; values from Python are checked by their type.
+
+    A text with a time zone of its own would be read as one and its zone ignored: FORECASTING_TIMEZONE has the zone.
+    """
+    if isinstance(value, str) and not _HOUR.fullmatch(value):
+        raise ValueError(f"Expected a time of FORECASTING_TIMEZONE such as 09:00, found {value[:40]!r}")
+    return value
+
+
+def check_time_zone(name: str) -> str:
+    """`name` itself; a ValueError where this machine has no such time zone."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # OSError: a name of a folder, such as America, or one that is too long
+        raise ValueError(f"Expected a time zone such as America/New_York, found {name[:40]!r}") from None
+    return name
