@@ -78,6 +78,42 @@ WHERE superseded_at IS NULL
     {"settled": "Whether the fetch of a later night has confirmed it.", "version": "1, or more once restated."},
 )
 
+PARTS = ("calendar", "report", "quarter", "market", "recent", "network", "combination", "baseline")
+"""Parts of a median beside its usual level, in the order of `why`; one that does nothing to two digits is left out."""
+
+_OF_PART = "SELECT CAST(ROUND(100 * p.factor) AS INTEGER) AS hundredths, p.part FROM forecast_parts p"
+_WHY = f"""(
+        SELECT SUBSTR({" || ".join(f"max(CASE t.part WHEN '{part}' THEN t.text ELSE '' END)" for part in PARTS)}, 3)
+        FROM (
+            SELECT o.part, CASE o.hundredths WHEN 100 THEN '' ELSE ', ' || o.part || ' x' || (o.hundredths / 100)
+                || '.' || SUBSTR(CAST(100 + o.hundredths - 100 * (o.hundredths / 100) AS TEXT), 2) END AS text
+            FROM ({_OF_PART} WHERE {_same("p", "f", _FORECAST)}) o
+        ) t
+    )"""
+_USUAL = f"""CASE f.target WHEN 'close' THEN f.last_value ELSE (
+        SELECT p.factor FROM forecast_parts p WHERE {_same("p", "f", _FORECAST)} AND p.part = 'usual'
+    ) END"""
+_EVENT_TEXT = """CASE {0}.timing WHEN 'bmo' THEN {0}.kind || ' before the open'
+            WHEN 'amc' THEN {0}.kind || ' after the close before' ELSE {0}.kind END"""
+
+
+def _is_last(alias: str, later: str) -> str:
+    """That an event is valid: the last row of its session and kind, and no withdrawal."""
+    return f"""{alias}.known_rule <> '{WITHDRAWN}' AND NOT EXISTS (
+            SELECT 1 FROM events {later} WHERE {_same(later, alias, ("symbol", "session", "kind"))}
+                AND {later}.first_seen_at > {alias}.first_seen_at
+        )"""
+
+
+# As in view special_days, which joined would be read whole: of an announcement that moved the session seen last.
+_EVENT = f"""(
+        SELECT max({_EVENT_TEXT.format("e")}) FROM events e
+        WHERE e.symbol = f.symbol AND e.session = f.target_session AND {_is_last("e", "n")} AND NOT EXISTS (
+            SELECT 1 FROM events m WHERE {_same("m", "e", ("symbol", "announced", "kind"))}
+                AND m.first_seen_at > e.first_seen_at AND {_is_last("m", "k")}
+        )
+    )"""
+
 LATEST_FORECASTS = View(
     f"""
 WITH horizons (horizon) AS (VALUES {", ".join(f"({horizon})" for horizon in HORIZONS)}),
@@ -92,7 +128,7 @@ newest AS (
 ),
 placed AS (
     SELECT n.symbol, n.target, n.horizon, n.origin_session, f.target_session, {_QUANTILES},
-        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id,
+        f.last_value, f.kind, f.status, f.reason, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.calendar,
         row_number() OVER (
             PARTITION BY n.symbol, n.target, n.horizon ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
         ) AS place
@@ -101,13 +137,25 @@ placed AS (
     WHERE f.role = 'champion'
 )
 SELECT f.symbol, f.target, f.horizon, f.origin_session, f.target_session, {_QUANTILES},
-    f.last_value, f.kind, f.status, f.reason, m.name AS model, f.model_id, f.issued_at, f.data_as_of, f.run_id
-FROM placed f JOIN models m ON m.id = f.model_id
-WHERE f.place = 1
+    f.last_value, f.kind, f.status, f.reason, f.model, f.model_id, f.issued_at, f.data_as_of, f.run_id, f.usual,
+    f.q50 / NULLIF(f.usual, 0) - 1 AS vs_usual, CASE
+        WHEN f.event IS NULL THEN f.calendar WHEN f.calendar = '' THEN f.event ELSE f.calendar || ', ' || f.event
+    END AS special_day, f.why
+FROM (
+    SELECT f.*, m.name AS model, {_USUAL} AS usual, {_EVENT} AS event, {_WHY} AS why
+    FROM placed f JOIN models m ON m.id = f.model_id
+    WHERE f.place = 1
+) f
 """,
     "The published forecast of one horizon at the newest origin; live before late before replay.",
     "forecasts",
-    {},
+    {
+        "usual": "Median of the 20 sessions up to the origin, of close the last value; NULL before 0.3.",
+        "vs_usual": "q50 / usual - 1: 0.9 is 90 % above usual.",
+        "special_day": "What is special about the target session: calendar and earnings, as in special_days.",
+        "why": "Parts of q50 / usual, of close of the interval's width, from forecast_parts: `report x1.90`; NULL "
+        "before 0.3.",
+    },
 )
 
 FORECAST_VS_ACTUAL = View(
@@ -117,7 +165,8 @@ SELECT f.symbol, f.target, f.origin_session, f.horizon, f.target_session, f.kind
     s.actual AS settled_actual, s.error AS settled_error, s.pinball AS settled_pinball,
     COALESCE(s.actual, p.actual) AS actual, COALESCE(s.error, p.error) AS error,
     COALESCE(s.pinball, p.pinball) AS pinball, COALESCE(s.inside_80, p.inside_80) AS inside_80,
-    COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id, f.run_id
+    COALESCE(s.inside_90, p.inside_90) AS inside_90, f.status, f.reason, f.issued_at, f.data_as_of, f.model_id,
+    f.run_id, f.calendar
 FROM forecasts f
 JOIN models m ON m.id = f.model_id
 {_score_of("first_print", "p", "MIN")}
@@ -137,6 +186,32 @@ JOIN models m ON m.id = f.model_id
         "pinball": "Mean pinball loss against actual.",
         "inside_80": "Whether actual is inside the 80 % interval, q10 to q90.",
         "inside_90": "Whether it is inside the 90 % interval, q05 to q95.",
+    },
+)
+
+FORECAST_REVISIONS = View(
+    f"""
+SELECT f.symbol, f.target, f.target_session, f.horizon, f.origin_session, f.kind, f.q10, f.q50, f.q90,
+    f.q50 / NULLIF(LAG(f.q50) OVER (
+        PARTITION BY f.symbol, f.target, f.target_session ORDER BY f.horizon DESC
+    ), 0) - 1 AS revision, f.actual, f.error, f.inside_80, f.model, f.status, f.calendar, f.issued_at
+FROM (
+    SELECT f.*, row_number() OVER (
+        PARTITION BY f.symbol, f.target, f.target_session, f.horizon
+        ORDER BY {_LIVE_FIRST}, f.issued_at DESC, f.model_id
+    ) AS place
+    FROM forecast_vs_actual f WHERE f.role = '{CHAMPION}'
+) f
+WHERE f.place = 1
+""",
+    "One published forecast of a target session, from five sessions ahead to one, with its change and its error. A "
+    "revision across a split compares two share bases.",
+    "forecasts",
+    {
+        "revision": "q50 / q50 of the session before - 1; NULL for the first forecast of the target session.",
+        "actual": "Actual value, settled where it is; NULL without one.",
+        "error": "q50 - actual: positive when the forecast was too high.",
+        "inside_80": "Whether actual is inside the 80 % interval, q10 to q90.",
     },
 )
 
@@ -459,9 +534,7 @@ days AS (
     FROM forecasts f
     WHERE f.role = '{CHAMPION}' AND f.calendar <> ''
     UNION ALL
-    SELECT v.symbol, v.session, CASE v.timing
-        WHEN 'bmo' THEN v.kind || ' before the open'
-        WHEN 'amc' THEN v.kind || ' after the close before' ELSE v.kind END AS day, v.kind
+    SELECT v.symbol, v.session, {_EVENT_TEXT.format("v")} AS day, v.kind
     FROM valid v
     WHERE v.newest_place = 1
 )
@@ -577,6 +650,7 @@ VIEWS = {
     "bars": BARS,
     "latest_forecasts": LATEST_FORECASTS,
     "forecast_vs_actual": FORECAST_VS_ACTUAL,
+    "forecast_revisions": FORECAST_REVISIONS,
     "counted_scores": COUNTED_SCORES,
     "live_skill": LIVE_SKILL,
     "live_r2": LIVE_R2,

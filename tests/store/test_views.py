@@ -8,7 +8,7 @@ from forecasting.sessions import between
 from forecasting.store import views, write
 from forecasting.store.connect import engine, reading, transaction
 from forecasting.store.migrate import upgrade
-from tests.store.rows import at, forecast_row, score_row, start, store_bars, view_rows
+from tests.store.rows import SYMBOL, at, forecast_row, part_rows, run_row, score_row, start, store_bars, view_rows
 
 
 def test_bars_shows_the_current_version_alone(database_url):
@@ -42,6 +42,51 @@ def test_latest_forecasts_shows_the_published_forecast_of_the_newest_origin(data
     assert found == [
         (1, pd.Timestamp("2024-03-07"), "ridge", "live", "fallback", "no champion", 100.0),
         (2, pd.Timestamp("2024-03-06"), "lstm", "live", "ok", "", 100.0),
+    ]
+
+
+def test_latest_forecasts_says_how_unusual_the_session_is_and_why(database_url):
+    told = forecast_row("lstm", "2024-03-14", calendar="triple witching")
+    network = 100.0 / (50.0 * 1.9 * 0.96 * 1.004)
+    close = forecast_row("lstm", "2024-03-14", target="close")
+    moved = [("2024-03-15", "seen", "01"), ("2024-03-18", "seen", "02"), ("2024-03-18", "withdrawn", "03")]
+    with transaction(database_url) as connection:
+        start(connection, origins=("2024-03-14",))
+        write.start_run(connection, run_row("close", "2024-03-14", target="close"))
+        write.add_forecasts(connection, [told, forecast_row("lstm", "2024-03-14", 2), close])
+        parts = {"usual": 50.0, "calendar": 0.96, "report": 1.9, "recent": 1.004, "network": network}
+        write.add_parts(connection, part_rows(told, **parts))
+        for session, rule, day in moved:
+            row = {"session": pd.Timestamp(session), "kind": "earnings", "known_from": pd.Timestamp("2024-03-01")}
+            row |= {"announced": pd.Timestamp("2024-03-14"), "timing": "amc", "known_rule": rule}
+            write.add_events(connection, SYMBOL, pd.DataFrame([row]), source="csv", first_seen_at=at(f"2024-03-{day}"))
+    found = view_rows(database_url, "latest_forecasts", "target", "horizon", "usual", "vs_usual", "special_day", "why")
+    earnings = "earnings after the close before"
+    assert found == [
+        ("close", 1, 95.0, pytest.approx(100 / 95 - 1), earnings, None),
+        ("volume", 1, 50.0, 1.0, f"triple witching, {earnings}", "calendar x0.96, report x1.90, network x1.09"),
+        ("volume", 2, None, None, "", None),
+    ]
+
+
+def test_forecast_revisions_follows_a_session_from_five_sessions_ahead_to_one(database_url):
+    medians = {"2024-03-01": 100.0, "2024-03-04": 110.0, "2024-03-05": 99.0, "2024-03-06": 99.0, "2024-03-07": 108.0}
+    rows = [
+        forecast_row("lstm", origin, horizon, q50=median)
+        for horizon, (origin, median) in zip((5, 4, 3, 2, 1), medians.items(), strict=True)
+    ]
+    with transaction(database_url) as connection:
+        start(connection, origins=tuple(medians), models=("lstm", "ridge"))
+        again = rows[-1] | {"kind": "replay", "issued_at": at("2024-04-01"), "q50": 101.0}
+        write.add_forecasts(connection, [*rows, again, forecast_row("ridge", "2024-03-07", role="baseline")])
+        write.add_scores(connection, [score_row(rows[0]), score_row(rows[4], error=18.0)])
+    found = view_rows(database_url, "forecast_revisions", "horizon", "q50", "revision", "actual", "error")
+    assert found[::-1] == [
+        (5, 100.0, None, 90.0, 10.0),
+        (4, 110.0, pytest.approx(0.1), None, None),
+        (3, 99.0, pytest.approx(-0.1), None, None),
+        (2, 99.0, 0.0, None, None),
+        (1, 108.0, pytest.approx(108 / 99 - 1), 90.0, 18.0),
     ]
 
 
