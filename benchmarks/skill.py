@@ -328,7 +328,7 @@ def r2_table(results: list[BacktestResult]) -> list[str]:
 
 def r2_of(result: BacktestResult) -> dict[str, float]:
     """R² by column of the table; as published too where nights were replayed."""
-    published = {} if result.nights is None else {"as published": partial(result.published_figures, result.nights)}
+    published = {} if result.nights is None else {"as published": partial(result.figures, of=result.nights)}
     found: dict[str, float] = {}
     for title, horizon in (("next session", 1), ("all horizons", None)):
         for name, figures in {"model alone": result.figures, **published}.items():

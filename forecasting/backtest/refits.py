@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -51,7 +50,9 @@ def fit_blocks(
     done = {} if cache is None else {at: raw for at, block in enumerate(blocks) if (raw := cache.read(block))}
     missing = {at: block for at, block in enumerate(blocks) if at not in done}
     rows_done, total = sum(len(blocks[at]) for at in done), sum(map(len, blocks))
-    for at, raw in _fit_all(windows, missing, settings, workers):
+    tasks = (delayed(_numbered)(at, windows, block, settings) for at, block in missing.items())
+    processes = max(1, min(count_of(workers), len(missing)))
+    for at, raw in Parallel(n_jobs=processes, return_as="generator_unordered")(tasks):
         done[at] = raw
         if cache is not None:
             cache.write(blocks[at], raw)
@@ -86,16 +87,6 @@ def windows_at(windows: Windows, row: int, settings: Settings, *, last: int | No
 def count_of(workers: int | None) -> int:
     """How many processes an option means: 0 or None is one per core."""
     return workers or cpu_count()
-
-
-def _fit_all(windows: Windows, blocks: dict[int, Block], settings: Settings, workers: int) -> Iterator[tuple[int, Raw]]:
-    """The number and raw forecasts of each block, in order of completion."""
-    workers = min(count_of(workers), len(blocks))
-    if workers <= 1:
-        yield from (_numbered(at, windows, block, settings) for at, block in blocks.items())
-        return
-    tasks = (delayed(_numbered)(at, windows, block, settings) for at, block in blocks.items())
-    yield from Parallel(n_jobs=workers, return_as="generator_unordered")(tasks)
 
 
 def _numbered(at: int, windows: Windows, block: Block, settings: Settings) -> tuple[int, Raw]:

@@ -9,10 +9,8 @@ calibrated in order.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +86,7 @@ class BacktestResult:
         """
         target = self.spec.settings.target
         best = best_set(self.actual, self.issued, self.baselines, loss=ranking_loss(target))
-        return {
+        document: dict[str, object] = {
             "symbol": self.spec.symbol,
             "target": target,
             "from": str(self.origins[0]),
@@ -105,56 +103,38 @@ class BacktestResult:
                 "included": list(best.included),
                 "p_values": best.p_values,
             },
-            **({"as_published": self._published_document(self.nights)} if self.nights is not None else {}),
         }
+        if self.nights is not None:
+            published = self.figures(of=self.nights)
+            document["as_published"] = {
+                "overall": asdict(published),
+                "horizons": {str(horizon): asdict(self.figures(horizon, of=self.nights)) for horizon in HORIZONS},
+                "skill_vs_alone": skill(published.pinball, self.figures().pinball),
+                "nights": self.nights.counts(),
+            }
+        return document
 
-    def figures(self, horizon: int | None = None) -> Figures:
-        """The figures of the model alone: of one horizon, or their means over all."""
-        return figures(
-            self.spec.settings.target, self.actual, self.issued, self.baselines, horizon=horizon, dollars=self.dollars
-        )
+    def figures(self, horizon: int | None = None, *, of: Nights | None = None) -> Figures:
+        """The figures of one horizon, or their means over all: of the model alone, or of what nights published.
 
-    def published_figures(self, nights: Nights, horizon: int | None = None) -> Figures:
-        """The figures of what the nights published, against baselines that were refitted each night."""
-        return figures(
-            self.spec.settings.target,
-            self.actual,
-            nights.issued,
-            nights.baselines,
-            horizon=horizon,
-            dollars=self.dollars,
-        )
+        The baselines of nights were refitted each night.
+        """
+        issued, baselines = (self.issued, self.baselines) if of is None else (of.issued, of.baselines)
+        target = self.spec.settings.target
+        return figures(target, self.actual, issued, baselines, horizon=horizon, dollars=self.dollars)
 
     def metric_rows(self) -> list[dict[str, object]]:
         """The same figures as rows of the table metrics, without model_id and run_id, which the caller adds."""
-        rows = self._metric_rows("backtest", self.figures)
-        return (
-            rows
-            if self.nights is None
-            else rows + self._metric_rows("published", partial(self.published_figures, self.nights))
-        )
-
-    def _metric_rows(self, scope: str, of: Callable[[int | None], Figures]) -> list[dict[str, object]]:
-        window: dict[str, object] = {
-            "symbol": self.spec.symbol,
-            "target": self.spec.settings.target,
-            "scope": scope,
-            "window_from": self.origins[0].item(),
-            "window_to": self.origins[-1].item(),
-        }
+        window = {"symbol": self.spec.symbol, "target": self.spec.settings.target}
+        span = {"window_from": self.origins[0].item(), "window_to": self.origins[-1].item()}
         known = np.isfinite(self.actual)
-        rows = metric_rows(of(None), horizon=0, n=int(known.any(axis=1).sum()))
-        for horizon in HORIZONS:
-            rows += metric_rows(of(horizon), horizon=horizon, n=int(known[:, horizon - 1].sum()))
-        return [window | row for row in rows]
-
-    def _published_document(self, nights: Nights) -> dict[str, object]:
-        return {
-            "overall": asdict(self.published_figures(nights)),
-            "horizons": {str(horizon): asdict(self.published_figures(nights, horizon)) for horizon in HORIZONS},
-            "skill_vs_alone": skill(self.published_figures(nights).pinball, self.figures().pinball),
-            "nights": nights.counts(),
-        }
+        rows: list[dict[str, object]] = []
+        for scope, of in (("backtest", None), *([("published", self.nights)] if self.nights else [])):
+            for horizon in (0, *HORIZONS):
+                n = known[:, horizon - 1].sum() if horizon else known.any(axis=1).sum()
+                part = metric_rows(self.figures(horizon or None, of=of), horizon=horizon, n=int(n))
+                rows += [{**window, "scope": scope, **span, **row} for row in part]
+        return rows
 
 
 def backtest(
@@ -188,16 +168,19 @@ def backtest(
     rows = np.concatenate(blocks)
     issued, used = _issue_in_order(windows, rows, raw)
     nights = replay_nights(windows, rows, settings, progress=progress) if spec.as_published else None
+    origins = windows.origins[rows]
+    is_volume = windows.target == "volume"
+    dollars = dollar_volumes(bars, origins, windows.target_sessions[rows]) if is_volume else None
     return BacktestResult(
         spec=spec,
-        origins=windows.origins[rows],
+        origins=origins,
         refits=len(blocks),
         seconds=time.perf_counter() - started,
         actual=windows.scale(rows).from_model(windows.scaled[rows]),
         issued=issued,
         raw=raw,
         past_forecasts=used,
-        dollars=_dollars(bars, windows, rows),
+        dollars=dollars,
         nights=nights,
         earnings_dates=_counted(events[events["session"] <= bars.index[-1]]),
     )
@@ -248,12 +231,6 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
             f"that closed after it, for the test against the baselines; found {pairs.min()}. Choose a longer span."
         )
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
-
-
-def _dollars(bars: "pd.DataFrame", windows: Windows, rows: NDArray[np.int64]) -> DollarVolumes | None:
-    if windows.target != "volume":
-        return None
-    return dollar_volumes(bars, windows.origins[rows], windows.target_sessions[rows])
 
 
 def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:

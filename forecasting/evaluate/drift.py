@@ -90,8 +90,24 @@ def watch(days: pd.DataFrame, *, baseline: str) -> DriftVerdict:
     whole = whole.iloc[-(REFERENCE_SESSIONS + watched) :]
     # A ratio, so that a more volatile market, which raises both losses alike, changes nothing.
     gain = pd.Series(np.log(whole["baseline_pinball"] / whole["pinball"]), index=whole.index)
-    skill = _skill_chart(gain, watched)
-    coverage = _coverage_chart(whole["inside_80"], watched)
+    usual = np.asarray(gain.iloc[:-watched], dtype=np.float64)
+    # The centre is itself an estimate: its uncertainty widens the limit.
+    skill = _chart(
+        gain.iloc[-watched:],
+        centre=float(usual.mean()),
+        spread=long_run_deviation(usual),
+        centre_variance=1 / len(usual),
+        two_sided=False,
+    )
+    inside = whole["inside_80"]
+    # The centre is the nominal coverage, not the usual one: intervals that were always too narrow raise an alarm too.
+    coverage = _chart(
+        inside.iloc[-watched:],
+        centre=_NOMINAL,
+        spread=max(long_run_deviation(np.asarray(inside.iloc[:-watched], dtype=np.float64)), _COVERAGE_SPREAD),
+        centre_variance=0.0,
+        two_sided=True,
+    )
     outside = [chart.since for chart in (skill, coverage) if chart.since]
     return DriftVerdict(
         alarm=bool(outside),
@@ -130,25 +146,6 @@ def long_run_deviation(values: Floats) -> float:
     lags = range(1, min(_LAG, n - 1) + 1)
     variance = centred @ centred / n + sum(2 * (1 - k / (_LAG + 1)) * (centred[k:] @ centred[:-k]) / n for k in lags)
     return math.sqrt(max(float(variance), 0.0))
-
-
-def _skill_chart(gain: pd.Series, watched: int) -> ControlChart:
-    reference = gain.iloc[:-watched].to_numpy(dtype=float)
-    # The centre is itself an estimate: its uncertainty widens the limit.
-    return _chart(
-        gain.iloc[-watched:],
-        centre=float(reference.mean()),
-        spread=long_run_deviation(reference),
-        centre_variance=1 / len(reference),
-        two_sided=False,
-    )
-
-
-def _coverage_chart(inside: pd.Series, watched: int) -> ControlChart:
-    reference = inside.iloc[:-watched].to_numpy(dtype=float)
-    spread = max(long_run_deviation(reference), _COVERAGE_SPREAD)
-    # The centre is the nominal coverage, not the usual one: intervals that were always too narrow raise an alarm too.
-    return _chart(inside.iloc[-watched:], centre=_NOMINAL, spread=spread, centre_variance=0.0, two_sided=True)
 
 
 def _chart(series: pd.Series, *, centre: float, spread: float, centre_variance: float, two_sided: bool) -> ControlChart:

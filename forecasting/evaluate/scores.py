@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from forecasting.losses import EXACT, Floats, pinball
-from forecasting.preprocess.targets import actual_of
+from forecasting.preprocess.targets import values_of
 from forecasting.vocabulary import CHALLENGER, CHAMPION, MEDIAN, PUBLISHED_LINE, QUANTILE_COLUMNS, QUANTILES, Target
 
 if TYPE_CHECKING:
@@ -96,14 +96,14 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
 
     if due.empty:
         return []
-    actual = _actuals(due, target)
+    actual = values_of(target, due[list(_BAR)].astype(float))  # NULL volumes arrive as None
     known = np.isfinite(actual)
     due, actual = due.loc[known].reset_index(drop=True), actual[known]
     quantiles = due[list(QUANTILE_COLUMNS)].to_numpy(dtype=float)  # (N, Q)
     key = ["model_id", "symbol", "target", "kind", "stage", "role", "model"]
     rows = pd.DataFrame({name: due[name].astype(object) for name in key}).assign(
-        origin_session=[_date(value) for value in due["origin_session"]],
-        target_session=[_date(value) for value in due["target_session"]],
+        origin_session=[pd.Timestamp(value).date() for value in due["origin_session"]],
+        target_session=[pd.Timestamp(value).date() for value in due["target_session"]],
         issued_at=pd.Series([pd.Timestamp(value).to_pydatetime() for value in due["issued_at"]], dtype=object),
         horizon=due["horizon"].astype(int),
         bar_version=due["bar_version"].astype(int),
@@ -118,20 +118,6 @@ def score_rows(due: pd.DataFrame, *, target: Target, scored_at: datetime) -> lis
     return [
         {**{str(name): value for name, value in row.items()}, "scored_at": scored_at} for row in rows.to_dict("records")
     ]
-
-
-def _actuals(due: pd.DataFrame, target: Target) -> Floats:
-    import pandas as pd
-
-    bars = due[list(_BAR)].astype(float)  # NULL volumes arrive as None
-    bars.index = pd.DatetimeIndex(pd.to_datetime(due["target_session"]), name="session")
-    return np.asarray(actual_of(target, bars), dtype=float)
-
-
-def _date(value: date | pd.Timestamp) -> date:
-    import pandas as pd
-
-    return pd.Timestamp(value).date()
 
 
 def lines_of(role: str, model: str) -> tuple[str, ...]:

@@ -66,13 +66,17 @@ def diebold_mariano(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> Di
             f"Expected at least {max(lag, 0) + 2} pairs for a Diebold-Mariano test with lag {lag}, found {n}; "
             "compare more origins."
         )
+    from scipy.special import stdtr  # scipy.stats takes most of a second to import
+
     mean = float(difference.mean())
-    variance = _long_run_variance(_autocovariances(difference - mean, lag), difference)
+    centred = difference - mean
+    covariances = np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
+    variance = _long_run_variance(covariances, difference)
     if variance == 0.0:
         statistic, p_value = (math.copysign(math.inf, mean), 0.0) if mean else (0.0, 1.0)
         return DieboldMariano(statistic, p_value, n)
     statistic = mean / math.sqrt(variance / n) * math.sqrt((n + 1 - 2 * horizon + horizon * lag / n) / n)
-    return DieboldMariano(statistic, _two_sided_p(statistic, n - 1), n)
+    return DieboldMariano(statistic, float(2 * stdtr(n - 1, -abs(statistic))), n)
 
 
 def p_value_of_enough(loss_a: ArrayLike, loss_b: ArrayLike, *, horizon: int) -> float | None:
@@ -98,7 +102,8 @@ def confidence_set(losses: pd.DataFrame, *, block: int) -> ConfidenceSet:
             f"Expected at least two complete rows and one column of losses, found {complete.shape}; widen the window."
         )
     # Equal columns differ with zero variance, by which the bootstrap would divide: one column represents all of them.
-    representative = _first_equal_column(complete)
+    first: dict[bytes, object] = {}
+    representative = {name: first.setdefault(complete[name].to_numpy().tobytes(), name) for name in complete.columns}
     distinct = complete[list(dict.fromkeys(representative.values()))]
     p_distinct = _confidence_p_values(distinct, block)
     p_values = {str(name): p_distinct[representative[name]] for name in complete.columns}
@@ -114,11 +119,6 @@ def _differences(loss_a: ArrayLike, loss_b: ArrayLike) -> Floats:
     return difference[~np.isnan(difference)]
 
 
-def _autocovariances(centred: Floats, lag: int) -> Floats:
-    n = len(centred)
-    return np.array([centred[k:] @ centred[: n - k] / n for k in range(lag + 1)])
-
-
 def _long_run_variance(covariances: Floats, difference: Floats) -> float:
     scale = float(np.abs(difference).max())
     if covariances[0] <= (1e-12 * scale) ** 2:  # constant up to rounding
@@ -128,17 +128,6 @@ def _long_run_variance(covariances: Floats, difference: Floats) -> float:
         return rectangular
     weights = 1 - np.arange(1, len(covariances)) / len(covariances)
     return max(float(covariances[0] + 2 * weights @ covariances[1:]), 0.0)
-
-
-def _two_sided_p(statistic: float, freedom: int) -> float:
-    from scipy.special import stdtr  # scipy.stats takes most of a second to import
-
-    return float(2 * stdtr(freedom, -abs(statistic)))
-
-
-def _first_equal_column(losses: pd.DataFrame) -> dict[object, object]:
-    first: dict[bytes, object] = {}
-    return {name: first.setdefault(losses[name].to_numpy().tobytes(), name) for name in losses.columns}
 
 
 def _confidence_p_values(losses: pd.DataFrame, block: int) -> dict[object, float]:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from forecasting.train.linear import LinearForecast
 
 _LESS_LEVEL = {"volume": "log_volume", "range": "log_range"}
-_UNCHANGED = {"return": "return", "gap": "gap"}
 
 
 @dataclass(frozen=True)
@@ -225,8 +224,11 @@ def inputs_out_of_range(windows: Windows, *, trained_from: date, trained_to: dat
     if stop <= first:
         return {}
     newest = max(stop, sessions - LOOKBACK)
+    steps = {name: windows.steps[:, place] for place, name in enumerate(STEP_NAMES)}
+    compared = {name: steps[step] - trailing_mean(steps[step], LEVEL_SESSIONS) for name, step in _LESS_LEVEL.items()}
+    compared |= {name: steps[name] for name in ("return", "gap")}
     found = {}
-    for name, values in _compared(windows).items():
+    for name, values in compared.items():
         trained, now = values[first:stop], values[newest:]
         outside = np.flatnonzero((now < trained.min()) | (now > trained.max()))
         if len(outside):
@@ -237,9 +239,3 @@ def inputs_out_of_range(windows: Windows, *, trained_from: date, trained_to: dat
 def out_of_range_text(found: dict[str, date]) -> str:
     """Text for column `outside`: `volume 2024-05-01, gap 2024-05-01`; empty for none."""
     return ", ".join(f"{name} {session}" for name, session in found.items())
-
-
-def _compared(windows: Windows) -> dict[str, np.ndarray]:
-    steps = {name: windows.steps[:, place] for place, name in enumerate(STEP_NAMES)}
-    less_level = {name: steps[step] - trailing_mean(steps[step], LEVEL_SESSIONS) for name, step in _LESS_LEVEL.items()}
-    return less_level | {name: steps[step] for name, step in _UNCHANGED.items()}

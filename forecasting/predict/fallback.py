@@ -75,7 +75,12 @@ def choose_published(facts: ChampionFacts) -> Published:
     baseline's by more than TOLERANCE and with a statistic above ENTER over the newest scored origins. Where a baseline
     was published the night before, one above LEAVE is enough, whatever the excess.
     """
-    objection, near = _objection(facts), ""
+    if facts.champion is None:
+        why = facts.no_fit.strip().rstrip(".")
+        objection = f"there is no champion yet: {why}" if why else "there is no champion yet"
+    else:
+        objection = unusable(facts) or _behind(facts)
+    near = ""
     if facts.bars_break is not None:
         session, rule = facts.bars_break
         near = f"the bars before {session} may be on another share basis or in another unit ({rule})"
@@ -100,16 +105,12 @@ def unusable(facts: ChampionFacts) -> str:
     return ""
 
 
-def _objection(facts: ChampionFacts) -> str:
-    if facts.champion is None:
-        why = facts.no_fit.strip().rstrip(".")
-        return f"there is no champion yet: {why}" if why else "there is no champion yet"
-    return unusable(facts) or _behind(facts)
-
-
 def _behind(facts: ChampionFacts) -> str:
     deficit = facts.deficit
-    if deficit is None or not is_behind(deficit, in_fallback=facts.in_fallback):
+    if deficit is None:
+        return ""
+    large = facts.in_fallback or deficit.network_pinball > deficit.baseline_pinball * (1.0 + TOLERANCE)
+    if not (large and deficit.statistic > (LEAVE if facts.in_fallback else ENTER)):
         return ""
     network, baseline = deficit.network_pinball, deficit.baseline_pinball
     excess = f" by {network / baseline - 1:.1%}" if baseline else ""
@@ -119,16 +120,8 @@ def _behind(facts: ChampionFacts) -> str:
     )
 
 
-def is_behind(deficit: Deficit, *, in_fallback: bool) -> bool:
-    """Whether the evidence is enough to publish the baseline, or on nights after such a night to go on with it."""
-    if in_fallback:
-        return deficit.statistic > LEAVE
-    large = deficit.network_pinball > deficit.baseline_pinball * (1.0 + TOLERANCE)
-    return large and deficit.statistic > ENTER
-
-
 def margin_of(deficit: Deficit, *, in_fallback: bool) -> dict[str, str | float | None]:
-    """How near that is, as columns of table fallback_margins."""
+    """How near the network is to being behind, as columns of table fallback_margins."""
     return {
         "baseline": deficit.baseline,
         "deficit": deficit.network_pinball / deficit.baseline_pinball - 1.0 if deficit.baseline_pinball else 0.0,

@@ -39,8 +39,8 @@ from forecasting.train.loop import (
 from forecasting.train.model import Network
 from forecasting.train.prepare import (
     Prepared,
-    check_compatible,
-    check_start,
+    check_features,
+    check_target_and_flags,
     prepare,
     prepare_like,
     training_rows,
@@ -78,7 +78,6 @@ def fit(
     parent: Checkpoint | None,
     settings: Settings,
     pretrained: Checkpoint | None = None,
-    max_loss_ratio: float | None = None,
 ) -> Checkpoint:
     """An ensemble fitted on every row of `windows` whose target is known.
 
@@ -89,8 +88,6 @@ def fit(
         settings: `members` and `seed` are used.
         pretrained: Where a fit from scratch starts; random weights without it. A warm fit ignores it. If it has fewer
             members than `settings`, they are used again; members with the same start differ by their random seed alone.
-        max_loss_ratio: The most that the validation loss of `pretrained` may be, relative to the linear model's;
-            MAX_LOSS_RATIO without it, for shipped weights, which were not trained on the symbol.
 
     Returns:
         A checkpoint of CPU tensors. The same arguments give the same bits on the same machine.
@@ -102,9 +99,9 @@ def fit(
         ValueError: Too few rows with a known target.
     """
     if mode == "warm":
-        fitted = _fit_warm(windows, _checked_parent(parent, settings), settings)
+        fitted = _fit_warm(windows, check_parent(parent, windows, settings), settings)
     else:
-        fitted = _fit_from_scratch(windows, settings, pretrained, max_loss_ratio or MAX_LOSS_RATIO)
+        fitted = _fit_from_scratch(windows, settings, pretrained)
     for name, weight in fitted.weights.items():
         if not torch.isfinite(weight).all():
             start = fitted.card.base or "random weights"
@@ -121,16 +118,15 @@ def fit_scratch(windows: Windows, *, settings: Settings, own: Sequence[OwnWeight
     return fit(windows, mode="scratch", parent=None, settings=settings, pretrained=start)
 
 
-def _fit_from_scratch(
-    windows: Windows, settings: Settings, pretrained: Checkpoint | None, max_loss_ratio: float
-) -> Checkpoint:
+def _fit_from_scratch(windows: Windows, settings: Settings, pretrained: Checkpoint | None) -> Checkpoint:
     prepared = prepare(windows, method="scratch", settings=settings)
     training = prepared.training
     rngs = [generator(settings.seed, member) for member in range(settings.members)]
     if pretrained is not None:
-        check_start(pretrained, windows, prepared)
+        check_target_and_flags(pretrained, windows)
+        check_features(pretrained.card, prepared.adjusted)
         networks = starting_networks(pretrained.weights, training.tensors, settings.members)
-        if validation_loss(networks, training) <= max_loss_ratio * linear_validation_loss(windows, prepared):
+        if validation_loss(networks, training) <= MAX_LOSS_RATIO * linear_validation_loss(windows, prepared):
             weights = _train_members(networks, rngs, training, PRETRAINED)
             epochs = PRETRAINED.epochs
             card = replace(prepared.card, epochs=epochs, chain_epochs=epochs, base=pretrained.card.base)
@@ -204,12 +200,6 @@ def split_validation(rows: Rows) -> tuple[Rows, Rows]:
     return rows[: -held_out - len(HORIZONS)], rows[-held_out:]
 
 
-def before_validation(windows: Windows, rows: Rows) -> Windows:
-    """The windows as known before the validation rows of `rows`: a model fitted on them can be validated on those."""
-    fitting, _ = split_validation(rows)
-    return windows.cut(0, len(windows), known_to=int(fitting[-1]))
-
-
 def validation_loss(networks: list[Network], training: TrainingRows) -> float:
     """The loss of pretrained networks on the validation rows, out of sample unless they were trained on the symbol."""
     _, rows = split_validation(training.rows)
@@ -219,8 +209,8 @@ def validation_loss(networks: list[Network], training: TrainingRows) -> float:
 
 def linear_validation_loss(windows: Windows, prepared: Prepared) -> float:
     """The loss, on the validation rows, of the linear model fitted on the rows before them."""
-    _, rows = split_validation(prepared.training.rows)
-    before = before_validation(windows, prepared.training.rows)
+    fitting, rows = split_validation(prepared.training.rows)
+    before = windows.cut(0, len(windows), known_to=int(fitting[-1]))
     scaled = before.scale(rows).to_model(linear_quantiles(before, rows))
     return _loss(prepared.adjusted.to_adjusted(scaled, rows), prepared.training, rows)
 
@@ -234,14 +224,8 @@ def _mean(losses: Floats) -> float:
     return float(losses.mean()) if len(losses) else math.inf
 
 
-def check_parent(parent: Checkpoint, windows: Windows, settings: Settings) -> None:
-    """Raise ArtifactError unless a warm fit on `windows` under `settings` can continue from `parent`."""
-    check_compatible(parent, windows)
-    _checked_parent(parent, settings)
-
-
-def _checked_parent(parent: Checkpoint | None, settings: Settings) -> Checkpoint:
-    """The checkpoint that a warm fit continues from, with as many members as `settings`."""
+def check_parent(parent: Checkpoint | None, windows: Windows, settings: Settings) -> Checkpoint:
+    """The parent; ArtifactError where a warm fit on `windows` under `settings` cannot continue from it."""
     if parent is None:
         raise ArtifactError("Expected a parent for a warm fit; found none. Fit from scratch (--mode scratch) first.")
     if parent.card.members != settings.members:
@@ -249,4 +233,5 @@ def _checked_parent(parent: Checkpoint | None, settings: Settings) -> Checkpoint
             f"Expected a parent of {settings.members} networks for a warm fit; found {parent.card.members}. "
             "Fit from scratch (--mode scratch), or set FORECASTING_MEMBERS back."
         )
+    check_target_and_flags(parent, windows)
     return parent

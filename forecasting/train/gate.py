@@ -180,7 +180,7 @@ def worse_than_linear(fitted: Checkpoint, windows: Windows) -> str:
 def unlike(members: Floats, theirs: Floats) -> str:
     """How the quantiles (M, n, H, Q), tonight's last, differ from the champion's beyond the limits; empty if not."""
     ensemble = members.mean(axis=0)
-    unit, own = (float(_width(quantiles[:-1]).mean()) for quantiles in (theirs, ensemble))
+    unit, own = (float((made[:-1, :, _HIGH] - made[:-1, :, _LOW]).mean()) for made in (theirs, ensemble))
     if not min(unit, own) > 0.0:  # bars that never move: there is no unit to measure in
         return ""
     apart = np.abs(members[..., MEDIAN] - theirs[..., MEDIAN]) / unit  # (M, n, H)
@@ -224,11 +224,6 @@ def _weight_of(start: Checkpoint, name: str) -> Tensor:
     """The weight that the fit's `member.parameter` started from; members start in turn."""
     member, parameter = name.split(".", 1)
     return start.weights[f"{int(member) % start.card.members}.{parameter}"]
-
-
-def _width(quantiles: Floats) -> Floats:
-    width: Floats = quantiles[..., _HIGH] - quantiles[..., _LOW]
-    return width
 
 
 def _root_mean_square(values: Floats) -> float:

@@ -91,14 +91,6 @@ class TrainingRows:
         return sequences_in(len(self.rows))
 
 
-def standardise(features: Floats) -> tuple[Vector, Vector]:
-    """Mean and scale of each column (N, P) by scikit-learn's StandardScaler: the scale of a constant column is 1."""
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(features)
-    return tuple(scaler.mean_.tolist()), tuple(scaler.scale_.tolist())
-
-
 def make_tensors(card: Card, adjusted: AdjustedWindows, warm_up: int) -> Tensors:
     """The inputs standardised by the card's scaler, on the GPU if there is one."""
     device = "cuda" if torch.cuda.is_available() else "cpu"

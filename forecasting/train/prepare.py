@@ -20,7 +20,7 @@ from forecasting.settings import Settings
 from forecasting.train.calendar_effects import AdjustedWindows, CalendarEffect, Rows, adjust, fit_effect
 from forecasting.train.checkpoint import Card, Checkpoint, Vector
 from forecasting.train.linear import fit_ridges
-from forecasting.train.loop import TrainingRows, make_tensors, standardise
+from forecasting.train.loop import TrainingRows, make_tensors
 from forecasting.train.model import ARCHITECTURE
 from forecasting.vocabulary import HORIZONS
 
@@ -36,13 +36,14 @@ class Prepared:
 
 def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], settings: Settings) -> Prepared:
     """The windows with their own effects and scaler, estimated on the rows with a known target alone."""
+    from sklearn.preprocessing import StandardScaler
+
     rows = training_rows(windows)
     effect = fit_effect(windows)
     adjusted = adjust(windows, effect)
     market = fit_market_effect(windows, effect, adjusted)
     adjusted = without_market(adjusted, windows, market)
-    step_mean, step_scale = standardise(adjusted.steps[windows.warm_up + rows])
-    past_mean, past_scale = standardise(adjusted.past[rows])
+    step, past = (StandardScaler().fit(part) for part in (adjusted.steps[windows.warm_up + rows], adjusted.past[rows]))
     card = Card(
         target=windows.target,
         method=method,
@@ -51,10 +52,10 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
         effect_intercept=effect.intercept,
         market_mean=tuple(market.mean.tolist()),
         market_effect=tuple(map(tuple, market.coefficients.tolist())),
-        step_mean=step_mean,
-        step_scale=step_scale,
-        past_mean=past_mean,
-        past_scale=past_scale,
+        step_mean=tuple(step.mean_.tolist()),
+        step_scale=tuple(step.scale_.tolist()),
+        past_mean=tuple(past.mean_.tolist()),
+        past_scale=tuple(past.scale_.tolist()),
         trained_from="",
         trained_to="",
         rows=0,
@@ -73,10 +74,10 @@ def prepare(windows: Windows, *, method: Literal["scratch", "warm", "base"], set
 
 def prepare_like(checkpoint: Checkpoint, windows: Windows) -> Prepared:
     """The windows with the scaler and effects of `checkpoint`; every row is in `training`."""
-    check_compatible(checkpoint, windows)
+    check_target_and_flags(checkpoint, windows)
     card = checkpoint.card
     adjusted = _adjusted_like(windows, card.effect, card.effect_intercept, card.market_mean, card.market_effect)
-    _check_features(card, adjusted)
+    check_features(card, adjusted)
     return Prepared(
         card, adjusted, TrainingRows(make_tensors(card, adjusted, windows.warm_up), np.arange(len(windows)))
     )
@@ -91,13 +92,8 @@ def _adjusted_like(
     return without_market(adjusted, windows, MarketEffect(np.array(market_mean), np.array(market_effect)))
 
 
-def check_start(start: Checkpoint, windows: Windows, prepared: Prepared) -> None:
-    """Raise ArtifactError unless training on `prepared`, made of the windows, can begin at the weights of `start`."""
-    check_compatible(start, windows)
-    _check_features(start.card, prepared.adjusted)
-
-
-def _check_features(card: Card, adjusted: AdjustedWindows) -> None:
+def check_features(card: Card, adjusted: AdjustedWindows) -> None:
+    """Raise ArtifactError unless the card has as many features as the adjusted windows."""
     found = (len(card.step_mean), len(card.past_mean))
     expected = (adjusted.steps.shape[1], adjusted.past.shape[1])
     if found != expected:
@@ -107,7 +103,7 @@ def _check_features(card: Card, adjusted: AdjustedWindows) -> None:
         )
 
 
-def check_compatible(checkpoint: Checkpoint, windows: Windows) -> None:
+def check_target_and_flags(checkpoint: Checkpoint, windows: Windows) -> None:
     """Raise ArtifactError unless the checkpoint has the windows' target and flags."""
     card = checkpoint.card
     if (card.target, card.flag_names) != (windows.target, windows.flag_names):

@@ -34,7 +34,6 @@ from forecasting.train.loop import (
     starting_networks,
     train,
 )
-from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import Progress, Target
@@ -102,39 +101,39 @@ def pretrained_for(windows: Windows, own: Sequence[OwnWeights] = ()) -> Checkpoi
     shipped = _newest_shipped(kind, newest)
     usable = [one for one in own if one.is_of(kind) and np.datetime64(one.trained_to) < newest]
     for one in sorted(usable, key=lambda one: one.trained_to, reverse=True):
-        if shipped is not None and one.trained_to < date.fromisoformat(str(shipped["trained_to"])):
+        if shipped is not None and one.trained_to < shipped.trained_to:
             break
         try:
-            return _named(load(one.folder, one.sha256), one.name)
+            return _load(one)
         except ArtifactError as error:
             logger.warning("own pretrained weights %s are left out: %s", one.name, error)
-    return None if shipped is None else _load_shipped(shipped)
+    return None if shipped is None else _load(shipped)
 
 
 def shipped_for(kind: Kind, newest: date) -> Checkpoint | None:
     """The newest shipped weights of a kind that were trained on no session after `newest`, named in their card."""
     shipped = _newest_shipped(kind, np.datetime64(newest))
-    return None if shipped is None else _load_shipped(shipped)
+    return None if shipped is None else _load(shipped)
 
 
-def _load_shipped(entry: dict[str, str | int | bool]) -> Checkpoint:
-    folder = str(entry["folder"])
-    return _named(load(_SHIPPED / folder, str(entry["sha256"])), folder)
-
-
-def _newest_shipped(kind: Kind, newest: np.datetime64) -> dict[str, str | int | bool] | None:
-    """The index entry of the newest shipped weights of a kind trained on no session after `newest`."""
+def _newest_shipped(kind: Kind, newest: np.datetime64) -> OwnWeights | None:
     usable = [
-        entry
+        OwnWeights(
+            str(entry["folder"]),
+            date.fromisoformat(str(entry["trained_to"])),
+            _SHIPPED / str(entry["folder"]),
+            str(entry["sha256"]),
+        )
         for entry in shipped_weights()
-        if Kind(entry["target"], entry["earnings"], entry["market"]) == kind  # type: ignore[arg-type]  # from our own JSON
+        if (entry["target"], entry["earnings"], entry["market"]) == (kind.target, kind.earnings, kind.market)
         and np.datetime64(str(entry["trained_to"])) <= newest
     ]
-    return max(usable, key=lambda entry: str(entry["trained_to"]), default=None)
+    return max(usable, key=lambda weights: weights.trained_to, default=None)
 
 
-def _named(checkpoint: Checkpoint, name: str) -> Checkpoint:
-    return replace(checkpoint, card=replace(checkpoint.card, base=name))
+def _load(weights: OwnWeights) -> Checkpoint:
+    checkpoint = load(weights.folder, weights.sha256)
+    return replace(checkpoint, card=replace(checkpoint.card, base=weights.name))
 
 
 def shipped_weights() -> list[dict[str, str | int | bool]]:
@@ -170,8 +169,10 @@ def pretrain(
         rng = generator(settings.seed, member)
         network = begun[member] if begun else new_network(training[0].tensors, training[0].rows, rng)
         train(network, training, hyperparameters, rng=rng)
-        if not has_events:
-            _zero_event_weights(network)
+        if not has_events:  # the weights of events' columns are still random, noise to a symbol that has some
+            with torch.no_grad():
+                network.from_past.weight[:, -len(EVENT_NAMES) :] = 0.0
+                network.from_flags.weight[:, -len(EVENT_NAMES) :] = 0.0
         weights |= named_weights(network, member)
         if progress is not None:
             progress(member + 1, settings.members)
@@ -186,11 +187,3 @@ def pretrain(
         base=start.card.base if start else "",
     )
     return Checkpoint(card, weights)
-
-
-def _zero_event_weights(network: Network) -> None:
-    # No symbol had events: the weights of their columns are still random, noise to a symbol that has some.
-    columns = slice(-len(EVENT_NAMES), None)
-    with torch.no_grad():
-        network.from_past.weight[:, columns] = 0.0
-        network.from_flags.weight[:, columns] = 0.0

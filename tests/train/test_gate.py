@@ -98,9 +98,10 @@ def test_members_that_share_a_start_are_measured_from_it(champion):
     assert moved_too_far(champion, one) != ""
 
 
-def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows):
+def test_shipped_weights_that_were_not_trained_on_the_symbol_are_refused(windows, monkeypatch):
+    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     shipped = pretrained_for(windows)
-    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=shipped, max_loss_ratio=np.inf)
+    fitted = fit(windows, mode="scratch", parent=None, settings=SETTINGS, pretrained=shipped)
     assert verdict(fitted, windows, None).refused == ""
     assert "no clear gain" in verdict(replace(fitted, weights=shipped.weights), windows, None).refused
     # As far from the start, the other way.
@@ -229,9 +230,10 @@ def test_a_first_fit_of_an_index_with_a_short_history_passes():
 
 
 @pytest.mark.parametrize("seed", [1, 3, 7])
-def test_a_fit_of_one_network_is_compared_with_the_shipped_one_it_started_from(seed: int):
+def test_a_fit_of_one_network_is_compared_with_the_shipped_one_it_started_from(seed: int, monkeypatch):
+    monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     windows = some_windows(seed=seed)
     one = SETTINGS.model_copy(update={"members": 1})
     shipped = pretrained_for(windows)
-    fitted = fit(windows, mode="scratch", parent=None, settings=one, pretrained=shipped, max_loss_ratio=np.inf)
+    fitted = fit(windows, mode="scratch", parent=None, settings=one, pretrained=shipped)
     assert learned_nothing(fitted, shipped, windows) == ""
