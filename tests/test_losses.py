@@ -54,12 +54,6 @@ def test_row_losses_equal_their_naive_twin_and_leave_out_unknown_horizons_and_ro
     np.testing.assert_allclose(losses, naive_rows(actual, FORECASTS))
 
 
-def test_row_losses_are_positive_and_grow_with_the_distance_of_the_forecast():
-    near, far = row_losses(ACTUAL, FORECASTS + 5.0), row_losses(ACTUAL, FORECASTS + 6.0)
-    assert (near > 0.0).all()
-    assert (far > near).all()
-
-
 def test_absolute_error_is_the_distance_of_the_median_on_either_side():
     expected = [[abs(y - q[MEDIAN]) for y, q in zip(*row, strict=True)] for row in zip(ACTUAL, FORECASTS, strict=True)]
     np.testing.assert_allclose(absolute_error(ACTUAL, FORECASTS), expected)
@@ -87,12 +81,6 @@ def test_weighted_quantiles_equal_their_naive_twin():
     levels = (0.0, *QUANTILES, 1.0)
     expected = [naive_weighted_quantile(values, level, weights) for level in levels]
     np.testing.assert_allclose(weighted_quantiles(values, levels, weights), expected)
-
-
-def test_equal_weights_give_the_plain_quantiles_of_hazen():
-    values = RNG.normal(size=31)
-    expected = np.quantile(values, (0.1, 0.5, 0.9), method="hazen")
-    np.testing.assert_allclose(weighted_quantiles(values, (0.1, 0.5, 0.9), np.ones(31)), expected)
 
 
 def test_weight_on_a_large_value_raises_a_quantile_and_weight_on_a_small_one_lowers_it():

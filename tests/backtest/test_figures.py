@@ -50,13 +50,6 @@ def test_close_ranks_baselines_by_pinball_and_others_by_error():
     assert figures("volume", ACTUAL, forecasts(0.0), baselines).best_baseline == "wide"
 
 
-def test_unknown_actuals_are_left_out():
-    holed = ACTUAL.copy()
-    holed[-3:, 2] = np.nan
-    ours = figures("volume", holed, forecasts(1.0), {"last_value": forecasts(2.0)}, horizon=3)
-    assert (ours.mae, ours.mae_naive) == (pytest.approx(1.0), pytest.approx(2.0))
-
-
 def test_the_confidence_set_holds_only_forecasters_that_do_not_differ_significantly_from_the_best():
     noise = np.random.default_rng(2).normal(0.0, 0.3, (2, 80, H, 1))
     baselines = {"last_value": forecasts(4.0), "twin": forecasts(1.0) + noise[0]}

@@ -257,23 +257,23 @@ def test_a_session_without_a_bar_is_no_origin(as_published):
     assert result.nights is None or sum(result.nights.counts()[name] for name in ("network", "fallback")) == 8
 
 
-def test_an_origin_without_enough_history_is_refused():
-    with pytest.raises(HistoryError, match="where 250 rows come before and a bar after"):
-        backtest(BARS, no_events(), spec=spec(-300, -290, refit_every=5))
-
-
-def test_a_span_without_origins_is_refused():
-    requested = replace(spec(-20, -10, refit_every=5), first=date(2030, 1, 2), last=date(2030, 2, 1))
-    with pytest.raises(HistoryError, match="found none"):
-        backtest(BARS, no_events(), spec=requested)
-
-
-def test_a_span_that_ends_before_it_begins_is_refused():
-    backwards = replace(spec(-20, -10, refit_every=5), first=date(2024, 3, 8), last=date(2024, 3, 1))
-    with pytest.raises(UsageError, match="Invalid --from 2024-03-08: expected a session before --to 2024-03-01"):
-        backtest(BARS, no_events(), spec=backwards)
-
-
-def test_a_cadence_below_one_session_is_refused():
-    with pytest.raises(UsageError, match="found 0"):
-        backtest(BARS, no_events(), spec=spec(-20, -10, refit_every=0))
+@pytest.mark.parametrize(
+    ("asked", "error", "fact"),
+    [
+        (spec(-300, -290, refit_every=5), HistoryError, "where 250 rows come before and a bar after"),
+        (spec(-20, -10, refit_every=0), UsageError, "found 0"),
+        (
+            replace(spec(-20, -10, refit_every=5), first=date(2030, 1, 2), last=date(2030, 2, 1)),
+            HistoryError,
+            "found none",
+        ),
+        (
+            replace(spec(-20, -10, refit_every=5), first=date(2024, 3, 8), last=date(2024, 3, 1)),
+            UsageError,
+            "Invalid --from 2024-03-08: expected a session before --to 2024-03-01",
+        ),
+    ],
+)
+def test_a_span_that_cannot_be_replayed_is_refused(asked, error, fact):
+    with pytest.raises(error, match=fact):
+        backtest(BARS, no_events(), spec=asked)

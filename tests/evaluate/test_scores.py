@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import math
 from datetime import UTC, date, datetime
 
@@ -6,11 +8,25 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import gamma
 
 from forecasting.evaluate import scores
-from forecasting.evaluate.scores import by_line, lines_of
+from forecasting.evaluate.scores import (
+    RATIOS,
+    DollarVolumes,
+    by_line,
+    cost,
+    dollar_volume_r2,
+    dollar_volumes,
+    lines_of,
+    nearest_level,
+    optimal_level,
+    quantile_at,
+)
+from forecasting.losses import pinball
 from forecasting.store import schema
-from forecasting.vocabulary import PUBLISHED_LINE, QUANTILES
+from forecasting.vocabulary import MEDIAN, PUBLISHED_LINE, QUANTILES
+from tests.builders import random_bars
 
 QS = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]  # q05 q10 q25 q50 q75 q90 q95
 TEXTS = {"model_id", "symbol", "target", "kind", "stage", "role", "model"}
@@ -101,15 +117,6 @@ def test_interval_score_of_a_hit_is_its_widths_and_of_a_miss_the_distance_too():
     assert scores.interval_score(9.0, QS) == pytest.approx((0.5 * 5 + 0.1 * 4 + 3 + 0.05 * 6 + 2) / 2.5)
 
 
-def test_scores_keep_any_shape_in_front_of_the_levels():
-    actual = np.arange(6.0).reshape(2, 3)
-    quantiles = np.broadcast_to(QS, (2, 3, 7))
-    for score in (scores.pinball, scores.interval_score):
-        found = score(actual, quantiles)
-        assert found.shape == (2, 3)
-        assert found[1, 2] == score(5.0, QS)
-
-
 def test_a_nan_actual_scores_nan_and_is_inside_no_interval():
     assert np.isnan(scores.pinball(np.nan, QS))
     assert np.isnan(scores.interval_score(np.nan, QS))
@@ -121,13 +128,6 @@ def test_interval_ends_count_as_inside():
     quantiles = np.broadcast_to(QS, (5, 7))
     assert scores.inside(actual, quantiles, 80).tolist() == [False, True, True, False, False]
     assert scores.inside(actual, quantiles, 90).tolist() == [True, True, True, True, False]
-
-
-def test_scores_of_single_precision_are_computed_in_double():
-    quantiles = (np.array(QS) / 3).astype(np.float32)
-    wide = quantiles.astype(float)
-    for actual in (0.1, 4 / 3, 9.0):
-        assert scores.interval_score(actual, quantiles) == scores.interval_score(actual, wide)
 
 
 def test_skill_is_positive_when_the_loss_is_lower_than_the_baselines():
@@ -194,10 +194,6 @@ def test_close_and_range_are_scored_in_their_own_unit():
     assert spread["actual"] == pytest.approx(math.log(12.0 / 9.0))
 
 
-def test_no_forecast_due_gives_no_rows():
-    assert scores.score_rows(pd.DataFrame(), target="volume", scored_at=SCORED_AT) == []
-
-
 @pytest.mark.parametrize(
     ("role", "model", "lines"),
     [
@@ -220,3 +216,165 @@ def test_a_row_is_there_once_for_each_of_its_lines():
     assert found.index.tolist() == [0, 1, 2]
     assert [*found] == [*columns, "line"]
     assert found["line"].dtype == object
+
+
+ISSUED = st.lists(st.floats(-1e9, 1e9), min_size=len(QUANTILES), max_size=len(QUANTILES)).map(sorted)
+LEVELS = st.floats(QUANTILES[0], QUANTILES[-1])
+
+
+def naive_cost(actual: float, forecast: float, ratio: float) -> float:
+    return ratio * (forecast - actual) if forecast > actual else actual - forecast
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 3.0, 40.0])
+def test_a_cost_equals_its_naive_twin(ratio: float) -> None:
+    rng = np.random.default_rng(1)
+    actual, forecast = rng.normal(size=(2, 50))
+    expected = [naive_cost(y, q, ratio) for y, q in zip(actual, forecast, strict=True)]
+    np.testing.assert_allclose(cost(actual, forecast, ratio=ratio), expected)
+    assert cost(7.0, 7.0, ratio=ratio) == 0.0
+
+
+def test_an_overestimate_costs_the_ratio_and_an_underestimate_one_for_each_unit() -> None:
+    assert cost(10.0, 12.0, ratio=3.0) == 6.0
+    assert cost(10.0, 8.0, ratio=3.0) == 2.0
+    assert np.isnan(cost(np.nan, 8.0, ratio=3.0))
+
+
+@pytest.mark.parametrize(("ratio", "level"), [(1, 0.5), (3, 0.25), (9, 0.1), (19, 0.05), (1 / 3, 0.75)])
+def test_the_level_is_that_of_the_newsvendor(ratio: float, level: float) -> None:
+    assert optimal_level(ratio) == pytest.approx(level)
+
+
+def test_the_fixed_ratios_are_those_of_issued_levels() -> None:
+    assert [optimal_level(ratio) for ratio in RATIOS] == [QUANTILES[place] for place in (MEDIAN, 2, 1, 0)]
+
+
+@pytest.mark.parametrize(("ratio", "level"), [(19.0, 0.05), (20.0, 0.05), (1e6, 0.05), (0.01, 0.95), (2.0, 1 / 3)])
+def test_a_level_outside_the_issued_ones_becomes_the_outermost(ratio: float, level: float) -> None:
+    assert nearest_level(ratio) == pytest.approx(level)
+
+
+@given(quantiles=ISSUED)
+def test_an_issued_level_gives_the_issued_quantile(quantiles: list[float]) -> None:
+    assert [float(quantile_at(quantiles, level)) for level in QUANTILES] == quantiles
+
+
+@given(quantiles=ISSUED, level=LEVELS)
+def test_a_quantile_between_two_levels_is_on_the_line_between_them(quantiles: list[float], level: float) -> None:
+    expected = float(np.interp(level, QUANTILES, quantiles))
+    tolerance = 1e-9 * max(map(abs, quantiles))
+    assert float(quantile_at(quantiles, level)) == pytest.approx(expected, rel=1e-9, abs=tolerance)
+
+
+@pytest.mark.parametrize("level", [0.04, 0.96, float("nan")])
+def test_a_level_that_was_not_issued_is_refused(level: float) -> None:
+    with pytest.raises(ValueError, match=r"Expected a level from 0\.05 to 0\.95, found"):
+        quantile_at(np.zeros(7), level)
+
+
+@pytest.mark.parametrize("ratio", [1 / 9, 0.5, 1.0, 2.0, 3.0, 9.0, 19.0])
+def test_the_quantile_of_the_level_has_the_least_mean_cost_of_all_points(ratio: float) -> None:
+    """On 200,000 skewed values, as volumes are: no other point, on a fine grid of quantiles, costs less."""
+    values = gamma(3.0).rvs(size=200_000, random_state=np.random.default_rng(7))
+    levels = np.arange(0.02, 0.981, 0.01)
+    mean_costs = [float(cost(values, gamma(3.0).ppf(level), ratio=ratio).mean()) for level in levels]
+    best = float(levels[int(np.argmin(mean_costs))])
+    assert best == pytest.approx(optimal_level(ratio), abs=0.015)
+
+
+def test_a_cost_is_the_pinball_loss_of_its_level_times_one_plus_the_ratio() -> None:
+    issued = np.arange(7.0)
+    summed = sum(float(cost(2.6, q, ratio=1 / level - 1)) * level for q, level in zip(issued, QUANTILES, strict=True))
+    assert summed / len(QUANTILES) == pytest.approx(float(pinball(2.6, issued)))
+
+
+BARS = random_bars(days=60, seed=3)
+SESSIONS = BARS.index.to_numpy().astype("datetime64[D]")
+ORIGINS, TARGETS = SESSIONS[10:50], np.stack([SESSIONS[11:51], SESSIONS[12:52]], axis=1)
+SHARES = np.random.default_rng(4).lognormal(np.log(BARS["volume"].median()), 0.3, TARGETS.shape)
+
+
+def naive_r2(bars: pd.DataFrame, shares: np.ndarray, horizon: int) -> float:
+    """The formula by a loop over origins."""
+    ours = means = 0.0
+    for at, forecast in zip(range(10, 50), shares[:, horizon - 1], strict=True):
+        past = [np.log(bars["volume"].iloc[at - back] * bars["close"].iloc[at - back]) for back in range(5)]
+        actual = np.log(bars["volume"].iloc[at + horizon] * bars["close"].iloc[at + horizon])
+        ours += (actual - np.log(forecast * bars["close"].iloc[at])) ** 2
+        means += (actual - sum(past) / 5) ** 2
+    return 1 - ours / means
+
+
+def one(volumes: DollarVolumes, horizon: int) -> DollarVolumes:
+    return DollarVolumes(volumes.close, volumes.mean, volumes.actual[:, horizon - 1 : horizon])
+
+
+@pytest.mark.parametrize("horizon", [1, 2])
+def test_r2_equals_a_loop_over_origins(horizon):
+    volumes = one(dollar_volumes(BARS, ORIGINS, TARGETS), horizon)
+    found = dollar_volume_r2(volumes, SHARES[:, horizon - 1 : horizon])
+    assert found == pytest.approx(naive_r2(BARS, SHARES, horizon))
+
+
+def test_r2_is_one_for_exact_forecasts_zero_for_the_mean_and_negative_for_worse():
+    volumes = dollar_volumes(BARS, ORIGINS, TARGETS)
+    price = np.log(volumes.close)[:, None]
+    mean = volumes.mean[:, None] - price + np.zeros(TARGETS.shape)
+    worse = volumes.actual - price + 2.0 * (volumes.mean[:, None] - volumes.actual)
+    found = [dollar_volume_r2(volumes, np.exp(logs)) for logs in (volumes.actual - price, mean, worse)]
+    assert found == [pytest.approx(1.0), pytest.approx(0.0), pytest.approx(-3.0)]
+
+
+def test_what_an_origin_is_compared_with_does_not_change_when_later_bars_do():
+    later = BARS.copy()
+    later.iloc[31:] *= 3.0
+    before, after = (dollar_volumes(bars, ORIGINS[:21], TARGETS[:21]) for bars in (BARS, later))
+    np.testing.assert_allclose(before.mean, after.mean)
+    np.testing.assert_array_equal(before.close, after.close)
+    assert not np.allclose(before.actual[-1], after.actual[-1])
+
+
+def test_unknown_volumes_are_no_actual_and_leave_the_mean_to_the_five_known_before():
+    holed = BARS.astype(float)
+    holed.iloc[[20, 22], holed.columns.get_loc("volume")] = [np.nan, 0.0]
+    volumes = dollar_volumes(holed, ORIGINS, TARGETS)
+    logs = np.log((BARS["close"] * BARS["volume"]).iloc[[16, 17, 18, 19, 21]])  # of those up to session 22
+    assert volumes.mean[12] == pytest.approx(logs.mean())
+    assert volumes.close[12] == BARS["close"].iloc[21]
+    assert np.isnan(volumes.actual[9:12]).tolist() == [[True, False], [False, True], [True, False]]
+    assert np.isfinite(dollar_volume_r2(volumes, SHARES))
+
+
+def test_each_horizon_has_the_same_weight_however_many_of_its_targets_are_known():
+    known = dollar_volumes(BARS, ORIGINS, TARGETS)
+    actual = known.actual.copy()
+    actual[5:, 1] = np.nan
+    ours = np.log(SHARES) + np.log(known.close)[:, None] - actual
+    means = known.mean[:, None] - actual
+    errors, usual = ((table[:, 0] ** 2).mean() + (table[:5, 1] ** 2).mean() for table in (ours, means))
+    holed = DollarVolumes(known.close, known.mean, actual)
+    assert dollar_volume_r2(holed, SHARES) == pytest.approx(1 - errors / usual)
+
+
+def test_targets_in_the_future_do_not_count():
+    volumes = dollar_volumes(BARS.iloc[:51], ORIGINS, TARGETS)
+    known = dollar_volumes(BARS, ORIGINS, TARGETS)
+    assert np.isnan(volumes.actual).sum() == np.isnan(volumes.actual[-1, 1]) == 1
+    assert dollar_volume_r2(one(volumes, 1), SHARES[:, :1]) == dollar_volume_r2(one(known, 1), SHARES[:, :1])
+    last = DollarVolumes(known.close[:-1], known.mean[:-1], known.actual[:-1, 1:])
+    assert dollar_volume_r2(one(volumes, 2), SHARES[:, 1:]) == pytest.approx(dollar_volume_r2(last, SHARES[:-1, 1:]))
+
+
+def test_the_mean_of_a_young_series_is_of_the_sessions_that_it_has():
+    volumes = dollar_volumes(BARS, SESSIONS[:3], TARGETS[:3])
+    logs = np.log(BARS["close"] * BARS["volume"]).to_numpy()
+    np.testing.assert_allclose(volumes.mean, [logs[0], logs[:2].mean(), logs[:3].mean()])
+
+
+def test_a_close_of_a_few_cents_and_a_volume_of_one_share_are_known_and_zeros_are_not():
+    bars = BARS.iloc[:15].astype(float)
+    bars.loc[bars.index[9:13], ["close", "volume"]] = [[0.02, 1.0], [0.0, 5.0], [3.0, 0.0], [0.5, 1.0]]
+    volumes = dollar_volumes(bars, SESSIONS[[9, 10, 11, 12]], SESSIONS[[9, 10, 11, 12]][:, None])
+    assert volumes.close.tolist() == [0.02, 0.02, 0.02, 0.5]
+    np.testing.assert_allclose(volumes.actual[:, 0], [np.log(0.02), np.nan, np.nan, np.log(0.5)])

@@ -15,7 +15,6 @@ from forecasting.predict.candidates import (
     baseline_candidates,
     forecast_rows,
     inputs_out_of_range,
-    out_of_range_text,
 )
 from forecasting.predict.fallback import Published
 from forecasting.preprocess.windows import Windows, make_windows
@@ -83,14 +82,6 @@ def test_each_baseline_of_the_target_is_a_candidate_with_an_id_of_its_own_rule()
         np.testing.assert_array_equal(one.quantiles, baseline_quantiles(one.forecaster, windows))
 
 
-@pytest.mark.parametrize("change", [{"symbol": "AAPL"}, {"settings_hash": "ffff"}])
-def test_a_baseline_has_another_id_for_another_symbol_or_other_settings(change: dict[str, str]) -> None:
-    key = {"symbol": "SBUX", "settings_hash": "0a1b"}
-    windows = some_windows("close")
-    ids = [baseline_candidates(windows, **given)[0].model_id for given in (key, key | change)]
-    assert len(set(ids)) == 2
-
-
 def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_night_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,40 +95,28 @@ def test_baselines_that_are_not_finite_are_left_out_and_without_any_other_the_ni
         baseline_candidates(some_windows("range"), symbol="SBUX", settings_hash="0a1b")
 
 
-def test_a_challenger_that_is_not_finite_is_left_out_beside_a_published_champion() -> None:
-    broken = candidate("m2", "lstm", "challenger", with_one(np.nan))
-    assert assign_roles([RIDGE, CHAMPION, broken], CHAMPION_IS_PUBLISHED) == [RIDGE, CHAMPION]
+BROKEN = candidate("m1", "lstm", "champion", with_one(np.nan))
+INFINITE = candidate("m2", "lstm", "challenger", with_one(np.inf))
 
 
-def test_a_published_champion_changes_no_role() -> None:
-    candidates = [RIDGE, HAR, CHAMPION, CHALLENGER]
-    assert assign_roles(candidates, CHAMPION_IS_PUBLISHED) == candidates
-
-
-def test_a_published_baseline_is_champion_and_the_champion_silenced() -> None:
-    found = assign_roles([RIDGE, HAR, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED)
-    assert roles(found) == {"b1": "champion", "b2": "baseline", "m1": "silenced", "m2": "challenger"}
-    assert [(one.model_id, one.forecaster) for one in found] == [
-        ("b1", "ridge"),
-        ("b2", "har"),
-        ("m1", "lstm"),
-        ("m2", "lstm"),
-    ]
-
-
-def test_a_baseline_is_published_also_without_any_champion() -> None:
-    assert roles(assign_roles([RIDGE, HAR], RIDGE_IS_PUBLISHED)) == {"b1": "champion", "b2": "baseline"}
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_candidate_that_is_not_finite_is_left_out_where_a_baseline_is_published(value: float) -> None:
-    broken = candidate("m1", "lstm", "champion", with_one(value))
-    assert (broken.is_finite, RIDGE.is_finite) == (False, True)
-    assert roles(assign_roles([RIDGE, HAR, broken, CHALLENGER], RIDGE_IS_PUBLISHED)) == {
-        "b1": "champion",
-        "b2": "baseline",
-        "m2": "challenger",
-    }
+@pytest.mark.parametrize(
+    ("made", "published", "expected"),
+    [
+        (
+            [RIDGE, CHAMPION, CHALLENGER],
+            CHAMPION_IS_PUBLISHED,
+            {"b1": "baseline", "m1": "champion", "m2": "challenger"},
+        ),
+        ([RIDGE, CHAMPION, INFINITE], CHAMPION_IS_PUBLISHED, {"b1": "baseline", "m1": "champion"}),
+        ([RIDGE, HAR], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
+        ([RIDGE, CHAMPION, CHALLENGER], RIDGE_IS_PUBLISHED, {"b1": "champion", "m1": "silenced", "m2": "challenger"}),
+        ([RIDGE, HAR, BROKEN, INFINITE], RIDGE_IS_PUBLISHED, {"b1": "champion", "b2": "baseline"}),
+    ],
+)
+def test_the_published_candidate_is_champion_and_none_that_is_not_finite_stays(
+    made: list[Candidate], published: Published, expected: dict[str, Role]
+) -> None:
+    assert roles(assign_roles(made, published)) == expected
 
 
 def test_a_row_has_every_column_of_its_candidate_and_horizon() -> None:
@@ -237,8 +216,3 @@ def test_ordinary_nights_are_not_flagged() -> None:
 def test_a_model_trained_on_sessions_outside_the_windows_has_no_inputs_out_of_range() -> None:
     windows = windows_of(random_bars(days=650, seed=3, last=LAST))
     assert inputs_out_of_range(windows, trained_from=date(1990, 1, 2), trained_to=date(1995, 1, 3)) == {}
-
-
-def test_the_text_lists_each_input_with_its_session() -> None:
-    assert out_of_range_text({"volume": LAST, "gap": date(2024, 3, 7)}) == "volume 2024-03-08, gap 2024-03-07"
-    assert out_of_range_text({}) == ""

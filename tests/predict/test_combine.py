@@ -12,7 +12,6 @@ from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import (
     MIN_FORECASTS,
     Past,
-    combine,
     combine_and_calibrate,
     kind_of,
     known_forecasts,
@@ -51,12 +50,6 @@ def test_below_the_minimum_of_past_forecasts_the_weight_is_the_usual_one():
     assert [learn_weight(past, target) for target in ("volume", "range", "close")] == pytest.approx([1.0, 0.9, 0.3])
 
 
-def test_without_past_forecasts_the_factor_is_the_usual_one():
-    for target, usual in (("volume", 1.0), ("range", 1.05), ("close", 1.02)):
-        factors = factors_of(past_of(normals(0)), target)
-        np.testing.assert_allclose(factors, np.where(np.arange(Q) == MEDIAN, 1.0, usual))
-
-
 def test_factors_are_those_of_a_loop_over_nights_and_horizons():
     actual = normals(40, width=1.7)
     actual[7, 2] = np.nan  # never known
@@ -83,18 +76,6 @@ def test_an_actual_at_the_end_of_an_interval_is_inside_it():
     levels = np.array(QUANTILES[:MEDIAN])
     excess = np.array([0.0, 1.0, 1.0]) - 2.0 * levels
     np.testing.assert_allclose(factors_of(past_of(actual))[:MEDIAN], np.exp(0.015 / H * excess), rtol=1e-12)
-
-
-def test_where_the_median_lies_changes_no_factor():
-    actual, plain = normals(60, width=1.4), np.broadcast_to(NORMAL, (60, H, Q))
-    moved = past_of(actual + 3.0, plain + 3.0, plain + 3.0)
-    np.testing.assert_allclose(factors_of(moved), factors_of(past_of(actual)))
-
-
-def test_intervals_too_narrow_by_half_are_widened_to_nearly_twice():
-    factors = factors_of(past_of(normals(500, width=2.0)))
-    np.testing.assert_allclose(np.delete(factors, MEDIAN), 2.0, atol=0.3)
-    assert factors[MEDIAN] == 1.0
 
 
 def test_a_factor_stays_within_its_bounds():
@@ -135,13 +116,6 @@ def test_widened_quantiles_never_cross(values, factors):
     assert (np.diff(widened) >= 0.0).all()
 
 
-def test_widening_by_1_changes_nothing_and_the_median_never_changes():
-    quantiles = np.sort(normals(Q).T, axis=-1)
-    np.testing.assert_allclose(widen(quantiles, np.ones((H, Q))), quantiles)
-    narrowed = widen(quantiles, np.full((H, Q), 0.5))
-    np.testing.assert_array_equal(narrowed[:, MEDIAN], quantiles[:, MEDIAN])
-
-
 @pytest.mark.parametrize(("better", "expected"), [("network", 1.0), ("linear", 0.0)])
 def test_the_weight_goes_to_the_model_with_the_lower_loss(better, expected):
     actual = normals(500)
@@ -177,21 +151,6 @@ def test_the_weight_is_that_of_a_loop_over_forecasts(n: int, shift: float, width
     assert len(set(weights)) > 1  # the usual weight pulls
 
 
-def test_equal_models_have_the_usual_weights():
-    assert [learn_weight(past_of(normals(500)), target) for target in ("volume", "range", "close")] == pytest.approx(
-        [1.0, 0.9, 0.3]
-    )
-
-
-def test_combined_quantiles_are_weighted_means_level_by_level():
-    np.testing.assert_allclose(combine(np.array([1.0, 3.0]), np.array([2.0, 7.0]), 0.25), [1.75, 6.0])
-
-
-def test_pinball_of_an_unknown_actual_is_nan():
-    loss = pinball(np.array([0.0, np.nan]), np.zeros((2, Q)))
-    np.testing.assert_array_equal(loss, [0.0, np.nan])
-
-
 def test_read_past_inverts_raw_values():
     rng = np.random.default_rng(2)
     scale = Scale(np.array(15.5), np.full(H, 2.0))
@@ -206,12 +165,6 @@ def test_read_past_inverts_raw_values():
     np.testing.assert_array_equal(past.network, network[None])
     np.testing.assert_array_equal(past.linear, linear[None])
     assert known_forecasts(past).tolist() == [1, 1, 1, 1, 0]
-
-
-def test_no_past_forecasts_give_empty_arrays():
-    empty = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")})
-    past = read_past(empty)
-    assert (past.actual.shape, past.network.shape) == ((0, H), (0, H, Q))
 
 
 H, Q = len(HORIZONS), len(QUANTILES)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -5,13 +7,16 @@ from forecasting.preprocess.features import (
     MEANS,
     STEP_NAMES,
     exponential_mean,
-    fill_forward,
     lag_features,
     long_memory_features,
     step_features,
     trailing_mean,
+    with_usual_ranges,
 )
-from tests.builders import random_bars
+from forecasting.preprocess.targets import SMALLEST_RANGE
+from forecasting.preprocess.windows import make_windows
+from forecasting.vocabulary import Target
+from tests.builders import LAST, no_events, random_bars
 
 DAYS, SEEN = 200, 160
 
@@ -65,11 +70,6 @@ def test_no_long_memory_feature_changes_when_later_bars_do_and_each_changes_with
     assert (before[SEEN] != after[SEEN]).all()
 
 
-@pytest.mark.parametrize("target", ["volume", "close"])
-def test_only_a_range_has_long_memory_features(target):
-    assert long_memory_features(step_features(random_bars(days=DAYS, seed=7)), target)[0].shape == (DAYS, 0)
-
-
 def test_an_exponential_mean_halves_a_weight_every_half_life():
     np.testing.assert_allclose(exponential_mean(np.array([5.0, 1.0, 4.0, 2.0]), 1.0, 3)[2:], [23.0 / 7.0, 17.0 / 7.0])
     assert np.isnan(exponential_mean(np.array([5.0, 1.0, 4.0]), 1.0, 3)[:2]).all()
@@ -109,7 +109,49 @@ def test_trailing_mean_equals_a_naive_computation():
     assert np.isnan(trailing_mean(values[:3], 7)).all()
 
 
-def test_fill_forward_repeats_the_last_known_value():
-    np.testing.assert_array_equal(
-        fill_forward(np.array([np.nan, 1.0, np.nan, np.nan, 2.0])), [np.nan, 1.0, 1.0, 1.0, 2.0]
-    )
+PRICES = ["open", "high", "low", "close"]
+LOG_RANGE = STEP_NAMES.index("log_range")
+
+
+def test_bars_that_move_keep_every_bit() -> None:
+    steps = step_features(random_bars(days=600, seed=7))
+    np.testing.assert_array_equal(with_usual_ranges(steps), steps)
+
+
+def test_a_standstill_counts_with_the_mean_range_of_the_22_sessions_before_it() -> None:
+    bars = random_bars(days=60, seed=7)
+    bars.loc[bars.index[40:50], PRICES] = bars["close"].iloc[39]
+    before = step_features(bars)[:, LOG_RANGE]
+    after = with_usual_ranges(step_features(bars))[:, LOG_RANGE]
+    assert np.allclose(before[40:50], np.log(SMALLEST_RANGE))
+    np.testing.assert_allclose(after[40:50], before[18:40].mean(), rtol=1e-12)
+    np.testing.assert_array_equal(np.delete(after, slice(40, 50)), np.delete(before, slice(40, 50)))
+
+
+def test_the_range_of_a_session_with_a_close_alone_is_its_absolute_return() -> None:
+    bars = random_bars(days=60, seed=7)
+    for name in PRICES:
+        bars[name] = bars["close"]
+    found = np.exp(with_usual_ranges(step_features(bars))[1:, LOG_RANGE])
+    moved = np.abs(np.diff(np.log(bars["close"])))
+    still = moved <= SMALLEST_RANGE
+    assert still.sum() == 1
+    np.testing.assert_allclose(found[~still], moved[~still], rtol=1e-9)
+    assert 0.001 < found[still].item() < 0.02
+
+
+def test_no_range_changes_when_later_bars_stand_still() -> None:
+    bars = random_bars(days=60, seed=7)
+    bars.loc[bars.index[20:25], PRICES] = bars["close"].iloc[19]
+    altered = bars.copy()
+    altered.loc[altered.index[40:], PRICES] = altered["close"].iloc[39]
+    before, after = (with_usual_ranges(step_features(one)) for one in (bars, altered))
+    np.testing.assert_array_equal(before[:40], after[:40])
+
+
+@pytest.mark.parametrize(("target", "usual"), [("volume", True), ("close", True), ("range", False)])
+def test_a_range_forecast_has_its_standstills_as_they_are(target: Target, usual: bool) -> None:
+    bars = random_bars(days=520, seed=7)
+    bars.loc[bars.index[-30:], PRICES] = bars["close"].iloc[-31]
+    windows = make_windows(bars, no_events(), origin=LAST, target=target, exchange="XNYS", train_sessions=300)
+    assert (windows.steps[-1, LOG_RANGE] > np.log(2.0 * SMALLEST_RANGE)) == usual

@@ -11,6 +11,7 @@ from forecasting.errors import HistoryError
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.market import MarketSeries
+from forecasting.preprocess.targets import SMALLEST_RANGE, Scale, actual_of
 from forecasting.preprocess.windows import MIN_ROWS, Windows, load_windows, make_windows
 from forecasting.sessions import next_sessions, sessions_index
 from forecasting.train.baselines import baseline_names, baseline_quantiles
@@ -27,10 +28,6 @@ def windows_of(
 ) -> Windows:
     events = no_events() if events is None else events
     return make_windows(bars, events, origin=origin, target=target, exchange=exchange, train_sessions=train_sessions)
-
-
-def row_of(windows: Windows, origin: date) -> int:
-    return int(np.searchsorted(windows.origins, np.datetime64(origin)))
 
 
 def assert_same(left: Windows, right: Windows) -> None:
@@ -135,24 +132,6 @@ def test_a_close_is_scaled_by_its_own_close_and_recent_ranges():
     np.testing.assert_allclose(windows.spread[-1], geometric * np.sqrt([1, 2, 3, 4, 5]))
 
 
-def test_an_unknown_volume_is_never_a_target_and_leaves_every_feature_finite():
-    holed = BARS.copy()
-    holed.loc[holed.index[-40], "volume"] = np.nan
-    windows = windows_of(holed)
-    row = row_of(windows, BARS.index[-40].date())
-    unknown = [(row - h, h - 1) for h in range(5, 0, -1)]
-    np.testing.assert_array_equal(np.argwhere(np.isnan(windows.scaled[:-5])), unknown)
-    assert windows.last_values[row] == BARS["volume"].iloc[-41]
-    assert all(np.isfinite(part).all() for part in (windows.steps, windows.future_flags, windows.level))
-
-
-def test_a_missing_session_counts_as_a_session():
-    windows = windows_of(BARS.drop(BARS.index[-40]))
-    row = row_of(windows, BARS.index[-40].date())
-    assert np.isnan(windows.scaled[row - 1, 0])
-    np.testing.assert_array_equal(windows.sessions[:-5], windows_of().sessions[:-5])
-
-
 @given(
     unknown=st.sets(st.integers(1, 120), max_size=40),
     absent=st.sets(st.integers(2, 120), max_size=10),
@@ -190,11 +169,11 @@ def test_an_unknown_volume_changes_no_row_before_it(unknown: set[int]) -> None:
 
 
 def test_saved_windows_load_equal_bit_for_bit(tmp_path):
-    windows = windows_of(target="range")
-    windows.save(tmp_path / "windows.npz")
-    loaded = load_windows(tmp_path / "windows.npz")
-    assert_same(windows, loaded)
-    assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
+    for windows in (windows_of(target="range"), with_market(VIX.closes)):
+        windows.save(tmp_path / "windows.npz")
+        loaded = load_windows(tmp_path / "windows.npz")
+        assert_same(windows, loaded)
+        assert (loaded.target, loaded.flag_names) == (windows.target, windows.flag_names)
 
 
 def test_the_error_for_too_little_history_names_the_needed_and_found_sessions():
@@ -254,14 +233,34 @@ def test_without_a_market_series_or_its_newest_value_windows_have_none():
     assert with_market(VIX.closes.iloc[:-34]).has_market
 
 
-def test_windows_with_a_market_series_load_equal_bit_for_bit(tmp_path):
-    windows = with_market(VIX.closes)
-    windows.save(tmp_path / "windows.npz")
-    assert_same(windows, load_windows(tmp_path / "windows.npz"))
+def test_a_missing_or_zero_volume_is_unknown():
+    bars = random_bars(days=3)
+    bars.loc[bars.index[1], "volume"] = np.nan
+    bars.loc[bars.index[2], "volume"] = 0.0
+    expected = pd.Series([bars["volume"].iloc[0], np.nan, np.nan], index=bars.index, name="volume")
+    pd.testing.assert_series_equal(actual_of("volume", bars), expected)
 
 
-def test_a_cut_has_the_market_series_of_its_own_sessions_as_a_copy():
-    windows = with_market(VIX.closes)
-    cut = windows.cut(20, 280, known_to=279)
-    np.testing.assert_array_equal(cut.market, windows.market[20 : 280 + windows.warm_up])
-    assert not np.shares_memory(cut.market, windows.market)
+def test_close_is_the_closing_price():
+    bars = random_bars(days=3)
+    pd.testing.assert_series_equal(actual_of("close", bars), bars["close"])
+
+
+def test_range_is_the_log_of_high_over_low_with_a_floor():
+    bars = random_bars(days=2)
+    bars["high"], bars["low"] = [110.0, 50.0], [100.0, 50.0]
+    np.testing.assert_allclose(actual_of("range", bars), [np.log(1.1), SMALLEST_RANGE])
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 7), (3, 5), (3, 5, 7)])
+def test_from_model_inverts_to_model(shape):
+    rng = np.random.default_rng(0)
+    rows = shape[:1] if shape[0] == 3 else ()
+    scale = Scale(level=np.asarray(rng.normal(size=rows)), spread=rng.uniform(0.5, 2.0, (*rows, 5)))
+    values = np.exp(rng.normal(size=shape))
+    np.testing.assert_allclose(scale.from_model(scale.to_model(values)), values)
+
+
+def test_model_scale_is_the_log_less_the_level_over_the_spread():
+    scale = Scale(level=np.array(2.0), spread=np.array([1.0, 2.0, 1.0, 1.0, 1.0]))
+    np.testing.assert_allclose(scale.to_model(np.exp([3.0, 4.0, 2.0, 1.0, np.nan])), [1.0, 1.0, 0.0, -1.0, np.nan])

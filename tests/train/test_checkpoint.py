@@ -64,18 +64,14 @@ def test_a_kill_while_writing_leaves_the_old_folder_complete_and_no_new_one(chec
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
-def test_a_missing_file_is_refused(artifact, name):
-    (artifact.path / name).unlink()
-    with pytest.raises(ArtifactError, match=f"Expected a model in .*{name}; found No such file"):
-        load(artifact.path, artifact.sha256)
-
-
-@pytest.mark.parametrize("name", ["weights.safetensors", "model.json"])
-def test_an_altered_file_is_refused(artifact, name):
+def test_a_missing_or_altered_file_is_refused_by_its_name(artifact, name):
     content = bytearray((artifact.path / name).read_bytes())
     content[-10] ^= 1
     (artifact.path / name).write_bytes(bytes(content))
-    with pytest.raises(ArtifactError, match=f"Expected SHA-256 .* of .*{name}; .* has changed"):
+    with pytest.raises(ArtifactError, match=f"{name}.* has changed"):
+        load(artifact.path, artifact.sha256)
+    (artifact.path / name).unlink()
+    with pytest.raises(ArtifactError, match=f"{name}; found No such file"):
         load(artifact.path, artifact.sha256)
 
 
@@ -85,11 +81,6 @@ def test_another_version_is_refused_even_when_its_hash_is_right(artifact, versio
     model.write_text(json.dumps(json.loads(model.read_text()) | {version: 99}))
     with pytest.raises(ArtifactError, match=r"found .*99.* written by other code"):
         load(artifact.path, sha256(model.read_bytes()).hexdigest())
-
-
-def test_the_card_is_readable_json(artifact):
-    card = json.loads((artifact.path / "model.json").read_text())
-    assert (card["target"], card["method"], card["members"], card["seed"]) == ("volume", "scratch", 2, 3)
 
 
 def test_a_card_has_events_if_its_fit_had_and_a_warm_fit_keeps_that(checkpoint):

@@ -6,7 +6,7 @@ import pytest
 from forecasting.errors import ArtifactError
 from forecasting.train import prepare
 from forecasting.train.checkpoint import Checkpoint
-from forecasting.train.ensemble import member_quantiles, scaled_quantiles
+from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import fit
 from tests.train.windows import SETTINGS, some_windows
 
@@ -52,14 +52,3 @@ def test_quantiles_of_every_target_ascend(target):
 def test_a_model_of_another_target_is_refused(scratch):
     with pytest.raises(ArtifactError, match=r"Expected a model of range .* found one of volume"):
         scaled_quantiles(scratch, some_windows("range"), np.array([0]))
-
-
-def test_the_ensembles_quantiles_are_the_mean_of_its_members(scratch):
-    members = member_quantiles(scratch, some_windows(), np.arange(290, 300))
-    assert members.each().shape == (SETTINGS.members, 10, 5, 7)
-    np.testing.assert_allclose(members.each().mean(axis=0), members.mean(), rtol=1e-12)
-
-
-def test_an_input_whose_scale_is_minute_is_clipped_without_a_warning(scratch):
-    card = replace(scratch.card, past_scale=(5e-324, *scratch.card.past_scale[1:]))
-    assert np.isfinite(scaled_quantiles(replace(scratch, card=card), some_windows(), np.arange(290, 300))).all()

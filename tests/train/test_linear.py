@@ -42,10 +42,6 @@ def test_the_interval_of_a_close_is_wider_where_earnings_have_caused_opening_gap
     assert at_earnings < 1.3 * usual
 
 
-def test_quantiles_of_a_close_ascend():
-    assert (np.diff(linear_quantiles(windows_with_gaps(0.08), np.arange(ROWS)), axis=-1) > 0.0).all()
-
-
 def test_the_features_of_a_close_do_not_depend_on_later_sessions():
     windows, row = windows_with_gaps(0.08), 400
     effect, steps = fit_effect(windows), windows.steps.copy()

@@ -99,12 +99,6 @@ def test_windows_with_a_market_series_start_from_weights_that_were_trained_with_
     assert (with_market.card.base, without.card.base) == (f"{without.card.base}-market", without.card.base)
 
 
-def test_a_fit_with_fewer_members_starts_from_the_first_pretrained_ones(pretrained):
-    one = SETTINGS.model_copy(update={"members": 1})
-    fitted = fit(some_windows(), mode="scratch", parent=None, settings=one, pretrained=pretrained)
-    assert {name.split(".")[0] for name in fitted.weights} == {"0"}
-
-
 def test_further_members_start_from_the_first_pretrained_ones_again_and_differ_by_their_seed(pretrained, monkeypatch):
     monkeypatch.setattr("forecasting.train.fit.MAX_LOSS_RATIO", np.inf)
     three = SETTINGS.model_copy(update={"members": 3})

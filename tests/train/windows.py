@@ -4,10 +4,13 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import torch
 
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
 from forecasting.settings import Settings
+from forecasting.train.calendar_effects import AdjustedWindows
+from forecasting.train.loop import Tensors
 from forecasting.vocabulary import Target
 from tests.builders import no_events, random_bars
 
@@ -45,3 +48,9 @@ def some_events(bars: pd.DataFrame) -> pd.DataFrame:
         return no_events()
     sessions, known = bars.index[at], bars.index[[place - 21 for place in at]]
     return pd.DataFrame({"session": sessions, "kind": "earnings", "known_from": known})
+
+
+def plain_tensors(adjusted: AdjustedWindows, warm_up: int) -> Tensors:
+    parts = (np.nan_to_num(adjusted.steps), adjusted.past, adjusted.future, adjusted.truth)
+    steps, past, future, truth = (torch.as_tensor(part, dtype=torch.float32) for part in parts)
+    return Tensors(steps=steps, past=past, future=future, truth=truth, warm_up=warm_up, directed=True)
