@@ -32,14 +32,7 @@ from forecasting.train import fit as fit_module
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
-from forecasting.train.loop import (
-    Hyperparameters,
-    TrainingRows,
-    generator,
-    named_weights,
-    new_network,
-    train,
-)
+from forecasting.train.loop import Hyperparameters, TrainingRows, generator, named_weights, new_network, train
 from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.values import parse_date

@@ -44,7 +44,6 @@ def main() -> None:
         today = datetime.now(UTC).date()
         print(f"{platform.platform()}, {os.cpu_count()} cores, {today}, {options.source} {options.symbol}")
         print_table(rows)
-        print_help_time(environment)
 
 
 def arguments() -> argparse.Namespace:
@@ -145,12 +144,6 @@ def print_table(rows: list[dict[str, float | str]]) -> None:
             + " ".join(f"{seconds:10.2f}" for seconds in stages)
             + f" {rest:7.1f} {float(row['peak']):9.0f}"
         )
-
-
-def print_help_time(environment: dict[str, str]) -> None:
-    """The median of five starts of `forecasting --help`."""
-    times = sorted(command("--help", environment=environment)[0] for _ in range(5))
-    print(f"forecasting --help: {times[2]:.2f} s (median of 5)")
 
 
 if __name__ == "__main__":

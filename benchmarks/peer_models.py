@@ -45,20 +45,13 @@ Fit = Callable[[Windows], Predict]
 
 @dataclass(frozen=True)
 class Walk:
-    """A forecaster's forecasts at every row of its blocks, and their cost.
+    """A forecaster's forecasts at every row of its blocks, and their cost."""
 
-    Attributes:
-        forecasts: (n, ...) in order of the rows.
-        fit_s: Mean wall seconds of one fit; fit_cpu_s is CPU time of all cores, without waiting for other work.
-        forecast_s: Mean wall seconds of one forecast of a single origin.
-        setting: The setting found by the search; empty without one.
-    """
-
-    forecasts: Floats
-    fit_s: float
+    forecasts: Floats  # (n, ...) in order of the rows
+    fit_s: float  # mean wall seconds of one fit; fit_cpu_s is CPU time of all cores, without waiting for other work
     fit_cpu_s: float
-    forecast_s: float
-    setting: str = ""
+    forecast_s: float  # mean wall seconds of one forecast of a single origin
+    setting: str = ""  # the setting found by the search; empty without one
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,13 @@ from peer_models import (
     run_statistical,
     walk,
 )
-from skill import machine
+from skill import machine, skill_and_p
 
-from forecasting.backtest.refits import Block
-from forecasting.evaluate.scores import inside, skill
-from forecasting.evaluate.significance import diebold_mariano
+from forecasting.backtest.refits import LINEAR, NETWORK
+from forecasting.backtest.walk_forward import issue_in_order
+from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
-from forecasting.predict.combine import MAX_FORECASTS, Past, issue, network_quantiles
+from forecasting.predict.combine import network_quantiles
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.baselines import baseline_quantiles
@@ -48,7 +48,7 @@ from forecasting.train.fit import fit
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
 from forecasting.values import parse_date
-from forecasting.vocabulary import HORIZONS, MEDIAN
+from forecasting.vocabulary import MEDIAN
 
 PEERS = ("ridge", "LightGBM", "statistical", "Fracast", "LSTM", "NHITS")
 
@@ -116,26 +116,16 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
             [network_quantiles(checkpoint, known, rows), linear_quantiles(known, rows)], axis=1
         )
 
+    def issued(raw: Floats) -> Floats:  # (n, 2, H, Q)
+        return issue_in_order(comparison.windows, rows, {NETWORK: raw[:, 0], LINEAR: raw[:, 1]})[0]
+
     blocks = comparison.earlier + comparison.blocks
     ours = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=True))
     scratch = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=False))
     return {
-        name: replace(walked, forecasts=issued(comparison.windows, rows, walked.forecasts)[-count:])
+        name: replace(walked, forecasts=issued(walked.forecasts)[-count:])
         for name, walked in (("**ours**", ours), ("ours, no pretrained weights", scratch))
     }
-
-
-def issued(windows: Windows, rows: Block, raw: Floats) -> Floats:
-    """(n, H, Q) quantiles, combined and calibrated in order on forecasts with closed targets; raw (n, 2, H, Q)."""
-    scale, quantiles = windows.scale(rows), np.empty_like(raw[:, 0])
-    network, linear = scale.to_model(raw[:, 0]), scale.to_model(raw[:, 1])
-    for at, row in enumerate(rows):
-        earlier = slice(max(0, at - MAX_FORECASTS), at)
-        closed = rows[earlier, None] + np.array(HORIZONS) <= row
-        past = Past(np.where(closed, windows.scaled[rows[earlier]], np.nan), network[earlier], linear[earlier])
-        forecast = issue(network[at], linear[at], past, scale=windows.scale(int(row)), target=windows.target)
-        quantiles[at] = forecast.quantiles
-    return quantiles
 
 
 def fit_ridge(known: Windows) -> Predict:
@@ -169,12 +159,6 @@ def table(walks: dict[str, Walk], actual: Floats) -> list[str]:
 def losses_of(actual: Floats, quantiles: Floats) -> tuple[Floats, Floats]:
     """Absolute error of the median and pinball loss, (n, H) each, in million shares."""
     return np.abs(actual - quantiles[..., MEDIAN]) * 1e-6, pinball(actual, quantiles) * 1e-6
-
-
-def skill_and_p(ours: Floats, theirs: Floats) -> tuple[str, str]:
-    """Skill of the first over the second, and its p value; (n, H) losses each."""
-    test = diebold_mariano(ours.mean(axis=1), theirs.mean(axis=1), horizon=H)
-    return f"{skill(float(np.nanmean(ours)), float(np.nanmean(theirs))):+.1%}", f"{test.p_value:.4f}"
 
 
 def describe(options: argparse.Namespace, comparison: Comparison) -> str:

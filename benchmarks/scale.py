@@ -62,25 +62,15 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Night:
-    """The measured night of one variant.
+    """The measured night of one variant."""
 
-    Attributes:
-        variant: RUNNER[:WORKERS[:SHARD_SIZE]].
-        wall_s: Seconds from the start of the command to its end.
-        cpu_s: CPU seconds of the command and of the processes that it started and waited for.
-        server_cpu_s: CPU seconds of Prefect's server meanwhile.
-        peak_mib: Memory of the largest process.
-        stage_s: Wall seconds of each stage, summed over symbols.
-        rows: Rows and digest of each table on Postgres after it, without times.
-    """
-
-    variant: str
-    wall_s: float
-    cpu_s: float
-    server_cpu_s: float
-    peak_mib: float
-    stage_s: dict[str, float]
-    rows: dict[str, str]
+    variant: str  # RUNNER[:WORKERS[:SHARD_SIZE]]
+    wall_s: float  # seconds from the start of the command to its end
+    cpu_s: float  # CPU seconds of the command and of the processes that it started and waited for
+    server_cpu_s: float  # CPU seconds of Prefect's server meanwhile
+    peak_mib: float  # memory of the largest process
+    stage_s: dict[str, float]  # wall seconds of each stage, summed over symbols
+    rows: dict[str, str]  # rows and digest of each table on Postgres after it, without times
 
 
 def main() -> None:

@@ -136,11 +136,7 @@ def name_of(symbols: list[str], first: date, last: date) -> str:
 def run(options: argparse.Namespace, symbol: str) -> BacktestResult | None:
     """The backtest of one symbol, without a cache; None, with the error printed, if it cannot be run."""
     settings = Settings(
-        source=options.source,
-        symbols=(symbol,),
-        events=options.events,
-        target=options.target,
-        market=options.market,
+        source=options.source, symbols=(symbol,), events=options.events, target=options.target, market=options.market
     )
     spec = BacktestSpec(
         symbol=symbol,

@@ -176,11 +176,7 @@ _TEXTS = (
         "The next session's volume from this session's prices",
         "The same network with inputs known in advance: the first of these rows that is a forecast.",
     ),
-    (
-        "Last value",
-        "The next session's volume is this session's",
-        "No model at all: what any forecast has to beat.",
-    ),
+    ("Last value", "The next session's volume is this session's", "No model at all: what any forecast has to beat."),
     (
         "Ours",
         "The next session's volume from all that was known when this one closed",

@@ -67,16 +67,10 @@ def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
     from forecasting.train.fit import fit_scratch
 
     known = windows_at(windows, int(block[0]), settings, last=int(block[-1]))
-    rows = rows_of(block, known)
+    rows: Block = block - block[-1] + len(known) - 1  # the window's newest row is the block's last
     checkpoint = fit_scratch(known, settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
     return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
-
-
-def rows_of(block: Block, known: Windows) -> NDArray[np.int64]:
-    """The rows of a block in windows whose newest row is the block's last."""
-    rows: NDArray[np.int64] = block - block[-1] + len(known) - 1
-    return rows
 
 
 def windows_at(windows: Windows, row: int, settings: Settings, *, last: int | None = None) -> Windows:

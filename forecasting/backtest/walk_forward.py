@@ -166,7 +166,7 @@ def backtest(
     blocks = _blocks(windows, spec, has_bar=np.isin(windows.origins, bars.index.to_numpy(dtype="datetime64[D]")))
     raw = fit_blocks(windows, blocks, settings, workers=spec.workers, folder=spec.folder, progress=progress)
     rows = np.concatenate(blocks)
-    issued, used = _issue_in_order(windows, rows, raw)
+    issued, used = issue_in_order(windows, rows, raw)
     nights = replay_nights(windows, rows, settings, progress=progress) if spec.as_published else None
     origins = windows.origins[rows]
     is_volume = windows.target == "volume"
@@ -233,7 +233,7 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
     return [rows[start : start + spec.refit_every] for start in range(0, len(rows), spec.refit_every)]
 
 
-def _issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:
+def issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:
     """Issued quantiles (n, H, Q) and, (n, H), how many earlier forecasts with closed targets calibrated each."""
     scale = windows.scale(rows)
     network, linear = scale.to_model(raw[NETWORK]), scale.to_model(raw[LINEAR])

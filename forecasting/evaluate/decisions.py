@@ -83,34 +83,19 @@ def choose_mode(requested: Mode, champion: ChainFacts | None, *, scratch_every: 
 Winner = Literal["champion", "challenger"]
 
 
-@dataclass(frozen=True)
-class Facts:
-    """The facts that decide whether a challenger takes over."""
+def decide(*, has_champion: bool, method: str, refused: str, damage: str) -> tuple[Winner | None, str]:
+    """The next champion, None where there is still none, and the reason.
 
-    has_champion: bool
-    method: str  # how the challenger was fitted: scratch or warm
-    refused: str  # why the gate refused it; empty when it passed
-    damage: str = ""  # why its weights cannot be loaded and run now; empty when they can
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The next champion, None where there is still none, and the reason."""
-
-    winner: Winner | None
-    reason: str
-
-
-def decide(facts: Facts) -> Decision:
-    """The next champion, with the reason."""
-    obstacle = f"the gate refused the fit: {facts.refused}" if facts.refused else facts.damage.rstrip(".")
+    A fit that the gate refused, or whose weights cannot be loaded and run now, has that in words; empty where not.
+    """
+    obstacle = f"the gate refused the fit: {refused}" if refused else damage.rstrip(".")
     if obstacle:
-        stays = "The champion stays" if facts.has_champion else "There is still no champion"
-        return Decision(CHAMPION if facts.has_champion else None, f"{stays}; {obstacle}.")
-    if not facts.has_champion:
-        return Decision(CHALLENGER, "There was no champion; this fit passed the gate.")
-    what = "A fit from scratch" if facts.method == "scratch" else "A refresh of the champion"
-    return Decision(CHALLENGER, f"{what} that passed the gate takes over.")
+        stays = "The champion stays" if has_champion else "There is still no champion"
+        return CHAMPION if has_champion else None, f"{stays}; {obstacle}."
+    if not has_champion:
+        return CHALLENGER, "There was no champion; this fit passed the gate."
+    what = "A fit from scratch" if method == "scratch" else "A refresh of the champion"
+    return CHALLENGER, f"{what} that passed the gate takes over."
 
 
 LOSS_COLUMNS = ("origin_session", "horizon", "forecaster", "target_session", "pinball", "inside_80")

@@ -10,7 +10,7 @@ from datetime import date
 
 import pandas as pd
 
-from forecasting.evaluate.decisions import Facts, decide
+from forecasting.evaluate.decisions import decide
 from forecasting.evaluate.scores import score_rows
 from forecasting.pipeline.models import why_not_runnable
 from forecasting.pipeline.night import Night
@@ -119,10 +119,12 @@ def promotion(night: Night, evidence: Evidence) -> Row | None:
     champion, challenger = evidence.champion, evidence.challenger or {}
     refused = challenger["refused"]
     damage = "" if refused else why_not_runnable(challenger, night.settings)
-    decision = decide(Facts(champion is not None, challenger["method"], refused, damage))
-    winner = {CHALLENGER: challenger, CHAMPION: champion, None: None}[decision.winner]
+    role, reason = decide(
+        has_champion=champion is not None, method=challenger["method"], refused=refused, damage=damage
+    )
+    winner = {CHALLENGER: challenger, CHAMPION: champion, None: None}[role]
     if winner is None:
-        logger.warning("%s of %s", decision.reason, night.symbol)
+        logger.warning("%s of %s", reason, night.symbol)
         return None
     compared = json.loads(challenger["gate"]) if challenger["gate"] else {}
     return {
@@ -139,7 +141,7 @@ def promotion(night: Night, evidence: Evidence) -> Row | None:
         "first_origin": date.fromisoformat(compared["first"]) if compared else None,
         "last_origin": date.fromisoformat(compared["last"]) if compared else None,
         "compared": HINDCASTS if compared else "",
-        "reason": decision.reason,
+        "reason": reason,
         "trigger": "night",
         "decided_at": night.now(),
         "run_id": night.id,

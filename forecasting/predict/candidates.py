@@ -101,7 +101,7 @@ def network_candidate(
         issued.quantiles,
         tuple(int(n) for n in issued.past_forecasts),
         tuple(issued.calibration),
-        out_of_range_text(outside),
+        ", ".join(f"{name} {session}" for name, session in outside.items()),
         _factors(windows, linear, network, issued.quantiles),
     )
 
@@ -163,13 +163,8 @@ def assign_roles(candidates: Sequence[Candidate], published: Published) -> list[
     finite = [candidate for candidate in candidates if candidate.is_finite]
     if published.forecaster == CHAMPION:
         return finite
-    return [replace(candidate, role=_role(candidate, published)) for candidate in finite]
-
-
-def _role(candidate: Candidate, published: Published) -> Role:
-    if candidate.forecaster == published.forecaster:
-        return CHAMPION
-    return SILENCED if candidate.role == CHAMPION else candidate.role
+    silenced = [replace(candidate, role=SILENCED) if candidate.role == CHAMPION else candidate for candidate in finite]
+    return [replace(one, role=CHAMPION) if one.forecaster == published.forecaster else one for one in silenced]
 
 
 def forecast_rows(
@@ -234,8 +229,3 @@ def inputs_out_of_range(windows: Windows, *, trained_from: date, trained_to: dat
         if len(outside):
             found[name] = windows.sessions[newest + outside[-1]].astype(object)
     return found
-
-
-def out_of_range_text(found: dict[str, date]) -> str:
-    """Text for column `outside`: `volume 2024-05-01, gap 2024-05-01`; empty for none."""
-    return ", ".join(f"{name} {session}" for name, session in found.items())

@@ -181,6 +181,10 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
     ahead = next_sessions(origin, H, exchange)
     flags, future_flags, names = _calendar_and_events(events, sessions[0].date(), ahead, exchange, target)
     scale = _scale(steps, values, target)
+    padded = np.append(values[1:], np.full(H, np.nan))  # in the future
+    following = np.lib.stride_tricks.sliding_window_view(
+        padded, H
+    ).copy()  # (D, H) the values of the sessions after each
     return Windows(
         target=target,
         sessions=np.append(sessions.to_numpy(), np.array(ahead, dtype="datetime64[D]")).astype("datetime64[D]"),
@@ -190,7 +194,7 @@ def make_windows(  # noqa: PLR0913 - every input of a night, each by name
         values=values,
         level=scale.level,
         spread=scale.spread,
-        scaled=scale.to_model(_following(values)[WARM_UP:]),
+        scaled=scale.to_model(following[WARM_UP:]),
         market=log_closes(market, sessions, exchange=exchange),
         flag_names=names,
     )
@@ -248,9 +252,3 @@ def _scale(steps: Floats, values: Floats, target: Target) -> Scale:
         return Scale(level, np.ones((len(level), H)))
     root_horizon = np.sqrt(np.array(HORIZONS, dtype=np.float64))  # variances of independent returns add up
     return Scale(np.log(fill_forward(values)[WARM_UP:]), np.exp(level)[:, None] * root_horizon)
-
-
-def _following(values: Floats) -> Floats:
-    """(D, H) the values of the H sessions after each; NaN in the future."""
-    padded = np.append(values[1:], np.full(H, np.nan))
-    return np.lib.stride_tricks.sliding_window_view(padded, H).copy()

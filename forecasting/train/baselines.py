@@ -8,15 +8,8 @@ are past returns at the volatility that it forecasts.
 import numpy as np
 from numpy.typing import NDArray
 
-from forecasting.errors import UsageError
 from forecasting.losses import Floats
-from forecasting.preprocess.features import (
-    STEP_NAMES,
-    fill_forward,
-    lag_features,
-    own_column,
-    trailing_mean,
-)
+from forecasting.preprocess.features import STEP_NAMES, fill_forward, lag_features, own_column, trailing_mean
 from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.train.linear import log_volatility
@@ -51,9 +44,6 @@ def baseline_names(target: Target) -> tuple[str, ...]:
 @one_blas_thread()
 def baseline_quantiles(name: str, windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
     """(H, Q) ascending quantiles of the newest row, or (len(rows), H, Q), in the target's own unit."""
-    if name not in _NAMES[windows.target]:
-        names = ", ".join(_NAMES[windows.target])
-        raise UsageError(f"Expected a baseline of {windows.target}, one of {names}; found {name!r}.")
     requested = np.array([len(windows) - 1]) if rows is None else rows
     if name in ("har", "ridge"):
         scaled = _linear_quantiles(_design(name, windows), windows, requested)
@@ -137,10 +127,8 @@ def _points(name: str, windows: Windows) -> Floats:
     elif name == "rolling_median":
         month = np.lib.stride_tricks.sliding_window_view(fill_forward(windows.values), _MONTH)
         values = np.repeat(np.median(month, axis=-1)[at - _MONTH + 1, None], len(HORIZONS), axis=1)
-    elif name in ("last_value", "random_walk"):
+    else:  # last_value, random_walk
         values = np.repeat(windows.last_values[:, None], len(HORIZONS), axis=1)
-    else:
-        raise LookupError(f"No rule is defined for the baseline {name!r}.")
     return windows.scale(np.arange(len(windows))).to_model(values)
 
 

@@ -26,14 +26,7 @@ from forecasting.preprocess.future_covariates import EVENT_NAMES
 from forecasting.preprocess.windows import Windows
 from forecasting.settings import Settings
 from forecasting.train.checkpoint import Checkpoint, load
-from forecasting.train.loop import (
-    Hyperparameters,
-    generator,
-    named_weights,
-    new_network,
-    starting_networks,
-    train,
-)
+from forecasting.train.loop import Hyperparameters, generator, named_weights, new_network, starting_networks, train
 from forecasting.train.prepare import prepare
 from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import Progress, Target

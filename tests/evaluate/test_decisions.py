@@ -11,8 +11,6 @@ from forecasting.evaluate.decisions import (
     LOSS_COLUMNS,
     MAX_CHAIN_EPOCHS,
     ChainFacts,
-    Decision,
-    Facts,
     best_baseline,
     choose_mode,
     decide,
@@ -63,34 +61,34 @@ def test_drift_is_the_reason_before_age():
     assert choose_mode("auto", both, scratch_every=21).reason == "skill is below its limit"
 
 
-SOUND = Facts(has_champion=True, method="warm", refused="")
+SOUND = {"has_champion": True, "method": "warm", "refused": "", "damage": ""}
 
 
 @pytest.mark.parametrize(
     ("facts", "winner", "reason"),
     [
         (SOUND, "challenger", "A refresh of the champion that passed the gate takes over."),
-        (replace(SOUND, method="scratch"), "challenger", "A fit from scratch that passed the gate takes over."),
-        (replace(SOUND, has_champion=False), "challenger", "There was no champion; this fit passed the gate."),
+        (SOUND | {"method": "scratch"}, "challenger", "A fit from scratch that passed the gate takes over."),
+        (SOUND | {"has_champion": False}, "challenger", "There was no champion; this fit passed the gate."),
         (
-            replace(SOUND, refused="a quantile of a member is not finite"),
+            SOUND | {"refused": "a quantile of a member is not finite"},
             "champion",
             "The champion stays; the gate refused the fit: a quantile of a member is not finite.",
         ),
         (
-            replace(SOUND, damage="expected sha256 ab12, found cd34."),
+            SOUND | {"damage": "expected sha256 ab12, found cd34."},
             "champion",
             "The champion stays; expected sha256 ab12, found cd34.",
         ),
         (
-            replace(SOUND, has_champion=False, refused="a weight is too far"),
+            SOUND | {"has_champion": False, "refused": "a weight is too far"},
             None,
             "There is still no champion; the gate refused the fit: a weight is too far.",
         ),
     ],
 )
 def test_a_fit_takes_over_when_it_passed_the_gate_and_runs(facts, winner, reason):
-    assert decide(facts) == Decision(winner, reason)
+    assert decide(**facts) == (winner, reason)
 
 
 DAYS = [date(2024, 3, day) for day in (4, 5, 6, 7)]
