@@ -53,12 +53,7 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
     ledger: list[dict[str, object]] = []
     for at, origin in enumerate(result.origins.tolist()):
         windows = make_windows(
-            BARS.loc[: pd.Timestamp(origin)],
-            reports,
-            origin=origin,
-            target=target,
-            exchange="XNYS",
-            train_sessions=300,
+            BARS.loc[: pd.Timestamp(origin)], reports, origin=origin, target=target, exchange="XNYS", train_sessions=300
         )
         base = pretrained_for(windows)
         network = network_quantiles(

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import gamma
 
 from forecasting.evaluate import scores
 from forecasting.evaluate.scores import (
@@ -90,17 +89,6 @@ def test_a_mean_over_no_forecast_is_refused():
     message = r"^Expected at least one scored forecast to average, found none; drop empty spans first\.$"
     with pytest.raises(ValueError, match=message):
         scores.mae([], [])
-
-
-def test_pinball_by_hand_at_one_actual():
-    # 5 is above q05..q50 by 4 3 2 1, at q75, below q90 and q95 by 1 and 2.
-    by_hand = (0.05 * 4 + 0.10 * 3 + 0.25 * 2 + 0.50 * 1 + 0.10 * 1 + 0.05 * 2) / 7
-    assert scores.pinball(5.0, QS) == pytest.approx(by_hand)
-
-
-@given(actual=finite, quantiles=forecast)
-def test_pinball_equals_a_naive_computation(actual, quantiles):
-    assert scores.pinball(actual, quantiles) == pytest.approx(naive_pinball(actual, quantiles), rel=1e-9, abs=1e-9)
 
 
 @given(actual=finite, quantiles=forecast)
@@ -271,16 +259,6 @@ def test_a_quantile_between_two_levels_is_on_the_line_between_them(quantiles: li
 def test_a_level_that_was_not_issued_is_refused(level: float) -> None:
     with pytest.raises(ValueError, match=r"Expected a level from 0\.05 to 0\.95, found"):
         quantile_at(np.zeros(7), level)
-
-
-@pytest.mark.parametrize("ratio", [1 / 9, 0.5, 1.0, 2.0, 3.0, 9.0, 19.0])
-def test_the_quantile_of_the_level_has_the_least_mean_cost_of_all_points(ratio: float) -> None:
-    """On 200,000 skewed values, as volumes are: no other point, on a fine grid of quantiles, costs less."""
-    values = gamma(3.0).rvs(size=200_000, random_state=np.random.default_rng(7))
-    levels = np.arange(0.02, 0.981, 0.01)
-    mean_costs = [float(cost(values, gamma(3.0).ppf(level), ratio=ratio).mean()) for level in levels]
-    best = float(levels[int(np.argmin(mean_costs))])
-    assert best == pytest.approx(optimal_level(ratio), abs=0.015)
 
 
 def test_a_cost_is_the_pinball_loss_of_its_level_times_one_plus_the_ratio() -> None:

@@ -83,11 +83,6 @@ def test_a_factor_stays_within_its_bounds():
     assert (factors_of(past_of(normals(500, width=1e-6))) >= 0.5).all()
 
 
-def test_quantiles_equal_to_the_median_have_finite_factors():
-    flat = np.zeros((80, H, Q))
-    assert np.isfinite(factors_of(past_of(normals(80), flat, flat))).all()
-
-
 def test_coverage_returns_to_nominal_after_the_spread_has_jumped():
     n, jump, rng = 1200, 400, np.random.default_rng(1)
     width = np.where(np.arange(n) < jump, 1.0, 1.6)  # while the raw quantiles stay as they are
@@ -210,11 +205,6 @@ def test_the_order_of_past_forecasts_does_not_matter():
         combine_and_calibrate(RAW, RAW, read_past(past), scale=SCALE, target="volume").quantiles,
         combine_and_calibrate(RAW, RAW, read_past(shuffled), scale=SCALE, target="volume").quantiles,
     )
-
-
-def test_issued_quantiles_ascend():
-    issued = combine_and_calibrate(RAW, RAW[:, ::-1], read_past(nights(200, width=0.3)), scale=SCALE, target="volume")
-    assert (np.diff(issued.quantiles, axis=-1) >= 0.0).all()
 
 
 def test_network_quantiles_are_in_the_targets_own_unit_and_equal_for_one_row_and_for_many():

@@ -54,13 +54,6 @@ def test_a_close_that_is_no_price_counts_as_missing(bad: float) -> None:
     assert log_closes(MarketSeries(altered), NEW_YORK, exchange="XNYS")[10] == np.log(market.closes.iloc[9])
 
 
-def test_sessions_before_the_series_are_unknown() -> None:
-    later = MarketSeries(series().closes.iloc[10:])
-    values = log_closes(later, NEW_YORK, exchange="XNYS")
-    np.testing.assert_array_equal(values[:10], 0.0)
-    assert (values[10:] != 0.0).all()
-
-
 def test_without_a_series_every_session_is_unknown() -> None:
     np.testing.assert_array_equal(log_closes(None, NEW_YORK, exchange="XNYS"), np.zeros(len(NEW_YORK)))
     empty = MarketSeries(pd.Series(dtype="float64", index=pd.DatetimeIndex([])))
@@ -125,19 +118,11 @@ def test_a_value_unknown_among_others_is_at_the_mean_of_the_learnable_rows():
     np.testing.assert_array_equal(filled[~known], expected[~known])
 
 
-@pytest.mark.parametrize("sessions", [0, 1, 60, 119, 122, 200])
-def test_a_series_too_young_for_its_features_is_none(sessions):
+@pytest.mark.parametrize(("sessions", "used"), [(0, False), (1, False), (122, False), (200, False), (260, True)])
+def test_a_series_is_used_once_it_has_features_of_enough_rows(sessions, used):
     windows = some_windows(market=True)
     young = np.where(np.arange(len(windows.market)) >= len(windows.market) - sessions, windows.market, 0.0)
     found = replace(windows, market=young)
-    assert not found.has_market
-    assert found.market_inputs().shape == (len(windows), 0)
-
-
-def test_a_series_with_features_of_enough_rows_is_used():
-    windows = some_windows(market=True)
-    young = np.where(np.arange(len(windows.market)) >= len(windows.market) - 260, windows.market, 0.0)
-    found = replace(windows, market=young)
-    assert found.has_market
-    assert found.market_inputs().shape == (len(windows), len(MARKET_NAMES))
+    assert found.has_market == used
+    assert found.market_inputs().shape == (len(windows), len(MARKET_NAMES) if used else 0)
     assert np.isfinite(found.market_inputs()).all()

@@ -79,9 +79,3 @@ def test_the_quarterly_volume_feature_is_the_unusual_volume_thirteen_weeks_befor
     np.testing.assert_allclose(gained[0], 1.0, atol=0.3)
     assert gained[2] > 0.0
     np.testing.assert_allclose(gained[3:], 0.0, atol=0.1)  # the level of the sessions after it has risen a little
-
-
-def test_the_quarterly_volume_features_of_a_symbol_with_event_dates_are_zero():
-    windows = some_windows()
-    assert windows.flags[:, -10:].any()
-    np.testing.assert_array_equal(adjust(windows, fit_effect(windows)).future[..., 1:21], 0.0)

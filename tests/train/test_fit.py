@@ -5,8 +5,10 @@ import pytest
 import torch
 
 from forecasting.errors import ArtifactError
+from forecasting.train import prepare
 from forecasting.train.calendar_effects import adjust, fit_effect
 from forecasting.train.checkpoint import Checkpoint
+from forecasting.train.ensemble import scaled_quantiles
 from forecasting.train.fit import EPOCHS, WARM, fit
 from forecasting.train.loop import (
     Hyperparameters,
@@ -95,11 +97,6 @@ def test_a_fit_does_not_use_the_generator_of_the_process():
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_fit_from_scratch_ignores_the_parent(scratch):
-    parent = replace(scratch, weights={name: weight + 1.0 for name, weight in scratch.weights.items()})
-    assert same_weights(scratch, fit(some_windows(), mode="scratch", parent=parent, settings=SETTINGS))
-
-
 def test_a_warm_fit_continues_from_its_parent_with_scaler_and_effect_unchanged(scratch):
     warm = fit(some_windows(seed=6), mode="warm", parent=scratch, settings=SETTINGS)
     moved = {name: (warm.weights[name] - weight).abs().max().item() for name, weight in scratch.weights.items()}
@@ -134,3 +131,29 @@ def test_a_warm_fit_without_a_parent_or_from_one_of_another_size_is_refused(scra
     for parent, settings, found in ((None, SETTINGS, "found none"), (scratch, five, "5 networks .* found 2")):
         with pytest.raises(ArtifactError, match=found):
             fit(some_windows(), mode="warm", parent=parent, settings=settings)
+
+
+def test_a_rows_forecast_has_the_same_bits_whichever_other_rows_are_requested(scratch):
+    windows = some_windows()
+    rows = np.arange(240, 300)
+    together = scaled_quantiles(scratch, windows, rows)
+    np.testing.assert_array_equal(together[[-1]], scaled_quantiles(scratch, windows, rows[-1:]))
+    alone = windows.cut(200, 260, known_to=259)
+    np.testing.assert_array_equal(together[[19]], scaled_quantiles(scratch, alone, np.array([59])))
+
+
+def test_inputs_that_are_kept_are_those_of_the_same_windows_and_effects(scratch):
+    newest, card = np.array([299]), scratch.card
+    other_effect = replace(scratch, card=replace(card, effect=tuple(2.0 * one for one in card.effect)))
+    other_market = replace(scratch, card=replace(card, market_mean=tuple(1.0 + one for one in card.market_mean)))
+    asked = [(one, some_windows(seed=seed)) for seed in (5, 6) for one in (scratch, other_effect, other_market)]
+    alone = []
+    for one, windows in asked:
+        prepare._adjusted_like.cache_clear()
+        alone.append(scaled_quantiles(one, windows, newest))
+    in_turn = [scaled_quantiles(one, windows, newest) for one, windows in asked]
+    np.testing.assert_array_equal(in_turn, alone)
+    assert len({found.tobytes() for found in alone}) >= 4  # of both windows, with each effect
+    scaled_quantiles(scratch, asked[0][1], newest)
+    scaled_quantiles(scratch, asked[0][1], np.arange(290, 300))
+    assert prepare._adjusted_like.cache_info().hits == 1

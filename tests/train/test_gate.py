@@ -14,15 +14,7 @@ from forecasting.train import fit as fit_module
 from forecasting.train import loop
 from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import WARM, fit, fit_scratch
-from forecasting.train.gate import (
-    SESSIONS,
-    examine,
-    gate_rows,
-    learned_nothing,
-    mean_pinball,
-    moved_too_far,
-    unlike,
-)
+from forecasting.train.gate import SESSIONS, examine, gate_rows, learned_nothing, mean_pinball, moved_too_far, unlike
 from forecasting.train.pretrained import pretrained_for
 from forecasting.vocabulary import HORIZONS, MEDIAN
 from tests.builders import no_events
