@@ -166,7 +166,7 @@ def counted(scored: pd.DataFrame) -> pd.DataFrame:
     """One row per kind, line, origin and horizon, by the rule of the standings: the newest forecast's settled score.
 
     Returns:
-        The columns of `scored` and `line` (`lines.lines_of`), sorted by place of the kind in KINDS.
+        The columns of `scored` and `line` (`scores.lines_of`), sorted by place of the kind in KINDS.
     """
     rows = by_line(scored, model="name")
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
