@@ -76,6 +76,9 @@ class Settings(BaseSettings):
         description="Second source, as source; each night compares its newest volumes and closes. If not set, none.",
     )
     events: str | None = Field(None, description="Earnings dates as csv:PATH (columns announced, timing, symbol).")
+    edgar_contact: str | None = Field(
+        None, description="Name and mail address for the SEC; earnings dates of US companies then come from EDGAR too."
+    )
     market: str | None = Field(
         None,
         description="Market series, an input for every symbol: a symbol of the source, csv:PATH, parquet:PATH or none; "

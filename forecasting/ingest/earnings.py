@@ -20,6 +20,7 @@ import pandas as pd
 from forecasting.errors import BadDataError, SourceError, UsageError
 from forecasting.ingest.bar_rules import STALE_EARNINGS, Finding
 from forecasting.ingest.sources import EarningsCalendarSource, EarningsSource, Source
+from forecasting.ingest.sources.edgar import EDGAR, Edgar
 from forecasting.ingest.sources.files import Fault, Table, read_days, read_file
 from forecasting.ingest.sources.plugins import called, check_dates
 from forecasting.sessions import calendar
@@ -56,6 +57,9 @@ _LISTED_AFTER = timedelta(days=60)  # the next date may be missing for so long; 
 _AHEAD = timedelta(days=100)  # the next date of every company that reports quarterly lies within
 _BEFORE = timedelta(days=7)  # a date just past is listed with the timing that it had
 _QUARTER, _YEAR = timedelta(days=100), timedelta(days=365)
+_FILED_AGAIN = timedelta(days=85)  # since the newest filing, from which on the next one is looked for
+_HISTORY = timedelta(days=4100)  # of filings, a training window and more
+_SAME_REPORT = pd.Timedelta(days=5)
 _SAME_QUARTER = pd.Timedelta(days=45)
 _ON_RHYTHM = pd.Timedelta(days=14)  # from one, two or three years after an earlier filing; 2.2 % are further off
 
@@ -98,6 +102,11 @@ def no_events() -> pd.DataFrame:
     """No earnings dates, as read_events_csv."""
     never = pd.DatetimeIndex([]).as_unit("ns")
     return pd.DataFrame({"announced": never, "timing": pd.Series(dtype=str), "first_seen": never})
+
+
+def nothing_stored() -> pd.DataFrame:
+    """No stored event rows: STORED."""
+    return reacting(no_events()).assign(source="", first_seen_at=pd.Timestamp(0, tz="UTC"))
 
 
 def bundled_events(symbol: str) -> pd.DataFrame:
@@ -290,6 +299,7 @@ class Asking:
         has_file: Whether there is one.
         session: The newest session that is requested.
         stored: Event rows of the symbol, STORED, ascending by first_seen_at and session.
+        edgar: The SEC's lists, if they are to be asked.
     """
 
     symbol: str
@@ -298,6 +308,7 @@ class Asking:
     has_file: bool
     session: date
     stored: pd.DataFrame
+    edgar: Edgar | None = None
 
     @property
     def is_asked(self) -> bool:
@@ -317,6 +328,7 @@ class Lists:
         usable: Dates of a file, or the bundled ones.
         filed: Days of filings, of other quarters.
         listed: Dates that the source lists now.
+        checked: Filings with their hours, up to the night's session, as EDGAR lists them now.
         usable_source, listed_source: The source of each.
         seen_at: When they were read, aware UTC.
     """
@@ -324,6 +336,7 @@ class Lists:
     usable: pd.DataFrame
     filed: pd.DataFrame
     listed: pd.DataFrame
+    checked: pd.DataFrame
     usable_source: str
     listed_source: str
     seen_at: datetime
@@ -375,16 +388,33 @@ def lists_of_night(
     filed = filed_events(asking.symbol, exchange=exchange)[: None if option is None else 0]
     listed = listed_events(asking, calendar)
     filed = _timed(_of_other_quarters(filed, usable["announced"]), listed)
-    known = [dates["announced"] for dates in (usable, filed, listed, asking.stored)]
+    checked = checked_events(asking)
+    known = [dates["announced"] for dates in (usable, filed, listed, checked, asking.stored)]
     reports = Reports(pd.DatetimeIndex(np.concatenate(known)), volume)
     return Lists(
         usable=reacting(usable, exchange=exchange, reports=reports),
         filed=reacting(filed, exchange=exchange, reports=reports),
         listed=reacting(listed, exchange=exchange, seen=asking.session, reports=reports),
+        checked=reacting(checked, exchange=exchange, reports=reports),
         usable_source=option or "bundled",
         listed_source=asking.source.name,
         seen_at=seen_at,
     )
+
+
+def checked_events(asking: Asking) -> pd.DataFrame:
+    """EDGAR's filings of results up to the night's session: columns announced, timing, scheduled; empty if not asked.
+
+    It is asked for a new symbol, and from 85 days after the newest filing on until there is another.
+    """
+    night, stored = pd.Timestamp(asking.session), asking.stored
+    newest = max(stored.loc[stored["source"] == EDGAR, "announced"], default=night - _HISTORY)
+    if asking.edgar is None or asking.has_file or asking.exchange != _FILING_EXCHANGE or newest > night - _FILED_AGAIN:
+        return no_events().assign(scheduled=True)
+    found = asking.edgar.earnings_dates(asking.symbol, first=newest.date())
+    days = pd.DatetimeIndex(np.concatenate([found["announced"], stored["announced"]])).unique().sort_values()
+    off_rhythm = days[~on_rhythm(days)] if len(days) else days
+    return found[found["announced"] <= night].assign(scheduled=~found["announced"].isin(off_rhythm))
 
 
 def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame:
@@ -429,31 +459,33 @@ def own_list(source: EarningsSource, symbol: str) -> pd.DataFrame:
     return listed
 
 
-def events_of_backtest(
-    symbol: str, option: str | None, source: Source, *, exchange: str, session: date, volume: pd.Series
-) -> pd.DataFrame:
+def events_of_backtest(asking: Asking, option: str | None, *, volume: pd.Series) -> pd.DataFrame:
     """The earnings dates that a symbol's first night has, as `reacting`, with a column source.
 
-    A file's; or the bundled ones, of filings and, where these end, of its source, seen on `session`.
+    A file's; or the bundled ones, of filings and, where these end, of its source, seen on the session.
     """
-    usable = listed_in_file(symbol, option)
+    usable, checked = listed_in_file(asking.symbol, option), checked_events(asking)
     filed, own = no_events(), no_events()
     if option is None:
-        filed = _of_other_quarters(filed_events(symbol, exchange=exchange), usable["announced"])
+        checked = _of_other_quarters(checked, usable["announced"])
+        filed = filed_events(asking.symbol, exchange=asking.exchange)
+        filed = _of_other_quarters(filed, pd.concat([usable["announced"], checked["announced"]]))
         newest = max([*usable["announced"], *filed["announced"]], default=pd.Timestamp.min)
-        if newest <= pd.Timestamp(session) and isinstance(source, EarningsSource):
-            own = own_list(source, symbol)
+        if newest <= pd.Timestamp(asking.session) and isinstance(asking.source, EarningsSource):
+            own = own_list(asking.source, asking.symbol)
             filed = _timed(filed, own)
-    own = _of_other_quarters(own, pd.concat([usable["announced"], filed["announced"]]))
-    lists = {option or "bundled": usable, FILINGS: filed, source.name: own}
+    own = _of_other_quarters(own, pd.concat([dates["announced"] for dates in (usable, checked, filed)]))
+    lists = {option or "bundled": usable, EDGAR: checked, FILINGS: filed, asking.source.name: own}
     reports = Reports(pd.DatetimeIndex(np.concatenate([dates["announced"] for dates in lists.values()])), volume)
     placed = [
-        reacting(dates, exchange=exchange, seen=session if dates is own else None, reports=reports).assign(source=name)
+        reacting(
+            dates, exchange=asking.exchange, seen=asking.session if dates is own else None, reports=reports
+        ).assign(source=name)
         for name, dates in lists.items()
         if len(dates)
     ]
     if not placed:
-        return reacting(usable, exchange=exchange).assign(source="")
+        return reacting(usable, exchange=asking.exchange).assign(source="")
     return pd.concat(placed).drop_duplicates("session").sort_values("session", ignore_index=True)
 
 
@@ -494,6 +526,8 @@ def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str)
     before = _valid(stored)
     usable, listed = _as_stored(lists.usable, before), _as_stored(lists.listed, before)
     history = _with_rows(stored, unseen(stored, usable), lists.usable_source, lists.seen_at)
+    corrected, wrong = _corrections(lists.checked, _valid(history), sources=(lists.listed_source, FILINGS))
+    history = _with_rows(history, corrected, EDGAR, lists.seen_at)
     coming = listed.loc[listed["session"] > night, "announced"]
     filed = _of_other_quarters(lists.filed, pd.concat([_valid(history)["announced"], coming]))
     history = _with_rows(history, filed, FILINGS, lists.seen_at)
@@ -501,16 +535,34 @@ def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str)
     # A date seen on an earlier night stays known from that night. Of the past, what is stored is more exact than a
     # list, but for the hour of an announcement.
     other = listed.index.isin(_of_other_quarters(listed, valid["announced"]).index)
-    is_new = other | (listed["session"] > night) | listed["announced"].isin(valid["announced"])
-    new = listed[is_new & ~listed["session"].isin(valid["session"])]
+    is_timed = listed["announced"].isin(valid.loc[valid["source"] != EDGAR, "announced"])
+    new = listed[(other | is_timed | (listed["session"] > night)) & ~listed["session"].isin(valid["session"])]
     announced = announced_events(history, sources=(lists.listed_source, FILINGS), after=session)
     moved = withdrawn(announced, listed, session=session, exchange=exchange)
     return [
         Change(usable, lists.usable_source),
+        Change(corrected, EDGAR),
+        Change(wrong, EDGAR),
         Change(filed, FILINGS),
         Change(new, lists.listed_source),
         Change(moved, lists.listed_source),
     ]
+
+
+def _corrections(
+    checked: pd.DataFrame, valid: pd.DataFrame, *, sources: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The filings that are not among the valid rows, and the withdrawals of those within five days that they correct.
+
+    A row is withdrawn from its own first night on, so that no later night uses it; a file's or bundled one stays, and
+    stands for the filing. A night before is replayed with what was stored then.
+    """
+    apart = np.abs(checked["announced"].to_numpy()[:, None] - valid["announced"].to_numpy()[None, :])
+    is_same_report = apart <= _SAME_REPORT
+    may_be_wrong = valid["source"].isin(sources).to_numpy()
+    stands = (is_same_report & ~may_be_wrong).any(axis=1) | checked["session"].isin(valid["session"]).to_numpy()
+    wrong = valid[may_be_wrong & is_same_report[~stands].any(axis=0)]
+    return checked[~stands], wrong.assign(known_rule=WITHDRAWN)[COLUMNS]
 
 
 def _valid(rows: pd.DataFrame) -> pd.DataFrame:

@@ -18,8 +18,9 @@ from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, Backtes
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis
 from forecasting.ingest.bars import check_bars, check_index_bars
-from forecasting.ingest.earnings import check_events, events_of_backtest
+from forecasting.ingest.earnings import Asking, check_events, events_of_backtest, nothing_stored
 from forecasting.ingest.market_bars import prices_alone
+from forecasting.ingest.sources.edgar import Edgar
 from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
 from forecasting.pipeline.folders import BACKTESTS
 from forecasting.pipeline.output_file import check_writable, write_whole
@@ -183,9 +184,16 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
     newest = last or newest_session(source, symbol) or last_completed(now(), exchange)
     fetched = fetched_from(source, symbol, OLDEST_DAY, newest)
     bars, _ = check_bars(on_one_basis(fetched, NOTHING_STORED), exchange=exchange, known=None)
-    events = events_of_backtest(
-        symbol, settings.events, source, exchange=exchange, session=newest, volume=bars["volume"]
+    asking = Asking(
+        symbol,
+        exchange,
+        source=source,
+        has_file=settings.events is not None,
+        session=newest,
+        stored=nothing_stored(),
+        edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
     )
+    events = events_of_backtest(asking, settings.events, volume=bars["volume"])
     return bars, events, fetched.title
 
 

@@ -27,6 +27,7 @@ from forecasting.ingest.earnings import (
 from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
+from forecasting.ingest.sources.edgar import Edgar
 from forecasting.ingest.sources.plugins import (
     called,
     fetched_from,
@@ -205,6 +206,7 @@ def _asked(night: Night, oldest: date, *, switch_source: bool, purpose: Purpose)
                 has_file=settings.events is not None,
                 session=last,
                 stored=read.event_rows(connection, symbol),
+                edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
             ),
             first=first,
             switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),

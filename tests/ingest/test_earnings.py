@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,12 @@ from forecasting.ingest.earnings import (
     bundled_events,
     changes,
     check_events,
+    checked_events,
     drop_moved,
     events_of_backtest,
     filed_events,
     listed_events,
+    nothing_stored,
     on_rhythm,
     reacting,
     read_events_csv,
@@ -153,14 +156,8 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     bars = random_bars(days=6000, seed=1, last=date(2024, 3, 8))
 
     def dates_of(symbol: str, exchange: str = "XNYS") -> dict[str, int]:
-        found = events_of_backtest(
-            symbol,
-            None,
-            Files(),  # type: ignore[arg-type]
-            exchange=exchange,
-            session=date(2024, 3, 8),
-            volume=bars["volume"],
-        )
+        night = Asking(symbol, exchange, Files(), False, date(2024, 3, 8), nothing_stored())  # type: ignore[arg-type]
+        found = events_of_backtest(night, None, volume=bars["volume"])
         assert found["session"].is_unique and found["session"].is_monotonic_increasing
         assert list(found.columns) == [*COLUMNS, "source"]
         return found["source"].value_counts().to_dict()
@@ -306,14 +303,12 @@ def test_of_a_quarter_in_both_lists_the_calendars_date_counts(
     assert [day for (day,) in rows(found, "announced")] == expected
 
 
-def lists(
-    usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, filed: pd.DataFrame | None = None
-) -> Lists:
+def lists(usable: pd.DataFrame | None = None, listed: pd.DataFrame | None = None, **others: pd.DataFrame) -> Lists:
     empty = frame(columns=COLUMNS)
     return Lists(
         usable=empty if usable is None else usable,
-        filed=empty if filed is None else filed,
         listed=empty if listed is None else listed,
+        **{"filed": empty, "checked": empty} | others,
         usable_source="csv:earnings.csv",
         listed_source="yahoo",
         seen_at=at("2024-04-12T22:00"),
@@ -524,7 +519,7 @@ def test_a_night_adds_the_filings_of_quarters_that_no_other_list_has(
     added: list[tuple[str, ...]],
 ) -> None:
     filed = frame(JANUARY_30, APRIL_30, columns=COLUMNS)
-    of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), filed)
+    of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), filed=filed)
     assert [row[:2] for row in changed(frame(*stored), of)] == added
 
 
@@ -533,3 +528,73 @@ def test_filed_dates_that_end_are_a_finding_of_a_file_too() -> None:
     found = stale_dates(night, lists(filed=frame(JANUARY_30, columns=COLUMNS)))
     assert [(one.session, one.rule) for one in found] == [(date(2024, 1, 30), STALE_EARNINGS)]
     assert stale_dates(night, lists(filed=frame(JANUARY_30, APRIL_30, columns=COLUMNS))) == []
+
+
+EDGARS = event("2024-01-31", "2024-01-01", AHEAD, announced="2024-01-30", timing="amc", source="edgar")
+
+
+@pytest.mark.parametrize(
+    ("stored", "usable", "listed", "added"),
+    [
+        ([], [], [], [("edgar", "2024-01-31", AHEAD)]),
+        ([EDGARS], [], [event("2024-01-30", announced="2024-01-29")], []),
+        (  # a day early, and where its day is right but the hour was learned
+            [event("2024-01-30", announced="2024-01-29")],
+            [],
+            [event("2024-01-30", announced="2024-01-29")],
+            [("edgar", "2024-01-31", AHEAD), ("edgar", "2024-01-30", "withdrawn")],
+        ),
+        (
+            [event("2024-01-30", announced="2024-01-30", timing="", source=FILINGS)],
+            [],
+            [],
+            [("edgar", "2024-01-31", AHEAD), ("edgar", "2024-01-30", "withdrawn")],
+        ),
+        ([event("2024-01-31")], [], [], []),
+        ([], [event("2024-01-30")], [], [("csv:earnings.csv", "2024-01-30", "seen")]),
+        ([event("2023-11-02")], [], [], [("edgar", "2024-01-31", AHEAD)]),
+    ],
+)
+def test_a_filing_is_added_and_corrects_the_sources_date_of_its_report_but_no_files(
+    stored: list[tuple[object, ...]],
+    usable: list[tuple[object, ...]],
+    listed: list[tuple[object, ...]],
+    added: list[tuple[str, ...]],
+) -> None:
+    checked = frame(EDGARS, columns=COLUMNS)
+    of = lists(frame(*usable, columns=COLUMNS), frame(*listed, columns=COLUMNS), checked=checked)
+    before = frame(*stored)
+    assert [(source, session, rule) for source, session, _, rule in changed(before, of)] == added
+    seen = [
+        change.rows.assign(source=change.source, first_seen_at=pd.Timestamp(at("2024-04-12T22:00")))
+        for change in changes(before, of, session=TONIGHT, exchange="XNYS")
+    ]
+    after = pd.concat([some[STORED] for some in (before, *seen) if len(some)], ignore_index=True)
+    assert changed(after, of) == [
+        row for row in changed(after, of) if row[0].startswith("csv:")
+    ]  # a second time, nothing
+    usable_ever = drop_moved(validity_intervals(after))
+    usable_ever = usable_ever[~(usable_ever["withdrawn_from"] <= usable_ever["known_from"])]
+    assert usable_ever["session"].between("2024-01-29", "2024-02-02").sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("stored", "has_file", "exchange", "first"),
+    [
+        ([], False, "XNYS", "2013-01-20"),
+        ([event("2024-01-31", source="edgar")], False, "XNYS", None),  # 73 days ago
+        ([event("2024-01-18", source="edgar")], False, "XNYS", "2024-01-17"),
+        ([event("2024-01-31")], False, "XNYS", "2013-01-20"),
+        ([], True, "XNYS", None),
+        ([], False, "XTSE", None),
+    ],
+)
+def test_edgar_is_asked_for_a_new_symbol_and_from_85_days_after_its_newest_filing_on(
+    stored: list[tuple[object, ...]], has_file: bool, exchange: str, first: str | None
+) -> None:
+    edgar = Mock()
+    edgar.earnings_dates.return_value = dates("2024-04-12", "2024-04-13")
+    night = Asking("KO", exchange, Source(), has_file, TONIGHT, frame(*stored), edgar)  # type: ignore[arg-type]
+    found = checked_events(night)
+    assert [str(call.kwargs["first"]) for call in edgar.earnings_dates.mock_calls] == ([first] if first else [])
+    assert rows(found, "announced") == ([("2024-04-12",)] if first else [])

@@ -189,7 +189,7 @@ class Yahoo:
         return response, str(ticker.history_metadata["currency"] or "")  # part of the same response: no further request
 
     def _request_earnings(self, symbol: str) -> pd.DatetimeIndex:
-        listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=25)
+        listed = _ticker(symbol, self.cache_dir).get_earnings_dates(limit=100)  # one page, its largest
         if listed is None:
             raise UnavailableError("its page of earnings dates has no table.")
         return pd.DatetimeIndex(pd.to_datetime(listed.index, utc=True))  # from New York's time, for every symbol
