@@ -37,7 +37,6 @@ OWN_SERVER = port=$$($(BIN)/python -c "import socket; print(socket.create_server
 
 demo: $(VENV)/.installed
 	@$(CLEAN_ENV); \
-	$(BIN)/forecasting db upgrade && \
 	$(BIN)/forecasting catch-up --from 2018-10-31 --to 2018-12-28 && \
 	$(OWN_SERVER) && $(BIN)/forecasting run && \
 	echo "Prefect's record of that night: PREFECT_HOME=$$PREFECT_HOME $(BIN)/prefect server start, http://127.0.0.1:4200"

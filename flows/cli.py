@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click import HelpFormatter
+from typer.core import TyperGroup
 
 from flows import clock, options
 from flows.options import AsJson, DatabaseUrl, OneSymbol, Symbols, SymbolsFile, TargetOption, parse, settings, use
@@ -22,10 +25,26 @@ from forecasting.plain_text import without_password
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
+DAILY = ("init", "run", "show", "report", "check", "serve")
+
+
+class Commands(TyperGroup):
+    """The commands in two groups, each in the order in which they are defined below."""
+
+    def format_commands(self, ctx: typer.Context, formatter: HelpFormatter) -> None:  # type: ignore[override]
+        """Write both groups."""
+        for title, is_daily in (("Every day", True), ("Advanced", False)):
+            names = [name for name in self.list_commands(ctx) if (name in DAILY) is is_daily]
+            limit = formatter.width - 6 - max(map(len, names))
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
+
+
 app = typer.Typer(
+    cls=Commands,
     name="forecasting",
     help="Nightly quantile forecasts of a stock's trading volume, stored and scored in SQL.",
-    epilog="Start with: forecasting db upgrade && forecasting run --source sample",
+    epilog="Start with: forecasting run --source sample",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -50,6 +69,22 @@ def before_command(
     ] = False,
 ) -> None:
     """Take the options that come before a command."""
+
+
+@app.command(epilog="Example: forecasting init --symbol SBUX --symbol MSFT")
+def init(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    source: options.SourceOption = None,
+    events: options.EventsOption = None,
+    market: options.MarketOption = None,
+) -> None:
+    """Write forecasting.toml: each setting with its meaning, commented out unless an option gives it."""
+    use(symbol, symbols_file, target=target, source=source, events=events, market=market)
+    from forecasting.settings import write_config
+
+    typer.echo(write_config(settings()))
 
 
 @app.command(epilog="Example: forecasting run --source csv:SBUX.csv --symbol SBUX --as-of 2024-03-08")
@@ -150,15 +185,22 @@ def check(
 def serve(
     symbol: Symbols = None,
     symbols_file: SymbolsFile = None,
-    target: TargetOption = None,
+    target: options.Targets = None,
     source: options.SourceOption = None,
+    events: options.EventsOption = None,
+    market: options.MarketOption = None,
+    mode: options.ModeOption = "auto",
+    switch_source: options.Switch = False,
     database_url: DatabaseUrl = None,
 ) -> None:
     """Run the night on its schedule until stopped. It uses the configured Prefect server, or starts its own."""
-    use(symbol, symbols_file, target=target, source=source, database_url=database_url)
+    for text in target or []:
+        use(symbol, symbols_file, target=text)
+    use(symbol, symbols_file, source=source, events=events, market=market, database_url=database_url)
     from flows.start import start_serving
+    from forecasting.values import parse_mode
 
-    start_serving()
+    start_serving(list(dict.fromkeys(target or [])), mode=parse_mode(mode), switch_source=switch_source)
 
 
 @app.command("catch-up", epilog="Example: forecasting catch-up --source sample --from 2018-11-01")
@@ -445,12 +487,16 @@ def run_command(command: Callable[[], object]) -> None:
         refuse_empty_values(sys.argv[1:])
         sys.argv[1:] = [_as_echoed(*pair) for pair in pairwise(sys.argv)]
         command()
+    except SystemExit as ended:
+        if ended.code == 128 + signal.SIGINT:  # Click's, of Ctrl-C
+            sys.stderr.write("Stopped; run the same command to continue.\n")
+        raise
     except Exception as error:
         from forecasting.pipeline.unexpected import explained
 
-        ended = explained(error, now=clock.now)
-        sys.stderr.write(f"{ended}\n")
-        sys.exit(ended.exit_code)
+        failure = explained(error, now=clock.now)
+        sys.stderr.write(f"{failure}\n")
+        sys.exit(failure.exit_code)
 
 
 def open_closed_streams() -> None:

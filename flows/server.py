@@ -328,6 +328,14 @@ def own_url(port: int) -> str:
     return f"http://127.0.0.1:{port}/api"
 
 
+def sign_in(url: str) -> str:
+    """The address of the server's UI, and for our own the user and where the password is."""
+    address = url.removesuffix("/api")
+    if (server := served()) is None or server.settings[PREFECT_API_URL] != url:
+        return address
+    return f"{address}, user {server.password.partition(':')[0]}, password in {own_password_file()}"
+
+
 def check_home() -> None:
     """Check that a server of our own can have its database in PREFECT_HOME, unless Prefect's settings name another."""
     if not get_current_settings().server.database.model_fields_set - {"sqlalchemy"}:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 from flows import clock
 from flows.console import echo
 from flows.progress import show_nights, show_step, watched_nights
-from forecasting.errors import SymbolsFailedError
+from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
 from forecasting.pipeline.health import checked, night_checks, unnamed_new_symbols
@@ -24,13 +24,21 @@ from forecasting.store import lock, migrate
 from forecasting.vocabulary import Mode
 
 
+def ready_settings() -> Settings:
+    """The settings in force, their SQLite database made where there is none."""
+    settings = read_settings()
+    if created := migrate.create_missing(settings.url):
+        sys.stderr.write(f"Created the database {created}\n")
+    return settings
+
+
 def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """Run the nights in this process, after the checks that come before anything starts.
 
     Raises:
         ForecastingError: A check or a night failed; nothing is written when a check fails.
     """
-    settings = read_settings()
+    settings = ready_settings()
     plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
     sys.stderr.write(unnamed_new_symbols(settings))
     if has_server(settings):
@@ -52,7 +60,7 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     Raises:
         ForecastingError: A check or a night failed; nothing is written when a check fails.
     """
-    settings = read_settings()
+    settings = ready_settings()
     first, last = plan.checked_span(settings, first, last, now=clock.now)
     try:
         if has_server(settings):
@@ -79,14 +87,18 @@ def has_server(settings: Settings) -> bool:
     """
     if settings.runner == "dask" and workers_of(settings) > 1:  # by Prefect's runner
         return True
-    home = os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - of a user without a home
-    profiles = os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
-    files = [settings.data_dir / SERVED, Path(profiles), Path("prefect.toml"), Path(".env")]
+    files = [settings.data_dir / SERVED, Path(_profiles()), Path("prefect.toml"), Path(".env")]
     if "prefect" not in sys.modules and not os.environ.get("PREFECT_API_URL") and not any(map(Path.exists, files)):
         return False
     from flows import server
 
     return server.has_server()
+
+
+def _profiles() -> str:
+    """The file of Prefect's profiles, which may name a server."""
+    home = os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect")  # noqa: PTH111 - of a user without a home
+    return os.environ.get("PREFECT_PROFILES_PATH") or f"{home}/profiles.toml"
 
 
 @contextmanager
@@ -114,29 +126,48 @@ def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = 
     )
 
 
-def start_serving() -> None:
-    """Serve the nightly deployment on its schedule; runs missed while this was down start first."""
+def start_serving(targets: Sequence[str] = (), *, mode: Mode = "auto", switch_source: bool = False) -> None:
+    """Serve the nightly deployment on its schedule; runs missed while this was down start first.
+
+    Args:
+        targets: What the nights forecast, each in a run of its own, one after the other; else FORECASTING_TARGET.
+        mode: Of each run.
+        switch_source: Of each run.
+    """
+    settings = ready_settings()
+    if not os.environ.get("PREFECT_HOME"):  # before Prefect is imported; the user's profiles hold
+        os.environ.setdefault("PREFECT_PROFILES_PATH", _profiles())
+        os.environ["PREFECT_HOME"] = str(settings.data_dir.absolute() / "prefect")
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
     from prefect.server.schemas.schedules import CronSchedule
 
     from flows.nightly import nightly
-    from flows.server import ensure_server
+    from flows.server import ensure_server, sign_in
 
-    settings = read_settings()
     migrate.check_ready(settings.url)
-    with lock.serve_lock(settings.data_dir), ensure_server():
-        (due,) = asyncio.run(CronSchedule(cron=settings.cron, timezone=settings.timezone).get_dates(1, clock.now()))
-        echo(next_night_sentence(settings, due, now=clock.now()))
-        every, patient = Cron(settings.cron, timezone=settings.timezone, slug="nightly"), {"patient": True}
-        one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+    targets = targets or [settings.target]
+    try:
+        schedule = CronSchedule(cron=settings.cron, timezone=settings.timezone)
+    except ValueError:
+        raise UsageError(f"Invalid FORECASTING_CRON {settings.cron[:40]!r}: Prefect refuses it.") from None
+    with lock.serve_lock(settings.data_dir), ensure_server() as url:
+        (due,) = asyncio.run(schedule.get_dates(1, clock.now()))
+        echo(f"{next_night_sentence(settings, targets, due, now=clock.now())} Prefect: {sign_in(url)}.")
+        slugs = {target: f"nightly-{target}" if len(targets) > 1 else "nightly" for target in targets}
+        # A second run of one target finds all done, so it is cancelled; the run of another target waits for its turn.
+        strategy = ConcurrencyLimitStrategy.ENQUEUE if len(targets) > 1 else ConcurrencyLimitStrategy.CANCEL_NEW
         nightly.serve(
             "nightly",
-            schedule=every,
-            parameters=patient,
+            schedules=[
+                Cron(settings.cron, timezone=settings.timezone, slug=slug, parameters={"target": target})
+                for target, slug in slugs.items()
+            ],
+            parameters={"patient": True, "mode": mode, "switch_source": switch_source},
             tags=["forecasting"],
             pause_on_shutdown=False,
-            global_limit=one,
+            global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=strategy),
+            print_starting_message=False,
         )
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import textwrap
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +20,7 @@ from pydantic_settings import (
     SecretsSettingsSource,
     SettingsConfigDict,
     SettingsError,
+    TomlConfigSettingsSource,
 )
 
 from forecasting.errors import UsageError
@@ -38,8 +40,8 @@ from forecasting.values import (
 )
 from forecasting.vocabulary import Target as Target
 
-OTHER_VARIABLES = ("SECRETS_DIR", "DB_PASSWORD")
-"""Names after FORECASTING_ besides the settings: the folder of secret files, and what containers read."""
+OTHER_VARIABLES = ("CONFIG", "SECRETS_DIR", "DB_PASSWORD")
+"""Names after FORECASTING_ besides the settings: forecasting.toml, secret files, and what containers read."""
 
 MOST = 100_000
 """Largest number of sessions, nights or symbols that a setting takes.
@@ -141,12 +143,21 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Where settings come from, the first first: a file of FORECASTING_SECRETS_DIR is named as the variable."""
+        """Where settings come from, the first first: a file of FORECASTING_SECRETS_DIR is named as the variable.
+
+        A relative data_dir of forecasting.toml is of the file's own folder, wherever a command is run.
+        """
         folder = os.environ.get("FORECASTING_SECRETS_DIR") or None
         if folder and not Path(folder).is_dir():
-            raise SettingsError(f"{folder} is none")
+            raise SettingsError(f"no folder {folder}")
         secrets = SecretsSettingsSource(cls, secrets_dir=folder)
-        return init_settings, env_settings, secrets
+        config = config_file()
+        if config and not config.is_file():
+            raise SettingsError(f"no file {config}")
+        from_file = TomlConfigSettingsSource(cls, config)
+        if config and "data_dir" in from_file.init_kwargs:
+            from_file.init_kwargs["data_dir"] = config.parent / str(from_file.init_kwargs["data_dir"])
+        return init_settings, env_settings, secrets, from_file
 
     @model_validator(mode="before")
     @classmethod
@@ -243,22 +254,79 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """The settings in the environment.
+    """The settings in force, from the places that the first line of this module lists.
 
     Raises:
-        UsageError: A FORECASTING_ variable is invalid or its name misspelt; names each, what is expected and what was
-            found, no secrets.
+        UsageError: A setting is invalid or its name misspelt; names each, what is expected and what was found, no
+            secrets.
     """
     _check_variables()
     try:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(_problem(problem) for problem in error.errors(include_url=False))
-        raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings.") from None
-    except (OSError, UnicodeError, SettingsError) as error:
+        read = f", {config} is read too" if (config := config_file()) else ""
+        raise UsageError(f"Invalid setting. {problems}. `forecasting settings` lists all settings{read}.") from None
+    except (OSError, ValueError) as error:  # neither a secret file nor TOML is quoted by these
         raise UsageError(
-            f"Expected FORECASTING_SECRETS_DIR to be a folder of text files, such as forecasting_database_url: {error}."
+            "Expected FORECASTING_SECRETS_DIR to be a folder of text files, such as forecasting_database_url, and "
+            f"{config_file() or 'forecasting.toml'} to be TOML; found: {error}. Correct it."
         ) from None
+
+
+def config_file() -> Path | None:
+    """The file of settings: FORECASTING_CONFIG, else the nearest forecasting.toml beside or above the data folder.
+
+    The search begins in the folder that holds FORECASTING_DATA_DIR, else the working folder, and goes up to the root. A
+    file of another user, as in /tmp, is passed over.
+    """
+    if named := os.environ.get("FORECASTING_CONFIG"):
+        return Path(named)
+    data_dir = Path(os.environ.get("FORECASTING_DATA_DIR") or Settings.model_fields["data_dir"].default).absolute()
+    for file in (folder / "forecasting.toml" for folder in data_dir.parents):
+        if os.access(file, os.R_OK) and file.stat().st_uid in (0, os.getuid()):
+            return file
+    return None
+
+
+def write_config(settings: Settings) -> Path:
+    """Where it has written a forecasting.toml of these settings: beside the data folder.
+
+    Raises:
+        UsageError: There is one, or it cannot be written.
+    """
+    path = settings.data_dir.absolute().parent / "forecasting.toml"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(config_text(settings))
+    except OSError as error:
+        raise UsageError(
+            f"Expected no file {path} and a folder that can be written; found: {error.strerror}."
+        ) from None
+    return path
+
+
+def config_text(settings: Settings) -> str:
+    """A forecasting.toml of these settings: each with its meaning, commented out where it has its default."""
+    lines = ["# Settings of `forecasting`. Variables FORECASTING_NAME and options of a command come first."]
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        is_set = name == "data_dir" or (name not in _SECRETS and value != field.get_default(call_default_factory=True))
+        if name == "data_dir":
+            value = Path(value.name)  # beside this file
+        lines += ["", *textwrap.wrap(f"{field.description}", 100, initial_indent="# ", subsequent_indent="# ")]
+        lines.append(f"{'' if is_set else '# '}{name} = {_toml_value(value)}")
+    return "\n".join([*lines, ""])
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml_value, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_toml_value(key)} = {_toml_value(entry)}' for key, entry in value.items())}}}"
+    if isinstance(value, int | float | time):
+        return str(value)
+    return json.dumps("" if value is None or isinstance(value, SecretStr) else str(value), ensure_ascii=False)
 
 
 def sqlite_url(path: Path) -> str:
@@ -287,6 +355,8 @@ def _valid_symbol(symbol: str) -> str:
 def _problem(problem: ErrorDetails) -> str:
     """One invalid setting: its variable, what is expected, and what was found where it is no secret."""
     name = "_".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":  # its value may be a secret under a misspelt name
+        return f"{name}: no such setting"
     own = problem["type"] in ("value_error", "assertion_error")  # our messages name what was found themselves
     found = "" if own or name.startswith(_SECRETS) else f", found {str(problem['input'])[:40]!r}"
     expected = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import tomllib
+from datetime import time
+from pathlib import Path
+
 import pytest
 
 from forecasting.errors import UsageError
-from forecasting.settings import Settings, read_settings
+from forecasting.settings import Settings, config_text, read_settings, write_config
 
 
 def test_an_empty_variable_counts_as_not_set(monkeypatch):
@@ -85,3 +90,77 @@ def test_a_witness_is_another_source_and_changes_no_forecast(monkeypatch):
     monkeypatch.setenv("FORECASTING_SOURCE", "house:x")
     with pytest.raises(UsageError, match=r"FORECASTING_WITNESS: .*another source"):
         read_settings()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder, two folders below one that has a forecasting.toml."""
+    (tmp_path / "forecasting.toml").write_text(
+        'data_dir = "ledger"\nsymbols = ["SBUX", "VOD.L"]\ntarget = "range"\nlate_until = 07:15:00\n'
+        'exchanges = {"VOD.L" = "XAMS"}\ncost_ratio = 2\n'
+    )
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    return tmp_path
+
+
+def test_the_nearest_file_beside_or_above_the_data_folder_is_read_and_variables_come_first(folder, monkeypatch):
+    monkeypatch.setenv("FORECASTING_TARGET", "close")
+    found = read_settings()
+    assert (found.symbols, found.target, found.late_until) == (("SBUX", "VOD.L"), "close", time(7, 15))
+    assert (found.exchanges, found.cost_ratio, found.data_dir) == ({"VOD.L": "XAMS"}, 2.0, folder / "ledger")
+    (folder / "a" / "forecasting.toml").write_text('symbols = "MSFT"')
+    assert (read_settings().symbols, read_settings().data_dir) == (("MSFT",), Path("forecasting-data"))
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(folder / "elsewhere"))
+    assert read_settings().symbols == ("SBUX", "VOD.L")
+    monkeypatch.setenv("FORECASTING_CONFIG", str(folder / "a" / "forecasting.toml"))
+    assert read_settings().symbols == ("MSFT",)
+
+
+def test_a_file_that_another_user_has_put_above_is_passed_over(folder, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 4242)
+    if (folder / "forecasting.toml").stat().st_uid == 0:
+        os.chown(folder / "forecasting.toml", 4243, -1)
+    assert read_settings().symbols == ("SBUX",)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('databas_url = "postgresql://u:hunter2@h/d"', "databas_url: no such setting"),
+        ('[forecasting]\nnotify = "hunter2"', "forecasting: no such setting"),
+        ("notify = 42\nseed = 'many'", "FORECASTING_SEED: expected a valid integer, found 'many'"),
+        ("seed =", "to be TOML; found: Invalid value"),
+        (None, "no file"),
+    ],
+)
+def test_a_file_that_is_not_valid_is_named_and_no_secret_is_quoted(tmp_path, monkeypatch, text, words):
+    monkeypatch.setenv("FORECASTING_CONFIG", str(tmp_path / "own.toml"))
+    if text is not None:
+        (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(UsageError) as refused:
+        read_settings()
+    assert words in str(refused.value)
+    assert str(tmp_path / "own.toml") in str(refused.value)
+    assert not any(secret in str(refused.value) for secret in ("hunter2", "42,"))
+
+
+def test_a_written_file_gives_the_same_settings_and_replaces_none(tmp_path, monkeypatch):
+    given = {"symbols": ("SBUX", "VOD.L"), "exchanges": {"VOD.L": "XAMS"}, "late_until": time(7, 15), "cost_ratio": 2.0}
+    settings = Settings(**given, data_dir=tmp_path / "data", database_url="postgresql://u:hunter2@h/d")
+    path = write_config(settings)
+    assert path == tmp_path / "forecasting.toml"
+    assert "hunter2" not in path.read_text()
+    monkeypatch.chdir(tmp_path)
+    assert read_settings() == settings.model_copy(update={"database_url": None})
+    with pytest.raises(UsageError, match="File exists"):
+        write_config(settings)
+
+
+def test_a_written_file_has_every_setting_with_its_default(tmp_path):
+    text = config_text(Settings())
+    lines = [line.removeprefix("# ") if " = " in line else line for line in text.splitlines()]
+    found = tomllib.loads("\n".join(lines))
+    assert list(found) == list(Settings.model_fields)
+    given = {name: value for name, value in found.items() if value not in ("", [], {})}
+    assert Settings(**given) == Settings()

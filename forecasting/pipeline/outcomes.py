@@ -60,17 +60,18 @@ def completed_sentence(settings: Settings, done: Sequence[str], first: date, las
     return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
 
 
-def next_night_sentence(settings: Settings, due: datetime, *, now: datetime) -> str:
+def next_night_sentence(settings: Settings, targets: Sequence[str], due: datetime, *, now: datetime) -> str:
     """When the next night of the symbols starts, and which settings change that.
 
     Args:
         settings: Of the symbols and the schedule.
+        targets: What the nights forecast.
         due: The next instant of the schedule, in the schedule's time zone.
         now: The present instant.
     """
     return (
-        f"{', '.join(settings.symbols)} {settings.target}: the next night starts on {due:%A %Y-%m-%d at %H:%M %Z}, in "
-        f"{age(now, due)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE {settings.timezone}."
+        f"{', '.join(settings.symbols)} {', '.join(targets)}: the next night starts on {due:%A %Y-%m-%d at %H:%M %Z}, "
+        f"in {age(now, due)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE {settings.timezone}."
     )
 
 

@@ -52,6 +52,19 @@ def upgrade(url: str, revision: str = "head") -> None:
     _migrate(url, revision, command.upgrade)
 
 
+def create_missing(url: str) -> str:
+    """Create the SQLite database that a URL names, where there is none; its path then, else an empty text.
+
+    Raises:
+        StoreError: As `upgrade`.
+    """
+    parsed = parse(url)
+    if not is_sqlite(parsed) or sqlite_path(parsed).exists():
+        return ""
+    upgrade(url)
+    return str(sqlite_path(parsed))
+
+
 def downgrade(url: str, revision: str) -> None:
     """Downgrade the schema to `revision` (`base` for none) in one transaction; an older one has no views.
 

@@ -120,11 +120,51 @@ def test_a_seed_that_torch_cannot_take_is_refused_at_once(
 def test_a_database_that_is_not_there_is_exit_code_1_and_makes_no_file(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in (("run", "--source", "sample"), ("db", "current")):
+    for words in (("show",), ("db", "current")):
         code, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
         assert code == 1
         assert f"There is no database at {here / 'data' / 'forecasting.db'}. `forecasting db upgrade` creates it" in err
         assert not (here / "data").exists()
+
+
+def test_a_run_makes_its_sqlite_database_and_says_where(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for created in (True, False):
+        code, _, err = run("run", "--source", "csv:/nowhere.csv", monkeypatch=monkeypatch, capsys=capsys)
+        assert code == 2
+        assert (f"Created the database {here / 'data' / 'forecasting.db'}\n" in err) is created
+    assert run("db", "current", monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+
+
+def test_init_writes_a_file_that_the_next_command_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("init", "--symbol", "MSFT", "--target", "range", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, out) == (0, f"{tmp_path / 'forecasting.toml'}\n")
+    _, out, _ = run("settings", "--json", monkeypatch=monkeypatch, capsys=capsys)
+    found = json.loads(out)
+    assert (found["symbols"], found["target"], found["data_dir"]) == (["MSFT"], "range", f"{tmp_path}/forecasting-data")
+
+
+def test_ctrl_c_says_how_to_continue(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "settings", interrupted)
+    code, _, err = run("show", monkeypatch=monkeypatch, capsys=capsys)
+    assert (code, err) == (130, "Stopped; run the same command to continue.\n")
+
+
+def test_the_help_has_every_command_in_one_of_two_groups(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run("--help", monkeypatch=monkeypatch, capsys=capsys)
+    daily, advanced = out.partition("Every day:")[2].split("Advanced:")
+    named = [[line.split()[0] for line in group.splitlines() if line.startswith("  ")] for group in (daily, advanced)]
+    assert named[0] == list(cli.DAILY)
+    assert set(COMMANDS) <= {*named[0], *named[1]}
 
 
 @pytest.mark.parametrize("content", ["", "Date,Open\n2024-03-08,1\n", "not a table at all"])
