@@ -7,15 +7,15 @@ from prefect import flow
 from pydantic import Field
 
 from flows import clock
-from flows.reporting import add_artifacts, add_tags, backtest_run_name, readable_errors, send_failed
+from flows.reporting import add_artifacts, add_tags, flow_run_name, readable_errors, send_failed
 from forecasting.pipeline.backtest import backtest_spec, walk_forward
-from forecasting.pipeline.parameters import narrowed
+from forecasting.pipeline.plan import narrowed
 from forecasting.report.prefect import BACKTEST, backtest_artifact, subject_tags
 from forecasting.store import lock
 from forecasting.vocabulary import Target
 
 
-@flow(name="backtest", description=BACKTEST, flow_run_name=backtest_run_name, on_failure=[send_failed], retries=0)
+@flow(name="backtest", description=BACKTEST, flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
 def backtest(
     first: date,
     last: date,

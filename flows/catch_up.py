@@ -10,21 +10,20 @@ from flows import clock
 from flows.nightly import run_nights
 from flows.reporting import (
     add_tags,
+    flow_run_name,
     last_state,
-    night_run_name,
     publish_outcomes,
     readable_errors,
     send_failed,
 )
-from forecasting.pipeline.parameters import narrowed
-from forecasting.pipeline.plan import planned_span
+from forecasting.pipeline.plan import narrowed, planned_span
 from forecasting.pipeline.run import ledger
 from forecasting.report.prefect import CATCH_UP, subject_tags
 from forecasting.store import lock, migrate
 from forecasting.vocabulary import Target
 
 
-@flow(name="catch-up", description=CATCH_UP, flow_run_name=night_run_name, on_failure=[send_failed], retries=0)
+@flow(name="catch-up", description=CATCH_UP, flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
 def catch_up(
     first: date,
     last: date,

@@ -363,7 +363,7 @@ def article(
     use(symbol, source=source)
     from flows import console
     from flows.progress import progress_bar
-    from forecasting.pipeline.article import article_experiment
+    from forecasting.pipeline.backtest import article_experiment
 
     day = parse(as_of)
     result = article_experiment(settings(), as_of=day, seed=seed, now=clock.now, bar=progress_bar, out=out)

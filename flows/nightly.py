@@ -13,8 +13,8 @@ from flows import clock
 from flows.progress import show_done, show_nights, show_step
 from flows.reporting import (
     add_tags,
+    flow_run_name,
     last_state,
-    night_run_name,
     publish_artifacts,
     publish_outcomes,
     readable_errors,
@@ -30,8 +30,7 @@ from forecasting.pipeline import predict as prediction
 from forecasting.pipeline import preprocess as preprocessing
 from forecasting.pipeline.health import nothing_new
 from forecasting.pipeline.night import Night, in_turn
-from forecasting.pipeline.parameters import narrowed
-from forecasting.pipeline.plan import planned_nights
+from forecasting.pipeline.plan import narrowed, planned_nights
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds
 from forecasting.pipeline.run import ledger, shards
@@ -74,7 +73,7 @@ def evaluate(nights: list[Night]) -> list[Night]:
     return ended(evaluation.evaluate(nights))
 
 
-@flow(name="nightly", description=NIGHTLY, flow_run_name=night_run_name, on_failure=[send_failed], retries=0)
+@flow(name="nightly", description=NIGHTLY, flow_run_name=flow_run_name, on_failure=[send_failed], retries=0)
 def nightly(
     symbols: list[str] | None = None,
     target: Target | None = None,
@@ -134,7 +133,7 @@ def run_nights(
         for ended_elsewhere in workers.results() if workers is not None else ():
             done += ended_elsewhere
             show_done(len(done))
-    update_index(settings, now=clock.now)
+    update_index(settings, rounds.ended, now=clock.now)
     return done + rounds.ended
 
 

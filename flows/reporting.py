@@ -21,9 +21,8 @@ from forecasting.pipeline import notify
 from forecasting.pipeline.folders import report_path
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.notify import Alert
-from forecasting.pipeline.outcomes import newest_nights, outcome_page
-from forecasting.pipeline.parameters import backtest_name, night_name, subject_of
-from forecasting.pipeline.publish import update_index
+from forecasting.pipeline.plan import run_name, subject_of
+from forecasting.pipeline.publish import newest_nights, outcome_page, update_index
 from forecasting.pipeline.run import outcome_of
 from forecasting.pipeline.symbols import combined, joined
 from forecasting.pipeline.unexpected import explained, explained_errors
@@ -34,14 +33,9 @@ from forecasting.settings import Settings, read_settings
 logger = logging.getLogger("forecasting.night")
 
 
-def night_run_name() -> str:
+def flow_run_name() -> str:
     """`nightly-SBUX-volume-2024-03-08`."""
-    return night_name(str(runtime.flow_run.flow_name), runtime.flow_run.parameters, now=clock.now)
-
-
-def backtest_run_name() -> str:
-    """`backtest-SBUX-volume-2023-01-03-2023-12-29`."""
-    return backtest_name(runtime.flow_run.parameters)
+    return run_name(str(runtime.flow_run.flow_name), runtime.flow_run.parameters, now=clock.now)
 
 
 def step_run_name() -> str:

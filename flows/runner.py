@@ -10,10 +10,19 @@ from prefect.cache_policies import NO_CACHE
 from prefect.settings import PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED, temporary_settings
 
 from flows.reporting import readable_errors
-from forecasting.pipeline.dask_scheduler import check_dask, own_cluster, wait_for_shard
-from forecasting.pipeline.night import Night
-from forecasting.pipeline.run import Packed, Processes, packed, run_packed, run_shard, unpacked, workers_of
+from forecasting.pipeline.night import Night, sent
+from forecasting.pipeline.run import (
+    Processes,
+    as_ended,
+    check_dask,
+    own_cluster,
+    run_sent,
+    run_shard,
+    wait_for_shard,
+    workers_of,
+)
 from forecasting.settings import Settings
+from forecasting.vocabulary import Clock
 
 logger = logging.getLogger("forecasting.night")
 
@@ -35,11 +44,11 @@ def runner(settings: Settings) -> Iterator["Processes | DaskWorkers | None"]:
             yield DaskWorkers(made)
 
 
-@task(cache_policy=NO_CACHE, retries=0, task_run_name="shard-of-{shard.size}-nights")
-def shard_of_nights(shard: Packed) -> list[dict[str, Any]]:
+@task(cache_policy=NO_CACHE, retries=0, task_run_name="shard-of-{size}-nights")
+def shard_of_nights(shard: list[dict[str, Any]], now: Clock, size: int) -> list[dict[str, Any]]:
     """How the nights of a shard ended, run in a worker's process."""
     with readable_errors():
-        return run_packed(shard)
+        return run_sent(shard, now)
 
 
 class DaskWorkers:
@@ -52,14 +61,15 @@ class DaskWorkers:
 
     def submit(self, shard: list[Night]) -> None:
         """Let a worker run the shard."""
-        self._submitted.append((shard, self._runner.submit(shard_of_nights, {"shard": packed(shard)})))
+        values = {"shard": [sent(night) for night in shard], "now": shard[0].now, "size": len(shard)}
+        self._submitted.append((shard, self._runner.submit(shard_of_nights, values)))
 
     def results(self) -> Iterator[list[Night]]:
         """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
         for shard, future in self._submitted:
             try:
                 wait_for_shard(future.wrapped_future)
-                yield unpacked(shard, future.result())
+                yield as_ended(shard, future.result())
             except Exception as error:  # of a worker that was lost: a night's own is returned
                 logger.warning("the worker of %d nights was lost: %r", len(shard), error)
                 yield run_shard(shard)

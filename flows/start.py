@@ -11,12 +11,17 @@ from pathlib import Path
 from flows import clock
 from flows.console import echo
 from flows.progress import show_nights, show_step, watched_nights
-from forecasting.errors import SymbolsFailedError, UsageError
+from forecasting.errors import UsageError
 from forecasting.pipeline import plan
 from forecasting.pipeline.folders import SERVED
-from forecasting.pipeline.health import checked, night_checks, unnamed_new_symbols
+from forecasting.pipeline.health import (
+    checked,
+    completed_sentence,
+    next_night_sentence,
+    night_checks,
+    unnamed_new_symbols,
+)
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.outcomes import completed_sentence, done_sentence, next_night_sentence
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
 from forecasting.pipeline.unexpected import explained
 from forecasting.settings import Settings, read_settings
@@ -62,21 +67,17 @@ def start_catch_up(*, first: date | None, last: date | None, refit_every: int) -
     """
     settings = ready_settings()
     first, last = plan.checked_span(settings, first, last, now=clock.now)
-    try:
-        if has_server(settings):
-            from flows.catch_up import catch_up
-            from flows.server import reached_server
+    if has_server(settings):
+        from flows.catch_up import catch_up
+        from flows.server import reached_server
 
-            with watched_nights(), reached_server():
-                done: list[str] = catch_up(first, last, refit_every=refit_every) or []
-        else:
-            with nights_here(settings):
-                planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
-                nights = run_here(planned, settings)
-            done = concluded(nights, settings)
-    except SymbolsFailedError:
-        echo(done_sentence(settings, first, last))
-        raise
+        with watched_nights(), reached_server():
+            done: list[str] = catch_up(first, last, refit_every=refit_every) or []
+    else:
+        with nights_here(settings):
+            planned = plan.planned_span(settings, first, last, refit_every=refit_every, now=clock.now)
+            nights = run_here(planned, settings)
+        done = concluded(nights, settings)
     return completed_sentence(settings, done, first, last)
 
 

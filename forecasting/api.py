@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import UsageError
-from forecasting.pipeline import ledger_frames
+from forecasting.pipeline import export
 from forecasting.report.documents import hubverse, nixtla
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
@@ -62,21 +62,21 @@ class Ledger:
             UsageError: A symbol or the target is not valid.
             StoreError: The database cannot be read.
         """
-        return ledger_frames.latest(self._settings(symbols, target))
+        return export.latest(self._settings(symbols, target))
 
     def history(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores: the columns of view forecast_vs_actual.
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
-        return ledger_frames.history(self._settings(symbols, target))
+        return export.history(self._settings(symbols, target))
 
     def skill(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
         """The published forecasts against the best baseline over 20, 60 and 250 nights: the columns of view live_skill.
 
         Positive skill is better than the baseline. Raises as `latest`.
         """
-        return ledger_frames.skill(self._settings(symbols, target))
+        return export.skill(self._settings(symbols, target))
 
     def bars(self, *symbols: str, as_of: date | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
@@ -85,7 +85,7 @@ class Ledger:
         later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
-        return ledger_frames.bars(self._settings(symbols, None), as_of=day)
+        return export.bars(self._settings(symbols, None), as_of=day)
 
     def run_night(
         self,
@@ -118,7 +118,7 @@ class Ledger:
         settings = self._settings([symbol], target, source)
         day = None if as_of is None else check_day("as_of", as_of)
         done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
-        found = ledger_frames.history(settings)
+        found = export.history(settings)
         return found[found["run_id"].isin(done)].reset_index(drop=True)
 
     def backtest(  # noqa: PLR0913 - as the command's options

@@ -17,7 +17,7 @@ import forecasting as fc
 from flows import clock
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.losses import pinball
-from forecasting.pipeline.ledger_frames import BARS_COLUMNS, HISTORY_COLUMNS
+from forecasting.pipeline.export import BARS_COLUMNS, HISTORY_COLUMNS
 from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS
 from tests.builders import LAST, random_bars, write_yahoo_csv
 

@@ -1,4 +1,4 @@
-"""Load a symbol's whole series, walk forward over it, keep the figures."""
+"""Load a symbol's whole series, walk forward over it, keep the figures; the article's experiment beside our medians."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
+from forecasting.article import ArticleResult, draw, run_article, unseen_sessions
 from forecasting.backtest.refits import count_of
-from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest
+from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
+from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
 from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis
 from forecasting.ingest.bars import check_bars, check_index_bars
@@ -22,16 +25,15 @@ from forecasting.ingest.earnings import Asking, check_events, events_of_backtest
 from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.edgar import Edgar
 from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
-from forecasting.pipeline.folders import BACKTESTS
-from forecasting.pipeline.output_file import check_writable, write_whole
+from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, values_of
+from forecasting.pipeline.symbols import SymbolOutcome, each_symbol, only_symbol, values_of
 from forecasting.preprocess.market import MarketSeries
 from forecasting.report.documents import json_text
 from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, write
-from forecasting.vocabulary import Clock, Progress, short_id
+from forecasting.vocabulary import HORIZONS, LSTM, Clock, Progress, short_id
 
 Bar = Callable[[str], AbstractContextManager[Progress | None]]
 """Shows the progress of the work that a text names; without a terminal it gives None."""
@@ -47,15 +49,13 @@ def walk_forward(spec: BacktestSpec, *, store: bool, now: Clock, bar: Bar = no_b
     if store:
         migrate.check_ready(spec.settings.url)
     result = replayed(spec, now=now, bar=bar)
-    return _kept(result, result.document(), store=store, now=now)
+    if store:
+        add_metrics(result, spec.settings, now=now)
+    return result.document()
 
 
 def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestResult:
-    """A walk-forward backtest on the whole series of its symbol and the market; nothing is stored.
-
-    Raises:
-        ForecastingError: One of these cannot be had, or the span is too short or too early.
-    """
+    """A walk-forward backtest on the whole series of its symbol and the market; nothing is stored."""
     replay = _loaded(spec, now=now)
     with bar(f"{spec.symbol} {spec.settings.target}") as advance:
         return replay(progress=advance)
@@ -63,15 +63,8 @@ def replayed(spec: BacktestSpec, *, now: Clock, bar: Bar = no_bar) -> BacktestRe
 
 def _loaded(spec: BacktestSpec, *, now: Clock) -> Callable[..., BacktestResult]:
     """The backtest with its series, which another process can run."""
-    settings = spec.settings
-    bars, events, _ = load_series(settings, last=None, now=now)
-    return partial(backtest, bars, events, spec=spec, market=market_series(settings, now=now))
-
-
-def _kept(result: BacktestResult, document: dict[str, Any], *, store: bool, now: Clock) -> dict[str, Any]:
-    if store:
-        add_metrics(result, result.spec.settings, now=now)
-    return document
+    bars, events, _ = load_series(spec.settings, last=None, now=now)
+    return partial(backtest, bars, events, spec=spec, market=market_series(spec.settings, now=now))
 
 
 def walk_each(
@@ -85,16 +78,8 @@ def walk_each(
 ) -> list[SymbolOutcome[dict[str, Any]]]:
     """The outcome of `walk_forward` for each symbol of the settings.
 
-    Each worker replays whole symbols while there is one for every worker. Refits of a symbol that is left are shared
-    out, so that none waits for the last ones; nights as published follow each other and cannot be.
-
-    Args:
-        settings: Of the symbols.
-        spec_of: What to replay, from the settings of one symbol.
-        store: Keep the figures.
-        now: The clock.
-        bar: Shows the progress.
-        out: Where the document is written as JSON; of several symbols a list of those that did not fail.
+    Each worker replays whole symbols where there is one for every worker; else the refits of each symbol are shared
+    out. To `out` the document is written as JSON; of several symbols a list of those that did not fail.
 
     Raises:
         UsageError: `out` cannot be written, or as `check_events`; raised before the first backtest begins.
@@ -102,26 +87,16 @@ def walk_each(
     check_events(settings.events, settings.symbols)
     if out is not None:
         check_writable(out)
-    spec = spec_of(settings)
-    workers = count_of(spec.workers)
-    count = _side_by_side(len(settings.symbols), workers, as_published=spec.as_published)
-    one_each, shared = (
-        settings.model_copy(update={"symbols": part}) for part in (settings.symbols[:count], settings.symbols[count:])
-    )
-    outcomes = _each_in_a_worker(one_each, spec_of, workers=workers, store=store, now=now, bar=bar) if count else []
-    outcomes += each_symbol(shared, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
+    workers = count_of(spec_of(settings).workers)
+    if 1 < workers <= len(settings.symbols):
+        outcomes = _each_in_a_worker(settings, spec_of, workers=workers, store=store, now=now, bar=bar)
+    else:
+        outcomes = each_symbol(settings, lambda own: walk_forward(spec_of(own), store=store, now=now, bar=bar), now=now)
     documents = values_of(outcomes)
     if out is not None and documents:
         whole = documents[0] if len(outcomes) == 1 else documents
         write_whole(out, lambda draft: draft.write_text(json_text(whole) + "\n", encoding="utf-8"))
     return outcomes
-
-
-def _side_by_side(symbols: int, workers: int, *, as_published: bool) -> int:
-    """How many of the symbols are replayed whole, each by one worker."""
-    if workers == 1 or symbols < workers:
-        return 0
-    return symbols if as_published else symbols - symbols % workers
 
 
 def _each_in_a_worker(
@@ -132,7 +107,7 @@ def _each_in_a_worker(
     # The series are fetched here, one after the other: a source is asked at the pace of one process.
     loaded = each_symbol(settings, lambda own: _loaded(replace(spec_of(own), workers=1), now=now), now=now)
     results: dict[str, tuple[BacktestResult, dict[str, Any]] | Exception] = {}
-    tasks = (delayed(_measured)(outcome.symbol, outcome.get()) for outcome in loaded if outcome.error is None)
+    tasks = (delayed(_result)(outcome.symbol, outcome.get()) for outcome in loaded if outcome.error is None)
     with bar(f"{len(settings.symbols)} symbols {settings.target}") as advance:
         for symbol, result in Parallel(n_jobs=workers, return_as="generator_unordered")(tasks):
             results[symbol] = result
@@ -142,15 +117,17 @@ def _each_in_a_worker(
 
     def end(own: Settings) -> dict[str, Any]:
         loads[own.symbols[0]].get()
-        result = results[own.symbols[0]]
-        if isinstance(result, Exception):
-            raise result
-        return _kept(*result, store=store, now=now)
+        outcome = results[own.symbols[0]]
+        if isinstance(outcome, Exception):
+            raise outcome
+        if store:
+            add_metrics(outcome[0], outcome[0].spec.settings, now=now)
+        return outcome[1]
 
     return each_symbol(settings, end, now=now)
 
 
-def _measured(
+def _result(
     symbol: str, replay: Callable[[], BacktestResult]
 ) -> tuple[str, tuple[BacktestResult, dict[str, Any]] | Exception]:
     try:
@@ -200,8 +177,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
     """All checked closes of the market series in the settings; None for none, and for the first symbol itself.
 
-    Raises:
-        SourceError: It cannot be had; a backtest without it would answer another question.
+    A SourceError where it cannot be had: a backtest without it would answer another question.
     """
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbols[0]:
@@ -233,8 +209,60 @@ def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> No
         "seconds": result.seconds,
         "created_at": now(),
     }
+    metrics = [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
     with connect.transaction(settings.url) as connection:
         write.add_model(connection, model)
-        write.add_metrics(
-            connection, [{**row, "model_id": model_id, "run_id": model_id} for row in result.metric_rows()]
+        write.add_metrics(connection, metrics)
+
+
+def article_experiment(
+    settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
+) -> ArticleResult:
+    """The article's experiment on the newest rows of the source, its figure written to `out`.
+
+    Our medians of the same sessions are beside it where the history is there.
+    """
+    settings = settings.for_symbol(only_symbol(settings, "article"))
+    check_writable(out)
+    bars, events, title = load_series(settings, last=as_of, now=now)
+    try:
+        ours = our_medians(bars, events, settings, market=market_series(settings, now=now), bar=bar)
+    except HistoryError:
+        ours = None
+    with bar("the article's networks") as advance:
+        result = run_article(bars, title=title, ours=ours, seeds=tuple(range(seed, seed + 5)), progress=advance)
+    write_whole(out, lambda draft: draft.write_text(draw(result), encoding="utf-8"))
+    return result
+
+
+def our_medians(
+    bars: pd.DataFrame,
+    events: pd.DataFrame,
+    settings: Settings,
+    *,
+    market: MarketSeries | None = None,
+    bar: Bar = no_bar,
+) -> pd.Series[float]:
+    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar.
+
+    A HistoryError for too little history before the first, or five or more sessions without a bar before one of them.
+    """
+    sessions = unseen_sessions(bars)
+    origins = bars.index[bars.index.searchsorted(sessions) - 1]
+    spec = BacktestSpec(
+        symbol=settings.symbols[0],
+        first=origins[0].date(),
+        last=origins[-1].date(),
+        refit_every=21,
+        settings=settings.model_copy(update={"target": "volume"}),
+        workers=1,
+    )
+    with bar("ours") as advance:
+        made = forecast_frame(backtest(bars, events, spec=spec, market=market, progress=advance))
+    ours = made[made["model"] == LSTM].set_index(["origin_session", "target_session"])["q50"]
+    medians = ours.reindex(pd.MultiIndex.from_arrays([origins, sessions])).to_numpy()
+    if np.isnan(medians).any():
+        raise HistoryError(
+            f"{len(HORIZONS)} or more sessions without a bar come before a test session, and no forecast reaches it."
         )
+    return pd.Series(medians, index=sessions)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 import pandas as pd
 
 from forecasting.evaluate.decisions import decide
 from forecasting.evaluate.scores import score_rows
+from forecasting.pipeline.interrupted import delete_files_of
 from forecasting.pipeline.models import why_not_runnable
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.publish import publish_page
-from forecasting.pipeline.run_log import close, delete_files_of, mark_stopped
+from forecasting.pipeline.run_log import close, mark_stopped
 from forecasting.pipeline.snapshot import data_as_of
 from forecasting.store import connect, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.vocabulary import CHALLENGER, CHAMPION, short_id
 
@@ -28,31 +28,16 @@ HINDCASTS = "hindcasts"
 """Value of column `compared` of table promotions: both models run by the gate over the same closed origins."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the store holds before the night is scored.
-
-    Attributes:
-        unscored: Forecasts whose bar is stored and that are not yet scored against it.
-        champion: Its row in `models`; None when there is none.
-        challenger: Tonight's, when there is something to decide; else None.
-        later: Unscored forecasts of sessions after the night's, as of a past night whose bars are stored already: they
-            are scored with it, and nothing is decided on them; None on the newest night.
-    """
-
-    unscored: pd.DataFrame
-    champion: Row | None
-    challenger: Row | None
-    later: pd.DataFrame | None = None
-
-
 def evaluate(nights: Sequence[Night]) -> list[Night]:
     """Each night with its closed sessions scored, its decision and its page written, and its row closed.
 
     A night that failed is scored too, since that needs the store alone, on what was fetched last; it decides nothing,
     so that its forecasts, once it is run again, are of the champion that it began with.
     """
-    done = [night.then("evaluate", score_decide_publish).then("evaluate", close) for night in nights]
+    done = [
+        night.then("evaluate", score_and_decide).then("evaluate", publish_page).then("evaluate", close)
+        for night in nights
+    ]
     delete_files_of(done)
     for night in done:
         if night.error is None:
@@ -64,59 +49,34 @@ def evaluate(nights: Sequence[Night]) -> list[Night]:
     return done
 
 
-def score_decide_publish(night: Night) -> Night:
-    """The night with its page; what cannot be scored has no page either."""
-    return publish_page(score_and_decide(night))
-
-
 def score_and_decide(night: Night) -> Night:
-    """The night, its scores and its promotion written; without windows nothing is decided.
-
-    Raises:
-        StoreError: No bar was ever fetched.
-    """
+    """The night, its scores and its promotion written; without windows nothing is decided."""
+    symbol, target, session, at = night.symbol, night.target, night.session, night.now()
     with connect.reading(night.settings.url) as connection:
-        evidence = read_evidence(connection, night)
-    at, target = night.now(), night.target
-    scores = score_rows(evidence.unscored, target=target, scored_at=at)
-    if evidence.later is not None:
-        scores += score_rows(evidence.later, target=target, scored_at=at)
-    decision = None if evidence.challenger is None else promotion(night, evidence)
+        known_at = night.data_as_of if night.windows is not None else data_as_of(connection, night)
+        unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
+        champion = read.champion(connection, symbol, target, session=session)
+        challenger = None if night.windows is None else read.model_of_run(connection, night.id)
+        newest, later = read.newest_session(connection, symbol), unscored.iloc[:0]
+        if newest is not None and newest > session:  # of a past night: scored with it, nothing is decided on them
+            later = read.unscored_forecasts(connection, symbol, target, last=newest)
+            later = later[later["target_session"] > pd.Timestamp(session)]
+    scores = score_rows(unscored, target=target, scored_at=at) + score_rows(later, target=target, scored_at=at)
+    decision = None
+    if challenger is not None and (champion is None or challenger["id"] != champion["id"]):  # else it was decided
+        decision = promotion(night, champion, challenger)
     with connect.transaction(night.settings.url) as connection:
         added = write.add_scores(connection, scores)
-        newest = max((row["target_session"] for row in scores), default=night.session)
-        logger.info("scored %d forecasts of %s up to %s", added, night.symbol, newest)
+        last = max((row["target_session"] for row in scores), default=session)
+        logger.info("scored %d forecasts of %s up to %s", added, symbol, last)
         if decision is not None:
             write.add_promotion(connection, decision)
-            winner, reason = decision["winner"], decision["reason"]
-            logger.info("champion of %s from now on: %s (%s)", night.symbol, winner, reason)
+            logger.info("champion of %s from now on: %s (%s)", symbol, decision["winner"], decision["reason"])
     return night
 
 
-def read_evidence(connection: Connection, night: Night) -> Evidence:
-    """What the night is scored and decided on, as known when its bars were fetched."""
-    symbol, target, session = night.symbol, night.target, night.session
-    known_at = night.data_as_of if night.windows is not None else data_as_of(connection, night)
-    unscored = read.unscored_forecasts(connection, symbol, target, last=session, known_at=known_at)
-    champion = read.champion(connection, symbol, target, session=session)
-    challenger = None if night.windows is None else read.model_of_run(connection, night.id)
-    if champion is not None and challenger is not None and champion["id"] == challenger["id"]:
-        challenger = None  # decided before a kill
-    return Evidence(unscored, champion, challenger, _read_later(connection, night))
-
-
-def _read_later(connection: Connection, night: Night) -> pd.DataFrame | None:
-    symbol, target, session = night.symbol, night.target, night.session
-    newest = read.newest_session(connection, symbol)
-    if newest is None or newest <= session:
-        return None
-    unscored = read.unscored_forecasts(connection, symbol, target, last=newest)
-    return unscored[unscored["target_session"] > pd.Timestamp(session)]
-
-
-def promotion(night: Night, evidence: Evidence) -> Row | None:
+def promotion(night: Night, champion: Row | None, challenger: Row) -> Row | None:
     """The row of table promotions that tonight's challenger leads to; None where there is still no champion."""
-    champion, challenger = evidence.champion, evidence.challenger or {}
     refused = challenger["refused"]
     damage = "" if refused else why_not_runnable(challenger, night.settings)
     role, reason = decide(

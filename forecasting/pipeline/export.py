@@ -1,29 +1,138 @@
-"""The ledger's forecasts, history and bars, written to a file that other programs read."""
+"""What the ledger holds, as data frames with the same columns and types on both databases; and as files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow import csv, parquet
 
 from forecasting.errors import StoreError, SymbolsFailedError, UsageError
-from forecasting.pipeline import ledger_frames
-from forecasting.pipeline.output_file import check_writable, write_whole
+from forecasting.pipeline.folders import check_writable, write_whole
+from forecasting.pipeline.snapshot import first_session
 from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
 from forecasting.report.documents import hubverse, nixtla
+from forecasting.sessions import is_session, opens_at, shift
 from forecasting.settings import Settings
-from forecasting.store import connect, migrate
-from forecasting.vocabulary import Clock
+from forecasting.store import connect, migrate, read
+from forecasting.store.connect import Connection
+from forecasting.vocabulary import QUANTILE_COLUMNS, Clock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Form = Literal["latest", "history", "bars", "hubverse", "nixtla"]
-"""What is exported: a frame of `ledger_frames`, or the history in another program's form."""
+"""What is exported: a frame, or the history in another program's form."""
 
 SUFFIXES = (".parquet", ".csv")
+
+_ISSUED = ("status", "reason", "issued_at", "data_as_of", "model_id", "run_id")
+
+LATEST_COLUMNS = (
+    *("symbol", "target", "horizon", "origin_session", "target_session", *QUANTILE_COLUMNS, "last_value", "kind"),
+    *("model", *_ISSUED),
+)
+"""Columns of `latest`; their meanings are those of view latest_forecasts."""
+
+HISTORY_COLUMNS = (
+    *("symbol", "target", "origin_session", "horizon", "target_session", "kind", "role", "model", *QUANTILE_COLUMNS),
+    *("last_value", "first_print_actual", "first_print_error", "first_print_pinball"),
+    *("settled_actual", "settled_error", "settled_pinball"),
+    *("actual", "error", "pinball", "inside_80", "inside_90", *_ISSUED),
+)
+"""Columns of `history`; their meanings are those of view forecast_vs_actual."""
+
+SKILL_COLUMNS = (
+    *("symbol", "target", "kind", "horizon", "window_sessions", "n", "first_origin", "last_origin", "mae"),
+    *("best_baseline", "baseline_mae", "skill", "pinball", "pinball_skill", "coverage_80", "coverage_90"),
+    *("network_n", "network_mae", "network_pinball", "skill_vs_network", "pinball_skill_vs_network"),
+)
+"""Columns of `skill`; their meanings are those of view live_skill."""
+
+BARS_COLUMNS = ("symbol", "session", "open", "high", "low", "close", "volume", "version", "settled")
+"""Columns of `bars`; their meanings are those of view bars."""
+
+SESSIONS = (
+    *("session", "origin_session", "target_session", "first_origin", "last_origin", "origin_date", "target_end_date"),
+)
+"""Columns that are days, in frames as naive midnights."""
+
+_TEXTS = ("symbol", "target", "kind", "role", "model", "status", "reason", "model_id", "run_id", "best_baseline")
+_DTYPES = {
+    **dict.fromkeys(SESSIONS, "datetime64[ns]"),
+    **dict.fromkeys(("issued_at", "data_as_of"), "datetime64[us, UTC]"),
+    **dict.fromkeys(_TEXTS, "string"),
+    **dict.fromkeys(("horizon", "window_sessions", "n", "version"), "int64"),
+    **dict.fromkeys(("volume", "network_n"), "Int64"),  # with NA where unknown
+    **dict.fromkeys(("inside_80", "inside_90"), "boolean"),
+    "settled": "bool",
+}
+
+
+def latest(settings: Settings) -> pd.DataFrame:
+    """The published forecasts of the newest origin of each symbol, a row a horizon: `LATEST_COLUMNS`."""
+    return _view("latest_forecasts", settings, LATEST_COLUMNS, order=["symbol", "horizon"])
+
+
+def history(settings: Settings) -> pd.DataFrame:
+    """Every forecast of each symbol, of any role and kind, with its scores: `HISTORY_COLUMNS`."""
+    order = ["symbol", "origin_session", "horizon", "role", "model", "kind", "model_id"]
+    return _view("forecast_vs_actual", settings, HISTORY_COLUMNS, order=order)
+
+
+def skill(settings: Settings) -> pd.DataFrame:
+    """The published forecasts of each symbol against the best baseline: `SKILL_COLUMNS`."""
+    return _view("live_skill", settings, SKILL_COLUMNS, order=["symbol", "kind", "horizon", "window_sessions"])
+
+
+def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
+    """The bars of each symbol, a row a session: `BARS_COLUMNS`.
+
+    With `as_of` those up to that session, as its night of the target had them: a UsageError where it is no session of a
+    symbol's exchange, a StoreError where no fetch reaches it.
+    """
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:
+        frames = [_bars(connection, settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
+    return _typed_whole(frames, BARS_COLUMNS, order=["symbol", "session"])
+
+
+def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The columns in this order, each in the type of its name; all others are float64 with NaN where unknown."""
+    return found[list(columns)].astype({name: _DTYPES.get(name, "float64") for name in columns})
+
+
+def _view(name: str, settings: Settings, columns: Sequence[str], *, order: list[str]) -> pd.DataFrame:
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:  # all symbols from one state of the database
+        frames = [read.view(connection, name, symbol, settings.target) for symbol in settings.symbols]
+    return _typed_whole(frames, columns, order=order)
+
+
+def _typed_whole(frames: list[pd.DataFrame], columns: Sequence[str], *, order: list[str]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]  # pandas warns of empty ones
+    whole = pd.concat(filled, ignore_index=True) if filled else frames[0]
+    return typed(whole, columns).sort_values(order, ignore_index=True)
+
+
+def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataFrame:
+    symbol = own.symbols[0]
+    known_at = None
+    if as_of is not None:
+        if not is_session(as_of, own.exchange):
+            raise UsageError(
+                f"Invalid --as-of {as_of}: expected a session of {own.exchange}, on which {symbol} trades."
+            )
+        fetch = read.issued_fetch(connection, symbol, own.target, as_of)
+        if fetch is None:
+            cutoff = opens_at(shift(as_of, 1, own.exchange), own.exchange)
+            fetch = read.fetch_as_of(connection, symbol, as_of, first=first_session(as_of, own), cutoff=cutoff)
+        known_at = fetch["fetched_at"]
+    found = read.bars(connection, symbol, last=as_of, known_at=known_at).reset_index()
+    return found.assign(symbol=symbol)
 
 
 def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None) -> str:
@@ -31,16 +140,8 @@ def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date 
 
     The rows of the symbols that have some are written, also where another symbol has none, which is an error then.
 
-    Args:
-        settings: Of the symbols, the target and the database.
-        form: One of `Form`.
-        out: A path that ends with one of `SUFFIXES`.
-        now: The clock.
-        as_of: For the form bars: a session, as for `ledger_frames.bars`.
-
-    Raises:
-        UsageError: One of these is not valid, or `out` cannot be written; raised before anything is read.
-        ForecastingError: The database is not ready, holds no row for one of the symbols, or no fetch reaches `as_of`.
+    `as_of` is for the form bars alone. A UsageError for one of these that is not valid is raised before anything is
+    read.
     """
     _check(form, out, as_of)
     migrate.check_ready(settings.url, writes=False)
@@ -64,15 +165,15 @@ def write_frame(found: pd.DataFrame, out: Path) -> None:
     """Write a frame to `out`, as Parquet or CSV by its suffix: there whole or not at all.
 
     Sessions become dates, instants timestamps in UTC. In Nixtla's form the days stay timestamps in Parquet, as its
-    libraries take them; in CSV, which has no types, they are dates too. Texts of a CSV are quoted,
-    unknown values empty.
+    libraries take them; in CSV, which has no types, they are dates too. Texts of a CSV are quoted, unknown values
+    empty.
     """
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
     table = pa.Table.from_pandas(found, preserve_index=False).replace_schema_metadata(None)
     as_text = out.suffix == ".csv"
-    fields = [
-        pa.field(field.name, _type(field, is_day=field.name in ledger_frames.SESSIONS or as_text))
-        for field in table.schema
-    ]
+    fields = [pa.field(field.name, _type(field, is_day=field.name in SESSIONS or as_text)) for field in table.schema]
     table = table.cast(pa.schema(fields))
     write_whole(out, partial(csv.write_csv if as_text else parquet.write_table, table))
 
@@ -89,7 +190,15 @@ def _check(form: str, out: Path, as_of: date | None) -> None:
 
 def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     """The rows of one symbol; without any it fails, since a misspelt symbol would be an empty file."""
-    found, symbol = _frame(own, form, as_of), own.symbols[0]
+    symbol = own.symbols[0]
+    if form == "bars":
+        found = bars(own, as_of=as_of)
+    elif form == "latest":
+        found = latest(own)
+    else:
+        found = history(own)
+        if form != "history":
+            found = {"hubverse": hubverse, "nixtla": nixtla}[form](found)
     if found.empty:
         what = {"bars": "bars", "nixtla": f"scored {own.target} forecasts"}.get(form, f"{own.target} forecasts")
         raise StoreError(
@@ -99,16 +208,9 @@ def _rows(own: Settings, form: str, as_of: date | None) -> pd.DataFrame:
     return found
 
 
-def _frame(settings: Settings, form: str, as_of: date | None) -> pd.DataFrame:
-    if form == "bars":
-        return ledger_frames.bars(settings, as_of=as_of)
-    if form == "latest":
-        return ledger_frames.latest(settings)
-    found = ledger_frames.history(settings)
-    return {"hubverse": hubverse, "nixtla": nixtla}[form](found) if form != "history" else found
-
-
 def _type(field: pa.Field, *, is_day: bool) -> pa.DataType:
+    import pyarrow as pa
+
     if pa.types.is_timestamp(field.type):
         if field.type.tz is not None:
             return pa.timestamp("us", tz="UTC")

@@ -1,33 +1,24 @@
-"""The folders and files below the data folder, and the deletion of known files in them."""
+"""The folders and files below the data folder: their names, files written whole, and the deletion of known files."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 
-from forecasting.errors import ArtifactError
+from forecasting.errors import ArtifactError, UsageError
 from forecasting.settings import Settings
 from forecasting.store.connect import place
 from forecasting.vocabulary import Target, short_id
 
-ARTIFACTS = "artifacts"
-"""Folder of the models' folders, below the data folder."""
+ARTIFACTS, PRETRAINED, REPORTS, BACKTESTS = "artifacts", "weights", "reports", "backtests"
+"""Folders of the models' folders, of the user's own pretrained weights, of pages, and of finished refits."""
 
-REPORTS = "reports"
-"""Folder of the pages, below the data folder."""
-
-BACKTESTS = "backtests"
-"""Folder of finished refits, below the data folder."""
-
-PRETRAINED = "weights"
-"""Folder of the folders of pretrained weights that the user made, below the data folder."""
-
-SERVED = "prefect-server.json"
-"""In the data folder: the file in which `serve` names its Prefect server."""
-
+SERVED = "prefect-server.json"  # The file in which `serve` names its Prefect server
 logger = logging.getLogger("forecasting.store")
 
 # `short_id` makes twelve hex digits. One name of a folder, whatever it is: without separator and without leading dot.
@@ -55,14 +46,9 @@ def child_folder(parent: Path, name: str) -> Path:
 
 
 def check_inside(folder: Path, names: Sequence[str]) -> None:
-    """Refuse files that lie elsewhere.
-
-    Raises:
-        ArtifactError: One of the files `names` of `folder` is a symbolic link to a file outside it.
-    """
-    resolved = folder.resolve()
+    """Raise an ArtifactError where one of the files `names` of `folder` is a symbolic link to a file outside it."""
     for name in names:
-        if (folder / name).resolve().parent != resolved:
+        if (folder / name).resolve().parent != folder.resolve():
             raise ArtifactError(
                 f"Expected a file at {folder / name}, found a symbolic link to a place outside its folder. It was not "
                 "read; put the file itself there."
@@ -88,10 +74,7 @@ def delete_files(folder: Path, patterns: Sequence[str]) -> bool:
 
 
 def runs_folder(settings: Settings) -> Path:
-    """The parent of the folders of all runs of this ledger.
-
-    Two ledgers on one data folder have the same ids, and one would train on the other's windows, or delete them.
-    """
+    """The parent of the folders of all runs of this ledger: two ledgers on one data folder have the same ids."""
     return settings.data_dir.absolute() / "runs" / short_id(place(settings.url))
 
 
@@ -101,11 +84,7 @@ def network_id(run_id: str, method: str) -> str:
 
 
 def artifact_folder(settings: Settings, model_id: str) -> Path:
-    """The folder of a model's weights and their JSON.
-
-    Raises:
-        ArtifactError: `model_id` is no id, or the folder is a symbolic link.
-    """
+    """The folder of a model's weights and their JSON; raises as `child_folder`."""
     return child_folder(settings.data_dir.absolute() / ARTIFACTS, model_id)
 
 
@@ -117,3 +96,34 @@ def report_path(settings: Settings, symbol: str, target: Target, *, origin: date
 def page_name(symbol: str, target: Target, *, origin: date | None = None) -> str:
     """The page's file name; `^` is awkward in shells and links."""
     return f"{symbol.replace('^', '_')}-{target}{f'-{origin}' if origin else ''}.html"
+
+
+def check_writable(out: Path) -> None:
+    """Raise a UsageError for a path that no file can be written to: checked before the work whose result goes there."""
+    try:
+        folder = out.absolute().parent
+        if out.is_dir():
+            wrong = "a folder"
+        elif not folder.is_dir():
+            wrong = "no folder to put it in"
+        else:
+            wrong = "" if os.access(out if out.exists() else folder, os.W_OK) else "no right to write"
+    except OSError as error:
+        wrong = str(error.strerror)
+    if wrong:
+        raise UsageError(f"Expected the path of a file to write, found {str(out)[:100]!r}: {wrong}. Name another.")
+
+
+def write_whole(out: Path, write: Callable[[Path], object]) -> None:
+    """The file `out`, there whole or not at all: `write` is given the path of a draft beside it.
+
+    Where `out` is a symbolic link, the file that it points to is written. After an OSError it is as it was.
+    """
+    out = out.resolve()
+    # Not the process's id: on a shared folder, containers that each have ids of their own have the same ones.
+    draft = out.with_name(f".forecasting-{secrets.token_hex(8)}.part")
+    try:
+        write(draft)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""Whether nights are well: a live forecast for the newest session, what `doctor` checks, why there is nothing to do."""
+"""Whether nights are well: a live forecast for the newest session, what `doctor` checks, what was done and is to do."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
@@ -17,6 +17,7 @@ from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.second_source import witness_of
 from forecasting.pipeline.symbols import combined, joined
+from forecasting.report.units import age, quantity
 from forecasting.sessions import closes_at, ends_soon, holidays, last_completed, next_sessions, opens_at
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
@@ -25,11 +26,8 @@ from forecasting.store.frames import Row
 from forecasting.time_limit import TimeLimitError, within
 from forecasting.vocabulary import HORIZONS, Clock
 
-CHECK_S = 10.0
-"""Seconds within which a check ends, whatever the database does: a scheduler waits for it."""
-
-STATEMENT_S = 3
-"""Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over."""
+CHECK_S = 10.0  # Seconds within which a check ends, whatever the database does: a scheduler waits for it
+STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock is named before `CHECK_S` is over
 
 
 def check_fresh(settings: Settings, *, now: Clock) -> str:
@@ -38,7 +36,6 @@ def check_fresh(settings: Settings, *, now: Clock) -> str:
     Raises:
         NoLiveForecastError: The only symbol has none; names the session that is missing and the newest forecast.
         SymbolsFailedError: Some of several have none, likewise; names the others too.
-        UsageError: The exchange of the only symbol has no calendar.
         StoreError: The database is not ready, or does not respond within `CHECK_S`.
     """
     try:
@@ -69,35 +66,35 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
         for symbol in settings.symbols:
             own = settings.for_symbol(symbol)
             try:
-                wanted = last_completed(now(), own.exchange)
+                due = last_completed(now(), own.exchange)
             except UsageError as without:  # its exchange has no calendar
                 failed.append((symbol, without))
                 continue
             newest = read.newest_live_origin(connection, symbol, own.target)
-            if newest is None or newest < wanted:
-                exists = read.has_forecast(connection, symbol, own.target, origin=wanted)
-                stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
-                failed.append((symbol, NoLiveForecastError(not_fresh(own, wanted, newest, exists, stopped))))
-            else:
-                fresh.setdefault(wanted, []).append(symbol)
-    each = (f"{', '.join(symbols)} from the session {wanted}" for wanted, symbols in fresh.items())
-    sentence = f"Fresh: {'; '.join(each)}." if fresh else ""
+            if newest is not None and newest >= due:
+                fresh.setdefault(due, []).append(symbol)
+                continue
+            exists = read.has_forecast(connection, symbol, own.target, origin=due)
+            stopped = read.unfinished_run(connection, symbol, own.target, after=newest or date.min)
+            failed.append((symbol, NoLiveForecastError(not_fresh(own, due, newest, exists, stopped))))
+    each = "; ".join(f"{', '.join(symbols)} from the session {due}" for due, symbols in fresh.items())
+    sentence = f"Fresh: {each}." if fresh else ""
     if failed:
         error = combined(failed, of=len(settings.symbols))
         raise SymbolsFailedError(f"{error} {sentence}", error.exit_code) if fresh else error
     return sentence
 
 
-def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool, stopped: Row | None) -> str:
-    """The paragraph about the symbol of `own`, whose newest live forecast is of the session `newest`.
+def not_fresh(own: Settings, due: date, newest: date | None, exists: bool, stopped: Row | None) -> str:
+    """The paragraph about the symbol of `own`, whose newest live forecast is of the session `newest`, not `due`.
 
-    `exists`: `wanted` has a forecast, which is not live. `stopped`: the row of its newest night, if late or failed.
+    `exists`: `due` has a forecast, which is not live. `stopped`: the row of its newest night, if late or failed.
     """
     try:
-        following = next_sessions(wanted, max(HORIZONS), own.exchange)[0]
+        following = next_sessions(due, max(HORIZONS), own.exchange)[0]
     except ForecastingError as ended:  # no night can forecast them
-        return f"{own.symbols[0]} has no live {own.target} forecast from the session {wanted}. {ended}"
-    closed, opened = closes_at(wanted, own.exchange), opens_at(following, own.exchange)
+        return f"{own.symbols[0]} has no live {own.target} forecast from the session {due}. {ended}"
+    closed, opened = closes_at(due, own.exchange), opens_at(following, own.exchange)
     found = f"the newest is of {newest}" if newest else "there is none at all"
     do = "See whether the schedule runs, then `forecasting run`."
     if exists:
@@ -106,22 +103,29 @@ def not_fresh(own: Settings, wanted: date, newest: date | None, exists: bool, st
     elif stopped is not None:
         do = f"Its night of {stopped['as_of']} has status {stopped['status']}: `forecasting show` has the reason."
     return (
-        f"{own.symbols[0]} has no live {own.target} forecast from the session {wanted}, which closed "
+        f"{own.symbols[0]} has no live {own.target} forecast from the session {due}, which closed "
         f"{closed:%Y-%m-%d %H:%M} UTC; {found}. {do}"
     )
 
 
-LEAST_FREE = 2**30
-"""Bytes free on the disk of the data folder below which `doctor` calls it wrong."""
+LEAST_FREE = 2**30  # Bytes free on the disk of the data folder below which `doctor` calls it wrong
 
 
 def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], str]]:
     """The checks by name: each returns what it found, or raises a ForecastingError."""
+
+    def source() -> str:
+        name = source_of(settings.source, cache_dir=settings.yahoo_cache).name
+        return f"{name} for {', '.join(settings.symbols)} (no request made)"
+
+    def witness() -> str:
+        return f"{getattr(witness_of(settings), 'name', None)} (no request made)"
+
     return {
         "database": lambda: _database(settings),
         "sessions": lambda: f"newest completed: {_newest_sessions(settings, now)}",
-        "source": lambda: _source(settings),
-        **({"witness": lambda: _witness(settings)} if settings.witness else {}),
+        "source": source,
+        **({"witness": witness} if settings.witness else {}),
         **({"notify": lambda: notify.check_addresses(settings)} if settings.notify else {}),
         "disk": lambda: _disk(settings),
     }
@@ -129,27 +133,22 @@ def night_checks(settings: Settings, *, now: Clock) -> dict[str, Callable[[], st
 
 def checked(checks: Mapping[str, Callable[[], str]]) -> list[dict[str, str]]:
     """The results, one row each: check, state (`ok` or `wrong`) and what was found."""
-    return [_result(name, check) for name, check in checks.items()]
+    rows = []
+    for name, check in checks.items():
+        try:
+            rows.append({"check": name, "state": "ok", "found": check()})
+        except ForecastingError as error:
+            rows.append({"check": name, "state": "wrong", "found": str(error)})
+    return rows
 
 
 def check_writable(folder: Path, *, variable: str) -> None:
-    """Check that this user can write files in a folder, which a variable names.
-
-    Raises:
-        UsageError: They cannot, or there is none.
-    """
+    """Raise a UsageError where this user cannot write files in a folder, which a variable names."""
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(
             f"Expected a folder in {variable} that this user can write; found {folder}, which is missing or may not be "
             f"written, as that of a user without a home. Set {variable} to another folder."
         )
-
-
-def _result(name: str, check: Callable[[], str]) -> dict[str, str]:
-    try:
-        return {"check": name, "state": "ok", "found": check()}
-    except ForecastingError as error:
-        return {"check": name, "state": "wrong", "found": str(error)}
 
 
 def _disk(settings: Settings) -> str:
@@ -174,46 +173,23 @@ def _newest_sessions(settings: Settings, now: Clock) -> str:
     return ". ".join([", ".join(f"{session} of {exchange}" for exchange, session in newest.items()), *ends])
 
 
-def _source(settings: Settings) -> str:
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
-    return f"{source.name} for {', '.join(settings.symbols)} (no request made)"
-
-
-def _witness(settings: Settings) -> str:
-    witness = witness_of(settings)
-    return f"{witness.name if witness else 'none'} (no request made)"
-
-
 def _existing(folder: Path) -> Path:
     absolute = folder.absolute()
     return next(path for path in (absolute, *absolute.parents) if path.exists())
 
 
 def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
-    """The reason that nights had nothing to do, holidays named; `as_of` as for `missed_nights`."""
+    """The reason that nights had nothing to do, holidays named: none ten days after the session, as of a file."""
     each = [settings.for_symbol(symbol) for symbol in settings.symbols]
-    sessions = dict.fromkeys((as_of or newest_session(own.symbols[0], own, now=now), own.exchange) for own in each)
-    if len(sessions) == 1:
-        done = f"the newest session there is, {next(iter(sessions))[0]}, was already done."
-    else:
-        newest = " and ".join(f"{day} of {exchange}" for day, exchange in sessions)
-        done = f"the newest sessions there are, {newest}, were already done."
-    closed = [(exchange, closed_since(day, exchange, now=now)) for day, exchange in sessions]
-    holidays = [
-        f"{exchange} was closed on {', '.join(f'{day:%A} {day}' for day in days)}." for exchange, days in closed if days
-    ]
-    return " ".join(["Nothing new:", done, *holidays])
-
-
-def closed_since(newest: date, exchange: str, *, now: Clock) -> list[date]:
-    """The holidays of the exchange after `newest`, today's from the hour on at which its session would have closed.
-
-    None when `newest` is over ten days old, as in a file: then no holiday is the reason.
-    """
-    past = (now() - closes_at(newest, exchange)).days
-    first, last = newest + timedelta(days=1), newest + timedelta(days=past)
-    days: list[date] = holidays(first, last, exchange).date.tolist() if past < 10 else []
-    return days
+    newest = dict.fromkeys((as_of or newest_session(own.symbols[0], own, now=now), own.exchange) for own in each)
+    sentences = [f"Nothing new since the session {' and '.join(f'{day} of {name}' for day, name in newest)}."]
+    for day, exchange in newest:
+        # Today's from the hour on at which its session would have closed.
+        past = (now() - closes_at(day, exchange)).days
+        closed = holidays(day + timedelta(days=1), day + timedelta(days=past), exchange) if 0 < past < 10 else ()
+        if len(closed):
+            sentences.append(f"{exchange} was closed on {', '.join(f'{one:%A} {one.date()}' for one in closed)}.")
+    return " ".join(sentences)
 
 
 def unnamed_new_symbols(settings: Settings) -> str:
@@ -234,4 +210,21 @@ def unnamed_new_symbols(settings: Settings) -> str:
     return (
         f"Warning: {source.name} has no column symbol, and {', '.join(new)} is new to this ledger: its bars are taken "
         "for those of that symbol. Stop here if the name is misspelt.\n"
+    )
+
+
+def completed_sentence(settings: Settings, done: Sequence[str], first: date, last: date) -> str:
+    """How many nights a catch-up has done, `done` having one text each; none where all had their forecasts."""
+    names = ", ".join(settings.symbols)
+    if not done:
+        which = f"every session from {first} to {last}" if first < last else f"the session {first}"
+        return f"{names}: {which} has its forecasts already; nothing was run."
+    return f"{names}: {quantity(len(done), 'night')} completed between {first} and {last}."
+
+
+def next_night_sentence(settings: Settings, targets: Sequence[str], due: datetime, *, now: datetime) -> str:
+    """When the next night of the symbols starts, in the schedule's time zone, and which settings change that."""
+    return (
+        f"{', '.join(settings.symbols)} {', '.join(targets)}: the next night starts on {due:%A %Y-%m-%d at %H:%M %Z}, "
+        f"in {age(now, due)}. FORECASTING_CRON is {settings.cron}, FORECASTING_TIMEZONE {settings.timezone}."
     )

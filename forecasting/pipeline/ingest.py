@@ -1,4 +1,4 @@
-"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended."""
+"""Bring the stored bars of each symbol up to date: one request, assessed, diffed, appended; its earnings dates too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,16 @@ from datetime import date, datetime
 from functools import partial
 from typing import Any, Literal
 
-from forecasting.errors import BadDataError, ForecastingError, RateLimitedError, SourceError, UsageError
-from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
+from forecasting.errors import (
+    BadDataError,
+    ClockError,
+    DataLateError,
+    ForecastingError,
+    RateLimitedError,
+    SourceError,
+    UsageError,
+)
+from forecasting.ingest.assessment import Request, StoredBars, assess
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.earnings import (
     Asking,
@@ -37,17 +45,16 @@ from forecasting.ingest.sources.plugins import (
     source_of,
 )
 from forecasting.pipeline import plan
-from forecasting.pipeline.ledger_clock import check_clock, clock_note, ledger_instant, name_clock
 from forecasting.pipeline.market import needed_market
 from forecasting.pipeline.night import BATCH, Night, by_symbol, in_batches, make_night
 from forecasting.pipeline.run_log import open_run, stopped_status
 from forecasting.pipeline.second_source import compare_with_witness
-from forecasting.pipeline.snapshot import first_session
+from forecasting.pipeline.snapshot import first_session, is_before, ledger_instant
 from forecasting.pipeline.symbols import SymbolOutcome, each_symbol
 from forecasting.pipeline.unexpected import explained
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.windows import MIN_ROWS
-from forecasting.sessions import ends_soon
+from forecasting.sessions import after, ends_soon, is_session, opens_at, today
 from forecasting.settings import Settings
 from forecasting.store import connect, lock, migrate, read, write
 from forecasting.store.connect import Connection
@@ -59,25 +66,21 @@ logger = logging.getLogger("forecasting.ingest")
 Purpose = Literal["night", "ingest", "market"]
 """Why bars are fetched: for a night of their symbol, for themselves, or as market series of others."""
 
+LATE_SESSIONS = 5
+"""An exchange closed for a week, at most: a source that is further behind shows a symbol or a clock that is wrong."""
+
 
 def ingest(
     nights: Sequence[Night], *, switch_source: bool = False, refusals: dict[str, SourceError] | None = None
 ) -> list[Night]:
     """Each night with the fetch that brought its symbol's bars up to its newest session, or with what stopped it.
 
-    One request brings the bars of all nights of a symbol. The market series comes before; the stored bars are compared
-    with a second source (FORECASTING_WITNESS) after. Once a source has refused a request for now, none is made of it
-    for the symbols after it.
+    One request brings the bars of all nights of a symbol, oldest first. The market series comes before; the stored bars
+    are compared with a second source (FORECASTING_WITNESS) after. `switch_source` allows bars of another source for a
+    symbol that has some. `refusals`, by source: after one none is made of it for the symbols that follow.
 
-    Args:
-        nights: Of some symbols, each one's oldest first.
-        switch_source: Allow bars of another source for a symbol that has some.
-        refusals: By source, the refusal after which no request is made; new ones are added.
-
-    Returns:
-        The nights in their order. An error is a SourceError (no usable response), a DataLateError (the newest bar is
-        older than the night's session), a HistoryError (too few sessions) or a UsageError (the stored bars came from
-        another source).
+    An error is a SourceError (no usable response), a DataLateError (the newest bar is older than the night's session),
+    a HistoryError (too few sessions) or a UsageError (the stored bars came from another source).
     """
     fetched: dict[str, Night] = {}
     refusals = {} if refusals is None else refusals
@@ -90,7 +93,7 @@ def ingest(
             if of_market.error is not None:  # a night goes on without it
                 logger.warning("market series %s is not up to date: %s", market.symbol, of_market.error)
         done = fetch_and_store(
-            [(of_symbol[-1], of_symbol[0].session) for of_symbol in symbols],
+            [(of_symbol[-1], first_of(of_symbol)) for of_symbol in symbols],
             switch_source=switch_source,
             refusals=refusals,
         )
@@ -105,6 +108,11 @@ def ingest(
     return found
 
 
+def first_of(nights: Sequence[Night]) -> date:
+    """The first day that the bars of a symbol's nights, oldest first, are asked for."""
+    return first_session(nights[0].session, nights[0].settings)
+
+
 def fetch_and_store(
     spans: Sequence[tuple[Night, date]],
     *,
@@ -115,20 +123,15 @@ def fetch_and_store(
     """Each night with the fetch that brought its bars, or with its error, the row and the run's written together.
 
     A request to a live source that fails leaves a row in `fetches` too: its verdict and the error's text. Only a night
-    opens a run; of a market series no earnings dates are asked.
-
-    Args:
-        spans: The nights, one a symbol, each with the oldest session whose rolling window the bars must span.
-        switch_source: Allow bars of another source for a symbol that has some.
-        purpose: Of the fetch.
-        refusals: By source, the refusal after which no request is made; new ones are added.
+    opens a run; of a market series no earnings dates are asked. Each night, one a symbol, comes with the first day that
+    its bars are asked for; `switch_source` and `refusals` as for `ingest`.
     """
     refusals = {} if refusals is None else refusals
     asked: dict[str, _Asked] = {}
     failed: dict[str, Night] = {}
-    for night, oldest in spans:
+    for night, first in spans:
         try:
-            asked[night.symbol] = _asked(night, oldest, switch_source=switch_source, purpose=purpose)
+            asked[night.symbol] = _asked(night, first, switch_source=switch_source, purpose=purpose)
         except Exception as error:  # whatever it is, it is this symbol's alone
             failed[night.symbol] = replace(night, error=explained(error, now=night.now, settings=night.settings))
     asked = _with_responses(asked, refusals)
@@ -148,27 +151,18 @@ def fetch_and_store(
 
 @dataclass(frozen=True)
 class _Asked:
-    """A request, and what is stored of its symbol.
-
-    `stale` has the open findings on its earnings dates; `response` that of a request for several symbols at once.
-    """
+    """A request, and what is stored of its symbol; `response` is that of a request for several symbols at once."""
 
     night: Night
     asking: Asking
+    source: Source
     first: date
+    last: date
     switched_from: str
     bars: StoredBars
     newest_instant: datetime | None
     accept: bool
     response: Fetched | Exception | None = None
-
-    @property
-    def source(self) -> Source:
-        return self.asking.source
-
-    @property
-    def last(self) -> date:
-        return self.asking.session
 
 
 @dataclass(frozen=True)
@@ -183,14 +177,13 @@ class _Answer:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
-def _asked(night: Night, oldest: date, *, switch_source: bool, purpose: Purpose) -> _Asked:
+def _asked(night: Night, first: date, *, switch_source: bool, purpose: Purpose) -> _Asked:
     symbol, settings = night.symbol, night.settings
-    choice, last = settings.market_choice, night.newest or night.session
+    choice, last = settings.market_choice, night.session
     if purpose == "market" and choice is not None:
         source = market_source_of(choice, cache_dir=settings.yahoo_cache)
     else:
         source = source_of(night.source, cache_dir=settings.yahoo_cache, exchange=settings.exchange)
-    first = first_session(min(oldest, last), settings)
     with connect.reading(settings.url) as connection:
         newest = read.newest_fetch(connection, symbol)
         if newest is not None and newest["last_asked"] == last:
@@ -208,7 +201,9 @@ def _asked(night: Night, oldest: date, *, switch_source: bool, purpose: Purpose)
                 stored=read.event_rows(connection, symbol),
                 edgar=Edgar(settings.edgar_contact) if settings.edgar_contact else None,
             ),
+            source=source,
             first=first,
+            last=last,
             switched_from=source_switched_from(newest, source, symbol, allowed=switch_source),
             bars=StoredBars(read.bars(connection, symbol), read.actions(connection, symbol), adjustment),
             newest_instant=read.newest_instant(connection, [symbol, *([choice.symbol] if choice else [])]),
@@ -274,21 +269,29 @@ def _request(asked: _Asked, calendar: Calendar | None, purpose: Purpose) -> _Ans
         instant = ledger_instant(asked.newest_instant, night.now())
         return _Answer(nothing, nothing_changed(error.verdict, str(error)), [], instant, error)
     check_clock(fetched, exchange, now=night.now(), index=purpose == "market" or night.symbol.startswith("^"))
-    lists = _lists(asked, calendar, fetched)
+    lists = _lists(asked, calendar, fetched) if calendar is not None else None
     request = Request(asked.last, night.source, exchange, WARM_UP + MIN_ROWS, asked.accept)
-    fetched = prices_alone(fetched) if purpose == "market" else fetched
-    assessed = (assess_market if purpose == "market" else assess)(fetched, request, asked.bars)
-    added = [] if lists is None else changes(asked.asking.stored, lists, session=asked.last, exchange=exchange)
-    stale = [] if lists is None else stale_dates(asked.asking, lists)
-    revision = _with_switch(assessed, asked.switched_from)
+    if purpose == "market":
+        fetched = prices_alone(fetched)
+        assessed = assess_market(fetched, request, asked.bars)
+    else:
+        assessed = assess(fetched, request, asked.bars)
     if assessed.note:
         logger.warning(assessed.note)
+    revision, added = assessed.revision, list[Change]()
+    if lists is not None:
+        added = changes(asked.asking.stored, lists, session=asked.last, exchange=exchange)
+        revision = replace(revision, findings=[*revision.findings, *stale_dates(asked.asking, lists)])
+    if assessed.error is None:  # with what the user or the operator should see beside the numbers
+        switched = f"source switched from {asked.switched_from}; " if asked.switched_from else ""
+        note = f". {assessed.note}" if assessed.note else ""
+        revision = replace(revision, detail=f"{switched}{revision.detail}{note}")
     return _Answer(
         fetched,
-        replace(revision, findings=[*revision.findings, *stale]),
+        revision,
         added,
         ledger_instant(asked.newest_instant, night.now()) if lists is None else lists.seen_at,
-        name_clock(assessed.error, asked.last, night),
+        _with_clock(assessed.error, asked.last, night),
         {
             "clock": clock_note(asked.newest_instant, now=night.now()),
             "assessment": assessed.note,
@@ -307,25 +310,56 @@ def _response(asked: _Asked) -> Fetched:
     return fetched_from(asked.source, symbol, asked.first, asked.last)
 
 
-def _lists(asked: _Asked, calendar: Calendar | None, fetched: Fetched) -> Lists | None:
-    """The earnings dates that a night may use, and those that its source lists now; None for a market series."""
-    if calendar is None:
-        return None
-    night = asked.night
-    seen_at = ledger_instant(asked.newest_instant, night.now())
-    return lists_of_night(
-        asked.asking, calendar, option=night.settings.events, volume=fetched.bars["volume"], seen_at=seen_at
+def check_clock(fetched: Fetched, exchange: str, *, now: datetime, index: bool = False) -> None:
+    """Raise a ClockError where the source has a bar of a session that has not opened by this machine's clock.
+
+    Of an `index` a bar of today may come before the open: the VIX is calculated from 03:15 in New York on.
+    """
+    newest = fetched.newest
+    if newest is None or (index and newest <= today(now, exchange)):
+        return
+    if is_session(newest, exchange) and opens_at(newest, exchange) > now:
+        raise ClockError(
+            f"Expected no bar of a session that has not opened; {fetched.source} has one of {fetched.symbol} at "
+            f"{newest}, which opens at {opens_at(newest, exchange):%Y-%m-%d %H:%M} UTC, and this machine's clock is at "
+            f"{now:%Y-%m-%d %H:%M} UTC. Correct the clock (timedatectl, date); nothing was stored."
+        )
+
+
+def _with_clock(error: ForecastingError | None, session: date, night: Night) -> ForecastingError | None:
+    """The error, and a word on the clock where the source is behind it by more than a holiday or a slow night."""
+    if not isinstance(error, DataLateError) or error.newest is None:
+        return error
+    behind = len(after(error.newest, session, night.settings.exchange))
+    if behind <= LATE_SESSIONS:
+        return error
+    clock = f"{night.now():%Y-%m-%d %H:%M} UTC"
+    return DataLateError(
+        f"{error} It is {behind} sessions behind: the symbol has stopped trading, or this machine's clock, at {clock}, "
+        "is ahead.",
+        error.newest,
+        error.why,
     )
 
 
-def _with_switch(assessed: Assessment, switched_from: str) -> Revision:
-    """The revision, its detail with what the user or the operator should see beside the numbers."""
-    revision = assessed.revision
-    if assessed.error is not None:
-        return revision
-    switched = f"source switched from {switched_from}; " if switched_from else ""
-    note = f". {assessed.note}" if assessed.note else ""
-    return replace(revision, detail=f"{switched}{revision.detail}{note}")
+def clock_note(newest: datetime | None, *, now: datetime) -> str:
+    """The run's note on a clock that is, or once was, wrong; empty for a clock that agrees with the ledger."""
+    if newest is None or not is_before(now, newest):
+        return ""
+    note = (
+        f"This machine's clock is at {now:%Y-%m-%d %H:%M} UTC, before the newest fetch of the ledger at "
+        f"{newest:%Y-%m-%d %H:%M} UTC: it is behind now, or was ahead then. This fetch is stored as the later one."
+    )
+    logger.warning(note)
+    return note
+
+
+def _lists(asked: _Asked, calendar: Calendar, fetched: Fetched) -> Lists:
+    """The earnings dates that a night may use, and those that its source lists now, known from its session on."""
+    night = asked.night
+    seen_at = ledger_instant(asked.newest_instant, night.now())
+    volume = fetched.bars["volume"]
+    return lists_of_night(asked.asking, calendar, option=night.settings.events, volume=volume, seen_at=seen_at)
 
 
 def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
@@ -340,7 +374,7 @@ def _write(connection: Connection, asked: _Asked, answer: _Answer, purpose: Purp
             connection,
             night,
             started_at=answer.fetched_at,
-            notes={} if failed else {kind: note for kind, note in answer.notes.items() if note},
+            notes={kind: note for kind, note in answer.notes.items() if note and not failed},
         )
         if answer.error is not None:
             # As error, which a later success clears; a note would stay on its page.
@@ -383,10 +417,7 @@ def _fetch_id(asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
 def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
     """The source of the symbol's stored bars where this one is another, else empty.
 
-    Vendors count volume differently: a symbol keeps its source unless the user asks for a switch.
-
-    Raises:
-        UsageError: The newest stored fetch came from another source and no switch was asked for.
+    Vendors count volume differently: a UsageError unless the user asks for a switch.
     """
     if newest is None or newest["source"] == source.name:
         return ""
@@ -402,11 +433,7 @@ def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbo
 def ingest_only(
     settings: Settings, *, as_of: date | None, switch_source: bool, now: Clock
 ) -> list[SymbolOutcome[dict[str, Any]]]:
-    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night.
-
-    Raises:
-        StoreError: The database is not ready.
-    """
+    """The row of the fetch that brought each symbol's bars up to `as_of`, or to its newest session, without a night."""
     migrate.check_ready(settings.url)
 
     def fetch(own: Settings) -> dict[str, Any]:
@@ -415,7 +442,7 @@ def ingest_only(
         plan.check_session(session, own.exchange, now=now)
         night = make_night(own.symbols[0], session, settings, now=now)
         with lock.night_lock(own.url, "night"):
-            (done,) = fetch_and_store([(night, session)], switch_source=switch_source, purpose="ingest")
+            (done,) = fetch_and_store([(night, first_of([night]))], switch_source=switch_source, purpose="ingest")
         if done.error is not None:
             raise done.error
         with connect.reading(own.url) as connection:

@@ -17,7 +17,7 @@ from forecasting.errors import ArtifactError, FailedVerdict
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.snapshot import first_session
 from forecasting.preprocess.market import FILLED_SESSIONS, MarketSeries
-from forecasting.sessions import closes_at, last_completed, sessions_index, shift
+from forecasting.sessions import closes_at, last_completed, sessions_index
 from forecasting.store import connect, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
@@ -31,7 +31,6 @@ _MARGIN = timedelta(days=60)
 _ASK_AGAIN = timedelta(minutes=30)
 """Pause after a request that brought no newest bar: each of a hundred symbols would make it, and wait for it, again."""
 
-
 _STORED_NOTHING = ("held", *get_args(FailedVerdict))
 
 
@@ -39,10 +38,7 @@ _STORED_NOTHING = ("held", *get_args(FailedVerdict))
 class MarketSnapshot:
     """The market series as it stood when the night's own bars were fetched.
 
-    Attributes:
-        series: Its closes.
-        fetch_id: The newest fetch that had stored bars of it.
-        note: For the run: what is missing; empty where the newest close is there.
+    `fetch_id` is that of the newest fetch that had stored bars of it; the note, for the run, says what is missing.
     """
 
     series: MarketSeries | None
@@ -64,14 +60,10 @@ def market_night(night: Night) -> Night | None:
 
 
 def needed_market(nights: Sequence[Night], oldest: date, *, switch_source: bool) -> list[tuple[Night, date]]:
-    """The nights of the market series whose bars are to be fetched, each with the oldest session that is asked for.
+    """The nights of the market series whose bars are to be fetched, each with the first day that is asked for.
 
-    None whose newest bar is stored, or that was requested a moment ago, unless the source is to be switched.
-
-    Args:
-        nights: The newest one of each symbol.
-        oldest: The oldest session of any.
-        switch_source: Allow bars of another source, or another history.
+    `nights` are the newest one of each symbol, `oldest` the oldest session of any. None whose newest bar is stored, or
+    that was requested a moment ago, unless the source is to be switched.
     """
     series = {series.id: (series, night) for night in nights if (series := market_night(night)) is not None}
     needed = []
@@ -80,7 +72,7 @@ def needed_market(nights: Sequence[Night], oldest: date, *, switch_source: bool)
         with connect.reading(night.settings.url) as connection:
             is_enough = _is_enough(connection, market, first)
         if switch_source or not is_enough:
-            needed.append((market, _earlier(market, first - _MARGIN)))
+            needed.append((market, first - _MARGIN))
     return needed
 
 
@@ -99,18 +91,10 @@ def market_snapshot(connection: Connection, night: Night, *, data_as_of: datetim
 
 
 def check_same_market(card: Card, fitted_with: str, night: Night) -> None:
-    """Check that a model's effect of the market series is that of the night's series.
+    """Raise an ArtifactError where a model was fitted with another market series, `fitted_with`, than the night's.
 
     Coefficients and means of one index on the closes of another move every forecast: those of the VIX on an index of
     90 points raised the median of a volume by 18 %, and no gate or warm fit corrects it.
-
-    Args:
-        card: Of the model.
-        fitted_with: The series that the run of its fit used, `read.market_of_run`.
-        night: The night.
-
-    Raises:
-        ArtifactError: It was fitted with another series.
     """
     market = market_night(night)
     if card.has_market and fitted_with and market is not None and market.symbol != fitted_with:
@@ -137,27 +121,11 @@ def _missing_note(market: Night, newest: date | None, request: Row | None) -> st
 
 def _is_enough(connection: Connection, market: Night, first: date) -> bool:
     """Whether what is stored spans the night's window, or was asked for a moment ago."""
-    newest = read.newest_session(connection, market.symbol)
-    spans = _spans(connection, market, oldest=_earlier(market, first))
+    fetch, newest = read.newest_fetch(connection, market.symbol), read.newest_session(connection, market.symbol)
+    spans = fetch is not None and fetch["first_asked"] <= first and (fetch["last_received"] or first) >= market.session
     if spans and newest is not None and newest >= market.session:
         return True
     request = read.newest_request(connection, market.symbol)
     if request is None or request["last_asked"] < market.session or request["first_asked"] > first:
         return False
     return bool(abs(market.now() - request["fetched_at"]) < _ASK_AGAIN)
-
-
-def _earlier(market: Night, first: date) -> date:
-    """The session of the series whose rolling window begins at `first` or before."""
-    begins = first_session(market.session, market.settings)
-    later = len(sessions_index(first, begins, market.settings.exchange)) if first < begins else 0
-    return shift(market.session, -later, market.settings.exchange)
-
-
-def _spans(connection: Connection, market: Night, *, oldest: date) -> bool:
-    """Whether its newest fetch, made for another night, spans what this one and the `oldest` ask for."""
-    fetch = read.newest_fetch(connection, market.symbol)
-    if fetch is None or fetch["last_received"] is None:
-        return False
-    first = first_session(min(oldest, market.session), market.settings)
-    return bool(fetch["first_asked"] <= first and fetch["last_received"] >= market.session)

@@ -23,16 +23,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("forecasting.train")
 
-NAMED_MODELS = 5
-"""Ids that the error about an ambiguous beginning of one names."""
+NAMED_MODELS = 5  # Ids that the error about an ambiguous beginning of one names
 
 
 def load_model(model: Row, settings: Settings) -> Checkpoint:
-    """The checkpoint of a model row.
-
-    Raises:
-        ArtifactError: Missing, pruned, altered, or of code that this code cannot run.
-    """
+    """The checkpoint of a model row; an ArtifactError where it is missing, pruned, altered, or of other code."""
     if model["artifact_path"] is None or model["artifact_hash"] is None:
         raise ArtifactError(
             f"The weights of model {model['id']} were pruned on purpose; promote a newer model or fit anew."
@@ -40,23 +35,12 @@ def load_model(model: Row, settings: Settings) -> Checkpoint:
     return load(weights_folder(model, settings), model["artifact_hash"])
 
 
-def load_runnable(model: Row, settings: Settings) -> Checkpoint:
-    """The checkpoint of a model row, once it has been run: what a champion must be able to do.
-
-    Raises:
-        ArtifactError: It cannot be loaded, or this code cannot run it.
-    """
-    from forecasting.train.ensemble import check_runs
-
-    checkpoint = load_model(model, settings)
-    check_runs(checkpoint)
-    return checkpoint
-
-
 def why_not_runnable(model: Row, settings: Settings) -> str:
     """Why this code cannot load and run a model, in words; empty when it can."""
+    from forecasting.train.ensemble import check_runs
+
     try:
-        load_runnable(model, settings)
+        check_runs(load_model(model, settings))
     except ArtifactError as error:
         return str(error)
     return ""
@@ -65,8 +49,7 @@ def why_not_runnable(model: Row, settings: Settings) -> str:
 def weights_folder(model: Row, settings: Settings) -> Path:
     """The folder that a model row names, whose weights were not pruned; it need not exist.
 
-    Raises:
-        ArtifactError: It is not a folder of the artifacts folder, or its files are links to other places.
+    An ArtifactError where it is not a folder of the artifacts folder, or its files are links to other places.
     """
     path, parent = PurePosixPath(model["artifact_path"]), PRETRAINED if model["method"] == "base" else ARTIFACTS
     if path.parent != PurePosixPath(parent):
@@ -80,12 +63,7 @@ def weights_folder(model: Row, settings: Settings) -> Path:
 
 
 def check_champion(symbol: str, settings: Settings) -> None:
-    """Refuse a warm fit that has no champion to start from, before anything is written.
-
-    Raises:
-        UsageError: There is no champion.
-        ArtifactError: Its weights are missing, altered, or of code that this code cannot run.
-    """
+    """Raise a UsageError for a warm fit that has no champion to start from, or as `load_model`."""
     with connect.reading(settings.url) as connection:
         champion = read.champion(connection, symbol, settings.target)
     if champion is None:
@@ -99,9 +77,6 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[Symb
     """The networks of each symbol, newest first, then the user's own pretrained weights; and what came of each symbol.
 
     The champion is marked, and each has the state of its weights. A symbol without a network has failed.
-
-    Raises:
-        StoreError: The database is not ready.
     """
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -114,38 +89,36 @@ def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[Symb
 def _networks(own: Settings) -> list[Row]:
     symbol, target = own.symbols[0], own.target
     with connect.reading(own.url) as connection:
-        found = _marked(read.champion(connection, symbol, target), read.models(connection, symbol, target), own)
-        if not found:
+        rows = _marked(read.champion(connection, symbol, target), read.models(connection, symbol, target), own)
+        if not rows:
             check_forecast(connection, symbol, target)
             raise StoreError(
                 f"Expected a {target} network of {symbol} in the database; found none: its forecasts are a baseline's. "
                 f"For the reason: forecasting show --symbol {symbol} --target {target}"
             )
-    return found
+    return rows
 
 
 def _marked(champion: Row | None, rows: Sequence[Row], settings: Settings) -> list[Row]:
+    champion_id = champion["id"] if champion else None
     return [
-        {
-            **row,
-            "champion": champion is not None and row["id"] == champion["id"],
-            "weights": weights_state(row, settings),
-        }
+        {**row, "champion": row["id"] == champion_id, "weights": weights_state(row, settings)}
         for row in rows
         if row["name"] == LSTM
     ]
 
 
 def show_model(model_id: str, settings: Settings) -> Row:
-    """A model's row, the state of its weights, the settings and bars that made it, and its forecasts.
-
-    Raises:
-        UsageError: No such model.
-    """
+    """A model's row, the state of its weights, the settings and bars that made it, and its forecasts."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         model = stored_model(connection, model_id)
-        return {**model, "weights": describe_weights(model, settings), **read.lineage(connection, model["id"])}
+        if model["method"] == "baseline":
+            weights = "none: a baseline is fitted anew each night from the bars"
+        else:
+            there = f"there, unaltered, run by this code: {weights_folder(model, settings)}"
+            weights = why_not_runnable(model, settings) or there
+        return {**model, "weights": weights, **read.lineage(connection, model["id"])}
 
 
 def weights_state(model: Row, settings: Settings) -> str:
@@ -162,18 +135,11 @@ def weights_state(model: Row, settings: Settings) -> str:
     return "kept"
 
 
-def describe_weights(model: Row, settings: Settings) -> str:
-    """Whether the weights of a model are there, unaltered, and run under this code; else why not."""
-    if model["method"] == "baseline":
-        return "none: a baseline is fitted anew each night from the bars"
-    return why_not_runnable(model, settings) or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
-
-
 def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
     """A sentence that names the model published from the next forecast on.
 
     Raises:
-        UsageError: No such model, a baseline, or a fit that the gate refused.
+        UsageError: No such model, a baseline, pretrained weights, or a fit that the gate refused.
         ArtifactError: Its weights cannot be loaded and run by this code.
         LockedError: Nights are running; the fit of one would replace what was chosen meanwhile.
     """
@@ -199,11 +165,7 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
 def roll_back(settings: Settings, *, now: Clock) -> str:
     """A sentence that names the model published from the next forecast on: the champion before the present one.
 
-    Raises:
-        UsageError: Several symbols, or there was no other champion before.
-        StoreError: The symbol has neither model nor forecast.
-        ArtifactError: Its weights cannot be loaded and run by this code.
-        LockedError: As for `promote`.
+    Raises as `promote`; also a UsageError for several symbols or without another champion before.
     """
     symbol = only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
@@ -217,11 +179,7 @@ def roll_back(settings: Settings, *, now: Clock) -> str:
 
 
 def stored_model(connection: Connection, model_id: str) -> Row:
-    """The row of a model, by its id or the beginning of its id that no other model has.
-
-    Raises:
-        UsageError: No such model, or several.
-    """
+    """The row of a model, by its id or the beginning of its id that no other model has; a UsageError without one."""
     model = read.model(connection, model_id)
     found = [] if model else read.models_beginning(connection, model_id, limit=NAMED_MODELS + 1)
     if model is None and len(found) == 1:
@@ -235,16 +193,15 @@ def stored_model(connection: Connection, model_id: str) -> Row:
     return dict(model)
 
 
-_BY_HAND = {"promote": "asked for by hand", "rollback": "rolled back by hand"}
-
-
 def make_champion(connection: Connection, model: Row, settings: Settings, *, trigger: str, now: Clock) -> str:
     """Add the promotion that makes `model` champion, once its weights have been loaded and run."""
-    load_runnable(model, settings)
+    if damage := why_not_runnable(model, settings):
+        raise ArtifactError(damage)
     champion = read.champion(connection, model["symbol"], model["target"])
     if champion is not None and champion["id"] == model["id"]:
         return f"{model['id']} is the champion of {model['symbol']} {model['target']} already."
-    decided_at, reason, symbol, target = now(), _BY_HAND[trigger], model["symbol"], model["target"]
+    decided_at, symbol, target = now(), model["symbol"], model["target"]
+    reason = "asked for by hand" if trigger == "promote" else "rolled back by hand"
     # A night without a fit decides nothing: its forecast was still the former champion's.
     before = (read.newest_decision(connection, symbol, target), read.newest_finished(connection, symbol, target))
     write.add_promotion(
@@ -267,12 +224,7 @@ def make_champion(connection: Connection, model: Row, settings: Settings, *, tri
 
 
 def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
-    """The weights that rows of table models name, in the same order; one whose path is no folder of ours is left out.
-
-    Args:
-        rows: As `read.pretrained` returns them.
-        settings: Their data folder is used.
-    """
+    """The weights that rows of table models name, in their order; one whose path is no folder of ours is left out."""
     from forecasting.train.pretrained import OwnWeights  # takes torch
 
     found = []
@@ -286,19 +238,8 @@ def own_weights(rows: Sequence[Row], settings: Settings) -> list[OwnWeights]:
     return found
 
 
-def copy_own_weights(source: Connection, target: Connection, *, settings: Settings, data_dir: Path) -> None:
-    """Copy the own weights of the settings' target, rows and folders, to another ledger and its data folder."""
-    for row in read.pretrained(source, settings.target):
-        write.add_model(target, row)
-        copy_weights(row, settings, data_dir=data_dir)
-
-
 def copy_weights(row: Row, settings: Settings, *, data_dir: Path) -> None:
-    """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist.
-
-    Raises:
-        ArtifactError: The row names no folder of ours.
-    """
+    """Copy the weights of a row of table models, which were not pruned, to another data folder if they exist."""
     folder = weights_folder(row, settings)
     if folder.exists():
         shutil.copytree(folder, data_dir / row["artifact_path"])

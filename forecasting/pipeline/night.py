@@ -9,10 +9,11 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forecasting import __version__
 from forecasting.errors import ForecastingError, UsageError
 from forecasting.pipeline.folders import runs_folder
 from forecasting.pipeline.unexpected import explained
-from forecasting.sessions import last_completed, opens_at, shift
+from forecasting.sessions import last_completed
 from forecasting.settings import Settings
 from forecasting.values import source_name
 from forecasting.vocabulary import Clock, Mode, Target, short_id
@@ -20,11 +21,8 @@ from forecasting.vocabulary import Clock, Mode, Target, short_id
 if TYPE_CHECKING:
     from forecasting.report.night_view import ReportData
 
-WINDOWS = "windows.npz"
-"""In a night's folder: the file of its windows."""
-
-BATCH = 25
-"""Symbols whose bars are requested one after the other before the first of their nights goes on."""
+WINDOWS = "windows.npz"  # In a night's folder: the file of its windows
+BATCH = 25  # Symbols whose bars are requested one after the other before the first of their nights goes on
 
 
 @dataclass(frozen=True)
@@ -32,24 +30,17 @@ class Night:
     """What is asked of one night, what it runs under, and what its steps have found.
 
     Attributes:
-        symbol: Yahoo's ticker.
         session: The origin: the newest session whose bar the night may use.
         settings: Of this symbol and target alone, with the source, events and market of the run.
-        now: The clock.
         mode: How the challenger is fitted.
         trigger: `run` (by hand), `schedule` (unattended) or `catch-up`.
         source: Of the bars; of a market series it may be another one than the settings'.
-        flow_run_id: Prefect's; None without it.
-        newest: The newest session that is requested where that is not `session`, whose bar has not come: such a night
-            only scores.
-        stored_id: In a replay, the id of the night that is run again.
-        stored_fetch: In a replay, the fetch whose bars that night used.
+        stored_id, stored_fetch: In a replay, the id of the night that is run again, and the fetch that it used.
         fetch_id: Of ingest, then of preprocess: the fetch that brought the bars.
         data_as_of: Of preprocess: the instant of that fetch; nothing stored later is used.
         windows: Of preprocess: the file.
         challenger: Of train: the id of tonight's model; empty where the night has none that passed the gate.
         report: Of evaluate: what its page shows.
-        seconds: Of each step.
         is_done: Of evaluate: whether it came to its end.
         without_bar: Why the night has no bar, in words; the run goes on without it.
         error: What stopped the night.
@@ -63,7 +54,6 @@ class Night:
     trigger: str = "run"
     source: str = ""
     flow_run_id: str | None = None
-    newest: date | None = None
     stored_id: str | None = None
     stored_fetch: str = ""
     fetch_id: str = ""
@@ -92,11 +82,6 @@ class Night:
         """Where the steps of the night leave files to each other; emptied when the night is done."""
         return runs_folder(self.settings) / self.id
 
-    @property
-    def live_deadline(self) -> datetime:
-        """The last moment for a live forecast: the open of the session after the night's."""
-        return opens_at(shift(self.session, 1, self.settings.exchange), self.settings.exchange)
-
     def then(self, step: str, work: Callable[[Night], Night]) -> Night:
         """The night after `work`, with the seconds that it took or the error that stopped it; as it is if one has."""
         if self.error is not None or self.without_bar:
@@ -106,7 +91,8 @@ class Night:
             after = work(self)
         except Exception as error:  # whatever it is, it is this night's alone
             after = replace(self, error=explained(error, now=self.now, settings=self.settings))
-        return replace(after, seconds={**after.seconds, step: round(time.perf_counter() - started, 3)})
+        seconds = after.seconds.get(step, 0.0) + time.perf_counter() - started
+        return replace(after, seconds={**after.seconds, step: round(seconds, 3)})
 
 
 def make_night(
@@ -123,11 +109,7 @@ def make_night(
 
 
 def check_closed(session: date, exchange: str, *, now: Clock) -> None:
-    """Refuse a session that has not closed.
-
-    Raises:
-        UsageError: Names the session, the newest one that has closed, and this machine's clock.
-    """
+    """Raise a UsageError for a session that has not closed."""
     at = now()
     newest = last_completed(at, exchange)
     if session > newest:
@@ -160,24 +142,31 @@ def in_turn(nights: Sequence[Night]) -> list[list[Night]]:
     return [[of_symbol[place] for of_symbol in symbols if place < len(of_symbol)] for place in places]
 
 
-_SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id", "newest")
+_SENT = ("symbol", "session", "mode", "trigger", "source", "flow_run_id")
 _OPTIONS = ("target", "source", "events", "market")  # that a run may have been given in place of the settings
 
 
 def sent(night: Night) -> dict[str, Any]:
     """What travels to a worker: never settings, which may contain a password; with the id, which the worker checks."""
     options = {name: getattr(night.settings, name) for name in _OPTIONS}
-    return {"id": night.id, "options": options, **{name: getattr(night, name) for name in _SENT}}
+    values = {name: getattr(night, name) for name in _SENT}
+    return {"id": night.id, "release": __version__, "options": options, "night": values}
 
 
 def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night:
     """The night under the settings of a worker.
 
     Raises:
-        UsageError: They differ from those of the run in what changes a forecast.
+        UsageError: Its release is another one, which would mix two codes in a night, or its settings differ from those
+            of the run in what changes a forecast.
     """
-    own = settings.model_copy(update=values["options"]).for_symbol(values["symbol"])
-    night = Night(settings=own, now=now, **{name: values[name] for name in _SENT})
+    if values["release"] != __version__:
+        raise UsageError(
+            f"Expected on this worker forecasting {values['release']}, the release of the run; found {__version__}. "
+            "Install one release on all machines, then run again."
+        )
+    own = settings.model_copy(update=values["options"]).for_symbol(values["night"]["symbol"])
+    night = Night(settings=own, now=now, **values["night"])
     if night.id != values["id"]:
         raise UsageError(
             f"Expected on this worker the settings of the run that submitted {night.symbol} {night.session}; found "

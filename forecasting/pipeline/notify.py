@@ -53,14 +53,9 @@ _SIGNS = str.maketrans("<>[]`@", "\u2039\u203a()'\uff20")
 
 @dataclass(frozen=True)
 class Alert:
-    """One message.
+    """One message: what happened to whose night, in a sentence that may quote others.
 
-    Attributes:
-        kind: What happened.
-        symbol: Whose night it is about, or the name of several symbols together.
-        target: What was forecast.
-        session: Of the night, the newest of several; None where it is about none.
-        words: What happened, in a sentence, which may quote others.
+    `symbol` may name several together, and `session` is the newest of theirs; None where it is about none.
     """
 
     kind: Kind
@@ -73,10 +68,7 @@ class Alert:
 def send(settings: Settings, alerts: Sequence[Alert], *, link: str = "") -> None:
     """Send the alerts, those of one kind and more than three symbols as one; a warning for each that cannot be sent.
 
-    Args:
-        settings: Whose `notify` has the addresses; without one nothing is sent.
-        alerts: Of any kinds.
-        link: A page about them.
+    Without an address nothing is sent; `link` is a page about them.
     """
     if settings.notify is None or not alerts:
         return
@@ -99,11 +91,7 @@ def send(settings: Settings, alerts: Sequence[Alert], *, link: str = "") -> None
 
 
 def check_addresses(settings: Settings) -> str:
-    """The services that messages go to.
-
-    Raises:
-        UsageError: There is none, or apprise cannot use an address. It is not quoted.
-    """
+    """The services that messages go to; a UsageError, which quotes no address, where apprise cannot use one."""
     services, refused = _services(settings)
     if refused:
         raise UsageError(refused)
@@ -112,26 +100,34 @@ def check_addresses(settings: Settings) -> str:
 
 def together(alerts: Sequence[Alert]) -> list[Alert]:
     """One alert for a kind of more than three symbols, which quotes the first three: nobody reads 500 e-mails."""
-    found: dict[tuple[str, str], list[Alert]] = {}
+    by_kind: dict[tuple[str, str], list[Alert]] = {}
     for alert in alerts:
-        found.setdefault((alert.kind, alert.target), []).append(alert)
-    return [shown for same in found.values() for shown in _together(same)]
+        by_kind.setdefault((alert.kind, alert.target), []).append(alert)
+    kept: list[Alert] = []
+    for same in by_kind.values():
+        symbols = list(dict.fromkeys(alert.symbol for alert in same))
+        if len(symbols) <= NAMED:
+            kept += same
+            continue
+        quoted = " ".join(f"{alert.symbol}: {alert.words.rstrip('.')}." for alert in same[:NAMED])
+        words = f"{len(symbols)} symbols, among them {quoted}"
+        newest = max((alert.session for alert in same if alert.session), default=None)
+        kept.append(Alert(same[0].kind, joined(symbols), same[0].target, newest, words))
+    return kept
 
 
 def send_notable(settings: Settings, run_ids: Sequence[str], *, link: str = "") -> None:
     """Send what a person should see of completed nights, by the ids of their rows in `runs`; `link` as for `send`."""
-    if settings.notify is not None and run_ids:
-        send(settings, _notable(settings, run_ids), link=link)
-
-
-def _notable(settings: Settings, run_ids: Sequence[str]) -> list[Alert]:
+    if settings.notify is None or not run_ids:
+        return
     with connect.reading(settings.url) as connection:
         rows = [row for run_id in run_ids if (row := read.run(connection, run_id)) is not None]
-        return [
+        alerts = [
             Alert(kind, row["symbol"], row["target"], row["as_of"], words)
             for row in rows
             for kind, words in _of_night(connection, row)
         ]
+    send(settings, alerts, link=link)
 
 
 def _of_night(connection: Connection, run: Row) -> Iterator[tuple[Kind, str]]:
@@ -160,16 +156,6 @@ def _fallback_reason(connection: Connection, run: Row) -> str:
         return ""  # the night failed before it had a forecast; night.failed reports it
     fallback = published[(published["status"] == "fallback") & (published["run_id"] == run["id"])]
     return str(fallback["reason"].iloc[0]) if len(fallback) else ""
-
-
-def _together(same: list[Alert]) -> list[Alert]:
-    symbols = list(dict.fromkeys(alert.symbol for alert in same))
-    if len(symbols) <= NAMED:
-        return same
-    quoted = " ".join(f"{alert.symbol}: {alert.words.rstrip('.')}." for alert in same[:NAMED])
-    words = f"{len(symbols)} symbols, among them {quoted}"
-    newest = max((alert.session for alert in same if alert.session), default=None)
-    return [Alert(same[0].kind, joined(symbols), same[0].target, newest, words)]
 
 
 def _services(settings: Settings) -> tuple[list[NotifyBase], str]:

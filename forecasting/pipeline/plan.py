@@ -1,30 +1,36 @@
-"""Which nights are to do."""
+"""Which nights are to do, under which settings: those in force, and what a form or a schedule names over them."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from itertools import chain, cycle
+from itertools import cycle
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from forecasting.errors import ForecastingError, StoreError, UsageError
 from forecasting.ingest.earnings import check_events
 from forecasting.ingest.sources.files import check_regular
-from forecasting.pipeline.interrupted import delete_leftovers, delete_weights_without_row, mark_cut_off
+from forecasting.pipeline.interrupted import delete_leftovers, mark_cut_off
 from forecasting.pipeline.models import check_champion
 from forecasting.pipeline.night import Night, check_closed, make_night
 from forecasting.pipeline.run_log import is_refusal, mark_stopped
 from forecasting.pipeline.second_source import witness_of
-from forecasting.pipeline.symbols import each_symbol, raise_failed, values_of
+from forecasting.pipeline.symbols import each_symbol, joined, raise_failed, values_of
 from forecasting.pipeline.unexpected import explained
+from forecasting.plain_text import plain_text
 from forecasting.sessions import after, between, is_session, last_completed, newest_up_to, next_sessions, span
-from forecasting.settings import Settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, read
 from forecasting.vocabulary import HORIZONS, Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
+
+LONGEST_NAME = 100  # Characters of a run's name, which has symbols that nothing has checked yet
 
 
 def planned_nights(
@@ -37,33 +43,58 @@ def planned_nights(
     Raises:
         StoreError: The database cannot be read, or is at another revision, which is every symbol's failure.
     """
-    _begin(settings, now=now)
+    _begin(settings)
     nights = []
     for symbol in settings.symbols:
         own = settings.for_symbol(symbol)
         try:
             check_events(settings.events, settings.symbols)
             nights += missed_nights(symbol, own, as_of=as_of, mode=mode, now=now, trigger=trigger)
+        except StoreError:
+            raise
         except Exception as error:  # whatever it is, it is this symbol's alone
             ours = explained(error, now=now, settings=own)
             logger.error("%s: %s", symbol, ours)
-            nights.append(_without_night(own, ours, as_of=as_of, mode=mode, now=now, trigger=trigger))
+            night = Night(symbol, as_of or now().date(), own, now, mode, trigger, own.source, error=ours)
+            nights.append(_marked(night, ours, as_of=as_of))
+    return not_done(nights)
+
+
+def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[Night]:
+    """The nights of a span, each symbol's oldest first, every `refit_every`-th with a fit; a symbol without as above.
+
+    Counted from `first`, so that a second start agrees. No row keeps the errors.
+    """
+    _begin(settings)
+    check_events(settings.events, settings.symbols)
+    nights = []
+    for symbol in settings.symbols:
+        own = settings.for_symbol(symbol)
+        try:
+            modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
+            nights += [
+                make_night(symbol, session, own, now=now, mode=mode, trigger="catch-up")
+                for session, mode in zip(between(first, last, own.exchange), cycle(modes))
+            ]
+        except Exception as error:  # as above
+            nights.append(Night(symbol, last, own, now, error=explained(error, now=now, settings=own)))
     return not_done(nights)
 
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
-    """Refuse nights of which none can begin, before anything starts.
-
-    Bars that cannot be used leave a row in `runs`; a mistake in an option or a setting leaves nothing.
+    """Refuse nights of which none can begin for a mistake in an option or a setting, before anything starts.
 
     Raises:
-        ForecastingError: The database is not ready; or for every symbol, `as_of` is no session of its exchange, its
-            bars cannot be used, or mode warm has no champion. UsageError: The witness cannot be used, or the file of
-            earnings dates or of the market series is not there. BadDataError: The earnings dates cannot be read.
+        ForecastingError: The database is not ready, the witness or a file of earnings dates or of the market series
+            cannot be used; or for every symbol, `as_of` is no session of its exchange or mode warm has no champion.
     """
     migrate.check_ready(settings.url)
     witness_of(settings)
-    _check_files(settings)
+    for option, text in (("--events", settings.events), ("--market", settings.market)):
+        form, colon, path = (text or "").partition(":")
+        if colon and form in ("csv", "parquet"):  # a night goes on without the market series, which hides a mistake
+            check_regular(Path(path), f"{option} {form}:PATH")
+    check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
 
     def check(own: Settings) -> None:
         missed_nights(own.symbols[0], own, as_of=as_of, mode=mode, now=now)
@@ -71,24 +102,9 @@ def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clo
             check_champion(own.symbols[0], own)
 
     checked = each_symbol(settings, check, now=now)
-    if any(outcome.error is None for outcome in checked):
-        return
-    for outcome in checked:
-        if outcome.error is not None and not isinstance(outcome.error, UsageError):
-            _without_night(settings.for_symbol(outcome.symbol), outcome.error, as_of=as_of, mode=mode, now=now)
-    raise_failed(checked)
-
-
-def _check_files(settings: Settings) -> None:
-    """Refuse a named file that is not there, and earnings dates that cannot be read.
-
-    A night goes on without the market series, which a typing error hides.
-    """
-    for option, text in (("--events", settings.events), ("--market", settings.market)):
-        form, colon, path = (text or "").partition(":")
-        if colon and form in ("csv", "parquet"):
-            check_regular(Path(path), f"{option} {form}:PATH")
-    check_events(settings.events, settings.symbols)  # also where all is done, whose forecasts would hide a mistake
+    # Of a known symbol, bars that cannot be used leave a row: that is the planned night's.
+    if all(outcome.error and is_refusal(settings, outcome.symbol, outcome.error) for outcome in checked):
+        raise_failed(checked)
 
 
 def missed_nights(
@@ -109,31 +125,9 @@ def missed_nights(
         last = newest_session(symbol, settings, now=now, unattended=trigger == "schedule")
         with connect.reading(settings.url) as connection:
             finished = read.newest_finished(connection, symbol, settings.target)
-        missed = after(finished, last, settings.exchange) if finished else []
-        sessions = missed or [last]
+        sessions = (after(finished, last, settings.exchange) if finished else []) or [last]
     next_sessions(sessions[-1], max(HORIZONS), settings.exchange)
     return [make_night(symbol, session, settings, now=now, mode=mode, trigger=trigger) for session in sessions]
-
-
-def planned_span(settings: Settings, first: date, last: date, *, refit_every: int, now: Clock) -> list[Night]:
-    """The nights of a span, each symbol's oldest first, every `refit_every`-th with a fit; a symbol without as above.
-
-    Counted from `first`, so that a second start agrees. No row keeps the errors.
-    """
-    _begin(settings, now=now)
-    check_events(settings.events, settings.symbols)
-    nights = []
-    for symbol in settings.symbols:
-        own = settings.for_symbol(symbol)
-        try:
-            modes: list[Mode] = ["auto", *["skip"] * (refit_every - 1)]  # type: ignore[list-item]  # of two literals
-            nights += [
-                make_night(symbol, session, own, now=now, mode=mode, trigger="catch-up")
-                for session, mode in zip(between(first, last, own.exchange), cycle(modes))
-            ]
-        except Exception as error:  # as above
-            nights.append(Night(symbol, last, own, now, error=explained(error, now=now, settings=own)))
-    return not_done(nights)
 
 
 def finished(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
@@ -176,24 +170,17 @@ def checked_span(settings: Settings, first: date | None, last: date | None, *, n
 
 
 def oldest_missed(each: Sequence[Settings], last: date) -> date:
-    """The first session after the newest finished night of the symbol that is furthest behind, or `last` itself.
-
-    Args:
-        each: The settings of each symbol, as `Settings.for_symbol` makes them.
-        last: Newest session.
-    """
+    """The first session after the newest finished night of the symbol that is furthest behind, or `last` itself."""
+    oldest = last
     with connect.reading(each[0].url) as connection:
-        finished = [(read.newest_finished(connection, own.symbols[0], own.target), own.exchange) for own in each]
-    missed = [after(session, last, exchange)[:1] for session, exchange in finished if session]
-    return min([last, *chain.from_iterable(missed)])
+        for own in each:
+            newest = read.newest_finished(connection, own.symbols[0], own.target)
+            oldest = min([oldest, *(after(newest, last, own.exchange)[:1] if newest else [])])
+    return oldest
 
 
 def check_session(day: date, exchange: str, *, now: Clock) -> None:
-    """Refuse a day that is not traded, and a session that has not closed.
-
-    Raises:
-        UsageError: Names the day and the session before it, or the newest one that has closed.
-    """
+    """Raise a UsageError for a day that is not traded, and for a session that has not closed."""
     first, last = span(exchange)
     if not first <= day <= last:
         raise UsageError(
@@ -227,34 +214,95 @@ def newest_session(symbol: str, settings: Settings, *, now: Clock, unattended: b
     return completed if held is None else newest_up_to(min(held, completed), settings.exchange)
 
 
-def _begin(settings: Settings, *, now: Clock) -> None:
+def _begin(settings: Settings) -> None:
     migrate.check_ready(settings.url, writes=False)  # a run of a worker may be the first one of another release
     mark_cut_off(settings)
-    delete_leftovers(settings, now=now)
-    delete_weights_without_row(settings)
+    delete_leftovers(settings)
 
 
-def _without_night(
-    own: Settings, error: ForecastingError, *, as_of: date | None, mode: Mode, now: Clock, trigger: str = "run"
-) -> Night:
-    """The night, with its error, that the symbol of `own` has in place of one that can begin; its row keeps the error.
-
-    Without `as_of` that is the night after its newest finished one. There is no row where there is no such session.
-    """
-    if isinstance(error, StoreError):
-        raise error
-    symbol, session = own.symbols[0], as_of or now().date()
-    night = Night(symbol, session, own, now, mode, trigger, own.source, error=error)
+def _marked(night: Night, error: ForecastingError, *, as_of: date | None) -> Night:
+    """A night that cannot begin, of the session that it would be; its row keeps the error where there can be one."""
+    exchange = night.settings.exchange
     try:
-        closed = last_completed(now(), own.exchange)
+        closed = last_completed(night.now(), exchange)
     except UsageError:  # its exchange has no calendar, and so no session that a row could be of
         return night
     if as_of is None:
-        with connect.reading(own.url) as connection:
-            finished = read.newest_finished(connection, symbol, own.target)
-        session = next(iter(after(finished, closed, own.exchange)), closed) if finished else closed
-    night = replace(night, session=session)
-    is_refused = trigger == "run" and is_refusal(night, error)
-    if is_session(session, own.exchange) and session <= closed and not is_refused:
+        with connect.reading(night.settings.url) as connection:
+            newest = read.newest_finished(connection, night.symbol, night.target)
+        night = replace(night, session=next(iter(after(newest, closed, exchange)), closed) if newest else closed)
+    is_refused = night.trigger == "run" and is_refusal(night.settings, night.symbol, error)
+    if is_session(night.session, exchange) and night.session <= closed and not is_refused:
         mark_stopped(night, error)
     return night
+
+
+def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
+    """The settings in force, overridden by the given flow parameters; None keeps a setting.
+
+    Raises:
+        UsageError: A symbol or another value is not valid, or a file lies outside FORECASTING_FILES.
+    """
+    chosen = {name: value for name, value in given.items() if value is not None}
+    current = read_settings()
+    own = [option for option in (current.source, current.events, current.market) if option]
+    for kind in ("source", "events", "market"):
+        if kind in chosen:
+            check_permitted(chosen[kind], kind=kind, given=own, folders=current.file_folders)
+    try:
+        return Settings.model_validate({**dict(current), **chosen})
+    except ValidationError as error:
+        problems = "; ".join(f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors(include_input=False))
+        raise UsageError(f"Invalid flow parameter. {problems}.") from None
+
+
+def check_permitted(text: str, *, kind: str, given: Sequence[str], folders: Sequence[Path]) -> None:
+    """Raise a UsageError where a flow parameter names a source or a file that the environment does not permit.
+
+    A name without an argument is permitted (yahoo, sample, an installed one, ^VIX), and each option in `given`, which
+    the environment names. A file must lie in one of the folders, symbolic links followed. The error is the same whether
+    the file exists or not.
+    """
+    name, _, argument = text.partition(":")
+    is_file = name in ("csv", "parquet")
+    if text in given or not argument or (is_file and any(_lies_in(Path(argument), folder) for folder in folders)):
+        return
+    allowed = ", ".join(str(folder) for folder in folders)
+    what = "a file outside them" if is_file else "an argument that FORECASTING_SOURCE does not have"
+    raise UsageError(
+        f"Expected the flow parameter {kind} to name what FORECASTING_{kind.upper()} names, a source without an "
+        f"argument, or a file inside FORECASTING_FILES ({allowed}); found {what}. Move the file there, add its folder "
+        "to FORECASTING_FILES, or use the command line."
+    )
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # too long, a circle of links, a NUL in it
+        return False
+
+
+def subject_of(given: Mapping[str, Any]) -> tuple[str, str]:
+    """Symbols and target of a run from its parameters, else from the settings."""
+    settings = read_settings()
+    of_backtest = [given["symbol"] or settings.symbols[0]] if "symbol" in given else None
+    symbols = of_backtest or given.get("symbols") or settings.symbols
+    return plain_text(joined(symbols), limit=LONGEST_NAME), given.get("target") or settings.target
+
+
+def run_name(flow: str, given: Mapping[str, Any], *, now: Clock) -> str:
+    """`nightly-SBUX-volume-2024-03-08`, `backtest-SBUX-volume-2023-01-03-2023-12-29`: a run's name in Prefect's list.
+
+    Without as_of a night is named after the newest completed session, or after the day where its exchange has no
+    calendar: a file that ends before is not read for a name.
+    """
+    symbols, target = subject_of(given)
+    days = [given["first"], given["last"]] if flow == "backtest" else [given.get("as_of") or given.get("last")]
+    if not any(days):
+        first = (given.get("symbols") or read_settings().symbols)[0]
+        try:
+            days = [last_completed(now(), read_settings().exchange_of(first))]
+        except UsageError:
+            days = [now().date()]
+    return plain_text("-".join([flow, symbols, target, *map(str, days)]), limit=LONGEST_NAME)

@@ -15,12 +15,11 @@ import pandas as pd
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import deficit_of, fallback_baseline
 from forecasting.ingest.splits import BREAKS
-from forecasting.pipeline.ledger_clock import is_before, ledger_instant
 from forecasting.pipeline.market import check_same_market
 from forecasting.pipeline.models import load_model
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run_log import add_notes, code_version, notes_of
-from forecasting.pipeline.snapshot import past_losses
+from forecasting.pipeline.snapshot import is_before, ledger_instant, past_losses
 from forecasting.predict.candidates import (
     Candidate,
     assign_roles,
@@ -62,7 +61,7 @@ ISSUED_BEFORE = (
 
 @dataclass(frozen=True)
 class PredictionInputs:
-    """Inputs read from the store before any model forecasts.
+    """What the store holds before any model forecasts.
 
     Attributes:
         bars: As known at the night's session.
@@ -87,14 +86,6 @@ class PredictionInputs:
     bars_break: tuple[date, str] | None
 
 
-@dataclass(frozen=True)
-class _Forecasts:
-    read: PredictionInputs
-    candidates: list[Candidate]
-    published: Published
-    deficit: Deficit | None
-
-
 def predict(nights: Sequence[Night]) -> list[Night]:
     """The nights, each with its forecasts written, once.
 
@@ -102,7 +93,7 @@ def predict(nights: Sequence[Night]) -> list[Night]:
     tonight's fit is published if it has passed the gate; else the best baseline's forecast, with status fallback and
     the reason.
     """
-    return [night if night.newest else night.then("predict", write_forecasts) for night in nights]
+    return [night.then("predict", write_forecasts) for night in nights]
 
 
 def write_forecasts(night: Night) -> Night:
@@ -111,9 +102,14 @@ def write_forecasts(night: Night) -> Night:
         if read.has_forecasts(connection, night.id):
             return night
         stored = read_inputs(connection, night)
-    forecasts = _forecast(night, stored)
+    candidates, published, deficit = _forecast(night, stored)
+    last_value = float(actual_of(night.target, stored.bars).iloc[-1])
     with connect.transaction(night.settings.url) as connection:
-        _write(connection, night, forecasts)
+        _write(connection, night, candidates, published, last_value=last_value)
+        if deficit is not None:
+            margin = margin_of(deficit, in_fallback=stored.in_fallback)
+            of_night = {"run_id": night.id, "symbol": night.symbol, "target": night.target, "session": night.session}
+            write.add_margin(connection, of_night | margin)
     return night
 
 
@@ -168,7 +164,7 @@ def closed_forecasts(connection: Connection, night: Night, bars: pd.DataFrame, *
     return past.assign(actual=actual * basis)
 
 
-def _forecast(night: Night, stored: PredictionInputs) -> _Forecasts:
+def _forecast(night: Night, stored: PredictionInputs) -> tuple[list[Candidate], Published, Deficit | None]:
     windows = load_windows(cast(Path, night.windows))
     networks, damage = _network_candidates(night, stored, windows)
     baselines = baseline_candidates(windows, symbol=night.symbol, settings_hash=night.settings.hash)
@@ -182,7 +178,7 @@ def _forecast(night: Night, stored: PredictionInputs) -> _Forecasts:
         if not unusable(its_facts):
             stored, networks, facts = instead, {CHAMPION: fit}, its_facts
     published = choose_published(facts)
-    return _Forecasts(stored, assign_roles([*baselines, *networks.values()], published), published, facts.deficit)
+    return assign_roles([*baselines, *networks.values()], published), published, facts.deficit
 
 
 def _network_candidates(
@@ -230,39 +226,36 @@ def _champion_facts(
     )
 
 
-def _write(connection: Connection, night: Night, made: _Forecasts) -> int:
-    """Write the baselines' model rows and every candidate's forecasts; the number of forecasts added."""
+def _write(
+    connection: Connection, night: Night, candidates: list[Candidate], published: Published, *, last_value: float
+) -> None:
+    """Write the baselines' model rows and every candidate's forecasts."""
     issued_at, exchange = _issue_instant(connection, night), night.settings.exchange
     about = {
         "symbol": night.symbol,
         "target": night.target,
         "origin_session": night.session,
         "kind": kind_of(issued_at, night.session, exchange),
-        "last_value": float(actual_of(night.target, made.read.bars).iloc[-1]),
+        "last_value": last_value,
         "issued_at": issued_at,
         "data_as_of": night.data_as_of,
         "fetch_id": night.fetch_id,
         "run_id": night.id,
     }
     sessions = next_sessions(night.session, len(HORIZONS), exchange)
-    for one in made.candidates:
+    for one in candidates:
         if one.forecaster in baseline_names(night.target):
             write.add_model(connection, _baseline_row(night, one, created_at=issued_at))
     calendar = [", ".join(calendar_notes(session, exchange)) for session in sessions]
-    rows = forecast_rows(made.candidates, made.published, about=about, sessions=sessions, calendar=calendar)
+    rows = forecast_rows(candidates, published, about=about, sessions=sessions, calendar=calendar)
     added = write.add_forecasts(connection, rows)
-    what = made.published.reason or "the champion's is published"
-    if made.deficit is not None:
-        margin = margin_of(made.deficit, in_fallback=made.read.in_fallback)
-        about_night = {"run_id": night.id, "symbol": night.symbol, "target": night.target, "session": night.session}
-        write.add_margin(connection, about_night | margin)
+    what = published.reason or "the champion's is published"
     if added == len(rows) or read.has_forecasts(connection, night.id, role=CHAMPION):
-        write.add_parts(connection, factor_rows(made.candidates, about))
+        write.add_parts(connection, factor_rows(candidates, about))
     else:
         what = ISSUED_BEFORE
         add_notes(connection, night, {"issued_before": what})
     logger.info("wrote %d forecasts of %s, origin %s: %s", added, night.symbol, night.session, what)
-    return added
 
 
 def _issue_instant(connection: Connection, night: Night) -> datetime:

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -19,16 +19,14 @@ import numpy as np
 from forecasting.errors import FitError, HistoryError
 from forecasting.pipeline.backtest import Bar, no_bar
 from forecasting.pipeline.folders import PRETRAINED, child_folder
-from forecasting.pipeline.ledger_clock import ledger_instant
-from forecasting.pipeline.market import MarketSnapshot, market_night, market_snapshot
-from forecasting.pipeline.night import Night, make_night
+from forecasting.pipeline.market import market_night, market_snapshot
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run_log import code_version
-from forecasting.pipeline.snapshot import Snapshot, snapshot_at_fetch, windows_of
+from forecasting.pipeline.snapshot import ledger_instant, windows_of
 from forecasting.plain_text import named
 from forecasting.preprocess.windows import MIN_ROWS, Windows
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
-from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
 from forecasting.train.checkpoint import Checkpoint, save
 from forecasting.train.pretrained import CONTINUED, HYPERPARAMETERS, Kind, kind_of, pretrain, shipped_for
@@ -36,9 +34,7 @@ from forecasting.vocabulary import LSTM, OF_MANY, Clock, short_id
 
 logger = logging.getLogger("forecasting.train")
 
-MIN_SYMBOLS = 10
-"""Symbols that weights are made of, at least."""
-
+MIN_SYMBOLS = 10  # Symbols that weights are made of, at least
 _NAMED = 5  # symbols that a sentence about those left out names
 
 _ID_DIGITS = 6  # of a version's id in its name, which has 40 characters with the longest kind: the column's width
@@ -46,29 +42,18 @@ _ID_DIGITS = 6  # of a version's id in its name, which has 40 characters with th
 
 @dataclass(frozen=True)
 class _Symbol:
-    """A symbol with enough rows: what is stored of it and of the market series now, and its windows."""
+    """A symbol with enough rows: the fetches of what is stored now, its windows, and those without earnings dates."""
 
-    night: Night
-    snapshot: Snapshot
-    market: MarketSnapshot
+    fetches: dict[str, str]
     windows: Windows
-
-    @property
-    def fetches(self) -> dict[str, str]:
-        """The fetch of its bars, and that of the market series where its windows have it."""
-        series = market_night(self.night)
-        market = {series.symbol: self.market.fetch_id} if series is not None and self.windows.has_market else {}
-        return {self.night.symbol: self.snapshot.fetch_id} | market
+    undated: Windows
 
 
 def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
     """A sentence a version of weights, of the settings' target: one for each kind of symbol among the user's own.
 
-    The symbols of the settings are used, as stored at the newest fetch of each.
-
-    Raises:
-        HistoryError: Fewer than MIN_SYMBOLS of them have enough rows.
-        StoreError: The database is not ready.
+    The symbols of the settings are used, as stored at the newest fetch of each; a HistoryError where fewer than
+    MIN_SYMBOLS of them have enough rows.
     """
     migrate.check_ready(settings.url)
     symbols, left_out = _symbols(settings, now=now)
@@ -80,81 +65,61 @@ def pretrain_own(settings: Settings, *, now: Clock, bar: Bar = no_bar) -> str:
             "--symbols-file), and store their bars: forecasting ingest."
         )
     kinds = sorted({kind_of(one.windows) for one in symbols}, key=lambda kind: (kind.earnings, kind.market))
-    sentences = [_made(kind, _panel(kind, symbols), settings, now=now, bar=bar) for kind in kinds]
+    sentences = [_made(kind, symbols, settings, now=now, bar=bar) for kind in kinds]
     return "\n".join([*sentences, *([_left_out_text(left_out)] if left_out else [])])
 
 
 def _symbols(settings: Settings, *, now: Clock) -> tuple[list[_Symbol], dict[str, str]]:
     """The symbols with enough rows, in the order of the settings; of each other one, why it is left out."""
-    found, left_out = [], {}
-    with connect.reading(settings.url) as connection:
-        stored = {symbol: _stored(connection, symbol, settings, now) for symbol in settings.symbols}
-    for symbol, one in stored.items():
-        if one is None:
-            left_out[symbol] = "no bars are stored"
-            continue
+    kept, left_out = [], {}
+    for symbol in settings.symbols:
+        with connect.reading(settings.url) as connection:
+            fetch, session = read.newest_fetch(connection, symbol), read.newest_session(connection, symbol)
+            if fetch is None or session is None:
+                left_out[symbol] = "no bars are stored"
+                continue
+            night, at = make_night(symbol, session, settings, now=now), fetch["fetched_at"]
+            bars = read.bars(connection, symbol, last=session, known_at=at)
+            events = read.events(connection, symbol, known_at=at)
+            market, series = market_snapshot(connection, night, data_as_of=at), market_night(night)
         try:
-            night, snapshot, market = one
-            found.append(_Symbol(night, snapshot, market, _windows(night, snapshot, market)))
+            windows = windows_of(night, bars, events, market.series)
         except HistoryError as error:
             left_out[symbol] = str(error)
-    return found, left_out
+            continue
+        # An index without volumes has no known target.
+        if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
+            left_out[symbol] = f"{symbol} has a known {night.target} on too few sessions to train on"
+            continue
+        fetches = {symbol: str(fetch["id"])}
+        if series is not None and windows.has_market:
+            fetches[series.symbol] = market.fetch_id
+        undated = windows_of(night, bars, events[:0], market.series) if windows.has_events else windows
+        kept.append(_Symbol(fetches, windows, undated))
+    return kept, left_out
 
 
-def _stored(
-    connection: Connection, symbol: str, settings: Settings, now: Clock
-) -> tuple[Night, Snapshot, MarketSnapshot] | None:
-    """What a night of the symbol's newest session has at the newest fetch; None without bars."""
-    fetch, session = read.newest_fetch(connection, symbol), read.newest_session(connection, symbol)
-    if fetch is None or session is None:
-        return None
-    night = make_night(symbol, session, settings, now=now)
-    snapshot = snapshot_at_fetch(connection, night, fetch)
-    return night, snapshot, market_snapshot(connection, night, data_as_of=snapshot.data_as_of)
+def _made(kind: Kind, symbols: Sequence[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:
+    """What came of one kind: made now, there already, or of too few symbols.
 
-
-def _windows(night: Night, snapshot: Snapshot, market: MarketSnapshot) -> Windows:
-    """The windows of a symbol that weights are made of.
-
-    Raises:
-        HistoryError: No bar of the session, or too few sessions to train on.
-    """
-    windows = windows_of(night, snapshot, market.series)
-    # An index without volumes has no known target.
-    if np.isfinite(windows.scaled).any(axis=1).sum() < MIN_ROWS // 2:
-        raise HistoryError(f"{night.symbol} has a known {night.target} on too few sessions to train on.")
-    return windows
-
-
-def _panel(kind: Kind, symbols: Sequence[_Symbol]) -> list[_Symbol]:
-    """The symbols that weights of a kind are made of.
-
-    With earnings dates those that have some; without, all, as if none had any: the more symbols, the better.
+    With earnings dates it is made of the symbols that have some; without, of all, as if none had any.
     """
     same = [one for one in symbols if one.windows.has_market == kind.market]
-    if kind.earnings:
-        return [one for one in same if one.windows.has_events]
-    return [_without_events(one) for one in same]
-
-
-def _without_events(one: _Symbol) -> _Symbol:
-    if not one.windows.has_events:
-        return one
-    snapshot = replace(one.snapshot, events=one.snapshot.events[:0])
-    return replace(one, windows=_windows(one.night, snapshot, one.market))
-
-
-def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, bar: Bar) -> str:
-    """What came of one kind: made now, there already, or of too few symbols."""
-    if len(panel) < MIN_SYMBOLS:
-        return f"No weights of {_of(kind)}: {len(panel)} such symbols, expected {MIN_SYMBOLS} or more."
-    fetches, start = _fetches(panel), shipped_for(kind, max(map(_newest, panel)))
+    chosen = [one for one in same if one.windows.has_events or not kind.earnings]
+    if len(chosen) < MIN_SYMBOLS:
+        return f"No weights of {_of(kind)}: {len(chosen)} such symbols, expected {MIN_SYMBOLS} or more."
+    fetches = {symbol: fetch_id for one in chosen for symbol, fetch_id in one.fetches.items()}
+    panel = [one.windows if kind.earnings else one.undated for one in chosen]
+    # Of each the newest session whose value training uses.
+    newest: list[date] = [windows.sessions[windows.learnable_sessions - 1].astype(object) for windows in panel]
+    start = shipped_for(kind, max(newest))
     model_id = _id(kind, fetches, settings, start)
     with connect.reading(settings.url) as connection:
         made = read.model(connection, model_id)
     if made is not None:
         return f"{made['base']} is there already, made of the same bars of {len(panel)} symbols; model {model_id}."
     row = _fit_and_save(model_id, kind, panel, settings, start=start, bar=bar)
+    row["companion_fetches"] = json.dumps(fetches, sort_keys=True)
     with connect.transaction(settings.url) as connection:
         row["created_at"] = ledger_instant(read.newest_instant(connection, fetches), now())
         write.add_model(connection, row)
@@ -163,20 +128,24 @@ def _made(kind: Kind, panel: list[_Symbol], settings: Settings, *, now: Clock, b
 
 
 def _fit_and_save(
-    model_id: str, kind: Kind, panel: list[_Symbol], settings: Settings, *, start: Checkpoint | None, bar: Bar
+    model_id: str, kind: Kind, panel: list[Windows], settings: Settings, *, start: Checkpoint | None, bar: Bar
 ) -> Row:
-    """The row of new weights, but for its instant: a kill before it leaves a folder that the next attempt replaces."""
+    """The row of new weights, but for fetches and instant: a kill before it leaves a folder, which is replaced."""
     started = time.perf_counter()
     with bar(f"weights of {_of(kind)}") as progress:
         checkpoint = pretrain(
-            [one.windows for one in panel],
+            panel,
             settings=settings,
             hyperparameters=HYPERPARAMETERS if start is None else CONTINUED,
             start=start,
             progress=progress,
         )
-    _check_finite(checkpoint, len(panel))
     card = checkpoint.card
+    if not all(bool(weight.isfinite().all()) for weight in checkpoint.weights.values()):
+        raise FitError(
+            f"Expected finite weights after {card.epochs} epochs over {len(panel)} symbols; found others. "
+            "Nothing was kept. See the findings of these symbols' bars, and leave out the symbol that has odd ones."
+        )
     name = kind.name(checkpoint.trained_to, model_id[:_ID_DIGITS])
     artifact = save(checkpoint, child_folder(settings.data_dir.absolute() / PRETRAINED, name))
     seconds = round(time.perf_counter() - started, 3)
@@ -195,23 +164,12 @@ def _fit_and_save(
         "trained_to": checkpoint.trained_to,
         "epochs": card.epochs,
         "chain_epochs": card.chain_epochs,
-        "companion_fetches": json.dumps(_fetches(panel), sort_keys=True),
         "settings_hash": card.settings_hash,
         "code_version": code_version(),
         "artifact_path": f"{PRETRAINED}/{name}",
         "artifact_hash": artifact.sha256,
         "seconds": seconds,
     }
-
-
-def _fetches(panel: list[_Symbol]) -> dict[str, str]:
-    return {symbol: fetch_id for one in panel for symbol, fetch_id in one.fetches.items()}
-
-
-def _newest(one: _Symbol) -> date:
-    """The newest session whose value training uses."""
-    newest: date = one.windows.sessions[one.windows.learnable_sessions - 1].astype(object)
-    return newest
 
 
 def _id(kind: Kind, fetches: dict[str, str], settings: Settings, start: Checkpoint | None) -> str:
@@ -227,14 +185,6 @@ def _of(kind: Kind) -> str:
     """A kind in words."""
     dates = "with earnings dates" if kind.earnings else "without earnings dates"
     return f"{kind.target}, {dates}, {'with' if kind.market else 'without'} a market series"
-
-
-def _check_finite(checkpoint: Checkpoint, symbols: int) -> None:
-    if not all(bool(weight.isfinite().all()) for weight in checkpoint.weights.values()):
-        raise FitError(
-            f"Expected finite weights after {checkpoint.card.epochs} epochs over {symbols} symbols; found others. "
-            "Nothing was kept. See the findings of these symbols' bars, and leave out the symbol that has odd ones."
-        )
 
 
 def _left_out_text(left_out: dict[str, str]) -> str:

@@ -1,10 +1,11 @@
-"""The report: its data from the store, its pages and their index on disk."""
+"""The report: its data from the store, its pages and their index on disk; and what came of each symbol of a run."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,9 +14,8 @@ from typing import get_args
 import pandas as pd
 
 from forecasting.errors import PageError, StoreError, UsageError
-from forecasting.pipeline.folders import page_name, report_path
+from forecasting.pipeline.folders import check_writable, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.output_file import check_writable, write_whole
 from forecasting.pipeline.plan import check_session
 from forecasting.pipeline.symbols import SymbolOutcome, check_forecast, each_symbol, values_of
 from forecasting.pipeline.unexpected import explained
@@ -23,9 +23,10 @@ from forecasting.preprocess.targets import actual_of
 from forecasting.report.index import render_index
 from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.page import render_page
+from forecasting.report.prefect import Artifact, RunTimes, outcome_artifact
 from forecasting.report.record import has_enough_live
 from forecasting.report.units import as_day
-from forecasting.sessions import span
+from forecasting.sessions import opens_at, span
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
@@ -34,17 +35,18 @@ from forecasting.vocabulary import Clock, Target
 
 logger = logging.getLogger("forecasting.night")
 
-SHOWN_SESSIONS = 250
-"""Nights and scores that the page is given."""
-
+SHOWN_SESSIONS = 250  # Nights and scores that the page is given
 LINE_ORIGINS = 40
 """Scored origins that are enough for a line of a listing, which shows the newest 20, where 20 of them are live."""
 
-BEFORE_OLDEST = 60
-"""Sessions of history before the oldest of these nights."""
+BEFORE_OLDEST = 60  # Sessions of history before the oldest of these nights
+RESTATED_SESSIONS = 60  # Newest sessions whose first print is compared with the value of now
+INDEX = "index.html"
 
-RESTATED_SESSIONS = 60
-"""Newest sessions whose first print is compared with the value of now."""
+INDEX_SESSIONS, INDEX_DAYS = 30, 60
+"""Sessions of a chart in the index, and the calendar days that hold them on any exchange, holidays included."""
+
+RESULT_DAYS = 21  # Calendar days before the newest origin whose forecasts may have the last result
 
 
 def publish_page(night: Night) -> Night:
@@ -60,16 +62,9 @@ def publish_page(night: Night) -> Night:
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> list[SymbolOutcome[ReportData]]:
-    """One report for each symbol; a symbol without a forecast has an error, with the reason where its night left one.
+    """One report for each symbol, of the session `as_of` or the newest; without a forecast an error with the reason.
 
-    Args:
-        settings: Of the symbols, the target and the database.
-        as_of: The night's session; None for the newest.
-        now: The clock.
-        brief: Read no more scores than a line of `line_listing` needs.
-
-    Raises:
-        StoreError: The database is not ready.
+    `brief`: no more scores than a line of a listing needs.
     """
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -81,18 +76,9 @@ def write_reports(
 ) -> tuple[list[SymbolOutcome[Path]], list[Path]]:
     """The path of the page written for each symbol in the settings, and that of the index after them.
 
-    Where `as_of` is no closed session of a symbol's exchange, that symbol has a UsageError.
-
-    Args:
-        settings: Of the symbols, the target and the database.
-        out: Where the page of the one symbol goes instead; no index is written then.
-        as_of: The night's session; its page has a name of its own and the scores known by then. None for the newest.
-        now: The clock.
-
-    Raises:
-        UsageError: `out` for several symbols.
-        StoreError: The database is not ready.
-        PageError: The index cannot be written.
+    `out` is where the page of the one symbol goes instead; no index is written then. The page of the session `as_of`
+    has a name of its own and the scores known by then; where it is no closed session of a symbol's exchange, that
+    symbol has a UsageError.
     """
     if out is not None and len(settings.symbols) > 1:
         raise UsageError(
@@ -120,20 +106,22 @@ def write_reports(
 
 
 def write_index(settings: Settings) -> Path:
-    """The path of the index of all symbols and targets of the ledger, beside their pages.
-
-    Raises:
-        PageError: The index cannot be written there.
-    """
+    """The path of the index of all symbols and targets of the ledger, beside their pages."""
     path = report_path(settings, "", settings.target).with_name(INDEX)
     with connect.reading(settings.url) as connection:
-        page = index_page(connection, path.parent)
+        page = render_index(index_lines(connection, path.parent))
     return write_page(page, path)
 
 
-def update_index(settings: Settings, *, now: Clock) -> None:
-    """Write the index after nights; where that fails, a warning: the nights and their own pages are complete."""
+def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock) -> None:
+    """Write the index after nights, and the pages of those that `ended` without a forecast, for their reasons.
+
+    Where that fails, a warning: the nights and their own pages are complete.
+    """
     try:
+        for night in ended:
+            with suppress(StoreError):  # its symbol has no forecast, and no page
+                publish_page(night)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
         logger.warning("the index of the pages was not written: %s", explained(error, now=now, settings=settings))
@@ -162,10 +150,8 @@ def report_data(
 ) -> ReportData:
     """The newest night of a symbol and target, or the one of `origin` with the scores of sessions up to it.
 
-    With `brief` it has the scores that a line of a listing is made of, and may lack older ones.
-
-    Raises:
-        StoreError: No forecast is stored for them.
+    With `brief` it has the scores that a line of a listing is made of, and may lack older ones. A StoreError where no
+    forecast is stored for them.
     """
     published = read.published(connection, symbol, target, origin=origin)
     run = read.run(connection, str(published["run_id"].iloc[0])) or {}
@@ -204,14 +190,11 @@ def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object,
     before = read.done_before(connection, run)
     if before is None:
         return []
-    now, then = _inputs(connection, run), _inputs(connection, before)
-    then = {"events": now.get("events"), **then}  # the rows of earlier releases do not name it
+    now, then = (
+        json.loads(row["settings"]) | {"source": row["source"], "market": read.market_of_run(connection, row["id"])}
+        for row in (run, before)
+    )
     return [(name, then.get(name), now.get(name)) for name in sorted(then | now) if then.get(name) != now.get(name)]
-
-
-def _inputs(connection: Connection, run: Row) -> Row:
-    used = {"source": run["source"], "market": read.market_of_run(connection, str(run["id"]))}
-    return {**json.loads(run["settings"]), **used}
 
 
 def _scored(connection: Connection, published: pd.DataFrame, *, last: date | None, brief: bool) -> pd.DataFrame:
@@ -243,12 +226,7 @@ def page_data(connection: Connection, data: ReportData) -> ReportData:
 
 
 def write_page(page: str, path: Path) -> Path:
-    """The path of the page, which is there whole or not at all.
-
-    Raises:
-        UsageError: The path is a folder.
-        PageError: The page cannot be written there.
-    """
+    """The path of the page, which is there whole or not at all; a PageError where it cannot be written."""
     try:
         if path.is_dir():
             raise UsageError(f"Expected a path of a file for the page, found the folder {path}. Name a file in it.")
@@ -273,16 +251,6 @@ def _linked_page(settings: Settings, data: ReportData, *, as_of: date | None = N
     return render_page(data, links=[("All symbols", INDEX), *others])
 
 
-INDEX = "index.html"
-
-_SHOWN_SESSIONS = 30
-_DAYS = 60
-"""Calendar days that hold _SHOWN_SESSIONS sessions of any exchange, its longest holidays included."""
-
-_RESULT_DAYS = 21
-"""Calendar days before the newest origin whose forecasts may have the last result."""
-
-
 def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
     """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds."""
     events = read.events_on(connection, {night["target_session"] for night in nights})
@@ -291,9 +259,9 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
     for origin in sorted({night["origin_session"] for night in nights}):
         some = [night for night in nights if night["origin_session"] == origin]
         symbols = {night["symbol"] for night in some}
-        bars = read.bars_of_symbols(connection, symbols, first=origin - timedelta(_DAYS), last=origin)
+        bars = read.bars_of_symbols(connection, symbols, first=origin - timedelta(INDEX_DAYS), last=origin)
         by_symbol = {str(symbol): group for symbol, group in bars.groupby("symbol")}
-        results = read.last_results(connection, symbols, first=origin - timedelta(_RESULT_DAYS))
+        results = read.last_results(connection, symbols, first=origin - timedelta(RESULT_DAYS))
         runs = read.newest_runs(connection, symbols, first=origin)
         for night in some:
             key, page = (night["symbol"], night["target"]), page_name(night["symbol"], night["target"])
@@ -316,15 +284,41 @@ def index_lines(connection: Connection, folder: Path) -> list[SymbolLine]:
     return symbol_lines(connection, read.newest_nights(connection), folder=folder)
 
 
-def index_page(connection: Connection, folder: Path) -> str:
-    """The index as HTML."""
-    return render_index(index_lines(connection, folder))
-
-
 def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
     if bars is None:
         return []
     # As the night had them, as on its page: a split stored since would set its forecast beside bars on another basis.
     known = bars["first_seen_at"] <= night["data_as_of"]
     bars = bars[known & ~(bars["superseded_at"] <= night["data_as_of"])]
-    return [float(value) for value in actual_of(night["target"], bars.iloc[-_SHOWN_SESSIONS:])]
+    return [float(value) for value in actual_of(night["target"], bars.iloc[-INDEX_SESSIONS:])]
+
+
+def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
+    """The newest night of each symbol of the settings, whatever came of it, and the forecast that is published now.
+
+    `nights` are those of this run: one that was refused has no row that says so.
+    """
+    failed = {night.symbol: night for night in nights if night.error is not None}
+    with connect.reading(settings.url) as connection:
+        published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]
+        of_symbols = [row for row in published if row["symbol"] in settings.symbols]
+        lines = {line.symbol: line for line in symbol_lines(connection, of_symbols)}
+        owns = [settings.for_symbol(symbol) for symbol in settings.symbols]
+        return [_newest(connection, own, lines.get(own.symbols[0]), failed.get(own.symbols[0])) for own in owns]
+
+
+def _newest(connection: Connection, own: Settings, line: SymbolLine | None, failed: Night | None) -> SymbolLine:
+    symbol = own.symbols[0]
+    run = read.newest_run(connection, symbol, own.target)
+    if failed is not None and (run is None or run["status"] == "done"):
+        run = {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
+    if line is None:  # it has no forecast
+        return SymbolLine(symbol, own.target, run)
+    return replace(line, run=run, opens=opens_at(line.session, own.exchange))
+
+
+def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:
+    """The page of a run on these nights."""
+    with connect.reading(settings.url) as connection:
+        durations = read.durations(connection, settings.symbols, settings.target)
+    return outcome_artifact(nights, durations, times)

@@ -14,11 +14,12 @@ from datetime import date
 
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline.evaluate import score_and_decide
-from forecasting.pipeline.models import copy_own_weights, copy_weights, weights_state
+from forecasting.pipeline.interrupted import delete_files_of
+from forecasting.pipeline.models import copy_weights, weights_state
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
-from forecasting.pipeline.run_log import close, code_version, delete_files_of
+from forecasting.pipeline.run_log import close, code_version
 from forecasting.pipeline.symbols import QUOTED_SYMBOLS
 from forecasting.pipeline.train import fit_challenger
 from forecasting.plain_text import named
@@ -39,8 +40,7 @@ class History:
     Attributes:
         nights: In the order in which they were made, rows as `read.finished_runs`.
         by_hand: The promotions by hand between them, rows of table promotions.
-        between: Nights of sessions outside the span that were made between the first and the last of those in it; they
-            are not replayed.
+        between: Nights of sessions outside the span that were made among them; they are not replayed.
     """
 
     nights: list[Row]
@@ -51,13 +51,8 @@ class History:
 def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
     """One sentence a symbol: how many finished nights and forecasts of a span are the same bit for bit.
 
-    The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one.
-
-    Args:
-        settings: Their nights are run again.
-        now: The clock.
-        first: The first session; what the nights before it left is copied. None: the replay begins with nothing.
-        last: The last session; None for the newest.
+    The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one. What the
+    nights before `first` left is copied; without it the replay begins with nothing.
 
     Raises:
         UsageError: There is no finished night of these settings; the champion before `first` has no weights any more.
@@ -77,11 +72,7 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
 
 
 def finished_nights(symbol: str, settings: Settings, *, first: date | None, last: date | None) -> History:
-    """The finished nights of a symbol under the settings in force, from `first` to `last`.
-
-    Raises:
-        UsageError: There is none.
-    """
+    """The finished nights of a symbol under the settings in force, from `first` to `last`; a UsageError without any."""
     with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
         by_hand = read.decisions_by_hand(connection, symbol, settings.target)
@@ -103,9 +94,7 @@ def in_order(runs: list[Row]) -> list[Row]:
 
     That is the order of their forecasts' instants, but for a night by a wrong clock: the fetches of a ledger never go
     back in time, so a night whose fetch is not newer than that of a later session's night was made before that one.
-
-    Args:
-        runs: Oldest session first, as `read.finished_runs`.
+    `runs` have the oldest session first.
     """
     of_flow_run = {row["flow_run_id"]: row["fetched_at"] for row in runs if row["flow_run_id"] and row["fetched_at"]}
     fetched = [row["fetched_at"] or of_flow_run.get(row["flow_run_id"]) for row in runs]
@@ -124,15 +113,16 @@ def scratch_ledger(settings: Settings) -> Settings:
     migrate.upgrade(scratch.url)
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_inputs(source, target)
-        copy_own_weights(source, target, settings=settings, data_dir=folder)
+        for row in read.pretrained(source, settings.target):
+            write.add_model(target, row)
+            copy_weights(row, settings, data_dir=folder)
     return scratch
 
 
 def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: date) -> None:
     """Copy what the nights of a symbol before a session left, with the weights that are still kept.
 
-    Raises:
-        UsageError: The champion's are not.
+    A UsageError where those of the champion are not.
     """
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_nights(source, target, symbol, settings.target, before=before)
@@ -162,25 +152,26 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
 
 
 def compare(symbol: str, settings: Settings, scratch: Settings, history: History) -> str:
-    """How many forecasts of how many nights are the same.
-
-    Raises:
-        ReplayError: Names the first that differs, and how many do.
-    """
+    """How many forecasts of how many nights are the same; a ReplayError that names the first that differs."""
     nights = sorted(history.nights, key=lambda row: row["as_of"])
-    wanted, found = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
-    wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    stored, replayed = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
+    wrong = sorted(key for key in stored.keys() | replayed.keys() if stored.get(key) != replayed.get(key))
     count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
-    if wrong:
-        origin, horizon, model = wrong[0]
-        raise ReplayError(
-            f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
-            f"{len(wrong)} of {len(wanted)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
-            f"model {model}: {wanted.get(wrong[0])} was issued, {found.get(wrong[0])} came out. Same machine and "
-            f"settings? {code_of(nights)}{_of_others(history.between)} "
-            f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
-        )
-    return f"{symbol}: {count}, {first} to {last}: all {len(wanted)} forecasts the same to the bit."
+    if not wrong:
+        return f"{symbol}: {count}, {first} to {last}: all {len(stored)} forecasts the same to the bit."
+    origin, horizon, model = wrong[0]
+    between = named(sorted(str(row["as_of"]) for row in history.between), QUOTED_SYMBOLS)
+    others = (
+        f" Nights of sessions outside the span were made between these ({between}): without --from and --to all are "
+        "replayed, in the order in which they were made."
+    )
+    raise ReplayError(
+        f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
+        f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
+        f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine and "
+        f"settings? {code_of(nights)}{others if history.between else ''} "
+        f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
+    )
 
 
 def code_of(nights: list[Row]) -> str:
@@ -195,17 +186,6 @@ def code_of(nights: list[Row]) -> str:
         f"{len(others)} of the nights, up to {newest['as_of']}, were made by other code, the newest by "
         f"{newest['code_version']}; this is {this}, whose forecasts may differ."
         + (f" --from {later} replays the nights of this code, on what the others left." if later else "")
-    )
-
-
-def _of_others(between: list[Row]) -> str:
-    """The nights outside of the span on which replayed ones may rest."""
-    if not between:
-        return ""
-    sessions = named(sorted(str(row["as_of"]) for row in between), QUOTED_SYMBOLS)
-    return (
-        f" Nights of sessions outside the span were made between these ({sessions}): without --from and --to all "
-        "are replayed, in the order in which they were made."
     )
 
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from forecasting.errors import DataLateError, ForecastingError, RateLimitedError, SourceError, UnavailableError
 from forecasting.pipeline.night import BATCH, Night, by_symbol
-from forecasting.pipeline.run_log import is_refusal, mark_stopped, mark_waiting, mark_without_bar, note_wait
+from forecasting.pipeline.run_log import add_notes, is_refusal, mark_stopped, mark_waiting, mark_without_bar
 from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import connect, read
@@ -30,22 +29,11 @@ REFUSED = timedelta(minutes=30)
 UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
 """After no response or a broken one; the last pause repeats."""
 
-NO_BAR = timedelta(minutes=20)
-"""After a response without the session's bar: it comes within minutes, hours or days."""
-
-INTERACTIVE = timedelta(seconds=2)
-"""The one pause while a person waits at a terminal, after no response."""
-
-REASONS = 3
-"""Of a run that waits: more would fill its message."""
-
-
-class Wait(Protocol):
-    """Waits until an instant, in a state that says why."""
-
-    def __call__(self, until: datetime, why: str, late: Sequence[Night]) -> None:
-        """Return at `until`; `late` are the nights whose bar is late for the first time."""
-        ...
+NO_BAR = timedelta(minutes=20)  # After a response without the session's bar: it comes within minutes, hours or days
+INTERACTIVE = timedelta(seconds=2)  # The one pause while a person waits at a terminal, after no response
+REASONS = 3  # Of a run that waits: more would fill its message
+Wait = Callable[[datetime, str, Sequence[Night]], object]
+"""Waits until an instant, in a state that says why; the nights are those whose bar is late for the first time."""
 
 
 @dataclass
@@ -76,14 +64,9 @@ class Rounds:
     """
 
     def __init__(self, nights: Sequence[Night], settings: Settings, *, patient: bool, now: Clock, wait: Wait) -> None:
-        """Begin with all nights due.
+        """Begin with all nights due, each symbol's oldest first; those with an error have ended.
 
-        Args:
-            nights: Each symbol's oldest first; those with an error have ended.
-            settings: The settings in force, for the hour until which a run waits.
-            patient: Whether nobody waits at a terminal.
-            now: The clock.
-            wait: Called between rounds.
+        `patient`: nobody waits at a terminal. `wait` is called between rounds.
         """
         self.ended = [night for night in nights if night.error is not None]
         self._settings, self._patient, self._now, self._wait = settings, patient, now, wait
@@ -124,11 +107,14 @@ class Rounds:
         if error is None:
             del self._symbols[newest.symbol]
             if self._patient and self._round > 1:
-                note_wait(newest, _waited_note(newest, self._began, self._now(), self._round, self._settings))
+                self._note_wait(newest)
             return nights
         symbol.silent = symbol.silent + 1 if isinstance(error, UnavailableError) else 0
         pause = self._pause_after(error, symbol)
-        if pause is not None and not self._is_over(newest, error, pause):
+        now, deadline = self._now(), self._deadline(newest)
+        # A request within the pause of a refusal extends it.
+        is_over = now >= deadline or (isinstance(error, RateLimitedError) and now + (pause or NO_BAR) > deadline)
+        if pause is not None and not is_over:
             self._pause = max(self._pause, pause)
             if isinstance(error, DataLateError) and not isinstance(symbol.nights[-1].error, DataLateError):
                 self._late.append(newest)
@@ -137,7 +123,7 @@ class Rounds:
         if self._patient and isinstance(error, DataLateError | UnavailableError | RateLimitedError):
             return self._go_on(symbol, nights, error)
         del self._symbols[newest.symbol]
-        if self._patient or not is_refusal(newest, error):
+        if self._patient or not is_refusal(newest.settings, newest.symbol, error):
             mark_stopped(newest, error)
         self._end(newest)
         return []
@@ -145,14 +131,15 @@ class Rounds:
     def _go_on(self, symbol: _Symbol, nights: list[Night], error: ForecastingError) -> list[Night]:
         """What can be run with the bars that are stored, or that a late source has, which are requested."""
         missing = nights[-1]
-        newest = error.newest if isinstance(error, DataLateError) else newest_stored(missing)
-        if newest is None:  # there is no bar at all to go on with
-            return self._fail(missing, error)
         if isinstance(error, DataLateError):
-            symbol.asked, symbol.missing, symbol.due = tuple(nights), missing, self._now()
-            symbol.nights = nights_with_bars(nights, newest)
-            return []
+            symbol.asked, symbol.missing = tuple(nights), missing
+            return self._before(symbol, missing, error.newest)
+        with connect.reading(missing.settings.url) as connection:
+            bars = read.bars(connection, missing.symbol, last=missing.session)
+        if not len(bars):  # there is no bar at all to go on with
+            return self._fail(missing, error)
         del self._symbols[missing.symbol]
+        newest = bars.index[-1].date()
         self._mark(missing, newest, error)
         if newest < missing.session:
             self._end(missing)
@@ -160,16 +147,28 @@ class Rounds:
 
     def _older(self, symbol: _Symbol, nights: list[Night], missing: Night) -> list[Night]:
         """The nights whose older bars came; where one of these is held, those before it are requested."""
-        asked, error = nights[-1].newest or nights[-1].session, nights[-1].error
-        if error is None and missing.error is not None:
-            del self._symbols[missing.symbol]
-            self.ended.append(replace(missing, error=None, without_bar=self._mark(missing, asked, missing.error)))
+        asked, error = nights[-1].session, nights[-1].error
+        if error is None:
+            self._end_without_bar(missing, asked)
             return nights
-        before = error.newest if isinstance(error, DataLateError) else None
-        if before is not None and before < asked:
-            symbol.nights = nights_with_bars(symbol.asked, before)
-            return []
-        return self._fail(missing, error or ForecastingError("no error"))
+        if isinstance(error, DataLateError) and error.newest is not None and error.newest < asked:
+            return self._before(symbol, missing, error.newest)
+        return self._fail(missing, error)
+
+    def _before(self, symbol: _Symbol, missing: Night, newest: date | None) -> list[Night]:
+        """Have the nights up to the session `newest` requested at once; without one the missing night has ended."""
+        if newest is None:
+            return self._fail(missing, missing.error or ForecastingError("no error"))
+        if older := nights_with_bars(symbol.asked, newest):
+            symbol.nights, symbol.due = older, self._now()
+        else:
+            self._end_without_bar(missing, newest)
+        return []
+
+    def _end_without_bar(self, missing: Night, newest: date) -> None:
+        del self._symbols[missing.symbol]
+        note = self._mark(missing, newest, missing.error or ForecastingError("no error"))
+        self.ended.append(replace(missing, error=None, without_bar=note))
 
     def _fail(self, missing: Night, error: ForecastingError) -> list[Night]:
         del self._symbols[missing.symbol]
@@ -204,11 +203,6 @@ class Rounds:
             return UNANSWERED[min(symbol.silent, len(UNANSWERED)) - 1]
         return NO_BAR if isinstance(error, DataLateError) else None
 
-    def _is_over(self, night: Night, error: ForecastingError, pause: timedelta) -> bool:
-        """Whether the deadline has come, or lies within the pause of a refusal, which an earlier request extends."""
-        now, deadline = self._now(), self._deadline(night)
-        return now >= deadline or (isinstance(error, RateLimitedError) and now + pause > deadline)
-
     def _deadline(self, night: Night) -> datetime:
         """When retrying ends: at the next FORECASTING_LATE_UNTIL after the run began, before the next session opens.
 
@@ -232,6 +226,14 @@ class Rounds:
             due = clock_time(symbol.due, self._settings)
             logger.warning("%s: next request at %s: %s", night.symbol, due, night.error)
 
+    def _note_wait(self, night: Night) -> None:
+        """Record that a night has waited for its bar: from when to when, and the number of requests."""
+        began = clock_time(self._began, self._settings).partition(" ")[0]
+        until = clock_time(self._now(), self._settings)
+        waited = f"Waited for its bar from {began} to {until}; {self._round} requests."
+        with connect.transaction(night.settings.url) as connection:
+            add_notes(connection, night, {"waiting": "", "waited": waited})
+
     def _waiting(self, due: datetime) -> str:
         """Why the run waits, of the first symbols, when it requests again, and until when it does."""
         waiting = [symbol.nights[-1] for symbol in self._symbols.values()]
@@ -243,25 +245,15 @@ class Rounds:
 
 
 def nights_with_bars(nights: Sequence[Night], newest: date) -> list[Night]:
-    """Those up to the session `newest`, oldest first, without an error; where there is none, the night of `newest`.
-
-    Where that one is done, the newest of the nights, to be scored alone.
-    """
+    """Those up to the session `newest`, oldest first; else the night of `newest`, unless it is done. Without errors."""
     kept = [replace(night, error=None) for night in nights if night.session <= newest]
     if kept:
         return kept
-    missing = replace(nights[-1], error=None)
+    missing = nights[-1]
     with connect.reading(missing.settings.url) as connection:
         finished = read.newest_finished(connection, missing.symbol, missing.target)
     is_done = finished is not None and newest <= finished
-    return [replace(missing, newest=newest) if is_done else replace(missing, session=newest)]
-
-
-def newest_stored(night: Night) -> date | None:
-    """The newest session up to the night's whose bar is stored; None when there is none."""
-    with connect.reading(night.settings.url) as connection:
-        bars = read.bars(connection, night.symbol, last=night.session)
-    return bars.index[-1].date() if len(bars) else None
+    return [] if is_done else [replace(missing, session=newest, error=None)]
 
 
 def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
@@ -276,9 +268,3 @@ def at_hour(day: datetime, hour: time, zone: ZoneInfo) -> datetime:
 def clock_time(moment: datetime, settings: Settings) -> str:
     """`09:00 America/New_York`: an instant as local time."""
     return f"{moment.astimezone(ZoneInfo(settings.timezone)):%H:%M} {settings.timezone}"
-
-
-def _waited_note(night: Night, began: datetime, now: datetime, requests: int, settings: Settings) -> str:
-    """The note of a night whose bar came after retries: from when to when it waited, and the number of requests."""
-    hour, _, _ = clock_time(began, settings).partition(" ")
-    return f"Waited for its bar from {hour} to {clock_time(now, settings)}; {requests} requests."

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from joblib import cpu_count
 from joblib.externals.loky import get_reusable_executor
 
-from forecasting import __version__
 from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.pipeline import notify, plan
 from forecasting.pipeline.ingest import ingest
@@ -32,14 +33,11 @@ from forecasting.vocabulary import Clock, Mode
 
 logger = logging.getLogger("forecasting.night")
 
-Shown = Callable[[Sequence[Night], str], object]
-"""Shows that a step begins with some nights: the progress bar."""
-
-LARGEST = 50
-"""Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory."""
-
-SHARDS_A_WORKER = 3
-"""Several, so that no worker waits long for the last one."""
+Shown = Callable[[Sequence[Night], str], object]  # Shows that a step begins with some nights: the progress bar
+LARGEST = 50  # Most symbols of an automatic shard: a kill repeats a shard's work, and a shard's pages are in memory
+SHARDS_A_WORKER = 3  # Several, so that no worker waits long for the last one
+DASK_CONNECT_S, DASK_WORKER_S = 30.0, 300.0
+"""Seconds until a Dask scheduler must respond, and until it must have its first worker: machines take minutes."""
 
 
 def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
@@ -54,14 +52,8 @@ def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
 ) -> list[Night]:
     """The nights of a plan, each as it ended; the caller holds the lock of the nights.
 
-    Args:
-        nights: Of `planned_nights` or `planned_span`.
-        settings: The settings in force.
-        now: The clock.
-        wait: Called between rounds of requests.
-        patient: Whether nobody waits at a terminal.
-        switch_source: Allow bars of another source for a symbol that has some.
-        shown: Called with nights and the name of the step that begins with them.
+    `wait` and `patient` as for `Rounds`, `switch_source` as for `ingest`; `shown` is called with the nights and the
+    name of the step that begins with them.
     """
     rounds = Rounds(nights, settings, patient=patient, now=now, wait=wait)
     workers, done = Processes(settings) if workers_of(settings) > 1 else None, list[Night]()
@@ -75,7 +67,7 @@ def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
                 done += run_shard(shard, shown)
     for nights_of_shard in workers.results() if workers is not None else ():
         done += nights_of_shard
-    update_index(settings, now=now)
+    update_index(settings, rounds.ended, now=now)
     return done + rounds.ended
 
 
@@ -154,64 +146,94 @@ class Processes:
     def submit(self, shard: list[Night]) -> None:
         """Let a process run the shard."""
         executor = get_reusable_executor(max_workers=self._count)
-        self._submitted.append((shard, executor.submit(run_packed, packed(shard))))
+        self._submitted.append((shard, executor.submit(run_sent, [sent(night) for night in shard], shard[0].now)))
 
     def results(self) -> Iterator[list[Night]]:
         """The nights of each shard as they ended; of a worker that was lost, run once more in this process."""
         for shard, future in self._submitted:
             try:
-                yield unpacked(shard, future.result())
+                yield as_ended(shard, future.result())
             except BrokenProcessPool as error:
                 logger.warning("a worker was lost, killed for memory perhaps: %s", error)
                 yield run_shard(shard)
 
 
-@dataclass(frozen=True)
-class Packed:
-    """A shard as it travels to a worker; see `sent`.
-
-    Attributes:
-        nights: See `sent`.
-        now: The clock.
-        release: Of the run; a worker of another one would mix two codes in a night.
-    """
-
-    nights: list[dict[str, Any]]
-    now: Clock
-    release: str = field(default=__version__)
-
-    @property
-    def size(self) -> int:
-        """The number of nights."""
-        return len(self.nights)
-
-
-def packed(shard: Sequence[Night]) -> Packed:
-    """The shard as it travels to a worker."""
-    return Packed([sent(night) for night in shard], shard[0].now)
-
-
-def run_packed(shard: Packed) -> list[dict[str, Any]]:
-    """How each night of a shard ended, run in a worker's process under the settings that it finds there."""
+def run_sent(shard: Sequence[dict[str, Any]], now: Clock) -> list[dict[str, Any]]:
+    """How each night of a shard ended, run in a worker's process under the settings that it finds there; see `sent`."""
     try:
-        if shard.release != __version__:
-            raise UsageError(
-                f"Expected on this worker forecasting {shard.release}, the release of the run; found {__version__}. "
-                "Install one release on all machines, then run again."
-            )
         settings = read_settings()
         with ledger(settings):
-            nights = run_shard([received(values, settings, now=shard.now) for values in shard.nights])
+            nights = run_shard([received(values, settings, now=now) for values in shard])
     except Exception as error:  # as a database that cannot be reached
-        ours = explained(error, now=shard.now)
-        return [{"error": ours} for _ in shard.nights]
+        ours = explained(error, now=now)
+        return [{"error": ours} for _ in shard]
     ended = {night.id: {"error": night.error, "is_done": night.is_done} for night in nights}
-    return [ended[values["id"]] for values in shard.nights]  # in the order in which they came
+    return [ended[values["id"]] for values in shard]  # in the order in which they came
 
 
-def unpacked(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Night]:
+def as_ended(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Night]:
     """The nights of a shard with what a worker returned of them."""
     return [replace(night, **values) for night, values in zip(shard, ended, strict=True)]
+
+
+def check_dask(address: str | None) -> None:
+    """Return when Dask is installed and the scheduler at the address, if one is given, has a worker.
+
+    Without a scheduler or a worker a run would wait for ever.
+
+    Raises:
+        UsageError: Dask is not installed.
+        ForecastingError: No scheduler responds there, or it has no worker.
+    """
+    if find_spec("prefect_dask") is None:
+        raise UsageError(
+            "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
+        )
+    if address is None:
+        return
+    from distributed import Client  # not at the top: it changes how exceptions are pickled
+
+    try:
+        with Client(address, timeout=DASK_CONNECT_S, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # no types
+            client.wait_for_workers(1, timeout=DASK_WORKER_S)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ForecastingError(
+            f"Expected a Dask scheduler with a worker at FORECASTING_DASK_ADDRESS {address}; found: {error}. Start "
+            "both (docs/cluster.md), or correct the address; then run again: the bars are stored."
+        ) from error
+
+
+def wait_for_shard(future: Any) -> None:  # noqa: ANN401 - Dask has no types
+    """Return when a shard's future is done: with a result, with an error, or because its scheduler was lost.
+
+    Raises:
+        ForecastingError: The scheduler has had no worker for `DASK_WORKER_S`; Dask would wait for one without end. The
+            futures of all shards are cancelled.
+    """
+    from distributed import Future
+
+    client = future.client
+    while not future.done():
+        try:
+            future.exception(timeout=DASK_WORKER_S)
+        except TimeoutError:
+            try:
+                client.wait_for_workers(1, timeout=DASK_WORKER_S)
+            except TimeoutError as error:
+                client.cancel([Future(key, client) for key in client.futures])
+                raise ForecastingError(f"Expected a worker of the Dask scheduler; found: {error}.") from error
+
+
+def own_cluster(workers: int, folder: Path) -> dict[str, object]:
+    """The arguments of a `LocalCluster` that no other user of this machine can use; its scratch files lie in `folder`.
+
+    Dask asks for no password and runs what it is sent: each connection needs the certificate that this cluster makes
+    for itself. Its HTTP server, which needs none, has no dashboard and listens to this machine alone. Modules are
+    imported from its scratch folder, by default one in the temporary folder that another user could have made.
+    """
+    own = {"local_directory": str(folder)}
+    scheduler = own | {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    return own | {"n_workers": workers, "threads_per_worker": 1, "security": True, "scheduler_kwargs": scheduler}
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import logging
 import shutil
 import subprocess
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
@@ -15,8 +14,9 @@ from typing import Any
 
 from forecasting import __version__
 from forecasting.errors import BadDataError, DataLateError, ForecastingError, StoreError, UsageError
-from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders, prunable_weights
+from forecasting.pipeline.interrupted import prunable_weights
 from forecasting.pipeline.night import Night
+from forecasting.settings import Settings
 from forecasting.store import connect, read, write
 from forecasting.store.connect import Connection
 from forecasting.values import source_name
@@ -47,7 +47,6 @@ KINDS = (
     "assessment",
     "calendar_end",
     "second_source",
-    "inputs",
     "market",
     "no_model",
     "refused",
@@ -62,12 +61,6 @@ def open_run(
     """Add the night's row unless it is there; a night that is run again keeps its first start and its other notes.
 
     That it waits for its bar is no longer noted.
-
-    Args:
-        connection: In the caller's transaction.
-        night: The night.
-        started_at: When it began, for a new row.
-        notes: By kind; an empty text takes the note of that kind away.
     """
     settings = night.settings.forecast_fields() | {"events": source_name(night.settings.events or "")}
     row = {
@@ -101,9 +94,7 @@ def add_notes(connection: Connection, night: Night, notes: dict[str, Any]) -> No
 
 def notes_of(row: dict[str, Any]) -> dict[str, Any]:
     """The notes of a row of table runs, by kind."""
-    if not row["notes"]:
-        return {"earlier": row["note"]} if row["note"] else {}
-    notes: dict[str, Any] = json.loads(row["notes"])
+    notes: dict[str, Any] = json.loads(row["notes"]) if row["notes"] else {"earlier": row["note"]}
     return notes
 
 
@@ -128,10 +119,9 @@ def mark_waiting(night: Night, why: str, *, status: RunStatus = "late") -> None:
 
 
 def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
-    """Say in the night's row that its bar did not come and that the run goes on with the bars up to `newest`.
+    """The sentence that the night's row has now: its bar did not come, and the run goes on with those up to `newest`.
 
-    Returns:
-        The sentence. The night is late, or failed where its source did not respond.
+    The night is late, or failed where its source did not respond.
     """
     value = {"why": why, "newest": str(newest), "came": False}
     is_late = isinstance(error, DataLateError)
@@ -153,18 +143,11 @@ def note_bar(connection: Connection, night: Night) -> None:
         add_notes(connection, night, {"no_bar": {**value, "came": True}})
 
 
-def note_wait(night: Night, note: str) -> None:
-    """Say in the night's row that it has waited for its bar."""
-    with connect.transaction(night.settings.url) as connection:
-        add_notes(connection, night, {"waiting": "", "waited": note})
-
-
 def mark_stopped(night: Night, error: ForecastingError) -> bool:
     """Say in the row of a night what stopped it: `late` where its bar may still come, else `failed`.
 
-    Returns:
-        False on one that is done: another run completed it, after the lock or a worker was lost. Where the row cannot
-        be written, there is a warning, which hides neither the error nor other nights.
+    False on one that is done: another run completed it, after the lock or a worker was lost. Where the row cannot be
+    written, there is a warning, which hides neither the error nor other nights.
     """
     try:
         with connect.transaction(night.settings.url) as connection:
@@ -178,12 +161,12 @@ def mark_stopped(night: Night, error: ForecastingError) -> bool:
     return True
 
 
-def is_refusal(night: Night, error: Exception) -> bool:
+def is_refusal(settings: Settings, symbol: str, error: Exception) -> bool:
     """Whether an error refuses the command of a person, which leaves no trace: a wrong option, or a misspelt symbol."""
     if not isinstance(error, BadDataError):
         return isinstance(error, UsageError)
-    with connect.reading(night.settings.url) as connection:
-        return read.newest_fetch(connection, night.symbol) is None
+    with connect.reading(settings.url) as connection:
+        return read.newest_fetch(connection, symbol) is None
 
 
 def stopped_status(error: Exception) -> RunStatus:
@@ -192,9 +175,7 @@ def stopped_status(error: Exception) -> RunStatus:
 
 
 def close(night: Night) -> Night:
-    """The night, marked done, and its symbol's old weights without a path; one that only scores stays as it is."""
-    if night.windows is None:
-        return night
+    """The night, marked done, and its symbol's old weights without a path."""
     with connect.transaction(night.settings.url) as connection:
         for model_id in prunable_weights(connection, night):
             write.clear_artifact_path(connection, model_id)
@@ -202,16 +183,6 @@ def close(night: Night) -> Night:
         done = {"status": "done", "finished_at": night.now(), "error": None}
         write.update_run(connection, night.id, done | _seconds(night))
     return replace(night, is_done=True)
-
-
-def delete_files_of(nights: Sequence[Night]) -> None:
-    """Delete the windows of finished nights and the weights without a path; a second time it changes nothing."""
-    if done := [night for night in nights if night.is_done]:
-        try:
-            delete_run_folders(done[0].settings)
-            delete_pruned_files(done)
-        except Exception as error:  # the nights are done; the next one deletes what stayed
-            logger.warning("files that nights no longer need were not deleted: %s", error)
 
 
 def _seconds(night: Night) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from datetime import date
 from time import monotonic as _monotonic
 
 from forecasting.errors import BadDataError, UnavailableError, UsageError
@@ -28,25 +27,13 @@ from forecasting.time_limit import TimeLimitError, within
 
 logger = logging.getLogger("forecasting.witness")
 
-WAIT_S = 60.0
-"""For all symbols of a batch together."""
-
-ASK_AGAIN_S = 1800.0
-"""Pause after a failure, so that a witness that does not respond delays a night once, not with every batch."""
-
+WAIT_S = 60.0  # For all symbols of a batch together
+ASK_AGAIN_S = 1800.0  # Pause after a failure: a witness that does not respond delays a night once, not with every batch
 _failed_at: dict[str, float] = {}  # by FORECASTING_WITNESS, in this process
 
 
-Answers = dict[str, Fetched | Exception]
-"""By symbol, the bars of the witness, or the error in their place."""
-
-
 def witness_of(settings: Settings) -> Source | None:
-    """The source that FORECASTING_WITNESS names; None where it is not set.
-
-    Raises:
-        UsageError: It names none, or keys or a package are missing.
-    """
+    """The source that FORECASTING_WITNESS names; None where it is not set. A UsageError where it cannot be used."""
     if settings.witness is None:
         return None
     try:
@@ -59,71 +46,59 @@ def compare_with_witness(nights: Sequence[Night]) -> None:
     """Compare the stored bars of nights, each with its fetch, with the witness's, and write what differs."""
     if not nights or nights[0].settings.witness is None:
         return
-    try:
-        answers = _answers(nights)
-    except Exception as error:  # whatever it is, the nights go on
-        logger.warning("nothing was compared with the witness: %s: %s", type(error).__name__, error)
-        return
+    responses = _responses(nights)
     for night in nights:
         try:
             with connect.transaction(night.settings.url) as connection:
-                _compare(connection, night, answers[night.symbol])
-        except Exception as error:  # as above
+                _compare(connection, night, responses[night.symbol])
+        except Exception as error:  # whatever it is, the nights go on
             logger.warning("%s was not compared with the witness: %s", night.symbol, error)
 
 
-def _answers(nights: Sequence[Night]) -> Answers:
+def _responses(nights: Sequence[Night]) -> dict[str, Fetched | Exception]:
+    """By symbol, the bars of the witness, within WAIT_S for all, or the error in their place."""
     settings, symbols = nights[0].settings, [night.symbol for night in nights]
     name = str(settings.witness)
     if _monotonic() - _failed_at.get(name, -math.inf) < ASK_AGAIN_S:
         return dict.fromkeys(symbols, UnavailableError("It failed a moment ago; no further request was made."))
-    first = min(shift(night.session, 1 - SESSIONS, night.settings.exchange) for night in nights)
-    answers: Answers = {}
-    failure: Exception = BadDataError("It has no bars of the symbol.")
-    try:
-        if (witness := witness_of(settings)) is not None:
-            _request(witness, symbols, first, max(night.session for night in nights), answers)
-    except UsageError as error:
-        failure = error
-    except Exception as error:  # of other people's code, anything
-        _failed_at[name] = _monotonic()
-        failure = error
-    return dict.fromkeys(symbols, failure) | answers
-
-
-def _request(witness: Source, symbols: Sequence[str], first: date, last: date, answers: Answers) -> None:
-    """Put the responses into `answers` as they come, within WAIT_S.
-
-    Raises:
-        Exception: What the witness raises; of one without `fetch_many`, not for a symbol that it lacks.
-    """
+    responses: dict[str, Fetched | Exception] = {}
 
     def request() -> None:
+        first = min(shift(night.session, 1 - SESSIONS, night.settings.exchange) for night in nights)
+        last = max(night.session for night in nights)
+        witness = source_of(name, cache_dir=settings.yahoo_cache)
         if isinstance(witness, ManySource):
-            came.update(witness.fetch_many(symbols, first, last))
+            responses.update(witness.fetch_many(symbols, first, last))
             return
         for symbol in symbols:
             try:
-                came[symbol] = witness.fetch(symbol, first, last)
+                responses[symbol] = witness.fetch(symbol, first, last)
             except BadDataError as error:
-                came[symbol] = error
+                responses[symbol] = error
 
-    came: Answers = {}  # of its own: after the limit, the thread may still add to it
+    failure: Exception = BadDataError("It has no bars of the symbol.")
     try:
         within(WAIT_S, request, name="witness")
-    except TimeLimitError:
-        raise UnavailableError(f"It did not respond in {WAIT_S:g} s.") from None
-    finally:
-        answers.update(dict(came))
+    except Exception as error:  # of other people's code, anything
+        failure = error
+        if isinstance(error, TimeLimitError):
+            failure = UnavailableError(f"It did not respond in {WAIT_S:g} s.")
+        if not isinstance(error, UsageError):
+            _failed_at[name] = _monotonic()
+    return dict.fromkeys(symbols, failure) | dict(responses)  # a copy: after the limit, the thread may still add to it
 
 
-def _compare(connection: Connection, night: Night, answer: Fetched | Exception) -> None:
+def _compare(connection: Connection, night: Night, response: Fetched | Exception) -> None:
     """Write the findings on a night's symbol, or the note that nothing could be compared."""
     symbol, session, exchange = night.symbol, night.session, night.settings.exchange
     bars = read.bars(connection, symbol, first=shift(session, 1 - SESSIONS, exchange), last=session)
     try:
-        found = _usable(answer, symbol)
-        if not bars.index.isin(found.bars.index).any():
+        if isinstance(response, Exception):
+            raise response
+        check_shape(response)
+        if response.symbol != symbol:
+            raise BadDataError(f"It returned bars of {response.symbol}.")
+        if not bars.index.isin(response.bars.index).any():
             raise BadDataError(f"It has none of the {SESSIONS} sessions up to {session}.")
     except Exception as error:  # of other people's code, anything
         note = plain_text(f"Witness {night.settings.witness}: nothing was compared. {error}")
@@ -131,16 +106,7 @@ def _compare(connection: Connection, night: Night, answer: Fetched | Exception) 
         open_run(connection, night, started_at=night.now(), notes={"second_source": note})
         return
     stored = read.findings_of(connection, symbol, RULES, first=shift(session, 1 - 2 * SESSIONS, exchange))
-    findings = disagreements(bars, found.bars, witness=found.source, stored=stored)
+    findings = disagreements(bars, response.bars, witness=response.source, stored=stored)
     fetch = read.fetch(connection, night.fetch_id) or {}
     write.add_flags(connection, symbol, findings, fetch_id=night.fetch_id, fetched_at=fetch["fetched_at"])
-    logger.info("%s: %d new findings by the witness %s", symbol, len(findings), found.source)
-
-
-def _usable(answer: Fetched | Exception, symbol: str) -> Fetched:
-    if isinstance(answer, Exception):
-        raise answer
-    check_shape(answer)
-    if answer.symbol != symbol:
-        raise BadDataError(f"It returned bars of {answer.symbol}.")
-    return answer
+    logger.info("%s: %d new findings by the witness %s", symbol, len(findings), response.source)

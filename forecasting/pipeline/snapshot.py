@@ -1,9 +1,8 @@
-"""What a night knows: its fetch, bars, events and past losses at one instant, the same live and in replay."""
+"""What a night has: its fetch, bars, events and past losses at one instant, the same live and in replay."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -13,58 +12,33 @@ from forecasting.pipeline.night import Night
 from forecasting.preprocess.features import WARM_UP
 from forecasting.preprocess.market import MarketSeries
 from forecasting.preprocess.windows import Windows, make_windows
-from forecasting.sessions import shift
+from forecasting.sessions import opens_at, shift
 from forecasting.settings import Settings
 from forecasting.store import read
 from forecasting.store.connect import Connection
 
+_TOLERANCE = timedelta(minutes=5)  # between two machines that write to one ledger
 
-@dataclass(frozen=True)
-class Snapshot:
-    """The night's inputs as they stood when its fetch was made.
 
-    Attributes:
-        fetch_id: The fetch whose bars the night uses.
-        data_as_of: When that fetch was made; no later version of a bar is used.
-        bars: Current versions then, up to the night's session; columns as `read.bars`.
-        events: Columns as `read.events`.
+def ledger_instant(newest: datetime | None, now: datetime) -> datetime:
+    """The instant of a write: now, but always after the newest instant of the ledger.
+
+    What was known at a fetch is every row that an earlier one has stored. A clock that once was ahead would hide its
+    rows from the nights after it, and from their replay.
     """
-
-    fetch_id: str
-    data_as_of: datetime
-    bars: pd.DataFrame
-    events: pd.DataFrame
+    return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 
-def snapshot_of(connection: Connection, night: Night) -> Snapshot:
-    """The snapshot at the night's input fetch.
-
-    Raises:
-        StoreError: No fetch has brought the night's session.
-    """
-    return snapshot_at_fetch(connection, night, input_fetch(connection, night))
+def is_before(now: datetime, newest: datetime | None) -> bool:
+    """Whether the clock is before the newest instant of the ledger by more than two machines differ."""
+    return newest is not None and now < newest - _TOLERANCE
 
 
-def snapshot_at_fetch(connection: Connection, night: Night, fetch: dict[str, Any]) -> Snapshot:
-    """Bars and events of the night's symbol, up to its session, as they stood when a row of `fetches` was made."""
-    instant, symbol = fetch["fetched_at"], night.symbol
-    return Snapshot(
-        fetch_id=fetch["id"],
-        data_as_of=instant,
-        bars=read.bars(connection, symbol, last=night.session, known_at=instant),
-        events=read.events(connection, symbol, known_at=instant),
-    )
-
-
-def windows_of(night: Night, snapshot: Snapshot, market: MarketSeries | None) -> Windows:
-    """The night's windows, made from its snapshot and the market series at the same instant, and nothing else.
-
-    Raises:
-        HistoryError: No bar of the session, or too few sessions to train on.
-    """
+def windows_of(night: Night, bars: pd.DataFrame, events: pd.DataFrame, market: MarketSeries | None) -> Windows:
+    """The night's windows, made from what was stored at one instant, and nothing else."""
     return make_windows(
-        snapshot.bars,
-        snapshot.events,
+        bars,
+        events,
         origin=night.session,
         target=night.target,
         exchange=night.settings.exchange,
@@ -74,11 +48,7 @@ def windows_of(night: Night, snapshot: Snapshot, market: MarketSeries | None) ->
 
 
 def data_as_of(connection: Connection, night: Night) -> datetime:
-    """The instant of the night's input fetch; that of the newest fetch for a night whose bar has not come.
-
-    Raises:
-        StoreError: No fetch has brought any bar.
-    """
+    """The instant of the night's input fetch; that of the newest fetch for a night whose bar has not come."""
     try:
         fetch = input_fetch(connection, night)
     except StoreError:
@@ -105,8 +75,9 @@ def input_fetch(connection: Connection, night: Night) -> dict[str, Any]:
     named = read.fetch(connection, night.stored_fetch) if night.stored_fetch else None
     if named is not None:
         return named
+    cutoff = opens_at(shift(session, 1, settings.exchange), settings.exchange)  # the last moment for a live forecast
     first = first_session(session, settings)
-    return read.fetch_as_of(connection, night.symbol, session, first=first, cutoff=night.live_deadline)
+    return read.fetch_as_of(connection, night.symbol, session, first=first, cutoff=cutoff)
 
 
 def first_session(session: date, settings: Settings) -> date:
@@ -118,15 +89,7 @@ def past_losses(connection: Connection, night: Night, *, origins: int) -> pd.Dat
     """The losses of the newest `origins` scored origins that the night before this one could score.
 
     More may be stored: where the night before was made up for late, or is replayed, it has scored the sessions after it
-    too. A night that saw these would not decide as one that ran on time.
-
-    Args:
-        connection: An open connection.
-        night: The night.
-        origins: Number of newest scored origins.
-
-    Returns:
-        As `read.losses`.
+    too. A night that saw these would not decide as one that ran on time. Columns as `read.losses`.
     """
     symbol, target = night.symbol, night.target
     before = read.issued_before(connection, symbol, target, session=night.session)

@@ -6,9 +6,6 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
-
-import pandas as pd
 
 from forecasting.errors import NUMERICAL_ERRORS, ArtifactError
 from forecasting.evaluate.decisions import ChainFacts, ModeChoice, choose_mode
@@ -36,45 +33,12 @@ logger = logging.getLogger("forecasting.train")
 _NEVER = 10**6  # sessions since the newest fit from scratch, where there was none
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """What the store holds before the fit.
-
-    Attributes:
-        fitted: Tonight's model, if it was fitted before a kill.
-        champion: Its row in `models`; None before the first.
-        newest_scratch: The session of the newest fit from scratch.
-        losses: The champion's, where they decide how to fit.
-        own: The user's own pretrained weights that had been made when the night's bars were fetched: a night that is
-            run again later starts from no others.
-        fitted_with: The market series that the champion was fitted with.
-    """
-
-    fitted: Row | None
-    champion: Row | None
-    newest_scratch: date | None
-    losses: pd.DataFrame | None
-    own: list[Row]
-    fitted_with: str
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How tonight's challenger is fitted, and from what."""
-
-    choice: ModeChoice
-    windows: Windows
-    champion: Row | None
-    parent: Checkpoint | None
-    own: list[OwnWeights]
-
-
 def train(nights: Sequence[Night]) -> list[Night]:
     """Each night with its challenger; without one where the night fits none, or none that passes the gate.
 
     An error is an ArtifactError: a warm fit was asked for and the champion's weights cannot be used.
     """
-    return [night if night.newest else night.then("train", fit_challenger) for night in nights]
+    return [night.then("train", fit_challenger) for night in nights]
 
 
 def fit_challenger(night: Night) -> Night:
@@ -85,16 +49,20 @@ def fit_challenger(night: Night) -> Night:
     if night.windows is None or night.data_as_of is None:
         raise ValueError(f"Expected the windows of {night.symbol} {night.session}; run preprocess before train.")
     with connect.reading(night.settings.url) as connection:
-        stored = _read(connection, night, known_at=night.data_as_of)
-    if stored.fitted is not None:
-        return _with_challenger(night, stored.fitted)
-    plan = _plan_fit(night, stored, load_windows(night.windows))
-    choice = plan.choice
+        if (fitted := read.model_of_run(connection, night.id)) is not None:
+            return _with_challenger(night, fitted)
+        champion = read.champion(connection, night.symbol, night.target, session=night.session)
+        chain = _chain(connection, night, champion) if champion is not None else None
+        # Made by then: a night that is run again later starts from no others.
+        pretrained = read.pretrained(connection, night.target, known_at=night.data_as_of)
+    windows, own = load_windows(night.windows), own_weights(pretrained, night.settings)
+    choice, parent = _choose(night, chain, windows)
     logger.info("mode %s for %s at %s: %s", choice.method, night.symbol, night.session, choice.reason)
     model, notes = None, {"no_model": "", "refused": ""}
     if choice.method != "skip":
         try:
-            model = _fit_and_save(night, plan)
+            model = _fit_and_save(night, windows, method=choice.method, parent=parent, own=own)
+            model["parent_id"] = champion["id"] if champion is not None and choice.method == "warm" else None
             if model["refused"]:
                 notes["refused"] = f"The gate refused the fit {model['id']}: {model['refused']}."
         except NUMERICAL_ERRORS as error:
@@ -113,47 +81,47 @@ def _with_challenger(night: Night, model: Row | None) -> Night:
     return night if model is None or model["refused"] else replace(night, challenger=str(model["id"]))
 
 
-def _read(connection: Connection, night: Night, *, known_at: datetime) -> _Stored:
-    symbol, target, session = night.symbol, night.target, night.session
-    fitted = read.model_of_run(connection, night.id)
-    champion = read.champion(connection, symbol, target, session=session)
-    losses = None
-    # The charts read hundreds of scored origins, and only a free choice of mode needs them.
-    if night.mode == "auto" and fitted is None and champion is not None:
-        losses = past_losses(connection, night, origins=DRIFT_ORIGINS)
-    own = read.pretrained(connection, target, known_at=known_at)
-    newest_scratch = read.newest_scratch(connection, symbol, target, session=session)
-    fitted_with = read.market_of_run(connection, champion["run_id"]) if champion else ""
-    return _Stored(fitted, champion, newest_scratch, losses, own, fitted_with)
+@dataclass(frozen=True)
+class _Chain:
+    """The champion, sessions since the newest fit from scratch, why it drifts, and the series it was fitted with."""
+
+    champion: Row
+    since_scratch: int
+    drift: str
+    market: str
 
 
-def _plan_fit(night: Night, stored: _Stored, windows: Windows) -> _Plan:
-    """How to fit tonight's challenger, and why.
+def _chain(connection: Connection, night: Night, champion: Row) -> _Chain:
+    symbol, target, exchange = night.symbol, night.target, night.settings.exchange
+    newest = read.newest_scratch(connection, symbol, target, session=night.session)
+    since = len(after(newest, night.session, exchange)) if newest is not None else _NEVER
+    drift = ""
+    if night.mode == "auto":  # the charts read hundreds of scored origins, and only a free choice of mode needs them
+        drift = drift_reason(past_losses(connection, night, origins=DRIFT_ORIGINS), newest_scratch=newest)
+    return _Chain(champion, since, drift, read.market_of_run(connection, champion["run_id"]))
+
+
+def _choose(night: Night, chain: _Chain | None, windows: Windows) -> tuple[ModeChoice, Checkpoint | None]:
+    """How to fit tonight's challenger, and why; and the champion that it continues.
 
     A champion with another number of members, another market series or of other code is none to continue from: then
-    the fit is from scratch.
-
-    Raises:
-        ArtifactError: A warm fit was asked for and the champion's weights cannot be used.
+    the fit is from scratch. An ArtifactError where a warm fit was asked for.
     """
-    champion, settings = stored.champion, night.settings
-    own = own_weights(stored.own, settings)
-    if champion is None:
-        return _Plan(choose_mode(night.mode, None, scratch_every=settings.scratch_every), windows, None, None, own)
-    since = _NEVER
-    if stored.newest_scratch is not None:
-        since = len(after(stored.newest_scratch, night.session, settings.exchange))
+    settings = night.settings
+    if chain is None:
+        return choose_mode(night.mode, None, scratch_every=settings.scratch_every), None
+    champion, since = chain.champion, chain.since_scratch
     parent = None
     try:
         parent = load_model(champion, settings)
         check_parent(parent, windows, settings)
-        check_same_market(parent.card, stored.fitted_with, night)
+        check_same_market(parent.card, chain.market, night)
         facts = ChainFacts(
             usable=True,
             error="",
             sessions_since_scratch=since,
             chain_epochs=champion["chain_epochs"],
-            drift=_drift_reason(stored),
+            drift=chain.drift,
             had_events=parent.card.has_events,
             has_events=windows.has_events,
             had_market=parent.card.has_market,
@@ -163,26 +131,20 @@ def _plan_fit(night: Night, stored: _Stored, windows: Windows) -> _Plan:
         if night.mode == "warm":
             raise
         parent, facts = None, ChainFacts(False, str(error), since, champion["chain_epochs"])
-    choice = choose_mode(night.mode, facts, scratch_every=settings.scratch_every)
-    return _Plan(choice, windows, champion, parent, own)
+    return choose_mode(night.mode, facts, scratch_every=settings.scratch_every), parent
 
 
-def _drift_reason(stored: _Stored) -> str:
-    if stored.losses is None:
-        return ""
-    return drift_reason(stored.losses, newest_scratch=stored.newest_scratch)
-
-
-def _fit_and_save(night: Night, plan: _Plan) -> Row:
+def _fit_and_save(
+    night: Night, windows: Windows, *, method: str, parent: Checkpoint | None, own: list[OwnWeights]
+) -> Row:
     """Fit, write the artifact, return the row: a kill before the row leaves a folder, which the next run deletes."""
-    method, settings = plan.choice.method, night.settings
-    model_id = network_id(night.id, method)
+    settings, model_id = night.settings, network_id(night.id, method)
     started = time.perf_counter()
     if method == "warm":
-        fitted = fit(plan.windows, mode="warm", parent=plan.parent, settings=settings)
+        fitted = fit(windows, mode="warm", parent=parent, settings=settings)
     else:
-        fitted = fit_scratch(plan.windows, settings=settings, own=plan.own)
-    verdict = examine(fitted, plan.windows, settings=settings, champion=plan.parent, own=plan.own)
+        fitted = fit_scratch(windows, settings=settings, own=own)
+    verdict = examine(fitted, windows, settings=settings, champion=parent, own=own)
     if verdict.refused:
         logger.warning("the gate refused tonight's fit of %s: %s", night.symbol, verdict.refused)
     seconds = round(time.perf_counter() - started, 3)
@@ -194,7 +156,6 @@ def _fit_and_save(night: Night, plan: _Plan) -> Row:
         "name": LSTM,
         "version": str(card.architecture),
         "method": method,
-        "parent_id": plan.champion["id"] if method == "warm" and plan.champion else None,
         "base": base,
         "symbol": night.symbol,
         "target": night.target,

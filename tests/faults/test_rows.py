@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from forecasting.errors import ArtifactError
 from forecasting.pipeline.folders import runs_folder
-from forecasting.pipeline.interrupted import delete_pruned_files, delete_run_folders
+from forecasting.pipeline.interrupted import delete_files_of
 from forecasting.pipeline.models import load_model, weights_state
 from forecasting.pipeline.night import Night, make_night
 from forecasting.settings import read_settings
@@ -35,7 +36,7 @@ def ledger(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def a_night() -> Night:
-    return make_night("SBUX", LAST, read_settings(), now=lambda: AT)
+    return replace(make_night("SBUX", LAST, read_settings(), now=lambda: AT), is_done=True)
 
 
 def files(folder: Path) -> list[str]:
@@ -48,7 +49,7 @@ def test_a_model_id_deletes_no_other_folder(ledger: Path, model_id: str) -> None
     with connect.transaction(read_settings().url) as connection:
         for each in ("pruned", model_id):
             write.add_model(connection, model_row(each, **pruned))
-    assert delete_pruned_files([a_night()]) == 1
+    delete_files_of([a_night()])
     assert files(ledger) == ["artifacts/notes.txt", "notes.txt"]
 
 
@@ -57,7 +58,7 @@ def test_pruning_keeps_files_that_it_has_not_written(ledger: Path) -> None:
     pruned: dict[str, Any] = {"artifact_path": None, "artifact_hash": "a" * 64, "created_at": AT}
     with connect.transaction(read_settings().url) as connection:
         write.add_model(connection, model_row("pruned", **pruned))
-    assert delete_pruned_files([a_night()]) == 0
+    delete_files_of([a_night()])
     assert files(ledger) == ["artifacts/notes.txt", "artifacts/pruned/thesis.tex", "notes.txt"]
 
 
@@ -88,6 +89,6 @@ def test_a_finished_run_deletes_the_windows_alone(ledger: Path) -> None:
         for place, name in enumerate(("kept", "done", "linked")):
             write.start_run(connection, run_row(name, f"2024-03-0{place + 5}"))
         connection.execute(sa.update(schema.runs).values(status="done"))
-    delete_run_folders(read_settings())
+    delete_files_of([a_night()])
     assert files(folder) == ["kept/notes.txt"]
     assert (ledger / "artifacts/pruned/weights.safetensors").exists()

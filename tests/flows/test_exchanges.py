@@ -145,8 +145,7 @@ def test_the_same_morning_again_skips_and_names_each_exchange(two_exchanges: Sta
     skipped = nightly.fn()
     assert skipped.name == "Skipped"
     assert skipped.message == (
-        "Nothing new: the newest sessions there are, 2024-02-16 of XNYS and 2024-02-19 of XLON, were already done. "
-        "XNYS was closed on Monday 2024-02-19."
+        "Nothing new since the session 2024-02-16 of XNYS and 2024-02-19 of XLON. XNYS was closed on Monday 2024-02-19."
     )
 
 

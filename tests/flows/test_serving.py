@@ -229,4 +229,4 @@ def test_serve_runs_due_nights_and_those_missed_while_it_was_down(server: str, l
     with processes.running(["flows.cli", "serve"], log=log, environment=environment):
         again = prefect_api.end_of(server, missed, log=log)
     assert again["state_name"] == "Skipped"
-    assert again["state"]["message"] == "Nothing new: the newest session there is, 2018-12-31, was already done."
+    assert again["state"]["message"] == "Nothing new since the session 2018-12-31 of XNYS."

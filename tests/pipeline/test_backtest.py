@@ -10,14 +10,18 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from flows import clock
-from forecasting.pipeline.backtest import backtest_spec, walk_each
+from forecasting.article import unseen_sessions
+from forecasting.backtest.walk_forward import BacktestSpec, backtest
+from forecasting.errors import HistoryError
+from forecasting.pipeline.backtest import backtest_spec, our_medians, walk_each
 from forecasting.settings import Settings, read_settings
-from forecasting.vocabulary import Progress
-from tests.builders import random_bars
+from forecasting.vocabulary import MEDIAN, Progress
+from tests.builders import no_events, random_bars
 from tests.nights import rows
 
 SYMBOLS = {"AAA": 560, "BBB": 200, "CCC": 560}  # BBB has too few sessions to forecast from
@@ -35,15 +39,15 @@ def settings(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("as_published", "parts"), [(True, [1, 2]), (False, [1, 3, 3])])
+@pytest.mark.parametrize("as_published", [True, False])
 def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     settings: Settings,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     as_published: bool,
-    parts: list[int],
 ) -> None:
-    """As published, two workers replay all three symbols; else they share the refits of the third."""
+    """Two workers replay all three symbols."""
+    parts = [1, 2]
     documents, kept, shown = [], [], list[tuple[int, int]]()
 
     @contextmanager
@@ -72,3 +76,26 @@ def test_symbols_side_by_side_have_the_figures_that_each_has_alone(
     done = [0, *(one for one, _ in shown[-len(parts) :])]
     assert sorted(after - before for before, after in pairwise(done)) == parts  # either worker may be done first
     assert shown[-1] == (sum(parts), sum(parts))
+
+
+SMALL = Settings(symbols=("TEST",), members=1, train_sessions=300)
+
+
+def test_our_medians_are_volumes_of_the_articles_sessions_each_from_the_newest_bar_before_it() -> None:
+    bars = random_bars(days=560, seed=11)
+    holed = bars.drop(bars.index[-7])
+    holed.loc[bars.index[-3], "volume"] = np.nan
+    found = our_medians(holed, no_events(), SMALL.model_copy(update={"target": "close"}))
+    assert list(found.index) == list(unseen_sessions(holed)) == [*bars.index[-55:-7], *bars.index[[-6, -5, -4, -2, -1]]]
+    spec = BacktestSpec("TEST", bars.index[-56].date(), bars.index[-2].date(), refit_every=21, settings=SMALL)
+    result = backtest(holed, no_events(), spec=spec)
+    of = dict(zip(result.origins.tolist(), result.issued[..., MEDIAN], strict=True))
+    for session, origin, horizon in ((-8, -9, 1), (-6, -8, 2), (-2, -3, 1)):
+        assert found[bars.index[session]] == of[bars.index[origin].date()][horizon - 1]
+
+
+def test_a_test_session_after_five_without_a_bar_has_no_median_of_ours() -> None:
+    bars = random_bars(days=560, seed=11)
+    assert len(our_medians(bars.drop(bars.index[-9:-5]), no_events(), SMALL)) == 53
+    with pytest.raises(HistoryError, match="5 or more sessions without a bar come before a test session"):
+        our_medians(bars.drop(bars.index[-9:-4]), no_events(), SMALL)

@@ -13,11 +13,9 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import RateLimitedError, UnavailableError
-from forecasting.ingest.earnings import drop_moved, validity_intervals
 from forecasting.ingest.sources import yahoo as yahoo_module
-from forecasting.ingest.sources.yahoo import page_dates
 from forecasting.pipeline.backtest import load_series
-from forecasting.pipeline.ingest import Purpose, fetch_and_store
+from forecasting.pipeline.ingest import Purpose, fetch_and_store, first_of
 from forecasting.pipeline.night import make_night
 from forecasting.sessions import closes_at
 from forecasting.settings import read_settings
@@ -76,7 +74,7 @@ def ingest(
     moment = closes_at(session) + timedelta(hours=13)
     settings = read_settings().model_copy(update={"source": "yahoo", "events": events})
     nights = [make_night(symbol, session, settings, now=lambda: moment) for symbol in symbols]
-    return [night.error for night in fetch_and_store([(night, session) for night in nights], purpose=purpose)]
+    return [night.error for night in fetch_and_store([(night, first_of([night])) for night in nights], purpose=purpose)]
 
 
 def dates(symbol: str, *, after: str = "2024-03-08") -> Dates:
@@ -217,44 +215,6 @@ def test_the_night_before_the_announcement_still_has_the_next_date(yahoo: StandI
     yahoo.earnings = LAST_PAGE
     ingest(yahoo, LAST, "KOA")
     assert [session for session, *_ in dates("KOA")] == ["2024-03-11"]
-
-
-@ON_BOTH_DATABASES
-def test_dates_of_another_exchange_are_of_its_clock_and_those_stored_by_new_yorks_are_replaced(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bars = random_bars(days=650, seed=9, last=LAST)
-    bars.loc["2024-01-25", "volume"] *= 3.0  # as if reports came before the open
-    yahoo.add("MC.PA", bars, zone="Europe/Paris", currency="EUR")
-    yahoo.earnings = ["April 16, 2024 at 11 AM EDT", "January 25, 2024 at 11 AM EST"]  # 17:00 to 18:00 in Paris
-    with monkeypatch.context() as before:
-        before.setattr(yahoo_module, "page_dates", new_yorks_dates)
-        assert ingest(yahoo, THURSDAY, "MC.PA") == [None]
-    stored = rows("events")
-    assert [row["timing"] for row in stored] == ["", ""]
-    assert ingest(yahoo, LAST, "MC.PA") == [None]
-    assert dates("MC.PA") == [
-        ("2024-04-16", "2024-03-07", "seen", ""),
-        ("2024-04-16", "2024-03-08", "withdrawn", ""),
-        ("2024-04-17", "2024-03-08", "seen", "amc"),
-    ]
-    assert [row for row in rows("events") if row in stored] == stored  # a night of before has the rows of before
-    assert valid_sessions("MC.PA") == ["2024-01-26", "2024-04-17"]
-    assert ingest(yahoo, LAST, "MC.PA") == [None]
-    assert len(rows("events")) == 5
-
-
-def new_yorks_dates(at: pd.DatetimeIndex, *, exchange: str) -> pd.DataFrame:
-    """The dates of a page as releases before gave them for every exchange."""
-    assert exchange == "XPAR"
-    return page_dates(at)
-
-
-def valid_sessions(symbol: str) -> list[str]:
-    """The sessions of the events that a night of now may use."""
-    with connect.reading(read_settings().url) as connection:
-        valid = drop_moved(validity_intervals(read.event_rows(connection, symbol)))
-    return sorted(str(day)[:10] for day in valid.loc[valid["withdrawn_from"].isna(), "session"])
 
 
 def test_a_backtest_has_the_past_dates_that_a_first_night_has(yahoo: StandIn) -> None:

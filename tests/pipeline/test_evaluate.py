@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from forecasting.pipeline.evaluate import promotion, read_evidence
+from forecasting.pipeline.evaluate import score_and_decide
 from forecasting.pipeline.folders import artifact_folder
 from forecasting.pipeline.night import Night, make_night
 from forecasting.preprocess.windows import make_windows
 from forecasting.sessions import shift
 from forecasting.settings import Settings
 from forecasting.store import read, write
-from forecasting.store.connect import Connection, transaction
+from forecasting.store.connect import Connection, reading, transaction
 from forecasting.train import checkpoint
 from forecasting.train.fit import fit
 from tests.builders import no_events, random_bars
@@ -67,11 +67,8 @@ def tonight(settings: Settings) -> Night:
 
 
 def decided(url: str, settings: Settings) -> dict[str, Any]:
-    run = tonight(settings)
-    with transaction(url) as connection:
-        evidence = read_evidence(connection, run)
-        if evidence.challenger is not None:  # else it was decided before
-            write.add_promotion(connection, promotion(run, evidence) or {})
+    run = score_and_decide(tonight(settings))
+    with reading(url) as connection:
         found = read.decision_of_run(connection, run.id)
         champion = read.champion(connection, SYMBOL, TARGET)
     assert found is not None
@@ -114,7 +111,9 @@ def test_without_a_champion_a_refused_fit_leaves_none(
     settings = settings_of(tmp_path, sqlite_url)
     with transaction(sqlite_url) as connection:
         fitted_tonight(connection, settings, fitted, champion=False, refused="a weight is too far")
-        assert promotion(tonight(settings), read_evidence(connection, tonight(settings))) is None
+    score_and_decide(tonight(settings))
+    with reading(sqlite_url) as connection:
+        assert read.decision_of_run(connection, tonight(settings).id) is None
 
 
 def test_a_night_that_could_not_forecast_decides_nothing(
@@ -124,7 +123,9 @@ def test_a_night_that_could_not_forecast_decides_nothing(
     settings = settings_of(tmp_path, database_url)
     with transaction(database_url) as connection:
         fitted_tonight(connection, settings, fitted)
-        assert read_evidence(connection, replace(tonight(settings), windows=None)).challenger is None
+    score_and_decide(replace(tonight(settings), windows=None))
+    with reading(database_url) as connection:
+        assert read.decision_of_run(connection, tonight(settings).id) is None
 
 
 def altered(folder: Path) -> None:

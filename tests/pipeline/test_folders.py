@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from forecasting.errors import ArtifactError
-from forecasting.pipeline.folders import check_inside, child_folder, delete_files
+from forecasting.errors import ArtifactError, UsageError
+from forecasting.pipeline.folders import check_inside, check_writable, child_folder, delete_files, write_whole
 
 
 def test_an_id_names_a_folder_of_the_parent(tmp_path: Path) -> None:
@@ -50,3 +51,42 @@ def test_what_a_link_points_to_remains(tmp_path: Path) -> None:
     (tmp_path / "linked").symlink_to(outside)
     assert not delete_files(tmp_path / "linked", ["known"])
     assert (outside / "known").exists()
+
+
+def test_a_new_file_and_an_existing_one_can_be_written(tmp_path: Path):
+    check_writable(tmp_path / "new.json")
+    (tmp_path / "old.json").write_text("{}")
+    check_writable(tmp_path / "old.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [(".", "a folder"), ("missing/x.json", "no folder to put it in"), ("x" * 300, "File name too long")],
+)
+def test_a_path_that_cannot_be_a_file_is_refused(tmp_path: Path, name: str, problem: str):
+    with pytest.raises(UsageError, match=problem):
+        check_writable(tmp_path / name)
+
+
+def test_a_path_without_the_right_to_write_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(UsageError, match="no right to write"):
+        check_writable(tmp_path / "new.json")
+
+
+def test_a_file_is_written_whole_through_a_link_or_left_as_it_was(tmp_path: Path):
+    (tmp_path / "folder").mkdir()
+    real, link = tmp_path / "folder" / "real.csv", tmp_path / "link.csv"
+    link.symlink_to(real)
+    write_whole(link, lambda draft: draft.write_text("one"))
+    assert (real.read_text(), link.is_symlink()) == ("one", True)
+
+    def half(draft: Path) -> None:
+        draft.write_text("half")
+        raise OSError
+
+    with pytest.raises(OSError):
+        write_whole(link, half)
+    assert real.read_text() == "one"
+    assert [path.name for path in real.parent.iterdir()] == ["real.csv"]

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from flows import catch_up, nightly
-from forecasting.backtest.refits import _RefitCache
-from forecasting.errors import StoreError
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.folders import runs_folder
-from forecasting.pipeline.interrupted import CUT_OFF, DRAFT_AGE, delete_leftovers, mark_cut_off
-from forecasting.pipeline.output_file import write_whole
+from forecasting.pipeline.interrupted import CUT_OFF, delete_leftovers, mark_cut_off, prunable_weights
+from forecasting.pipeline.night import make_night
 from forecasting.sessions import between
-from forecasting.settings import read_settings
+from forecasting.settings import Settings, read_settings
 from forecasting.store import connect, migrate, write
+from forecasting.store.connect import transaction
 from tests.nights import killed, rows
-from tests.store.rows import run_row
+from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, start
 
 NIGHTS = between(date(2024, 2, 1), date(2024, 3, 8))
 
@@ -75,18 +73,11 @@ def test_a_span_marks_the_nights_that_were_cut_off_before_it(
     }
 
 
-def test_a_span_of_a_database_of_an_older_release_is_refused_before_it_begins(
-    night_folder: Path, plain_flows: None
-) -> None:
-    migrate.downgrade(read_settings().url, "0009")
-    with pytest.raises(StoreError, match="is at revision 0009; this code needs"):
-        catch_up.catch_up(NIGHTS[-1], NIGHTS[-1])
-
-
 def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    migrate.upgrade(read_settings().url)
     own = runs_folder(read_settings()).relative_to(tmp_path)
     left = [
         "artifacts/.0123456789ab-x1y2/weights.safetensors",
@@ -104,8 +95,8 @@ def test_half_written_weights_and_windows_are_deleted_and_nothing_else(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / own / "linked").symlink_to(tmp_path / "artifacts")
-    assert delete_leftovers(read_settings(), now=lambda: datetime.now(UTC)) == 3
-    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert delete_leftovers(read_settings()) == 3
+    files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*/*") if path.is_file()}
     assert files == set(kept)
 
 
@@ -125,26 +116,29 @@ def test_weights_whose_row_was_never_written_are_deleted_though_the_night_then_f
     assert not (folder / left).exists()
 
 
-def test_the_drafts_that_killed_writers_left_are_deleted_a_day_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
-    settings, page = read_settings(), tmp_path / "reports" / "SBUX-volume.html"
-    page.parent.mkdir()
-    page.write_text("the page before", encoding="utf-8")
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", killed)
-        patch.setattr(Path, "unlink", lambda *args, **options: None)  # a killed process removes nothing
-        with pytest.raises(KeyboardInterrupt):
-            write_whole(page, lambda draft: draft.write_text("half", encoding="utf-8"))
-        with pytest.raises(KeyboardInterrupt):
-            _RefitCache(tmp_path / "backtests", "key").write(np.arange(3), {"network": np.zeros(3)})
-    drafts = [path for path in tmp_path.rglob("*.*") if path.is_file() and path != page]
-    assert len(drafts) == 2
-    assert delete_leftovers(settings, now=lambda: datetime.now(UTC) + DRAFT_AGE - timedelta(minutes=1)) == 0
-    assert delete_leftovers(settings, now=lambda: datetime.now(UTC) + DRAFT_AGE + timedelta(minutes=1)) == 2
-    assert [path for path in tmp_path.rglob("*.*") if path.is_file()] == [page]
-
-
 def _stopped(*args: object) -> None:
     raise ZeroDivisionError("seeded")
+
+
+@pytest.mark.parametrize(("origin", "spared"), [("2024-03-07", []), ("2024-03-05", ["m0"])])
+def test_weights_that_a_row_of_the_last_nights_came_from_are_kept(
+    database_url: str, origin: str, spared: list[str]
+) -> None:
+    settings = Settings().model_copy(update={"keep_artifacts": 2})
+    with transaction(database_url) as connection:
+        start(connection, origins=(origin, "2024-03-06", "2024-03-08"), models=())
+        for place in range(5):
+            fitted = at(f"2024-03-0{place + 1}T22:00")
+            write.add_model(connection, model_row(f"m{place}", created_at=fitted, artifact_path=f"artifacts/m{place}"))
+        for place in range(3):  # m2 is champion, m1 was before it
+            promotion = {"symbol": SYMBOL, "target": TARGET, "session": date(2024, 3, 1 + place), "origins": 0}
+            promotion |= {"id": f"p{place}", "challenger": f"m{place}", "winner": f"m{place}", "trigger": "night"}
+            write.add_promotion(connection, promotion | {"reason": "", "decided_at": at(f"2024-03-0{place + 1}T22:00")})
+        said = [("m0", origin), ("m2", "2024-03-06"), ("m2", "2024-03-08")]
+        write.add_forecasts(connection, [forecast_row(model, session) for model, session in said])
+        assert (
+            prunable_weights(
+                connection, make_night(SYMBOL, date(2024, 3, 8), settings, now=lambda: at("2024-03-09T10:30"))
+            )
+            == spared
+        )

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from flows import clock
-from forecasting.errors import ArtifactError, UsageError
+from forecasting.errors import ArtifactError
 from forecasting.pipeline import preprocess
 from forecasting.pipeline.ingest import ingest, ingest_only
 from forecasting.pipeline.market import market_night
 from forecasting.pipeline.night import make_night
-from forecasting.pipeline.parameters import check_permitted
 from forecasting.pipeline.replay import replay
 from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
@@ -92,13 +91,6 @@ def test_a_file_that_ended_two_sessions_before_is_filled_forward_and_the_run_say
     np.testing.assert_allclose(made[0].market[-3:], np.log(VIX["close"].iloc[-3]), rtol=1e-12)
     (run,) = rows("runs")
     assert f"its close of {LAST} was not there; the newest is of {VIX.index[-3].date()}, filled forward" in run["note"]
-
-
-def test_a_file_that_ended_long_before_gives_the_newest_session_no_value(vix_file: Path, made: list[Windows]) -> None:
-    VIX[["close"]].iloc[:-8].rename_axis("Date").to_csv(vix_file)
-    night(LAST, "skip")
-    assert (made[0].has_market, bool(made[0].market.any())) == (False, True)
-    assert "too old to be used" in str(rows("runs")[0]["note"])
 
 
 def test_yahoos_vix_is_an_input_without_a_setting_and_none_leaves_it_out(
@@ -248,16 +240,3 @@ def test_a_champion_fitted_with_another_series_gives_way_at_once_to_a_fit_from_s
     (fitted,) = [row for row in rows("models") if row["run_id"] == run["id"]]
     networks = [row for row in rows("forecasts") if row["origin_session"] == str(LAST) and row["calibration"]]
     assert {(row["model_id"], row["role"], row["status"]) for row in networks} == {(fitted["id"], "champion", "ok")}
-
-
-def test_the_series_itself_and_a_night_without_one_have_no_market_night() -> None:
-    for symbol, market in (("^VIX", None), ("SBUX", "none")):
-        settings = Settings(symbols=(symbol,), market=market)
-        assert market_night(make_night(symbol, LAST, settings, now=lambda: closes_at(LAST))) is None
-
-
-def test_a_flow_parameter_may_name_a_symbol_but_no_file_outside_the_permitted_folders(tmp_path: Path) -> None:
-    check_permitted("^VIX", kind="market", given=[], folders=[tmp_path])
-    check_permitted(f"csv:{tmp_path / 'VIX.csv'}", kind="market", given=[], folders=[tmp_path])
-    with pytest.raises(UsageError, match="FORECASTING_MARKET"):
-        check_permitted("csv:/etc/VIX.csv", kind="market", given=[], folders=[tmp_path])

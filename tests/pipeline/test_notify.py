@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -114,24 +113,6 @@ def test_more_than_three_symbols_share_one_alert_that_quotes_the_first_three() -
     (one,) = together(of_symbols("AAA", "BBB", "CCC", "DDD"))
     words = "4 symbols, among them AAA: a fit of AAA. BBB: a fit of BBB. CCC: a fit of CCC."
     assert one == Alert("promotion", "AAA+3-others", "volume", LAST, words)
-
-
-def test_kinds_and_targets_are_not_mixed() -> None:
-    promoted = of_symbols("AAA", "BBB", "CCC", "DDD")
-    drifting = [replace(one, kind="drift") for one in promoted]
-    ranges = [replace(one, target="range") for one in promoted[:2]]
-    found = [(one.kind, one.target, one.symbol) for one in together([*promoted, *drifting, *ranges])]
-    assert found == [
-        ("promotion", "volume", "AAA+3-others"),
-        ("drift", "volume", "AAA+3-others"),
-        ("promotion", "range", "AAA"),
-        ("promotion", "range", "BBB"),
-    ]
-
-
-def test_many_nights_of_few_symbols_keep_an_alert_each() -> None:
-    days = [replace(one, session=day) for one in of_symbols("AAA", "BBB") for day in (date(2024, 3, 7), LAST)]
-    assert together(days) == days
 
 
 def test_an_ordinary_night_sends_nothing(night_folder: Path, posted: list[str]) -> None:

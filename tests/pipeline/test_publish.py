@@ -21,7 +21,7 @@ from forecasting.pipeline.publish import LINE_ORIGINS, SHOWN_SESSIONS, report_da
 from forecasting.pipeline.run import run_missed
 from forecasting.report.night_view import ReportData
 from forecasting.report.page import render_page
-from forecasting.report.record import ENOUGH_LIVE, newest_records
+from forecasting.report.record import ENOUGH_LIVE
 from forecasting.report.terminal import line_listing
 from forecasting.report.units import percent
 from forecasting.report.wording import forecaster_label
@@ -144,20 +144,6 @@ def test_live_skill_equals_a_recomputation_from_all_scores(url: str, lines: pd.D
                 assert row[name] == (value if isinstance(value, str) else pytest.approx(value, rel=1e-6)), name
 
 
-def test_show_and_live_skill_have_one_best_baseline_and_the_same_nights(url: str, data: ReportData) -> None:
-    with reading(url) as connection:
-        view = read.view(connection, "live_skill", SYMBOL).query("kind == 'live' and horizon == 1")
-    shown = newest_records(data.record)
-    names = {"n": "n", "mae": "mae", "coverage_80": "coverage_80", "best_baseline": "best_baseline"}
-    names |= {"their_mae": "baseline_mae", "skill_mae": "skill", "skill_pinball": "pinball_skill"}
-    if set(data.record.kinds) != {"live"}:  # a young ledger shows late nights too, which the view has apart
-        assert len(data.record.ahead(1)) > view["n"].max()
-        return
-    for row, figures in zip(shown, view.to_dict("records"), strict=False):
-        for name, column in names.items():
-            assert row[name] == (figures[column] if name == "best_baseline" else pytest.approx(figures[column])), name
-
-
 def counting(lines: pd.DataFrame) -> pd.DataFrame:
     """The scores of the newest origins that the page counts: live before late before replay, or live alone."""
     newest = sorted(lines["origin_session"].unique())[-SHOWN_SESSIONS:]
@@ -244,20 +230,6 @@ def test_show_as_json_equals_a_recomputation_from_all_scores(
         "fallbacks": fallbacks(lines),
         "skills": rows,
     }
-
-
-def test_show_equals_a_recomputation_from_all_scores(
-    data: ReportData, skills: Figures, shown: Callable[..., str]
-) -> None:
-    unit, output = data.unit, shown()
-    for (name, horizon), figures in skills.items():
-        if horizon == 0:
-            n, mae, their_mae, *_, skill_mae, skill_pinball = figures
-            label = forecaster_label(name)
-            (row,) = [line.strip() for line in output.splitlines() if re.match(rf" *{label}  ", line)]
-            shares = [percent(share, signed=True, decimals=1).split() for share in (skill_mae, skill_pinball)]
-            cells = [str(n), unit.number(mae), unit.number(their_mae), *shares[0], *shares[1]]
-            assert row.removeprefix(label).split() == cells
 
 
 @pytest.mark.parametrize("origins", [LINE_ORIGINS, ENOUGH_LIVE - 1], ids=["enough", "too few to decide"])

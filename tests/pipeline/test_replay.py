@@ -12,13 +12,13 @@ import sqlalchemy as sa
 
 from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
-from forecasting.pipeline import ledger_frames, models
+from forecasting.pipeline import export, models
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.replay import finished_nights, in_order, replay
 from forecasting.predict import combine
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
-from forecasting.store import connect, migrate
+from forecasting.store import connect
 from tests.builders import LAST, random_bars, set_small_night
 from tests.faults.early_evidence import early_evidence
 from tests.nights import copy_nights
@@ -171,9 +171,9 @@ def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_se
     assert words.startswith(f"MSFT: 4 nights, {EARLY} to {THIRD}: all ")
     with connect.reading(settings.url) as connection:
         used = connection.scalar(sa.text(f"SELECT last_value FROM forecasts WHERE origin_session = '{FIRST}'"))
-    volumes = ledger_frames.bars(settings, as_of=FIRST)["volume"]
+    volumes = export.bars(settings, as_of=FIRST)["volume"]
     assert volumes.iloc[-1] == used
-    assert ledger_frames.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
+    assert export.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
     assert [row["as_of"] for row in finished_nights("MSFT", settings, first=FIRST, last=None).between] == [EARLY]
     assert not finished_nights("MSFT", settings, first=None, last=None).between
 
@@ -216,19 +216,6 @@ def test_nights_are_in_the_order_in_which_they_were_made_whatever_their_clocks_s
 def test_without_a_finished_night_there_is_nothing_to_replay(yahoo: StandIn) -> None:
     with pytest.raises(UsageError, match="nothing to replay"):
         replay(read_settings(), now=clock.now)
-
-
-def test_a_replay_needs_no_right_to_write(yahoo: StandIn) -> None:
-    with (
-        mock.patch.object(migrate, "transaction", side_effect=PermissionError),
-        pytest.raises(UsageError, match="there is nothing to replay"),
-    ):
-        replay(read_settings(), now=clock.now)
-
-
-@pytest.mark.usefixtures("four")
-def test_one_night_is_one_night() -> None:
-    assert replay(read_settings(), now=clock.now, first=THIRD).startswith(f"MSFT: 1 night, {THIRD} to {THIRD}: all ")
 
 
 @pytest.mark.usefixtures("four")

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from flows import clock
 from forecasting.errors import UsageError
-from forecasting.pipeline.publish import index_lines, page_data, report_data, update_index, write_index, write_reports
+from forecasting.pipeline.health import completed_sentence, next_night_sentence
+from forecasting.pipeline.publish import (
+    index_lines,
+    newest_nights,
+    outcome_page,
+    page_data,
+    report_data,
+    update_index,
+    write_reports,
+)
 from forecasting.report.night_view import ReportData
+from forecasting.report.prefect import RunTimes
 from forecasting.sessions import between
 from forecasting.settings import Settings
-from forecasting.store import write
+from forecasting.store import connect, write
 from forecasting.store.connect import reading, transaction
+from forecasting.store.schema import metadata
+from tests.pipeline.test_export import fill, settings_of
 from tests.store.rows import SYMBOL, TARGET, at, forecast_row, model_row, run_row, score_row, start, store_bars
 
 LAST = "2024-03-08"
@@ -162,12 +175,6 @@ def test_a_path_for_several_symbols_is_refused(settings: Settings, tmp_path: Pat
         write_reports(several, tmp_path / "page.html", now=clock.now)
 
 
-def test_a_path_in_no_folder_is_refused_as_that_of_an_export_is(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no folder to put it in"):
-        write_reports(settings, tmp_path / "missing" / "page.html", now=clock.now)
-    assert not (tmp_path / "missing").exists()
-
-
 def test_a_symbol_or_a_night_that_is_not_there_is_told_with_what_is(settings: Settings) -> None:
     misspelt = settings.model_copy(update={"symbols": ("SBUXX",)})
     (unknown,), _ = write_reports(misspelt, None, now=clock.now)
@@ -212,6 +219,50 @@ def test_an_index_that_cannot_be_written_after_a_night_is_a_warning(
     assert (level, message[:46]) == ("WARNING", "the index of the pages was not written: The pa")
 
 
-def test_an_index_is_written_for_an_empty_ledger_too(sqlite_url: str, tmp_path: Path) -> None:
-    path = write_index(Settings(data_dir=tmp_path, database_url=sqlite_url))
-    assert "The ledger holds no forecast yet" in path.read_text(encoding="utf-8")
+def test_each_symbol_has_its_newest_night_whatever_came_of_it_and_the_published_forecast(sqlite_url: str) -> None:
+    fill(sqlite_url)
+    failed = run_row("r9", "2024-03-08", symbol="BAD", status="failed", error="no rows of BAD", note="")
+    with connect.transaction(sqlite_url) as connection:
+        connection.execute(metadata.tables["runs"].insert().values(failed))
+    done, bad, new = newest_nights(settings_of(sqlite_url, SYMBOL, "BAD", "NEW"))
+    assert (bad.symbol, bad.status, bad.reason, bad.tomorrow) == ("BAD", "failed", "no rows of BAD", None)
+    assert (new.symbol, new.status, new.run) == ("NEW", "no night yet", None)
+    assert (done.symbol, done.status, done.opens) == (SYMBOL, "done", datetime(2024, 3, 11, 13, 30, tzinfo=UTC))
+    assert done.tomorrow is not None
+    assert (done.tomorrow["target_session"].date(), done.tomorrow["q50"]) == (date(2024, 3, 11), 100.0)
+
+
+def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_url: str) -> None:
+    fill(sqlite_url)
+    with connect.transaction(sqlite_url) as connection:
+        connection.execute(metadata.tables["runs"].update().values(seconds_train=2.0))
+        other = run_row("r9", "2024-03-08", symbol="OTHER", note="", seconds_train=500.0)
+        connection.execute(metadata.tables["runs"].insert().values(other))
+    settings, now = settings_of(sqlite_url), datetime(2024, 3, 8, 22, 0, tzinfo=UTC)
+    page = outcome_page(settings, newest_nights(settings), RunTimes(now, now, now))
+    assert page.key == "outcomes-volume"
+    rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]
+    assert "| train | 2.0 s | 2.0 s | 2.0 s |  |" in rows
+
+
+def test_the_next_night_is_named_with_its_time_zone_and_the_settings_that_change_it(sqlite_url: str) -> None:
+    due = datetime(2024, 3, 12, 5, 30, tzinfo=ZoneInfo("America/New_York"))
+    shown = next_night_sentence(settings_of(sqlite_url, SYMBOL, "MSFT"), ["volume"], due, now=due - timedelta(hours=7))
+    assert shown == (
+        "SBUX, MSFT volume: the next night starts on Tuesday 2024-03-12 at 05:30 EDT, in 7 h. "
+        "FORECASTING_CRON is 30 5-8 * * 2-6, FORECASTING_TIMEZONE America/New_York."
+    )
+
+
+def test_a_catch_up_without_work_says_so() -> None:
+    settings, span = Settings(symbols=(SYMBOL, "MSFT")), (date(2024, 3, 7), date(2024, 3, 8))
+    assert completed_sentence(settings, [], *span) == (
+        "SBUX, MSFT: every session from 2024-03-07 to 2024-03-08 has its forecasts already; nothing was run."
+    )
+    assert completed_sentence(settings, [], span[0], span[0]) == (
+        "SBUX, MSFT: the session 2024-03-07 has its forecasts already; nothing was run."
+    )
+    assert completed_sentence(settings, ["x"], *span) == (
+        "SBUX, MSFT: 1 night completed between 2024-03-07 and 2024-03-08."
+    )
+    assert "SBUX, MSFT: 4 nights completed" in completed_sentence(settings, ["x"] * 4, *span)

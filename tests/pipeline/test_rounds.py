@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
@@ -22,7 +21,7 @@ from forecasting.errors import (
     UsageError,
 )
 from forecasting.pipeline.night import Night, make_night
-from forecasting.pipeline.rounds import Rounds, at_hour
+from forecasting.pipeline.rounds import Rounds
 from forecasting.settings import Settings
 from forecasting.store import connect
 from tests.builders import LAST
@@ -62,9 +61,7 @@ class Run:
                 error = None
                 if night.symbol == of:
                     error = given.pop(0) if len(given) > 1 else given[0]
-                    self.asked.append(
-                        (round((self.moment - BEGAN).total_seconds() / 60), str(night.newest or night.session))
-                    )
+                    self.asked.append((round((self.moment - BEGAN).total_seconds() / 60), str(night.session)))
                 fetched.append(replace(night, error=error, fetch_id="" if error else "fetch"))
             self.ran += self.rounds.take(fetched)
         return self
@@ -147,16 +144,6 @@ def test_one_symbols_wait_does_not_hold_up_another(settings: Settings) -> None:
     assert str(row["note"]) == "Waited for its bar from 05:30 to 05:50 America/New_York; 2 requests."
 
 
-def test_of_many_reasons_three_are_quoted_each_once(settings: Settings) -> None:
-    run = Run(settings, "A", "B", "C", "D", "E")
-    for due in run.rounds:
-        errors = [None if run.why else UnavailableError(f"fault {place}") for place, _ in enumerate(due)]
-        run.rounds.take([replace(night, error=error) for night, error in zip(due, errors, strict=True)])
-    assert run.why == [
-        "fault 0 fault 1 fault 2 And 2 more. Next request at 05:31, retrying until 09:00 America/New_York."
-    ]
-
-
 @pytest.mark.parametrize(
     ("began", "until"), [("2024-03-08T22:30", "2024-03-09T14:00"), ("2024-03-11T12:00", "2024-03-11T13:00")]
 )
@@ -170,8 +157,3 @@ def test_it_waits_until_the_stated_hour_and_never_past_the_next_open(
     )
     run.responses(LATE)
     assert run.moment == pd.Timestamp(until, tz=UTC)
-
-
-def test_an_hour_that_the_clocks_of_a_day_skip_is_the_one_after_it() -> None:
-    zone = ZoneInfo("America/New_York")
-    assert at_hour(datetime(2024, 3, 10, 12, tzinfo=UTC), time(2, 30), zone).astimezone(zone).hour == 3

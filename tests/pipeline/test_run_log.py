@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from forecasting import __version__
 from forecasting.errors import DataLateError, HistoryError, UnavailableError
+from forecasting.pipeline import run_log as module
 from forecasting.pipeline.night import Night, make_night
 from forecasting.pipeline.run_log import (
     add_notes,
+    code_version,
     mark_stopped,
     mark_waiting,
     mark_without_bar,
     note_bar,
-    note_wait,
     open_run,
 )
 from forecasting.settings import Settings
@@ -54,7 +57,8 @@ def waits(night: Night) -> None:
 
 
 def waited(night: Night) -> None:
-    note_wait(night, "Waited.")
+    with connect.transaction(night.settings.url) as connection:
+        add_notes(connection, night, {"waiting": "", "waited": "Waited."})
 
 
 def late(night: Night) -> None:
@@ -113,10 +117,28 @@ def test_a_night_that_is_done_is_not_marked_as_stopped(night: Night) -> None:
     assert (row(night)["status"], row(night)["error"]) == ("done", None)
 
 
-def test_a_note_of_an_older_release_stays(night: Night) -> None:
-    opened(night)
-    with connect.transaction(night.settings.url) as connection:
-        write.update_run(connection, night.id, {"note": "As it was.", "notes": ""})
-        add_notes(connection, night, {"market": "No VIX."})
-        add_notes(connection, night, {"market": "No VIX."})
-    assert row(night)["note"] == "As it was. No VIX."
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout with one commit, which the code is made to believe it lies in."""
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], [*author, "commit", "--quiet", "--allow-empty", "--message", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "forecasting" / "pipeline" / "run_log.py"))
+    code_version.cache_clear()
+    yield tmp_path
+    code_version.cache_clear()
+
+
+def test_the_commit_is_part_of_the_version_also_where_the_checkout_is_another_user_s(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch for this refusal
+    assert code_version() == f"{__version__}+{head.stdout[:7]}"
+
+
+def test_a_checkout_on_a_machine_without_git_has_the_version_alone(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(checkout))
+    assert code_version() == __version__

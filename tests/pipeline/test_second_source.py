@@ -104,16 +104,6 @@ def test_a_disagreement_is_one_finding_on_table_and_page_and_neither_a_rerun_nor
     assert (counts(), house.asked) == (before, ["TEST"])
 
 
-@ON_BOTH_DATABASES
-def test_a_finding_is_written_once_also_where_the_bars_are_fetched_again(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = installed(monkeypatch, House(lambda _: with_volume(2.0)))
-    fetched("TEST")
-    fetched("TEST")
-    assert (house.asked, findings()) == (["TEST"] * 2, [("TEST", str(LAST), "witness_volume", 2.0)])
-
-
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_forecasts_bars_and_fetches_are_the_same_bits_with_and_without_a_witness(
     night_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite_file: Path
@@ -182,16 +172,6 @@ def test_a_witness_without_a_session_in_common_leaves_a_note(
     installed(monkeypatch, House(lambda _: BARS.iloc[:0]))
     fetched("TEST")
     assert f"It has none of the 20 sessions up to {LAST}." in notes()["TEST"]
-
-
-def test_bars_that_a_witness_returns_under_another_symbol_are_not_compared(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    house = House(lambda _: BARS * 3.0)
-    installed(monkeypatch, house)
-    monkeypatch.setattr(house, "fetch", lambda _, *asked: House.fetch(house, "OTHER", *asked))
-    fetched("TEST")
-    assert (findings(), "It returned bars of OTHER." in notes()["TEST"]) == ([], True)
 
 
 def test_a_witness_that_never_responds_is_waited_for_once_and_what_came_before_counts(

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from forecasting.pipeline import ledger_frames
-from forecasting.pipeline.ledger_frames import HISTORY_COLUMNS, typed
+from forecasting.pipeline import export
+from forecasting.pipeline.export import HISTORY_COLUMNS, typed
 from forecasting.report.documents import (
     HUBVERSE_COLUMNS,
     TASK_IDS,
@@ -158,7 +158,7 @@ def mixed_history(sqlite_url: str) -> pd.DataFrame:
     scores = mixed_scores(sqlite_url, seed=1, days=60)
     with transaction(sqlite_url) as connection:
         write.add_scores(connection, scores)
-    return ledger_frames.history(Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
+    return export.history(Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
 
 
 def test_hubverse_has_the_columns_and_types_that_hubs_require(mixed_history: pd.DataFrame) -> None:

@@ -73,11 +73,11 @@ def not_done(connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(schema.runs.c.id).where(schema.runs.c.status != "done")))
 
 
-def count_done(connection: sa.Connection, symbol: str, target: str, *, first: date, last: date) -> int:
-    """The number of sessions of a span whose night is done."""
+def done_nights(connection: sa.Connection, symbol: str, target: str, session: date) -> list[Row]:
+    """The finished nights of one session, whatever their source and settings, rows of table runs, oldest first."""
     table = schema.runs
-    done = (*of_series(table, symbol, target), table.c.status == "done", table.c.as_of.between(first, last))
-    return int(connection.scalar(sa.select(sa.func.count(sa.distinct(table.c.as_of))).where(*done)) or 0)
+    of_session = (*of_series(table, symbol, target), table.c.as_of == session, table.c.status == "done")
+    return rows(connection, sa.select(table).where(*of_session).order_by(table.c.started_at, table.c.id))
 
 
 def finished_runs(connection: sa.Connection, symbol: str, target: str, *, settings_hash: str) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from datetime import date
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import pytest
 from flows import clock
 from flows.start import start_catch_up
 from forecasting import sessions
-from forecasting.errors import StoreError, UnexpectedError
-from forecasting.pipeline import preprocess
-from forecasting.pipeline.run import run_missed
+from forecasting.errors import ForecastingError, StoreError, UnexpectedError, UsageError
+from forecasting.pipeline import preprocess, run
+from forecasting.pipeline.run import check_dask, run_missed, wait_for_shard
 from forecasting.settings import read_settings
-from forecasting.store import connect, write
+from forecasting.store import connect
 from forecasting.store.schema import metadata
 from tests.builders import LAST
 from tests.nights import ON_BOTH_DATABASES, broken, counts, night, rows, timeless
@@ -26,7 +27,7 @@ EVE = date(2024, 3, 7)
 pytestmark = pytest.mark.usefixtures("plain_flows", "night_folder")
 
 
-def run(as_of: date | None) -> list[str]:
+def run_until(as_of: date | None) -> list[str]:
     return run_missed(read_settings(), as_of=as_of, mode="auto", now=clock.now)
 
 
@@ -38,21 +39,21 @@ def test_its_rows_are_those_of_the_flow_and_a_second_call_adds_none(night_folder
     with connect.transaction(read_settings().url) as connection:
         for table in reversed(metadata.sorted_tables):
             connection.execute(table.delete())
-    run(EVE)
-    run(LAST)
+    run_until(EVE)
+    run_until(LAST)
     assert {name: timeless(name) for name in TABLES} == of_flow
     pages = list((night_folder / "reports").glob("*.html"))
     counted = counts()
     assert sorted(path.name for path in pages) == ["TEST-volume.html", "index.html"]
-    assert run(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
+    assert run_until(LAST) == [row["id"] for row in rows("runs") if str(row["as_of"])[:10] == str(LAST)]
     assert counts() == counted
 
 
 def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_bars: Path) -> None:
     lines = csv_of_bars.read_text().splitlines(keepends=True)
     csv_of_bars.write_text("".join(line for line in lines if str(EVE) not in line))
-    run(date(2024, 3, 6))
-    newest = run(None)
+    run_until(date(2024, 3, 6))
+    newest = run_until(None)
     assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {
         "2024-03-06": "done",
         str(EVE): "failed",
@@ -62,22 +63,13 @@ def test_a_past_session_without_a_bar_does_not_stop_the_nights_after_it(csv_of_b
 
 
 @pytest.mark.usefixtures("done_on_the_seventh")
-def test_it_marks_the_nights_that_were_killed_before_as_the_flow_does() -> None:
-    (killed,) = rows("runs")
-    with connect.transaction(read_settings().url) as connection:
-        write.update_run(connection, str(killed["id"]), {"status": "running"})
-    run(LAST)
-    assert {str(row["as_of"])[:10]: row["status"] for row in rows("runs")} == {str(EVE): "failed", str(LAST): "done"}
-
-
-@pytest.mark.usefixtures("done_on_the_seventh")
 def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
     csv_of_bars: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = [row["id"] for row in rows("runs")]
     counted = counts()
     monkeypatch.setenv("FORECASTING_SOURCE", f"csv:{os.path.relpath(csv_of_bars)}")
-    assert run(EVE) == done
+    assert run_until(EVE) == done
     night(EVE)
     start_catch_up(first=EVE, last=EVE, refit_every=1)
     assert counts() == counted
@@ -87,7 +79,7 @@ def test_a_night_by_another_path_to_the_same_file_is_the_same_night(
 @pytest.mark.usefixtures("done_on_the_seventh")
 def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "SOON", len(sessions.calendar().sessions))
-    run(LAST)
+    run_until(LAST)
     note_of = {str(row["as_of"])[:10]: str(row["note"]) for row in rows("runs")}
     assert "ends on" not in note_of[str(EVE)]
     assert "The calendar of XNYS in exchange_calendars ends on" in note_of[str(LAST)]
@@ -96,7 +88,7 @@ def test_the_row_of_a_night_tells_that_the_calendar_of_its_exchange_ends_soon(mo
 def test_a_night_that_fails_is_failed_in_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "write_windows", broken)
     with pytest.raises(UnexpectedError, match="seeded"):
-        run(LAST)
+        run_until(LAST)
     (row,) = rows("runs")
     assert row["status"] == "failed"
     assert "ZeroDivisionError: seeded" in str(row["error"])
@@ -107,5 +99,54 @@ def test_a_database_that_is_not_migrated_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.setenv("FORECASTING_DATABASE_URL", f"sqlite:///{tmp_path / 'other.db'}")
     with pytest.raises(StoreError):
-        run(LAST)
+        run_until(LAST)
     assert not (tmp_path / "other.db").exists()
+
+
+def test_dask_without_an_address_needs_its_packages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_dask(None)
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"not installed here. Run: pip install 'forecasting\[dask\]'"):
+        check_dask(None)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "nothing"])
+def test_an_address_without_a_scheduler_is_named_with_what_to_do(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "DASK_CONNECT_S", 0.5)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{scheme}://127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(ForecastingError, match=f"worker at FORECASTING_DASK_ADDRESS {address}; found: .*Start both"):
+        check_dask(address)
+
+
+def test_a_scheduler_is_used_once_it_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(run, "DASK_WORKER_S", 0.5)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
+            check_dask(cluster.scheduler_address)
+        cluster.scale(1)
+        monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
+        check_dask(cluster.scheduler_address)
+
+
+def test_shards_whose_workers_are_all_lost_are_waited_for_until_one_should_have_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr(run, "DASK_WORKER_S", 0.2)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+        futures = [client.submit(abs, number) for number in (-1, -2)]
+        with pytest.raises(ForecastingError, match="Only 0/1 workers arrived"):
+            wait_for_shard(futures[0])
+        for future in futures:
+            wait_for_shard(future)
+            assert future.cancelled()
+        cluster.scale(1)
+        monkeypatch.setattr(run, "DASK_WORKER_S", 60.0)
+        later = client.submit(abs, -3)
+        wait_for_shard(later)
+        assert later.result() == 3

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.cli import models_list, models_rollback, show
+from forecasting.errors import (
+    DataLateError,
+    ForecastingError,
+    StoreError,
+    SymbolsFailedError,
+    UnexpectedError,
+    UsageError,
+)
+from forecasting.pipeline.symbols import (
+    MAX_BYTES,
+    asked_symbols,
+    check_forecast,
+    combined,
+    each_symbol,
+    joined,
+    only_symbol,
+    raise_failed,
+    values_of,
+)
+from forecasting.settings import Settings
+from forecasting.store import write
+from forecasting.store.connect import reading, transaction
+from tests.store.rows import SYMBOL, TARGET, forecast_row, model_row, run_row, start
+
+
+def now() -> datetime:
+    return datetime(2024, 3, 9, tzinfo=UTC)
+
+
+def test_one_symbols_failure_neither_stops_nor_hides_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+
+    def work(own: Settings) -> str:
+        if own.symbols == ("BAD",):
+            raise UsageError("BAD is not traded.")
+        if own.symbols == ("BUG",):
+            raise ZeroDivisionError("seeded")
+        return own.symbols[0].lower()
+
+    found = each_symbol(Settings(symbols=("AAA", "BAD", "BUG", "CCC")), work, now=now)
+    assert values_of(found) == ["aaa", "ccc"]
+    assert [type(outcome.error) for outcome in found] == [type(None), UsageError, UnexpectedError, type(None)]
+    with pytest.raises(SymbolsFailedError, match=r"^2 of 4 symbols failed. BAD: BAD is not traded. BUG: An error"):
+        raise_failed(found)
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([UsageError("x"), UsageError("y")], 2),
+        ([DataLateError("x"), UsageError("y")], 1),
+        ([DataLateError("x")], 3),
+    ],
+)
+def test_the_exit_code_is_that_of_the_failures_where_they_agree(errors: list[ForecastingError], code: int) -> None:
+    assert combined([(str(place), error) for place, error in enumerate(errors)], of=5).exit_code == code
+
+
+def test_hundreds_of_failures_are_one_short_paragraph_that_counts_them() -> None:
+    same = [(f"S{place}", DataLateError("no bar yet")) for place in range(300)]
+    assert str(combined(same, of=500)) == "300 of 500 symbols failed. S0, S1, S2, S3, S4 and 295 more: no bar yet"
+    each = [(f"S{place}", DataLateError(f"{place} bars of S{place} " + "x" * 2000)) for place in range(300)]
+    message = str(combined(each, of=500))
+    assert len(message) < 1500
+    assert message.endswith(" And 295 other failures.")
+
+
+def test_one_cause_that_names_each_symbol_is_read_once() -> None:
+    down = [(name, DataLateError(f"Yahoo gave nothing for {name}. Check the network.")) for name in ("S", "^FTSE")]
+    alone = ("BRK-B", DataLateError("BRK-B, of BRK, is new."))
+    assert str(combined([*down, alone], of=9)) == (
+        "3 of 9 symbols failed. S, ^FTSE: Yahoo gave nothing for each. Check the network. BRK-B: BRK-B, of BRK, is new."
+    )
+
+
+def test_symbols_are_those_named_and_those_of_the_file_each_once(tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes("\ufeff# my list\nSBUX\r\n\n  BRK-B # B shares\n^GSPC\n".encode())
+    assert asked_symbols(["MSFT,SBUX", "AAPL"], file) == ["MSFT", "SBUX", "AAPL", "BRK-B", "^GSPC"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"SBUX\nsbux\n", "line 2: Invalid symbol 'sbux'"),
+        (b"SBUX MSFT\n", "line 1: Invalid symbol 'SBUX MSFT'"),
+        (b"# nothing\n\n", "found none"),
+        (b"\xff\xfe\x00", "no UTF-8 text"),
+        (b"A\n" * MAX_BYTES, "more than 1,000,000 bytes"),
+    ],
+)
+def test_a_file_that_is_no_list_of_symbols_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    file = tmp_path / "list.txt"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        asked_symbols([], file)
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "."])
+def test_a_path_without_a_file_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="no regular file"):
+        asked_symbols([], tmp_path / name)
+
+
+def test_a_command_on_one_symbol_refuses_several_by_name() -> None:
+    assert only_symbol(Settings(symbols=("KO",)), "article") == "KO"
+    for symbols, found in ((("KO", "V"), "2: KO, V."), (("KO", "V", "T", "GE", "F"), "5: KO, V, T and 2 more.")):
+        with pytest.raises(UsageError, match=f"^Expected one symbol for `article`, found {found} Name one with --symb"):
+            only_symbol(Settings(symbols=symbols), "article")
+
+
+def test_few_symbols_are_joined_and_of_many_the_others_are_counted() -> None:
+    assert joined(["SBUX"]) == "SBUX"
+    assert joined(["SBUX", "MSFT", "^GSPC"]) == "SBUX+MSFT+^GSPC"
+    assert joined(["SBUX", "MSFT", "^GSPC", "AAPL"]) == "SBUX+3-others"
+
+
+UNKNOWN = (
+    "Expected a volume forecast of SBUXX in the database; found none. Make one: forecasting run --symbol SBUXX "
+    "--target volume. The database holds forecasts of SBUX volume."
+)
+"""Of a ledger that holds SBUX volume alone."""
+
+
+@pytest.fixture
+def ledger(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a ledger with one night and one network of SBUX, the settings' own."""
+    monkeypatch.setenv("FORECASTING_DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("FORECASTING_DATA_DIR", str(tmp_path))
+    with transaction(sqlite_url) as connection:
+        start(connection, origins=("2024-03-08",))
+        write.add_forecasts(connection, [forecast_row("lstm", "2024-03-08")])
+    return sqlite_url
+
+
+def error_of(url: str, symbol: str) -> str:
+    with reading(url) as connection, pytest.raises(StoreError) as raised:
+        check_forecast(connection, symbol, TARGET)
+    return str(raised.value)
+
+
+def test_a_symbol_with_a_forecast_passes_and_a_misspelt_one_is_answered_with_those_there_are(ledger: str) -> None:
+    with reading(ledger) as connection:
+        check_forecast(connection, SYMBOL, TARGET)
+    assert error_of(ledger, "SBUXX") == UNKNOWN
+
+
+def test_the_reason_that_a_night_left_comes_before_what_the_ledger_holds(ledger: str) -> None:
+    with transaction(ledger) as connection:
+        write.start_run(connection, run_row("n", "2024-03-08", symbol="NEW", status="failed", error="no such symbol"))
+    assert (
+        error_of(ledger, "NEW")
+        == "NEW has no volume forecast; its night of 2024-03-08 has status failed: no such symbol"
+    )
+
+
+def test_models_of_a_misspelt_symbol_are_answered_as_show_is(ledger: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (show, models_list, models_rollback):
+        with pytest.raises(StoreError) as raised:
+            command(symbol=["SBUXX"])
+        assert (str(raised.value), raised.value.exit_code) == (UNKNOWN, 1)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_symbol_with_the_forecasts_of_baselines_alone_is_said_to_have_no_network(ledger: str) -> None:
+    with transaction(ledger) as connection:
+        write.start_run(connection, run_row("b", "2024-03-08", symbol="OLD"))
+        write.add_model(connection, model_row("ridge", "ridge", symbol="OLD"))
+        write.add_forecasts(connection, [forecast_row("ridge", "2024-03-08", symbol="OLD", run_id="b")])
+    with pytest.raises(StoreError, match="Expected a volume network of OLD in the database; found none: its forecasts"):
+        models_list(symbol=["OLD"])
