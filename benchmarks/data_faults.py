@@ -32,9 +32,7 @@ from forecasting.ingest.usual import (
     volume_multiple,
 )
 
-WINDOW = 300
-"""Sessions of an answer."""
-
+WINDOW = 300  # sessions of an answer
 WEEK = 5
 
 
@@ -48,8 +46,7 @@ class Night:
     other: pd.DataFrame
 
 
-Fault = Callable[[Night], tuple[pd.DataFrame, pd.DataFrame]]
-"""The answer with the fault, and what was stored before it."""
+Fault = Callable[[Night], tuple[pd.DataFrame, pd.DataFrame]]  # the answer with the fault, and what was stored before it
 
 
 def main() -> None:

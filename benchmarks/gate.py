@@ -37,9 +37,7 @@ from forecasting.train.model import Network
 from forecasting.train.prepare import prepare
 from forecasting.values import parse_date
 
-EVERY, FIRST_EVERY = 5, 125
-"""Nights between two trials of each damage, and between two first fits."""
-
+EVERY, FIRST_EVERY = 5, 125  # nights between two trials of each damage, and between two first fits
 Weights = dict[str, Tensor]
 Damage = Callable[[Checkpoint, "Night"], Checkpoint]
 

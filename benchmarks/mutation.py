@@ -20,14 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MUTANTS = ROOT / "mutants"
-
-KILLED = (1, 3, 36, 24, -24, 152, 255)
-"""mutmut's codes: a test failed, pytest did, or time ran out."""
-
+KILLED = (1, 3, 36, 24, -24, 152, 255)  # mutmut's codes: a test failed, pytest did, or time ran out
 LEAST_KILLED = 0.95
-
-CONTEXT = 24
-"""Characters before and after a change that distinguish it from others of its function."""
+CONTEXT = 24  # characters before and after a change that distinguish it from others of its function
 
 
 def main() -> None:

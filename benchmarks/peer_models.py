@@ -39,8 +39,7 @@ TREES: dict[str, Any] = {"num_leaves": 8, "learning_rate": 0.05, "min_data_in_le
 Predict = Callable[[Block], Floats]
 """(n, H, Q) quantiles, or (n, M, H, Q) of M models, at rows of the windows that it was fitted on."""
 
-Fit = Callable[[Windows], Predict]
-"""A forecaster fitted on the rows whose target is known."""
+Fit = Callable[[Windows], Predict]  # a forecaster fitted on the rows whose target is known
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,9 @@ from forecasting.report.charts import BANDS, Axes
 from forecasting.report.units import Unit, unit_for
 
 WIDTH, HEIGHT, PAST = 960.0, 400.0, 40
-
-_HEAD, _FOOT = 46.0, 30.0
-"""Height of title and legend, above and below the plot."""
-
-_FAINTEST = BANDS[:2]
-"""The intervals of 90 and 80 %."""
-
-_NOTED = ("half day", "triple witching")
-"""Days that the calendar announces and that move the volume most."""
+_HEAD, _FOOT = 46.0, 30.0  # height of title and legend, above and below the plot
+_FAINTEST = BANDS[:2]  # the intervals of 90 and 80 %
+_NOTED = ("half day", "triple witching")  # days that the calendar announces and that move the volume most
 
 # An image in a page of GitHub has no style of the page's: it carries its own, and its own background in both themes.
 _STYLE = """<style>

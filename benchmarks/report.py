@@ -23,9 +23,7 @@ import forecasting as fc
 from forecasting.pipeline.publish import write_index, write_reports
 from forecasting.settings import Settings
 
-OPENED = 5
-"""Times that each page is opened."""
-
+OPENED = 5  # times that each page is opened
 _PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 

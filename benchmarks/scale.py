@@ -33,9 +33,7 @@ from forecasting.sessions import shift
 from forecasting.store import connect
 from forecasting.store.schema import metadata
 
-NOISE = 0.003
-"""Standard deviation of the log noise on the bars of a symbol that repeats another."""
-
+NOISE = 0.003  # standard deviation of the log noise on the bars of a symbol that repeats another
 TIMES = ("_at", "seconds", "flow_run_id", "data_as_of")
 """Parts of the names of columns that may differ between two ways to the same night."""
 

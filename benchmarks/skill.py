@@ -52,12 +52,8 @@ PACKAGES = ("numpy", "pandas", "torch")
 PARTS = ("all", "choosing", "confirming")
 
 DATES = ("listed", "none", "late", "off")
-LATE, OFF = 0.1, 0.25
-"""Shares of dates that move or arrive late, and that are a session off."""
-
-LATE_BY = 5
-"""Sessions before the reaction at which a late date is known."""
-
+LATE, OFF = 0.1, 0.25  # shares of dates that move or arrive late, and that are a session off
+LATE_BY = 5  # sessions before the reaction at which a late date is known
 LAST_CHOOSING = date(2022, 3, 8)
 """The last origin on which settings are chosen, of half of the stocks: by a hash of their name, so that no taste is in
 it. The other half and the years after are looked at once a release: what they show confirms what was chosen since the

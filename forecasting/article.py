@@ -22,9 +22,7 @@ from forecasting.vocabulary import Progress
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-ROWS, TRAIN_ROWS = 253, 200
-"""The article's rows, and the number of training rows among them."""
-
+ROWS, TRAIN_ROWS = 253, 200  # the article's rows, and the number of training rows among them
 SEEDS = (0, 1, 2, 3, 4)
 """The article fixes no seed; the error of two LSTM units varies with the random weights, so five seeds are run."""
 

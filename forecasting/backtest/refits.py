@@ -23,8 +23,7 @@ NETWORK, LINEAR = "network", "linear"
 Raw = dict[str, Floats]
 """Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, the linear model and every baseline."""
 
-Block = NDArray[np.int64]
-"""Rows of the windows that one fit forecasts; the first is the row that it is fitted at."""
+Block = NDArray[np.int64]  # rows of the windows that one fit forecasts; the first is the row that it is fitted at
 
 
 def fit_blocks(

@@ -29,21 +29,11 @@ On 1,000 simulated stationary histories 0.8 % of nights are outside. A loss that
 sessions at the median, coverage that falls to 65 % after 19.
 """
 
-REFERENCE_SESSIONS = 250
-"""Maximum number of sessions before the watched ones that estimate the usual level and spread."""
-
-MIN_REFERENCE = 60
-"""Minimum number of reference sessions; fewer do not estimate the usual level well enough."""
-
-WATCHED_SESSIONS = 60
-"""The newest sessions, over which the moving average runs."""
-
-MIN_WATCHED = 20
-"""Minimum number of watched sessions; with fewer the chart only repeats its starting value."""
-
-DRIFT_ORIGINS = 400
-"""Newest scored origins that the charts are given: their reference and what they watch."""
-
+REFERENCE_SESSIONS = 250  # maximum number of sessions before the watched ones that estimate the usual level and spread
+MIN_REFERENCE = 60  # minimum number of reference sessions; fewer do not estimate the usual level well enough
+WATCHED_SESSIONS = 60  # the newest sessions, over which the moving average runs
+MIN_WATCHED = 20  # minimum number of watched sessions; with fewer the chart only repeats its starting value
+DRIFT_ORIGINS = 400  # newest scored origins that the charts are given: their reference and what they watch
 _LAG = 10
 _NOMINAL = 0.80
 # Five forecasts close on a session; even if they were independent, the share inside would have this deviation.

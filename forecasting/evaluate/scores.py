@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 INTERVALS: dict[int, tuple[int, int]] = {80: (1, 5), 90: (0, 6)}
 """Nominal coverage in per cent -> positions of the interval's ends among QUANTILES."""
 
-RATIOS = (1, 3, 9, 19)
-"""Cost ratios whose level is one of QUANTILES: 0.5, 0.25, 0.1 and 0.05."""
-
-MEAN_SESSIONS = 5
-"""The newest sessions with a known dollar volume whose mean log is the forecast that R² compares with."""
-
+RATIOS = (1, 3, 9, 19)  # cost ratios whose level is one of QUANTILES: 0.5, 0.25, 0.1 and 0.05
+MEAN_SESSIONS = 5  # the newest sessions with a known dollar volume whose mean log is the forecast that R² compares with
 _BAR = ("open", "high", "low", "close", "volume")
 
 

@@ -14,9 +14,7 @@ from forecasting.losses import Floats
 if TYPE_CHECKING:
     import pandas as pd
 
-SIZE = 0.10
-"""Probability that a confidence set misses the true best."""
-
+SIZE = 0.10  # probability that a confidence set misses the true best
 _REPS, _SEED = 1000, 0  # of the bootstrap
 
 PAIRS_A_SESSION = 10

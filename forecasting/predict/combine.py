@@ -25,13 +25,8 @@ if TYPE_CHECKING:
     from forecasting.train.checkpoint import Checkpoint
 
 H, Q = len(HORIZONS), len(QUANTILES)
-
-MIN_FORECASTS = 60
-"""Minimum number of past forecasts to learn the weight from; with fewer the usual one is used."""
-
-MAX_FORECASTS = 500
-"""Maximum number of past forecasts that are used."""
-
+MIN_FORECASTS = 60  # minimum number of past forecasts to learn the weight from; with fewer the usual one is used
+MAX_FORECASTS = 500  # maximum number of past forecasts that are used
 _HALF_LIFE = 250.0  # forecasts: which model is better drifts, so older ones have less weight
 _SIDES = np.sign(np.array(QUANTILES) - 0.5)
 _MIN_DISTANCE = 1e-9  # for a quantile equal to the median, which has no distance to widen

@@ -8,21 +8,15 @@ from typing import Literal
 
 from forecasting.vocabulary import CHAMPION, HORIZONS
 
-WINDOW_ORIGINS = 250
-"""Newest scored origins over which the network is compared with the best baseline: about a year."""
-
+WINDOW_ORIGINS = 250  # newest scored origins over which the network is compared with the best baseline: about a year
 SCORED_ORIGINS = WINDOW_ORIGINS + len(HORIZONS) - 1
 """Newest scored origins that hold them: the newest of all are not scored at every horizon yet."""
 
 BREAK_SESSIONS = 22
 """Sessions for which a forecast says that its bars have a break: the level of each input is a mean of as many."""
 
-MIN_ORIGINS = 60
-"""Minimum number of them: with fewer the statistic is as likely to be chance."""
-
-TOLERANCE = 0.05
-"""Relative excess of the network's pinball loss that is tolerated."""
-
+MIN_ORIGINS = 60  # minimum number of them: with fewer the statistic is as likely to be chance
+TOLERANCE = 0.05  # relative excess of the network's pinball loss that is tolerated
 ENTER, LEAVE = 3.0, 1.0
 """Diebold-Mariano statistics above which a baseline comes to be published, and below which it ceases to be.
 

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 STEP_NAMES = ("log_volume", "log_range", "abs_return", "return", "gap")
 """The network's inputs for each session of its look-back, in addition to the session's calendar and event flags."""
 
-LOOKBACK = 66
-"""T, sessions in the network's look-back."""
-
+LOOKBACK = 66  # T, sessions in the network's look-back
 LEVEL_SESSIONS = 22
 """Sessions whose mean is a row's level; it is subtracted, because volume changes fourfold over the decades."""
 

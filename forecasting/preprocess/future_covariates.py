@@ -35,12 +35,8 @@ _PHASES = {
     "earnings+5": (5,),
     "earnings+6..10": (6, 7, 8, 9, 10),
 }
-EVENT_NAMES = tuple(_PHASES)
-"""Flags of a session's position relative to earnings."""
-
-RUN_UP = 3
-"""The first of them are of sessions before earnings."""
-
+EVENT_NAMES = tuple(_PHASES)  # flags of a session's position relative to earnings
+RUN_UP = 3  # the first of them are of sessions before earnings
 _MARGIN_DAYS = 40  # calendar days beyond both ends, so that no flag depends on where the span starts or ends
 
 

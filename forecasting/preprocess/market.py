@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 FILLED_SESSIONS = 5
 """Sessions of its own exchange over which a close of the series is filled forward where newer ones are missing."""
 
-UNKNOWN = 0.0
-"""Value of a session without a known close. A logarithm: it would be that of a close of exactly 1."""
-
+UNKNOWN = 0.0  # value of a session without a known close. A logarithm: it would be that of a close of exactly 1.
 MARKET_NAMES = ("market", "market_long", "market_change", "market_gap")
 """The features: of the ridges, not of the network (see train/prepare.py)."""
 

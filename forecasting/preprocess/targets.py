@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-SMALLEST_RANGE = 1e-4
-"""A basis point, the floor of log ranges, so that a bar whose price did not move has a logarithm."""
+SMALLEST_RANGE = 1e-4  # a basis point, the floor of log ranges, so that a bar whose price did not move has a logarithm
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 H = len(HORIZONS)
-
-MIN_ROWS = 250
-"""Minimum number of rows to fit: a year, so that every month and weekday occurs."""
+MIN_ROWS = 250  # minimum number of rows to fit: a year, so that every month and weekday occurs
 
 
 @dataclass(frozen=True, eq=False)  # equal to themselves alone: what is made of them can be kept

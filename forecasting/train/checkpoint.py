@@ -22,13 +22,9 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from torch import Tensor
 
-FORMAT = 2
-"""Version of a checkpoint's folder."""
-
+FORMAT = 2  # version of a checkpoint's folder
 _WEIGHTS, _MODEL = "weights.safetensors", "model.json"
-FILES = (_WEIGHTS, _MODEL)
-"""Names of the files in a checkpoint's folder."""
-
+FILES = (_WEIGHTS, _MODEL)  # names of the files in a checkpoint's folder
 Vector = tuple[float, ...]
 
 

@@ -29,21 +29,13 @@ from forecasting.train.pretrained import OwnWeights, pretrained_for
 from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
-SESSIONS = 40
-"""Newest closed origins on which a fit is compared."""
-
+SESSIONS = 40  # newest closed origins on which a fit is compared
 MAX_DISTANCE = 0.15
 """Of two medians, root mean square over the closed origins, in units of the reference's mean 80 % interval."""
 
-MAX_DISTANCE_TONIGHT = 0.25
-"""The largest distance of two medians of tonight's forecast, in the same unit."""
-
-MAX_WIDTH_RATIO = 1.3
-"""Of the mean 80 % intervals, the wider over the narrower."""
-
-MAX_MEMBER_DISTANCE = 0.3
-"""The root mean square distance of any single network's median."""
-
+MAX_DISTANCE_TONIGHT = 0.25  # the largest distance of two medians of tonight's forecast, in the same unit
+MAX_WIDTH_RATIO = 1.3  # of the mean 80 % intervals, the wider over the narrower
+MAX_MEMBER_DISTANCE = 0.3  # the root mean square distance of any single network's median
 MIN_GAIN = 0.08
 """Of a fit from pretrained weights: its mean gain on its training rows, in standard deviations of a row's gain.
 

@@ -10,9 +10,7 @@ from torch.nn import functional
 
 from forecasting.vocabulary import HORIZONS, MEDIAN, QUANTILES
 
-ARCHITECTURE = 2
-"""Version of the network's shape and of its input features; weights of another version are refused."""
-
+ARCHITECTURE = 2  # version of the network's shape and of its input features; weights of another version are refused
 HIDDEN = 32
 HEAD = 64
 DROPOUT = 0.1

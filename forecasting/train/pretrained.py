@@ -32,10 +32,7 @@ from forecasting.train.ridge import one_blas_thread
 from forecasting.vocabulary import Progress, Target
 
 logger = logging.getLogger("forecasting.train")
-
-EPOCHS = 2
-"""Epochs over all symbols; four are no better (2.297 against 2.299)."""
-
+EPOCHS = 2  # epochs over all symbols; four are no better (2.297 against 2.299)
 HYPERPARAMETERS = Hyperparameters(EPOCHS, 3e-3, batch_size=16)
 CONTINUED = Hyperparameters(EPOCHS, 1e-3, batch_size=16)
 """From shipped weights on, over a user's own symbols.
