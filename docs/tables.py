@@ -17,9 +17,9 @@ column may be added, an existing name keeps its meaning. Sessions are dates, ins
 shares for volume, the currency of the bars for close, log(high / low) for range. An error is forecast minus actual,
 positive when the forecast was too high. Tables marked insert-only never change a row.
 
-Types are those of Postgres; SQLite stores the same values. The columns of the primary key are marked *key*; a column
-that may be NULL is marked *null*."""
-TABLE_HEAD = ["| column | type | | meaning |", "| --- | --- | --- | --- |"]
+Types are those of Postgres; SQLite stores the same values. *key* marks the columns of the primary key, *null* those
+that may be NULL. A column that means what it does in an earlier table is in the last row."""
+TABLE_HEAD = ["| column | type | meaning |", "| --- | --- | --- |"]
 VIEW_HEAD = ["| column | meaning |", "| --- | --- |"]
 
 
@@ -44,13 +44,20 @@ def section(title: str, text: str, head: list[str], rows: list[str]) -> str:
 
 
 def table_rows(table: sa.Table) -> list[str]:
-    """The row of each column: its type, what it refers to, and its meaning."""
-    found = []
+    """A row of the columns of one type and meaning; at the end those that mean what they do in an earlier table."""
+    earlier = list(metadata.tables.values())
+    known = {(one.name, one.comment) for other in earlier[: earlier.index(table)] for one in other.columns}
+    same = [column for column in table.columns if (column.name, column.comment) in known]
+    alike: dict[tuple[str, ...], list[str]] = {}
     for column in table.columns:
-        refers = [f"-> {key.target_fullname}" for key in column.foreign_keys if table.name != "scores"]
+        refers = [f"-> {key.target_fullname}" for key in column.foreign_keys if len(table.foreign_keys) < 6]
         marks = ["key"] * column.primary_key + ["null"] * bool(column.nullable) + refers
-        found.append(f"| `{column.name}` | {type_text(column)} | {', '.join(marks)} | {column.comment} |")
-    return found
+        if column not in same:
+            kind = ", ".join([type_text(column), *marks])
+            alike.setdefault((kind, str(column.comment)), []).append(f"`{column.name}`")
+    rows = [f"| {', '.join(names)} | {kind} | {text} |" for (kind, text), names in alike.items()]
+    names = [f"`{column.name}`{' (key)' if column.primary_key else ''}" for column in same]
+    return rows + ([f"| {', '.join(names)} | | as above |"] if same else [])
 
 
 def view_rows(view: str, columns: list[str]) -> list[str]:

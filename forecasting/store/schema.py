@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from forecasting.errors import FailedVerdict
-from forecasting.vocabulary import QUANTILE_COLUMNS, QUANTILES
+from forecasting.vocabulary import QUANTILE_COLUMNS
 
 
 def in_utc(value: datetime) -> datetime:
@@ -145,8 +145,13 @@ _FIGURE = (
     "Losses in the target's unit; skills as 1 - loss / baseline's loss; coverages 0 to 1; R² of log dollar volume over "
     "its mean of five sessions."
 )
+_PART = (
+    "`usual`, `calendar`, `report`, `quarter` (a quarter before), `market`, `recent`, `network`, `combination`; of a "
+    "fallback `usual` and `baseline`."
+)
 _PINBALL = "Pinball loss, mean over the seven quantile levels, in the target's unit; lower is better."
-_QUANTILE = "Quantile of level {level:.2f}, in the target's unit."
+_QUANTILE = "Quantile of the level in its name, in the target's unit."
+_PRICE = "Split-adjusted, not adjusted for dividends, in the fetch's currency."
 
 # Tables of fetched data. All others can be computed from these and the settings.
 
@@ -181,13 +186,10 @@ bar_versions = Table(
     _column("symbol", String(15), _SYMBOL, key=True),
     _column("session", Date, "Session of the bar, a trading day of the symbol's exchange.", key=True),
     _column("version", Integer, "1 for the first stored bar, then ascending.", key=True),
-    _column("open", Double, "Opening price, split-adjusted, in the fetch's currency.", null=True),
-    _column("high", Double, "Highest price, as open.", null=True),
-    _column("low", Double, "Lowest price, as open.", null=True),
-    _column("close", Double, "Closing price, as open; not adjusted for dividends.", null=True),
-    _column("volume", BigInteger, "Shares traded, split-adjusted; NULL if unknown, never 0 for unknown.", null=True),
-    _column("fetch_id", String(16), "Fetch that added the version."),
-    _column("first_seen_at", UtcDateTime, "When that fetch was made, UTC."),
+    *(_column(price, Double, _PRICE, null=True) for price in ("open", "high", "low", "close")),
+    _column("volume", BigInteger, "Shares traded, split-adjusted; NULL if unknown, never 0.", null=True),
+    _column("fetch_id", String(16), "Fetch that added it."),
+    _column("first_seen_at", UtcDateTime, "When its fetch was made, UTC."),
     _column("superseded_at", UtcDateTime, "When a later version replaced it, UTC; NULL for the current.", null=True),
     _column("settled_at", UtcDateTime, "When a later night's fetch confirmed it, UTC; NULL: provisional.", null=True),
     ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
@@ -245,7 +247,7 @@ findings = Table(
     _column("severity", String(6), "`reject` (the row is kept out of the bars) or `flag` (recorded only)."),
     _column("value", Double, "The offending number, in its rule's unit; of `witness_*` a multiple.", null=True),
     _column("detail", Text, "One sentence that explains the rule.", default=_EMPTY),
-    _column("fetch_id", String(16), "Fetch that first showed it."),
+    _column("fetch_id", String(16), "Fetch that added it."),
     _column("cleared_at", UtcDateTime, "When it was no longer shown, UTC; NULL: open.", null=True),
     ForeignKeyConstraint(["fetch_id"], ["fetches.id"]),
     Index("ix_findings_symbol_session", "symbol", "session"),
@@ -270,7 +272,7 @@ runs = Table(
     _column("started_at", UtcDateTime, "When the night first started, UTC."),
     _column("finished_at", UtcDateTime, "When it was done, UTC; NULL before.", null=True),
     *(
-        _column(f"seconds_{step}", Double, f"Seconds of {step}, its share of symbols run together.", null=True)
+        _column(f"seconds_{step}", Double, "Seconds of the step, its share of symbols run together.", null=True)
         for step in ("ingest", "preprocess", "train", "predict", "evaluate")
     ),
     _column("flow_run_id", String(36), "Id of Prefect's flow run; NULL without Prefect.", null=True),
@@ -353,10 +355,7 @@ forecasts = Table(
     # The key leads with the symbol, so that one symbol's rows lie together and its newest are found from the key alone.
     *_key(*_OF_FORECAST),
     _column("target_session", Date, _FORECAST),
-    *(
-        _column(name, Double, _QUANTILE.format(level=level))
-        for name, level in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
-    ),
+    *(_column(name, Double, _QUANTILE) for name in QUANTILE_COLUMNS),
     _column("role", String(10), _ROLE),
     _column("status", String(8), "`ok`, or `fallback` where a baseline was published in the champion's place."),
     _column("reason", Text, "Why a baseline was published, or which break is near; else empty.", default=_EMPTY),
@@ -385,16 +384,14 @@ forecast_parts = Table(
     "forecast_parts",
     metadata,
     *_key(*_OF_FORECAST),
-    _column(
-        "part", String(20), "`usual`, `calendar`, `report`, `market`, `recent`, `network`, `combination`, ...", key=True
-    ),
+    _column("part", String(20), _PART, key=True),
     _column("place", Integer, "Order of the parts: 1 for the first."),
-    _column("factor", Double, "What the median is multiplied by; of `usual` the level itself, in the target's unit."),
+    _column("factor", Double, "What the value is multiplied by; of `usual` the level itself, in the target's unit."),
     ForeignKeyConstraint(
         _OF_FORECAST, [f"forecasts.{name}" for name in _OF_FORECAST], name="fk_forecast_parts_forecasts"
     ),
     sqlite_with_rowid=False,
-    comment="One part of one published median, why it is what it is: the product of its factors is q50. Insert-only.",
+    comment="One part of a published median: the product of its factors is q50, of close log(q90 / q10). Insert-only.",
 )
 
 fallback_margins = Table(
