@@ -180,9 +180,19 @@ def report_data(
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
+        parts=_parts(connection, published),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),
     )
+
+
+def _parts(connection: Connection, published: pd.DataFrame) -> dict[int, list[tuple[str, float]]]:
+    """Why the published medians are what they are, by horizon."""
+    row = published.iloc[0]
+    parts = read.parts(connection, row["symbol"], row["target"], origin=row["origin_session"].date())
+    own = parts[(parts["model_id"] == row["model_id"]) & (parts["kind"] == row["kind"])].sort_values("place")
+    by_horizon = own.groupby("horizon")
+    return {int(h): [*zip(some["part"], some["factor"], strict=True)] for h, some in by_horizon}
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -254,6 +264,7 @@ def _linked_page(settings: Settings, data: ReportData, *, as_of: date | None = N
 def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path | None = None) -> list[SymbolLine]:
     """A line for each of the published forecasts one session ahead; linked are the pages that `folder` holds."""
     events = read.events_on(connection, {night["target_session"] for night in nights})
+    skills = read.newest_skills(connection)
     lines: list[SymbolLine] = []
     # Symbols whose newest nights are of one session, as nearly all are, share statements.
     for origin in sorted({night["origin_session"] for night in nights}):
@@ -273,6 +284,7 @@ def symbol_lines(connection: Connection, nights: Sequence[Row], *, folder: Path 
                 values=_values(by_symbol.get(night["symbol"]), night),
                 events=events.get((night["symbol"], night["target_session"]), []),
                 result=results.get(key),
+                skill=skills.get(key),
                 page=page if folder is not None and (folder / page).is_file() else "",
             )
             lines.append(line)

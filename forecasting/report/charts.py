@@ -132,9 +132,9 @@ _LABEL_WIDTH = 58.0
 
 
 def past_chart(data: ReportData, layout: Layout) -> str:
-    """Forecasts made one session ahead, oldest first: intervals of 80 and 90 %, median and actual.
+    """Forecasts made one session ahead, oldest first: intervals of 80 and 90%, median and actual.
 
-    A dot is inside the 80 % interval, a hollow diamond outside it, a cross outside the 90 % one too.
+    A dot is inside the 80% interval, a hollow diamond outside it, a cross outside the 90% one too.
     """
     unit, ahead = data.unit, data.record.ahead(1).iloc[-_PAST_FORECASTS[layout] :]
     width, height = SIZES[layout]
@@ -148,14 +148,12 @@ def past_chart(data: ReportData, layout: Layout) -> str:
         marks.append(slot(x, plot, width=step, tip=_past_tip(row, unit), marks=_past_marks(row, plot, x=x, step=step)))
     marks += session_labels(plot, list(ahead["target_session"]), step=step)
     hits = int(ahead["inside_80"].astype(bool).sum())
-    label = (
-        f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80 % interval."
-    )
+    label = f"{quantity(len(ahead), 'forecast')} made one session ahead: {hits} of the actuals inside the 80% interval."
     return drawing(plot, label=label, marks="".join(marks), css=layout)
 
 
 def coverage_strip(share: float, low: float, high: float, level: float) -> str:
-    """A small scale from 50 to 100 %: the band where the share should lie, a tick at the level, a dot at the share."""
+    """A small scale from 50 to 100%: the band where the share should lie, a tick at the level, a dot at the share."""
     width, height = 150.0, 22.0
 
     def at(value: float) -> float:
@@ -194,6 +192,20 @@ def skill_bars(skills_by_horizon: dict[int, float], *, limit: float) -> str:
     return drawing(Axes(width, height, 0, 0, 1, ()), label=label, marks="".join(marks), css="bars")
 
 
+def why_bars(parts: Sequence[tuple[str, float]]) -> str:
+    """A bar a named factor of a median, right of the line of 1 where it raises it, on a scale of logarithms."""
+    width, middle, reach, row = 420.0, 295.0, 70.0, 20.0
+    plot, limit = Axes(width, row * len(parts) + 4, 0, 0, 1, ()), max((abs(math.log(f)) for _, f in parts), default=1.0)
+    marks = [line(middle, 0, middle, plot.height, css="floor")]
+    for place, (name, factor) in enumerate(parts):
+        y, end = place * row + 3, middle + reach * math.log(factor) / limit
+        css = "gain" if factor > 1 else "bar"
+        marks.append(text(0, y + 12, name, css=""))
+        marks.append(box(min(middle, end), y, y + 14, width=max(abs(end - middle), 1.0), css=css))
+        marks.append(text(width, y + 12, f"x{factor:.2f}", css="value end"))
+    return drawing(plot, label="Its factors", marks="".join(marks), css="why") if parts else ""
+
+
 def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> str:
     middle, wide = x + step / 2, min(step * 0.7, 16.0)
     left = middle - wide / 2
@@ -206,10 +218,10 @@ def _past_marks(row: dict[Any, Any], plot: Axes, *, x: float, step: float) -> st
 
 
 def _past_tip(row: dict[Any, Any], unit: Unit) -> str:
-    where = "inside 80 %" if row["inside_80"] else "outside 80 %" if row["inside_90"] else "outside 90 %"
+    where = "inside 80%" if row["inside_80"] else "outside 80%" if row["inside_90"] else "outside 90%"
     return (
         f"{long_day(row['target_session'])}\nactual {unit.text(row['actual'])}, {where}\n"
-        f"forecast {unit.text(row['q50'])}\n80{GAP}% {unit.span_text(row['q10'], row['q90'])}\n"
+        f"forecast {unit.text(row['q50'])}\n80% {unit.span_text(row['q10'], row['q90'])}\n"
         f"{row['kind']}, from {short_day(row['origin_session'])}"
     )
 
@@ -292,7 +304,7 @@ def pit_bars(shares: pd.DataFrame) -> str:
 
 
 def _edge(place: str) -> str:
-    return place.replace(" %", "").replace(" to ", "\N{EN DASH}").replace("below ", "<").replace("above ", ">")
+    return place.replace("%", "").replace(" to ", "\N{EN DASH}").replace("below ", "<").replace("above ", ">")
 
 
 FAN_WIDTH, FAN_HEIGHT = 520.0, 250.0
@@ -312,7 +324,7 @@ text { font: 14px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill
 
 
 def fan_markdown(data: ReportData) -> str:
-    """A Markdown image of the newest sessions and the 90 % and 80 % fan, the SVG itself in the link."""
+    """A Markdown image of the newest sessions and the 90% and 80% fan, the SVG itself in the link."""
     address = base64.b64encode(fan_svg(data).encode()).decode("ascii")
     return f"![{markdown_text(_fan_label(data))}](data:image/svg+xml;base64,{address})"
 
@@ -342,7 +354,7 @@ def fan_svg(data: ReportData) -> str:
 
 
 def _fan_label(data: ReportData) -> str:
-    return f"{data.symbol} {data.target}: the last {FAN_SESSIONS} sessions, then median, 80 % and 90 % interval"
+    return f"{data.symbol} {data.target}: the last {FAN_SESSIONS} sessions, then median, 80% and 90% interval"
 
 
 def _fan_points(x: Sequence[float], values: Sequence[float], plot: Axes) -> list[tuple[float, float]]:

@@ -91,7 +91,7 @@ def night_document(data: ReportData) -> dict[str, Any]:
         "mode": data.run["mode"],
         "notices": {notice.title: notice.text for notice in notices(data)},
         "forecasts": [
-            {**row, "special_days": line.special_days}
+            {**row, "special_days": line.special_days, "parts": dict(data.parts.get(row["horizon"], ()))}
             for row, line in zip(data.rows[columns].to_dict("records"), data.lines, strict=True)
         ],
         "last_result": next(iter(ahead.iloc[-1:][result].astype({"inside_80": bool}).to_dict("records")), None),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,16 +15,13 @@ _WIDTH, _HEIGHT, _AHEAD = 132.0, 30.0, 12.0
 
 def render_index(lines: Sequence[SymbolLine]) -> str:
     """The whole HTML page. It makes no request; its script sorts, filters and shows the age of the data."""
-    targets = list(dict.fromkeys(line.target for line in lines))
-    against = "Against usual" if "close" not in targets else "Against usual (close: last)"
     return (
         environment()
         .get_template("index.html")
         .render(
-            rows=[_row(line) for line in lines],
+            rows=[_row(line) for line in sorted(lines, key=lambda line: -line.unusualness)],
             symbols=len({line.symbol for line in lines}),
-            targets=targets,
-            against="Against last" if targets == ["close"] else against,
+            targets=list(dict.fromkeys(line.target for line in lines)),
             states=list(dict.fromkeys(line.state for line in lines)),
             issued=instant(max((line.row["issued_at"] for line in lines), default=None)),
         )
@@ -40,8 +36,9 @@ def _row(line: SymbolLine) -> dict[str, Any]:
         "median": unit.brief(forecast["q50"]),
         "interval": unit.brief_span(forecast["q10"], forecast["q90"]),
         "width": (forecast["q90"] - forecast["q10"]) / forecast["q50"] if forecast["q50"] else 0.0,
-        "against": "last" if line.target == "close" else "usual",  # where a phone has no heads
-        "change_share": line.change_share if math.isfinite(line.change_share) else 0.0,
+        "unusual": line.unusualness,
+        "skill": "" if line.skill is None else percent(line.skill, signed=True),
+        "skill_share": "" if line.skill is None else line.skill,
         "spark": _sparkline(line),
         "result": _result(line),
         "requested": instant(forecast["data_as_of"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property, lru_cache
 from statistics import median
@@ -38,8 +38,7 @@ class SessionLine:
         session: That is forecast.
         median: As the spans a bare number.
         span_50: As the other spans of the interval of so many percent.
-        change: Of the median against the usual value, which is the last one of a close.
-        change_last: Of the median against the last value.
+        change: Of the median against the usual value.
         status: ok or fallback.
         special_days: Earnings, half day, expiry, the first after a holiday.
     """
@@ -50,7 +49,6 @@ class SessionLine:
     span_80: str
     span_90: str
     change: str
-    change_last: str
     status: str
     special_days: list[str]
 
@@ -81,6 +79,7 @@ class ReportData:
         decision: The row of `promotions` of this night; None when nothing was decided.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         changed: Inputs that are not those of the last finished night: name, value then and now.
+        parts: By horizon, (part, factor) of table forecast_parts in order; empty where none are stored.
         exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty where it is unknown.
         cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
@@ -101,6 +100,7 @@ class ReportData:
     decision: Mapping[str, Any] | None = None
     unfinished: Mapping[str, Any] | None = None
     changed: Sequence[tuple[str, object, object]] = ()
+    parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
     exchange: str = "XNYS"
     currency: str = "USD"
     cost_ratio: float | None = None
@@ -157,7 +157,6 @@ class ReportData:
                 self.unit.span(row["q10"], row["q90"]),
                 self.unit.span(row["q05"], row["q95"]),
                 change(row["q50"], self.usual, target=self.target),
-                change(row["q50"], self.last_value, target=self.target),
                 str(row["status"]),
                 self.special_days(row["target_session"]),
             )
@@ -193,11 +192,6 @@ class ReportData:
         """What a median is compared with: `usual_value`."""
         return usual_value(self.target, self.known.tolist())
 
-    @property
-    def usual_name(self) -> str:
-        """What that is: the last value of a close, else the usual one."""
-        return "last" if self.target == "close" else "usual"
-
     @cached_property
     def is_provisional(self) -> bool:
         """Whether the last value is a first print that no later fetch has confirmed."""
@@ -218,6 +212,8 @@ class SymbolLine:
         values: Known values up to the origin, oldest first, in the target's own unit; NaN for unknown.
         events: Kinds of the events on the session that is forecast, as `earnings`.
         result: The newest scored forecast one session ahead: a row of table scores, and `q50`; None before the first.
+        skill: In error against the best baseline, last 20 sessions, 0.1 for a tenth less; None without one.
+        parts: (part, factor) of its median in order, as in ReportData.parts.
         opens: When the session that is forecast opens; None where it does not matter.
         page: File name of its page; empty where there is none.
     """
@@ -229,6 +225,8 @@ class SymbolLine:
     values: Sequence[float] = ()
     events: Sequence[str] = ()
     result: Mapping[str, Any] | None = None
+    skill: float | None = None
+    parts: Sequence[tuple[str, float]] = ()
     opens: datetime | None = None
     page: str = ""
 
@@ -261,14 +259,15 @@ class SymbolLine:
         return as_day(self.row["target_session"])
 
     @property
-    def change_share(self) -> float:
-        """The median's change against the usual value, 0.1 for a tenth more; NaN where that is 0 or unknown."""
-        return self.row["q50"] / self.usual - 1.0 if self.usual else math.nan
+    def change(self) -> str:
+        """The median's change against the usual value; a dash where that is 0 or unknown."""
+        return change(self.row["q50"], self.usual, target=self.target)
 
     @property
-    def change(self) -> str:
-        """The same as text."""
-        return change(self.row["q50"], self.usual, target=self.target)
+    def unusualness(self) -> float:
+        """How far the median is from the usual value, twice as much being as far as half; 0 where that is unknown."""
+        share = self.row["q50"] / self.usual if self.usual else math.nan
+        return abs(math.log(share)) if share > 0.0 else 0.0
 
     @property
     def special_days(self) -> list[str]:

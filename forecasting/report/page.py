@@ -82,6 +82,9 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             unit=data.unit,
             what=wording.TARGETS[data.target],
             headline=wording.headline(data),
+            usual=wording.usual_sentence(data),
+            why=wording.why(data),
+            why_chart=charts.why_bars(wording.named_parts(data)),
             so_far=wording.record_sentence(data),
             notices=wording.notices(data),
             issued_at=issued,
@@ -204,6 +207,7 @@ def embedded(data: ReportData) -> str:
     document = {
         "unit": {"decimals": unit.decimals, "before": unit.before, "after": unit.after, "name": unit.name},
         "from_zero": data.target != "close",
+        "subject": wording.headline(data)["subject"].replace(" is ", " was "),
         "forecasters": forecasters(data),
         "sessions": [session.isoformat() for session in sessions],
         "values": [_number(values.get(session, math.nan), unit) for session in sessions],

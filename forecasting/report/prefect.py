@@ -51,7 +51,7 @@ def night_artifact(data: ReportData, page: Path) -> Artifact:
     """The night in one page; `page` is where its report page is."""
     row = data.rows.iloc[0]
     about = f"{data.symbol} {short_day(row['target_session'])}: {data.unit.text(float(row['q50']))}"
-    about += f", 80 % {data.lines[0].span_80}"
+    about += f", 80% {data.lines[0].span_80}"
     return Artifact(artifact_key("night", data.symbol, data.target), markdown_text(about), night_markdown(data, page))
 
 
@@ -69,14 +69,15 @@ def night_markdown(data: ReportData, page: Path) -> str:
         ]
         for line in data.lines
     ]
-    names = ["session", f"median, {data.unit.name}", "80 % interval", f"vs {data.usual_name}", "note"]
+    names = ["session", f"median, {data.unit.name}", "80% interval", "vs usual", "note"]
     decision = "No promotion was decided on this night." if data.decision is None else data.decision["reason"]
     return "\n\n".join(
         [
             f"**{markdown_text(wording.sentence(data))}**",
+            *filter(None, [markdown_text(wording.why(data))]),
             *(f"**{notice.title}.** {markdown_text(notice.text)}" for notice in wording.notices(data)),
             charts.fan_markdown(data),
-            f"The last {charts.FAN_SESSIONS} sessions; the fan is the 80 % interval, its pale edge the 90 % one.",
+            f"The last {charts.FAN_SESSIONS} sessions; the fan is the 80% interval, its pale edge the 90% one.",
             table_markdown(map(markdown_text, names), [map(markdown_text, row) for row in week]),
             "### How it did",
             *([markdown_text(f"{text.rstrip('.')}.") for text in results] or ["Nothing is scored yet."]),
@@ -134,7 +135,7 @@ def outcome_sentence(nights: Sequence[SymbolLine]) -> str:
     """What the run brought, for its state: the first forecasts of each symbol."""
     shown = [
         f"{night.symbol} {short_day(night.session)} {night.unit.text(night.row['q50'])}, "
-        f"80 % {night.unit.span(night.row['q10'], night.row['q90'])}"
+        f"80% {night.unit.span(night.row['q10'], night.row['q90'])}"
         for night in nights
         if night.forecast
     ]
@@ -233,8 +234,7 @@ def _forecasts(nights: Sequence[SymbolLine]) -> list[str]:
             ]
         )
     heading = "### Forecasts" if len(sessions) != 1 else f"### Forecasts of {sessions.pop()}"
-    against = "vs last" if nights[0].target == "close" else "vs usual"
-    columns = ["symbol", *(["session"] if several else []), "median", "80 % interval", against, "note"]
+    columns = ["symbol", *(["session"] if several else []), "median", "80% interval", "vs usual", "note"]
     return [heading, table_markdown(columns, rows)]
 
 

@@ -258,10 +258,10 @@ def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> flo
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals inside the 80 and 90 % intervals, by horizon.
+    """The share of actuals inside the 80 and 90% intervals, by horizon.
 
     Returns:
-        level (0.8, 0.9), horizon, n, share, low, high: the share lies from `low` to `high` in 95 % of cases if the
+        level (0.8, 0.9), horizon, n, share, low, high: the share lies from `low` to `high` in 95% of cases if the
         interval is right and forecasts are independent (binomial).
     """
     rows = []
@@ -274,7 +274,7 @@ def coverages(record: TrackRecord) -> pd.DataFrame:
 
 
 def binomial_band(n: int, level: float) -> tuple[float, float]:
-    """The central 95 % of the share of hits in `n` independent tries, each a hit with probability `level`."""
+    """The central 95% of the share of hits in `n` independent tries, each a hit with probability `level`."""
     from scipy.special import bdtr  # scipy.stats takes most of a second to import
 
     at_most = bdtr(np.arange(n + 1), n, level)  # P(hits <= k)
@@ -285,7 +285,7 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
     """The best baseline one session ahead, and the skill against it over each SKILL_WINDOW nights.
 
     Returns:
-        Its name, and session (the window's last target session), skill (in pinball loss, 0.1 for 10 % less); an empty
+        Its name, and session (the window's last target session), skill (in pinball loss, 0.1 for 10% less); an empty
         name and no rows below ENOUGH_NIGHTS nights with a score of both.
     """
     best = best_ahead(record, "pinball") or {"forecaster": ""}
@@ -303,8 +303,8 @@ def pit_histogram(record: TrackRecord) -> pd.DataFrame:
     """How many actuals one session ahead fell between each two neighbouring quantiles (Gneiting et al. 2007).
 
     Returns:
-        One row a gap, lowest first: place (`below 5 %`, `5 to 10 %`), expected and share of all n, and the band low to
-        high that holds 95 % of such shares if the quantiles are right (binomial); no rows below ENOUGH_FOR_SHARES.
+        One row a gap, lowest first: place (`below 5%`, `5 to 10%`), expected and share of all n, and the band low to
+        high that holds 95% of such shares if the quantiles are right (binomial); no rows below ENOUGH_FOR_SHARES.
     """
     ahead = record.ahead(1)
     if len(ahead) < ENOUGH_FOR_SHARES:
@@ -313,11 +313,12 @@ def pit_histogram(record: TrackRecord) -> pd.DataFrame:
     gaps = (ahead["actual"].to_numpy(dtype=float)[:, None] > quantiles).sum(axis=1)
     rows = []
     for gap, (low, high) in enumerate(pairwise((0.0, *QUANTILES, 1.0))):
-        names = f"{100 * low:.0f}", f"{100 * high:.0f}"
-        place = f"below {names[1]} %" if low == 0.0 else f"above {names[0]} %" if high == 1.0 else " to ".join(names)
+        place = f"{100 * low:.0f} to {100 * high:.0f}%"
+        if low == 0.0 or high == 1.0:
+            place = f"below {high:.0%}" if low == 0.0 else f"above {low:.0%}"
         band = binomial_band(len(ahead), high - low)
         rows.append(
-            {"place": place if place.endswith("%") else f"{place} %", "n": len(ahead), "expected": high - low}
+            {"place": place, "n": len(ahead), "expected": high - low}
             | {"share": float(np.mean(gaps == gap)), "low": band[0], "high": band[1]}
         )
     return pd.DataFrame(rows)

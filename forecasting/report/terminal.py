@@ -94,13 +94,15 @@ def _lines(row: Sequence[str], widths: Sequence[int], to_right: Sequence[bool]) 
 def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     """One night: tomorrow in a sentence, notices, the week, champion, data, last result, record."""
     unit = data.unit
-    usual = f"usual is {unit.text(data.usual)}, the median of 20 sessions up to"
-    what = "last is of" if data.target == "close" else usual
-    lines = [f"{data.symbol} {data.target}: {data.fetch['title']}", wording.sentence(data)]
+    lines = [
+        f"{data.symbol} {data.target}: {data.fetch['title']}",
+        wording.sentence(data),
+        *filter(None, [wording.why(data)]),
+    ]
     lines += [f"{notice.title}: {notice.text}" for notice in wording.notices(data)]
     blocks = ["\n".join(paragraph(line, width=width) for line in lines)]
     blocks.append(text_table(*night_listing(data), width=width))
-    blocks.append(paragraph(f"In {unit.name}; {what} {data.known.index[-1]}.", width=width))
+    blocks.append(paragraph(f"In {unit.name}. {wording.usual_sentence(data)}", width=width))
     facts = (f"{name + ':':<13}{text}" for name, text in _facts(data, now))
     blocks.append("\n".join(paragraph(fact, width=width, indent=" " * 13) for fact in facts))
     if len(data.record.published):
@@ -161,7 +163,7 @@ def _bar_age(data: ReportData, now: datetime) -> str:
 
 
 def night_listing(data: ReportData) -> Listing:
-    """A row a forecast: median, its change against the usual value, 80 % interval, the day."""
+    """A row a forecast: median, its change against the usual value, 80% interval, the day."""
     rows: list[list[object]] = [
         [
             f"{line.session:%a %Y-%m-%d}",
@@ -173,7 +175,7 @@ def night_listing(data: ReportData) -> Listing:
         ]
         for line in data.lines
     ]
-    return ["session", "median", "80 % interval", f"vs {data.usual_name}", "status", "special day"], rows
+    return ["session", "median", "80% interval", "vs usual", "status", "special day"], rows
 
 
 def window_listing(data: ReportData) -> Listing:
@@ -186,7 +188,7 @@ def window_listing(data: ReportData) -> Listing:
             best = [wording.forecaster_label(row["best_baseline"]), data.unit.number(row["their_mae"]), *skills]
         error, inside = data.unit.number(row["mae"]), percent(row["coverage_80"])
         rows.append([quantity(row["n"], "session"), row["n"], error, *best, inside])
-    return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80 %"], rows
+    return ["record", "n", "error", "best baseline", "its error", "skill", "pinball skill", "in 80%"], rows
 
 
 def record_listing(data: ReportData) -> Listing:
@@ -234,15 +236,15 @@ def _cost_listing(data: ReportData, ratio: float) -> Listing:
 
 
 LEGEND = (
-    "usual: change against the median of 20 sessions (a close: against the last one). last: whether the newest scored "
-    "forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80 % interval. "
-    "skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar."
+    "usual: change against the median of the last 20 sessions; for close, against the last close. last: whether the "
+    "newest scored forecast one session ahead (once there are 20 live ones, the newest of these) came inside its 80% "
+    "interval. skill: error against the best baseline's, last 20 sessions, + is better. data: age of the newest bar."
 )
 """What the columns of `line_listing` mean."""
 
 
 def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
-    """A row a symbol: the median and 80 % interval of its next session, against usual; how it did; what to know.
+    """A row a symbol: the median and 80% interval of its next session, against usual; how it did; what to know.
 
     With a cost ratio, which all have in common, the quantile of least expected cost stands after the interval.
     """
@@ -266,7 +268,7 @@ def line_listing(nights: Sequence[ReportData], *, now: datetime) -> Listing:
                 ", ".join([*_flags(data), *line.special_days]),
             ]
         )
-    return ["symbol", "session", "median", "80 % interval", *cost, "usual", "last", "skill", "data", "notes"], rows
+    return ["symbol", "session", "median", "80% interval", *cost, "usual", "last", "skill", "data", "notes"], rows
 
 
 def _flags(data: ReportData) -> list[str]:
@@ -323,7 +325,7 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
     ]
     best = f"against {wording.forecaster_label(overall['best_baseline'])}"
     labels = [wording.forecaster_label(name) for name in names]
-    return ["horizon", f"mean error, {unit.name}", *labels, best, "p", "in 80 %", "in 90 %"], rows
+    return ["horizon", f"mean error, {unit.name}", *labels, best, "p", "in 80%", "in 90%"], rows
 
 
 def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:

@@ -1,4 +1,4 @@
-"""Numbers and days as text: 12.3 M shares, $91.06, 1.93 %. One unit per page, so that columns can be compared."""
+"""Numbers and days as text: 12.3 M shares, $91.06, 1.93%. One unit per page, so that columns can be compared."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ class Unit:
         return self._with_unit(self.span(low, high), self._brief_after)
 
     def _with_unit(self, number: str, after: str) -> str:
-        return self.before + number + (GAP + after if after else "")
+        gap = "" if after in ("", "%") else GAP
+        return self.before + number + gap + after
 
     @property
     def _brief_after(self) -> str:
@@ -104,7 +105,7 @@ def percent(share: float, *, signed: bool = False, decimals: int = 0) -> str:
     rounded = round(100 * share, decimals)
     text = f"{rounded:{'+' if signed and rounded else ''}.{decimals}f}" if rounded else f"{0:.{decimals}f}"
     text = text.replace("-", _MINUS)
-    return f"{text}{GAP}%"
+    return f"{text}%"
 
 
 def change(value: float, other: float, *, target: Target) -> str:

@@ -11,7 +11,6 @@ from forecasting.evaluate.scores import nearest_level, optimal_level
 from forecasting.report.night_view import ReportData
 from forecasting.report.record import best_ahead
 from forecasting.report.units import (
-    GAP,
     Unit,
     as_day,
     change,
@@ -43,6 +42,7 @@ _VERBS: dict[Target, str] = {
     "range": "is expected to move over a range of",
 }
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
+_PARTS = {"quarter": "a quarter after its last report", "recent": "recent days"}
 _RUN_STATUSES = {"running": "still running when this page was written"}
 
 
@@ -76,27 +76,62 @@ def headline(data: ReportData) -> dict[str, str]:
 def sentence(data: ReportData) -> str:
     """The same as plain text."""
     parts = headline(data)
-    interval = f"(80{GAP}% interval {parts['interval']})"
+    interval = f"(80% interval {parts['interval']})"
     return f"{parts['subject']} {parts['median']} {parts['day']} {interval}, {parts['comparison']}."
 
 
 def _comparison(data: ReportData, median: float) -> str:
-    last_day = data.known.index[-1]
-    day = f"{last_day:%A}" if (data.origin - last_day).days < 7 else short_day(last_day)
-    last = f"{day}'s {data.unit.brief(data.last_value)}"
-    if data.target == "close":
-        return f"{_against(median, data.last_value, decimals=1)} {last}"
-    usual = f"the usual {data.unit.brief(data.usual)} (median of 20 sessions)"
-    return f"{_against(median, data.last_value)} {last} and {_against(median, data.usual)} {usual}"
-
-
-def _against(value: float, other: float, *, decimals: int = 0) -> str:
-    share = value / other - 1.0 if other else math.nan
+    name, decimals = ("the last close,", 1) if data.target == "close" else ("the usual", 0)
+    share, usual = median / data.usual - 1.0 if data.usual else math.nan, f"{name} {data.unit.brief(data.usual)}"
     if math.isnan(share):
-        return "against"
+        return f"against {usual}"
     if round(abs(share), 2 + decimals) == 0:
-        return "about the same as"
-    return f"{percent(abs(share), decimals=decimals)} {'above' if share > 0 else 'below'}"
+        return f"about the same as {usual}"
+    return f"{percent(abs(share), decimals=decimals)} {'above' if share > 0 else 'below'} {usual}"
+
+
+def usual_sentence(data: ReportData) -> str:
+    """What the medians are compared with."""
+    what = "close" if data.target == "close" else "median of the last 20 sessions up to"
+    day = f"of {data.known.index[-1]}" if data.target == "close" else data.known.index[-1]
+    return f"Usual is {data.unit.text(data.usual)}, the {what} {day}{', a first print' if data.is_provisional else ''}."
+
+
+def named_parts(data: ReportData) -> list[tuple[str, float]]:
+    """The factors of the next session's median that are not 1 to two digits, in words; the usual level is left out."""
+    line = data.lines[0]
+    has_report, others = "earnings" in line.special_days, [day for day in line.special_days if day != "earnings"]
+    names = _PARTS | {
+        "calendar": f"{line.session:%A}" + (f" ({', '.join(others)})" if others else ""),
+        "report": "the session after its report" if has_report else "a report nearby",
+        "baseline": forecaster_label(str(data.model["name"])),
+    }
+    named = []
+    for part, factor in data.parts.get(1, ()):
+        likely = part == "quarter" and factor > 1.0 and not has_report
+        if part != "usual" and round(factor, 2) != 1.0:
+            named.append(("a report is likely, none is announced" if likely else names.get(part, part), factor))
+    return named
+
+
+def why(data: ReportData) -> str:
+    """Why the next session's median is what it is, of a close why its interval is so wide; empty where it is unknown.
+
+    Like `Usual 4.1 M; the session after its report x1.9; Friday x0.96; recent days x1.1; network x1.05.`
+    """
+    parts = data.parts.get(1, ())
+    if not parts:
+        return ""
+    level = parts[0][1]
+    usual = f"Usual {data.unit.brief(level)}"
+    if data.target == "close":
+        usual = f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
+    return "; ".join([usual, *(f"{name} x{factor_text(factor)}" for name, factor in named_parts(data))]) + "."
+
+
+def factor_text(factor: float) -> str:
+    """Like 1.9 or 0.96."""
+    return f"{factor:.2f}".rstrip("0").rstrip(".")
 
 
 def record_sentence(data: ReportData) -> str:
@@ -107,7 +142,7 @@ def record_sentence(data: ReportData) -> str:
     n, hits = len(ahead), int(ahead["inside_80"].astype(bool).sum())
     times = f"its last {n} forecasts" if n > 1 else "its only forecast so far"
     text = (
-        f"Of {times} one session ahead, {hits} landed inside the 80{GAP}% interval"
+        f"Of {times} one session ahead, {hits} landed inside the 80% interval"
         f" and the median missed by {data.unit.brief(float(ahead['error'].abs().mean()))} on average"
     )
     best = best_ahead(data.record, "mae")
@@ -132,7 +167,7 @@ def last_result(data: ReportData) -> str:
     side = "inside" if row["inside_80"] else "outside"
     return (
         f"{short_day(row['target_session'])}: forecast {unit.brief(float(row['q50']))}, actual "
-        f"{unit.brief(float(row['actual']))} ({off}), {side} the 80 % interval "
+        f"{unit.brief(float(row['actual']))} ({off}), {side} the 80% interval "
         f"{unit.span(float(row['q10']), float(row['q90']))}"
     )
 
@@ -198,17 +233,17 @@ def forecaster_label(name: str) -> str:
 
 
 def level_name(ratio: float) -> str:
-    """The quantile of least expected cost, like `25 % quantile`."""
-    return f"{100 * nearest_level(ratio):.3g} % quantile"
+    """The quantile of least expected cost, like `25% quantile`."""
+    return f"{100 * nearest_level(ratio):.3g}% quantile"
 
 
 def cost_sentence(ratio: float) -> str:
     """What a cost ratio means, and which quantile it asks for."""
     times = "as much" if ratio == 1.0 else f"{ratio:.4g} times as much"
     level, issued = optimal_level(ratio), nearest_level(ratio)
-    end = "" if level == issued else f"; the outermost that is issued is shown: {100 * issued:g} %"
+    end = "" if level == issued else f"; the outermost that is issued is shown: {100 * issued:g}%"
     return (
-        f"Where an overestimate costs {times} per unit as an underestimate, the {100 * level:.3g} % quantile has the "
+        f"Where an overestimate costs {times} per unit as an underestimate, the {100 * level:.3g}% quantile has the "
         f"least expected cost{end}."
     )
 

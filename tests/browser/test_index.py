@@ -48,14 +48,15 @@ def test_the_index_opens_without_errors_and_requests_nothing(opened: Callable[..
 
 def test_a_head_sorts_by_number_and_again_the_other_way_and_the_address_keeps_it(opened: Callable[..., Any]) -> None:
     page = opened()
-    head = page.get_by_role("columnheader", name="Against usual")
+    assert shown(page) == ["MSFT volume", "SBUX volume", "AAPL volume", "AAPL range"]  # the most unusual first
+    head = page.get_by_role("columnheader", name="Median")
     head.get_by_role("button").click()
-    assert shown(page) == ["SBUX volume", "AAPL range", "AAPL volume", "MSFT volume"]
+    assert shown(page) == ["AAPL range", "SBUX volume", "AAPL volume", "MSFT volume"]
     assert head.get_attribute("aria-sort") == "ascending"
     head.get_by_role("button").press("Enter")
     assert shown(page)[0] == "MSFT volume"
-    assert page.url.endswith("#sort=change-")
-    assert shown(opened(hash="#sort=change-"))[0] == "MSFT volume"
+    assert page.url.endswith("#sort=median-")
+    assert shown(opened(hash="#sort=symbol"))[0] == "AAPL volume"
 
 
 def test_filters_by_name_target_and_status_and_says_when_nothing_fits(opened: Callable[..., Any]) -> None:
@@ -75,7 +76,7 @@ def test_old_forecasts_are_marked_stale_but_replays_are_not(opened: Callable[...
     page = opened()
     assert page.locator("#stale").inner_text().startswith("3 of 4 forecasts are stale")
     page.get_by_label("Status", exact=True).select_option("stale")
-    assert shown(page) == ["AAPL volume", "MSFT volume", "SBUX volume"]
+    assert shown(page) == ["MSFT volume", "SBUX volume", "AAPL volume"]
 
 
 def test_the_csv_has_the_rows_shown(opened: Callable[..., Any]) -> None:

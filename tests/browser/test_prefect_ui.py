@@ -125,12 +125,12 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model(
 ) -> None:
     page = open_ui(artifact(nights, NIGHT, "night-gspc-volume"), viewport)
     page.get_by_text("^GSPC is expected to trade").first.wait_for()
-    chart = page.get_by_role("img", name="80 % and 90 % interval")
+    chart = page.get_by_role("img", name="80% and 90% interval")
     chart.wait_for()
     assert chart.evaluate("image => [image.complete, image.naturalWidth > 100, image.width > 250]") == [True] * 3
     for part in ("How it did", "Nothing is scored yet.", "Bars and model", "There was no champion"):
         assert part in article(page, "Report page")
-    assert is_inside(page, "80 % interval", wide=viewport["width"])
+    assert is_inside(page, "80% interval", wide=viewport["width"])
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
@@ -158,7 +158,7 @@ def test_a_run_has_tags_and_a_message_that_says_what_came_of_it(nights: str, ope
     for tag in ("^GSPC", "NONE", "volume", "failed", "replay"):
         page.get_by_text(tag, exact=True).locator("visible=true").first.wait_for()
     page.goto(f"{ui(nights)}/runs/flow-run/{run_named(nights, NIGHT)['id']}?tab=Details")
-    page.get_by_text(re.compile(r"^\^GSPC done\. \^GSPC Wed 2 Jan \d\.\d\d.B shares, 80 % ")).first.wait_for()
+    page.get_by_text(re.compile(r"^\^GSPC done\. \^GSPC Wed 2 Jan \d\.\d\d.B shares, 80% ")).first.wait_for()
 
 
 def test_the_list_of_runs_has_their_names_states_and_tags(nights: str, open_ui: OpenPage) -> None:

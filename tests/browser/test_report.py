@@ -178,6 +178,8 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
     page.get_by_role("button", name="Older night").click()
     assert page.locator("#coming").inner_text() == "The 5 sessions after Thu 7 Mar 2024"
     assert page.locator("#as-issued").inner_text().startswith("Night of Thursday 7 March 2024, live, issued 2024-03-09")
+    assert "SBUX was expected to trade" in page.locator("#headline").inner_text()
+    assert "on Friday 8 March 2024" in page.locator("#headline").inner_text()
     actual = report_data().history["value"].iloc[-1]
     assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
     assert page.locator("#forecasts .actual").nth(2).inner_text() == ""
@@ -220,10 +222,13 @@ def test_a_night_whose_last_value_is_unknown_shows_the_one_before(opened, target
     page = opened(report_data(target, issued=nights(target=target, last_value=float("nan")), **unknown))
     number = report_data(target).unit.number
     assert page.errors == []
-    assert page.locator("#last-value").inner_text() == f"{number(history['value'].iloc[-2])} on Thu 7 Mar"
+    known = history["value"].dropna()
+    usual = known.iloc[-1] if target == "close" else known.iloc[-20:].median()
+    assert f" {number(usual)}" in page.locator("#usual").inner_text().replace("$", "")
+    assert page.locator("#usual").inner_text().endswith(" 2024-03-07.")
     assert page.locator("#fan-chart .slot").count() == 64  # 59 known sessions and 5 forecasts
     page.get_by_role("button", name="Older night").click()
-    assert page.locator("#last-value").inner_text() == f"{number(history['value'].iloc[-3])} on Wed 6 Mar"
+    assert page.locator("#usual").inner_text().endswith(" 2024-03-06.")
     assert page.locator("#forecasts tbody tr").count() == 5
     assert page.errors == []
 
@@ -233,8 +238,8 @@ def test_a_past_night_without_any_known_value_has_a_dash_and_a_fan_of_its_foreca
     history.loc[history.index[:-1], "value"] = float("nan")
     page = opened(report_data("close", history=history, issued=nights(target="close", last_value=float("nan"))))
     page.get_by_role("button", name="Older night").click()
-    assert page.locator("#last-value").inner_text() == "\N{EN DASH} on Thu 7 Mar"
-    assert page.locator("#forecasts tbody td[data-label='Against last']").first.inner_text() == "\N{EN DASH}"
+    assert "Usual is $\N{EN DASH}, the close of" in page.locator("#usual").inner_text()
+    assert page.locator("#forecasts tbody td[data-label='Against usual']").first.inner_text() == "\N{EN DASH}"
     assert page.locator("#fan-chart path.median").get_attribute("d").count("L") == 4
     assert page.errors == []
 
@@ -246,7 +251,7 @@ def test_the_table_shown_is_downloaded_as_csv(opened):
         page.get_by_role("button", name="Download as CSV: Forecasts in M shares").click()
     text = Path(downloading.value.path()).read_text(encoding="utf-8-sig").splitlines()
     assert downloading.value.suggested_filename == "SBUX-volume-forecasts.csv"
-    assert text[0] == "Session,Median,Against last,50 % interval,80 % interval,90 % interval,Actual"
+    assert text[0] == "Session,Median,Against usual,50% interval,80% interval,90% interval,Actual"
     assert [line.split(",")[0] for line in text[1:]] == [day.isoformat() for day in next_sessions(shift(ORIGIN, -1), 5)]
 
 

@@ -36,6 +36,8 @@ def index_line(symbol: str = "SBUX", target: str = "volume", **changed: object) 
         "values": [10e6] * 25,
         "events": [],
         "result": {"target_session": ORIGIN, "actual": 11e6, "q50": 10e6, "inside_80": True},
+        "skill": None,
+        "parts": (),
         "opens": None,
         "page": f"{symbol}-{target}.html",
     }

@@ -24,7 +24,7 @@ def values_of(target: str, *, sessions: int = 80) -> pd.Series:
 
 
 def forecasts(target: str = "volume", *, kind: str = "live", **changed: object) -> pd.DataFrame:
-    """Five rows, medians 1 % apart, upward from the last value; `changed` replaces whole columns."""
+    """Five rows, medians 1% apart, upward from the last value; `changed` replaces whole columns."""
     last = float(values_of(target).iloc[-1])
     spread = SPREAD if target != "close" else 1 + (SPREAD - 1) / 20
     rows = [
@@ -80,7 +80,7 @@ def scored(*rows: dict) -> pd.DataFrame:
 
 
 def long_record(target: str = "volume", *, origins: int = 40, kind: str = "live", ours: float = 0.05) -> pd.DataFrame:
-    """Published forecasts off by a share `ours` of each actual, a ridge off by 10 % and a last value off by 20 %."""
+    """Published forecasts off by a share `ours` of each actual, a ridge off by 10% and a last value off by 20%."""
     return _long_record(target, origins, kind, ours).copy()
 
 

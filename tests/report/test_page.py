@@ -1,14 +1,19 @@
 import json
+import math
 import re
 from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from forecasting.report.documents import night_document
 from forecasting.report.page import CHAMPIONS_SHOWN, embedded, render_page, stale_after
-from tests.report.nights import forecasts, long_record, report_data, score, scored, values_of
+from forecasting.report.prefect import night_markdown
+from forecasting.report.terminal import night_text
+from tests.report.nights import ISSUED, forecasts, long_record, report_data, score, scored, values_of
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -76,7 +81,7 @@ def test_a_record_without_a_score_one_session_ahead_has_its_other_scores() -> No
     record = long_record(origins=1)  # no bar came of the session after its night, on which the exchange was closed
     text = text_of(render_page(report_data(scored=record[record["horizon"] > 1])))
     assert "No forecast made one session ahead has been scored yet." in text
-    assert "80 % interval, by sessions ahead" in text
+    assert "80% interval, by sessions ahead" in text
 
 
 def test_the_first_night_shows_when_the_first_score_comes():
@@ -216,14 +221,14 @@ def test_the_page_has_a_row_for_each_ratio_and_for_the_one_that_is_set() -> None
     assert '<h2 id="costs">' in page
     assert page.count('class="tag">yours') == 1
     assert [f"{ratio} to 1" in page for ratio in (2, 3, 9, 19)] == [True] * 4
-    assert "33.3 % quantile" in page
+    assert "33.3% quantile" in page
     assert 'id="costs"' not in render_page(report_data(scored=scored()))
 
 
 def test_a_long_record_has_a_line_in_two_layouts_columns_and_days_and_a_first_night_none() -> None:
     page = render_page(report_data())
     assert page.count(">no skill</text>") == 2
-    assert text_of(page).count("below 5 %") == 1
+    assert text_of(page).count("below 5%") == 1
     assert '<h2 id="days">' in page
     first = render_page(report_data(scored=scored()))
     assert not [name for name in ("days", "costs", "restated", "champions", "pit") if f'<h2 id="{name}">' in first]
@@ -233,5 +238,28 @@ def test_restated_sessions_are_counted_and_listed_in_the_pages_unit() -> None:
     first = values_of("volume").iloc[-3:].copy()
     first.iloc[1] *= 0.5
     page = text_of(render_page(report_data(first_prints=first))).replace("\N{NO-BREAK SPACE}", " ")
-    assert "has restated 1 of the last 3 sessions since they were first stored, typically by 100.0 %" in page
-    assert re.search(r"Thu 7 Mar [\d.]+ [\d.]+ \+100.0 %", page)
+    assert "has restated 1 of the last 3 sessions since they were first stored, typically by 100.0%" in page
+    assert re.search(r"Thu 7 Mar [\d.]+ [\d.]+ \+100.0%", page)
+
+
+def test_why_is_a_sentence_and_a_bar_a_factor_on_page_show_artifact_and_json() -> None:
+    data = report_data(
+        parts={1: [("usual", 7.03e6), ("report", 1.9), ("network", 0.9)]}, forecasts=forecasts(outside="")
+    )
+    page = render_page(data)
+    assert "a report nearby x1.9; network x0.9." in page
+    (drawing,) = re.findall(r'<svg[^>]*class="chart why".*?</svg>', page)
+    up, down = (float(width) for width in re.findall(r'<rect class="(?:gain|bar)".*? width="([\d.]+)"', drawing))
+    assert up == pytest.approx(70.0)
+    assert down == pytest.approx(70.0 * math.log(1 / 0.9) / math.log(1.9), abs=0.1)
+    assert "a report nearby x1.9" in night_text(data, now=ISSUED, width=None)
+    assert "a report nearby x1.9" in night_markdown(data, Path("x.html"))
+    assert night_document(data)["forecasts"][0]["parts"] == {"usual": 7.03e6, "report": 1.9, "network": 0.9}
+    assert 'id="why"' not in render_page(report_data())
+
+
+def test_the_audit_is_folded_and_the_rest_has_fewer_than_a_thousand_words() -> None:
+    page = render_page(report_data())
+    shown = re.sub(r"<details>.*?</details>", " ", page, flags=re.S)
+    assert all(fact in page and fact not in shown for fact in ("a1b2c3d4e5f6", "b5d4045c3f466fa9", "Weights hash"))
+    assert len(text_of(shown).split()) < 1000

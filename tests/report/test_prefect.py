@@ -141,11 +141,11 @@ def test_a_fallback_and_a_note_are_explained() -> None:
 def test_each_symbol_has_a_row_those_that_are_not_done_first_with_a_link_to_its_page() -> None:
     body = body_of(night_of("A"), failed("B"), night_of("C", status="late"))
     assert section(body, "Forecasts of Mon 11 Mar") == [
-        "| symbol | median | 80 % interval | vs usual | note |",
+        "| symbol | median | 80% interval | vs usual | note |",
         "| --- | ---: | ---: | ---: | --- |",
         "| B |  |  |  | failed |",
-        "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6 % | late 2024-03-08 |",
-        "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6 % |  |",
+        "| [C](../key/night-c-volume) | 8.45 M | 6.00-12.00 | +6% | late 2024-03-08 |",
+        "| [A](../key/night-a-volume) | 8.45 M | 6.00-12.00 | +6% |  |",
     ]
 
 
@@ -153,8 +153,8 @@ def test_symbols_whose_next_sessions_differ_have_them_in_a_column() -> None:
     body = body_of(failed("B"), night_of("A"), night_of("C", target_session=date(2024, 3, 12)))
     assert section(body, "Forecasts")[2:] == [
         "| B |  |  |  |  | failed |",
-        "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
-        "| [C](../key/night-c-volume) | Tue 12 Mar | 8.45 M | 6.00-12.00 | +6 % |  |",
+        "| [A](../key/night-a-volume) | Mon 11 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
+        "| [C](../key/night-c-volume) | Tue 12 Mar | 8.45 M | 6.00-12.00 | +6% |  |",
     ]
 
 
@@ -223,7 +223,7 @@ def test_a_nights_artifact_begins_with_what_matters() -> None:
     found = night_artifact(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE)
     assert (found.key, plain(found.description)) == (
         "night-sbux-volume",
-        "SBUX Mon 11 Mar: 8.45 M shares, 80 % 6.00-12.00",
+        "SBUX Mon 11 Mar: 8.45 M shares, 80% 6.00-12.00",
     )
 
 
@@ -231,11 +231,11 @@ def test_the_page_of_a_night_has_its_sentence_chart_week_record_bars_and_model()
     text = plain(night_markdown(report_data(forecasts=forecasts(q50=8.4512e6, q10=6e6, q90=12e6)), PAGE))
     first, chart, *_ = text.split("\n\n")
     assert first.startswith(
-        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80 % interval 6.00-12.00 M)"
+        "**SBUX is expected to trade 8.45 M shares on Monday 11 March 2024 (80% interval 6.00-12.00 M)"
     )
     assert chart.startswith("![SBUX volume: ")
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert rows[0] == "| session | median, M shares | 80 % interval | vs usual | note |"
+    assert rows[0] == "| session | median, M shares | 80% interval | vs usual | note |"
     assert rows[4].startswith("| Wed 13 Mar | 8.45 | 6.00-12.00 | ")
     assert rows[4].endswith(" | earnings |")
     assert "### How it did\n\nFri 8 Mar: forecast " in text
@@ -310,10 +310,10 @@ def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_dig
     assert artifact.key == "backtest-sbux-volume"
     assert artifact.description == "SBUX volume, in M shares: origins 2018-11-01 to 2018-11-14"
     assert plain(artifact.body).split("\n\n")[1].splitlines() == [
-        "| horizon | mean error, M shares | ridge | against HAR | p | in 80 % | in 90 % |",
+        "| horizon | mean error, M shares | ridge | against HAR | p | in 80% | in 90% |",
         "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
-        "| 1 | 2.00 | 1.50 | +12.3 % | 0.0123 | 81.2 % | 90.0 % |",
-        "| all | 1.23 | 1.50 | +12.3 % | 0.0123 | 81.2 % | 90.0 % |",
+        "| 1 | 2.00 | 1.50 | +12.3% | 0.0123 | 81.2% | 90.0% |",
+        "| all | 1.23 | 1.50 | +12.3% | 0.0123 | 81.2% | 90.0% |",
     ]
     nights = {"network": 10, "fallback": 0, "scratch": 1, "warm": 9, "refused": 0}
     published = document | {"nights": nights, "skill_vs_alone": 0.01}

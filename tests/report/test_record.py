@@ -192,14 +192,14 @@ def test_every_actual_falls_into_one_gap_and_shares_are_of_all() -> None:
     found = pit_histogram(track_record(scored(*(score(ago=ago, actual=a) for ago, a in enumerate(actuals, 1)))))
     shares = dict(zip(found["place"], found["share"], strict=True))
     assert shares == {
-        "below 5 %": 0.5,
-        "5 to 10 %": 0.0,
-        "10 to 25 %": 0.0,
-        "25 to 50 %": 0.0,
-        "50 to 75 %": 0.25,
-        "75 to 90 %": 0.0,
-        "90 to 95 %": 0.0,
-        "above 95 %": 0.25,
+        "below 5%": 0.5,
+        "5 to 10%": 0.0,
+        "10 to 25%": 0.0,
+        "25 to 50%": 0.0,
+        "50 to 75%": 0.25,
+        "75 to 90%": 0.0,
+        "90 to 95%": 0.0,
+        "above 95%": 0.25,
     }
     assert SPREAD[3] * 10 < 11.0 < SPREAD[4] * 10
     assert found["expected"].sum() == pytest.approx(1.0)
@@ -262,7 +262,7 @@ def test_a_quantile_between_two_levels_is_interpolated() -> None:
 
 
 def test_costs_are_those_counted_by_hand_on_the_nights_that_both_have() -> None:
-    """At 25 % a quantile is 0.85 times its median: ours 8.5 and 17, the ridge's 10.2, against an actual of 10."""
+    """At 25% a quantile is 0.85 times its median: ours 8.5 and 17, the ridge's 10.2, against an actual of 10."""
     rows = [
         score(ago=1, median=10.0),
         score(ago=2, median=20.0),

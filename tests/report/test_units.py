@@ -43,7 +43,7 @@ NOW = datetime(2024, 3, 9, 12, tzinfo=UTC)
         ("close", 1.08341, "EURUSD=X", "USD", "$1.0834"),
         ("close", 0.85663, "EURUSD=X", "USD", "$0.85663"),
         ("close", 148.231, "EURUSD=X", "USD", "$148.23"),
-        ("range", 0.0193, "SBUX", "USD", "1.93_%"),
+        ("range", 0.0193, "SBUX", "USD", "1.93%"),
     ],
 )
 def test_a_value_has_about_three_digits_and_its_own_unit(target, usual, symbol, currency, text):
@@ -65,14 +65,14 @@ def test_an_unknown_number_is_a_dash_and_a_negative_one_has_a_true_minus():
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0.094, "+9_%"), (-0.094, f"{MINUS}9_%"), (0.001, "0_%"), (-0.001, "0_%"), (float("nan"), DASH)]
+    ("share", "text"), [(0.094, "+9%"), (-0.094, f"{MINUS}9%"), (0.001, "0%"), (-0.001, "0%"), (float("nan"), DASH)]
 )
 def test_a_share_shows_its_sign_unless_it_rounds_to_nothing(share: float, text: str):
     assert percent(share, signed=True) == text.replace("_", GAP)
 
 
 @pytest.mark.parametrize(
-    ("target", "other", "text"), [("volume", 46.61, "0_%"), ("close", 46.61, "+0.3_%"), ("volume", 0.0, DASH)]
+    ("target", "other", "text"), [("volume", 46.61, "0%"), ("close", 46.61, "+0.3%"), ("volume", 0.0, DASH)]
 )
 def test_the_change_of_a_close_has_a_digit_after_the_point(target, other: float, text: str):
     assert change(46.74, other, target=target) == text.replace("_", GAP)

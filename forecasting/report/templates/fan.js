@@ -19,10 +19,12 @@
   };
   const number = (value) => fixed(value, unit.decimals);
   const span = (low, high) => `${number(low)}${DASH}${number(high)}`;
-  const withUnit = (text) => unit.before + text + (unit.after ? GAP + unit.after : "");
+  const gap = unit.after && unit.after !== "%" ? GAP : "";
+  const brief = (text) => unit.before + text + (gap + unit.after).replace(/.?shares$/, "");
+  const withUnit = (text) => unit.before + text + gap + unit.after;
   const share = (value, digits) => {
     const text = fixed(100 * value, digits);
-    return `${value > 0 && Number(text) !== 0 ? "+" : ""}${text.replace(/^\u2212(?=0(\.0*)?$)/, "")}${GAP}%`;
+    return `${value > 0 && Number(text) !== 0 ? "+" : ""}${text.replace(/^\u2212(?=0(\.0*)?$)/, "")}%`;
   };
   const day = (iso, options) => new Date(`${iso}T00:00Z`).toLocaleDateString("en-GB", { timeZone: "UTC", ...options }).replace(",", "");
   const longDay = (iso) => day(iso, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
@@ -44,7 +46,7 @@
     for (let at = first; at <= night.origin; at += 1) {
       if (data.values[at] !== null) past.push({ at, session: data.sessions[at], value: data.values[at] * basis });
     }
-    const before = data.values.slice(0, night.origin + 1).filter((value) => value !== null).slice(-20).sort((a, b) => a - b);
+    const before = data.values.slice(0, night.origin + 1).filter((value) => value !== null).slice(data.from_zero ? -20 : -1).sort((a, b) => a - b);
     const usual = before.length ? (before[(before.length - 1) >> 1] + before[before.length >> 1]) / 2 * basis : NaN;
     const rows = night.forecasts[model || night.published].map((quantiles, place) => {
       const at = night.targets[place];
@@ -54,8 +56,8 @@
     return { past, rows, usual, last: lastOf(night, basis) };
   };
   const where = ({ actual, quantiles }) => {
-    if (actual >= quantiles[1] && actual <= quantiles[5]) return "inside 80 %";
-    return actual >= quantiles[0] && actual <= quantiles[6] ? "outside 80 %" : "outside 90 %";
+    if (actual >= quantiles[1] && actual <= quantiles[5]) return "inside 80%";
+    return actual >= quantiles[0] && actual <= quantiles[6] ? "outside 80%" : "outside 90%";
   };
   const notes = (at) => data.notes[at] ?? [];
 
@@ -117,8 +119,8 @@
   const actualMark = (row, plot, x) => {
     if (row.actual === null) return "";
     const y = plot.y(row.actual), found = where(row);
-    if (found === "inside 80 %") return `<circle class="dot" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="4"/>`;
-    if (found === "outside 80 %") return path([[x, y - 5], [x + 5, y], [x, y + 5], [x - 5, y]], "diamond", "Z");
+    if (found === "inside 80%") return `<circle class="dot" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="4"/>`;
+    if (found === "outside 80%") return path([[x, y - 5], [x + 5, y], [x, y + 5], [x - 5, y]], "diamond", "Z");
     return line(x - 4, y - 4, x + 4, y + 4, "cross") + line(x - 4, y + 4, x + 4, y - 4, "cross");
   };
 
@@ -134,7 +136,7 @@
       const value = step > 6.2 * label.length && row.actual === null ? words(x, plot.y(q[3]) - 5, label, "value middle") : "";
       const below = step > 36 ? [day(row.session, { weekday: "short" }), dayMonth(row.session)] : [day(row.session, { weekday: "short" }).slice(0, 2), day(row.session, { day: "numeric" })];
       const name = words(x, plot.floor + 16, below[0], "axis strong middle") + words(x, plot.floor + 30, below[1], "axis strong middle");
-      const tip = [longDay(row.session), `median ${withUnit(number(q[3]))}`, ...BANDS.map(([css, low, high]) => `${css.slice(4)}${GAP}% ${withUnit(span(q[low], q[high]))}`).reverse()];
+      const tip = [longDay(row.session), `median ${withUnit(number(q[3]))}`, ...BANDS.map(([css, low, high]) => `${css.slice(4)}% ${withUnit(span(q[low], q[high]))}`).reverse()];
       if (row.actual !== null) tip.push(`actual ${withUnit(number(row.actual))}, ${where(row)}`);
       return slot(plot, x - step / 2, step, [...tip, ...notes(row.at)], steps + value + actualMark(row, plot, x) + letter(row.at, x, plot.y(q[6]) - 6) + name);
     }).join("");
@@ -158,10 +160,26 @@
     byId("forecasts").classList.toggle("with-actual", view.rows.some(({ actual }) => actual !== null));
     byId("forecasts").tBodies[0].innerHTML = view.rows.map(({ at, session, quantiles: q, actual }) => {
       const tags = notes(at).map((note) => ` <span class="tag">${esc(note)}</span>`).join("");
-      const cells = [["Median", "median", number(q[3])], ["Against last", "", view.last.value ? share(q[3] / view.last.value - 1, digits) : DASH], ["50 %", "", span(q[2], q[4])], ["80 %", "", span(q[1], q[5])], ["90 %", "", span(q[0], q[6])]];
+      const cells = [["Median", "median", number(q[3])], ["Against usual", "", view.usual ? share(q[3] / view.usual - 1, digits) : DASH], ["50%", "", span(q[2], q[4])], ["80%", "", span(q[1], q[5])], ["90%", "", span(q[0], q[6])]];
       cells.push(["Actual", "actual", actual === null ? "" : `${number(actual)}, ${where({ actual, quantiles: q })}`]);
       return `<tr><th scope="row" data-csv="${session}"><time datetime="${session}">${shortDay(session)}</time>${tags}</th>${cells.map(([label, css, text]) => `<td class="n ${css}" data-label="${label}">${text}</td>`).join("")}</tr>`;
     }).join("");
+  };
+
+  // The sentence at the top, and what the medians are compared with, of the night that is picked.
+  const headline = byId("headline"), written = headline.innerHTML;
+  const against = (value, other) => {
+    if (!other) return "against";
+    const digits = data.from_zero ? 0 : 1, change = fixed(100 * Math.abs(value / other - 1), digits);
+    return Number(change) === 0 ? "about the same as" : `${change}% ${value > other ? "above" : "below"}`;
+  };
+  const head = (night, view, isNewest) => {
+    const row = view.rows[0], q = row.quantiles, { at } = view.last;
+    byId("night-of").textContent = longDay(data.sessions[night.origin]);
+    for (const part of document.querySelectorAll(".newest-only")) part.hidden = !isNewest;
+    headline.innerHTML = isNewest ? written
+      : `${esc(data.subject)} <strong>${withUnit(number(q[3]))}</strong> on ${longDay(row.session)} (80% interval <span class="keep">${brief(span(q[1], q[5]))}</span>)<span class="rest">, ${against(q[3], view.usual)} ${data.from_zero ? "the usual" : "the last close,"} ${brief(number(view.usual))}.</span>`;
+    byId("usual").textContent = `Usual is ${withUnit(number(view.usual))}, the ${data.from_zero ? "median of the last 20 sessions up to" : "close of"} ${data.sessions[at]}${data.provisional.includes(at) ? ", a first print" : ""}.`;
   };
 
   const show = () => {
@@ -172,12 +190,11 @@
     const view = viewOf(night, controls.model.value, Number(controls.past.value));
     const origin = data.sessions[night.origin], row = view.rows[0];
     const who = controls.model.value ? controls.model.selectedOptions[0].textContent : `Published (${data.forecasters[night.published]})`;
-    const text = `Night of ${longDay(origin)}, ${night.kind}, issued ${night.issued.replace("T", " ").slice(0, 16)} UTC. ${who[0].toUpperCase()}${who.slice(1)}: median ${withUnit(number(row.quantiles[3]))} for ${shortDay(row.session)}, 80${GAP}% interval ${withUnit(span(row.quantiles[1], row.quantiles[5]))}`
+    const text = `Night of ${longDay(origin)}, ${night.kind}, issued ${night.issued.replace("T", " ").slice(0, 16)} UTC. ${who[0].toUpperCase()}${who.slice(1)}: median ${withUnit(number(row.quantiles[3]))} for ${shortDay(row.session)}, 80% interval ${withUnit(span(row.quantiles[1], row.quantiles[5]))}`
       + (row.actual === null ? "." : `; actual ${withUnit(number(row.actual))}, ${where(row)}.`) + (night.reason ? ` The network was not published: ${night.reason}.` : "");
     byId("as-issued").textContent = text;
     byId("coming").textContent = place === newest ? `The next ${view.rows.length} sessions` : `The ${view.rows.length} sessions after ${shortDay(origin)} ${origin.slice(0, 4)}`;
-    const { at: lastAt, value: last } = view.last;
-    byId("last-value").textContent = `${number(last)} on ${shortDay(data.sessions[lastAt])}${data.provisional.includes(lastAt) ? ", first print" : ""}`;
+    head(night, viewOf(night, "", 20), place === newest);
     byId("older").disabled = place === 0;
     byId("newer").disabled = place === newest;
     draw(view, `${text} The chart shows ${view.past.length} past sessions and ${view.rows.length} forecast; the table has the forecasts.`);

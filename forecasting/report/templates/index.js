@@ -24,7 +24,7 @@
     byId("stale").textContent = `${which} is over. Run the night, or open a newer copy of this page.`;
     byId("stale").hidden = false;
   }
-  const state = { sort: "symbol", down: false };
+  const state = { sort: "change", down: true };
   const value = (row, at) => row.cells[at].dataset.sort ?? row.cells[at].textContent.trim();
   const compare = (a, b) => {
     const [x, y] = [Number(a), Number(b)];
@@ -55,15 +55,15 @@
   };
   const remember = () => {
     const parts = Object.entries(inputs).filter(([, input]) => input.value).map(([name, input]) => [name, input.value]);
-    if (state.sort !== "symbol" || state.down) parts.push(["sort", `${state.sort}${state.down ? "-" : ""}`]);
+    if (state.sort !== "change" || !state.down) parts.push(["sort", `${state.sort}${state.down ? "-" : ""}`]);
     history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
     show();
   };
   const recall = () => {
     const asked = new URLSearchParams(location.hash.slice(1));
     for (const [name, input] of Object.entries(inputs)) input.value = asked.get(name) ?? "";
-    const sort = (asked.get("sort") ?? "symbol").match(/^(\w+)(-?)$/);
-    state.sort = sort && heads.some((head) => head.dataset.key === sort[1]) ? sort[1] : "symbol";
+    const sort = (asked.get("sort") ?? "change-").match(/^(\w+)(-?)$/);
+    state.sort = sort && heads.some((head) => head.dataset.key === sort[1]) ? sort[1] : "change";
     state.down = Boolean(sort && sort[2]);
     show();
   };

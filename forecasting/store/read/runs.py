@@ -168,6 +168,14 @@ def newest_runs(connection: sa.Connection, symbols: Collection[str], *, first: d
     return _first_of_each(rows(connection, wanted.order_by(table.c.as_of.desc(), table.c.started_at.desc())))
 
 
+def newest_skills(connection: sa.Connection) -> dict[tuple[str, str], float | None]:
+    """Skill one session ahead over the newest 20 nights, by symbol and target: that of live nights where there are."""
+    skill = sa.table("live_skill", *map(sa.column, ("symbol", "target", "kind", "horizon", "window_sessions", "skill")))
+    wanted = sa.select(skill).where(skill.c.horizon == 1, skill.c.window_sessions == 20)
+    found = _first_of_each(rows(connection, wanted.order_by(kind_rank(skill.c.kind))))
+    return {key: row["skill"] for key, row in found.items()}
+
+
 def _first_of_each(found: Sequence[Row]) -> dict[tuple[str, str], Row]:
     return {(row["symbol"], row["target"]): row for row in reversed(found)}
 
