@@ -1,14 +1,4 @@
-"""Messages to people about nights, sent by apprise to the addresses in FORECASTING_NOTIFY.
-
-night.failed        a run ended with an error
-night.late          the newest session's bar is not there yet
-forecast.missing    `check --notify` found no live forecast
-forecast.fallback   a baseline was published in the champion's place
-data.revised        bars that were stored have been restated, rebased by a split, or held back
-drift               the champion is outside its control chart
-promotion           a fit from scratch is published from now on; the refresh of every night is none
-fit.refused         the gate refused tonight's fit
-"""
+"""Messages to people about nights, sent by apprise to the addresses in FORECASTING_NOTIFY."""
 
 from __future__ import annotations
 
@@ -33,14 +23,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("forecasting.notify")
 
 Kind = Literal[
-    "night.failed",
-    "night.late",
-    "forecast.missing",
-    "forecast.fallback",
-    "data.revised",
-    "drift",
-    "promotion",
-    "fit.refused",
+    "night.failed",  # a run ended with an error
+    "night.late",  # the newest session's bar is not there yet
+    "forecast.missing",  # `check --notify` found no live forecast
+    "forecast.fallback",  # a baseline was published in the champion's place
+    "data.revised",  # bars that were stored have been restated, rebased by a split, or held back
+    "drift",  # the champion is outside its control chart
+    "promotion",  # a fit from scratch is published from now on; the refresh of every night is none
+    "fit.refused",  # the gate refused tonight's fit
 ]
 
 ALERT_VERDICTS = ("split", "revised", "held")

@@ -94,7 +94,9 @@ def add_notes(connection: Connection, night: Night, notes: dict[str, Any]) -> No
 
 def notes_of(row: dict[str, Any]) -> dict[str, Any]:
     """The notes of a row of table runs, by kind."""
-    notes: dict[str, Any] = json.loads(row["notes"]) if row["notes"] else {"earlier": row["note"]}
+    if not row["notes"]:
+        return {"earlier": row["note"]} if row["note"] else {}
+    notes: dict[str, Any] = json.loads(row["notes"])
     return notes
 
 
