@@ -20,7 +20,7 @@ from forecasting.preprocess.windows import Windows
 from forecasting.sessions import between, closes_at
 from forecasting.settings import Settings, read_settings
 from tests.builders import LAST, random_bars
-from tests.nights import counts, killed, night, rows, timeless
+from tests.nights import killed, night, rows, timeless
 from tests.yahoo_stand_in import StandIn, asked_here, market_bars
 
 pytestmark = pytest.mark.usefixtures("plain_flows")
@@ -171,13 +171,6 @@ def test_one_request_serves_every_symbol_of_a_night(yahoo: StandIn, monkeypatch:
     live(yahoo, monkeypatch, LAST)
     assert len(yahoo.market_charts()) == 1
     assert len({row["market_fetch"] for row in rows("runs")}) == 1
-
-
-def test_the_same_night_run_twice_adds_nothing(vix_file: Path) -> None:
-    night(LAST, "skip")
-    before = counts()
-    night(LAST, "skip")
-    assert counts() == before
 
 
 def test_a_night_killed_after_its_fetches_ends_with_the_same_tables(

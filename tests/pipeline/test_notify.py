@@ -79,19 +79,11 @@ def test_what_cannot_be_sent_is_a_warning_without_the_address_and_the_next_one_i
     assert "secret" not in caplog.text
 
 
-def test_without_an_address_nothing_is_sent_and_no_night_is_read() -> None:
-    send(Settings(), of_symbols("AAA"))
-
-
 @pytest.mark.parametrize(("address", "found"), [("", "none"), ("secret", "one"), ("mailtos://secret", "one")])
 def test_an_address_that_apprise_cannot_use_is_refused_without_repeating_it(address: str, found: str) -> None:
     with pytest.raises(UsageError, match=f"FORECASTING_NOTIFY.*found {found}") as refused:
         check_addresses(settings_of(address))
     assert "secret" not in str(refused.value)
-
-
-def test_the_services_of_usable_addresses_are_named() -> None:
-    assert check_addresses(settings_of("json://localhost/x", "ntfy://topic")) == "JSON, ntfy"
 
 
 def test_a_check_that_finds_no_forecast_is_sent_before_it_fails(

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from flows import clock
-from forecasting.errors import BadDataError, StoreError, UsageError
+from forecasting.errors import BadDataError, UsageError
 from forecasting.pipeline.backtest import walk_each
 from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.plan import (
@@ -20,7 +20,7 @@ from forecasting.pipeline.plan import (
 )
 from forecasting.sessions import newest_up_to, span
 from forecasting.settings import Settings
-from forecasting.store import migrate, schema
+from forecasting.store import schema
 from forecasting.store.connect import transaction
 from tests.builders import random_bars, write_yahoo_csv
 from tests.nights import night, rows
@@ -73,13 +73,6 @@ def test_one_file_of_earnings_dates_for_several_symbols_says_whose_each_is(sqlit
         assert (symbol in settings.symbols, "column symbol" in str(error)) == (True, True)
     with transaction(sqlite_url) as connection:
         assert connection.execute(sa.select(schema.events)).all() == []
-
-
-def test_nights_on_a_ledger_of_an_older_revision_are_told_to_upgrade_it(database_url: str) -> None:
-    migrate.downgrade(database_url, "0009")
-    settings = Settings(database_url=database_url, source="sample")
-    with pytest.raises(StoreError, match=r"is at revision 0009; this code needs \d{4}\. Run `forecasting db upgrade`"):
-        planned_nights(settings, as_of=None, mode="auto", now=clock.now)
 
 
 def test_the_first_missed_session_is_worked_off_where_the_exchange_was_corrected(sqlite_url: str) -> None:

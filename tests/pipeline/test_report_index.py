@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from flows import clock
 from forecasting.errors import UsageError
-from forecasting.pipeline.health import completed_sentence, next_night_sentence
 from forecasting.pipeline.publish import (
     index_lines,
     newest_nights,
@@ -243,26 +241,3 @@ def test_the_page_of_a_run_has_the_usual_durations_of_its_symbols_alone(sqlite_u
     assert page.key == "outcomes-volume"
     rows = [line.replace("\N{NO-BREAK SPACE}", " ") for line in str(page.body).splitlines()]
     assert "| train | 2.0 s | 2.0 s | 2.0 s |  |" in rows
-
-
-def test_the_next_night_is_named_with_its_time_zone_and_the_settings_that_change_it(sqlite_url: str) -> None:
-    due = datetime(2024, 3, 12, 5, 30, tzinfo=ZoneInfo("America/New_York"))
-    shown = next_night_sentence(settings_of(sqlite_url, SYMBOL, "MSFT"), ["volume"], due, now=due - timedelta(hours=7))
-    assert shown == (
-        "SBUX, MSFT volume: the next night starts on Tuesday 2024-03-12 at 05:30 EDT, in 7 h. "
-        "FORECASTING_CRON is 30 5-8 * * 2-6, FORECASTING_TIMEZONE America/New_York."
-    )
-
-
-def test_a_catch_up_without_work_says_so() -> None:
-    settings, span = Settings(symbols=(SYMBOL, "MSFT")), (date(2024, 3, 7), date(2024, 3, 8))
-    assert completed_sentence(settings, [], *span) == (
-        "SBUX, MSFT: every session from 2024-03-07 to 2024-03-08 has its forecasts already; nothing was run."
-    )
-    assert completed_sentence(settings, [], span[0], span[0]) == (
-        "SBUX, MSFT: the session 2024-03-07 has its forecasts already; nothing was run."
-    )
-    assert completed_sentence(settings, ["x"], *span) == (
-        "SBUX, MSFT: 1 night completed between 2024-03-07 and 2024-03-08."
-    )
-    assert "SBUX, MSFT: 4 nights completed" in completed_sentence(settings, ["x"] * 4, *span)

@@ -135,10 +135,3 @@ def test_the_commit_is_part_of_the_version_also_where_the_checkout_is_another_us
     head = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch for this refusal
     assert code_version() == f"{__version__}+{head.stdout[:7]}"
-
-
-def test_a_checkout_on_a_machine_without_git_has_the_version_alone(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(checkout))
-    assert code_version() == __version__

@@ -20,7 +20,6 @@ from forecasting.pipeline.symbols import (
     check_forecast,
     combined,
     each_symbol,
-    joined,
     only_symbol,
     raise_failed,
     values_of,
@@ -117,12 +116,6 @@ def test_a_command_on_one_symbol_refuses_several_by_name() -> None:
     for symbols, found in ((("KO", "V"), "2: KO, V."), (("KO", "V", "T", "GE", "F"), "5: KO, V, T and 2 more.")):
         with pytest.raises(UsageError, match=f"^Expected one symbol for `article`, found {found} Name one with --symb"):
             only_symbol(Settings(symbols=symbols), "article")
-
-
-def test_few_symbols_are_joined_and_of_many_the_others_are_counted() -> None:
-    assert joined(["SBUX"]) == "SBUX"
-    assert joined(["SBUX", "MSFT", "^GSPC"]) == "SBUX+MSFT+^GSPC"
-    assert joined(["SBUX", "MSFT", "^GSPC", "AAPL"]) == "SBUX+3-others"
 
 
 UNKNOWN = (
