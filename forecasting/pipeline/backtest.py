@@ -76,13 +76,9 @@ def walk_each(
     bar: Bar = no_bar,
     out: Path | None = None,
 ) -> list[SymbolOutcome[dict[str, Any]]]:
-    """The outcome of `walk_forward` for each symbol of the settings.
+    """The outcome of `walk_forward` for each symbol; their documents are written to `out` as JSON.
 
-    Each worker replays whole symbols where there is one for every worker; else the refits of each symbol are shared
-    out. To `out` the document is written as JSON; of several symbols a list of those that did not fail.
-
-    Raises:
-        UsageError: `out` cannot be written, or as `check_events`; raised before the first backtest begins.
+    Workers replay whole symbols where there is one for each; else they share the refits of one symbol after the other.
     """
     check_events(settings.events, settings.symbols)
     if out is not None:
@@ -175,10 +171,7 @@ def load_series(settings: Settings, *, last: date | None, now: Clock) -> tuple[p
 
 
 def market_series(settings: Settings, *, now: Clock) -> MarketSeries | None:
-    """All checked closes of the market series in the settings; None for none, and for the first symbol itself.
-
-    A SourceError where it cannot be had: a backtest without it would answer another question.
-    """
+    """All checked closes of the market series in the settings; None for none, and for the first symbol itself."""
     choice = settings.market_choice
     if choice is None or choice.symbol == settings.symbols[0]:
         return None
@@ -218,10 +211,7 @@ def add_metrics(result: BacktestResult, settings: Settings, *, now: Clock) -> No
 def article_experiment(
     settings: Settings, *, as_of: date | None, seed: int, now: Clock, bar: Bar = no_bar, out: Path
 ) -> ArticleResult:
-    """The article's experiment on the newest rows of the source, its figure written to `out`.
-
-    Our medians of the same sessions are beside it where the history is there.
-    """
+    """The article's experiment on the newest rows of the source, our medians beside it; its figure written to `out`."""
     settings = settings.for_symbol(only_symbol(settings, "article"))
     check_writable(out)
     bars, events, title = load_series(settings, last=as_of, now=now)
@@ -243,10 +233,7 @@ def our_medians(
     market: MarketSeries | None = None,
     bar: Bar = no_bar,
 ) -> pd.Series[float]:
-    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar.
-
-    A HistoryError for too little history before the first, or five or more sessions without a bar before one of them.
-    """
+    """Our medians of the volume of the article's test sessions, each made at the newest session before with a bar."""
     sessions = unseen_sessions(bars)
     origins = bars.index[bars.index.searchsorted(sessions) - 1]
     spec = BacktestSpec(

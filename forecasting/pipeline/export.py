@@ -89,11 +89,7 @@ def skill(settings: Settings) -> pd.DataFrame:
 
 
 def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
-    """The bars of each symbol, a row a session: `BARS_COLUMNS`.
-
-    With `as_of` those up to that session, as its night of the target had them: a UsageError where it is no session of a
-    symbol's exchange, a StoreError where no fetch reaches it.
-    """
+    """The bars of each symbol, a row a session: `BARS_COLUMNS`; with `as_of` those that its night of the target had."""
     migrate.check_ready(settings.url, writes=False)
     with connect.reading(settings.url) as connection:
         frames = [_bars(connection, settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
@@ -136,13 +132,7 @@ def _bars(connection: Connection, own: Settings, as_of: date | None) -> pd.DataF
 
 
 def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date | None = None) -> str:
-    """A sentence with the number of rows that were written to `out`.
-
-    The rows of the symbols that have some are written, also where another symbol has none, which is an error then.
-
-    `as_of` is for the form bars alone. A UsageError for one of these that is not valid is raised before anything is
-    read.
-    """
+    """A sentence with the number of rows written to `out`: of the symbols that have some, though others fail then."""
     _check(form, out, as_of)
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
@@ -162,11 +152,9 @@ def export(settings: Settings, form: str, out: Path, *, now: Clock, as_of: date 
 
 
 def write_frame(found: pd.DataFrame, out: Path) -> None:
-    """Write a frame to `out`, as Parquet or CSV by its suffix: there whole or not at all.
+    """Write a frame to `out`, as Parquet or CSV by its suffix: sessions as dates, instants in UTC, unknowns empty.
 
-    Sessions become dates, instants timestamps in UTC. In Nixtla's form the days stay timestamps in Parquet, as its
-    libraries take them; in CSV, which has no types, they are dates too. Texts of a CSV are quoted, unknown values
-    empty.
+    In Nixtla's form the days stay timestamps in Parquet, as its libraries take them.
     """
     import pyarrow as pa
     from pyarrow import csv, parquet

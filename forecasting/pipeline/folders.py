@@ -26,11 +26,7 @@ _NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
 
 
 def child_folder(parent: Path, name: str) -> Path:
-    """The folder `name` directly in `parent`; it need not exist.
-
-    Raises:
-        ArtifactError: `name` is no id, or the folder is a symbolic link.
-    """
+    """The folder `name` directly in `parent`, which need not exist; an ArtifactError for another name or a link."""
     folder = parent / name
     if not _NAME.fullmatch(name):
         raise ArtifactError(
@@ -115,10 +111,7 @@ def check_writable(out: Path) -> None:
 
 
 def write_whole(out: Path, write: Callable[[Path], object]) -> None:
-    """The file `out`, there whole or not at all: `write` is given the path of a draft beside it.
-
-    Where `out` is a symbolic link, the file that it points to is written. After an OSError it is as it was.
-    """
+    """The file `out`, there whole or not at all, through links too: `write` is given the path of a draft beside it."""
     out = out.resolve()
     # Not the process's id: on a shared folder, containers that each have ids of their own have the same ones.
     draft = out.with_name(f".forecasting-{secrets.token_hex(8)}.part")

@@ -31,13 +31,7 @@ STATEMENT_S = 3  # Seconds of each of its statements on Postgres, so that a lock
 
 
 def check_fresh(settings: Settings, *, now: Clock) -> str:
-    """A sentence naming the symbols and sessions, when the newest completed session of each has its live forecast.
-
-    Raises:
-        NoLiveForecastError: The only symbol has none; names the session that is missing and the newest forecast.
-        SymbolsFailedError: Some of several have none, likewise; names the others too.
-        StoreError: The database is not ready, or does not respond within `CHECK_S`.
-    """
+    """A sentence that names symbols and sessions; an error where one lacks the live forecast of its newest session."""
     try:
         return within(CHECK_S, lambda: _fresh(settings, now=now), name="check")
     except TimeLimitError:
@@ -86,10 +80,7 @@ def _fresh(settings: Settings, *, now: Clock) -> str:
 
 
 def not_fresh(own: Settings, due: date, newest: date | None, exists: bool, stopped: Row | None) -> str:
-    """The paragraph about the symbol of `own`, whose newest live forecast is of the session `newest`, not `due`.
-
-    `exists`: `due` has a forecast, which is not live. `stopped`: the row of its newest night, if late or failed.
-    """
+    """Why the session `due` has no live forecast: it `exists` but is not live, or its night has `stopped`."""
     try:
         following = next_sessions(due, max(HORIZONS), own.exchange)[0]
     except ForecastingError as ended:  # no night can forecast them

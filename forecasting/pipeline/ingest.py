@@ -240,11 +240,7 @@ def _with_responses(asked: dict[str, _Asked], refusals: dict[str, SourceError]) 
 
 
 def _fetch(asked: _Asked, calendar: Calendar | None, purpose: Purpose, night: Night) -> Night:
-    """The night with its fetch, once the assessed response has been written.
-
-    Raises:
-        ForecastingError: The request stored nothing.
-    """
+    """The night with its fetch, once the assessed response has been written; its error where nothing was stored."""
     answer = _request(asked, calendar, purpose)
     with connect.transaction(night.settings.url) as connection:
         fetch_id = _write(connection, asked, answer, purpose)
@@ -254,11 +250,7 @@ def _fetch(asked: _Asked, calendar: Calendar | None, purpose: Purpose, night: Ni
 
 
 def _request(asked: _Asked, calendar: Calendar | None, purpose: Purpose) -> _Answer:
-    """The assessed response to one request; without a calendar no earnings dates are asked for.
-
-    Raises:
-        SourceError: A file cannot be used: nothing left this machine, so no row is kept.
-    """
+    """The assessed response to one request; a SourceError of a file, since no request has left this machine."""
     night, source, exchange = asked.night, asked.source, asked.night.settings.exchange
     try:
         fetched = _response(asked)
@@ -415,10 +407,7 @@ def _fetch_id(asked: _Asked, answer: _Answer, purpose: Purpose) -> str:
 
 
 def source_switched_from(newest: Mapping[str, Any] | None, source: Source, symbol: str, *, allowed: bool) -> str:
-    """The source of the symbol's stored bars where this one is another, else empty.
-
-    Vendors count volume differently: a UsageError unless the user asks for a switch.
-    """
+    """The source of the stored bars where this one is another and may be: vendors count volume differently."""
     if newest is None or newest["source"] == source.name:
         return ""
     if not allowed:

@@ -80,10 +80,7 @@ def prunable_weights(connection: Connection, night: Night) -> list[str]:
 
 
 def delete_files_of(nights: Sequence[Night]) -> None:
-    """Delete the windows of finished nights and the weights without a path; a second time it changes nothing.
-
-    Also those that a kill left behind. Where it fails, a warning: the nights are done, and the next one deletes them.
-    """
+    """Delete the windows of finished nights and the weights without a path, also those that a kill left behind."""
     done = [night for night in nights if night.is_done]
     if not done:
         return

@@ -36,10 +36,7 @@ _STORED_NOTHING = ("held", *get_args(FailedVerdict))
 
 @dataclass(frozen=True)
 class MarketSnapshot:
-    """The market series as it stood when the night's own bars were fetched.
-
-    `fetch_id` is that of the newest fetch that had stored bars of it; the note, for the run, says what is missing.
-    """
+    """The market series as it stood at the night's own fetch, its newest fetch, and what is missing of it."""
 
     series: MarketSeries | None
     fetch_id: str

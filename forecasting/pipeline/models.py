@@ -47,10 +47,7 @@ def why_not_runnable(model: Row, settings: Settings) -> str:
 
 
 def weights_folder(model: Row, settings: Settings) -> Path:
-    """The folder that a model row names, whose weights were not pruned; it need not exist.
-
-    An ArtifactError where it is not a folder of the artifacts folder, or its files are links to other places.
-    """
+    """The folder that a model row names, which need not exist; an ArtifactError where it is none of ours."""
     path, parent = PurePosixPath(model["artifact_path"]), PRETRAINED if model["method"] == "base" else ARTIFACTS
     if path.parent != PurePosixPath(parent):
         raise ArtifactError(
@@ -74,10 +71,7 @@ def check_champion(symbol: str, settings: Settings) -> None:
 
 
 def list_models(settings: Settings, *, now: Clock) -> tuple[list[Row], list[SymbolOutcome[list[Row]]]]:
-    """The networks of each symbol, newest first, then the user's own pretrained weights; and what came of each symbol.
-
-    The champion is marked, and each has the state of its weights. A symbol without a network has failed.
-    """
+    """The networks of each symbol, newest first, then the user's own weights; and what came of each symbol."""
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         outcomes = each_symbol(settings, _networks, now=now)
@@ -136,13 +130,7 @@ def weights_state(model: Row, settings: Settings) -> str:
 
 
 def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
-    """A sentence that names the model published from the next forecast on.
-
-    Raises:
-        UsageError: No such model, a baseline, pretrained weights, or a fit that the gate refused.
-        ArtifactError: Its weights cannot be loaded and run by this code.
-        LockedError: Nights are running; the fit of one would replace what was chosen meanwhile.
-    """
+    """A sentence that names the model published from the next forecast on; no fit that the gate refused is."""
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
@@ -163,10 +151,7 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
 
 
 def roll_back(settings: Settings, *, now: Clock) -> str:
-    """A sentence that names the model published from the next forecast on: the champion before the present one.
-
-    Raises as `promote`; also a UsageError for several symbols or without another champion before.
-    """
+    """A sentence that names the model published from the next forecast on: the champion before the present one."""
     symbol = only_symbol(settings, "models rollback")
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:

@@ -98,11 +98,7 @@ class Night:
 def make_night(
     symbol: str, session: date, settings: Settings, *, now: Clock, mode: Mode = "auto", trigger: str = "run"
 ) -> Night:
-    """The night of a symbol under its own settings: its own exchange, and so its own hash.
-
-    Raises:
-        UsageError: The session has not closed: whatever a source or a caller names, it is no origin.
-    """
+    """The night of a symbol under its own settings: its own exchange, and so its own hash. Its session has closed."""
     own = settings.for_symbol(symbol)
     check_closed(session, own.exchange, now=now)
     return Night(symbol, session, own, now, mode, trigger, own.source)
@@ -154,12 +150,7 @@ def sent(night: Night) -> dict[str, Any]:
 
 
 def received(values: dict[str, Any], settings: Settings, *, now: Clock) -> Night:
-    """The night under the settings of a worker.
-
-    Raises:
-        UsageError: Its release is another one, which would mix two codes in a night, or its settings differ from those
-            of the run in what changes a forecast.
-    """
+    """The night under the settings of a worker, whose release and settings must be those of the run."""
     if values["release"] != __version__:
         raise UsageError(
             f"Expected on this worker forecasting {values['release']}, the release of the run; found {__version__}. "

@@ -56,10 +56,7 @@ class Alert:
 
 
 def send(settings: Settings, alerts: Sequence[Alert], *, link: str = "") -> None:
-    """Send the alerts, those of one kind and more than three symbols as one; a warning for each that cannot be sent.
-
-    Without an address nothing is sent; `link` is a page about them.
-    """
+    """Send the alerts, those of one kind and more than three symbols as one, with a link; warn of those not sent."""
     if settings.notify is None or not alerts:
         return
     from apprise import Apprise, NotifyFormat

@@ -39,9 +39,6 @@ def planned_nights(
     """The nights to do, each symbol's oldest first; a symbol without has one with its error, which its row has too.
 
     The caller holds the lock of the nights: those that were cut off are marked first.
-
-    Raises:
-        StoreError: The database cannot be read, or is at another revision, which is every symbol's failure.
     """
     _begin(settings)
     nights = []
@@ -82,12 +79,7 @@ def planned_span(settings: Settings, first: date, last: date, *, refit_every: in
 
 
 def check_nights(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> None:
-    """Refuse nights of which none can begin for a mistake in an option or a setting, before anything starts.
-
-    Raises:
-        ForecastingError: The database is not ready, the witness or a file of earnings dates or of the market series
-            cannot be used; or for every symbol, `as_of` is no session of its exchange or mode warm has no champion.
-    """
+    """Refuse nights of which none can begin for a mistake in an option or a setting, before anything starts."""
     migrate.check_ready(settings.url)
     witness_of(settings)
     for option, text in (("--events", settings.events), ("--market", settings.market)):
@@ -113,10 +105,6 @@ def missed_nights(
     """The nights to work off, oldest first: the one asked for, or every session since the newest finished night.
 
     Finished, not forecast: a night that was cut off after its forecasts still owes its scores and its decision.
-
-    Raises:
-        UsageError: `as_of` is no trading session.
-        ForecastingError: The calendar of the exchange ends before the sessions that are to be forecast.
     """
     if as_of is not None:
         check_session(as_of, settings.exchange, now=now)
@@ -148,12 +136,7 @@ def not_done(nights: Sequence[Night]) -> list[Night]:
 
 
 def checked_span(settings: Settings, first: date | None, last: date | None, *, now: Clock) -> tuple[date, date]:
-    """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols.
-
-    Raises:
-        ForecastingError: The database is not ready, no symbol's bars can be used, one of the two is no closed session,
-            or `last` is before `first`.
-    """
+    """The first and last session to catch up: those given, else from the oldest missed to the newest of all symbols."""
     migrate.check_ready(settings.url)
     newest = each_symbol(settings, lambda own: newest_session(own.symbols[0], own, now=now), now=now)
     each = [settings.for_symbol(outcome.symbol) for outcome in newest if outcome.error is None]
@@ -238,11 +221,7 @@ def _marked(night: Night, error: ForecastingError, *, as_of: date | None) -> Nig
 
 
 def narrowed(**given: Any) -> Settings:  # noqa: ANN401 - any value of a form; pydantic checks it
-    """The settings in force, overridden by the given flow parameters; None keeps a setting.
-
-    Raises:
-        UsageError: A symbol or another value is not valid, or a file lies outside FORECASTING_FILES.
-    """
+    """The settings in force, overridden by flow parameters that are valid and permitted; None keeps a setting."""
     chosen = {name: value for name, value in given.items() if value is not None}
     current = read_settings()
     own = [option for option in (current.source, current.events, current.market) if option]

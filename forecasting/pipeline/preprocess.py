@@ -16,11 +16,7 @@ logger = logging.getLogger("forecasting.preprocess")
 
 
 def preprocess(nights: Sequence[Night]) -> list[Night]:
-    """Each night with the file of its windows, and the fetch that they were made from.
-
-    An error is a StoreError (no fetch has brought the session) or a HistoryError (no bar of the session, or too few
-    sessions to train on).
-    """
+    """Each night with the file of its windows, and the fetch that they were made from."""
     return [night.then("preprocess", write_windows) for night in nights]
 
 

@@ -62,10 +62,7 @@ def publish_page(night: Night) -> Night:
 def each_report(
     settings: Settings, as_of: date | None = None, *, now: Clock, brief: bool = False
 ) -> list[SymbolOutcome[ReportData]]:
-    """One report for each symbol, of the session `as_of` or the newest; without a forecast an error with the reason.
-
-    `brief`: no more scores than a line of a listing needs.
-    """
+    """One report for each symbol, of the session `as_of` or the newest; `brief` has the scores of a listing alone."""
     migrate.check_ready(settings.url, writes=False)
     with connect.kept_open(settings.url):
         return each_symbol(settings, lambda own: _newest_report(own, as_of, brief=brief), now=now)
@@ -74,12 +71,7 @@ def each_report(
 def write_reports(
     settings: Settings, out: Path | None, as_of: date | None = None, *, now: Clock
 ) -> tuple[list[SymbolOutcome[Path]], list[Path]]:
-    """The path of the page written for each symbol in the settings, and that of the index after them.
-
-    `out` is where the page of the one symbol goes instead; no index is written then. The page of the session `as_of`
-    has a name of its own and the scores known by then; where it is no closed session of a symbol's exchange, that
-    symbol has a UsageError.
-    """
+    """The path of each symbol's page, of its night `as_of` or the newest, or at `out`; and that of the index."""
     if out is not None and len(settings.symbols) > 1:
         raise UsageError(
             f"Expected one symbol with --out, found {len(settings.symbols)}: {', '.join(settings.symbols)}. "
@@ -148,11 +140,7 @@ def report_data(
     origin: date | None = None,
     brief: bool = False,
 ) -> ReportData:
-    """The newest night of a symbol and target, or the one of `origin` with the scores of sessions up to it.
-
-    With `brief` it has the scores that a line of a listing is made of, and may lack older ones. A StoreError where no
-    forecast is stored for them.
-    """
+    """The newest night of a symbol and target, or the one of `origin` and the scores known by then, maybe `brief`."""
     published = read.published(connection, symbol, target, origin=origin)
     run = read.run(connection, str(published["run_id"].iloc[0])) or {}
     fetch = read.fetch(connection, str(published["fetch_id"].iloc[0])) or {}
@@ -306,10 +294,7 @@ def _values(bars: pd.DataFrame | None, night: Row) -> list[float]:
 
 
 def newest_nights(settings: Settings, nights: Sequence[Night] = ()) -> list[SymbolLine]:
-    """The newest night of each symbol of the settings, whatever came of it, and the forecast that is published now.
-
-    `nights` are those of this run: one that was refused has no row that says so.
-    """
+    """The newest night of each symbol, whatever came of it in this run, and the forecast that is published now."""
     failed = {night.symbol: night for night in nights if night.error is not None}
     with connect.reading(settings.url) as connection:
         published = [row for row in read.newest_nights(connection) if row["target"] == settings.target]

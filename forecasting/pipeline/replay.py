@@ -53,10 +53,6 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
 
     The ledger and weights of the replay stay in the folder `replay` of the data folder until the next one. What the
     nights before `first` left is copied; without it the replay begins with nothing.
-
-    Raises:
-        UsageError: There is no finished night of these settings; the champion before `first` has no weights any more.
-        ReplayError: A forecast differs; names the first.
     """
     migrate.check_ready(settings.url, writes=False)
     sentences: list[str] = []
@@ -120,10 +116,7 @@ def scratch_ledger(settings: Settings) -> Settings:
 
 
 def copy_state(symbol: str, settings: Settings, scratch: Settings, *, before: date) -> None:
-    """Copy what the nights of a symbol before a session left, with the weights that are still kept.
-
-    A UsageError where those of the champion are not.
-    """
+    """Copy what the nights of a symbol before a session left; a UsageError where its champion has no weights left."""
     with connect.reading(settings.url) as source, connect.transaction(scratch.url) as target:
         write.copy_nights(source, target, symbol, settings.target, before=before)
         champion = read.champion(target, symbol, settings.target)

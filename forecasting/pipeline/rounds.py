@@ -64,10 +64,7 @@ class Rounds:
     """
 
     def __init__(self, nights: Sequence[Night], settings: Settings, *, patient: bool, now: Clock, wait: Wait) -> None:
-        """Begin with all nights due, each symbol's oldest first; those with an error have ended.
-
-        `patient`: nobody waits at a terminal. `wait` is called between rounds.
-        """
+        """Begin with all nights due, each symbol's oldest first; `patient`: nobody waits at a terminal."""
         self.ended = [night for night in nights if night.error is not None]
         self._settings, self._patient, self._now, self._wait = settings, patient, now, wait
         self._began = now()

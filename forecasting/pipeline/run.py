@@ -50,11 +50,7 @@ def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
     switch_source: bool = False,
     shown: Shown = lambda nights, step: None,
 ) -> list[Night]:
-    """The nights of a plan, each as it ended; the caller holds the lock of the nights.
-
-    `wait` and `patient` as for `Rounds`, `switch_source` as for `ingest`; `shown` is called with the nights and the
-    name of the step that begins with them.
-    """
+    """The nights of a plan, each as it ended; the caller holds their lock. `shown` is called before each step."""
     rounds = Rounds(nights, settings, patient=patient, now=now, wait=wait)
     workers, done = Processes(settings) if workers_of(settings) > 1 else None, list[Night]()
     for due in rounds:
@@ -72,13 +68,7 @@ def run_nights(  # noqa: PLR0913 - how a run waits, asks and shows, each by name
 
 
 def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock) -> list[str]:
-    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first.
-
-    A past session without a bar has no night; its row in `runs` has the reason.
-
-    Raises:
-        ForecastingError: A check failed, and nothing is written; or the bar is late, or a night failed.
-    """
+    """The ids of the symbol's nights, done: of the session `as_of`, or all that are missing, oldest first."""
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with lock.night_lock(settings.url, "night"), ledger(settings):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
@@ -87,11 +77,7 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
 
 
 def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
-    """The ids of the nights that are done; what a person should see of a run is sent.
-
-    Raises:
-        ForecastingError: A night failed.
-    """
+    """The ids of the nights that are done; what a person should see of a run is sent, its failures raised as one."""
     outcome = outcome_of(nights)
     notify.send_notable(settings, outcome.done)
     if outcome.failed:
@@ -177,14 +163,7 @@ def as_ended(shard: Sequence[Night], ended: Sequence[dict[str, Any]]) -> list[Ni
 
 
 def check_dask(address: str | None) -> None:
-    """Return when Dask is installed and the scheduler at the address, if one is given, has a worker.
-
-    Without a scheduler or a worker a run would wait for ever.
-
-    Raises:
-        UsageError: Dask is not installed.
-        ForecastingError: No scheduler responds there, or it has no worker.
-    """
+    """Return when Dask is installed and its scheduler has a worker, without which a run would wait for ever."""
     if find_spec("prefect_dask") is None:
         raise UsageError(
             "FORECASTING_RUNNER=dask needs Dask, which is not installed here. Run: pip install 'forecasting[dask]'"
@@ -204,12 +183,7 @@ def check_dask(address: str | None) -> None:
 
 
 def wait_for_shard(future: Any) -> None:  # noqa: ANN401 - Dask has no types
-    """Return when a shard's future is done: with a result, with an error, or because its scheduler was lost.
-
-    Raises:
-        ForecastingError: The scheduler has had no worker for `DASK_WORKER_S`; Dask would wait for one without end. The
-            futures of all shards are cancelled.
-    """
+    """Return when a shard's future is done or lost; an error where its scheduler has no worker for DASK_WORKER_S."""
     from distributed import Future
 
     client = future.client
@@ -245,13 +219,7 @@ def ledger(settings: Settings) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
-
-    Attributes:
-        done: Ids of the completed nights' rows in `runs`.
-        failed: The symbols that failed, each with the oldest error that stopped it.
-        without_bar: The note of every night that went on without its bar, and of every past one that has none.
-    """
+    """What became of a run: ids of done nights, each failed symbol with its oldest error, why nights had no bar."""
 
     done: list[str]
     failed: list[tuple[str, ForecastingError]]

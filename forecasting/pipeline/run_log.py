@@ -58,10 +58,7 @@ KINDS = (
 def open_run(
     connection: Connection, night: Night, *, started_at: datetime, notes: dict[str, Any] | None = None
 ) -> None:
-    """Add the night's row unless it is there; a night that is run again keeps its first start and its other notes.
-
-    That it waits for its bar is no longer noted.
-    """
+    """Add the night's row unless it is there; one that is run again keeps its first start and what it noted before."""
     settings = night.settings.forecast_fields() | {"events": source_name(night.settings.events or "")}
     row = {
         "id": night.id,
@@ -121,10 +118,7 @@ def mark_waiting(night: Night, why: str, *, status: RunStatus = "late") -> None:
 
 
 def mark_without_bar(night: Night, why: str, newest: date, *, error: ForecastingError) -> str:
-    """The sentence that the night's row has now: its bar did not come, and the run goes on with those up to `newest`.
-
-    The night is late, or failed where its source did not respond.
-    """
+    """The sentence in the row of a night whose bar did not come: the run goes on with those up to `newest`."""
     value = {"why": why, "newest": str(newest), "came": False}
     is_late = isinstance(error, DataLateError)
     with connect.transaction(night.settings.url) as connection:

@@ -61,15 +61,11 @@ def data_as_of(connection: Connection, night: Night) -> datetime:
 
 
 def input_fetch(connection: Connection, night: Night) -> dict[str, Any]:
-    """The row in `fetches` whose bars the night uses.
+    """The row in `fetches` whose bars the night uses; a StoreError where none has brought its session.
 
     A live night uses its own fetch. A night made up for later uses the last fetch before the next session opened or,
     when there was none, the first that brought its bar with its rolling window: so live and replay read the same rows,
-    and a night within a span reads the rows that it would read alone. A replay names the fetch that the night used:
-    others may have come before the open.
-
-    Raises:
-        StoreError: No fetch has brought the night's session.
+    and a night within a span reads the rows that it would read alone. A replay names the fetch that the night used.
     """
     session, settings = night.session, night.settings
     named = read.fetch(connection, night.stored_fetch) if night.stored_fetch else None

@@ -95,11 +95,7 @@ def combined(failed: Sequence[tuple[str, ForecastingError]], *, of: int) -> Fore
 
 
 def asked_symbols(named: Sequence[str], file: Path | None) -> list[str]:
-    """The symbols, each once: those named, which may be comma separated, then those of the file, one a line.
-
-    Raises:
-        UsageError: A symbol is not valid, named with its line; or the file cannot be read or has none.
-    """
+    """The symbols, each once: those named, which may be comma separated, then those of the file, one a line."""
     symbols = [check_symbol(symbol) for text in named for symbol in listed(text)]
     lines = _text(file).splitlines() if file is not None else []
     for place, line in enumerate(lines, 1):
@@ -145,10 +141,7 @@ def _text(path: Path) -> str:
 
 
 def check_forecast(connection: Connection, symbol: str, target: Target) -> None:
-    """Raise a StoreError for a symbol and target without a published forecast.
-
-    It has the reason that its newest night left, else the symbols that the ledger holds, for a misspelt one.
-    """
+    """Raise a StoreError, with the reason or the symbols there are, for a symbol without a published forecast."""
     try:
         read.published(connection, symbol, target)
     except StoreError as error:

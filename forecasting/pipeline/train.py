@@ -34,10 +34,7 @@ _NEVER = 10**6  # sessions since the newest fit from scratch, where there was no
 
 
 def train(nights: Sequence[Night]) -> list[Night]:
-    """Each night with its challenger; without one where the night fits none, or none that passes the gate.
-
-    An error is an ArtifactError: a warm fit was asked for and the champion's weights cannot be used.
-    """
+    """Each night with its challenger; without one where the night fits none, or none that passes the gate."""
     return [night.then("train", fit_challenger) for night in nights]
 
 

@@ -35,10 +35,7 @@ _ADVICE = {
 
 
 def explained(error: Exception, *, now: Clock, settings: Settings | None = None) -> ForecastingError:
-    """The error in one paragraph: itself when it is ours, else what it is and the file that has its traceback.
-
-    `settings` are those of the work that failed, whose data folder has the file; else the environment names it.
-    """
+    """The error in one paragraph: itself when it is ours, else what it is and the file of its traceback."""
     if isinstance(error, ForecastingError):
         return error
     if isinstance(error, OSError) and error.errno in _ADVICE:
