@@ -426,8 +426,9 @@ def _of_other_quarters(rows: pd.DataFrame, announced: pd.Series) -> pd.DataFrame
 
 def _timed(rows: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """The rows with the timing of another list where they have none and it has the same day."""
-    stated = rows["announced"].map(other.drop_duplicates("announced").set_index("announced")["timing"]).fillna("")
-    return rows.assign(timing=rows["timing"].where(rows["timing"] != "", stated.astype(str)))
+    stated = dict(zip(other["announced"], other["timing"], strict=True))
+    timing = [own or stated.get(day, "") for day, own in zip(rows["announced"], rows["timing"], strict=True)]
+    return rows.assign(timing=pd.Series(timing, rows.index, dtype=str))
 
 
 def listed_events(asking: Asking, listed: Calendar) -> pd.DataFrame:

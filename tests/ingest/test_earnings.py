@@ -26,6 +26,7 @@ from forecasting.ingest.earnings import (
     events_of_backtest,
     filed_events,
     listed_events,
+    lists_of_night,
     nothing_stored,
     on_rhythm,
     reacting,
@@ -165,6 +166,16 @@ def test_505_companies_have_days_of_filings_and_a_better_list_counts_where_both_
     assert dates_of("KO") == {FILINGS: len(filed_events("KO"))}
     assert dates_of("SBUX") == {"bundled": 65, FILINGS: 25}
     assert dates_of("SPY") == dates_of("KO", "XTSE") == {}
+
+
+def test_the_hour_of_a_filing_is_that_of_the_sources_date_on_its_day() -> None:
+    night = asking(Source("2024-02-13", "2023-10-25"))
+    volume = random_bars(days=400, seed=1, last=TONIGHT)["volume"]
+    of = lists_of_night(night, dict, option=None, volume=volume, seen_at=at("2024-04-12T22:00"))
+    found = dict(rows(of.filed, "announced", "timing"))
+    assert (found["2024-02-13"], found["2023-10-24"]) == ("amc", "")
+    without = lists_of_night(asking(Source()), dict, option=None, volume=volume, seen_at=at("2024-04-12T22:00"))
+    assert set(dict(rows(without.filed, "announced", "timing")).values()) == {""}
 
 
 def test_an_event_is_known_from_the_day_it_was_seen_and_else_21_sessions_ahead(tmp_path: Path) -> None:
