@@ -19,7 +19,6 @@ from forecasting.pipeline.health import (
     completed_sentence,
     next_night_sentence,
     night_checks,
-    unnamed_new_symbols,
 )
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.run import concluded, ledger, run_nights, send_failed, workers_of
@@ -45,7 +44,6 @@ def start_night(*, as_of: date | None, mode: Mode, switch_source: bool) -> None:
     """
     settings = ready_settings()
     plan.check_nights(settings, as_of=as_of, mode=mode, now=clock.now)
-    sys.stderr.write(unnamed_new_symbols(settings))
     if has_server(settings):
         from flows.nightly import nightly  # takes seconds; a mistake in an option is reported before
         from flows.server import reached_server

@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError, SymbolsFailedError, UsageError
-from forecasting.ingest.sources.files import Files
 from forecasting.ingest.sources.plugins import source_of
 from forecasting.pipeline import notify
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
@@ -181,27 +180,6 @@ def nothing_new(settings: Settings, *, as_of: date | None, now: Clock) -> str:
         if len(closed):
             sentences.append(f"{exchange} was closed on {', '.join(f'{one:%A} {one.date()}' for one in closed)}.")
     return " ".join(sentences)
-
-
-def unnamed_new_symbols(settings: Settings) -> str:
-    """A warning, one line, that names the symbols new to the ledger whose file has no column symbol; empty without any.
-
-    A misspelt --symbol would otherwise have forecasts of its own for good: the file fits every name.
-    """
-    source = source_of(settings.source, cache_dir=settings.yahoo_cache)
-    if not isinstance(source, Files):
-        return ""
-    with connect.reading(settings.url) as connection:
-        new = [symbol for symbol in settings.symbols if read.newest_fetch(connection, symbol) is None]
-    try:
-        if not new or source.states_symbol():
-            return ""
-    except ForecastingError:  # the night reports it
-        return ""
-    return (
-        f"Warning: {source.name} has no column symbol, and {', '.join(new)} is new to this ledger: its bars are taken "
-        "for those of that symbol. Stop here if the name is misspelt.\n"
-    )
 
 
 def completed_sentence(settings: Settings, done: Sequence[str], first: date, last: date) -> str:

@@ -9,7 +9,7 @@ before a first session are copied as they are: those that another version of the
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from forecasting.errors import ReplayError, UsageError
@@ -20,9 +20,7 @@ from forecasting.pipeline.night import make_night
 from forecasting.pipeline.predict import write_forecasts
 from forecasting.pipeline.preprocess import write_windows
 from forecasting.pipeline.run_log import close, code_version
-from forecasting.pipeline.symbols import QUOTED_SYMBOLS
 from forecasting.pipeline.train import fit_challenger
-from forecasting.plain_text import named
 from forecasting.report.units import quantity
 from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read, write
@@ -31,21 +29,6 @@ from forecasting.vocabulary import QUANTILE_COLUMNS, Clock, Mode
 
 _COMPARED = ("role", "status", *QUANTILE_COLUMNS)
 """What must be equal; kind and times cannot be, for all of it is made afterwards."""
-
-
-@dataclass(frozen=True)
-class History:
-    """What is to be replayed.
-
-    Attributes:
-        nights: In the order in which they were made, rows as `read.finished_runs`.
-        by_hand: The promotions by hand between them, rows of table promotions.
-        between: Nights of sessions outside the span that were made among them; they are not replayed.
-    """
-
-    nights: list[Row]
-    by_hand: list[Row]
-    between: list[Row]
 
 
 def replay(settings: Settings, *, now: Clock, first: date | None = None, last: date | None = None) -> str:
@@ -57,32 +40,31 @@ def replay(settings: Settings, *, now: Clock, first: date | None = None, last: d
     migrate.check_ready(settings.url, writes=False)
     sentences: list[str] = []
     for symbol in settings.symbols:
-        history = finished_nights(symbol, settings, first=first, last=last)
+        nights, by_hand = finished_nights(symbol, settings, first=first, last=last)
         scratch = scratch_ledger(settings)
         if first is not None:
             copy_state(symbol, settings, scratch, before=first)
-        for row in history.nights:
-            rerun_night(row, scratch, [hand for hand in history.by_hand if hand["session"] == row["as_of"]], now=now)
-        sentences.append(compare(symbol, settings, scratch, history))
+        for row in nights:
+            rerun_night(row, scratch, [hand for hand in by_hand if hand["session"] == row["as_of"]], now=now)
+        sentences.append(compare(symbol, settings, scratch, nights))
     return "\n".join(sentences)
 
 
-def finished_nights(symbol: str, settings: Settings, *, first: date | None, last: date | None) -> History:
-    """The finished nights of a symbol under the settings in force, from `first` to `last`; a UsageError without any."""
+def finished_nights(
+    symbol: str, settings: Settings, *, first: date | None, last: date | None
+) -> tuple[list[Row], list[Row]]:
+    """The finished nights of a span under the settings in force, in the order made, and the promotions by hand."""
     with connect.reading(settings.url) as connection:
         runs = read.finished_runs(connection, symbol, settings.target, settings_hash=settings.for_symbol(symbol).hash)
         by_hand = read.decisions_by_hand(connection, symbol, settings.target)
-    runs = in_order(runs)
-    kept = [row for row in runs if (first or date.min) <= row["as_of"] <= (last or date.max)]
-    if not kept:
+    nights = [row for row in in_order(runs) if (first or date.min) <= row["as_of"] <= (last or date.max)]
+    if not nights:
         span = f"{f' from {first}' if first else ''}{f' up to {last}' if last else ''}"
         raise UsageError(
             f"No finished night of {symbol} {settings.target} under the settings in force is stored{span}; there is "
             "nothing to replay. `forecasting settings` lists them."
         )
-    inside = {row["id"] for row in kept}
-    between = runs[runs.index(kept[0]) : runs.index(kept[-1])]
-    return History(kept, by_hand, [row for row in between if row["id"] not in inside])
+    return nights, by_hand
 
 
 def in_order(runs: list[Row]) -> list[Row]:
@@ -144,25 +126,20 @@ def rerun_night(row: Row, settings: Settings, by_hand: list[Row], *, now: Clock)
             write.add_promotion(connection, hand | {"decided_at": now()})
 
 
-def compare(symbol: str, settings: Settings, scratch: Settings, history: History) -> str:
+def compare(symbol: str, settings: Settings, scratch: Settings, nights: list[Row]) -> str:
     """How many forecasts of how many nights are the same; a ReplayError that names the first that differs."""
-    nights = sorted(history.nights, key=lambda row: row["as_of"])
+    nights = sorted(nights, key=lambda row: row["as_of"])
     stored, replayed = (_issued(symbol, one, {row["id"] for row in nights}) for one in (settings, scratch))
     wrong = sorted(key for key in stored.keys() | replayed.keys() if stored.get(key) != replayed.get(key))
     count, first, last = quantity(len(nights), "night"), nights[0]["as_of"], nights[-1]["as_of"]
     if not wrong:
         return f"{symbol}: {count}, {first} to {last}: all {len(stored)} forecasts the same to the bit."
     origin, horizon, model = wrong[0]
-    between = named(sorted(str(row["as_of"]) for row in history.between), QUOTED_SYMBOLS)
-    others = (
-        f" Nights of sessions outside the span were made between these ({between}): without --from and --to all are "
-        "replayed, in the order in which they were made."
-    )
     raise ReplayError(
         f"Expected {count} of {symbol} {settings.target} to come out again to the bit; "
         f"{len(wrong)} of {len(stored)} forecasts did not, the first at the origin {origin}, horizon {horizon}, "
         f"model {model}: {stored.get(wrong[0])} was issued, {replayed.get(wrong[0])} came out. Same machine and "
-        f"settings? {code_of(nights)}{others if history.between else ''} "
+        f"settings? {code_of(nights)} "
         f"The replayed ledger is {scratch.data_dir / 'forecasting.db'}."
     )
 

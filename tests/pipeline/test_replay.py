@@ -14,7 +14,7 @@ from flows import clock, nightly
 from forecasting.errors import ReplayError, UsageError
 from forecasting.pipeline import export, models
 from forecasting.pipeline.ingest import ingest_only
-from forecasting.pipeline.replay import finished_nights, in_order, replay
+from forecasting.pipeline.replay import in_order, replay
 from forecasting.predict import combine
 from forecasting.sessions import between, closes_at
 from forecasting.settings import read_settings
@@ -174,17 +174,6 @@ def test_nights_come_out_again_after_a_later_fetch_before_the_open_and_a_past_se
     volumes = export.bars(settings, as_of=FIRST)["volume"]
     assert volumes.iloc[-1] == used
     assert export.bars(settings)["volume"].iloc[-3] == pytest.approx(used / 0.9, abs=1)
-    assert [row["as_of"] for row in finished_nights("MSFT", settings, first=FIRST, last=None).between] == [EARLY]
-    assert not finished_nights("MSFT", settings, first=None, last=None).between
-
-
-@pytest.mark.usefixtures("four")
-def test_a_replay_that_fails_names_the_nights_between_that_it_leaves_out() -> None:
-    settings = read_settings()
-    with connect.transaction(settings.url) as connection:
-        connection.execute(sa.text(f"UPDATE forecasts SET q95 = q95 * 1.1 WHERE origin_session = '{SECOND}'"))
-    with pytest.raises(ReplayError, match=rf"outside the span were made between these \({EARLY}\): without --from"):
-        replay(settings, now=clock.now, first=FIRST)
 
 
 @pytest.mark.parametrize(
