@@ -36,7 +36,7 @@ from peer_models import (
 )
 from skill import machine, skill_and_p
 
-from forecasting.backtest.refits import LINEAR, NETWORK
+from forecasting.backtest.refits import LINEAR, NETWORK, TREES
 from forecasting.backtest.walk_forward import issue_in_order
 from forecasting.evaluate.scores import inside
 from forecasting.losses import Floats, pinball
@@ -47,6 +47,7 @@ from forecasting.train.baselines import baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear import linear_quantiles
 from forecasting.train.pretrained import pretrained_for
+from forecasting.train.trees import tree_medians
 from forecasting.values import parse_date
 from forecasting.vocabulary import MEDIAN
 
@@ -117,7 +118,8 @@ def run_ours(comparison: Comparison) -> dict[str, Walk]:
         )
 
     def issued(raw: Floats) -> Floats:  # (n, 2, H, Q)
-        return issue_in_order(comparison.windows, rows, {NETWORK: raw[:, 0], LINEAR: raw[:, 1]})[0]
+        members = {NETWORK: raw[:, 0], LINEAR: raw[:, 1], TREES: tree_medians(comparison.windows, rows)}
+        return issue_in_order(comparison.windows, rows, members)[0]
 
     blocks = comparison.earlier + comparison.blocks
     ours = walk(comparison, blocks, lambda known: fit_ours(known, is_pretrained=True))

@@ -26,6 +26,13 @@ def test_every_set_of_shipped_weights_is_a_model_with_span_files_and_command() -
     assert hashes["weights.safetensors"] == hashlib.sha256(weights).hexdigest()
 
 
+def test_every_file_of_shipped_trees_is_a_model_with_its_hash() -> None:
+    models = [sbom.trees_of(entry) for entry in json.loads((sbom.WEIGHTS / "trees.json").read_text())]
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sbom.WEIGHTS.glob("*.safetensors")}
+    assert {file["name"]: file["hashes"][0]["content"] for one in models for file in one["components"]} == files
+    assert models
+
+
 def test_weights_that_are_not_those_of_the_index_end_the_bill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = ENTRIES[0]
     folder = tmp_path / entry["folder"]

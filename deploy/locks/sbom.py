@@ -30,6 +30,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     bom = bill_of_packages()
     models = [model_of(entry) for entry in json.loads((WEIGHTS / "index.json").read_text())]
+    models += [trees_of(entry) for entry in json.loads((WEIGHTS / "trees.json").read_text())]
     root = bom["metadata"]["component"]
     root["version"] = version()
     packages = [component["bom-ref"] for component in bom["components"]]
@@ -98,14 +99,35 @@ def files_of(entry: dict[str, Any], weights_sha256: str) -> list[Component]:
     Raises:
         SystemExit: A file is not the one that was made.
     """
-    files = []
-    for name, expected in (("model.json", entry["sha256"]), ("weights.safetensors", weights_sha256)):
-        path = WEIGHTS / entry["folder"] / name
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != expected:
-            raise SystemExit(f"Expected {path} with SHA-256 {expected}; it has {found}. Restore it from the release.")
-        files.append({"type": "file", "name": name, "hashes": [{"alg": "SHA-256", "content": found}]})
-    return files
+    expected = (("model.json", entry["sha256"]), ("weights.safetensors", weights_sha256))
+    return [file_of(WEIGHTS / entry["folder"] / name, sha256) for name, sha256 in expected]
+
+
+def file_of(path: Path, expected: str) -> Component:
+    """A file with its hash.
+
+    Raises:
+        SystemExit: It is not the one that was made.
+    """
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != expected:
+        raise SystemExit(f"Expected {path} with SHA-256 {expected}; it has {found}. Restore it from the release.")
+    return {"type": "file", "name": path.name, "hashes": [{"alg": "SHA-256", "content": found}]}
+
+
+def trees_of(entry: dict[str, Any]) -> Component:
+    """The component of boosted trees, an entry of trees.json."""
+    command = f"python benchmarks/boosted_trees.py PANEL.parquet --leave-out SBUX --to {entry['trained_to']}"
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"weights/{entry['file']}",
+        "name": entry["file"].removesuffix(".safetensors"),
+        "version": entry["trained_to"],
+        "description": f"Boosted trees for target volume, of {entry['rows']} rows of {entry['symbols']} stocks.",
+        "licenses": [{"license": {"id": "MIT"}}],
+        "components": [file_of(WEIGHTS / entry["file"], entry["sha256"])],
+        "properties": [{"name": "forecasting:command", "value": command}],
+    }
 
 
 def model_card(entry: dict[str, Any], card: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from forecasting.train.checkpoint import Checkpoint
 from forecasting.train.fit import fit, fit_scratch
 from forecasting.train.gate import Verdict, examine
 from forecasting.train.linear import linear_forecast
+from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import CHAMPION, HORIZONS, QUANTILES, Progress
 
 H, Q = len(HORIZONS), len(QUANTILES)
@@ -102,6 +103,7 @@ class _Walk:
         self.scale, self.scaled = windows.scale(rows), windows.scaled[rows]
         self.actual = self.scale.from_model(self.scaled[..., None])[..., 0]
         self.raw = np.full((2, n, H, Q), np.nan)  # the champion's and the linear model's, in model scale
+        self.trees = np.full((n, H), np.nan)  # medians, in model scale
         self.pinball = {name: np.full((n, H), np.nan) for name in (CHAMPION, *baseline_names(settings.target))}
         self.inside_80 = np.full((n, H), np.nan)
         self.champion: _Champion | None = None
@@ -123,6 +125,7 @@ class _Walk:
         mode = self._mode(night, windows, losses)
         verdict, successor = self._successor(night, mode, windows)
         self._forecast_baselines(night, windows)
+        self.trees[night] = tree_medians(windows)
         recent = newest_origins(losses, SCORED_ORIGINS)
         attempt = self._attempt(night, windows, recent, self.champion or successor)
         if self.champion is not None and successor is not None and unusable(attempt.facts):
@@ -180,7 +183,8 @@ class _Walk:
             with suppress(*NUMERICAL_ERRORS):
                 network = scale.to_model(network_quantiles(model.checkpoint, windows))
                 linear = scale.to_model(linear_forecast(windows).quantiles)
-                issued = issue(network, linear, self._past(night), scale=scale, target=windows.target).quantiles
+                past, trees = self._past(night), self.trees[night]
+                issued = issue(network, linear, trees, past, scale=scale, target=windows.target).quantiles
                 raw = np.stack([network, linear])
         deficit = deficit_of(recent)
         usable = [name for name, made in self.nights.baselines.items() if np.isfinite(made[night]).all()]
@@ -217,7 +221,7 @@ class _Walk:
         closed = self.rows[earlier, None] + np.array(HORIZONS) <= self.rows[night]
         issued = np.isfinite(self.raw[0, earlier, 0, 0])
         actual = np.where(closed & issued[:, None], self.scaled[earlier], np.nan)
-        return Past(actual, self.raw[0, earlier], self.raw[1, earlier])
+        return Past(actual, self.raw[0, earlier], self.raw[1, earlier], self.trees[earlier])
 
     def _losses(self, night: int) -> pd.DataFrame:
         """The losses that the night before scored, as `store.read.losses` returns them."""

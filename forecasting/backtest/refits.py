@@ -16,9 +16,10 @@ from forecasting.settings import Settings
 from forecasting.train import baselines, linear
 from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.linear import linear_quantiles
+from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import Progress
 
-NETWORK, LINEAR = "network", "linear"
+NETWORK, LINEAR, TREES = "network", "linear", "trees"
 
 Raw = dict[str, Floats]
 """Uncalibrated quantiles (n, H, Q) in the target's own unit: of the network, the linear model and every baseline."""
@@ -69,6 +70,7 @@ def forecast_block(windows: Windows, block: Block, settings: Settings) -> Raw:
     rows: Block = block - block[-1] + len(known) - 1  # the window's newest row is the block's last
     checkpoint = fit_scratch(known, settings=settings)
     raw = {NETWORK: network_quantiles(checkpoint, known, rows), LINEAR: linear_quantiles(known, rows)}
+    raw[TREES] = tree_medians(known, rows)
     return raw | {name: baseline_quantiles(name, known, rows) for name in baseline_names(settings.target)}
 
 
@@ -119,11 +121,12 @@ def _key(windows: Windows, settings: Settings) -> str:
     """Sixteen hex digits over everything that a raw forecast depends on, except the block."""
     from forecasting.train.model import ARCHITECTURE
     from forecasting.train.pretrained import shipped_weights
+    from forecasting.train.trees import shipped_trees
 
     # By name too: a kept block does not have the forecasts of a baseline that was added later.
     names = baseline_names(settings.target)
-    rules = (ARCHITECTURE, linear.VERSION, baselines.VERSION, *names, NETWORK, LINEAR)
-    digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()}".encode())
+    rules = (ARCHITECTURE, linear.VERSION, baselines.VERSION, *names, NETWORK, LINEAR, TREES)
+    digest = hashlib.sha256(f"{settings.hash} {rules} {shipped_weights()} {shipped_trees()}".encode())
     for field in fields(windows):
         digest.update(np.asarray(getattr(windows, field.name)).tobytes())
     return digest.hexdigest()[:16]

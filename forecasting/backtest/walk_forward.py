@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from forecasting.backtest.figures import Figures, best_set, figures, metric_rows, ranking_loss
 from forecasting.backtest.nights import Nights, replay_nights
-from forecasting.backtest.refits import LINEAR, NETWORK, Raw, fit_blocks
+from forecasting.backtest.refits import LINEAR, NETWORK, TREES, Raw, fit_blocks
 from forecasting.errors import HistoryError, UsageError
 from forecasting.evaluate.scores import DollarVolumes, dollar_volumes, skill
 from forecasting.evaluate.significance import SIZE
@@ -236,14 +236,14 @@ def _blocks(windows: Windows, spec: BacktestSpec, *, has_bar: NDArray[np.bool_])
 def issue_in_order(windows: Windows, rows: NDArray[np.int64], raw: Raw) -> tuple[Floats, NDArray[np.int64]]:
     """Issued quantiles (n, H, Q) and, (n, H), how many earlier forecasts with closed targets calibrated each."""
     scale = windows.scale(rows)
-    network, linear = scale.to_model(raw[NETWORK]), scale.to_model(raw[LINEAR])
+    network, linear, trees = scale.to_model(raw[NETWORK]), scale.to_model(raw[LINEAR]), raw[TREES]
     issued, used = np.empty_like(network), np.empty((len(rows), H), dtype=np.int64)
     for at, row in enumerate(rows):
         earlier = slice(max(0, at - MAX_FORECASTS), at)
         closed = rows[earlier, None] + np.array(HORIZONS) <= row
         actual = np.where(closed, windows.scaled[rows[earlier]], np.nan)
-        past = Past(actual, network[earlier], linear[earlier])
-        forecast = issue(network[at], linear[at], past, scale=windows.scale(int(row)), target=windows.target)
+        past = Past(actual, network[earlier], linear[earlier], trees[earlier])
+        forecast = issue(network[at], linear[at], trees[at], past, scale=windows.scale(int(row)), target=windows.target)
         issued[at], used[at] = forecast.quantiles, forecast.past_forecasts
     return issued, used
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from forecasting.errors import HistoryError
 from forecasting.losses import Floats
-from forecasting.predict.combine import combine_and_calibrate, network_quantiles
+from forecasting.predict.combine import Issued, combine_and_calibrate, network_quantiles
 from forecasting.preprocess.features import LEVEL_SESSIONS, LOOKBACK, STEP_NAMES, trailing_mean
 from forecasting.train.baselines import VERSION, baseline_names, baseline_quantiles
+from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import (
     BASELINE,
     CHAMPION,
@@ -92,7 +93,8 @@ def network_candidate(
     `model` is its row in `models`, `past` as for `combine_and_calibrate`.
     """
     network = network_quantiles(checkpoint, windows)
-    issued = combine_and_calibrate(network, linear.quantiles, past, scale=windows.scale(), target=windows.target)
+    scale, trees = windows.scale(), tree_medians(windows)
+    issued = combine_and_calibrate(network, linear.quantiles, trees, past, scale=scale, target=windows.target)
     outside = inputs_out_of_range(windows, trained_from=model["trained_from"], trained_to=model["trained_to"])
     return Candidate(
         model["id"],
@@ -102,7 +104,7 @@ def network_candidate(
         tuple(int(n) for n in issued.past_forecasts),
         tuple(issued.calibration),
         ", ".join(f"{name} {session}" for name, session in outside.items()),
-        _factors(windows, linear, network, issued.quantiles),
+        _factors(windows, linear, network, issued),
     )
 
 
@@ -119,15 +121,15 @@ def usual_sizes(windows: Windows) -> Floats:
     return np.full(len(HORIZONS), np.median(known[-20:]))
 
 
-def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Floats) -> dict[str, Floats]:
+def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: Issued) -> dict[str, Floats]:
     """The parts of a network's forecast, whose product is `sizes` of what is issued.
 
     From the usual level over the linear model's effects (calendar, report, a quarter before, market; the rest is of the
-    recent bars) to its median; then what the network changes, and what combination and calibration change.
+    recent bars) to its median; then what the network changes, the trees, and combination with calibration.
     """
     usual, of_linear, of_network, of_issued = (
         usual_sizes(windows),
-        *(sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued)),
+        *(sizes(quantiles, windows.target) for quantiles in (linear.quantiles, network, issued.quantiles)),
     )
     effects = {name: np.exp(effect) for name, effect in linear.effects.items()}
     return {
@@ -135,7 +137,8 @@ def _factors(windows: Windows, linear: LinearForecast, network: Floats, issued: 
         **effects,
         "recent": of_linear / usual / np.prod(list(effects.values()), axis=0),
         "network": of_network / of_linear,
-        "combination": of_issued / of_network,
+        "trees": issued.by_trees,
+        "combination": of_issued / of_network / issued.by_trees,
     }
 
 

@@ -6,7 +6,7 @@ that a change of these rules changes no history.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ _WEIGHTS = np.linspace(0.0, 1.0, 11)  # of the network; the linear model has the
 # Prior weights. The linear model has the gaps, on which a close's width depends; for the rest the network is better.
 _USUAL_WEIGHTS: dict[Target, float] = {"volume": 1.0, "range": 0.9, "close": 0.3}
 _PRIOR = 600.0  # weight of the prior, in forecasts
+_USUAL_SHARE = 0.3  # of the trees; of 0.3 to 0.5, which gain as much, the one that loses least where they are worse
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,12 @@ class Past:
     actual: Floats  # (n, H) NaN where that horizon has not closed
     network: Floats  # (n, H, Q) raw quantiles as issued
     linear: Floats  # (n, H, Q) the linear model's
+    trees: Floats  # (n, H) the medians of the boosted trees; NaN without
 
 
-def raw_values(network: Floats, linear: Floats, scale: Scale, place: int) -> dict[str, object]:
+def raw_values(network: Floats, linear: Floats, trees: Floats, scale: Scale, place: int) -> dict[str, object]:
     """One horizon's raw forecasts and scaling, as JSON values, which `read_past` reads on a later night."""
-    return {
+    return ({"trees": float(trees[place])} if np.isfinite(trees[place]) else {}) | {
         "network": network[place].tolist(),
         "partner": linear[place].tolist(),
         "level": float(scale.level),
@@ -73,28 +75,35 @@ def read_past(past: "pd.DataFrame") -> Past:
     place = with_raw["horizon"].to_numpy(dtype=np.int64) - 1
     raw = [json.loads(text) for text in with_raw["calibration"]]
     actual = np.full((len(origins), H), np.nan)
-    both = np.full((2, len(origins), H, Q), np.nan)
+    both, trees = np.full((2, len(origins), H, Q), np.nan), np.full((len(origins), H), np.nan)
     if raw:
         level, spread = (np.array([entry[name] for entry in raw]) for name in ("level", "spread"))
         actual[at, place] = (np.log(with_raw["actual"].to_numpy(dtype=np.float64)) - level) / spread
         both[0, at, place] = [entry["network"] for entry in raw]
         both[1, at, place] = [entry["partner"] for entry in raw]
-    return Past(np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan), both[0], both[1])
+        trees[at, place] = [entry.get("trees", np.nan) for entry in raw]
+    return Past(np.where(np.isfinite(both[0, ..., MEDIAN]), actual, np.nan), both[0], both[1], trees)
 
 
 def learn_weight(past: Past, target: Target) -> float:
-    """The network's share of the combined forecast, in tenths; the target's usual one below MIN_FORECASTS.
+    """The network's share of the combined forecast, in tenths; the target's usual one below MIN_FORECASTS."""
+    return _learned(past, [combine(past.network, past.linear, weight) for weight in _WEIGHTS], _USUAL_WEIGHTS[target])
 
-    Minimises pinball loss over recent past forecasts of all horizons, regularised towards the usual share.
-    """
-    usual = _USUAL_WEIGHTS[target]
+
+def learn_share(past: Past, weight: float) -> float:
+    """The trees' share of the median, in tenths; _USUAL_SHARE with fewer than MIN_FORECASTS of theirs."""
+    combined = combine(past.network, past.linear, weight)
+    of_trees = replace(past, actual=np.where(np.isfinite(past.trees), past.actual, np.nan))
+    return _learned(of_trees, [with_trees(combined, past.trees, share) for share in _WEIGHTS], _USUAL_SHARE)
+
+
+def _learned(past: Past, quantiles: list[Floats], usual: float) -> float:
+    """The one of _WEIGHTS whose quantiles had the least pinball loss lately over all horizons, regularised."""
     if known_forecasts(past).min() < MIN_FORECASTS:
         return usual
     age = np.arange(len(past.actual))[::-1]
     recent = (0.5 ** (age / _HALF_LIFE))[:, None]
-    losses = np.array(
-        [np.nansum(recent * pinball(past.actual, combine(past.network, past.linear, weight))) for weight in _WEIGHTS]
-    )
+    losses = np.array([np.nansum(recent * pinball(past.actual, some)) for some in quantiles])
     losses = losses / np.sum(recent * np.isfinite(past.actual))
     # An average of losses is itself uncertain: a distance from the usual weight is penalised.
     prior = _PRIOR / (_PRIOR + recent.sum())
@@ -107,13 +116,19 @@ def combine(network: Floats, linear: Floats, weight: float) -> Floats:
     return combined
 
 
+def with_trees(quantiles: Floats, trees: Floats, share: float) -> Floats:
+    """Quantiles (.., H, Q) moved by a share of the way from their median to the trees' (.., H); as they are for NaN."""
+    moved = share * (trees - quantiles[..., MEDIAN])
+    return quantiles + np.where(np.isfinite(moved), moved, 0.0)[..., None]
+
+
 def known_forecasts(past: Past) -> NDArray[np.int64]:
     """(H,) past forecasts per horizon whose target has closed."""
     known: NDArray[np.int64] = np.isfinite(past.actual).sum(axis=0)
     return known
 
 
-def learn_factors(past: Past, weight: float, target: Target) -> Floats:
+def learn_factors(actual: Floats, quantiles: Floats, target: Target) -> Floats:
     """(Q,) factors for the distance of the combined quantiles of tonight, all horizons, from the median.
 
     Quantile tracking, an online conformal rule (Gibbs and Candes 2021; Angelopoulos, Candes and Tibshirani 2023): the
@@ -121,9 +136,8 @@ def learn_factors(past: Past, weight: float, target: Target) -> Floats:
     falls with each one inside, at rates that balance at nominal coverage. All horizons and both sides have one factor:
     factors of their own were mostly noise. Starts at the target's usual factor with the oldest forecast.
     """
-    combined = combine(past.network, past.linear, weight)
-    distances = _log_distances(past.actual, combined)
-    logs = np.zeros((len(past.actual) + 1, Q))  # of each night; the last one is tonight
+    distances = _log_distances(actual, quantiles)
+    logs = np.zeros((len(actual) + 1, Q))  # of each night; the last one is tonight
     logs[0] = np.log(_USUAL_FACTORS[target])
     for night in range(1, len(logs)):
         places = np.arange(min(H, night))
@@ -162,7 +176,8 @@ class Issued:
 
     quantiles: Floats  # (H, Q) in the target's own unit; ascending
     past_forecasts: NDArray[np.int64]  # (H,) number of closed forecasts that the calibration uses
-    calibration: list[str]  # H JSON texts with the raw quantiles, scaling, weight and factors, for `read_past`
+    calibration: list[str]  # H JSON texts with the raw quantiles, scaling, weights and factors, for `read_past`
+    by_trees: Floats  # (H,) what the trees have multiplied the median by
 
 
 def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
@@ -174,26 +189,31 @@ def network_quantiles(checkpoint: "Checkpoint", windows: Windows, rows: NDArray[
     return quantiles[0] if rows is None else quantiles
 
 
-def combine_and_calibrate(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
-    """The forecast to issue at one origin, from quantiles (H, Q) in the target's own unit.
+def combine_and_calibrate(
+    network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target
+) -> Issued:
+    """The forecast to issue at one origin, from quantiles (H, Q) in the target's own unit and the trees' medians (H,).
 
     `past` are earlier forecasts whose target session is at or before the origin, `scale` is `windows.scale()` of its
-    row.
+    row. The trees' medians are in model scale.
     """
-    return issue(scale.to_model(network), scale.to_model(linear), past, scale=scale, target=target)
+    return issue(scale.to_model(network), scale.to_model(linear), trees, past, scale=scale, target=target)
 
 
-def issue(network: Floats, linear: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
+def issue(network: Floats, linear: Floats, trees: Floats, past: Past, *, scale: Scale, target: Target) -> Issued:
     """The same from arrays in model scale; used directly by the backtest, which has no store."""
-    past = Past(past.actual[-MAX_FORECASTS:], past.network[-MAX_FORECASTS:], past.linear[-MAX_FORECASTS:])
+    past = Past(*(values[-MAX_FORECASTS:] for values in (past.actual, past.network, past.linear, past.trees)))
     weight, known = learn_weight(past, target), known_forecasts(past)
-    factors = learn_factors(past, weight, target)
-    quantiles = scale.from_model(widen(combine(network, linear, weight), factors))
-    texts = [
-        json.dumps(raw_values(network, linear, scale, place) | {"weight": weight, "factors": factors.tolist()})
-        for place in range(len(HORIZONS))
-    ]
-    return Issued(quantiles, known, texts)
+    share = learn_share(past, weight)
+    of_past = with_trees(combine(past.network, past.linear, weight), past.trees, share)
+    factors = learn_factors(past.actual, of_past, target)
+    combined = combine(network, linear, weight)
+    moved = with_trees(combined, trees, share)
+    quantiles = scale.from_model(widen(moved, factors))
+    rules = {"weight": weight, "share": share, "factors": factors.tolist()}
+    texts = [json.dumps(raw_values(network, linear, trees, scale, h) | rules) for h in range(len(HORIZONS))]
+    by_trees = scale.from_model(moved)[:, MEDIAN] / scale.from_model(combined)[:, MEDIAN]
+    return Issued(quantiles, known, texts, by_trees)
 
 
 def kind_of(issued_at: datetime, origin_session: date, exchange: str) -> Kind:

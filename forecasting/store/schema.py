@@ -130,8 +130,8 @@ _BASE = (
 )
 _CODE = "Version of this package, with the commit in a checkout: 0.2.0+3f9c2ab."
 _CALIBRATION = (
-    "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), `level`, `spread`, "
-    "`weight`, `factors`; empty for a baseline."
+    "JSON for later calibration: raw quantiles of `network` and `partner` (the linear model), median of `trees`, "
+    "`level`, `spread`, `weight`, `share` (of the trees), `factors`; empty for a baseline."
 )
 _CALENDAR = (
     "What is special about the target session: `half day`, `triple witching`, `options expiry`, `after a holiday`, "

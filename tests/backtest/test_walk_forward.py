@@ -20,6 +20,7 @@ from forecasting.train.baselines import baseline_names, baseline_quantiles
 from forecasting.train.fit import fit
 from forecasting.train.linear import linear_forecast
 from forecasting.train.pretrained import pretrained_for
+from forecasting.train.trees import tree_medians
 from forecasting.vocabulary import HORIZONS
 from tests.builders import no_events, random_bars
 
@@ -61,7 +62,9 @@ def test_refitting_every_session_equals_a_loop_of_single_nights_to_the_bit(targe
         )
         linear = linear_forecast(windows).quantiles
         past = read_past(past_forecasts(ledger, origin))
-        issued = combine_and_calibrate(network, linear, past, scale=windows.scale(), target=target)
+        issued = combine_and_calibrate(
+            network, linear, tree_medians(windows), past, scale=windows.scale(), target=target
+        )
         raw = {NETWORK: network, LINEAR: linear}
         raw |= {name: baseline_quantiles(name, windows) for name in baseline_names(target)}
         for name, quantiles in raw.items():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -12,15 +13,18 @@ from forecasting.losses import Floats, pinball
 from forecasting.predict.combine import (
     MIN_FORECASTS,
     Past,
+    combine,
     combine_and_calibrate,
     kind_of,
     known_forecasts,
     learn_factors,
+    learn_share,
     learn_weight,
     network_quantiles,
     raw_values,
     read_past,
     widen,
+    with_trees,
 )
 from forecasting.preprocess.targets import Scale
 from forecasting.sessions import between
@@ -34,7 +38,8 @@ NORMAL = norm.ppf(QUANTILES)
 
 def past_of(actual: np.ndarray, network: np.ndarray | None = None, linear: np.ndarray | None = None) -> Past:
     plain = np.broadcast_to(NORMAL, (*actual.shape, Q))
-    return Past(actual, plain if network is None else network, plain if linear is None else linear)
+    without = np.full(actual.shape, np.nan)
+    return Past(actual, plain if network is None else network, plain if linear is None else linear, without)
 
 
 def normals(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
@@ -42,7 +47,7 @@ def normals(n: int, width: float = 1.0, seed: int = 0) -> np.ndarray:
 
 
 def factors_of(past: Past, target: Target = "volume") -> Floats:
-    return learn_factors(past, 0.5, target)
+    return learn_factors(past.actual, combine(past.network, past.linear, 0.5), target)
 
 
 def test_below_the_minimum_of_past_forecasts_the_weight_is_the_usual_one():
@@ -151,7 +156,8 @@ def test_read_past_inverts_raw_values():
     scale = Scale(np.array(15.5), np.full(H, 2.0))
     network, linear = rng.normal(size=(2, H, Q))
     days = pd.to_datetime(["2024-03-04"] * H)
-    texts = [json.dumps(raw_values(network, linear, scale, place)) for place in range(H)]
+    trees = np.array([0.5, -0.5, np.nan, 1.0, 2.0])
+    texts = [json.dumps(raw_values(network, linear, trees, scale, place)) for place in range(H)]
     volumes = np.exp(15.5 + 2.0 * np.array([0.1, 0.2, 0.3, 0.4, np.nan]))
     issued = {"origin_session": days, "horizon": HORIZONS, "actual": volumes, "calibration": texts}
     baseline = {"origin_session": days[:1], "horizon": [1], "actual": [1.0], "calibration": [""]}
@@ -159,20 +165,40 @@ def test_read_past_inverts_raw_values():
     np.testing.assert_allclose(past.actual, [[0.1, 0.2, 0.3, 0.4, np.nan]])
     np.testing.assert_array_equal(past.network, network[None])
     np.testing.assert_array_equal(past.linear, linear[None])
+    np.testing.assert_array_equal(past.trees, trees[None])
     assert known_forecasts(past).tolist() == [1, 1, 1, 1, 0]
+
+
+def test_the_trees_move_the_median_and_no_width_and_leave_what_they_do_not_forecast():
+    moved = with_trees(np.broadcast_to(NORMAL, (2, Q)), np.array([1.0, np.nan]), 0.3)
+    np.testing.assert_allclose(moved, [NORMAL + 0.3, NORMAL])
+
+
+@pytest.mark.parametrize(("kind", "least", "most"), [("right", 0.8, 1.0), ("missing", 0.3, 0.3), ("noise", 0.0, 0.0)])
+def test_the_share_of_the_trees_follows_their_errors_and_may_be_zero(kind: str, least: float, most: float):
+    actual = normals(300)
+    trees = {"right": actual, "missing": np.full(actual.shape, np.nan), "noise": normals(300, width=3.0, seed=1)}[kind]
+    assert least <= learn_share(replace(past_of(actual), trees=trees), 1.0) <= most
+
+
+def test_no_past_forecasts_give_empty_arrays():
+    empty = pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")})
+    past = read_past(empty)
+    assert (past.actual.shape, past.network.shape) == ((0, H), (0, H, Q))
 
 
 H, Q = len(HORIZONS), len(QUANTILES)
 SCALE = Scale(np.array(15.0), np.ones(H))
 RAW = np.exp(15.0 + np.broadcast_to(norm.ppf(QUANTILES), (H, Q)))
 USUAL = np.where(np.arange(Q) == MEDIAN, 1.0, np.exp(np.log(1.05)))  # factors of a range
+NO_TREES = np.full(H, np.nan)
 NO_PAST = read_past(pd.DataFrame({name: [] for name in ("origin_session", "horizon", "actual", "calibration")}))
 
 
 def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
     """Past forecasts of `n` nights that issued RAW; every horizon has closed, its actuals `width` times as wide."""
     rng = np.random.default_rng(seed)
-    texts = combine_and_calibrate(RAW, RAW, NO_PAST, scale=SCALE, target="volume").calibration
+    texts = combine_and_calibrate(RAW, RAW, NO_TREES, NO_PAST, scale=SCALE, target="volume").calibration
     sessions = between(date(2020, 1, 2), date(2024, 1, 2))[:n]
     rows = [
         (session, horizon, np.exp(15.0 + width * rng.normal()), texts[horizon - 1])
@@ -183,7 +209,7 @@ def nights(n: int, *, width: float, seed: int = 0) -> pd.DataFrame:
 
 
 def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
-    issued = combine_and_calibrate(RAW, RAW**1.1, NO_PAST, scale=SCALE, target="range")
+    issued = combine_and_calibrate(RAW, RAW**1.1, NO_TREES, NO_PAST, scale=SCALE, target="range")
     combined = (0.9 + 0.1 * 1.1) * np.log(RAW)
     np.testing.assert_allclose(np.log(issued.quantiles), widen(combined, USUAL))
     assert issued.past_forecasts.tolist() == [0] * H
@@ -192,7 +218,9 @@ def test_without_past_forecasts_weights_and_factors_are_the_usual_ones():
 
 
 def test_a_calibrated_forecast_counts_the_past_forecasts_it_uses():
-    issued = combine_and_calibrate(RAW, RAW, read_past(nights(MIN_FORECASTS, width=2.0)), scale=SCALE, target="volume")
+    issued = combine_and_calibrate(
+        RAW, RAW, NO_TREES, read_past(nights(MIN_FORECASTS, width=2.0)), scale=SCALE, target="volume"
+    )
     assert issued.past_forecasts.tolist() == [MIN_FORECASTS] * H
     assert (issued.quantiles[:, -1] > RAW[:, -1]).all()
     assert (issued.quantiles[:, 0] < RAW[:, 0]).all()
@@ -202,8 +230,8 @@ def test_the_order_of_past_forecasts_does_not_matter():
     past = nights(80, width=2.0)
     shuffled = past.sample(frac=1.0, random_state=1)
     np.testing.assert_array_equal(
-        combine_and_calibrate(RAW, RAW, read_past(past), scale=SCALE, target="volume").quantiles,
-        combine_and_calibrate(RAW, RAW, read_past(shuffled), scale=SCALE, target="volume").quantiles,
+        combine_and_calibrate(RAW, RAW, NO_TREES, read_past(past), scale=SCALE, target="volume").quantiles,
+        combine_and_calibrate(RAW, RAW, NO_TREES, read_past(shuffled), scale=SCALE, target="volume").quantiles,
     )
 
 

@@ -1,0 +1,168 @@
+"""The boosted trees: a second global forecaster of the median, trained on many symbols by benchmarks/boosted_trees.py.
+
+The network has a symbol's own effects removed from its inputs and added back; the trees see raw series and flags, and
+share every effect over all symbols. So their errors differ, and a weighted mean of both medians errs less than either
+(docs/experiments.md). They move the median, the widths stay the network's. Only symbols with earnings dates have them.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forecasting.errors import ArtifactError
+from forecasting.losses import Floats
+from forecasting.preprocess.features import LEVEL_SESSIONS, STEP_NAMES, trailing_mean
+from forecasting.preprocess.future_covariates import EVENT_NAMES
+from forecasting.preprocess.windows import Windows
+from forecasting.train.calendar_effects import unusual_quarters_before
+from forecasting.vocabulary import HORIZONS
+
+TARGETS = ("volume",)
+"""Targets that have trees: those of range and close gain nothing (docs/experiments.md)."""
+
+H = len(HORIZONS)
+LAGS = 22
+MEANS = (5, 10, 44, 120, 253)
+REACTIONS = 8
+"""Newest reports whose reactions are averaged."""
+
+_WITHIN = 700  # sessions: eight quarters take 504; a row's inputs do not depend on where its windows begin
+_PHASES = (-1, 0, 1, 2, 3, 4, 5)  # sessions from the one that reacts, each with a flag of its own
+_FLAGS = tuple(EVENT_NAMES.index(f"earnings{phase:+d}") for phase in _PHASES)
+_NEVER = 99  # sessions since a report that there is none of
+
+_SHIPPED = Path(__file__).with_name("weights")
+
+
+@dataclass(frozen=True, eq=False)
+class Trees:
+    """T regression trees of N nodes at most, whose values add up to a median in model scale.
+
+    Attributes:
+        feature: (T, N) the input that a node compares; -1 at a leaf.
+        threshold: (T, N) float32: an input up to it goes left; at a leaf its value.
+        left, right: (T, N) the nodes below.
+    """
+
+    feature: NDArray[np.int16]
+    threshold: NDArray[np.float32]
+    left: NDArray[np.int16]
+    right: NDArray[np.int16]
+
+    def forecast(self, inputs: NDArray[np.float32]) -> Floats:
+        """(M,) of inputs (M, K): every tree is followed from its root, all at once."""
+        trees, rows = np.arange(len(self.feature)), np.arange(len(inputs))[:, None]
+        node = np.zeros((len(inputs), len(self.feature)), dtype=np.int16)
+        while True:
+            feature = self.feature[trees, node]
+            if (feature < 0).all():
+                break
+            goes_left = inputs[rows, feature] <= self.threshold[trees, node]
+            below = np.where(goes_left, self.left[trees, node], self.right[trees, node])
+            node = np.where(feature < 0, node, below)
+        total: Floats = self.threshold[trees, node].astype(np.float64).sum(axis=1)
+        return total
+
+
+def tree_medians(windows: Windows, rows: NDArray[np.int64] | None = None) -> Floats:
+    """The trees' medians in model scale, by the newest trees whose training span had ended at each row's origin.
+
+    Args:
+        windows: Their newest `_WITHIN` sessions before each row are used.
+        rows: Rows to forecast; the newest alone without it.
+
+    Returns:
+        (H,) for the newest row, or (len(rows), H); NaN where there are no trees, or no earnings dates.
+
+    Raises:
+        ArtifactError: A shipped file is missing or altered.
+    """
+    requested = np.array([len(windows) - 1]) if rows is None else rows
+    medians = np.full((len(requested), H), np.nan)
+    if windows.target in TARGETS and windows.has_events:
+        origins = windows.origins[requested]
+        spans = sorted((np.datetime64(str(entry["trained_to"])), entry) for entry in shipped_trees())
+        newest = np.searchsorted([day for day, _ in spans], origins, side="right") - 1
+        for place in np.unique(newest[newest >= 0]):
+            at = np.flatnonzero(newest == place)
+            inputs = tree_inputs(windows, requested[at])
+            trees = _load(str(spans[place][1]["file"]), str(spans[place][1]["sha256"]))
+            medians[at] = trees.forecast(inputs.reshape(-1, inputs.shape[-1])).reshape(len(at), H)
+    return medians[0] if rows is None else medians
+
+
+def shipped_trees() -> list[dict[str, str | int]]:
+    """Index of the shipped trees: trained_to, symbols, rows, file and hash of each."""
+    shipped: list[dict[str, str | int]] = json.loads((_SHIPPED / "trees.json").read_text())
+    return shipped
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, sha256: str) -> Trees:
+    from safetensors.numpy import load
+
+    try:
+        content = (_SHIPPED / name).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"Expected the shipped trees {name}; found none. Install the package again.") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ArtifactError(f"The shipped trees {name} were altered: their hash is another. Install the package again.")
+    return Trees(**load(content))
+
+
+def tree_inputs(windows: Windows, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """(len(rows), H, K) inputs of each row and target session; each depends on sessions up to the row's own alone."""
+    by_session = _session_inputs(windows)[windows.warm_up + rows]
+    sizes, since = _reactions(windows, rows)  # (R, 7), (R,)
+    flags = windows.future_flags[rows]
+    near = flags[..., len(windows.flag_names) - len(EVENT_NAMES) :][..., _FLAGS]  # (R, H, 7)
+    by_row = np.column_stack([by_session, sizes[:, :4], since])
+    by_target = np.concatenate(
+        [
+            np.broadcast_to(np.array(HORIZONS, dtype=np.float64)[:, None], (len(rows), H, 1)),
+            flags,
+            unusual_quarters_before(windows, windows.steps[:, 0])[rows],
+            (near * sizes[:, None]).sum(axis=-1, keepdims=True),
+        ],
+        axis=-1,
+    )
+    inputs = np.concatenate([np.repeat(by_row[:, None], H, axis=1), by_target], axis=-1)
+    return inputs.astype(np.float32)
+
+
+def _session_inputs(windows: Windows) -> Floats:
+    """(D, K) of the series: lags and means of log volume less its level, range, return and gap over the usual range."""
+    volume, log_range, absolute, signed, gap = (windows.steps[:, k] for k in range(len(STEP_NAMES)))
+    level, usual_range = trailing_mean(volume, LEVEL_SESSIONS), trailing_mean(log_range, LEVEL_SESSIONS)
+    columns = [np.append(np.full(k, np.nan), volume[: len(volume) - k]) - level for k in range(LAGS)]
+    columns += [trailing_mean(volume, k) - level for k in MEANS]
+    columns += [log_range - usual_range, trailing_mean(log_range, 5) - usual_range]
+    columns += [usual_range - trailing_mean(log_range, 120)]
+    columns += [moved / np.exp(usual_range) for moved in (absolute, signed, np.abs(gap))]
+    unusual = np.abs(volume - np.append(np.nan, level[:-1]))
+    return np.column_stack([*columns, trailing_mean(np.nan_to_num(unusual), 66)])
+
+
+def _reactions(windows: Windows, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Mean unusual volume around the newest reports, (R, 7) by phase, and (R,) sessions since the newest report.
+
+    Unusual: log volume less its level two sessions before the reaction. A report counts once its phases have closed.
+    """
+    volume, level = windows.steps[:, 0], trailing_mean(windows.steps[:, 0], LEVEL_SESSIONS)
+    reports = np.flatnonzero(windows.flags[:, windows.flag_names.index("earnings+0")])
+    whole = reports[(reports - 2 >= LEVEL_SESSIONS - 1) & (reports + _PHASES[-1] < len(volume))]
+    sizes = volume[whole[:, None] + np.array(_PHASES)] - level[whole - 2][:, None]  # (reports, 7)
+    means, since = np.zeros((len(rows), len(_PHASES))), np.full(len(rows), float(_NEVER))
+    for place, session in enumerate(windows.warm_up + rows):
+        newest = sizes[(whole + _PHASES[-1] <= session) & (whole > session - _WITHIN)][-REACTIONS:]
+        if len(newest):
+            means[place] = newest.mean(axis=0)
+        before = reports[reports <= session]
+        if len(before):
+            since[place] = min(session - before[-1], _NEVER)
+    return means, since
