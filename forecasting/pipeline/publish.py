@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -168,19 +168,17 @@ def report_data(
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
-        parts=_parts(connection, published),
+        parts=_parts(connection, published.iloc[0].to_dict()),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),
     )
 
 
-def _parts(connection: Connection, published: pd.DataFrame) -> dict[int, list[tuple[str, float]]]:
-    """Why the published medians are what they are, by horizon."""
-    row = published.iloc[0]
-    parts = read.parts(connection, row["symbol"], row["target"], origin=row["origin_session"].date())
+def _parts(connection: Connection, row: Mapping[Any, Any]) -> dict[int, list[tuple[str, float]]]:
+    """Why the published medians of a night are what they are, by horizon; `row` is one of them."""
+    parts = read.parts(connection, row["symbol"], row["target"], origin=as_day(row["origin_session"]))
     own = parts[(parts["model_id"] == row["model_id"]) & (parts["kind"] == row["kind"])].sort_values("place")
-    by_horizon = own.groupby("horizon")
-    return {int(h): [*zip(some["part"], some["factor"], strict=True)] for h, some in by_horizon}
+    return {int(h): [*zip(some["part"], some["factor"], strict=True)] for h, some in own.groupby("horizon")}
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:
@@ -311,7 +309,8 @@ def _newest(connection: Connection, own: Settings, line: SymbolLine | None, fail
         run = {"as_of": failed.session, "status": "failed", "error": str(failed.error), "note": ""}
     if line is None:  # it has no forecast
         return SymbolLine(symbol, own.target, run)
-    return replace(line, run=run, opens=opens_at(line.session, own.exchange))
+    parts = _parts(connection, line.row).get(1, [])
+    return replace(line, run=run, parts=parts, opens=opens_at(line.session, own.exchange))
 
 
 def outcome_page(settings: Settings, nights: Sequence[SymbolLine], times: RunTimes) -> Artifact:

@@ -302,6 +302,15 @@ class SymbolLine:
         return {"live": "ok", "late": "issued late", "replay": "replay"}[str(self.row["kind"])]
 
     @property
+    def problem(self) -> tuple[str, str] | None:
+        """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
+        if self.status != "done":
+            return self.status, self.reason or "It left no message."
+        if self.forecast is not None and self.unusual and self.unusual != ["replay"]:
+            return self.unusual[-1], str(self.forecast["reason"] or "Issued after its session had opened.")
+        return None
+
+    @property
     def is_behind(self) -> bool:
         """Whether the forecast is of an earlier night, since the newest failed or waits for its bar."""
         if self.run is None or self.status not in ("late", "failed"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from forecasting.evaluate.scores import nearest_level, optimal_level
-from forecasting.report.night_view import ReportData
+from forecasting.report.night_view import ReportData, SymbolLine
 from forecasting.report.record import best_ahead
 from forecasting.report.units import (
     Unit,
@@ -42,7 +42,6 @@ _VERBS: dict[Target, str] = {
     "range": "is expected to move over a range of",
 }
 _FORECASTERS = {"har": "HAR", "har_volatility": "HAR volatility", LSTM: "the network alone"}
-_PARTS = {"quarter": "a quarter after its last report", "recent": "recent days"}
 _RUN_STATUSES = {"running": "still running when this page was written"}
 
 
@@ -97,36 +96,40 @@ def usual_sentence(data: ReportData) -> str:
     return f"Usual is {data.unit.text(data.usual)}, the {what} {day}{', a first print' if data.is_provisional else ''}."
 
 
-def named_parts(data: ReportData) -> list[tuple[str, float]]:
+def named_parts(view: ReportData | SymbolLine) -> list[tuple[str, float]]:
     """The factors of the next session's median that are not 1 to two digits, in words; the usual level is left out."""
-    line = data.lines[0]
+    line = view.lines[0] if isinstance(view, ReportData) else view
     has_report, others = "earnings" in line.special_days, [day for day in line.special_days if day != "earnings"]
-    names = _PARTS | {
+    names = {
         "calendar": f"{line.session:%A}" + (f" ({', '.join(others)})" if others else ""),
         "report": "the session after its report" if has_report else "a report nearby",
-        "baseline": forecaster_label(str(data.model["name"])),
+        "quarter": "a quarter after its last report",
+        "recent": "recent days",
     }
     named = []
-    for part, factor in data.parts.get(1, ()):
+    for part, factor in _parts(view):
         likely = part == "quarter" and factor > 1.0 and not has_report
         if part != "usual" and round(factor, 2) != 1.0:
             named.append(("a report is likely, none is announced" if likely else names.get(part, part), factor))
     return named
 
 
-def why(data: ReportData) -> str:
+def why(view: ReportData | SymbolLine) -> str:
     """Why the next session's median is what it is, of a close why its interval is so wide; empty where it is unknown.
 
     Like `Usual 4.1 M; the session after its report x1.9; Friday x0.96; recent days x1.1; network x1.05.`
     """
-    parts = data.parts.get(1, ())
-    if not parts:
+    if not (parts := _parts(view)):
         return ""
     level = parts[0][1]
-    usual = f"Usual {data.unit.brief(level)}"
-    if data.target == "close":
+    usual = f"Usual {view.unit.brief(level)}"
+    if view.target == "close":
         usual = f"Width of the 80% interval: usual {percent(math.expm1(level), decimals=1)}"
-    return "; ".join([usual, *(f"{name} x{factor_text(factor)}" for name, factor in named_parts(data))]) + "."
+    return "; ".join([usual, *(f"{name} x{factor_text(factor)}" for name, factor in named_parts(view))]) + "."
+
+
+def _parts(view: ReportData | SymbolLine) -> Sequence[tuple[str, float]]:
+    return view.parts.get(1, ()) if isinstance(view, ReportData) else view.parts
 
 
 def factor_text(factor: float) -> str:

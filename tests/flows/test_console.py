@@ -26,7 +26,7 @@ def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pyte
 def test_a_night_is_printed_with_the_results_of_past_ones(capsys: pytest.CaptureFixture[str]) -> None:
     console.show_nights([report_data()])
     shown = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
-    assert "Of its last 40 forecasts one session ahead, 32 landed inside the 80 % interval" in " ".join(shown.split())
+    assert "Of its last 40 forecasts one session ahead, 32 landed inside the 80% interval" in " ".join(shown.split())
     (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("ridge ")]
     assert row.split()[1] == "200"
 

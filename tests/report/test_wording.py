@@ -76,8 +76,8 @@ def test_why_names_each_factor_that_matters_and_says_what_a_close_s_are_of():
     assert "; the session after its report x1.9; a quarter after its last report x1.12;" in why(
         report_data(parts={1: PARTS}, events=events)
     )
-    fallback = report_data(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]}, model={"name": "har"})
-    assert plain(why(fallback)) == "Usual 7.03 M; HAR x1.1."
+    fallback = report_data(parts={1: [("usual", 7.03e6), ("baseline", 1.1)]})
+    assert plain(why(fallback)) == "Usual 7.03 M; baseline x1.1."
     width = report_data("close", parts={1: [("usual", 0.0411), ("report", 2.2)]})
     assert plain(why(width)) == "Width of the 80% interval: usual 4.2%; a report nearby x2.2."
     assert why(report_data()) == ""

@@ -1,0 +1,85 @@
+"""A morning's message in its three forms."""
+
+# ruff: noqa: RUF001 - what is sent is compared as it is
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+import pytest
+
+from forecasting.report.digest import SHOWN, digest_html, digest_markdown, digest_text, make_digest
+from forecasting.report.night_view import SymbolLine
+from tests.report.lines import index_line
+from tests.report.nights import ORIGIN
+
+MISS = {"target_session": ORIGIN, "actual": 4e6, "q50": 10e6, "inside_80": False}
+PARTS = (("usual", 10e6), ("report", 1.9), ("calendar", 0.96), ("network", 1.003))
+
+
+def morning() -> list[SymbolLine]:
+    failed = {"as_of": date(2024, 3, 11), "status": "failed", "error": "no rows of BAD", "note": ""}
+    return [
+        index_line("SBUX", q50=9e6),
+        index_line("ADBE", q50=18.24e6, q90=28e6, events=["earnings"], parts=PARTS, result=MISS),
+        index_line("MSFT", status="fallback", reason="6% behind ridge over 250 origins", result=None),
+        SymbolLine("BAD", "volume", failed),
+    ]
+
+
+TEXT = """\
+3 things to know.
+- MSFT volume: fallback. 6% behind ridge over 250 origins
+- BAD volume: failed. no rows of BAD
+- SBUX: 2 new findings.
+
+Mon 11 Mar, the most unusual first:
+- ADBE volume: 18.2 M (80% interval 8.0–28.0 M), +82% against usual; earnings. Usual 10.0 M; the session after its \
+report x1.9; Monday x0.96.
+- MSFT volume: 12.0 M (80% interval 8.0–16.0 M), +20% against usual.
+- SBUX volume: 9.0 M (80% interval 8.0–16.0 M), −10% against usual.
+
+Results of Fri 8 Mar:
+- ADBE volume: 4.0 M for 10.0 M, −60%: miss
+- SBUX volume: 11.0 M for 10.0 M, +10%: hit"""
+
+
+def test_the_text_has_what_to_know_tomorrow_with_why_and_the_results() -> None:
+    digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
+    assert digest.title == "3 forecasts of Mon 11 Mar, 1 of 2 hit on Fri 8 Mar, 3 things to know"
+    assert digest_text(digest) == TEXT
+
+
+def test_markdown_and_html_have_the_same_rows() -> None:
+    digest = make_digest(morning(), findings=["SBUX: 2 new findings."])
+    words = set(re.findall(r"[\w.–−+%]+", TEXT)) - {"interval", "3", "things", "know.", "to", "for", "against", "usual"}
+    markdown, page = digest_markdown(digest), re.sub(r"<[^>]+>", " ", digest_html(digest))
+    for text in (markdown, page):
+        shown = set(re.findall(r"[\w.–−+%]+", text.replace("\N{NO-BREAK SPACE}", " ")))
+        assert {word.strip(".") for word in words} <= {word.strip(".") for word in shown}
+
+
+def test_all_well_is_a_message_too() -> None:
+    digest = make_digest([index_line("SBUX")])
+    assert digest.title.endswith(", all well")
+    assert digest_text(digest).startswith("All well.\n\nMon 11 Mar")
+    assert digest_markdown(digest).startswith("**All well.**\n\n### Mon 11 Mar")
+    assert "<ul" not in digest_html(digest)
+    assert make_digest([]).title == "no forecast, 1 thing to know"
+
+
+def test_many_forecasts_are_cut_after_the_most_unusual() -> None:
+    digest = make_digest([index_line(f"S{place:02d}", q50=10e6 + place * 1e5) for place in range(SHOWN + 3)])
+    assert [row.subject for row in digest.forecasts][:2] == [f"S{SHOWN + 2} volume", f"S{SHOWN + 1} volume"]
+    assert "and 3 more" in digest_text(digest)
+
+
+@pytest.mark.parametrize("changed", [{"reason": "<img src=x>![x](http://evil) \x1b[2J", "status": "fallback"}])
+def test_texts_of_others_stay_text(changed: dict[str, Any]) -> None:
+    digest = make_digest([index_line("SBUX", **changed)])
+    assert "\x1b" not in digest_text(digest) + digest_markdown(digest) + digest_html(digest)
+    assert "<img" not in digest_html(digest)
+    assert "![x]" not in digest_markdown(digest)
+    assert not re.search(r"url\(|@import|https?://(?!evil)|<script", digest_html(digest))
