@@ -7,10 +7,10 @@ use: `import forecasting` alone loads no library.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from forecasting.api import Backtest, Ledger, connect, hubverse, nixtla
+    from forecasting.api import Backtest, Forecast, Ledger, connect, forecast, hubverse, nixtla
 
 __version__ = "0.3.0.dev0"
-__all__ = ["Backtest", "Ledger", "__version__", "connect", "hubverse", "nixtla"]
+__all__ = ["Backtest", "Forecast", "Ledger", "__version__", "connect", "forecast", "hubverse", "nixtla"]
 
 
 def __getattr__(name: str) -> object:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast, get_args
 
 import pandas as pd
 from pydantic import SecretStr
 
 from forecasting.errors import UsageError
 from forecasting.pipeline import export
-from forecasting.report.documents import hubverse, nixtla
+from forecasting.report.documents import hubverse, nixtla, nixtla_forecast
 from forecasting.settings import Settings, read_settings
 from forecasting.store import migrate
 from forecasting.store.connect import place
 from forecasting.values import check_day, check_symbol, check_text, checked_clock, parse_mode
-from forecasting.vocabulary import Clock, Mode, Target
+from forecasting.vocabulary import HORIZONS, QUANTILE_COLUMNS, Clock, Mode, Target
 
-__all__ = ["Backtest", "Ledger", "connect", "hubverse", "nixtla"]
+__all__ = ["Backtest", "Forecast", "Ledger", "connect", "forecast", "hubverse", "nixtla"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,95 @@ class Backtest:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """An SVG, which a notebook shows.
+
+    Attributes:
+        svg: Its text.
+    """
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts of a frame of bars; a notebook shows them with their drawing.
+
+    Attributes:
+        quantiles: (S * h rows) symbol, target, origin_session, target_session, horizon, q05 to q95 in the target's
+            unit, model (the network, `lstm`, or the baseline in its place) and reason (of a baseline, else empty).
+        drawings: The newest sessions and the forecasts, by symbol.
+    """
+
+    quantiles: pd.DataFrame
+    drawings: Mapping[str, str]
+
+    @property
+    def long(self) -> pd.DataFrame:
+        """In Nixtla's long form: unique_id, ds, cutoff, `published` (the median) and `published-lo-80` and the like."""
+        return nixtla_forecast(self.quantiles)
+
+    def plot(self, symbol: str | None = None) -> Drawing:
+        """The drawing of a symbol; without one, of the first."""
+        if symbol is not None and symbol not in self.drawings:
+            raise UsageError(f"Expected one of {', '.join(self.drawings)}, found {symbol!r:.60}.")
+        return Drawing(self.drawings[symbol or next(iter(self.drawings))])
+
+    def _repr_html_(self) -> str:
+        return f"{self.plot().svg}{self.quantiles.to_html(index=False, max_rows=20)}"
+
+
+def forecast(  # noqa: PLR0913 - the inputs of a night, each by name
+    frame: pd.DataFrame,
+    *,
+    h: int = 5,
+    symbol: str | None = None,
+    target: Target = "volume",
+    market: pd.DataFrame | pd.Series | str | None = None,
+    events: pd.DataFrame | Sequence[Any] | str | None = None,
+    now: Clock | None = None,
+) -> Forecast:
+    """Forecasts of the sessions after the newest bar of each series of a frame, without a ledger.
+
+    The same numbers as `forecasting run` gives of the first night of these bars: a network warm from the pretrained
+    weights, or a baseline where it has too few sessions or fails the gate. About three seconds a series.
+
+    Args:
+        frame: (D * S rows) daily bars, unsorted or sorted: columns date (or session, or the index), open, high, low,
+            close, volume, and symbol of several series; or Nixtla's long form: unique_id, ds and these, `y` in place of
+            volume (target volume) or close. Volume NaN where unknown; prices above 0.
+        h: Sessions ahead, 1 to 5.
+        symbol: Of a frame without symbols, or the one to forecast of several. Its suffix gives the exchange, and so
+            the sessions; of a US stock the package knows the earnings dates. Without it `SERIES`, on New York's days.
+        target: volume, close or range.
+        market: Closes of an index by day, an input: a frame (date, close), a series, or a symbol of `frame`.
+        events: Earnings dates: a frame (announced, timing `bmo` or `amc`), or days.
+        now: The clock; without it the machine's.
+
+    Raises:
+        UsageError: A column is missing, or a value is not valid.
+        ForecastingError: A series is too short, its newest bar is refused, or its night failed.
+    """
+    from forecasting.pipeline.frame_forecast import forecast_frame
+
+    if not isinstance(h, int) or h not in HORIZONS:
+        raise UsageError(f"Invalid h {h!r:.60}: expected 1 to {len(HORIZONS)} sessions ahead.")
+    settings = _narrowed(read_settings(), {"target": _checked_target(target)})
+    found, drawings = forecast_frame(frame, settings, symbol=symbol, market=market, events=events, now=_clock(now))
+    names = ["symbol", "target", "origin_session", "target_session", "horizon", *QUANTILE_COLUMNS, "model", "reason"]
+    return Forecast(found.loc[found["horizon"] <= h, names].reset_index(drop=True), drawings)
+
+
+@dataclass(frozen=True)
 class Ledger:
     """A ledger of forecasts; `connect` makes one. No connection stays open between calls.
 
-    Symbols are written as Yahoo writes them; without any, those of FORECASTING_SYMBOLS are meant, and without `target`
-    FORECASTING_TARGET. In every frame sessions are naive midnights (datetime64[ns]), instants aware UTC
+    Symbols are written as Yahoo writes them, one by one or as a list; one that the ledger has nothing of raises.
+    Without any, those of FORECASTING_SYMBOLS are meant, and without `target` FORECASTING_TARGET. A day is a date or a
+    text such as `2024-03-08`. In every frame sessions are naive midnights (datetime64[ns]), instants aware UTC
     (datetime64[us, UTC]), texts `string`, volumes `Int64`, other numbers in the target's unit float64 with NaN where
     unknown; columns and types are the same without a row.
 
@@ -55,46 +139,46 @@ class Ledger:
         """Where the ledger is; of a URL without user and password."""
         return f"<Ledger {place(self.settings.url)}>"
 
-    def latest(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
+    def latest(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """The newest published forecasts, a row a symbol and horizon: the columns of view latest_forecasts.
 
         Raises:
-            UsageError: A symbol or the target is not valid.
+            UsageError: A symbol or the target is not valid, or the ledger has nothing of the symbol.
             StoreError: The database cannot be read.
         """
-        return export.latest(self._settings(symbols, target))
+        return export.latest(self._asked(symbols, target))
 
-    def history(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
+    def history(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """Every forecast, of any role and kind, with its scores: the columns of view forecast_vs_actual.
 
         `actual`, `error` and `pinball` are NaN while the session has no score. Raises as `latest`.
         """
-        return export.history(self._settings(symbols, target))
+        return export.history(self._asked(symbols, target))
 
-    def skill(self, *symbols: str, target: Target | None = None) -> pd.DataFrame:
+    def skill(self, *symbols: str | Iterable[str], target: Target | None = None) -> pd.DataFrame:
         """The published forecasts against the best baseline over 20, 60 and 250 nights: the columns of view live_skill.
 
         Positive skill is better than the baseline. Raises as `latest`.
         """
-        return export.skill(self._settings(symbols, target))
+        return export.skill(self._asked(symbols, target))
 
-    def bars(self, *symbols: str, as_of: date | None = None) -> pd.DataFrame:
+    def bars(self, *symbols: str | Iterable[str], as_of: date | str | None = None) -> pd.DataFrame:
         """The bars, a row a symbol and session: the columns of view bars without first_seen_at.
 
         With `as_of`, a session: the bars up to it as the night of that session had them, so that nothing restated
         later is among them. Raises as `latest`; also when no fetch reaches `as_of`, or it is no session.
         """
         day = None if as_of is None else check_day("as_of", as_of)
-        return export.bars(self._settings(symbols, None), as_of=day)
+        return export.bars(self._asked(symbols, None), as_of=day)
 
     def run_night(
         self,
         symbol: str,
         *,
-        now: Clock,
+        now: Clock | None = None,
         target: Target | None = None,
         source: str | None = None,
-        as_of: date | None = None,
+        as_of: date | str | None = None,
         mode: Mode = "auto",
     ) -> pd.DataFrame:
         """The forecasts of the night after it was run: the columns of `history`, a row a forecast of any role.
@@ -103,7 +187,7 @@ class Ledger:
 
         Args:
             symbol: As Yahoo writes it.
-            now: The clock: `flows.clock.now`.
+            now: The clock; without it the machine's.
             target: volume, close or range.
             source: As FORECASTING_SOURCE, which holds without it.
             as_of: The newest session whose bar may be used; without it the newest completed one, and all that are
@@ -117,17 +201,17 @@ class Ledger:
 
         settings = self._settings([symbol], target, source)
         day = None if as_of is None else check_day("as_of", as_of)
-        done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=checked_clock(now))
+        done = run_missed(settings, as_of=day, mode=parse_mode(mode), now=_clock(now))
         found = export.history(settings)
         return found[found["run_id"].isin(done)].reset_index(drop=True)
 
     def backtest(  # noqa: PLR0913 - as the command's options
         self,
         symbol: str,
-        first: date,
-        last: date,
+        first: date | str,
+        last: date | str,
         *,
-        now: Clock,
+        now: Clock | None = None,
         target: Target | None = None,
         source: str | None = None,
         refit_every: int = 21,
@@ -138,7 +222,7 @@ class Ledger:
             symbol: As Yahoo writes it.
             first: First origin.
             last: Last origin.
-            now: The clock: `flows.clock.now`.
+            now: The clock; without it the machine's.
             target: volume, close or range.
             source: As FORECASTING_SOURCE, which holds without it.
             refit_every: Sessions between fits.
@@ -154,16 +238,22 @@ class Ledger:
         if not isinstance(refit_every, int):
             raise UsageError(f"Invalid refit_every {refit_every!r:.60}: expected a whole number of sessions.")
         spec = backtest_spec(settings, first, last, refit_every=refit_every, workers=1)
-        result = replayed(spec, now=checked_clock(now))
+        result = replayed(spec, now=_clock(now))
         return Backtest(forecast_frame(result), figure_frame(result))
 
-    def _settings(self, symbols: Sequence[str], target: Target | None, source: str | None = None) -> Settings:
+    def _asked(self, symbols: Sequence[str | Iterable[str]], target: Target | None) -> Settings:
+        """The settings of one call that reads; a symbol that it names is one of the ledger."""
+        each = [name for given in symbols for name in (given if _is_several(given) else [given])]
+        settings = self._settings(each, target)
+        if each:
+            export.check_known(settings)
+        return settings
+
+    def _settings(self, symbols: Sequence[Any], target: Target | None, source: str | None = None) -> Settings:
         """The settings of one call."""
-        if target is not None and not (isinstance(target, str) and target in get_args(Target)):
-            raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
         asked = {
             "symbols": tuple(dict.fromkeys(map(check_symbol, symbols))) or None,
-            "target": target,
+            "target": None if target is None else _checked_target(target),
             "source": None if source is None else check_text("source", source),
         }
         return _narrowed(self.settings, asked)
@@ -189,6 +279,25 @@ def connect(url: str | None = None, *, data_dir: str | Path | None = None) -> Le
     except OSError as error:  # a path that is too long, or that this user may not look at
         raise UsageError(f"Expected a database or data_dir that can be opened; found: {error.strerror}.") from None
     return Ledger(settings)
+
+
+def _is_several(symbols: object) -> bool:
+    return isinstance(symbols, Iterable) and not isinstance(symbols, str | bytes)
+
+
+def _checked_target(target: object) -> Target:
+    if not (isinstance(target, str) and target in get_args(Target)):
+        raise UsageError(f"Invalid target {target!r:.60}: expected volume, close or range.")
+    return cast(Target, target)
+
+
+def _clock(now: Clock | None) -> Clock:
+    """`now`, checked; without it the machine's clock, which `flows` has: this module is the library's own caller."""
+    if now is not None:
+        return checked_clock(now)
+    from flows import clock
+
+    return clock.now
 
 
 def _narrowed(settings: Settings, asked: Mapping[str, object]) -> Settings:

@@ -14,6 +14,7 @@ from forecasting.errors import StoreError, SymbolsFailedError, UsageError
 from forecasting.pipeline.folders import check_writable, write_whole
 from forecasting.pipeline.snapshot import first_session
 from forecasting.pipeline.symbols import combined, each_symbol, failures_of, raise_failed, values_of
+from forecasting.plain_text import named
 from forecasting.report.documents import hubverse, nixtla
 from forecasting.sessions import is_session, opens_at, shift
 from forecasting.settings import Settings
@@ -94,6 +95,21 @@ def bars(settings: Settings, *, as_of: date | None = None) -> pd.DataFrame:
     with connect.reading(settings.url) as connection:
         frames = [_bars(connection, settings.for_symbol(symbol), as_of) for symbol in settings.symbols]
     return _typed_whole(frames, BARS_COLUMNS, order=["symbol", "session"])
+
+
+def check_known(settings: Settings) -> None:
+    """Refuse a symbol that the ledger has nothing of, where it has other symbols.
+
+    Raises:
+        UsageError: Names it, and those that there are.
+        StoreError: The database is not there or not migrated.
+    """
+    migrate.check_ready(settings.url, writes=False)
+    with connect.reading(settings.url) as connection:
+        known = read.requested_symbols(connection)
+    unknown = [symbol for symbol in settings.symbols if symbol not in known]
+    if known and unknown:
+        raise UsageError(f"Expected symbols of the ledger ({named(known, 10)}), found {named(unknown, 10)}.")
 
 
 def typed(found: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

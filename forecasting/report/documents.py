@@ -180,6 +180,13 @@ def nixtla(history: pd.DataFrame) -> pd.DataFrame:
     return found.rename(columns={"symbol": "unique_id", "target_session": "ds", "origin_session": "cutoff"})
 
 
+def nixtla_forecast(quantiles: pd.DataFrame) -> pd.DataFrame:
+    """Published forecasts in the columns of `nixtla` but y: unique_id, ds, cutoff, the median and its intervals."""
+    columns = {label: quantiles[column] for label, column in _labels(PUBLISHED).items()}
+    keys = {"unique_id": "symbol", "ds": "target_session", "cutoff": "origin_session"}
+    return pd.DataFrame({label: quantiles[column] for label, column in keys.items()} | columns)
+
+
 def _labels(name: str) -> dict[str, str]:
     """The columns of one forecaster: their names in Nixtla's frame and in ours."""
     labels = {name: QUANTILE_COLUMNS[MEDIAN]}

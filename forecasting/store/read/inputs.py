@@ -26,6 +26,12 @@ def fetch(connection: sa.Connection, fetch_id: str) -> Row | None:
     return first_row(connection, sa.select(schema.fetches).where(schema.fetches.c.id == fetch_id))
 
 
+def requested_symbols(connection: sa.Connection) -> list[str]:
+    """The symbols that bars were requested of, ascending."""
+    symbol = schema.fetches.c.symbol
+    return list(connection.scalars(sa.select(symbol).distinct().order_by(symbol)))
+
+
 def newest_request(connection: sa.Connection, symbol: str, *, known_at: datetime | None = None) -> Row | None:
     """The newest fetch of the symbol, now or as of an instant, whether it stored bars or not; None before the first."""
     return first_row(connection, _newest_first(symbol, known_at))

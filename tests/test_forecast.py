@@ -1,0 +1,81 @@
+"""`fc.forecast`: forecasts of a frame of bars, without a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import forecasting as fc
+from forecasting.errors import HistoryError, UsageError
+from forecasting.sessions import next_sessions
+from forecasting.store import migrate
+from forecasting.vocabulary import QUANTILE_COLUMNS
+from tests.builders import LAST, random_bars
+
+BARS = random_bars(days=650, seed=3, last=LAST)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One network of few sessions, in a working folder that stays empty."""
+    for name, value in {"MEMBERS": "1", "TRAIN_SESSIONS": "320"}.items():
+        monkeypatch.setenv(f"FORECASTING_{name}", value)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_numbers_are_those_of_a_night_of_these_bars_and_no_file_stays(tmp_path: Path) -> None:
+    found = fc.forecast(BARS, symbol="TEST", h=3)
+    assert list(tmp_path.iterdir()) == []
+    assert found.quantiles["target_session"].dt.date.tolist() == next_sessions(LAST, 3)
+    migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
+    BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
+    ledger = fc.connect()
+    ledger.run_night("TEST", source="parquet:bars.parquet")
+    night = ledger.latest(["TEST"])
+    pd.testing.assert_frame_equal(found.quantiles[list(QUANTILE_COLUMNS)], night.loc[:2, list(QUANTILE_COLUMNS)])
+
+
+def test_several_series_in_long_form_come_back_in_long_form() -> None:
+    bars = [random_bars(days=650, seed=4, exchange=name) for name in ("XNYS", "XLON")]
+    frame = pd.concat([bars[0].assign(unique_id="AAPL"), bars[1].assign(unique_id="VOD.L")])
+    frame = frame.rename_axis("ds").reset_index().rename(columns={"volume": "y"})
+    events = pd.DataFrame({"announced": ["2024-01-30"], "timing": ["amc"], "symbol": ["AAPL"]})
+    found = fc.forecast(frame, market=random_bars(days=700, seed=9)["close"], events=events)
+    assert found.long["unique_id"].value_counts().to_dict() == {"AAPL": 5, "VOD.L": 5}
+    assert (found.long["ds"] > found.long["cutoff"]).all()
+    assert found.long["published-lo-80"].tolist() == found.quantiles["q10"].tolist()
+    assert found.plot("VOD.L").svg != found.plot().svg
+    assert found.plot()._repr_svg_().startswith("<svg")
+    assert "<table" in found._repr_html_()
+    with pytest.raises(UsageError, match=r"AAPL, VOD\.L"):
+        found.plot("SBUX")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"h": 6}, UsageError, "1 to 5"),
+        ({"target": "volumes"}, UsageError, "volume, close or range"),
+        ({"symbol": "sbux"}, UsageError, "sbux"),
+        ({"frame": BARS.drop(columns="open")}, UsageError, "open missing among"),
+        ({"frame": BARS.assign(symbol="SBUX"), "symbol": "MSFT"}, UsageError, "of MSFT, found no row"),
+        ({"frame": BARS["volume"]}, UsageError, "found Series"),
+        ({"frame": BARS.tail(50)}, HistoryError, "50"),
+    ],
+)
+def test_what_cannot_be_forecast_is_refused(given: dict[str, object], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        fc.forecast(**{"frame": BARS} | given)  # type: ignore[arg-type] - that is the test
+
+
+def test_a_ledger_takes_lists_and_texts_of_days_and_refuses_a_symbol_that_it_has_nothing_of(tmp_path: Path) -> None:
+    migrate.upgrade(f"sqlite:///{tmp_path / 'forecasting-data' / 'forecasting.db'}")
+    BARS.rename_axis("date").reset_index().to_parquet(tmp_path / "bars.parquet")
+    ledger = fc.connect()
+    assert len(ledger.latest("SBUX")) == 0  # the ledger is empty
+    ledger.run_night("TEST", source="parquet:bars.parquet", as_of=str(LAST), mode="skip")
+    assert len(ledger.bars(pd.Index(["TEST"]), as_of="2024-03-08")) == len(ledger.bars("TEST")) > 300
+    with pytest.raises(UsageError, match=r"Expected symbols of the ledger \(TEST\), found SBUX"):
+        ledger.history(["TEST", "SBUX"])
