@@ -110,8 +110,8 @@ def show_model(model_id: str, settings: Settings) -> Row:
         if model["method"] == "baseline":
             weights = "none: a baseline is fitted anew each night from the bars"
         else:
-            there = f"there, unaltered, run by this code: {weights_folder(model, settings)}"
-            weights = why_not_runnable(model, settings) or there
+            weights = why_not_runnable(model, settings)
+            weights = weights or f"there, unaltered, run by this code: {weights_folder(model, settings)}"
         return {**model, "weights": weights, **read.lineage(connection, model["id"])}
 
 
@@ -134,19 +134,13 @@ def promote(model_id: str, settings: Settings, *, now: Clock) -> str:
     migrate.check_ready(settings.url)
     with lock.night_lock(settings.url, "night"), connect.transaction(settings.url) as connection:
         model = stored_model(connection, model_id)
+        wrong = f"was refused by the gate: {model['refused']}" if model["refused"] else ""
         if model["method"] == "baseline":
-            raise UsageError(
-                f"{model['id']} is the baseline {model['name']}; a champion is a network. See: forecasting models list"
-            )
-        if model["method"] == "base":
-            raise UsageError(
-                f"{model['id']} is a set of pretrained weights, which fits from scratch start from; a champion is a "
-                "network of one symbol. See: forecasting models list"
-            )
-        if model["refused"]:
-            raise UsageError(
-                f"{model['id']} was refused by the gate: {model['refused']}. Promote another: forecasting models list"
-            )
+            wrong = f"is the baseline {model['name']}; a champion is a network"
+        elif model["method"] == "base":
+            wrong = "is a set of pretrained weights, which fits from scratch start from; a champion is of one symbol"
+        if wrong:
+            raise UsageError(f"{model['id']} {wrong}. See: forecasting models list")
         return make_champion(connection, model, settings, trigger="promote", now=now)
 
 
