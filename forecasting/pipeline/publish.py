@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from forecasting.errors import PageError, StoreError, UsageError
+from forecasting.errors import ForecastingError, PageError, StoreError, UsageError
 from forecasting.pipeline.folders import check_writable, page_name, report_path, write_whole
 from forecasting.pipeline.night import Night
 from forecasting.pipeline.plan import check_session
@@ -112,7 +112,7 @@ def update_index(settings: Settings, ended: Sequence[Night] = (), *, now: Clock)
     """
     try:
         for night in ended:
-            with suppress(StoreError):  # its symbol has no forecast, and no page
+            with suppress(ForecastingError):  # its symbol has no forecast, and no page
                 publish_page(night)
         write_index(settings)
     except Exception as error:  # whatever it is, no night has failed by it
