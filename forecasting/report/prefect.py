@@ -165,10 +165,7 @@ def counts_of(nights: Sequence[SymbolLine]) -> str:
 def outcome_artifact(nights: Sequence[SymbolLine], durations: pd.DataFrame, times: RunTimes) -> Artifact:
     """The page of a run, which a person on call opens first: what to do, the forecasts, how late and how long.
 
-    Args:
-        nights: One a symbol, at least one.
-        durations: Rows of view `night_durations` of these symbols and the target.
-        times: Of the run.
+    `nights` has one a symbol, at least one; `durations` rows of view `night_durations` of these symbols and the target.
     """
     ordered = sorted(nights, key=lambda night: night.status == "done")
     body = [

@@ -60,13 +60,9 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 
 @dataclass(frozen=True)
 class TrackRecord:
-    """One score per origin and horizon of each line: of what was published, and of each forecaster.
+    """One score per origin and horizon: of what was published, and of each forecaster's own, published or not.
 
-    Attributes:
-        published: What was published, whichever model made it: the columns of ReportData.scored, sessions as dates,
-            oldest first.
-        baselines: Each baseline's own forecasts, published or not, likewise.
-        network: The network's own forecasts, published or not, likewise.
+    Columns as of ReportData.scored, sessions as dates, oldest first.
     """
 
     published: pd.DataFrame
@@ -97,10 +93,9 @@ class TrackRecord:
     def skills(self) -> pd.DataFrame:
         """Losses of the published forecasts and of each baseline on the same sessions, best baseline first.
 
-        One row per baseline and horizon, horizon 0 for all of them pooled: forecaster, horizon, n, mae, pinball,
-        their_mae, their_pinball, skill_mae, skill_pinball, p_value. Skill is 1 - ours / theirs: positive when ours
-        is better, NaN when theirs is 0. The p-value is of Diebold and Mariano's test of equal pinball loss, two-sided;
-        NaN for fewer than ten origins for each session of the horizon, where its size is off.
+        A row a baseline and horizon, 0 for all pooled: n, our and their losses, skill (1 - ours / theirs: positive when
+        ours is better, NaN when theirs is 0), p_value of Diebold and Mariano's test of equal pinball loss, two-sided;
+        NaN below ten origins for each session of the horizon, where its size is off.
         """
         return _tested(self.losses, self._pairs)
 
@@ -130,10 +125,7 @@ class TrackRecord:
 def track_record(scored: pd.DataFrame) -> TrackRecord:
     """The scores that count: live before late before replay, of each line the newest forecast by its settled score.
 
-    Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does; see `kinds`.
-
-    Args:
-        scored: As ReportData.scored; may have no rows.
+    Live forecasts alone count once there are ENOUGH_LIVE origins of them; until then every kind does.
     """
     rows = counted(scored)
     rows = rows[rows["line"] != CHALLENGER].copy()
@@ -163,11 +155,7 @@ def newest_origins(record: TrackRecord, origins: int) -> TrackRecord:
 
 
 def counted(scored: pd.DataFrame) -> pd.DataFrame:
-    """One row per kind, line, origin and horizon, by the rule of the standings: the newest forecast's settled score.
-
-    Returns:
-        The columns of `scored` and `line` (`scores.lines_of`), sorted by place of the kind in KINDS.
-    """
+    """One row per kind, line, origin and horizon, by the rule of the standings; the best kind first."""
     rows = by_line(scored, model="name")
     rows = rows.assign(place=rows["kind"].map({kind: place for place, kind in enumerate(KINDS)}))
     # Best first: newest forecast, smallest id of those issued at one instant.
@@ -188,13 +176,10 @@ def best_ahead(record: TrackRecord, loss: Literal["mae", "pinball"]) -> dict[Any
 
 
 def newest_records(record: TrackRecord) -> list[dict[str, Any]]:
-    """The published forecasts one session ahead against the best baseline, over each of WINDOWS.
+    """The published forecasts one session ahead against the best baseline, over each of WINDOWS that has more origins.
 
-    Returns:
-        For each window: n (origins), mae (in the target's unit), coverage_80 (share), best_baseline (in error), its
-        their_mae and skill_mae, and skill_pinball against the best in pinball loss; the last four None without a
-        baseline. No second window where a young ledger has no more origins than the first one; none before the first
-        score.
+    A row has n, mae, coverage_80, best_baseline (in error), its their_mae and skill_mae, and skill_pinball against the
+    best in pinball loss; the last four None without a baseline.
     """
     rows: list[dict[str, Any]] = []
     for origins in WINDOWS:
@@ -258,11 +243,9 @@ def _p_value(origins: NDArray[np.int64], losses: Floats, *, horizon: int) -> flo
 
 
 def coverages(record: TrackRecord) -> pd.DataFrame:
-    """The share of actuals inside the 80 and 90% intervals, by horizon.
+    """The share of actuals inside the 80 and 90% intervals, by level and horizon.
 
-    Returns:
-        level (0.8, 0.9), horizon, n, share, low, high: the share lies from `low` to `high` in 95% of cases if the
-        interval is right and forecasts are independent (binomial).
+    It lies from `low` to `high` in 95% of cases if the interval is right and forecasts are independent (binomial).
     """
     rows = []
     for level, column in ((0.8, "inside_80"), (0.9, "inside_90")):
@@ -282,11 +265,9 @@ def binomial_band(n: int, level: float) -> tuple[float, float]:
 
 
 def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
-    """The best baseline one session ahead, and the skill against it over each SKILL_WINDOW nights.
+    """The best baseline one session ahead, and the skill in pinball loss against it over each SKILL_WINDOW nights.
 
-    Returns:
-        Its name, and session (the window's last target session), skill (in pinball loss, 0.1 for 10% less); an empty
-        name and no rows below ENOUGH_NIGHTS nights with a score of both.
+    Rows of session (the window's last) and skill; none, and no name, below ENOUGH_NIGHTS nights with a score of both.
     """
     best = best_ahead(record, "pinball") or {"forecaster": ""}
     theirs = record.baselines[record.baselines["name"] == best["forecaster"]]
@@ -300,11 +281,10 @@ def skill_over_time(record: TrackRecord) -> tuple[str, pd.DataFrame]:
 
 
 def pit_histogram(record: TrackRecord) -> pd.DataFrame:
-    """How many actuals one session ahead fell between each two neighbouring quantiles (Gneiting et al. 2007).
+    """The share of actuals one session ahead between each two neighbouring quantiles (Gneiting et al. 2007).
 
-    Returns:
-        One row a gap, lowest first: place (`below 5%`, `5 to 10%`), expected and share of all n, and the band low to
-        high that holds 95% of such shares if the quantiles are right (binomial); no rows below ENOUGH_FOR_SHARES.
+    A row a gap, lowest first: place (`below 5%`, `5 to 10%`), n, expected, share, and the band low to high that holds
+    95% of such shares if the quantiles are right; no rows below ENOUGH_FOR_SHARES.
     """
     ahead = record.ahead(1)
     if len(ahead) < ENOUGH_FOR_SHARES:
@@ -325,15 +305,9 @@ def pit_histogram(record: TrackRecord) -> pd.DataFrame:
 
 
 def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]) -> pd.DataFrame:
-    """Errors one session ahead by weekday, then by special day.
+    """Errors one session ahead by weekday, then by special day, which `notes_of` a session names.
 
-    Args:
-        record: The track record.
-        notes_of: What is special about a session, as `earnings` or `half day`.
-
-    Returns:
-        day, n, mae and bias (mean of forecast minus actual) in the target's unit, inside_80 (share); no rows below
-        ENOUGH_FOR_SHARES forecasts.
+    Rows of day, n, mae, bias (mean of forecast minus actual), inside_80 (share); none below ENOUGH_FOR_SHARES.
     """
     ahead = record.ahead(1)
     days: dict[str, list[int]] = {name: [] for name in _WEEKDAYS}
@@ -350,13 +324,7 @@ def errors_by_day(record: TrackRecord, notes_of: Callable[[date], Iterable[str]]
 
 
 def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) -> pd.DataFrame:
-    """The sessions whose value has changed since its first print, newest first: session, first, now, change (share).
-
-    Args:
-        first: The value as first printed, by session; NaN for unknown.
-        now: The value as stored now, for the same sessions.
-        target: What they are: prices may differ by PRICE_TOLERANCE and are the same, volumes may not.
-    """
+    """The sessions whose value has changed since its first print, newest first: session, first, now, change (share)."""
     both = pd.DataFrame({"first": first, "now": now}).dropna()
     rtol, atol = _SAME[target]
     same = np.isclose(both["now"], both["first"], rtol=rtol, atol=atol)
@@ -365,21 +333,14 @@ def restated(first: pd.Series[float], now: pd.Series[float], *, target: Target) 
 
 
 def cost_quantiles(rows: pd.DataFrame, ratio: float) -> pd.Series[float]:
-    """The quantile of least expected cost of each forecast, in the target's unit.
-
-    Args:
-        rows: Forecasts with QUANTILE_COLUMNS.
-        ratio: Cost of an overestimate per unit over that of an underestimate; above 0.
-    """
+    """The quantile of least expected cost of each forecast, where an overestimate costs `ratio` times as much."""
     return pd.Series(quantile_at(rows[list(QUANTILE_COLUMNS)], nearest_level(ratio)), index=rows.index, dtype=float)
 
 
 def realised_costs(record: TrackRecord, ratio: float) -> pd.DataFrame:
     """Mean costs of past forecasts one session ahead: of the published ones, then of each baseline, the cheapest first.
 
-    Returns:
-        Columns as in view costs: forecaster, n, cost (of the quantile of `ratio`), median_cost, saving, and
-        published_cost and published_saving on the same nights; no rows before the first score.
+    Columns as in view costs.
     """
     columns = ["forecaster", "n", "cost", "median_cost", "saving", "published_cost", "published_saving"]
     published = record.ahead(1)

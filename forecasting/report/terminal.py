@@ -50,13 +50,9 @@ def paragraph(text: object, *, width: int | None, indent: str = "") -> str:
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, width: int | None) -> str:
     """The rows below the names of the columns; numbers right, all else left, no line longer than `width`.
 
-    Where the table is too wide, names and texts are broken between words, the widest column first. `rich.table` breaks
-    numbers and drops whole columns there, and takes a tenth of a second to import.
-
-    Args:
-        columns: Their names.
-        rows: A cell a column; None is empty.
-        width: Of the terminal; None for a pipe, where each row is one line.
+    Where the table is too wide, names and texts are broken between words, the widest column first; without a width, as
+    for a pipe, each row is one line. `rich.table` breaks numbers and drops whole columns in a narrow terminal, and
+    takes a tenth of a second to import.
     """
     cells = [[plain(value) for value in row] for row in rows]
     by_column = [[row[place] for row in cells] for place in range(len(columns))]
@@ -194,17 +190,11 @@ def window_listing(data: ReportData) -> Listing:
 def record_listing(data: ReportData) -> Listing:
     """A row a forecaster that the published forecasts are compared with, over all horizons; none before a score."""
     comparisons = data.record.comparisons
-    rows: list[list[object]] = [
-        [
-            wording.forecaster_label(row["forecaster"]),
-            row["n"],
-            data.unit.number(row["mae"]),
-            data.unit.number(row["their_mae"]),
-            percent(row["skill_mae"], signed=True, decimals=1),
-            percent(row["skill_pinball"], signed=True, decimals=1),
-        ]
-        for row in comparisons[comparisons["horizon"] == 0].to_dict("records")
-    ]
+    rows: list[list[object]] = []
+    for row in comparisons[comparisons["horizon"] == 0].to_dict("records"):
+        errors = (data.unit.number(row[name]) for name in ("mae", "their_mae"))
+        skills = (percent(row[name], signed=True, decimals=1) for name in ("skill_mae", "skill_pinball"))
+        rows.append([wording.forecaster_label(row["forecaster"]), row["n"], *errors, *skills])
     return ["against", "n", "our error", "its error", "skill", "pinball skill"], rows
 
 
@@ -220,18 +210,11 @@ def _quantile_listing(data: ReportData, ratio: float) -> Listing:
 
 def _cost_listing(data: ReportData, ratio: float) -> Listing:
     """A row a forecaster: mean cost one session ahead of its quantile and its median, and of ours on its nights."""
-    rows: list[list[object]] = [
-        [
-            wording.forecaster_label(row["forecaster"]),
-            row["n"],
-            data.unit.number(row["cost"], finer=1),
-            data.unit.number(row["median_cost"], finer=1),
-            percent(row["saving"], signed=True),
-            data.unit.number(row["published_cost"], finer=1),
-            percent(row["published_saving"], signed=True),
-        ]
-        for row in realised_costs(data.record, ratio).to_dict("records")
-    ]
+    rows: list[list[object]] = []
+    for row in realised_costs(data.record, ratio).to_dict("records"):
+        cost, median, ours = (data.unit.number(row[f"{of}cost"], finer=1) for of in ("", "median_", "published_"))
+        saving, our_saving = (percent(row[f"{of}saving"], signed=True) for of in ("", "published_"))
+        rows.append([wording.forecaster_label(row["forecaster"]), row["n"], cost, median, saving, ours, our_saving])
     return ["forecaster", "n", "cost", "at its median", "saving", "our cost", "our saving"], rows
 
 
@@ -330,11 +313,9 @@ def backtest_listing(document: Mapping[str, Any]) -> Listing:
 
 def fetch_listing(fetches: Sequence[Mapping[str, Any]]) -> Listing:
     """A row a fetch of table fetches."""
-    columns = ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"]
-    before, after = ["symbol", "source"], ["row_count", "last_received", "verdict", "detail"]
-    return columns, [
-        [*(row[name] for name in before), instant(row["fetched_at"]), *(row[name] for name in after)] for row in fetches
-    ]
+    names = ["symbol", "source", "fetched_at", "row_count", "last_received", "verdict", "detail"]
+    rows: list[list[object]] = [[_fact(row[name]) for name in names] for row in fetches]
+    return ["symbol", "source", "fetched at", "rows", "newest", "verdict", "found"], rows
 
 
 def check_listing(checks: Sequence[Mapping[str, Any]]) -> Listing:
@@ -355,32 +336,15 @@ def model_listing(models: Sequence[Mapping[str, Any]]) -> Listing:
 
     Pretrained weights, which are of no single symbol, have their own name there.
     """
-    several = len({row["symbol"] for row in models if row["symbol"]}) > 1
-    rows: list[list[object]] = [
-        [
-            *([row["symbol"]] if several else []),
-            row["id"],
-            "yes" if row["champion"] else "",
-            row["method"],
-            row["parent_id"] or ("random weights" if row["base"] == RANDOM else row["base"]),
-            row["trained_to"],
-            row["chain_epochs"],
-            row["weights"],
-            row["refused"],
-        ]
-        for row in models
-    ]
-    return [
-        *(["symbol"] if several else []),
-        "model",
-        "champion",
-        "method",
-        "from",
-        "trained to",
-        "epochs",
-        "weights",
-        "refused by the gate",
-    ], rows
+    several = ["symbol"] if len({row["symbol"] for row in models if row["symbol"]}) > 1 else []
+    names = [*several, "id", "champion", "method", "from", "trained_to", "chain_epochs", "weights", "refused"]
+    heads = [*several, "model", "champion", "method", "from", "trained to", "epochs", "weights", "refused by the gate"]
+    rows: list[list[object]] = []
+    for row in models:
+        start = row["parent_id"] or ("random weights" if row["base"] == RANDOM else row["base"])
+        shown = {**row, "champion": "yes" if row["champion"] else "", "from": start}
+        rows.append([shown[name] for name in names])
+    return heads, rows
 
 
 def lineage_listing(model: Mapping[str, Any]) -> Listing:

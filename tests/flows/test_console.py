@@ -85,7 +85,7 @@ def test_a_backtest_is_printed_with_each_baseline_and_the_path(
     assert "250 origins, 12 refits, 3 s" in shown
     assert "against ridge" in shown
     (row,) = [line for line in shown.splitlines() if line.split()[:1] == ["all"]]
-    assert row.split() == ["all", "1.50", "2.00", "+25.0", "%", "0.01", "80.0", "%", "90.0", "%"]
+    assert row.split() == ["all", "1.50", "2.00", "+25.0%", "0.01", "80.0%", "90.0%"]
     assert f"Written to {out}" in shown.replace("\n", "")
 
 

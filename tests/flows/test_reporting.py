@@ -33,7 +33,7 @@ from forecasting.settings import Settings
 from tests.flows.sinks import http_sink
 from tests.report.nights import ORIGIN, report_data
 
-TABLE, PAGE = Artifact("scores-sbux-volume", "Scores", [{"n": 1}]), Artifact("night-sbux-volume", "Night", "**8.45 M**")
+PAGE = Artifact("night-sbux-volume", "Night", "**8.45 M**")
 FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
 
 
@@ -41,8 +41,7 @@ FLOW_RUN = SimpleNamespace(id="a", expected_start_time=None, state=None)
 def created(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """What was created, instead of by Prefect's server."""
     made: list[dict[str, object]] = []
-    for name in ("create_table_artifact", "create_markdown_artifact"):
-        monkeypatch.setattr(reporting, name, lambda **given: made.append(given))
+    monkeypatch.setattr(reporting, "create_markdown_artifact", lambda **given: made.append(given))
     return made
 
 
@@ -64,15 +63,10 @@ def test_a_night_has_one_artifact(created: list[dict[str, object]], monkeypatch:
     assert [artifact["key"] for artifact in created] == ["night-sbux-volume"]
 
 
-def test_rows_become_a_table_and_text_a_markdown_artifact(
-    created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_text_becomes_a_markdown_artifact(created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
-    reporting.add_artifacts([TABLE, PAGE], "a night")
-    assert created == [
-        {"key": "scores-sbux-volume", "table": [{"n": 1}], "description": "Scores"},
-        {"key": "night-sbux-volume", "markdown": "**8.45 M**", "description": "Night"},
-    ]
+    reporting.add_artifacts([PAGE], "a night")
+    assert created == [{"key": "night-sbux-volume", "markdown": "**8.45 M**", "description": "Night"}]
 
 
 def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(

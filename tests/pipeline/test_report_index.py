@@ -105,7 +105,7 @@ def test_a_past_night_has_a_page_of_its_own(settings: Settings) -> None:
     (past,), _ = write_reports(settings, None, date(2024, 3, 7), now=clock.now)
     page = past.get()
     assert page.name == "SBUX-volume-2024-03-07.html"
-    assert "night of Thursday 7 March 2024" in page.read_text(encoding="utf-8")
+    assert 'id="night-of">Thursday 7 March 2024<' in page.read_text(encoding="utf-8")
     assert newest.get().read_bytes() == before
     assert origins_in(page) == ["2024-03-07"]
     assert champions_in(page) == [("2024-03-06", "now")]

@@ -16,7 +16,6 @@ from forecasting.pipeline import export
 from forecasting.pipeline.export import HISTORY_COLUMNS, typed
 from forecasting.report.documents import (
     HUBVERSE_COLUMNS,
-    TASK_IDS,
     forecast_csv,
     hubverse,
     json_text,
@@ -39,6 +38,7 @@ SMALL = pd.DataFrame({"value": [10.0], "settled": True}, index=[pd.Timestamp(ORI
 def test_the_document_of_a_night_names_model_and_run_and_holds_its_forecasts():
     data = report_data(forecasts=forecasts(outside=""))
     document = night_document(data)
+    assert (document["mode"], document["trained_to"], document["first_print"]) == ("warm", date(2024, 3, 6), False)
     assert (document["symbol"], document["target"], document["origin_session"]) == ("SBUX", "volume", data.origin)
     assert (document["model_id"], document["run_id"]) == (data.model["id"], data.run["id"])
     assert pd.DataFrame(document["forecasts"])["q50"].tolist() == data.rows["q50"].tolist()
@@ -50,15 +50,6 @@ def test_every_key_of_the_document_of_a_night_is_documented():
     rows = re.findall(r"^\| (`.*?) \|", terminal.split("| key | meaning |")[1].split("\n\n")[0], re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(documented) == sorted(night_document(report_data(forecasts=forecasts(outside=""))))
-
-
-def test_the_document_of_a_night_has_how_the_published_model_was_fitted_and_whether_the_bar_is_a_first_print():
-    data = report_data(forecasts=forecasts(outside=""), run={"mode": "scratch"})
-    document = night_document(data)
-    assert (document["mode"], document["method"], document["trained_to"]) == ("scratch", "warm", date(2024, 3, 6))
-    assert document["first_print"] is False
-    new = data.history.assign(settled=data.history.index < pd.Timestamp(ORIGIN))
-    assert night_document(report_data(forecasts=forecasts(outside=""), history=new))["first_print"] is True
 
 
 def test_the_document_of_a_night_has_the_last_result_and_the_record_of_the_newest_nights():
@@ -121,16 +112,15 @@ def test_the_document_of_a_night_has_the_track_record_against_each_forecaster():
 
 def test_numbers_have_seven_digits_and_nothing_is_nan() -> None:
     document = {"a": [1 / 3, 12345678.9, math.nan, math.inf], "n": 123456789, "yes": True, "none": None}
+    document |= {"day": date(2024, 3, 8), "text": "80\N{NO-BREAK SPACE}M"}
     assert json.loads(json_text(document)) == {
+        "day": "2024-03-08",
+        "text": "80 M",
         "a": [0.3333333, 12345680.0, None, None],
         "n": 123456789,
         "yes": True,
         "none": None,
     }
-
-
-def test_days_are_iso_text_and_spaces_ordinary_ones() -> None:
-    assert json.loads(json_text(({"day": date(2024, 3, 8), "text": "80%"},))) == [{"day": "2024-03-08", "text": "80%"}]
 
 
 MODELS = ("LSTM", "published", "har", "ridge")
@@ -157,29 +147,6 @@ def mixed_history(sqlite_url: str) -> pd.DataFrame:
     with transaction(sqlite_url) as connection:
         write.add_scores(connection, scores)
     return export.history(Settings(database_url=sqlite_url, symbols=(SYMBOL,)))
-
-
-def test_hubverse_has_the_columns_and_types_that_hubs_require(mixed_history: pd.DataFrame) -> None:
-    found = hubverse(mixed_history)
-    assert tuple(found.columns) == HUBVERSE_COLUMNS
-    assert {"model_id", "output_type", "output_type_id", "value"} == set(found.columns) - set(TASK_IDS)
-    assert found.notna().all().all()
-    for name in ("origin_date", "target_end_date"):  # a hub's schema: strings of format date, so no time of day
-        assert (found[name] == found[name].dt.normalize()).all()
-    assert found["horizon"].dtype == "int64"
-    assert found["output_type_id"].dtype == found["value"].dtype == "float64"
-    assert found["output_type_id"].between(0, 1).all()
-    assert set(found["output_type"]) == {"quantile"}
-    assert set(found["target"]) == {TARGET}
-    assert all(re.fullmatch(r"[A-Za-z0-9_]+-[A-Za-z0-9_]+", id) for id in found["model_id"].unique())
-
-
-def test_hubverse_has_each_quantile_of_a_task_once_and_ascending(mixed_history: pd.DataFrame) -> None:
-    found = hubverse(mixed_history)
-    assert not found.duplicated(["model_id", *TASK_IDS, "output_type_id"]).any()
-    for _, task in found.groupby(["model_id", *TASK_IDS]):
-        assert task["output_type_id"].tolist() == list(QUANTILES)
-        assert task["value"].is_monotonic_increasing
 
 
 def test_a_published_baseline_counts_in_its_own_line_and_in_the_published_one() -> None:

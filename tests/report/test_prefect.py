@@ -10,8 +10,6 @@ import pytest
 
 from forecasting.report.night_view import SymbolLine
 from forecasting.report.prefect import (
-    BACKTEST,
-    CATCH_UP,
     NIGHTLY,
     RunTimes,
     artifact_key,
@@ -23,7 +21,6 @@ from forecasting.report.prefect import (
     outcome_sentence,
     outcome_tags,
     subject_tags,
-    table_markdown,
 )
 from forecasting.vocabulary import Target
 from tests.report.lines import index_line
@@ -70,12 +67,6 @@ def test_the_worst_is_counted_first() -> None:
     nights = [night_of("A"), failed("B"), night_of("C", status="late"), night_of("D")]
     assert counts_of(nights) == "4 symbols: 1 failed, 1 late, 2 done"
     assert counts_of([SymbolLine("NEW", "volume", None)]) == "NEW no night yet"
-
-
-def test_a_reason_is_the_error_or_the_note() -> None:
-    assert failed("A").reason == "no rows"
-    assert night_of(note="the market is late").reason == "the market is late"
-    assert (night_of().reason, SymbolLine("NEW", "volume", None).reason) == ("", "")
 
 
 def test_few_symbols_are_tags_and_many_are_not() -> None:
@@ -191,12 +182,6 @@ def test_the_steps_of_all_symbols_together_stand_beside_their_usual_time() -> No
     assert lines[-1] == "| total | 10 s | 0.8 s | 2.4 s | slow |"
 
 
-def test_a_young_ledger_calls_no_step_slow() -> None:
-    lines = section(body_of(night_of("A"), durations=durations("A", n=1)), "How long")
-    assert lines[0].endswith("of A, beside the median and the 95th percentile of 1 night.")
-    assert lines[-1] == "| total | 5.0 s | 0.5 s | 0.9 s |  |"
-
-
 def test_a_step_is_judged_by_its_own_nights_where_one_request_brought_the_bars_of_several() -> None:
     table = durations("A", n=22)
     table.loc[table["step"] == "ingest", "n"] = 3
@@ -265,14 +250,6 @@ def test_the_page_counts_open_findings_and_names_those_of_tonight() -> None:
     assert "2 open findings about its bars, new tonight: volume jump 2024-03-08." in page
 
 
-def test_a_table_in_markdown_has_its_numbers_to_the_right_and_its_note_to_the_left() -> None:
-    assert table_markdown(["session", "median", "note"], [["Mon", 1.5, "half day"]]).splitlines() == [
-        "| session | median | note |",
-        "| --- | ---: | --- |",
-        "| Mon | 1.5 | half day |",
-    ]
-
-
 STATES = ("Completed", "Skipped", "Late", "WithoutBar", "PartlyFailed", "Failed", "Cancelled", "Crashed")
 
 
@@ -287,11 +264,6 @@ def test_the_guide_of_a_night_has_a_row_for_each_state(state: str) -> None:
 def test_the_guide_of_a_night_links_to_the_page_of_each_target() -> None:
     for target in get_args(Target):
         assert f"[{target}](../../artifacts/key/{artifact_key('outcomes', target)})" in NIGHTLY
-
-
-def test_the_guides_of_the_forms_name_the_parameters_that_they_need() -> None:
-    for guide in (CATCH_UP, BACKTEST):
-        assert "with `first` and `last`" in guide
 
 
 def test_the_table_of_a_backtest_has_a_row_over_all_and_one_a_horizon_in_few_digits():

@@ -9,7 +9,6 @@ import pandas as pd
 
 from forecasting.report.night_view import FINDING_COLUMNS
 from forecasting.report.terminal import (
-    backtest_listing,
     line_listing,
     lineage_listing,
     model_listing,
@@ -52,10 +51,6 @@ def test_no_line_is_wider_than_the_terminal_even_without_a_space() -> None:
     shown = text_table(["path", "n"], [["/" + "x" * 200, 1]], width=40)
     assert max(map(len, shown.splitlines())) == 40
     assert shown.replace("\n", "").replace(" ", "").count("x") == 200
-
-
-def test_a_table_without_rows_has_its_head() -> None:
-    assert text_table(["a", "bb"], [], width=80) == "a  bb\n-  --"
 
 
 def test_a_hostile_cell_is_one_line_without_escape_codes() -> None:
@@ -210,14 +205,6 @@ FIGURES = {
 """Of one horizon of a backtest's document."""
 
 
-def test_a_night_has_a_row_a_session_in_its_own_unit():
-    columns, rows = night_listing(report_data(forecasts=forecasts(status="fallback", reason="old", q50=8e6)))
-    assert [len(row) for row in rows] == [len(columns)] * 5
-    assert columns == ["session", "median", "80% interval", "vs usual", "status", "special day"]
-    assert (rows[0][0], rows[0][1], rows[0][4]) == ("Mon 2024-03-11", "8.00", "fallback")
-    assert [row[5] for row in rows] == ["", "", "earnings", "", "triple witching"]
-
-
 def test_a_close_is_compared_with_the_last_one():
     shown = night_text(report_data("close"), now=NOW, width=None)
     assert "Usual is $52.08, the close of 2024-03-08." in shown
@@ -253,16 +240,6 @@ def test_a_record_has_a_row_a_baseline_and_one_for_the_network_where_it_was_repl
     ]
     sound = report_data(scored=scored(*rows[2:]))
     assert [row[0] for row in record_listing(sound)[1]] == ["ridge"]
-
-
-def test_a_backtest_has_a_row_a_horizon_and_one_over_all_with_each_baseline():
-    about = {"symbol": "SBUX", "target": "volume", "overall": FIGURES, "horizons": {"1": FIGURES | {"mae": 1.2345e6}}}
-    columns, rows = backtest_listing(about)
-    assert columns == ["horizon", "mean error, M shares", "ridge", "against ridge", "p", "in 80%", "in 90%"]
-    assert rows == [
-        ["1", "1.23", "2.00", "+25.0%", "0.01", "80.0%", "90.0%"],
-        ["all", "1.50", "2.00", "+25.0%", "0.01", "80.0%", "90.0%"],
-    ]
 
 
 def test_a_fact_of_a_model_is_text_for_people():
