@@ -284,7 +284,25 @@ def symbol_table(results: list[BacktestResult], scale: float) -> list[str]:
         lines += row(result.spec.symbol, *cells)
         skills.append((gained[0], gained[1]))
         others.append((alone, *covers))
-    return [*lines, "", summary(np.array(skills)), over_alone(np.array(others))]
+    return [
+        *lines,
+        "",
+        summary("the best baseline", np.array(skills)),
+        *over_each(results),
+        over_alone(np.array(others)),
+    ]
+
+
+def over_each(results: list[BacktestResult]) -> list[str]:
+    """The same summary against every baseline."""
+
+    def skills(result: BacktestResult, name: str) -> list[float]:
+        pairs = (ours_of(result), baselines_of(result)[name])
+        losses = ([mean(loss(result.actual, quantiles)) for quantiles in pairs] for loss in LOSSES.values())
+        return [skill(ours, theirs) for ours, theirs in losses]
+
+    names = baselines_of(results[0])
+    return [summary(name, np.array([skills(result, name) for result in results])) for name in names]
 
 
 def over_alone(figures: Floats) -> str:
@@ -297,14 +315,14 @@ def over_alone(figures: Floats) -> str:
     )
 
 
-def summary(skills: Floats) -> str:
-    """The number of symbols ahead of their best baseline, with median and worst skill; skills (S, 2)."""
+def summary(baseline: str, skills: Floats) -> str:
+    """The number of symbols ahead of a baseline, with median and worst skill; skills (S, 2)."""
     ahead, median, worst = (skills > 0).sum(axis=0), np.median(skills, axis=0), skills.min(axis=0)
     by_loss = [
         f"in {loss} {ahead[k]} of {len(skills)} (median {median[k]:+.1%}, worst {worst[k]:+.1%})"
         for k, loss in enumerate(LOSSES)
     ]
-    return f"Ahead of the best baseline: {'; '.join(by_loss)}."
+    return f"Ahead of {baseline}: {'; '.join(by_loss)}."
 
 
 def r2_table(results: list[BacktestResult]) -> list[str]:
