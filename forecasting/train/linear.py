@@ -35,6 +35,7 @@ VERSION = 4
 """Version of the linear model; any change to it raises the number, and stored refits of another are not reused."""
 
 _PENALTY = 100.0
+_LATELY = 20
 _PARKINSON = 4.0 * np.log(2.0)  # mean squared range of a random walk, in units of its variance (Parkinson 1980)
 # Sessions at which the weight of a row is half. A single return is a noisy measure of width, so close needs more rows.
 _ROW_HALF_LIVES: dict[Target, float] = {"volume": 1000.0, "range": 1000.0, "close": 2000.0}
@@ -46,8 +47,9 @@ class LinearForecast:
 
     Attributes:
         quantiles: (H, Q) in the target's own unit; ascending.
-        effects: By kind of input, (H,) its part of the log of the median, for close of the width. A flag's is against a
-            session without it, the market's against its mean; what is left is of the recent bars.
+        effects: By kind of input, (H,) its part of the log of the median, for close of the width. The calendar's is
+            against the mean of the last 20 sessions, as the usual level is, a report's against a session without one,
+            the market's against its mean; what is left is of the recent bars.
     """
 
     quantiles: Floats
@@ -84,7 +86,8 @@ def _effects(windows: Windows, effect: CalendarEffect, fits: list["_FittedAt"]) 
     """As of `LinearForecast`: the effects that were removed and added back, and the ridges' terms."""
     flags, events = windows.future_flags[-1], len(EVENT_NAMES)
     by_flag = flags * effect.coefficients  # (H, C), events last
-    calendar, report = by_flag[:, :-events].sum(axis=1), by_flag[:, -events:].sum(axis=1)
+    lately = (windows.flags[-_LATELY:, :-events] * effect.coefficients[:-events]).sum(axis=1).mean()
+    calendar, report = by_flag[:, :-events].sum(axis=1) - lately, by_flag[:, -events:].sum(axis=1)
     markets = windows.market_inputs().shape[1]
     future = 1 + 5 * len(QUARTER_WEEKS) + events  # of the features, the last: effect, quarters, flags
     parts = {name: np.zeros(len(HORIZONS)) for name in ("calendar", "report", "quarter", "market")}
