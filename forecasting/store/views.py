@@ -78,7 +78,7 @@ WHERE superseded_at IS NULL
     {"settled": "Whether the fetch of a later night has confirmed it.", "version": "1, or more once restated."},
 )
 
-PARTS = ("calendar", "report", "quarter", "market", "recent", "network", "combination", "baseline")
+PARTS = ("calendar", "report", "quarter", "market", "recent", "network", "trees", "combination", "baseline")
 """Parts of a median beside its usual level, in the order of `why`; one that does nothing to two digits is left out."""
 
 _OF_PART = "SELECT CAST(ROUND(100 * p.factor) AS INTEGER) AS hundredths, p.part FROM forecast_parts p"
