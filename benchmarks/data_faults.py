@@ -20,17 +20,17 @@ import pandas as pd
 
 from forecasting.ingest.actions import implied_dividends
 from forecasting.ingest.assessment import Assessment, Request, StoredBars, assess
-from forecasting.ingest.bar_rules import PRICES
-from forecasting.ingest.bars import canonical, check_bars
-from forecasting.ingest.sources import Fetched
-from forecasting.ingest.usual import (
+from forecasting.ingest.bar_rules import (
     INFLATED_QUIET,
     PARTIAL_VOLUME,
+    PRICES,
     is_inflated,
     is_partial,
     quiet_moves,
     volume_multiple,
 )
+from forecasting.ingest.bars import canonical, check_bars
+from forecasting.ingest.sources import Fetched
 
 WINDOW = 300  # sessions of an answer
 WEEK = 5

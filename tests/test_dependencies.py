@@ -276,19 +276,6 @@ def test_yfinance_calendar() -> None:
     assert query.to_dict() in asked.call_args.kwargs["query"].to_dict()["operands"]
 
 
-def test_yfinance_cache_folder() -> None:
-    """_TzDBManager.get_location() is what set_tz_cache_location was given."""
-    import yfinance
-    from yfinance.cache import _TzDBManager
-
-    before = _TzDBManager.get_location()
-    try:
-        yfinance.set_tz_cache_location("somewhere")
-        assert _TzDBManager.get_location() == "somewhere"
-    finally:
-        yfinance.set_tz_cache_location(before)
-
-
 def test_yfinance_exceptions_shown() -> None:
     """config.debug.hide_exceptions exists."""
     import yfinance

@@ -87,12 +87,9 @@ def implied_dividends(bars: pd.DataFrame) -> pd.DataFrame:
 
 def _adjustment(bars: pd.DataFrame) -> NDArray[np.float64]:
     """(D,) Adj Close / Close; NaN where one of them is unknown or no price."""
-    adjusted, close = (np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in _closes(bars))
+    closes = (bars[name].to_numpy() for name in ("adj_close", "close"))
+    adjusted, close = (np.where((price > 1e-12) & (price < 1e12), price, np.nan) for price in closes)
     return np.asarray(adjusted / close)
-
-
-def _closes(bars: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return bars["adj_close"].to_numpy(), bars["close"].to_numpy()
 
 
 def _lasting_step(factor: NDArray[np.float64]) -> NDArray[np.float64]:

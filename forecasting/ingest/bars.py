@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date, datetime
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,8 @@ _LONGEST = {"source": 300, "symbol": 15, "library_version": 60, "title": 1000, "
 
 LEAST_VOLUME = 0.5
 """Shares below which a volume is 0, which is unknown: the ledger has whole shares."""
+
+_IN_ORDER = attrgetter("session", "rule")
 
 OFF_CALENDAR_SHARE = 0.01
 """Largest share of bars that may lie on days without a session."""
@@ -83,7 +86,7 @@ def check_bars(fetched: Fetched, *, exchange: str, known: pd.DataFrame | None) -
     flags = [flag for rule in doubts(bars, fetched.actions) for flag in findings_of(bars, rule, rule.broken & changed)]
     unknown = unknown_volume(bars, known)
     flags += findings_of(bars, unknown, unknown.broken)
-    return bars, _in_order([*findings, *more, *flags, *_left_out(fetched, known, exchange=exchange)])
+    return bars, sorted([*findings, *more, *flags, *_left_out(fetched, known, exchange=exchange)], key=_IN_ORDER)
 
 
 def check_index_bars(
@@ -101,16 +104,13 @@ def check_index_bars(
     rules = [rule for rule in impossible_rows(fetched.bars.loc[traded], exchange) if rule.name != "open_outside_range"]
     bars, findings = without(fetched.bars.loc[traded], rules)
     bars, spikes = without(bars, [spike_rule(bars, SPIKE_REJECT)])
-    return bars, _in_order([*findings, *spikes, *_left_out(fetched, known, exchange=exchange)])
+    return bars, sorted([*findings, *spikes, *_left_out(fetched, known, exchange=exchange)], key=_IN_ORDER)
 
 
 def _check_days(fetched: Fetched, exchange: str) -> None:
     """Refuse bars of which more than 1 % lie on days without a session: a time zone has shifted every date.
 
     Weekdays count with a volume alone: indices are calculated on holidays too, and Yahoo has empty rows of holidays.
-
-    Raises:
-        BadDataError: They do; it names the newest such day.
     """
     days = pd.DatetimeIndex(fetched.bars.index)
     if not len(days):
@@ -138,10 +138,6 @@ def _left_out(fetched: Fetched, known: pd.DataFrame | None, *, exchange: str) ->
         for day in _unexplained_gaps(fetched, known, exchange)
     ]
     return [*unreadable, *gaps]
-
-
-def _in_order(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: (finding.session, finding.rule))
 
 
 def missing_sessions(bars: pd.DataFrame, first: date, last: date, exchange: str = "XNYS") -> list[date]:

@@ -181,15 +181,10 @@ def _path(option: str) -> Path:
 
 @dataclass(frozen=True)
 class Reports:
-    """What a symbol's volume showed after its reports.
+    """What a symbol's volume showed after its reports."""
 
-    Attributes:
-        announced: Days of reports, of every list.
-        volume: By session.
-    """
-
-    announced: pd.DatetimeIndex
-    volume: pd.Series
+    announced: pd.DatetimeIndex  # days of reports, of every list
+    volume: pd.Series  # by session
 
     def come_late(self, at: np.ndarray, days: pd.DatetimeIndex) -> np.ndarray:
         """Whether a report on each session, of unknown hour, will come after its close, judged by those before it.
@@ -234,11 +229,13 @@ def reacting(
     events = events[events["announced"] < days[-1]]  # some calendars end this year; a later session is not known
     announced = pd.DatetimeIndex(events["announced"]).as_unit("ns")
     at = days.searchsorted(announced)
-    late = (events["timing"] == "amc").to_numpy()
-    if reports is not None:
-        late = late | ((events["timing"] == "").to_numpy() & reports.come_late(at, days))
+    late, untimed = (events["timing"] == "amc").to_numpy(copy=True), (events["timing"] == "").to_numpy()
+    if reports is not None and untimed.any():
+        late[untimed] = reports.come_late(at[untimed], days)
     at += late & (days[at] == announced)  # after the close: the session after it
-    first_seen = _first_seen(events, days[at], seen)
+    first_seen = pd.DatetimeIndex(events.get("first_seen", pd.Series(pd.NaT, events.index))).as_unit("ns")
+    if seen is not None:
+        first_seen = first_seen.where(first_seen.notna() | (days[at] <= pd.Timestamp(seen)), pd.Timestamp(seen))
     seen_from = days[days.searchsorted(first_seen.fillna(days[0]))]
     is_seen = first_seen.notna()
     is_scheduled = events.get("scheduled", pd.Series(True, events.index)).to_numpy(dtype=bool)
@@ -262,13 +259,7 @@ def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exch
     """Rows that withdraw the coming events that a list has moved, in the columns of `reacting`.
 
     An event has moved when the list no longer names it but another coming one within 30 sessions. An empty or short
-    list withdraws no event.
-
-    Args:
-        coming: Earlier announcements of the same source for sessions after `session`: session, kind, announced, timing.
-        listed: Its present list, as returned by `reacting`.
-        session: The night's session: the first origin that may no longer use the old date.
-        exchange: Exchange of the sessions.
+    list withdraws no event. The night's session is the first origin that may no longer use the old date.
     """
     days = calendar(exchange).sessions
     ahead = listed.loc[listed["session"] > pd.Timestamp(session), "session"]
@@ -279,36 +270,17 @@ def withdrawn(coming: pd.DataFrame, listed: pd.DataFrame, *, session: date, exch
     return withdrawals
 
 
-def _first_seen(events: pd.DataFrame, sessions: pd.DatetimeIndex, seen: date | None) -> pd.DatetimeIndex:
-    """The day each event was first seen; NaT where the default rule applies."""
-    stated = events["first_seen"] if "first_seen" in events else pd.Series(pd.NaT, index=events.index)
-    first_seen = pd.DatetimeIndex(stated).as_unit("ns")
-    if seen is None:
-        return first_seen
-    return first_seen.where(first_seen.notna() | (sessions <= pd.Timestamp(seen)), pd.Timestamp(seen))
-
-
 @dataclass(frozen=True)
 class Asking:
-    """A night's symbol whose source is asked for earnings dates.
-
-    Attributes:
-        symbol: The symbol.
-        exchange: Exchange of its sessions.
-        source: Its source, which is asked unless a file of the user's is in the place of its lists.
-        has_file: Whether there is one.
-        session: The newest session that is requested.
-        stored: Event rows of the symbol, STORED, ascending by first_seen_at and session.
-        edgar: The SEC's lists, if they are to be asked.
-    """
+    """A night's symbol whose source is asked for earnings dates."""
 
     symbol: str
     exchange: str
     source: Source
-    has_file: bool
-    session: date
-    stored: pd.DataFrame
-    edgar: Edgar | None = None
+    has_file: bool  # of the user's, in the place of the source's lists
+    session: date  # the newest one that is requested
+    stored: pd.DataFrame  # event rows of the symbol, STORED, ascending by first_seen_at and session
+    edgar: Edgar | None = None  # the SEC's lists, if they are to be asked
 
     @property
     def is_asked(self) -> bool:
@@ -322,24 +294,15 @@ Calendar = Callable[[], Mapping[str, pd.DataFrame]]
 
 @dataclass(frozen=True)
 class Lists:
-    """The earnings dates that a night has, as `reacting`.
+    """The earnings dates that a night has, as `reacting`."""
 
-    Attributes:
-        usable: Dates of a file, or the bundled ones.
-        filed: Days of filings, of other quarters.
-        listed: Dates that the source lists now.
-        checked: Filings with their hours, up to the night's session, as EDGAR lists them now.
-        usable_source, listed_source: The source of each.
-        seen_at: When they were read, aware UTC.
-    """
-
-    usable: pd.DataFrame
-    filed: pd.DataFrame
-    listed: pd.DataFrame
-    checked: pd.DataFrame
+    usable: pd.DataFrame  # of a file, or the bundled ones
+    filed: pd.DataFrame  # days of filings, of other quarters
+    listed: pd.DataFrame  # as the source lists them now
+    checked: pd.DataFrame  # filings with their hours, up to the night's session, as EDGAR lists them now
     usable_source: str
     listed_source: str
-    seen_at: datetime
+    seen_at: datetime  # when they were read, aware UTC
 
 
 @dataclass(frozen=True)
@@ -375,15 +338,7 @@ def _calendar(symbols: Sequence[Asking]) -> dict[str, pd.DataFrame]:
 def lists_of_night(
     asking: Asking, calendar: Calendar, *, option: str | None, volume: pd.Series, seen_at: datetime
 ) -> Lists:
-    """The earnings dates that a night has: of the file of --events or bundled, of filings, and of its source.
-
-    Args:
-        asking: The night's symbol.
-        calendar: The calendar's dates, requested when they are needed.
-        option: --events.
-        volume: Of the symbol, by session.
-        seen_at: When they are read.
-    """
+    """The earnings dates that a night has: of the file of --events or bundled, of filings, and of its source."""
     usable, exchange = listed_in_file(asking.symbol, option), asking.exchange
     filed = filed_events(asking.symbol, exchange=exchange)[: None if option is None else 0]
     listed = listed_events(asking, calendar)
@@ -515,13 +470,7 @@ def changes(stored: pd.DataFrame, lists: Lists, *, session: date, exchange: str)
     """The rows that the night adds to the stored ones: usable, filed and new listed dates, and withdrawals.
 
     A date without timing that is stored keeps the session that it was given when it was first seen: the fits of a chain
-    go on from flags that stay where they were.
-
-    Args:
-        stored: STORED, ascending by first_seen_at and session.
-        lists: The night's dates.
-        session: The night's session: the first origin that may use a date seen today.
-        exchange: Exchange of the sessions.
+    go on from flags that stay where they were. The night's session is the first origin that may use a date seen today.
     """
     night = pd.Timestamp(session)
     before = _valid(stored)
@@ -585,12 +534,7 @@ def _as_stored(rows: pd.DataFrame, valid: pd.DataFrame) -> pd.DataFrame:
 
 
 def unseen(stored: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
-    """The `rows` that are new, or whose date, timing, rule or first usable session differs from the newest stored row.
-
-    Args:
-        stored: KEY and VALUES, ascending by first_seen_at.
-        rows: KEY and VALUES.
-    """
+    """The `rows` that are new, or whose date, timing, rule or first usable session differs from the newest stored."""
     newest = dict(zip(_tuples(stored, KEY), _tuples(stored, VALUES), strict=True))
     pairs = zip(_tuples(rows, KEY), _tuples(rows, VALUES), strict=True)
     return rows[np.array([newest.get(key) != values for key, values in pairs], dtype=bool)]

@@ -21,10 +21,28 @@ from forecasting.errors import FailedVerdict
 from forecasting.ingest.actions import changed_actions, make_actions
 from forecasting.ingest.bar_rules import PRICES, Finding
 from forecasting.ingest.bars import PRICE_TOLERANCE, changed_rows
-from forecasting.ingest.restatements import RESTATED, alarming, alarms, restated_bars
-from forecasting.ingest.splits import MOVED, basis, hold_jumps, rebase, shown_splits, split_factor
+from forecasting.ingest.splits import (
+    ACCEPTED,
+    MOVED,
+    SAME_RATIO,
+    basis,
+    hold_jumps,
+    rebase,
+    shown_splits,
+)
 
 Verdict = Literal["first", "extended", "unchanged", "dividend", "split", "revised", "held"] | FailedVerdict
+
+VOLUME_ALARM = 5e-3
+"""Share beyond which a restated settled volume is a finding; a restated settled price always is."""
+
+RESTATED = 20
+"""Settled bars that one fetch may restate past VOLUME_ALARM, or in price, while the share basis stays.
+
+Yahoo restates single volumes of the last days; of SBUX, two downloads 19 months apart differ by no bar of 253. Another
+unit, vendor or rounding restates hundreds, and would replace the record that forecasts were made from.
+"""
+
 
 _ADJUSTMENT = 1e-4  # the smallest dividends move Adj Close / Close ten times as much; jitter a tenth of it
 
@@ -38,28 +56,18 @@ _NOTHING_KNOWN = pd.DataFrame(
 
 @dataclass(frozen=True)
 class Revision:
-    """What to write for one fetch.
+    """What to write for one fetch."""
 
-    Attributes:
-        verdict: The most important change.
-        detail: All changes, in one line.
-        versions: Columns session, version, open, high, low, close, volume: the rows to append.
-        settled: Sessions whose current version, after the append, a later session's fetch has confirmed.
-        new_actions: Columns session, kind, value: new dividends, or with a new value, and the splits for which this
-            fetch rebased the bars; a split is recorded with the bars that show it, neither before nor after.
-        findings: Restatements past the limits, and held bars.
-        held: Sessions whose bars were fetched and kept out for now; with the newest among them the night is late.
-        until_accepted: Whether the hold lasts until the source returns to the stored history or the user accepts it.
-    """
-
-    verdict: Verdict
-    detail: str
-    versions: pd.DataFrame
-    settled: list[date]
+    verdict: Verdict  # the most important change
+    detail: str  # all changes, in one line
+    versions: pd.DataFrame  # columns session, version, open, high, low, close, volume: the rows to append
+    settled: list[date]  # sessions whose version, after the append, a later session's fetch has confirmed
+    # Session, kind, value: new dividends, or with a new value, and the splits for which this fetch rebased the bars; a
+    # split is recorded with the bars that show it, neither before nor after.
     new_actions: pd.DataFrame
-    findings: list[Finding]
-    held: list[date] = field(default_factory=list)
-    until_accepted: bool = False
+    findings: list[Finding]  # restatements past the limits, and held bars
+    held: list[date] = field(default_factory=list)  # sessions fetched and kept out for now; with the newest, it is late
+    until_accepted: bool = False  # the hold lasts until the source returns to the stored history or the user accepts it
 
 
 class _Changes(NamedTuple):
@@ -96,24 +104,35 @@ def explain(
     dividends = new_actions[new_actions["kind"] == "dividend"].reset_index(drop=True)
     factor = basis(known, bars, new_splits)
     if factor is None and not accept:
-        return _held_whole(known, bars, dividends)
+        ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
+        moved = ratios[(ratios - 1.0).abs() > MOVED]
+        detail = f"Prices of {len(moved)} known bars moved (median x{moved.median():.4g}), and no split explains how."
+        return _nothing_stored(known, bars, dividends, "rebase_unexplained", float(moved.median()), detail)
     factor = pd.Series(1.0, index=known.index) if factor is None else factor
     expected = rebase(known, factor)
     splits = shown_splits(factor, bars, new_splits, stored=known_actions)
     kept, findings = bars, list[Finding]()
     if actions is not None:
-        kept, findings = hold_jumps(expected, bars, actions if known.empty else _not_shown(actions, splits))
+        # A split for which this fetch rebases the bars explains no jump of its session.
+        shown = (actions["kind"] == "split") & actions["session"].isin(splits["session"]) & (len(known) > 0)
+        kept, findings = hold_jumps(expected, bars, actions[~shown])
     versions = _versions(expected, kept, factor)
-    restated = restated_bars(expected, versions, factor=factor)
-    if alarming(restated).sum() > RESTATED and not accept:
-        return _restated_whole(known, bars, restated, dividends)
+    restated = _restated_bars(expected, versions, factor=factor)
+    if _alarming(restated).sum() > RESTATED and not accept:
+        settled = restated[_alarming(restated)]
+        ratio, prices = float((1.0 + settled["volume"]).median()), int((settled["price"] > PRICE_TOLERANCE).sum())
+        detail = (
+            f"{len(settled)} settled bars would be restated by one fetch (volume by a median of x{ratio:.4g}, prices "
+            f"of {prices}); expected at most {RESTATED}."
+        )
+        return _nothing_stored(known, bars, dividends, "history_restated", ratio, detail)
     changes = _Changes(
         held=len(bars) - len(kept),
         new=int((~versions["session"].isin(known.index)).sum()),
         restated=restated[restated["session"].isin(known.index[factor == 1.0]) & restated["differs"]],
         dividends=dividends,
         adjustment=_adjustment_step(kept, known_adjustment),
-        factor=split_factor(factor),
+        factor=float(factor[factor != 1.0].iloc[-1]) if (factor != 1.0).any() else None,
     )
     return Revision(
         _verdict(known, changes),
@@ -121,7 +140,7 @@ def explain(
         versions,
         _settled(known, kept, versions, of_index=actions is None),
         pd.concat([dividends, splits], ignore_index=True) if len(splits) else dividends,
-        [*findings, *alarms(restated, accept=accept)],
+        [*findings, *_alarms(restated, accept=accept)],
         held=[day.date() for day in bars.index[len(kept) :]],
     )
 
@@ -136,12 +155,6 @@ def adjustment(bars: pd.DataFrame) -> tuple[date, float] | None:
     """The newest session and its Adj Close / Close, which the next fetch's dividends will lower; None without one."""
     factor = (bars["adj_close"] / bars["close"]).dropna()
     return (factor.index[-1].date(), float(factor.iloc[-1])) if len(factor) else None
-
-
-def _not_shown(actions: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """`actions` without the splits for which this fetch rebases the bars: they explain no jump of their session."""
-    rest: pd.DataFrame = actions[(actions["kind"] != "split") | ~actions["session"].isin(shown["session"])]
-    return rest
 
 
 def _versions(expected: pd.DataFrame, kept: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
@@ -179,27 +192,6 @@ def _adjustment_step(kept: pd.DataFrame, known_adjustment: tuple[date, float] | 
     factor = kept["adj_close"] / kept["close"]
     step = float(factor[pd.Timestamp(known_adjustment[0])]) / known_adjustment[1]
     return step if np.isfinite(step) else 1.0
-
-
-def _held_whole(known: pd.DataFrame, bars: pd.DataFrame, dividends: pd.DataFrame) -> Revision:
-    ratios = bars["close"] / known["close"]  # NaN where only one of the two has the session
-    moved = ratios[(ratios - 1.0).abs() > MOVED]
-    ratio = float(moved.median())
-    detail = f"Prices of {len(moved)} known bars moved (median x{ratio:.4g}), and no split explains how."
-    return _nothing_stored(known, bars, dividends, "rebase_unexplained", ratio, detail)
-
-
-def _restated_whole(
-    known: pd.DataFrame, bars: pd.DataFrame, restated: pd.DataFrame, dividends: pd.DataFrame
-) -> Revision:
-    settled = restated[alarming(restated)]
-    ratio = float((1.0 + settled["volume"]).median())
-    prices = int((settled["price"] > PRICE_TOLERANCE).sum())
-    detail = (
-        f"{len(settled)} settled bars would be restated by one fetch (volume by a median of x{ratio:.4g}, prices of "
-        f"{prices}); expected at most {RESTATED}."
-    )
-    return _nothing_stored(known, bars, dividends, "history_restated", ratio, detail)
 
 
 def _nothing_stored(
@@ -259,3 +251,48 @@ def _detail(kept: pd.DataFrame, changes: _Changes) -> str:
         parts.append(f"Adj Close x{changes.adjustment:.6f}")
     newest = f", newest {kept.index[-1]:%Y-%m-%d}" if len(kept) else ""
     return (", ".join(parts) or "no change") + newest
+
+
+def _restated_bars(expected: pd.DataFrame, versions: pd.DataFrame, *, factor: pd.Series) -> pd.DataFrame:
+    """The known bars that get a new version: columns session, price, volume (relative changes), differs, settled.
+
+    Of a rebased bar, a price within SAME_RATIO and a volume within one share are no change: ratio and source round.
+    """
+    now = versions[versions["session"].isin(expected.index)].set_index("session")
+    before = expected.loc[now.index]
+    price = (now[PRICES] / before[PRICES] - 1.0).abs().max(axis=1)
+    volume = now["volume"] / before["volume"] - 1.0
+    rebased = factor.loc[now.index] != 1.0
+    price = price.mask(rebased & (price < SAME_RATIO), 0.0)
+    volume = volume.mask(rebased & ((now["volume"] - before["volume"]).abs() <= 1.0), 0.0)
+    filled = before["volume"].isna() & now["volume"].notna()
+    return pd.DataFrame(
+        {
+            "session": now.index,
+            "price": price.to_numpy(),
+            "volume": volume.to_numpy(),
+            "differs": ((price > PRICE_TOLERANCE) | (volume.abs() > 0) | filled).to_numpy(),
+            "settled": before["settled"].astype(bool).to_numpy(),
+        }
+    )
+
+
+def _alarming(restated: pd.DataFrame) -> "pd.Series[bool]":
+    """Which restatements are findings: of settled bars, in price or past VOLUME_ALARM; a provisional bar may move."""
+    moved = (restated["price"] > PRICE_TOLERANCE) | (restated["volume"].abs() > VOLUME_ALARM)
+    return restated["settled"] & moved
+
+
+def _alarms(restated: pd.DataFrame, *, accept: bool) -> list[Finding]:
+    """Findings on restated settled bars; one for all of them where the user accepted more than RESTATED."""
+    settled = restated[_alarming(restated)]
+    if accept and len(settled) > RESTATED:
+        detail = f"{len(settled)} settled bars were restated up to this session, as --switch-source permitted."
+        return [Finding(settled["session"].iloc[-1].date(), ACCEPTED, "flag", float(len(settled)), detail)]
+    found = []
+    for what, least in (("price", PRICE_TOLERANCE), ("volume", VOLUME_ALARM)):
+        moved = settled[settled[what].abs() > least]
+        detail = f"A settled {what} was restated by this share."
+        for day, share in zip(pd.DatetimeIndex(moved["session"]).date, moved[what], strict=True):
+            found.append(Finding(day, f"{what}_restated", "flag", float(share), detail))
+    return found

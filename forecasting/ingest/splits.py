@@ -5,9 +5,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from forecasting.ingest.actions import make_actions
-from forecasting.ingest.bar_rules import PRICES, Finding
+from forecasting.ingest.bar_rules import PRICES, Finding, quiet_moves, volume_multiple
 from forecasting.ingest.bars import changed_rows
-from forecasting.ingest.usual import quiet_moves, volume_multiple
 
 HOLD_JUMP, HOLD_SPLIT = 3, 10
 """Newest sessions in which a split-like jump is held: without a named split, and with one that the history ignores."""
@@ -48,13 +47,7 @@ def on_newest_basis(
     """Fetched bars and actions on one share basis, where the source leaves its history on the one before a split.
 
     That is a stored split by whose ratio the stored bars before it differ from the fetched ones, or one that the bars
-    prove on a session that is not stored yet.
-
-    Args:
-        bars: The fetched bars.
-        actions: The fetched dividends and splits.
-        known: The stored bars.
-        known_actions: The stored actions, newest value of each.
+    prove on a session that is not stored yet. Of the stored actions, `known_actions` has the newest value of each.
     """
     stored = known_actions[known_actions["kind"] == "split"]
     ratio = (known["close"] / bars["close"]).dropna()
@@ -81,10 +74,6 @@ def proven_splits(bars: pd.DataFrame, actions: pd.DataFrame) -> list[tuple[pd.Ti
     than to the usual, and at most twice as far. A market's own move may be as large as a k below 2: that takes a
     session of usual range too. False alarms: 0 in 577,915 bars of 95 liquid US stocks, 2000 to 2024. Of unnamed splits
     put into these it finds 64 % of 3:2, 83 % of 2:1, 91 % of 3:1 and 93 to 95 % of larger ones.
-
-    Args:
-        bars: Fetched bars.
-        actions: Fetched dividends and splits.
     """
     close, log_2 = bars["close"].to_numpy(), np.log(2.0)
     named = actions[actions["kind"] == "split"].groupby("session")["value"].prod()
@@ -176,13 +165,8 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *,
     """The new `splits` that the fetch shows: on the first fetch all of the past, later those that rebased the bars.
 
     The session of each is the one that the source names; without a name, that of the first bar on the new basis. The
-    bars were on the basis of what is `stored` for that session: the value is of both together.
-
-    Args:
-        factor: New shares per old share of every known session, as of `basis`.
-        bars: The fetched bars.
-        splits: Those that the source names and that are not stored.
-        stored: The stored actions, newest value of each.
+    bars were on the basis of what is `stored` for that session: the value is of both together. `splits` are those that
+    the source names and that are not stored; `factor` is as of `basis`.
     """
     if factor.empty and len(bars):
         past: pd.DataFrame = splits[splits["session"] <= bars.index[-1]]
@@ -202,12 +186,6 @@ def shown_splits(factor: pd.Series, bars: pd.DataFrame, splits: pd.DataFrame, *,
     return make_actions((day, kind, value * float(earlier.get(day, 1.0))) for day, kind, value in rows)
 
 
-def split_factor(factor: pd.Series) -> float | None:
-    """The factor of the newest rebased session; None where none was rebased."""
-    moved = factor[factor != 1.0]
-    return None if moved.empty else float(moved.iloc[-1])
-
-
 def rebase(known: pd.DataFrame, factor: pd.Series) -> pd.DataFrame:
     """`known` on the new share basis: prices divided by the factor, volumes multiplied and rounded to whole shares."""
     rebased = known.copy()
@@ -222,12 +200,8 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
 
     A split-like close without a named split is held until three sessions confirm it, and so is a far move on a session
     of usual range and volume; a named split that the history does not show, for ten, because mixed share bases would
-    corrupt every window.
-
-    Args:
-        expected: The stored bars on the share basis of the fetch.
-        bars: The fetched bars.
-        actions: Dividends and splits, without the splits for which this fetch rebases the stored bars.
+    corrupt every window. `expected` are the stored bars on the share basis of the fetch; `actions` lack the splits for
+    which this fetch rebases them.
     """
     ratio = _ratio_to_before(expected, bars)
     earlier = expected["close"][expected.index < bars.index[0]] if len(bars) else expected["close"]
@@ -245,12 +219,13 @@ def hold_jumps(expected: pd.DataFrame, bars: pd.DataFrame, actions: pd.DataFrame
     doubtful = changed_rows(bars, expected) & (near | quiet | ignored)
     held = doubtful & (age <= np.where(ignored, HOLD_SPLIT, HOLD_JUMP))
     rule = np.where(ignored, "split_not_applied", np.where(near, "split_like_jump", "quiet_move"))
-    findings = [_jump(bars, i, ratio[i], str(rule[i]), held=bool(held[i])) for i in np.flatnonzero(doubtful).tolist()]
+    findings = [
+        Finding(
+            bars.index[i].date(), str(rule[i]), "reject" if held[i] else "flag", float(ratio[i]), _JUMPS[str(rule[i])]
+        )
+        for i in np.flatnonzero(doubtful).tolist()
+    ]
     return (bars.iloc[: int(np.argmax(held))] if held.any() else bars), findings
-
-
-def _jump(bars: pd.DataFrame, row: int, ratio: float, rule: str, *, held: bool) -> Finding:
-    return Finding(bars.index[row].date(), rule, "reject" if held else "flag", float(ratio), _JUMPS[rule])
 
 
 def _ratio_to_before(expected: pd.DataFrame, bars: pd.DataFrame) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ SESSIONS = 20
 """Newest sessions compared: a volume that a vendor completes a day or a week later is compared again."""
 
 CLOSE_LIMIT = 0.01
-"""Relative difference past which two closes disagree, as in same_series.py. Of 176 sessions of AAPL and IBM, 2017, from
+"""Relative difference past which two closes disagree, as in assessment.py. Of 176 sessions of AAPL and IBM, 2017, from
 Yahoo and from another vendor, the closes differ by 0.3 % at most."""
 
 VOLUME_LIMIT = 1.25
@@ -46,15 +46,10 @@ _REASONS = {
 def disagreements(bars: pd.DataFrame, of_witness: pd.DataFrame, *, witness: str, stored: Stored) -> list[Finding]:
     """The findings that are not stored yet, ascending by session; the value of each is the witness's multiple.
 
-    Volumes are compared on one share basis: where closes have another ratio, as after a split that one of the two has
-    not applied yet, the ratio of volumes is multiplied by it if that brings the two together.
-
-    Args:
-        bars: Stored bars, index session, ascending; only the newest SESSIONS of them are compared. A close or volume
-            that is NaN, infinite, 0, negative or impossible, here or there, is not compared.
-        of_witness: Canonical bars of the witness.
-        witness: Its name.
-        stored: Those of the last two months; what they contain is not reported again.
+    Only the newest SESSIONS are compared, and no close or volume that is NaN, infinite, 0, negative or impossible, here
+    or there. Volumes are compared on one share basis: where closes have another ratio, as after a split that one of the
+    two has not applied yet, the ratio of volumes is multiplied by it if that brings the two together. `stored` are
+    those of the last two months.
     """
     common = bars.index[-SESSIONS:].intersection(of_witness.index)
     there, here = of_witness.reindex(common), bars.reindex(common)
@@ -107,10 +102,7 @@ def _shared(ratio: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _is_alike(ratio: float, other: float) -> bool:
-    """Whether a log ratio is the other one: half as far from it as that is from none, at most.
-
-    The share of one exchange moves from day to day by less: 1.8 and 3.5 % in AAPL are alike.
-    """
+    """Whether a log ratio is half as far from the other as that is from none, at most, as one exchange's share is."""
     return abs(ratio - other) <= abs(other) / 2.0
 
 

@@ -19,10 +19,9 @@ from forecasting.backtest.refits import count_of
 from forecasting.backtest.walk_forward import MIN_PAIRS, BacktestResult, BacktestSpec, backtest, forecast_frame
 from forecasting.errors import HistoryError
 from forecasting.exchanges import OLDEST_DAY
-from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis
+from forecasting.ingest.assessment import NOTHING_STORED, on_one_basis, prices_alone
 from forecasting.ingest.bars import check_bars, check_index_bars
 from forecasting.ingest.earnings import Asking, check_events, events_of_backtest, nothing_stored
-from forecasting.ingest.market_bars import prices_alone
 from forecasting.ingest.sources.edgar import Edgar
 from forecasting.ingest.sources.plugins import fetched_from, market_source_of, newest_session, source_of
 from forecasting.pipeline.folders import BACKTESTS, check_writable, write_whole

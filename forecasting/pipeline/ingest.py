@@ -19,7 +19,7 @@ from forecasting.errors import (
     SourceError,
     UsageError,
 )
-from forecasting.ingest.assessment import Request, StoredBars, assess
+from forecasting.ingest.assessment import Request, StoredBars, assess, assess_market, prices_alone
 from forecasting.ingest.bars import nothing_fetched, payload_hash
 from forecasting.ingest.earnings import (
     Asking,
@@ -32,7 +32,6 @@ from forecasting.ingest.earnings import (
     lists_of_night,
     stale_dates,
 )
-from forecasting.ingest.market_bars import assess_market, prices_alone
 from forecasting.ingest.revisions import Revision, nothing_changed
 from forecasting.ingest.sources import Fetched, ManySource, Source
 from forecasting.ingest.sources.edgar import Edgar

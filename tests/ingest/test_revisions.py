@@ -211,14 +211,6 @@ def test_a_history_that_the_user_accepts_is_taken_with_one_finding():
     assert revision.detail.startswith("1 new, 39 restated (price by up to 9900.00% on ")
 
 
-def test_a_gap_is_refilled_when_it_appears():
-    bars = random_bars(30, seed=1)
-    store = stored(bars.drop(bars.index[9]))
-    revision, _ = store.take(fetched_of(bars))
-    assert (revision.verdict, revision.settled) == ("extended", [bars.index[9].date()])
-    assert_view(store, bars)
-
-
 def test_a_dividend_is_a_verdict_and_no_bar():
     bars = random_bars(30, seed=1)
     store = stored(bars.iloc[:-1])
@@ -300,22 +292,11 @@ def test_a_request_without_usable_bars_stores_nothing():
         pd.testing.assert_frame_equal(revision.new_actions, NO_ACTIONS)
 
 
-def test_actions_already_known_are_not_written_again():
-    bars = random_bars(30, seed=1)
-    paid = make_actions([(bars.index[10], "dividend", 0.57), (bars.index[20], "split", 2.0)])
-    store = stored(bars, paid)
-    revision, _ = store.take(fetched_of(bars, paid))
-    assert (revision.verdict, len(revision.new_actions)) == ("unchanged", 0)
-
-
-def test_a_forgotten_action_is_not_forgotten_by_the_store():
+def test_a_known_action_is_not_written_again_and_a_forgotten_one_stays():
     bars = random_bars(30, seed=1)
     paid = make_actions([(bars.index[10], "dividend", 0.57)])
     store = stored(bars, paid)
-    assert store.take(fetched_of(bars))[0].verdict == "unchanged"
+    for actions in (paid, None):
+        revision, _ = store.take(fetched_of(bars, actions))
+        assert (revision.verdict, len(revision.new_actions)) == ("unchanged", 0)
     pd.testing.assert_frame_equal(store.actions, paid)
-
-
-def test_sessions_are_dates_of_the_findings_and_plain_dates_where_settled():
-    revision = stored(random_bars(5, seed=1)).nights[0][0]
-    assert {type(day) for day in revision.settled} == {date}

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from forecasting.errors import RateLimitedError, UnavailableError
+from forecasting.ingest import earnings
 from forecasting.ingest.sources import yahoo as yahoo_module
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.ingest import Purpose, fetch_and_store, first_of
@@ -237,3 +238,27 @@ def test_a_backtest_has_the_past_dates_that_a_first_night_has(yahoo: StandIn) ->
     assert len(yahoo.earnings_pages()) == 1
     assert len(events("SBUX")) > 40  # the bundled ones
     assert len(yahoo.earnings_pages()) == 1
+
+
+def test_filings_that_a_release_brings_are_added_and_nights_before_have_what_they_had(
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yahoo.add("MSFT", random_bars(days=650, seed=8, last=LAST))
+    yahoo.earnings = ["January 29, 2024 at 4 PM EST", "October 24, 2023 at 4 PM EDT", "April 25, 2024 at 4 PM EDT"]
+    with monkeypatch.context() as before:
+        before.setattr(earnings, "filed_events", lambda symbol, exchange: earnings.no_events().assign(scheduled=True))
+        assert ingest(yahoo, THURSDAY, "MSFT") == [None]
+    stored = rows("events")
+    with connect.reading(read_settings().url) as connection:
+        had = read.events(connection, "MSFT")
+    assert ingest(yahoo, LAST, "MSFT") == [None]
+    added = [row for row in rows("events") if row not in stored]
+    assert {row["source"] for row in added} == {"sec-8k"}
+    assert len(added) > 80
+    with connect.reading(read_settings().url) as connection:
+        sessions = read.events(connection, "MSFT")["session"]
+    assert sessions.diff().min() > pd.Timedelta(days=45)  # one date a quarter, and those of before stay
+    assert set(had["session"]) <= set(sessions)
+    instant = pd.Timestamp(max(str(row["first_seen_at"]) for row in stored), tz="UTC").to_pydatetime()
+    with connect.reading(read_settings().url) as connection:
+        pd.testing.assert_frame_equal(read.events(connection, "MSFT", known_at=instant), had)

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from forecasting.ingest.sources.sample import Sample
+from forecasting.ingest.sources.files import Sample
 from forecasting.losses import Floats
 from forecasting.preprocess.windows import make_windows
 from forecasting.train import fit as fit_module

@@ -1,4 +1,4 @@
-"""Bars from a CSV or Parquet file, with Yahoo's column names or ours, of one symbol or many; and how files are read.
+"""Bars from a CSV or Parquet file, with Yahoo's column names or ours, of one symbol or many; the bundled sample.
 
 pandas reads them. A row that does not parse is a finding; messages reach logs and e-mails, so they quote no cell.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Literal
 
@@ -61,21 +61,13 @@ _KERNEL = tuple(Path(folder) for folder in ("/proc", "/sys", "/dev"))  # their "
 
 @dataclass(frozen=True)
 class Table:
-    """The rows of a file under our column names, texts in a CSV.
-
-    Attributes:
-        name: The file's.
-        rows: Index: the line of a CSV, whose header is line 1; the row of a Parquet file from 1 on.
-        unit: `line` or `row`.
-        misfits: (R,) whether the fields of a row do not fit the header.
-        places: Where in `rows` each symbol's rows are; None where the file has no column of symbols.
-    """
+    """The rows of a file under our column names, texts in a CSV."""
 
     name: str
-    rows: pd.DataFrame
-    unit: str
-    misfits: NDArray[np.bool_]
-    places: dict[str, NDArray[np.intp]] | None
+    rows: pd.DataFrame  # index: the line of a CSV, whose header is line 1; the row of a Parquet file from 1 on
+    unit: str  # line or row
+    misfits: NDArray[np.bool_]  # (R,) whether the fields of a row do not fit the header
+    places: dict[str, NDArray[np.intp]] | None  # of each symbol's rows; None where the file has no column of symbols
 
     def of_symbol(self, symbol: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
         """The symbol's rows in the file's order, and which of them are misfits; all of a file without such a column."""
@@ -119,16 +111,10 @@ class Files:
     """
 
     def __init__(self, kind: Kind, path: Path, *, one_series: bool = False) -> None:
-        """A source of the file at `path`.
+        """A source of the file at `path`; raises the errors of `check_regular`.
 
-        Args:
-            kind: Its format.
-            path: Where it is.
-            one_series: A market series in a file of its own: date and close suffice, open, high and low are the close
-                where the file lacks their columns, and a symbol column is not looked at.
-
-        Raises:
-            UsageError: There is no such file, it is no regular one, or too large.
+        With `one_series` it is a market series in a file of its own: date and close suffice, open, high and low are the
+        close where the file lacks their columns, and a symbol column is not looked at.
         """
         self.option = f"--{'market' if one_series else 'source'} {kind}:PATH"
         self.one_series = one_series
@@ -202,14 +188,48 @@ class Files:
         return _Rows(frame[~(broken | repeated | again)], days.max().date(), unreadable)
 
 
+SAMPLE = "^GSPC"
+SAMPLE_TITLE = "S&P 500 index, daily, 1999-01-04 to 2018-12-31, from the Python package arch (not SBUX)"
+SAMPLE_ENDS = date(2018, 12, 31)
+
+
+class Sample:
+    """Real bars of the S&P 500 index from the package arch, for a night without network."""
+
+    name = "sample"
+
+    def newest(self, symbol: str) -> date:
+        """The sample's last session for any symbol; `fetch` refuses other symbols than its own."""
+        return SAMPLE_ENDS
+
+    def fetch(self, symbol: str, first: date, last: date) -> Fetched:
+        """The index's bars for the sessions `first` .. `last`.
+
+        Raises:
+            BadDataError: Another symbol, or a span outside 1999-01-04 .. 2018-12-31.
+        """
+        if symbol != SAMPLE:
+            raise BadDataError(
+                f"Expected the symbol {SAMPLE}, the only one of the sample ({SAMPLE_TITLE}); found {symbol}. "
+                "Name that one, or neither set FORECASTING_SYMBOLS nor give --symbol."
+            )
+        # Without importing the package, which takes 0.8 s of CPU for models that nothing here uses.
+        file = distribution("arch").locate_file("arch/data/sp500/sp500.csv.gz")
+        raw = pd.read_csv(Path(str(file)), index_col=0, parse_dates=True)
+        raw.columns = [name.lower().replace(" ", "_") for name in raw.columns]
+        bars = canonical(raw).loc[f"{first}" : f"{last}"]
+        if bars.empty:
+            raise BadDataError(
+                f"The sample holds the sessions 1999-01-04 to {SAMPLE_ENDS}; none lies between {first} and {last}. "
+                "Choose --as-of inside that span."
+            )
+        return Fetched(self.name, symbol, first, last, bars, make_actions([]), f"arch {version('arch')}", SAMPLE_TITLE)
+
+
 def read_file(path: Path, kind: Kind, option: str, *, needed: tuple[str, ...]) -> Table:
     """The file's table, read anew only when it has changed: a night of 500 symbols reads it once.
 
-    Args:
-        path: Of the file.
-        kind: Its format.
-        option: The option that names it, for messages.
-        needed: Our names of the columns without which it is refused.
+    `option` names it in messages; `needed` are our names of the columns without which it is refused.
 
     Raises:
         UsageError: It is no regular file, or too large.
@@ -265,9 +285,7 @@ def _parquet(content: bytes, name: str, needed: tuple[str, ...]) -> pd.DataFrame
         raise BadDataError(
             f"{name} cannot be read as parquet ({type(error).__name__}). Expected daily bars; write the file again."
         ) from None
-    table = table.reset_index(
-        drop=isinstance(table.index, pd.RangeIndex)
-    )  # rows counted anew: a tail keeps its numbers
+    table = table.reset_index(drop=isinstance(table.index, pd.RangeIndex))  # counted anew: a tail keeps its numbers
     ours = _our_names(list(map(str, table.columns)), name, needed)
     rows = table.set_axis(ours, axis=1)[[our for our in ours if our in _NAMES.values()]]
     return rows.set_axis(rows.index + 1, axis=0).assign(misfits=False)
@@ -361,11 +379,8 @@ def _numbers(column: pd.Series) -> tuple[NDArray[np.float64], Fault]:
 
 def _texts(column: pd.Series) -> pd.Series:
     """The cells as texts, an unknown cell as an empty one."""
-    return column.astype(object).where(column.notna(), "").map(_text).str.strip()
-
-
-def _text(cell: object) -> str:
-    return cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)
+    cells = column.astype(object).where(column.notna(), "")
+    return cells.map(lambda cell: cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell)).str.strip()
 
 
 def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
@@ -380,11 +395,7 @@ def _actions(rows: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
 
 
 def check_regular(path: Path, option: str) -> Path:
-    """The resolved path of a regular file that may be read, symbolic links followed.
-
-    Args:
-        path: As the user wrote it.
-        option: The option that names it, for the message.
+    """The resolved path of a regular file that may be read, symbolic links followed; `option` names it in messages.
 
     Raises:
         UsageError: Nothing there, a folder, a device, a pipe, a file of the kernel, or one above MAX_BYTES.

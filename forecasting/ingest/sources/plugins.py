@@ -12,8 +12,7 @@ import pandas as pd
 from forecasting.errors import BadDataError, ForecastingError, UsageError
 from forecasting.ingest.bars import are_midnights, canonical, check_shape
 from forecasting.ingest.sources import EndedSource, Fetched, Source
-from forecasting.ingest.sources.files import Files
-from forecasting.ingest.sources.sample import Sample
+from forecasting.ingest.sources.files import Files, Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.values import MarketChoice, check_day
 
@@ -36,10 +35,8 @@ def source_of(text: str, *, cache_dir: Path, exchange: str = "XNYS") -> Source:
         return Yahoo(cache_dir, exchange=exchange)
     if text == "sample":
         return Sample()
-    if kind == "csv" and path:
-        return Files("csv", Path(path))
-    if kind == "parquet" and path:
-        return Files("parquet", Path(path))
+    if kind in ("csv", "parquet") and path:
+        return Files(kind, Path(path))  # type: ignore[arg-type]  # one of its two kinds
     if kind not in ("yahoo", "sample", "csv", "parquet") and (found := installed_source(kind, path)):
         return found
     others = installed_in_words()
@@ -81,11 +78,7 @@ def is_live(source: Source) -> bool:
 
 
 def installed_source(name: str, argument: str) -> Source | None:
-    """The source that an installed package offers as `name`, built with `argument`; None without such a package.
-
-    Raises:
-        UsageError: Two packages offer that name, the package cannot be imported, or its source has no name.
-    """
+    """The source that an installed package offers as `name`, built with `argument`; None without such a package."""
     found = list(entry_points(group=GROUP, name=name))
     if not found:
         return None
@@ -112,11 +105,7 @@ def installed_source(name: str, argument: str) -> Source | None:
 
 @contextmanager
 def called(source: object) -> Iterator[None]:
-    """Within the block, an error of another package's code that is none of the three source errors is one.
-
-    Raises:
-        BadDataError: Names the source and the error.
-    """
+    """Within the block, an error of another package's code that is none of ours is a BadDataError with its name."""
     try:
         yield
     except ForecastingError:
@@ -146,11 +135,7 @@ def fetched_from(source: Source, symbol: str, first: date, last: date) -> Fetche
 def made_canonical(fetched: Fetched, source: str, symbol: str, asked: tuple[date, date]) -> Fetched:
     """The response with canonical bars: a source of another package may return a volume of 0.
 
-    Args:
-        fetched: The response.
-        source: Name of the source.
-        symbol: As it was requested. Bars are stored under the symbol of the response.
-        asked: First and last session requested.
+    Bars are stored under the symbol of the response, so that it must be the requested one, as must source and span.
 
     Raises:
         BadDataError: Its bars are of another shape, or it names another request.
@@ -178,11 +163,7 @@ def _package(offer: EntryPoint) -> str:
 
 
 def check_dates(listed: pd.DataFrame, *, names: Sequence[str] = ("announced", "timing")) -> None:
-    """Return when a source's earnings dates have the named columns, announced as naive midnights.
-
-    Raises:
-        BadDataError: They have not.
-    """
+    """Return when a source's earnings dates have the named columns, announced as naive midnights, else BadDataError."""
     has_columns = isinstance(listed, pd.DataFrame) and set(names) <= set(listed.columns)
     if not (has_columns and are_midnights(listed["announced"])):
         raise BadDataError(

@@ -80,13 +80,7 @@ class Yahoo:
     name = "yahoo"
 
     def __init__(self, cache_dir: Path, timeout_s: float = TIMEOUT_S, *, exchange: str = "XNYS") -> None:
-        """A source for symbols of one exchange.
-
-        Args:
-            cache_dir: Folder of yfinance's caches of time zones and cookies.
-            timeout_s: Most seconds of a fetch.
-            exchange: Whose clock gives the day and timing of the dates of `earnings_dates`.
-        """
+        """A source with yfinance's caches in a folder; the clock of an exchange gives days of `earnings_dates`."""
         self.cache_dir = cache_dir
         self.timeout_s = timeout_s
         self.exchange = exchange
@@ -215,15 +209,18 @@ def _ticker(symbol: str, cache_dir: Path) -> "yfinance.Ticker":
     return yfinance.Ticker(symbol, session=yahoo_session())
 
 
+_caches_in: deque[Path] = deque(maxlen=1)  # the folder of yfinance's caches, once it is set
+
+
 def _prepare(cache_dir: Path) -> None:
     """Set up what yfinance keeps for the process."""
     import yfinance
-    from yfinance.cache import _TzDBManager
     from yfinance.data import YfData
 
-    if _TzDBManager.get_location() != str(cache_dir):  # setting it again would close databases that are in use
+    if cache_dir not in _caches_in:  # setting it again would close databases that are in use
         cache_dir.mkdir(parents=True, exist_ok=True)
         yfinance.set_tz_cache_location(str(cache_dir))
+        _caches_in.append(cache_dir)
     yfinance.config.debug.hide_exceptions = False  # hidden, every failure but a 429 is an empty frame
     YfData.cache_get.cache_clear()  # it returns bad responses again until the process ends
     # pandas 3 warns of pandas 4 on every call, in yfinance's code, which only yfinance can correct.

@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from forecasting.errors import BadDataError, UsageError
 from forecasting.ingest.actions import adjusted_close, make_actions
 from forecasting.ingest.bars import check_bars
 from forecasting.ingest.sources import files
-from forecasting.ingest.sources.files import Files, check_regular, form_of
+from forecasting.ingest.sources.files import SAMPLE, SAMPLE_ENDS, SAMPLE_TITLE, Files, Sample, check_regular, form_of
 from tests.builders import random_bars
 
 BARS = random_bars(60, seed=5)
@@ -340,3 +341,31 @@ def test_only_regular_files_of_limited_size_are_read(tmp_path, monkeypatch):
 )
 def test_the_form_of_a_cell_has_none_of_its_characters(text, form):
     assert form_of(text).strip("'").removesuffix("...") == form
+
+
+def test_the_sample_is_twenty_valid_years_of_the_index_with_volume():
+    fetched = Sample().fetch(SAMPLE, date(1990, 1, 2), SAMPLE_ENDS)
+    clean, findings = check_bars(fetched, exchange="XNYS", known=None)
+    assert (len(clean), clean["volume"].notna().all(), findings) == (5031, True, [])
+    assert (clean.index[0].date(), clean.index[-1].date()) == (date(1999, 1, 4), date(2018, 12, 31))
+    assert (fetched.source, fetched.symbol, fetched.title, fetched.live) == ("sample", "^GSPC", SAMPLE_TITLE, False)
+    assert fetched.currency == ""  # an index has points, and the package does not say
+    assert fetched.library_version.startswith("arch ")
+    assert "not SBUX" in SAMPLE_TITLE
+
+
+def test_the_sample_is_cut_to_the_requested_span():
+    bars = Sample().fetch(SAMPLE, date(2018, 12, 20), date(2018, 12, 26)).bars
+    assert [day.day for day in bars.index] == [20, 21, 24, 26]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "first", "message"),
+    [
+        ("SBUX", date(2018, 1, 2), r"symbol \^GSPC.* found SBUX\. .*neither set FORECASTING_SYMBOLS nor give --symbol"),
+        (SAMPLE, date(2024, 1, 2), "none lies between 2024-01-02"),
+    ],
+)
+def test_another_symbol_or_span_is_bad_data(symbol, first, message):
+    with pytest.raises(BadDataError, match=message):
+        Sample().fetch(symbol, first, date(2024, 3, 8))

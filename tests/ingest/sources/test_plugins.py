@@ -20,9 +20,8 @@ from flows import clock
 from forecasting.errors import BadDataError, DataLateError, RateLimitedError, UnavailableError, UsageError
 from forecasting.ingest.actions import make_actions
 from forecasting.ingest.sources import Fetched
-from forecasting.ingest.sources.files import Files
+from forecasting.ingest.sources.files import Files, Sample
 from forecasting.ingest.sources.plugins import is_live, made_canonical, newest_session, source_of
-from forecasting.ingest.sources.sample import Sample
 from forecasting.ingest.sources.yahoo import Yahoo
 from forecasting.pipeline.backtest import load_series
 from forecasting.pipeline.ingest import ingest_only

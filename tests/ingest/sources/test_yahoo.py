@@ -13,7 +13,7 @@ from forecasting.errors import BadDataError, RateLimitedError, SourceError, Unav
 from forecasting.ingest.actions import adjusted_close, make_actions
 from forecasting.ingest.bars import check_shape
 from forecasting.ingest.sources import yahoo as source
-from forecasting.ingest.sources.yahoo import Yahoo, calendar_dates, newest_close, page_dates
+from forecasting.ingest.sources.yahoo import Yahoo, calendar_dates, page_dates
 from tests.builders import random_bars
 from tests.yahoo_stand_in import (
     ANSWERS,
@@ -22,7 +22,6 @@ from tests.yahoo_stand_in import (
     StandIn,
     asked_here,
     forget_yahoo,
-    late_split,
     live_bar,
     missing_row,
     null_row,
@@ -165,12 +164,6 @@ def test_the_currency_is_the_one_yahoo_names_and_costs_no_request(stand_in, yaho
     assert len(stand_in.charts()) == 2
 
 
-def test_an_index_is_requested_by_its_own_name(stand_in, yahoo):
-    stand_in.add("^GSPC", BARS)
-    assert len(fetch(yahoo, "^GSPC").bars) == 90
-    assert "%5EGSPC" in stand_in.charts()[-1] or "^GSPC" in stand_in.charts()[-1]
-
-
 def test_an_unknown_symbol_is_bad_data_with_yahoos_message(yahoo):
     for _ in range(3):
         with pytest.raises(BadDataError, match=r"has no bars of NOSUCH.*No data found, symbol may be delisted"):
@@ -198,14 +191,6 @@ def test_a_network_without_response_costs_the_timeout_and_the_next_attempt_works
         fetch(yahoo)
     stand_in.fail()
     assert len(fetch(Yahoo(tmp_path / "yahoo", timeout_s=10.0)).bars) == 90
-
-
-def test_yfinance_keeps_its_caches_in_the_folder_given(yahoo):
-    fetch(yahoo)
-    assert yahoo.cache_dir.is_dir()
-    from yfinance.cache import _TzDBManager
-
-    assert _TzDBManager.get_location() == str(yahoo.cache_dir)
 
 
 def test_every_error_can_be_pickled(stand_in, yahoo):
@@ -302,12 +287,6 @@ def test_a_calendar_that_cannot_be_read_is_a_log_line(stand_in, yahoo, caplog, f
     assert len(fetch(yahoo).bars) == 90
 
 
-def test_an_empty_calendar_is_empty(stand_in, yahoo, caplog):
-    with caplog.at_level(logging.WARNING, logger="forecasting"):
-        assert yahoo.earnings_calendar(["SBUX"], APRIL, JULY).empty
-    assert caplog.text == ""
-
-
 def test_a_calendar_that_is_cut_off_is_a_log_line(stand_in, yahoo, caplog):
     days = pd.date_range(APRIL, JULY).strftime("%Y-%m-%dT20:00:00.000Z")  # 101 of them
     stand_in.calendar = [("SBUX", day, "AMC") for day in days]
@@ -344,8 +323,8 @@ def test_a_broken_response_raises_and_the_next_attempt_of_the_same_process_works
     assert len(fetch(yahoo).bars) == 90
 
 
-@pytest.mark.parametrize("fault", ["429", "500"])
-def test_a_refusal_once_is_overcome_within_the_attempt(stand_in, yahoo, fault):
+@pytest.mark.parametrize("fault", ["429", "500", "truncated", "short"])
+def test_a_refusal_or_cut_off_response_once_is_overcome_within_the_attempt(stand_in, yahoo, fault):
     stand_in.fail(fault)
     assert len(fetch(yahoo).bars) == 90
 
@@ -354,17 +333,6 @@ def test_a_missing_adj_close_block_reads_as_close(stand_in, yahoo):
     stand_in.fail("no_adjclose")
     bars = fetch(yahoo).bars
     assert bars["adj_close"].tolist() == bars["close"].tolist()
-
-
-def test_the_late_split_edit_undoes_the_split_it_names(stand_in, yahoo):
-    stand_in.edits = [late_split(DAYS[60], 2.0)]
-    np.testing.assert_allclose(fetch(yahoo).bars["close"].iloc[:60], BARS["close"].iloc[:60] * 2.0)
-
-
-@pytest.mark.parametrize("fault", ["truncated", "short"])
-def test_a_response_cut_off_once_is_requested_again_within_the_attempt(stand_in, yahoo, fault):
-    stand_in.fail(fault)
-    assert len(fetch(yahoo).bars) == 90
 
 
 def calendar_rows(*events: tuple[str, str, str]) -> pd.DataFrame:
@@ -443,14 +411,3 @@ def test_of_two_rows_of_one_day_the_one_with_a_timing_is_kept():
     assert dates(("A", "2024-01-30T21:00:00Z", "AMC"), ("A", "2024-01-30T05:00:00Z", "TNS")) == [
         ("A", "2024-01-30", "amc")
     ]
-
-
-def test_rows_of_symbols_that_were_not_requested_are_left_out():
-    assert dates(("C", "2024-01-30T21:00:00Z", "AMC")) == []
-    assert list(calendar_dates(pd.DataFrame(), ["A"]).columns) == ["symbol", "announced", "timing"]
-
-
-def test_the_newest_close_is_that_of_the_last_row_that_has_one():
-    closes = pd.DataFrame({"close": [1.0, 2.0, float("nan")]}, index=pd.date_range("2024-01-01", periods=3))
-    assert newest_close(closes) == date(2024, 1, 2)
-    assert newest_close(closes.iloc[:0]) is None
