@@ -168,6 +168,7 @@ def report_data(
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
+        margin=read.margin_of_run(connection, str(run["id"])),
         parts=_parts(connection, published.iloc[0].to_dict()),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),

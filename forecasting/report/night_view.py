@@ -77,6 +77,7 @@ class ReportData:
         champions: Rows of view `champions`, up to this night.
         lineage: Of the published model: `parents` (ids, the nearest first), `fitted_on_the_night_of`, `forecasts`.
         decision: The row of `promotions` of this night; None when nothing was decided.
+        margin: The row of `fallback_margins` of this night; None where nothing was compared.
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         changed: Inputs that are not those of the last finished night: name, value then and now.
         parts: By horizon, (part, factor) of table forecast_parts in order; empty where none are stored.
@@ -98,6 +99,7 @@ class ReportData:
     champions: pd.DataFrame | None = None
     lineage: Mapping[str, Any] | None = None
     decision: Mapping[str, Any] | None = None
+    margin: Mapping[str, Any] | None = None
     unfinished: Mapping[str, Any] | None = None
     changed: Sequence[tuple[str, object, object]] = ()
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
@@ -305,7 +307,7 @@ class SymbolLine:
     def problem(self) -> tuple[str, str] | None:
         """What is wrong with the newest night, like failed, late, fallback, and why; None where all is well."""
         if self.status != "done":
-            return self.status, self.reason or "It left no message."
+            return self.status, self.reason or ("It left no message." if self.run else "Nothing was run.")
         if self.forecast is not None and self.unusual and self.unusual != ["replay"]:
             return self.unusual[-1], str(self.forecast["reason"] or "Issued after its session had opened.")
         return None

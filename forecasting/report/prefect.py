@@ -186,7 +186,7 @@ def _actions(nights: Sequence[SymbolLine]) -> list[str]:
     reasons: dict[tuple[str, str], list[str]] = {}
     for night in nights:
         if night.status != "done":
-            reasons.setdefault((night.status, night.reason or "It left no message."), []).append(night.symbol)
+            reasons.setdefault(night.problem or (night.status, ""), []).append(night.symbol)
             continue
         if "fallback" in night.unusual:
             reasons.setdefault(("fallback", str(night.row["reason"])), []).append(night.symbol)

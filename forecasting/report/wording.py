@@ -97,19 +97,19 @@ def usual_sentence(data: ReportData) -> str:
 
 
 def named_parts(view: ReportData | SymbolLine) -> list[tuple[str, float]]:
-    """The factors of the next session's median that are not 1 to two digits, in words; the usual level is left out."""
+    """The factors of the next session's median of at least 1.5%, in words; the usual level is left out."""
     line = view.lines[0] if isinstance(view, ReportData) else view
     has_report, others = "earnings" in line.special_days, [day for day in line.special_days if day != "earnings"]
     names = {
         "calendar": f"{line.session:%A}" + (f" ({', '.join(others)})" if others else ""),
         "report": "the session after its report" if has_report else "a report nearby",
-        "quarter": "a quarter after its last report",
+        "quarter": "a quarter after its last report" if has_report else "no report is likely",
         "recent": "recent days",
     }
     named = []
     for part, factor in _parts(view):
         likely = part == "quarter" and factor > 1.0 and not has_report
-        if part != "usual" and round(factor, 2) != 1.0:
+        if part != "usual" and abs(factor - 1.0) >= 0.015:
             named.append(("a report is likely, none is announced" if likely else names.get(part, part), factor))
     return named
 
@@ -295,6 +295,7 @@ def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
             [
                 ("Training", f"{mode}: {run['mode_reason']}" if run.get("mode_reason") else mode),
                 *(_promotion(data) if data.decision else [("Promotion", "none was decided tonight")]),
+                *([("Fallback", _margin(data.margin))] if data.margin else []),
             ],
         ),
         (
@@ -323,6 +324,18 @@ def fact_groups(data: ReportData) -> list[tuple[str, list[tuple[str, str]]]]:
             ],
         ),
     ]
+
+
+def _margin(margin: Mapping[str, Any]) -> str:
+    """How near a baseline is to being published in the network's place, like `6% behind ridge over 250 origins`."""
+    deficit = float(margin["deficit"])
+    side = f"{percent(abs(deficit), decimals=1)} {'behind' if deficit > 0.0 else 'ahead of'}"
+    name, limit = forecaster_label(str(margin["baseline"])), margin["limit_deficit"]
+    enough = "" if limit is None else f" and {percent(limit)} behind"
+    return (
+        f"{side} {name} over {quantity(int(margin['origins']), 'origin')}, statistic {margin['statistic']:.1f}; "
+        f"above {margin['limit_statistic']:g}{enough} the baseline is published"
+    )
 
 
 def _model_age(data: ReportData) -> str:

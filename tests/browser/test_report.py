@@ -183,7 +183,7 @@ def test_a_past_night_is_shown_as_issued_beside_what_came(opened):
     actual = report_data().history["value"].iloc[-1]
     assert page.locator("#forecasts .actual").nth(1).inner_text().split(",")[0] == report_data().unit.number(actual)
     assert page.locator("#forecasts .actual").nth(2).inner_text() == ""
-    assert "on Thu 7 Mar" in page.locator("#forecasts caption").inner_text()
+    assert "up to 2024-03-07" in page.locator("#forecasts caption").inner_text()
     assert page.locator("#fan-chart .dot, #fan-chart .diamond, #fan-chart .cross").count() == 1
     page.get_by_label("Night", exact=True).select_option(label="Thu 29 Feb 2024")
     assert page.get_by_role("button", name="Older night").is_disabled()

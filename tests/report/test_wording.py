@@ -224,6 +224,10 @@ def test_a_decision_shows_its_reason_and_what_was_compared():
     assert facts["Pinball loss"] == "champion 0.600, challenger 0.500 (M shares)"
     assert facts_of(decision=DECISION | {"origins": 0})["Compared on"] == "\N{EN DASH}"
     assert facts_of()["Promotion"] == "none was decided tonight"
+    margin = {"deficit": 0.062, "baseline": "har", "origins": 250, "statistic": 1.23, "limit_statistic": 3.0}
+    assert facts_of(margin=margin | {"limit_deficit": 0.05})["Fallback"] == (
+        "6.2% behind HAR over 250 origins, statistic 1.2; above 3 and 5% behind the baseline is published"
+    )
 
 
 def test_the_data_facts_hold_fetch_verdict_and_newest_value():

@@ -162,6 +162,11 @@ def decision_of_run(connection: sa.Connection, run_id: str) -> Row | None:
     return first_row(connection, sa.select(schema.promotions).where(schema.promotions.c.run_id == run_id))
 
 
+def margin_of_run(connection: sa.Connection, run_id: str) -> Row | None:
+    """How near a baseline was to being published in the network's place, a row of table fallback_margins."""
+    return first_row(connection, sa.select(schema.fallback_margins).where(schema.fallback_margins.c.run_id == run_id))
+
+
 def decisions_by_hand(connection: sa.Connection, symbol: str, target: str) -> list[Row]:
     """The promotions and rollbacks by command, oldest first, rows of table promotions."""
     table = schema.promotions
