@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import contextlib
 import inspect
-import warnings
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 from unittest import mock
-from uuid import uuid4
 
 import pytest
 
@@ -20,28 +14,6 @@ ROOT = Path(__file__).resolve().parents[1]
 
 OWN = {"_asdict", "_exit", "_fields", "_forecasting_traceback", "_mapping"}
 """Names with an underscore that their documents promise, or that are ours."""
-
-
-def test_alembic_errors() -> None:
-    """An unknown revision is a CommandError."""
-    from alembic.script import ScriptDirectory
-    from alembic.util import CommandError
-
-    from forecasting.store.migrate import _config
-
-    with pytest.raises(CommandError):
-        ScriptDirectory.from_config(_config()).get_revision("nowhere")
-
-
-def test_alembic_table() -> None:
-    """The revision is column version_num of table alembic_version."""
-    import sqlalchemy as sa
-    from alembic.migration import MigrationContext
-
-    with sa.create_engine("sqlite://").connect() as connection:
-        connection.execute(sa.text("CREATE TABLE alembic_version (version_num TEXT)"))
-        connection.execute(sa.text("INSERT INTO alembic_version (version_num) VALUES ('0042')"))
-        assert MigrationContext.configure(connection).get_current_revision() == "0042"
 
 
 def test_curl_cffi_errors() -> None:
@@ -68,47 +40,6 @@ def test_curl_cffi_cut_off() -> None:
     assert IncompleteRead.__name__ == "IncompleteRead"
 
 
-def test_exchange_calendars_names() -> None:
-    """get_calendar_names() has all that get_calendar() makes."""
-    import exchange_calendars as xc
-
-    assert "XNOWHERE" not in xc.get_calendar_names()
-    for name in ("XLON", "24/7"):
-        assert name in xc.get_calendar_names()
-        assert xc.get_calendar(name).name == name
-
-
-def test_exchange_calendars_bounds() -> None:
-    """bound_min() and bound_max() of a class of calendars are a day or None."""
-    import exchange_calendars as xc
-
-    found = [kind() for name in ("XNYS", "XSAU") for kind in _bounds_of(type(xc.get_calendar(name)))]
-    assert all(one is None or one.date() for one in found)
-
-
-def test_exchange_calendars_weeks() -> None:
-    """weekmask has a 1 for each usual weekday, Monday first; special_weekmasks has (first, last, other weekmask)."""
-    import exchange_calendars as xc
-
-    weeks = {name: xc.get_calendar(name).weekmask for name in ("XNYS", "XSAU", "24/7")}
-    assert weeks == {"XNYS": "1111100", "XSAU": "1111001", "24/7": "1111111"}
-    assert not hasattr(xc.get_calendar("XNYS"), "special_weekmasks")
-    ((first, last, week),) = xc.get_calendar("XKRX").special_weekmasks
-    assert (first, last.isoformat(), week) == (None, "1998-12-06T00:00:00", "1111110")
-
-
-def _bounds_of(kind: type) -> list[Callable[[], object]]:
-    return [kind.bound_min, kind.bound_max]  # type: ignore[attr-defined]
-
-
-def test_pandas_string_storage() -> None:
-    """The option mode.string_storage can be `python`."""
-    import pandas as pd
-
-    with pd.option_context("mode.string_storage", "python"):
-        assert pd.StringDtype().storage == "python"
-
-
 def test_prefect_paths() -> None:
     """A server has the paths /health and /admin/version."""
     from prefect.server.api import admin, server
@@ -117,97 +48,11 @@ def test_prefect_paths() -> None:
     assert "/admin/version" in {route.path for route in admin.router.routes}
 
 
-def test_prefect_drain() -> None:
-    """APILogWorker and EventsWorker have drain_all with a time limit."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    for worker in (APILogWorker, EventsWorker):
-        inspect.signature(worker.drain_all).bind(timeout=5)
-
-
-def test_prefect_outside_a_run() -> None:
-    """FlowRunContext.get() is None outside a flow run."""
-    from prefect.context import FlowRunContext
-
-    assert FlowRunContext.get() is None
-
-
 def test_prefect_failed() -> None:
     """The message of a failed run begins `Flow run encountered an exception:`."""
     from prefect import flow_engine
 
     assert '"Flow run encountered an exception:"' in inspect.getsource(flow_engine)
-
-
-def test_prefect_loggers() -> None:
-    """Runs log to prefect.flow_runs, tasks to prefect.task_runs."""
-    from prefect.client.schemas.objects import FlowRun, TaskRun
-    from prefect.logging.loggers import flow_run_logger, task_run_logger
-
-    of_flow = flow_run_logger(FlowRun(flow_id=uuid4()))
-    of_task = task_run_logger(TaskRun(task_key="key", dynamic_key="0"), flow_run=FlowRun(flow_id=uuid4()))
-    assert (of_flow.logger.name, of_task.logger.name) == ("prefect.flow_runs", "prefect.task_runs")
-
-
-def test_prefect_schedule() -> None:
-    """A CronSchedule gives its next dates."""
-    from prefect.server.schemas.schedules import CronSchedule
-
-    schedule = CronSchedule(cron="30 5 * * 2-6", timezone="America/New_York")
-    (due,) = asyncio.run(schedule.get_dates(1, datetime(2024, 3, 9, tzinfo=UTC)))
-    assert due == datetime(2024, 3, 9, 10, 30, tzinfo=UTC)
-
-
-def test_psycopg_options() -> None:
-    """Conninfo.get_defaults() lists libpq's options."""
-    from psycopg.pq import Conninfo
-
-    assert {b"host", b"sslmode", b"connect_timeout"} <= {option.keyword for option in Conninfo.get_defaults()}
-
-
-def test_pydantic_problems() -> None:
-    """A problem has type, loc, msg and input; an own check's is a value_error, `Value error, ` before its text."""
-    from pydantic import AfterValidator, BaseModel, ValidationError
-
-    def refuse(value: int) -> int:
-        raise ValueError("expected another")
-
-    class Form(BaseModel):
-        number: int
-        checked: Annotated[int, AfterValidator(refuse)]
-
-    with pytest.raises(ValidationError) as refused:
-        Form.model_validate({"number": "many", "checked": 1})
-    of_type, of_check = refused.value.errors(include_url=False)
-    assert (of_type["loc"], of_type["input"]) == (("number",), "many")
-    assert of_type["msg"] == "Input should be a valid integer, unable to parse string as an integer"
-    assert (of_check["type"], of_check["msg"]) == ("value_error", "Value error, expected another")
-
-
-def test_sqlalchemy_errors() -> None:
-    """A failed connection is an OperationalError without statement, the driver's error in `orig`."""
-    import sqlalchemy as sa
-    from sqlalchemy.exc import OperationalError
-
-    with pytest.raises(OperationalError) as failed:
-        sa.create_engine("sqlite:////nowhere/at/all.db").connect()
-    assert failed.value.statement is None
-    assert str(failed.value.orig) == "unable to open database file"
-
-
-def test_sqlalchemy_rowcount() -> None:
-    """With preserve_rowcount, an insert's rowcount is that of the rows it added."""
-    import sqlalchemy as sa
-
-    insert = "INSERT INTO t VALUES (?) ON CONFLICT DO NOTHING"
-    with sa.create_engine("sqlite://").connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE t (x INTEGER PRIMARY KEY)")
-        counts = [
-            connection.exec_driver_sql(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
-            for rows in ([(1,), (2,)], [(2,), (3,)])
-        ]
-    assert counts == [2, 1]
 
 
 def test_torch_adamw() -> None:
@@ -230,24 +75,6 @@ def test_torch_meta() -> None:
     with torch.device("meta"):
         torch.nn.GRU(3, 4)
     assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_typer_sources() -> None:
-    """A context names which options the command line gave."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own imports
-        import typer
-        from typer.testing import CliRunner
-
-    app, found = typer.Typer(), list[object]()
-
-    def command(context, one="", other=""):  # type: ignore[no-untyped-def]
-        found.extend(context.get_parameter_source(name) for name in ("one", "other"))
-
-    command.__annotations__ = {"context": typer.Context, "one": str, "other": str}  # as a text it would be looked up
-    app.command()(command)
-    CliRunner().invoke(app, ["--one", "x"])
-    assert [source.name == "COMMANDLINE" for source in found] == [True, False]  # type: ignore[attr-defined]
 
 
 def test_yfinance_time_zone() -> None:

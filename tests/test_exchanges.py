@@ -6,7 +6,6 @@ from forecasting.exchanges import (
     _BY_SUFFIX,
     check_exchange,
     exchange_of,
-    is_us_stock,
     may_report_earnings,
     parse_exchanges,
 )
@@ -58,11 +57,6 @@ def test_exchange_calendars_has_every_exchange_of_the_suffixes() -> None:
     assert {check_exchange(name) for name in _BY_SUFFIX.values()} >= {"XLON", "XTKS", "XETR", "XHKG"}
     with pytest.raises(ValueError, match="'XLONDON'"):
         check_exchange("XLONDON")
-
-
-def test_us_stocks_are_symbols_without_a_suffix() -> None:
-    names = ("SBUX", "BRK-B", "^VIX", "VOD.L", "ES=F", "BTC-USD")
-    assert [name for name in names if is_us_stock(name)] == ["SBUX", "BRK-B", "BTC-USD"]
 
 
 def test_companies_have_symbols_that_are_no_index_pair_future_or_coin() -> None:

@@ -33,10 +33,6 @@ def test_thanksgiving_friday_closes_early() -> None:
     assert early_closes(date(2026, 11, 1), date(2026, 11, 30)) == {date(2026, 11, 27)}
 
 
-def test_sessions_are_known_years_ahead() -> None:
-    assert next_sessions(date(2040, 1, 2), 2) == [date(2040, 1, 3), date(2040, 1, 4)]
-
-
 def test_each_exchange_has_its_own_holidays_and_hours() -> None:
     assert between(date(2024, 5, 3), date(2024, 5, 7), "XLON") == [date(2024, 5, 3), date(2024, 5, 7)]
     assert between(date(2024, 5, 3), date(2024, 5, 7)) == [date(2024, 5, 3), date(2024, 5, 6), date(2024, 5, 7)]
@@ -79,11 +75,6 @@ def test_the_holidays_of_a_changed_week_follow_the_sessions(monkeypatch: pytest.
     assert found.strftime("%Y-%m-%d").tolist() == ["2025-12-10", "2026-01-09"]
 
 
-def test_seoul_has_no_holiday_every_saturday_before_1998() -> None:
-    saturdays = holidays(date(1990, 1, 1), date(1997, 12, 31), "XKRX").day_of_week == 5
-    assert saturdays.sum() < 8 * 8
-
-
 def test_a_calendar_that_covers_the_whole_span_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made, make = list[str](), exchange_calendars.get_calendar
 
@@ -119,11 +110,6 @@ def test_a_calendar_that_ends_soon_is_told_thirty_sessions_before() -> None:
     assert told.startswith(f"The calendar of XSHG in exchange_calendars ends on {newest}, ")
     assert told.endswith("pip install --upgrade exchange-calendars")
     assert ends_soon(newest) == ""
-
-
-def test_the_error_names_an_unknown_exchange() -> None:
-    with pytest.raises(UsageError, match="LONDON does not exist in exchange_calendars"):
-        calendar("LONDON")
 
 
 @pytest.mark.parametrize("name", ["XTKS", "XETR", "XTSE", "ASEX", "XTAE"])

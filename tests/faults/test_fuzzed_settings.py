@@ -17,11 +17,11 @@ from tests.faults.fuzzing import TOKENS, case, counts, damaged, ended
 SOUND = {
     "data_dir": ("data", "/tmp/x"),
     "database_url": ("sqlite:///x.db", "postgresql://me:hunter2@db:5432/x"),
-    "database_url_file": ("/nowhere/url",),
     "symbols": ("SBUX", "SBUX,MSFT, ^GSPC", "VOD.L"),
     "target": ("volume", "close", "range"),
     "source": ("yahoo", "csv:x.csv", "parquet:x.parquet", "sample", "house:x"),
     "events": ("csv:events.csv",),
+    "edgar_contact": ("Jo Doe jo@example.org",),
     "market": ("none", "^VIX", "csv:VIX.csv", "parquet:a/vix.parquet"),
     "witness": ("csv:other.csv", "sample", "house:x"),
     "files": ("/srv/a,/srv/b",),
@@ -53,7 +53,21 @@ WHOLE = (
     "shard_size",
     "keep_artifacts",
 )
-TEXTS = ("witness", "target", "source", "events", "market", "exchange", "cron", "timezone", "runner", "dask_address")
+TEXTS = (
+    "witness",
+    "target",
+    "source",
+    "events",
+    "edgar_contact",
+    "market",
+    "exchange",
+    "cron",
+    "timezone",
+    "runner",
+    "dask_address",
+)
+TEXTS = ("witness", "target", "source", "events", "edgar_contact", "market", "exchange", "cron", "timezone", "runner")
+TEXTS += ("dask_address",)
 LISTS = ("symbols",)
 
 

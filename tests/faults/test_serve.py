@@ -46,9 +46,12 @@ def serving(folder: Path, environment: dict[str, str]) -> Iterator[Serving]:
     with ExitStack() as stack:
         with processes.fresh_database(folder / "prefect"):
             process = stack.enter_context(processes.running(["flows.cli", "serve"], log=log, environment=environment))
-            processes.until(lambda: "being served" in log.read_text(), "the flow", log=log)
-        pid, port, password = json.loads((folder / "data" / "prefect-server.json").read_text())
-        url = f"http://127.0.0.1:{port}/api"
+            processes.until(lambda: "the next night starts on" in log.read_text(), "the banner", log=log)
+        pid, port = json.loads((folder / "data" / "prefect-server.json").read_text())
+        password = (folder / "data" / "prefect-auth").read_text().strip()
+        url, signed = f"http://127.0.0.1:{port}/api", tuple(password.split(":", 1))
+        wanted = f"{url}/deployments/filter"
+        processes.until(lambda: processes.API.post(wanted, json={}, auth=signed).json(), "the deployment", log=log)
         yield Serving(psutil.Process(process.pid), psutil.Process(pid), url, password, log)
 
 
@@ -56,9 +59,9 @@ def test_serve_requires_its_stored_password_which_no_command_line_and_no_log_has
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     with serving(tmp_path, environment) as served:
-        for path in (tmp_path / "data").glob("prefect-*"):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert (tmp_path / "data" / "prefect-auth").read_text().strip() == served.password
+        assert stat.S_IMODE((tmp_path / "data" / "prefect-auth").stat().st_mode) == 0o600
+        banner = f"Prefect: {served.url.removesuffix('/api')}, user admin, password in {tmp_path}/data/prefect-auth."
+        assert banner in served.log.read_text()
         user, _, secret = served.password.partition(":")
         assert processes.API.post(f"{served.url}/deployments/filter", json={}).status_code == 401
         found = processes.API.post(f"{served.url}/deployments/filter", json={}, auth=(user, secret))

@@ -9,31 +9,8 @@ from flows import console
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline.symbols import SymbolOutcome
 from forecasting.settings import Settings
-from tests.report.nights import forecasts, report_data, scored
+from tests.report.nights import forecasts, report_data
 from tests.report.test_terminal import FIGURES
-
-
-def test_a_night_is_printed_as_headline_notices_and_a_row_a_session(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_nights([report_data(forecasts=forecasts(status="fallback", reason="too old", q50=8e6))])
-    shown = capsys.readouterr().out
-    assert "SBUX is expected to trade 8.00" in shown
-    assert "Fallback: The network is not published: too old." in shown
-    (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("Mon 2024-03-11")]
-    assert row.split()[2] == "8.00"
-    assert row.split()[-1] == "fallback"
-
-
-def test_a_night_is_printed_with_the_results_of_past_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_nights([report_data()])
-    shown = capsys.readouterr().out.replace("\N{NO-BREAK SPACE}", " ")
-    assert "Of its last 40 forecasts one session ahead, 32 landed inside the 80% interval" in " ".join(shown.split())
-    (row,) = [line for line in shown.splitlines() if line.lstrip().startswith("ridge ")]
-    assert row.split()[1] == "200"
-
-
-def test_the_first_night_is_printed_without_a_record(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show_nights([report_data(scored=scored())])
-    assert "against" not in capsys.readouterr().out
 
 
 def test_nights_as_json_hold_every_quantile_and_the_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,21 +49,6 @@ def test_a_backtest_of_one_symbol_is_one_json_document_and_of_several_a_list(
     for documents, shown in (([{"mae": 1 / 3}], {"mae": 0.3333333}), ([{"mae": 1.0}] * 2, [{"mae": 1.0}] * 2)):
         console.show_backtests(documents, as_json=True, out=None)
         assert json.loads(capsys.readouterr().out) == shown
-
-
-def test_a_backtest_is_printed_with_each_baseline_and_the_path(
-    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    about = {"symbol": "SBUX", "target": "volume", "from": "2023-01-03", "to": "2023-12-29"}
-    document = about | {"origins": 250, "refits": 12, "seconds": 3.0, "overall": FIGURES, "horizons": {"1": FIGURES}}
-    out = tmp_path_factory.mktemp("out") / "b.json"
-    console.show_backtests([document], as_json=False, out=out)
-    shown = capsys.readouterr().out
-    assert "250 origins, 12 refits, 3 s" in shown
-    assert "against ridge" in shown
-    (row,) = [line for line in shown.splitlines() if line.split()[:1] == ["all"]]
-    assert row.split() == ["all", "1.50", "2.00", "+25.0%", "0.01", "80.0%", "90.0%"]
-    assert f"Written to {out}" in shown.replace("\n", "")
 
 
 def test_a_backtest_as_published_is_printed_below_the_model_alone(capsys: pytest.CaptureFixture[str]) -> None:

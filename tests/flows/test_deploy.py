@@ -84,7 +84,7 @@ def test_compose_is_valid_and_opens_ports_on_loopback_alone(profile: str) -> Non
 
 def test_compose_passes_every_setting_that_it_does_not_fix_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     passed = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["x-settings"]
-    fixed = {"data_dir", "cron", "database_url_file"}  # image, prefect.yaml, no files of secrets
+    fixed = {"data_dir", "cron"}  # image, prefect.yaml
     wanted = {f"FORECASTING_{name.upper()}" for name in Settings.model_fields.keys() - fixed}
     assert {name for name in passed if name.startswith("FORECASTING_")} == wanted
     plain = Settings().model_dump()

@@ -74,10 +74,6 @@ def test_a_calendar_that_ends_soon_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     assert told.count("ends on") == 2
 
 
-def test_the_source_is_named_without_a_request() -> None:
-    assert found()["source"] == ("ok", "yahoo for SBUX, VOD.L (no request made)")
-
-
 def test_a_source_that_cannot_be_read_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORECASTING_SOURCE", "plugin:not-installed")
     assert found()["source"][0] == "wrong"

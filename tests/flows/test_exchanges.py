@@ -19,10 +19,8 @@ from forecasting import sessions
 from forecasting.errors import SymbolsFailedError, UsageError
 from forecasting.pipeline import publish
 from forecasting.pipeline.health import check_fresh
-from forecasting.pipeline.ingest import ingest_only
 from forecasting.pipeline.night import make_night
 from forecasting.pipeline.publish import each_report
-from forecasting.pipeline.symbols import values_of
 from forecasting.settings import Settings, read_settings
 from forecasting.store import connect
 from tests.builders import random_bars
@@ -157,26 +155,9 @@ def test_a_span_is_run_by_each_exchanges_own_sessions(two_exchanges: StandIn) ->
     }
 
 
-def test_an_ingest_requests_each_exchanges_own_newest_session(two_exchanges: StandIn) -> None:
-    fetched = values_of(ingest_only(read_settings(), as_of=None, switch_source=False, now=clock.now))
-    assert [(row["symbol"], row["last_asked"]) for row in fetched] == [("SBUX", date(2024, 2, 16)), ("VOD.L", MONDAY)]
-
-
 def test_a_session_of_another_exchange_is_refused_for_the_symbol_that_does_not_trade(two_exchanges: StandIn) -> None:
     with pytest.raises(SymbolsFailedError, match=r"SBUX: Expected .* XNYS, found 2024-02-19, a Monday"):
         start_night(as_of=MONDAY, mode="auto", switch_source=False)
-
-
-def test_a_setting_names_the_exchange_where_the_suffix_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORECASTING_SYMBOLS", "VOD,RY.TO,SBUX")
-    monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=XLON")
-    settings = read_settings()
-    assert [settings.for_symbol(symbol).exchange for symbol in settings.symbols] == ["XLON", "XTSE", "XNYS"]
-    vod = make_night("VOD", MONDAY, settings, now=clock.now)
-    assert vod.settings == settings.for_symbol("VOD")
-    monkeypatch.setenv("FORECASTING_EXCHANGES", "VOD=LONDON")
-    with pytest.raises(UsageError, match=r"FORECASTING_EXCHANGES: .* found 'LONDON'"):
-        read_settings()
 
 
 def test_the_hash_is_the_symbols_own_and_on_new_york_the_one_it_always_was() -> None:

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import os
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from flows import options
-from forecasting.errors import UsageError
-from forecasting.values import parse_mode
 
 
 @pytest.fixture(autouse=True)
@@ -30,37 +27,10 @@ def test_symbols_of_a_file_come_after_those_named(tmp_path: Path) -> None:
     assert os.environ["FORECASTING_SYMBOLS"] == "SBUX,MSFT,AAPL"
 
 
-def test_an_unknown_target_is_refused_as_it_was_typed() -> None:
-    with pytest.raises(UsageError, match=r"^Invalid --target 'volumes': expected volume, close or range.$"):
-        options.use(target="volumes")
-
-
-def test_prefects_log_lines_stay_off_the_terminal() -> None:
-    os.environ.pop("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", None)
-    options.quieten_nights()
-    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "CRITICAL"
-
-
 def test_a_log_level_that_was_asked_for_is_kept() -> None:
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "DEBUG"
     options.quieten_nights()
     assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "DEBUG"
-
-
-def test_a_date_is_parsed_and_one_that_was_not_given_is_none() -> None:
-    assert (options.parse("2024-03-08"), options.parse(None)) == (date(2024, 3, 8), None)
-
-
-@pytest.mark.parametrize("text", ["yesterday", "2024-02-30", ""])
-def test_a_text_that_is_no_date_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="2024-03-08"):
-        options.parse(text)
-
-
-def test_an_unknown_mode_is_refused_by_name() -> None:
-    assert parse_mode("warm") == "warm"
-    with pytest.raises(UsageError, match="Invalid mode 'fast'"):
-        parse_mode("fast")
 
 
 def test_the_log_level_is_one_that_prefects_logging_reads() -> None:

@@ -97,12 +97,3 @@ def test_a_log_line_of_prefect_does_not_run_into_the_bar(monkeypatch: pytest.Mon
     assert before.endswith(ERASED)
     assert after.startswith("\n")
     assert handler.console is own
-
-
-def test_colours_are_left_out_where_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = a_terminal(monkeypatch)
-    with progress_bar("refits") as advance:
-        assert advance is not None
-        advance(1, 2)
-    assert "\x1b[3" not in terminal.getvalue()
-    assert "\x1b[9" not in terminal.getvalue()

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -61,12 +60,6 @@ def test_a_night_has_one_artifact(created: list[dict[str, object]], monkeypatch:
     monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
     publish_a_night()
     assert [artifact["key"] for artifact in created] == ["night-sbux-volume"]
-
-
-def test_a_text_becomes_a_markdown_artifact(created: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "flow_run", lambda: FLOW_RUN)
-    reporting.add_artifacts([PAGE], "a night")
-    assert created == [{"key": "night-sbux-volume", "markdown": "**8.45 M**", "description": "Night"}]
 
 
 def test_a_page_of_outcomes_that_cannot_be_added_is_a_warning(
@@ -144,16 +137,6 @@ def test_its_data_are_the_ids_of_the_nights_done_or_the_error() -> None:
     assert alone.data is NO_SESSION
 
 
-@pytest.fixture
-def library() -> Iterator[logging.Logger]:
-    """The library's logger at WARNING, and afterwards as it was."""
-    logger = logging.getLogger("forecasting")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    yield logger
-    logger.setLevel(level)
-
-
 def record_of(error: Exception) -> logging.LogRecord:
     """A log record with the error's traceback, after the filters of Prefect's logger of flow runs."""
     logger = logging.getLogger("prefect.flow_runs")
@@ -163,18 +146,6 @@ def record_of(error: Exception) -> logging.LogRecord:
         record = logger.makeRecord(logger.name, logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
     assert logger.filter(record)
     return record
-
-
-def test_info_of_the_library_is_recorded_within_the_block_alone(library: logging.Logger) -> None:
-    with readable_errors():
-        assert library.isEnabledFor(logging.INFO)
-    assert not library.isEnabledFor(logging.INFO)
-
-
-def test_the_level_is_restored_after_an_error(library: logging.Logger) -> None:
-    with pytest.raises(UsageError), readable_errors():
-        raise UsageError("seeded")
-    assert library.level == logging.WARNING
 
 
 def test_errors_are_logged_without_a_traceback_and_others_than_ours_name_its_file(
@@ -199,14 +170,6 @@ def test_an_error_that_is_not_ours_leaves_the_block_as_one_that_names_its_file(
         readable_errors(),
     ):
         raise ZeroDivisionError("theirs")
-
-
-def test_a_second_block_adds_no_second_filter() -> None:
-    logger = logging.getLogger("prefect.task_runs")
-    with readable_errors():
-        before = list(logger.filters)
-    with readable_errors():
-        assert logger.filters == before
 
 
 def test_a_line_that_nobody_reads_any_more_ends_no_thread_of_a_night() -> None:
