@@ -220,7 +220,7 @@ def test_a_backtest_writes_the_documented_keys(
         "pinball",
     }
     keys |= {"coverage_80", "coverage_90", "r2_dollar_volume", "r2_baselines"}
-    about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set"}
+    about = {"symbol", "target", "from", "to", "origins", "refits", "seconds", "confidence_set", "earnings_dates"}
     assert {*document} == about | {"overall", "horizons"}
     assert set(document["overall"]) == keys
     assert {horizon: set(figures) for horizon, figures in document["horizons"].items()} == {
