@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pandas as pd
 
 from forecasting.errors import ForecastingError, PageError, StoreError, UsageError
@@ -31,7 +32,7 @@ from forecasting.settings import Settings
 from forecasting.store import connect, migrate, read
 from forecasting.store.connect import Connection
 from forecasting.store.frames import Row
-from forecasting.vocabulary import Clock, Target
+from forecasting.vocabulary import CHAMPION, Clock, Target
 
 logger = logging.getLogger("forecasting.night")
 
@@ -156,6 +157,7 @@ def report_data(
     known_at = published["data_as_of"].iloc[0]
     bars = read.bars(connection, symbol, first=oldest, last=newest.date(), known_at=known_at).iloc[-shown:]
     history = actual_of(target, bars).to_frame("value").assign(settled=bars["settled"])
+    scored = _scored(connection, published, last=origin, brief=brief)
     return ReportData(
         run=run,
         fetch=fetch,
@@ -163,13 +165,14 @@ def report_data(
         forecasts=published,
         history=history,
         events=events[(events["known_from"] <= newest) & ~(events["withdrawn_from"] <= newest)],
-        scored=_scored(connection, published, last=origin, brief=brief),
+        scored=scored,
         findings=read.findings(connection, str((request or fetch)["id"])),
         changed=_changed_inputs(connection, run),
         unfinished=unfinished,
         decision=read.decision_of_run(connection, str(run["id"])),
         margin=read.margin_of_run(connection, str(run["id"])),
         parts=_parts(connection, published.iloc[0].to_dict()),
+        alike=_alike(connection, published.iloc[0].to_dict(), scored),
         exchange=exchange,
         currency=str(fetch.get("currency", "")),
     )
@@ -180,6 +183,23 @@ def _parts(connection: Connection, row: Mapping[Any, Any]) -> dict[int, list[tup
     parts = read.parts(connection, row["symbol"], row["target"], origin=as_day(row["origin_session"]))
     own = parts[(parts["model_id"] == row["model_id"]) & (parts["kind"] == row["kind"])].sort_values("place")
     return {int(h): [*zip(some["part"], some["factor"], strict=True)] for h, some in own.groupby("horizon")}
+
+
+def _alike(connection: Connection, row: Mapping[Any, Any], scored: pd.DataFrame) -> list[tuple[date, float, float]]:
+    """Next session, median and actual of the three scored nights whose parts' logs are nearest to those of `row`."""
+    parts = read.parts(connection, row["symbol"], row["target"], horizon=1)
+    key = ["origin_session", "model_id", "kind"]
+    factors = parts[parts["part"] != "usual"].pivot(index=key, columns="part", values="factor").fillna(1.0)
+    logs = factors.transform("log")
+    tonight = tuple(row[name] for name in key)
+    closed = scored[(scored["horizon"] == 1) & (scored["role"] == CHAMPION)].set_index(key)
+    closed = closed[closed.index.isin(logs.index)]
+    if tonight not in logs.index or closed.empty:
+        return []
+    distances = ((logs.loc[closed.index] - logs.loc[tonight]) ** 2).sum(axis=1).to_numpy()
+    nearest = closed.iloc[np.argsort(distances, kind="stable")[:3]]
+    days = (as_day(day) for day in nearest["target_session"])
+    return [*zip(days, nearest["q50"], nearest["actual"], strict=True)]
 
 
 def _changed_inputs(connection: Connection, run: Row) -> list[tuple[str, object, object]]:

@@ -81,6 +81,7 @@ class ReportData:
         unfinished: The row of `runs` of a newer night that waits for its bar, continued without it or failed.
         changed: Inputs that are not those of the last finished night: name, value then and now.
         parts: By horizon, (part, factor) of table forecast_parts in order; empty where none are stored.
+        alike: Next session, median and actual of the scored nights whose parts were most like this night's.
         exchange: Whose sessions count.
         currency: Of prices, as the source writes it (USD, GBp); empty where it is unknown.
         cost_ratio: Cost of an overestimate per unit over that of an underestimate; None where none is set.
@@ -103,6 +104,7 @@ class ReportData:
     unfinished: Mapping[str, Any] | None = None
     changed: Sequence[tuple[str, object, object]] = ()
     parts: Mapping[int, Sequence[tuple[str, float]]] = field(default_factory=dict)
+    alike: Sequence[tuple[date, float, float]] = ()
     exchange: str = "XNYS"
     currency: str = "USD"
     cost_ratio: float | None = None

@@ -84,6 +84,7 @@ def render_page(data: ReportData, *, links: Sequence[tuple[str, str]] = ()) -> s
             headline=wording.headline(data),
             usual=wording.usual_sentence(data),
             why=wording.why(data),
+            alike=wording.alike(data),
             why_chart=charts.why_bars(wording.named_parts(data)),
             so_far=wording.record_sentence(data),
             notices=wording.notices(data),

@@ -93,7 +93,7 @@ def night_text(data: ReportData, *, now: datetime, width: int | None) -> str:
     lines = [
         f"{data.symbol} {data.target}: {data.fetch['title']}",
         wording.sentence(data),
-        *filter(None, [wording.why(data)]),
+        *filter(None, [wording.why(data), wording.alike(data)]),
     ]
     lines += [f"{notice.title}: {notice.text}" for notice in wording.notices(data)]
     blocks = ["\n".join(paragraph(line, width=width) for line in lines)]

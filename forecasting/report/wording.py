@@ -128,6 +128,15 @@ def why(view: ReportData | SymbolLine) -> str:
     return "; ".join([usual, *(f"{name} x{factor_text(factor)}" for name, factor in named_parts(view))]) + "."
 
 
+def alike(data: ReportData) -> str:
+    """The past nights most like this one, with what came; empty without any."""
+    nights = (
+        f"{day.day} {day:%B %Y} (median {data.unit.brief(median)}, came {data.unit.brief(actual)})"
+        for day, median, actual in data.alike
+    )
+    return f"Most like it: {'; '.join(nights)}." if data.alike else ""
+
+
 def _parts(view: ReportData | SymbolLine) -> Sequence[tuple[str, float]]:
     return view.parts.get(1, ()) if isinstance(view, ReportData) else view.parts
 

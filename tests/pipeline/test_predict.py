@@ -151,3 +151,26 @@ def test_the_night_after_the_newest_forecast_sees_no_more_however_late_it_is(sco
 @pytest.mark.parametrize("session", ["2024-03-06", "2024-03-07"])
 def test_the_first_nights_have_no_evidence(scored: str, session: str) -> None:
     assert losses(scored, session) == []
+
+
+def test_the_nights_most_like_tonight_are_those_with_the_nearest_parts_and_what_came(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_small_night(monkeypatch, tmp_path, sqlite_url, train_sessions=300)
+    write_yahoo_csv(bars := random_bars(days=560, seed=4, last=LAST), tmp_path / "TEST.csv")
+    for ago in range(4, -1, -1):
+        night = shift(LAST, -ago)
+        run_missed(read_settings(), as_of=night, mode="auto", now=lambda: closes_at(LAST) + timedelta(hours=13))
+    (data,) = newest_reports(read_settings())
+    with reading(read_settings().url) as connection:
+        asked = "SELECT origin_session, part, factor FROM forecast_parts WHERE horizon = 1 AND part <> 'usual'"
+        logs = np.log(
+            pd.DataFrame(connection.execute(sa.text(asked)).mappings().all()).pivot_table(
+                index="origin_session", columns="part", values="factor"
+            )
+        )
+    distances = ((logs - logs.loc[str(LAST)]) ** 2).sum(axis=1).drop(str(LAST)).sort_values()
+    nearest = [shift(pd.Timestamp(day).date(), 1) for day in distances.index[:3]]
+    assert [day for day, _, _ in data.alike] == nearest
+    assert [actual for _, _, actual in data.alike] == [bars["volume"][str(day)] for day in nearest]
+    assert f"{nearest[0].day} {nearest[0]:%B %Y} (median" in night_text(data, now=closes_at(LAST), width=None)
