@@ -25,7 +25,7 @@ from forecasting.plain_text import without_password
 ModelId = Annotated[str, typer.Argument(metavar="MODEL", help="Its id in `models list`, or a unique beginning of it.")]
 Revision = Annotated[str, typer.Argument(metavar="REVISION", help="Target revision.")]
 
-DAILY = ("init", "run", "show", "report", "check", "serve")
+DAILY = ("init", "run", "show", "digest", "report", "check", "serve")
 
 
 class Commands(TyperGroup):
@@ -145,6 +145,22 @@ def show_newest(
     with python_strings():
         nights = each_report(in_force, as_of, now=clock.now, brief=len(in_force.symbols) > 1 and not as_json)
         console.show_outcomes(nights, partial(console.show_nights, as_json=as_json, as_csv=as_csv), error=error)
+
+
+@app.command(epilog="Example: forecasting digest --format html > digest.html")
+def digest(
+    symbol: Symbols = None,
+    symbols_file: SymbolsFile = None,
+    target: TargetOption = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, markdown or html.")] = "text",
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Print the morning's message. It has the newest forecasts, results, and what went wrong."""
+    use(symbol, symbols_file, target=target, database_url=database_url)
+    from forecasting.pipeline.digest import newest_digest
+    from forecasting.report.digest import digest_in
+
+    typer.echo(digest_in(form, newest_digest(settings())))
 
 
 @app.command(epilog="Example: forecasting report --symbol SBUX --as-of 2024-03-08")

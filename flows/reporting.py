@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from prefect import Flow, get_client, runtime
 from prefect.artifacts import create_markdown_artifact
@@ -18,9 +19,9 @@ from flows import clock
 from flows.server import tolerate_outage
 from forecasting.errors import ForecastingError
 from forecasting.pipeline import notify
+from forecasting.pipeline.digest import send_digest
 from forecasting.pipeline.folders import report_path
 from forecasting.pipeline.night import Night
-from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.plan import run_name, subject_of
 from forecasting.pipeline.publish import newest_nights, outcome_page, update_index
 from forecasting.pipeline.run import outcome_of
@@ -31,6 +32,9 @@ from forecasting.report.prefect import Artifact, RunTimes, night_artifact, outco
 from forecasting.settings import Settings, read_settings
 
 logger = logging.getLogger("forecasting.night")
+
+_digested: set[UUID] = set()
+"""Flow runs of this process whose digest is sent, failures included."""
 
 
 def flow_run_name() -> str:
@@ -107,11 +111,9 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def wait(settings: Settings, until: datetime, why: str, late: Sequence[Night]) -> None:
+def wait(settings: Settings, until: datetime, why: str) -> None:
     """Wait for the next round of requests, in the state Late, whose message names the reasons and the hours."""
     update_index(settings, now=clock.now)
-    alerts = [Alert("night.late", night.symbol, night.target, night.session, str(night.error)) for night in late]
-    notify.send(settings, alerts, link=run_link())
     name_state("Late", why)
     clock.wait_until(until)
     name_state("Running", "", only="Late")
@@ -152,11 +154,14 @@ def last_state(nights: Sequence[Night], settings: Settings, *, done: str, nothin
 
 
 def send_failed(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """The hook of a flow that failed: sends its run's name and the error's message."""
+    """The hook of a flow that failed: sends its run's name and the error's message, unless its digest has it."""
+    if flow_run.id in _digested:
+        return
     words = (state.message or "It left no message.").removeprefix("Flow run encountered an exception: ")
     symbol, target = subject_of(flow_run.parameters)
-    alert = Alert("night.failed", symbol, target, None, f"{flow_run.name} failed. {words}")
-    notify.send(read_settings(), [alert], link=run_link())
+    subject = f"{symbol} {target}"
+    text = f"{subject}: {flow_run.name} failed. {words}"
+    notify.send(read_settings(), f"night.failed, {subject}", text, link=run_link())
 
 
 def publish_artifacts(nights: Sequence[Night]) -> None:
@@ -169,16 +174,17 @@ def publish_artifacts(nights: Sequence[Night]) -> None:
 
 
 def publish_outcomes(settings: Settings, nights: Sequence[Night]) -> str:
-    """Send what is notable about the nights done, add the page of all symbols, and tags; a sentence for the last state.
+    """Send the digest of the run, add the page of all symbols, and tags; a sentence for the last state.
 
-    Outside a flow run there are messages alone; where one of the four fails, a warning in place of it and of those
+    Outside a flow run there is the digest alone; where one of the four fails, a warning in place of it and of those
     after it.
     """
     run, now = flow_run(), clock.now()
     try:
-        notify.send_notable(settings, outcome_of(nights).done, link=run_link())
+        send_digest(settings, nights, link=run_link())
         if run is None:
             return ""
+        _digested.add(run.id)
         newest = newest_nights(settings, nights)
         times = RunTimes(run.expected_start_time or now, run.state.timestamp if run.state else now, now)
         add_artifacts([outcome_page(settings, newest, times)], "the page of outcomes")

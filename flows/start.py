@@ -119,7 +119,7 @@ def run_here(planned: list[Night], settings: Settings, *, switch_source: bool = 
         planned,
         settings,
         now=clock.now,
-        wait=lambda until, why, late: clock.wait_until(until),
+        wait=lambda until, why: clock.wait_until(until),
         switch_source=switch_source,
         shown=show_step,
     )

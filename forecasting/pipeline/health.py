@@ -12,7 +12,6 @@ from forecasting.errors import ForecastingError, NoLiveForecastError, StoreError
 from forecasting.ingest.sources.plugins import source_of
 from forecasting.pipeline import notify
 from forecasting.pipeline.folders import ARTIFACTS, PRETRAINED, REPORTS
-from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.plan import newest_session
 from forecasting.pipeline.second_source import witness_of
 from forecasting.pipeline.symbols import combined, joined
@@ -46,8 +45,8 @@ def check_and_send(settings: Settings, *, now: Clock) -> str:
     try:
         return check_fresh(settings, now=now)
     except ForecastingError as error:
-        what = Alert("forecast.missing", joined(settings.symbols), settings.target, None, str(error))
-        notify.send(settings, [what])
+        subject = f"{joined(settings.symbols)} {settings.target}"
+        notify.send(settings, f"forecast.missing, {subject}", f"{subject}: {error}")
         raise
 
 

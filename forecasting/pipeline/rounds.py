@@ -32,8 +32,8 @@ UNANSWERED = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15))
 NO_BAR = timedelta(minutes=20)  # After a response without the session's bar: it comes within minutes, hours or days
 INTERACTIVE = timedelta(seconds=2)  # The one pause while a person waits at a terminal, after no response
 REASONS = 3  # Of a run that waits: more would fill its message
-Wait = Callable[[datetime, str, Sequence[Night]], object]
-"""Waits until an instant, in a state that says why; the nights are those whose bar is late for the first time."""
+Wait = Callable[[datetime, str], object]
+"""Waits until an instant, in a state that says why."""
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Rounds:
             some[0].symbol: _Symbol(some, self._began)
             for some in by_symbol([night for night in nights if night.error is None])
         }
-        self._round, self._pause, self._late = 0, timedelta(0), list[Night]()
+        self._round, self._pause = 0, timedelta(0)
         self.refusals: dict[str, SourceError] = {}
 
     def __iter__(self) -> Iterator[list[Night]]:
@@ -80,8 +80,8 @@ class Rounds:
         while self._symbols:
             due = min(symbol.due for symbol in self._symbols.values())
             if due > self._now():
-                self._wait(due, self._waiting(due), self._late)
-            self._round, self._pause, self._late = self._round + 1, timedelta(0), []
+                self._wait(due, self._waiting(due))
+            self._round, self._pause = self._round + 1, timedelta(0)
             self.refusals.clear()
             asked = [symbol for symbol in self._symbols.values() if symbol.due <= self._now()]
             for start in range(0, len(asked), BATCH):
@@ -113,8 +113,6 @@ class Rounds:
         is_over = now >= deadline or (isinstance(error, RateLimitedError) and now + (pause or NO_BAR) > deadline)
         if pause is not None and not is_over:
             self._pause = max(self._pause, pause)
-            if isinstance(error, DataLateError) and not isinstance(symbol.nights[-1].error, DataLateError):
-                self._late.append(newest)
             symbol.nights = nights
             return []
         if self._patient and isinstance(error, DataLateError | UnavailableError | RateLimitedError):

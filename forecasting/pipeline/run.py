@@ -19,9 +19,9 @@ from joblib.externals.loky import get_reusable_executor
 
 from forecasting.errors import ForecastingError, NoBarError, UsageError
 from forecasting.pipeline import notify, plan
+from forecasting.pipeline.digest import send_digest
 from forecasting.pipeline.ingest import ingest
 from forecasting.pipeline.night import Night, in_batches, in_turn, received, sent
-from forecasting.pipeline.notify import Alert
 from forecasting.pipeline.publish import update_index
 from forecasting.pipeline.rounds import Rounds, Wait
 from forecasting.pipeline.symbols import combined, joined
@@ -72,24 +72,23 @@ def run_missed(settings: Settings, *, as_of: date | None, mode: Mode, now: Clock
     plan.check_nights(settings, as_of=as_of, mode=mode, now=now)
     with lock.night_lock(settings.url, "night"), ledger(settings):
         planned = plan.planned_nights(settings, as_of=as_of, mode=mode, now=now)
-        nights = run_nights(planned, settings, now=now, wait=lambda until, why, late: None)
+        nights = run_nights(planned, settings, now=now, wait=lambda until, why: None)
     return concluded(nights, settings) or plan.finished(settings, as_of=as_of, mode=mode, now=now)
 
 
 def concluded(nights: Sequence[Night], settings: Settings) -> list[str]:
-    """The ids of the nights that are done; what a person should see of a run is sent, its failures raised as one."""
+    """The ids of the nights that are done; the digest of the run is sent, its failures are raised as one."""
     outcome = outcome_of(nights)
-    notify.send_notable(settings, outcome.done)
+    send_digest(settings, nights)
     if outcome.failed:
-        error = combined(outcome.failed, of=len(settings.symbols))
-        send_failed(error, settings)
-        raise error
+        raise combined(outcome.failed, of=len(settings.symbols))
     return outcome.done
 
 
 def send_failed(error: ForecastingError, settings: Settings) -> None:
-    """Send that a run failed."""
-    notify.send(settings, [Alert("night.failed", joined(settings.symbols), settings.target, None, str(error))])
+    """Send that a run failed before its nights."""
+    subject = f"{joined(settings.symbols)} {settings.target}"
+    notify.send(settings, f"night.failed, {subject}", f"{subject}: {error}")
 
 
 def run_shard(nights: Sequence[Night], shown: Shown = lambda nights, step: None) -> list[Night]:

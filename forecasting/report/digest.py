@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from forecasting.errors import UsageError
 from forecasting.plain_text import markdown_text, named, plain_text
 from forecasting.report import wording
 from forecasting.report.night_view import SymbolLine
@@ -13,7 +14,7 @@ from forecasting.report.terminal import paragraph
 from forecasting.report.units import as_day, change, quantity, short_day
 
 SHOWN = 12
-"""Forecasts that a message shows; the index has all of them."""
+"""Forecasts, results and problems that a message shows, of each so many; the index has all of them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Digest:
         forecasts: The most unusual first, at most SHOWN.
         left_out: How many more there are.
         results_of: The session of the results; empty without any.
-        results: Misses first.
+        results: Misses first, at most SHOWN; the title counts all.
         problems: A sentence a reason; empty where all is well.
     """
 
@@ -61,6 +62,12 @@ class Digest:
     def verdict(self) -> str:
         """Whether a person needs to look."""
         return "All well." if not self.problems else f"{quantity(len(self.problems), 'thing')} to know."
+
+    @property
+    def shown_problems(self) -> list[str]:
+        """The first problems, and how many more there are."""
+        more = len(self.problems) - SHOWN
+        return [*self.problems[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
 
 
 def make_digest(lines: Sequence[SymbolLine], *, findings: Sequence[str] = ()) -> Digest:
@@ -92,7 +99,7 @@ def make_digest(lines: Sequence[SymbolLine], *, findings: Sequence[str] = ()) ->
         forecasts=tuple(_forecast(line) for line in forecast[:SHOWN]),
         left_out=max(0, len(forecast) - SHOWN),
         results_of=short_day(newest) if newest is not None else "",
-        results=tuple(sorted(results, key=lambda row: row.notes, reverse=True)),
+        results=tuple(sorted(results, key=lambda row: row.notes, reverse=True)[:SHOWN]),
         problems=(*problems, *findings),
     )
 
@@ -112,9 +119,17 @@ def _result(line: SymbolLine) -> DigestRow:
     return DigestRow(f"{line.symbol} {line.target}", value, off, "hit" if result["inside_80"] else "miss")
 
 
+def digest_in(form: str, digest: Digest) -> str:
+    """The message as text, markdown or html; raises UsageError for another form."""
+    forms = {"text": digest_text, "markdown": digest_markdown, "html": digest_html}
+    if form not in forms:
+        raise UsageError(f"Invalid --format {form[:40]!r}: expected text, markdown or html.")
+    return forms[form](digest)
+
+
 def digest_text(digest: Digest) -> str:
     """The message as plain text, a line a forecast: for a terminal, a chat or a mail."""
-    lines = [digest.verdict, *(f"- {text}" for text in digest.problems), ""]
+    lines = [digest.verdict, *(f"- {text}" for text in digest.shown_problems), ""]
     if digest.forecasts:
         lines.append(f"{digest.session}, the most unusual first:")
         lines += [f"- {_forecast_text(row)}" for row in digest.forecasts]
@@ -132,7 +147,7 @@ def _forecast_text(row: DigestRow) -> str:
 
 def digest_markdown(digest: Digest) -> str:
     """The message in Markdown, for Slack, Teams or an artifact: nothing in it arises from the texts of others."""
-    blocks = [f"**{digest.verdict}**", "\n".join(f"- {markdown_text(text)}" for text in digest.problems)]
+    blocks = [f"**{digest.verdict}**", "\n".join(f"- {markdown_text(text)}" for text in digest.shown_problems)]
     if digest.forecasts:
         rows = [f"- **{markdown_text(row.subject)}**{_rest(row)}" for row in digest.forecasts]
         rows += [f"- and {digest.left_out} more"] if digest.left_out else []
@@ -150,7 +165,7 @@ def _rest(row: DigestRow) -> str:
     return markdown_text(_forecast_text(row).removeprefix(row.subject))
 
 
-def digest_html(digest: Digest) -> str:
+def digest_html(digest: Digest, *, link: str = "") -> str:
     """The message as one HTML page without scripts or requests, its styles inline, as mail programs need them."""
-    clean = {"title": plain_text(digest.title), "problems": [plain_text(text) for text in digest.problems]}
-    return environment().get_template("digest.html").render(digest=digest, **clean)
+    clean = {"title": plain_text(digest.title), "problems": [plain_text(text) for text in digest.shown_problems]}
+    return environment().get_template("digest.html").render(digest=digest, link=link, **clean)

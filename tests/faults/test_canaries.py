@@ -32,6 +32,7 @@ COMMANDS = [
     "ingest",
     "show",
     "show --json",
+    "digest --format html",
     "check",
     "report --out page.html",
     "report --out /proc/page.html",

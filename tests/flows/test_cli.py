@@ -12,7 +12,7 @@ from flows import cli
 from forecasting import __version__
 
 COMMANDS = ("run", "ingest", "catch-up", "backtest", "show", "report", "models", "db", "check", "serve", "article")
-COMMANDS += ("doctor", "settings", "export")
+COMMANDS += ("doctor", "settings", "export", "digest")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -88,6 +88,7 @@ print(*(of["collections"] for of in gc.get_stats()))"""
         (["show", "--json", "--csv"], 2, "Expected --json or --csv, found both. Leave one out."),
         (["models", "rollback", "--symbol", "SBUX,KO"], 2, "Expected one symbol for `models rollback`, found 2: SBUX"),
         (["article", "--symbol", "SBUX", "--symbol", "KO"], 2, "Expected one symbol for `article`, found 2: SBUX, KO."),
+        (["digest", "--format", "pdf"], 2, "Invalid --format 'pdf': expected text, markdown or html."),
         (["models", "show", "3f9c2a"], 2, "or its unique beginning; found no model '3f9c2a'"),
         (["db", "upgrade", "no-such-revision"], 2, "no-such-revision"),
         (["db", "current", "--database-url", "mysql://u:secret@h/d"], 2, "postgresql://"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from flows import nightly as nightly_module
 from flows.nightly import nightly
 from forecasting.errors import LockedError, UnavailableError
 from forecasting.ingest.actions import make_actions
-from forecasting.pipeline import notify
 from forecasting.report import wording
 from forecasting.settings import read_settings
 from forecasting.store import lock
@@ -25,6 +25,7 @@ from forecasting.vocabulary import Target
 from tests.builders import LAST, random_bars, write_yahoo_csv
 from tests.faults.forks import fork_in, server_environment
 from tests.flows.processes import until
+from tests.flows.sinks import http_sink
 from tests.flows.test_yahoo_nights import alone, select, set_clock, set_morning_after, yahoo
 from tests.nights import newest_reports
 from tests.plain_flows import without_prefect
@@ -40,13 +41,11 @@ Waits = list[tuple[str, str, str, str]]
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What was sent, in order: kind and symbol."""
-    seen: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        notify, "send", lambda settings, alerts, link: seen.extend((alert.kind, alert.symbol) for alert in alerts)
-    )
-    return seen
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The messages posted, in order, as JSON."""
+    with http_sink() as (url, bodies):
+        monkeypatch.setenv("FORECASTING_NOTIFY", url.replace("http", "json"))
+        yield bodies
 
 
 def record_waits(monkeypatch: pytest.MonkeyPatch, then: Callable[[int], Any] = lambda waits: None) -> Waits:
@@ -90,7 +89,7 @@ def night_without_prefect(target: Target = "volume") -> list[str]:
 
 
 def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[str]
 ) -> None:
     yahoo.edits = [missing_row(LAST)]
     waits = record_waits(monkeypatch, lambda n: yahoo.edits.clear() if n == 3 else None)
@@ -101,7 +100,7 @@ def test_a_late_night_waits_in_a_visible_state_and_ends_with_its_bar(
         ("06:30", "Late", "late"),
     ]
     assert "no usable bar for the session 2024-03-08 yet" in waits[0][2]
-    assert sent == [("night.late", "SBUX")]
+    assert [json.loads(body)["message"].startswith("All well.") for body in sent] == [True]
     assert select("status, note", "runs") == [
         (
             "done",
@@ -166,7 +165,7 @@ def test_a_night_continues_where_a_held_bar_lies_under_a_refused_one(
 
 
 def test_a_file_that_has_ended_makes_an_unattended_night_late(
-    night_folder: Path, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
+    night_folder: Path, monkeypatch: pytest.MonkeyPatch, sent: list[str]
 ) -> None:
     for day, waits in ((9, []), (13, ["05:50", "06:10"])):
         set_clock(datetime(2024, 3, day, 9 + (day == 9), 30, tzinfo=UTC), monkeypatch)
@@ -174,12 +173,13 @@ def test_a_file_that_has_ended_makes_an_unattended_night_late(
         seen = record_waits(monkeypatch)
         state = nightly(patient=True, return_state=True)
         assert [at for at, *_ in seen] == waits
-    assert (state.name, sent) == ("WithoutBar", [("night.late", "TEST")])
+    assert state.name == "WithoutBar"
+    assert ["\n- TEST volume: late. The bar" in json.loads(body)["message"] for body in sent] == [True]
     assert select("as_of, status", "runs ORDER BY as_of") == [(str(LAST), "done"), ("2024-03-12", "late")]
 
 
 def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[str]
 ) -> None:
     run_morning_after(BEFORE, yahoo, monkeypatch)
     set_morning_after(yahoo, monkeypatch, LAST)
@@ -189,7 +189,8 @@ def test_a_source_unresponsive_until_the_deadline_fails_the_night_with_its_error
     with pytest.raises(UnavailableError, match="Yahoo gave no usable response"):
         nightly(patient=True)
     assert [(at, state) for at, state, _, _ in waits] == [("05:31", "Late"), ("05:33", "Late"), ("05:35", "Late")]
-    assert sent == [("night.failed", "SBUX")]
+    (message,) = map(json.loads, sent)
+    assert "\n- SBUX volume: failed. Yahoo gave no usable response" in message["message"]
     ((status, error),) = select("status, error", f"runs WHERE as_of = '{LAST}'")
     assert status == "failed"
     assert "Stopped retrying at 05:35 America/New_York; the night continued with the bars up to 2024-03-07." in str(
@@ -238,7 +239,7 @@ def test_a_waiting_night_that_is_stopped_ends_and_releases_its_lock(
 
 
 def test_one_symbols_wait_does_not_hold_up_the_others(
-    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[tuple[str, str]]
+    yahoo: StandIn, monkeypatch: pytest.MonkeyPatch, sent: list[str]
 ) -> None:
     yahoo.add("MSFT", random_bars(days=650, seed=4, last=LAST))
     yahoo.add("SBUX", random_bars(days=649, seed=3, last=BEFORE))
@@ -247,7 +248,7 @@ def test_one_symbols_wait_does_not_hold_up_the_others(
     nightly(["SBUX", "MSFT"], patient=True)
     assert [(at, statuses) for at, _, _, statuses in waits] == [("05:50", "done+late")]  # MSFT, SBUX
     assert select("symbol, status", "runs ORDER BY symbol") == [("MSFT", "done"), ("SBUX", "done")]
-    assert sent == [("night.late", "SBUX")]
+    assert len(sent) == 1
 
 
 def test_a_refusal_of_one_symbol_delays_the_others_too(yahoo: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -39,18 +38,17 @@ class Run:
 
     def __init__(self, settings: Settings, *symbols: str, patient: bool = True) -> None:
         self.moment, self.asked, self.why = BEGAN, list[tuple[int, str]](), list[str]()
-        self.late, self.ran = list[str](), list[Night]()
+        self.ran = list[Night]()
         nights = [make_night(symbol, LAST, settings, now=self.now) for symbol in symbols or ("AAA",)]
         self.rounds = Rounds(nights, settings, patient=patient, now=self.now, wait=self.wait)
 
     def now(self) -> datetime:
         return self.moment
 
-    def wait(self, until: datetime, why: str, late: Sequence[Night]) -> None:
+    def wait(self, until: datetime, why: str) -> None:
         assert until > self.moment
         self.moment = until
         self.why.append(why)
-        self.late += [night.symbol for night in late]
 
     def responses(self, *errors: ForecastingError | None, of: str = "AAA") -> Run:
         """Run to the end; of symbol `of` the requests end so, and the last one repeats; those of others succeed."""
@@ -116,7 +114,6 @@ def test_a_late_bar_is_requested_until_the_hour_then_the_older_bars_are(settings
     )
     (row,) = rows("runs")
     assert (row["status"], row["note"]) == ("late", missing.without_bar)
-    assert run.late == ["AAA"]  # once
     assert "retrying until 09:00 America/New_York" in run.why[0]
 
 
